@@ -1,0 +1,354 @@
+"""Facts: the lines of ``session.jsonl``, one typed event each.
+
+The trainer writes them, everything else reads them. ``docs/protocol.md`` is made from this file,
+so the docstrings here are the words of the protocol. Must not import Keras, TensorFlow or Textual.
+"""
+
+from typing import ClassVar
+
+import msgspec
+
+from tuimon.wire import Number
+
+PROTOCOL = 1
+"""Version of the facts and the requests; one more when a reader of the old would misread the new."""
+
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+"""The quantiles over channels that ``batch_norm`` carries, in this order."""
+
+
+def snake_case(name: str) -> str:
+    """Return ``CamelCase`` as ``camel_case``: the name of a type on the wire."""
+    return "".join("_" + letter.lower() if letter.isupper() else letter for letter in name).lstrip("_")
+
+
+class Event(msgspec.Struct, tag_field="type", tag=snake_case, kw_only=True):
+    """What every fact has."""
+
+    seq: int = -1
+    """0, 1, 2, … without holes, through all attempts of a run."""
+    time: float = 0.0
+    """Unix time in seconds."""
+    step: int = 0
+    """Train steps of this run completed when the line was made, all epochs together."""
+    epoch: int = 0
+    """Counted from 0, as in Keras' callbacks; people are shown it from 1."""
+
+    must_keep: ClassVar[bool] = False
+    """Whether the writer may never drop it."""
+    urgent: ClassVar[bool] = False
+    """Whether the writer writes it at once rather than at the next flush."""
+
+
+class RunStarted(Event):
+    """The training process began: who, where, with what."""
+
+    must_keep: ClassVar[bool] = True
+    urgent: ClassVar[bool] = True
+
+    protocol: int
+    """Version of the protocol; a reader of another version says so and reads what it can."""
+    attempt: int
+    """0; one more each time the run is resumed. A request carries it."""
+    name: str
+    """What the user called the run."""
+    host: str
+    """Name of the machine that trains."""
+    pid: int
+    """Process id of the trainer on that machine."""
+    process_started: float | None
+    """When that process started, in clock ticks since boot; tells a reused pid. null: not known."""
+    boot_id: str | None
+    """The kernel's boot id. Only a reader with the same one may conclude that the trainer is gone."""
+    versions: dict[str, str]
+    """Of python, tuimon, keras, tensorflow, numpy: those that are installed."""
+    config: dict[str, object]
+    """The config with every default filled in; empty for a user's own script."""
+
+
+class BatchNormLayer(msgspec.Struct, kw_only=True):
+    """One BatchNormalization layer of the model."""
+
+    path: str
+    """Keras path, the layer's name everywhere."""
+    channels: int
+    """Length of each of its arrays."""
+    momentum: float
+    """The moving average keeps this share of the old value at each update."""
+    epsilon: float
+    """Added to the variance before the square root."""
+    trainable: bool
+    """As the user left it; `false`: frozen before training."""
+    synchronized: bool
+    """Whether replicas share their batch statistics."""
+
+
+class ModelBuilt(Event):
+    """The model, once all of it is built; again if layers appear later."""
+
+    must_keep: ClassVar[bool] = True
+
+    name: str
+    """The model's name."""
+    parameters: int
+    """Numbers in all its weights."""
+    trainable_parameters: int
+    """Numbers in the weights that the optimizer changes."""
+    batch_norm_layers: list[BatchNormLayer]
+    """In the order of the model."""
+    other_layers: list[str]
+    """Paths of the other layers whose result depends on `training` (Dropout and its kin)."""
+
+
+class FitStarted(Event):
+    """`model.fit` began. A run has one for each `fit` that its Monitor was given to."""
+
+    must_keep: ClassVar[bool] = True
+    urgent: ClassVar[bool] = True
+
+    optimizer: str
+    """Name of its class."""
+    epochs: int | None
+    """The epoch at which `fit` will end."""
+    initial_epoch: int
+    """The epoch at which it began."""
+    steps_per_epoch: int | None
+    """null: not known (a generator of unknown length, in its first epoch)."""
+    jit_compile: bool
+    """Whether XLA compiles the step."""
+    can: dict[str, str]
+    """The requests this fit knows: an empty text where it takes them, else the reason why not."""
+
+
+class StateChanged(Event):
+    """What the trainer does now."""
+
+    must_keep: ClassVar[bool] = True
+    urgent: ClassVar[bool] = True
+
+    state: str
+    """`preparing`, `compiling`, `training`, `validating` or `finished`."""
+    detail: str = ""
+    """What of it, in words: "loading Keras", "freeze"."""
+
+
+class Batches(Event):
+    """Train steps; those that finish within one flush share a line."""
+
+    first_step: int
+    """Number of the first of them; the first batch of a run is 0."""
+    metrics: dict[str, list[Number]]
+    """Per name, each batch's own value (loss, mean-like metrics): not the mean of the epoch so far."""
+    running: dict[str, Number] = {}
+    """Keras' running values of the metrics that have no value of a batch's own (AUC, say), at the last of the steps."""
+    batches: int = 0
+    """How many steps: also where no metric has a value of its own."""
+
+
+class ValidationBatches(Event):
+    """The batches of one validation, each with its own value."""
+
+    metrics: dict[str, list[Number]]
+    """Per name without `val_`, each batch's own value, in order; at most the newest 1,024."""
+    batches: int
+    """How many batches the validation had."""
+
+
+class EpochEnded(Event):
+    """An epoch ended; its validation is in it."""
+
+    logs: dict[str, Number]
+    """Exactly as Keras gave them."""
+    learning_rate: Number
+    """Of the last step of the epoch."""
+    seconds: float
+    """From the epoch's begin, validation included."""
+
+
+class BatchNormStatistics(msgspec.Struct, kw_only=True):
+    """One BatchNormalization layer, summed up over its channels."""
+
+    moving_mean: list[Number]
+    """Quantiles over the channels: min, 5, 25, 50, 75, 95 %, max."""
+    moving_variance: list[Number]
+    """Likewise."""
+    gamma: list[Number] | None
+    """Likewise; null for `scale=False`."""
+    beta: list[Number] | None
+    """Likewise; null for `center=False`."""
+    dead: int
+    """Channels whose moving variance is at most epsilon: they carry nothing."""
+    non_finite: int
+    """Channels with a value that is not finite in any of the four arrays."""
+    mode: str
+    """How the layer computes now.
+
+    `training`: batch statistics are used, moving statistics follow. `frozen`: moving statistics are
+    used and held, gamma and beta too. `inference`: moving statistics are used and held, gamma and beta
+    learn.
+    """
+
+
+class BatchNorm(Event):
+    """Every BatchNormalization layer, summed up."""
+
+    layers: dict[str, BatchNormStatistics]
+    """By path."""
+
+
+class BatchNormChannelValues(msgspec.Struct, kw_only=True):
+    """The full arrays of one layer, each base64 of little-endian float32."""
+
+    moving_mean_base64: str
+    """`(channels,)`."""
+    moving_variance_base64: str
+    """`(channels,)`."""
+    gamma_base64: str | None
+    """`(channels,)`; null for `scale=False`."""
+    beta_base64: str | None
+    """`(channels,)`; null for `center=False`."""
+
+
+class BatchNormChannels(Event):
+    """The full arrays: at epoch ends but at most every 10 s, at the end, and on request."""
+
+    layers: dict[str, BatchNormChannelValues]
+    """By path."""
+
+
+class Sender(msgspec.Struct, kw_only=True):
+    """Who put a request there."""
+
+    uid: int
+    """As the file system says."""
+    user: str
+    """As the request claims."""
+    host: str
+    """As the request claims."""
+    pid: int
+    """As the request claims."""
+
+
+class CommandApplied(Event):
+    """A request is in force."""
+
+    must_keep: ClassVar[bool] = True
+    urgent: ClassVar[bool] = True
+
+    id: str
+    """Of the request."""
+    request: dict[str, object]
+    """The request, as it was understood."""
+    sender: Sender
+    """Who asked."""
+    first_step: int
+    """The first step under the new mode."""
+    traced_seconds: float = 0.0
+    """What the first use of a mode cost: trace, compilation and the first step. 0: it was there already."""
+    phase: str = "auto"
+    """The learning phase in force from now on."""
+    frozen: list[str] = []
+    """Paths of the BatchNormalization layers frozen from now on, those the user froze included."""
+    detail: str = ""
+    """In words, what of it is worth saying."""
+
+
+class CommandRejected(Event):
+    """A request was not taken. Training went on."""
+
+    must_keep: ClassVar[bool] = True
+    urgent: ClassVar[bool] = True
+
+    id: str
+    """Of the request; the file's name where the request could not be read."""
+    request: dict[str, object]
+    """The request as far as it could be read."""
+    sender: Sender
+    """Who asked."""
+    reason: str
+    """In words."""
+
+
+class CommandVerified(Event):
+    """What the first step under a new mode showed."""
+
+    must_keep: ClassVar[bool] = True
+    urgent: ClassVar[bool] = True
+
+    id: str
+    """Of the request."""
+    held: bool
+    """Whether the variables did what the mode says."""
+    detail: str
+    """What was seen: "moving statistics of 3/3 layers unchanged"."""
+    unexpected: list[str] = []
+    """Paths of the layers that did otherwise."""
+
+
+class Evaluated(Event):
+    """`model.evaluate` outside of an epoch."""
+
+    must_keep: ClassVar[bool] = True
+
+    name: str
+    """Of what: "before training", "with the weights of best.weights.h5"."""
+    logs: dict[str, Number]
+    """As Keras gave them."""
+
+
+class Note(Event):
+    """A text that somebody left."""
+
+    must_keep: ClassVar[bool] = True
+
+    text: str
+    """As it was sent."""
+
+
+class LogGap(Event):
+    """Events were dropped: the disk did not keep up, or was full."""
+
+    must_keep: ClassVar[bool] = True
+
+    dropped: dict[str, int]
+    """How many, by type."""
+    reason: str
+    """Why."""
+
+
+class Heartbeat(Event):
+    """Nothing else happened for 5 s; the trainer is alive."""
+
+
+class RunEnded(Event):
+    """The last line, unless the same Monitor is given to another `fit`."""
+
+    must_keep: ClassVar[bool] = True
+    urgent: ClassVar[bool] = True
+
+    status: str
+    """`finished`, `stopped` (asked to) or `failed`."""
+    traceback: str = ""
+    """Of the exception, for `failed`."""
+
+
+AnyEvent = (
+    RunStarted
+    | ModelBuilt
+    | FitStarted
+    | StateChanged
+    | Batches
+    | ValidationBatches
+    | EpochEnded
+    | BatchNorm
+    | BatchNormChannels
+    | CommandApplied
+    | CommandRejected
+    | CommandVerified
+    | Evaluated
+    | Note
+    | LogGap
+    | Heartbeat
+    | RunEnded
+)
+"""Every fact that this version writes. A reader skips types and fields that it does not know."""

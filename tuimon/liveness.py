@@ -1,0 +1,82 @@
+"""Whether a run's trainer still lives: a proof that it is gone, or nothing.
+
+On a network file system another host's lock may look free, and a pid of another container means
+nothing here. So only a reader on the same kernel concludes anything; everybody else sees how long the
+run has been silent. Must not import Keras, TensorFlow or Textual.
+"""
+
+import fcntl
+import os
+from pathlib import Path
+
+from tuimon.events import RunStarted
+from tuimon.state import RunState
+
+SILENT_SECONDS = 30.0
+"""A living trainer writes at least every 5 s; after this long without a line a run is called silent."""
+
+
+def is_gone(session_log: Path, started: RunStarted | None) -> bool:
+    """Whether it is proven that no trainer writes this log any more.
+
+    A trainer holds the log's lock for its life, so on the same kernel a free lock is proof.
+    """
+    if started is None or started.boot_id is None or started.boot_id != boot_id():
+        return False
+    return lock_is_free(session_log) is True
+
+
+def lock_is_free(session_log: Path) -> bool | None:
+    """Whether no process holds the log's lock; None where that cannot be told."""
+    try:
+        descriptor = os.open(session_log, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def status(state: RunState, *, gone: bool, silent_seconds: float) -> str:
+    """Return the one word for what a run does.
+
+    Args:
+        state: What its log says.
+        gone: Whether its trainer is proven to be gone.
+        silent_seconds: How long its log has not grown.
+
+    Returns:
+        `starting`, `preparing`, `compiling`, `training`, `validating`, `finished`, `stopped`,
+        `failed`, `crashed` or `silent`.
+    """
+    if state.ended:
+        return state.ended.status
+    if gone:
+        return "crashed"
+    if silent_seconds > SILENT_SECONDS:
+        return "silent"
+    return state.state.state if state.state else "starting"
+
+
+def boot_id() -> str | None:
+    """Return the kernel's boot id, None where it is not told (not Linux)."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return None
+
+
+def process_start(pid: int) -> float | None:
+    """Return when a process started, in clock ticks since boot, None where it is not told."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    # The second field, the command, may hold blanks and brackets: count from its end.
+    return float(stat.rpartition(")")[2].split()[19])

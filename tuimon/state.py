@@ -1,0 +1,317 @@
+"""What a run's facts add up to: the one fold that live screen, replay, export and list share.
+
+Pure: no clock, no files. Must not import Keras, TensorFlow or Textual.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import singledispatchmethod
+
+import numpy as np
+
+from tuimon import events
+from tuimon.commands import describe
+from tuimon.series import Series
+from tuimon.wire import from_wire, list_from_wire
+
+RECENT_BATCHES = 64
+"""Lines of `batches` from which the speed is read."""
+RATE_SECONDS = 10.0
+"""The speed is that of about this many seconds."""
+
+
+@dataclass
+class LayerHistory:
+    """One BatchNormalization layer over time."""
+
+    layer: events.BatchNormLayer
+    """As the model has it."""
+    moving_mean: Series = field(default_factory=lambda: Series(len(events.QUANTILES)))
+    """Quantiles over channels, one row a sample."""
+    moving_variance: Series = field(default_factory=lambda: Series(len(events.QUANTILES)))
+    """Likewise."""
+    latest: events.BatchNormStatistics | None = None
+    """The newest sample; None while there is none."""
+    channels: events.BatchNormChannelValues | None = None
+    """The newest full arrays; None while there are none."""
+
+    @property
+    def mode(self) -> str | None:
+        """`training`, `frozen`, `inference`; None while not known."""
+        return self.latest.mode if self.latest else None
+
+    def change(self) -> float | None:
+        """How far the moving mean has gone since the first sample.
+
+        The root mean square over the quantiles of (newest − first), in units of the first moving
+        variance's root; None while there are fewer than two samples.
+        """
+        means, variances = self.moving_mean.rows, self.moving_variance.rows
+        if len(means) < 2:
+            return None
+        scale = np.sqrt(np.maximum(np.mean(variances[0]), self.layer.epsilon))
+        return float(np.sqrt(np.mean((means[-1] - means[0]) ** 2)) / scale)
+
+
+@dataclass
+class Command:
+    """A request and what became of it."""
+
+    id: str
+    """Of the request."""
+    words: str
+    """The request in words: "freeze all"."""
+    sender: events.Sender
+    """Who asked."""
+    time: float
+    """Of the answer."""
+    step: int
+    """The first step under the new mode; for a rejected one, when it was rejected."""
+    applied: bool
+    """Applied or rejected."""
+    detail: str = ""
+    """What is worth saying of it; the reason where it was rejected."""
+    traced_seconds: float = 0.0
+    """What its first use cost."""
+    verified: events.CommandVerified | None = None
+    """What the next step showed; None while not known."""
+
+
+TimelineEntry = (
+    events.RunStarted
+    | events.FitStarted
+    | events.StateChanged
+    | events.Evaluated
+    | events.Note
+    | events.LogGap
+    | events.RunEnded
+    | Command
+)
+"""What the timeline lists, in the order of the log."""
+
+
+class RunState:
+    """Fold of a run's events.
+
+    Example:
+        ```python
+        state = RunState()
+        state.apply(tail.read())
+        state.batch_metrics["loss"].values
+        ```
+    """
+
+    def __init__(self) -> None:
+        self.run: events.RunStarted | None = None
+        """The newest attempt."""
+        self.fit: events.FitStarted | None = None
+        """The newest `fit`."""
+        self.model: events.ModelBuilt | None = None
+        """The model; None until it is built."""
+        self.state: events.StateChanged | None = None
+        """What the trainer does now, as the log says; None before the first word."""
+        self.ended: events.RunEnded | None = None
+        """How it ended; None while it goes on, as far as the log says."""
+        self.step = 0
+        """Train steps completed."""
+        self.epoch = 0
+        """The epoch under way, from 0."""
+        self.epochs_ended = 0
+        """How many epochs ended."""
+        self.last_seq = -1
+        """Number of the newest line."""
+        self.last_time: float | None = None
+        """Time of the newest line, Unix seconds by the trainer's clock."""
+        self.learning_rate: float | None = None
+        """As of the last epoch's end."""
+        self.batch_metrics: dict[str, Series] = {}
+        """Per metric, each batch's own value."""
+        self.running_metrics: dict[str, Series] = {}
+        """Per metric without a value of a batch's own, Keras' running value."""
+        self.epoch_metrics: dict[str, Series] = {}
+        """Per name of Keras' epoch logs (`loss`, `val_loss`, …), at the step where the epoch ended."""
+        self.epoch_numbers = Series()
+        """The epoch that ended at each step of `epoch_metrics`."""
+        self.epoch_times = Series()
+        """Unix time at each epoch's end."""
+        self.validation_batches: events.ValidationBatches | None = None
+        """The newest validation, batch by batch."""
+        self.layers: dict[str, LayerHistory] = {}
+        """BatchNormalization layers by path, in the order of the model."""
+        self.phase = "auto"
+        """The learning phase in force."""
+        self.frozen: frozenset[str] = frozenset()
+        """Paths of the frozen BatchNormalization layers."""
+        self.commands: dict[str, Command] = {}
+        """Answered requests by id, in the order of their answers."""
+        self.timeline: list[TimelineEntry] = []
+        """What happened, in order."""
+        self.dropped: dict[str, int] = {}
+        """Events that the writer had to drop, by type."""
+        self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT_BATCHES)
+
+    def apply(self, new: Iterable[events.AnyEvent]) -> None:
+        """Fold further events, in the order of the log."""
+        for event in new:
+            self.last_seq = event.seq
+            self.last_time = event.time
+            self.step = max(self.step, event.step)
+            self.epoch = event.epoch
+            self._fold(event)
+
+    @property
+    def steps_per_second(self) -> float | None:
+        """Train steps a second, of about the last 10 s of training; None while not known."""
+        if len(self._recent) < 2:
+            return None
+        last_time, last_step = self._recent[-1]
+        first_time, first_step = next(
+            (point for point in self._recent if last_time - point[0] <= RATE_SECONDS), self._recent[-2]
+        )
+        if first_time == last_time:
+            first_time, first_step = self._recent[0]
+        seconds = last_time - first_time
+        return (last_step - first_step) / seconds if seconds > 0 else None
+
+    @property
+    def total_steps(self) -> int | None:
+        """Steps of the run when `fit` is through; None while not known."""
+        if self.fit is None or self.fit.epochs is None or self.fit.steps_per_epoch is None:
+            return None
+        return self._fit_first_step + (self.fit.epochs - self.fit.initial_epoch) * self.fit.steps_per_epoch
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until the last epoch ends, at the speed of now; None while not known."""
+        rate, total = self.steps_per_second, self.total_steps
+        if not rate or total is None or self.ended:
+            return None
+        return max(0, total - self.step) / rate
+
+    _fit_first_step = 0
+
+    @singledispatchmethod
+    def _fold(self, event: events.Event) -> None:
+        """Events that carry nothing for the state: heartbeats."""
+
+    @_fold.register
+    def _(self, event: events.RunStarted) -> None:
+        self.run = event
+        self.ended = None
+        self.timeline.append(event)
+
+    @_fold.register
+    def _(self, event: events.FitStarted) -> None:
+        self.fit = event
+        self.ended = None
+        self._fit_first_step = event.step
+        self._recent.clear()
+        self._recent.append((event.time, event.step))
+        self.timeline.append(event)
+
+    @_fold.register
+    def _(self, event: events.ModelBuilt) -> None:
+        self.model = event
+        self.layers = {
+            layer.path: self.layers.get(layer.path) or LayerHistory(layer) for layer in event.batch_norm_layers
+        }
+        self.frozen = frozenset(layer.path for layer in event.batch_norm_layers if not layer.trainable)
+
+    @_fold.register
+    def _(self, event: events.StateChanged) -> None:
+        self.state = event
+        if event.state in ("preparing", "compiling"):
+            self.timeline.append(event)
+
+    @_fold.register
+    def _(self, event: events.Batches) -> None:
+        _extend(self.batch_metrics, event)
+        last_step = event.first_step + event.batches
+        for name, number in event.running.items():
+            self.running_metrics.setdefault(name, Series()).append(last_step, [from_wire(number)])
+        self._recent.append((event.time, last_step))
+
+    @_fold.register
+    def _(self, event: events.ValidationBatches) -> None:
+        self.validation_batches = event
+
+    @_fold.register
+    def _(self, event: events.EpochEnded) -> None:
+        self.epochs_ended += 1
+        self.learning_rate = from_wire(event.learning_rate)
+        self.epoch_numbers.append(event.step, [event.epoch])
+        self.epoch_times.append(event.step, [event.time])
+        for name, number in event.logs.items():
+            self.epoch_metrics.setdefault(name, Series()).append(event.step, [from_wire(number)])
+
+    @_fold.register
+    def _(self, event: events.BatchNorm) -> None:
+        for path, statistics in event.layers.items():
+            history = self.layers.get(path)
+            if history is None:
+                continue
+            history.latest = statistics
+            history.moving_mean.append(event.step, list_from_wire(statistics.moving_mean))
+            history.moving_variance.append(event.step, list_from_wire(statistics.moving_variance))
+
+    @_fold.register
+    def _(self, event: events.BatchNormChannels) -> None:
+        for path, values in event.layers.items():
+            if path in self.layers:
+                self.layers[path].channels = values
+
+    @_fold.register
+    def _(self, event: events.CommandApplied) -> None:
+        self.phase = event.phase
+        self.frozen = frozenset(event.frozen)
+        self._answered(event, event.first_step, applied=True, detail=event.detail)
+        self.commands[event.id].traced_seconds = event.traced_seconds
+
+    @_fold.register
+    def _(self, event: events.CommandRejected) -> None:
+        self._answered(event, event.step, applied=False, detail=event.reason)
+
+    @_fold.register
+    def _(self, event: events.CommandVerified) -> None:
+        if event.id in self.commands:
+            self.commands[event.id].verified = event
+
+    @_fold.register
+    def _(self, event: events.Evaluated) -> None:
+        self.timeline.append(event)
+
+    @_fold.register
+    def _(self, event: events.Note) -> None:
+        self.timeline.append(event)
+
+    @_fold.register
+    def _(self, event: events.LogGap) -> None:
+        for kind, count in event.dropped.items():
+            self.dropped[kind] = self.dropped.get(kind, 0) + count
+        self.timeline.append(event)
+
+    @_fold.register
+    def _(self, event: events.RunEnded) -> None:
+        self.ended = event
+        self.timeline.append(event)
+
+    def _answered(
+        self, event: events.CommandApplied | events.CommandRejected, step: int, *, applied: bool, detail: str
+    ) -> None:
+        command = Command(
+            id=event.id,
+            words=describe(event.request),
+            sender=event.sender,
+            time=event.time,
+            step=step,
+            applied=applied,
+            detail=detail,
+        )
+        self.commands[event.id] = command
+        self.timeline.append(command)
+
+
+def _extend(metrics: dict[str, Series], event: events.Batches) -> None:
+    for name, numbers in event.metrics.items():
+        metrics.setdefault(name, Series()).extend(event.first_step, list_from_wire(numbers))

@@ -1,0 +1,72 @@
+"""Numbers as the log writes them: JSON has no NaN and no infinity, a loss sometimes has both.
+
+A finite number is a JSON number, what is not finite is the string ``"nan"``, ``"inf"`` or
+``"-inf"``, and ``null`` is "not known". Arrays of full per-channel values travel as base64 of
+little-endian float32.
+"""
+
+import base64
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Number = float | str | None
+"""A number on the wire."""
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def to_wire(value: float | None) -> Number:
+    """Return ``value`` as the log writes it.
+
+    Example:
+        >>> to_wire(0.5), to_wire(float("inf")), to_wire(None)
+        (0.5, 'inf', None)
+    """
+    if value is None or math.isfinite(value):
+        return value
+    return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
+
+
+def from_wire(number: Number) -> float:
+    """Return the float that ``number`` stands for; NaN for ``null`` and for words not known.
+
+    Example:
+        >>> from_wire("-inf"), from_wire(2)
+        (-inf, 2.0)
+    """
+    if isinstance(number, str):
+        return {"inf": math.inf, "-inf": -math.inf}.get(number, math.nan)
+    return math.nan if number is None else float(number)
+
+
+def list_to_wire(values: Iterable[float]) -> list[Number]:
+    """Return many values as the log writes them."""
+    floats = [float(value) for value in values]
+    if all(map(math.isfinite, floats)):
+        return list(floats)
+    return [to_wire(value) for value in floats]
+
+
+def list_from_wire(numbers: Sequence[Number]) -> FloatArray:
+    """Return many numbers of the log as an array of shape ``(len(numbers),)``."""
+    try:
+        return np.asarray(numbers, dtype=np.float64)
+    except (TypeError, ValueError):
+        return np.array([from_wire(number) for number in numbers], dtype=np.float64)
+
+
+def encode_array(values: npt.ArrayLike) -> str:
+    """Return ``values`` as base64 of little-endian float32, row by row."""
+    return base64.b64encode(np.asarray(values, dtype="<f4").tobytes()).decode("ascii")
+
+
+def decode_array(text: str) -> npt.NDArray[np.float32]:
+    """Return the values that ``encode_array`` wrote, of shape ``(values,)``.
+
+    Raises:
+        ValueError: ``text`` is not base64 of whole float32 numbers.
+    """
+    return np.frombuffer(base64.b64decode(text, validate=True), dtype="<f4")
