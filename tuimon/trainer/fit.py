@@ -1,0 +1,245 @@
+"""One ``fit`` of one model: what is read from it, when, and what of it becomes a fact."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from tuimon import events
+from tuimon.trainer import batch_norm
+from tuimon.trainer.batch_values import RING_STEPS
+from tuimon.trainer.control import Controller
+from tuimon.trainer.inbox import Inbox
+from tuimon.trainer.instruments import Instruments
+from tuimon.trainer.modes import AUTO, Mode
+from tuimon.trainer.recorder import Recorder
+from tuimon.wire import Number, list_to_wire, to_wire
+
+LOOK_SECONDS = 0.25
+"""How often the steps' values are fetched from the device, and the layers at most."""
+CHANNELS_SECONDS = 10.0
+"""How often the full arrays are written at most."""
+SAMPLES = 1000
+"""After t seconds the layers are sampled every t / 1000 s at most, so that a long run's log stays small."""
+
+
+class Fit:
+    """Observes and steers one ``fit``, from its first step to its last. All of it runs in the training thread.
+
+    Args:
+        recorder: The run.
+        instruments: The model.
+        params: What Keras tells its callbacks: epochs, steps.
+        overhead: The share of the time that sampling the layers may take.
+        on_trouble: Called with an exception in a thread that reads requests.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        instruments: Instruments,
+        params: dict[str, Any],
+        *,
+        overhead: float,
+        on_trouble: Callable[[Exception], None],
+    ) -> None:
+        self._recorder = recorder
+        self._instruments = instruments
+        self._model = instruments.model
+        self._overhead = overhead
+        self._base_step = recorder.step - self._steps_of_model()
+        self._began = self._epoch_began = time.monotonic()
+        self._next_look = self._next_sample = 0.0
+        self._next_channels = self._began + CHANNELS_SECONDS
+        self._unread_calls = 0
+        self._calls_per_ring = max(1, RING_STEPS // int(self._model.steps_per_execution or 1))
+        self._is_compiling = True
+        self._validation: dict[str, list[Number]] = {}
+        self._validation_batches = 0
+        if instruments.look_for_layers() or not instruments.other_layers:
+            recorder.record(instruments.describe())
+        self._controller = Controller(
+            recorder,
+            instruments,
+            before_change=self.read_steps,
+            after_change=self.sample,
+            on_snapshot=self.write_channels,
+        )
+        recorder.record(self._describe(params))
+        recorder.record(events.StateChanged(state="compiling", detail="the training step"))
+        self.sample()
+        if not instruments.why_not_steerable:
+            instruments.train.use(AUTO)
+            instruments.train.install()
+        self._inbox = Inbox(recorder.run.commands, on_trouble)
+
+    @property
+    def was_stopped(self) -> bool:
+        """Whether training ends because somebody asked."""
+        return self._controller.was_stopped
+
+    def begin_epoch(self, epoch: int) -> None:
+        """An epoch begins."""
+        self._recorder.epoch = epoch
+        self._epoch_began = time.monotonic()
+
+    def before_step(self) -> None:
+        """Take requests and, now and then, fetch what the steps left."""
+        train = self._instruments.train
+        if not train.is_installed and not self._instruments.why_not_steerable:
+            train.install()  # Somebody made a new train function: it is the user's from now on.
+        if self._unread_calls and self._is_compiling:
+            self._compiled()
+        self._unread_calls += 1
+        if self._inbox.received:
+            self._take_requests()
+        now = time.monotonic()
+        if now >= self._next_look or self._unread_calls >= self._calls_per_ring:
+            self._next_look = now + LOOK_SECONDS
+            self.read_steps()
+            if now >= self._next_sample:
+                self.sample()
+
+    def begin_validation(self) -> None:
+        """A validation begins: put our test function in place of the user's."""
+        self.read_steps()
+        self._compiled()
+        self._recorder.record(events.StateChanged(state="validating"))
+        self._validation, self._validation_batches = {}, 0
+        if not self._instruments.why_not_steerable:
+            # A frozen layer is in inference mode here anyway.
+            self._instruments.test.use(Mode(phase=self._controller.mode.phase))
+            self._instruments.test.install()
+
+    def before_validation_step(self) -> None:
+        """Fetch the values before there is no room for more."""
+        self._validation_batches += 1
+        if self._validation_batches % self._calls_per_ring == 0:
+            self._read_validation()
+
+    def end_validation(self) -> None:
+        """A validation ended: the user's test function comes back."""
+        self._instruments.test.restore()
+        self._read_validation()
+        if self._validation:
+            batches = max(map(len, self._validation.values()))
+            self._recorder.record(events.ValidationBatches(metrics=self._validation, batches=batches))
+        self._recorder.record(events.StateChanged(state="training"))
+
+    def end_epoch(self, logs: dict[str, Any]) -> None:
+        """An epoch ended, its validation included."""
+        self.read_steps()
+        self._compiled()
+        now = time.monotonic()
+        self._recorder.record(
+            events.EpochEnded(
+                logs={name: to_wire(float(value)) for name, value in logs.items()},
+                learning_rate=self._learning_rate(),
+                seconds=now - self._epoch_began,
+            )
+        )
+        if now >= self._next_channels:
+            self.write_channels()
+        if self._controller.stop_after_epoch:
+            self._model.stop_training = self._controller.was_stopped = True
+
+    def end(self) -> None:
+        """The fit ended, well or not: everything is the user's again."""
+        self._instruments.train.restore()
+        self._instruments.test.restore()
+        self._inbox.close()
+        while self._inbox.received:
+            received = self._inbox.received.popleft()
+            if received.claim():
+                self._controller.reject(received, "training has ended")
+        self._controller.end()
+
+    def write_last(self) -> None:
+        """Record the end of a fit that went well."""
+        self.read_steps()
+        self.sample()
+        self.write_channels()
+
+    def read_steps(self) -> None:
+        """Fetch the values of the steps since the last time."""
+        self._unread_calls = 0
+        values = self._instruments.values
+        own = values.read() if values else {}
+        step = self._base_step + self._steps_of_model()
+        batches = step - self._recorder.step
+        if batches <= 0:
+            return
+        self._recorder.step = step
+        count = len(next(iter(own.values()), ())) or batches
+        self._recorder.record(
+            events.Batches(
+                first_step=step - count,
+                metrics={name: list_to_wire(column) for name, column in own.items()},
+                running=self._running_values(own),
+                batches=count,
+            )
+        )
+
+    def sample(self) -> None:
+        """Record every BatchNormalization layer, summed up."""
+        if self._instruments.look_for_layers():
+            self._recorder.record(self._instruments.describe())
+        reader = self._instruments.reader
+        if not reader.layers:
+            return
+        started = time.perf_counter()
+        self.read_steps()
+        mode = self._controller.mode
+        layers = {
+            path: batch_norm.statistics(arrays, reader.layers[path].epsilon, self._instruments.layer_mode(path, mode))
+            for path, arrays in reader.read().items()
+        }
+        self._recorder.record(events.BatchNorm(layers=layers))
+        cost = time.perf_counter() - started
+        now = time.monotonic()
+        self._next_sample = now + max(cost / self._overhead, (now - self._began) / SAMPLES)
+
+    def write_channels(self) -> None:
+        """Record the full arrays of every BatchNormalization layer."""
+        self._next_channels = time.monotonic() + CHANNELS_SECONDS
+        reader = self._instruments.reader
+        if reader.layers:
+            layers = {path: batch_norm.channel_values(arrays) for path, arrays in reader.read().items()}
+            self._recorder.record(events.BatchNormChannels(layers=layers))
+
+    def _take_requests(self) -> None:
+        self.read_steps()
+        while self._inbox.received:
+            self._controller.take(self._inbox.received.popleft())
+
+    def _compiled(self) -> None:
+        if self._is_compiling:
+            self._is_compiling = False
+            self._recorder.record(events.StateChanged(state="training"))
+
+    def _read_validation(self) -> None:
+        values = self._instruments.test_values
+        for name, column in (values.read() if values else {}).items():
+            self._validation.setdefault(name, []).extend(list_to_wire(column))
+
+    def _steps_of_model(self) -> int:
+        if self._instruments.values is not None:
+            return self._instruments.values.steps
+        return int(self._model.optimizer.iterations) if self._model.optimizer is not None else 0
+
+    def _running_values(self, own: dict[str, Any]) -> dict[str, Number]:
+        logs = self._instruments.train.last_logs
+        return {name: to_wire(float(value)) for name, value in logs.items() if name not in own and not value.shape}
+
+    def _learning_rate(self) -> Number:
+        rate = getattr(self._model.optimizer, "learning_rate", None)
+        return None if rate is None else to_wire(float(rate))
+
+    def _describe(self, params: dict[str, Any]) -> events.FitStarted:
+        return events.FitStarted(
+            optimizer=type(self._model.optimizer).__name__,
+            epochs=params.get("epochs"),
+            initial_epoch=self._recorder.epoch,
+            steps_per_epoch=params.get("steps"),
+            jit_compile=bool(self._model.jit_compile),
+            can=self._controller.can,
+        )

@@ -1,0 +1,87 @@
+"""What tuimon keeps of one model, from one ``fit`` to the next: its functions by mode, its layers."""
+
+from collections.abc import Callable
+from typing import Any
+
+from tuimon import events
+from tuimon.trainer import batch_norm, keras_internals
+from tuimon.trainer.batch_values import BatchValues
+from tuimon.trainer.modes import Mode, ModeScope
+from tuimon.trainer.step_functions import StepFunctions
+
+
+class Instruments:
+    """Nothing of the model is changed by making them.
+
+    Args:
+        model: The model.
+        batch_loss: Whether each batch's own values are read inside the step.
+        on_failure: Called with an exception that ends training from within a step.
+    """
+
+    def __init__(self, model: Any, *, batch_loss: bool, on_failure: Callable[[BaseException], None]) -> None:
+        self.model = model
+        self.why_not_steerable = keras_internals.why_not_steerable(model)
+        """Why the steps of this model cannot be changed; empty where they can."""
+        reads = batch_loss and not self.why_not_steerable
+        self.values = BatchValues(model) if reads else None
+        """The train step's own values; None: not read."""
+        self.test_values = BatchValues(model) if reads else None
+        """The test step's own values; None: not read."""
+        self.train = StepFunctions(model, "train", self._train_scope, self.values, on_failure)
+        """The train function, by mode."""
+        self.test = StepFunctions(model, "test", self._test_scope, self.test_values, on_failure)
+        """The test function, by mode."""
+        self.reader = batch_norm.BatchNormReader({})
+        """Its BatchNormalization layers."""
+        self.other_layers: list[str] = []
+        """Paths of the other layers whose result depends on ``training``."""
+
+    def look_for_layers(self) -> bool:
+        """Find the layers anew; returns whether there are others than before."""
+        layers = batch_norm.find_layers(self.model)
+        if list(layers.values()) == list(self.reader.layers.values()):
+            return False
+        self.reader = batch_norm.BatchNormReader(layers)
+        return True
+
+    def describe(self) -> events.ModelBuilt:
+        """Return what the log says of the model."""
+        self.other_layers = [
+            layer.path
+            for layer in keras_internals.flatten_layers(self.model)
+            if keras_internals.depends_on_training(layer) and layer not in self.reader.layers.values()
+        ]
+        return events.ModelBuilt(
+            name=self.model.name,
+            parameters=_size(self.model.weights),
+            trainable_parameters=_size(self.model.trainable_weights),
+            batch_norm_layers=[batch_norm.describe(path, layer) for path, layer in self.reader.layers.items()],
+            other_layers=self.other_layers,
+        )
+
+    @property
+    def users_frozen(self) -> list[str]:
+        """Paths of the BatchNormalization layers that the user froze before training."""
+        return [path for path, layer in self.reader.layers.items() if not layer.trainable]
+
+    def frozen(self, mode: Mode) -> list[str]:
+        """Paths of all frozen layers under ``mode``, in the order of the model."""
+        return [path for path, layer in self.reader.layers.items() if path in mode.frozen or not layer.trainable]
+
+    def layer_mode(self, path: str, mode: Mode) -> str:
+        """How a layer computes under ``mode``: the word of ``BatchNormStatistics.mode``."""
+        if path in mode.frozen or not self.reader.layers[path].trainable:
+            return "frozen"
+        return "inference" if mode.phase == "inference" else "training"
+
+    def _train_scope(self, mode: Mode) -> ModeScope:
+        return ModeScope(mode, self.model, self.reader.layers)
+
+    def _test_scope(self, mode: Mode) -> ModeScope:
+        # Validation with batch statistics and dropout must not move what training uses.
+        return ModeScope(mode, self.model, self.reader.layers, keeps_state=mode.phase == "train")
+
+
+def _size(variables: list[Any]) -> int:
+    return sum(int(variable.value.shape.num_elements()) for variable in variables)

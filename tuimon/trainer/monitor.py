@@ -1,0 +1,219 @@
+"""The callback: streams what a ``fit`` does into its run directory, and lets it be steered from there."""
+
+import atexit
+import contextlib
+import functools
+import sys
+import traceback
+import warnings
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import keras
+
+from tuimon import events
+from tuimon.run_directory import RunDirectory, default_runs_directory
+from tuimon.trainer.fit import Fit
+from tuimon.trainer.instruments import Instruments
+from tuimon.trainer.recorder import Recorder
+
+Hook = TypeVar("Hook", bound=Callable[..., None])
+
+
+def _guarded(hook: Hook) -> Hook:
+    """Keep a mistake of ours from ending the user's training: the Monitor gives up, Keras goes on."""
+
+    @functools.wraps(hook)
+    def call(self: "Monitor", *args: Any, **kwargs: Any) -> None:
+        if self._given_up:
+            return
+        try:
+            hook(self, *args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - whatever it is, training goes on
+            self._give_up(error)
+
+    return call  # type: ignore[return-value]
+
+
+class Monitor(keras.callbacks.Callback):
+    """Records a training run and lets ``tuimon watch`` show and steer it.
+
+    Until somebody asks for a change, training computes what it would compute without: the same weights,
+    bit for bit. If the Monitor itself fails (a full disk, a mistake of ours), training goes on without it.
+
+    Args:
+        run_dir: The run's directory. By default a new one, ``<date>-<time>-<name>``, under ``runs_dir``.
+            If it holds a run already, ``-2`` (``-3``, …) is put behind it.
+        name: What the run is called; by default the name of the program.
+        runs_dir: Where new run directories are made; by default ``$TUIMON_RUNS_DIR``, or ``./runs``.
+        overhead: The share of the training time that sampling the layers may take; they are sampled more
+            rarely where it would be more.
+        batch_loss: Whether each batch's own loss and metrics are read inside the step. Without it, Keras'
+            own train function runs untouched, and only its running means are seen.
+
+    Raises:
+        ValueError: ``overhead`` is not between 0 and 1.
+
+    Example:
+        ```python
+        model.fit(x, y, callbacks=[tuimon.Monitor()])
+        ```
+    """
+
+    def __init__(
+        self,
+        run_dir: str | Path | None = None,
+        *,
+        name: str | None = None,
+        runs_dir: str | Path | None = None,
+        overhead: float = 0.01,
+        batch_loss: bool = True,
+    ) -> None:
+        super().__init__()
+        if not 0 < overhead < 1:
+            raise ValueError(f"overhead is a share of the training time, between 0 and 1; received {overhead!r}")
+        self._run_dir = Path(run_dir) if run_dir is not None else None
+        self._name = name or (self._run_dir.name if self._run_dir else "") or Path(sys.argv[0]).stem or "python"
+        self._runs_dir = Path(runs_dir) if runs_dir is not None else default_runs_directory()
+        self._overhead = overhead
+        self._batch_loss = batch_loss
+        self._recorder: Recorder | None = None
+        self._ends_run = True
+        self._instruments: Instruments | None = None
+        self._fit: Fit | None = None
+        self._was_stopped = False
+        self._given_up = False
+
+    @classmethod
+    def for_recorder(cls, recorder: Recorder, *, overhead: float, batch_loss: bool) -> "Monitor":
+        """Return a Monitor for a run that has begun and that somebody else ends, as ``tuimon run`` does."""
+        monitor = cls(recorder.run.path, overhead=overhead, batch_loss=batch_loss)
+        monitor._recorder = recorder
+        monitor._ends_run = False
+        return monitor
+
+    @property
+    def run_dir(self) -> Path | None:
+        """The run's directory; None before training begins."""
+        return self._recorder.run.path if self._recorder else None
+
+    @property
+    def was_stopped(self) -> bool:
+        """Whether the last ``fit`` ended because somebody asked."""
+        return self._was_stopped
+
+    @_guarded
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Begin the run, and take the place of the model's train function."""
+        if self._recorder is None:
+            self._recorder = Recorder(self._new_run_directory(), name=self._name)
+            atexit.register(_end_at_exit, weakref.ref(self))
+        self._recorder.reopen()
+        if self._instruments is None or self._instruments.model is not self.model:
+            self._instruments = Instruments(self.model, batch_loss=self._batch_loss, on_failure=self._fail)
+        self._fit = Fit(self._recorder, self._instruments, self.params, overhead=self._overhead, on_trouble=self._warn)
+
+    @_guarded
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Note the epoch."""
+        if self._fit:
+            self._fit.begin_epoch(epoch)
+
+    @_guarded
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Take requests; always in the training thread, between two steps."""
+        if self._fit:
+            self._fit.before_step()
+
+    @_guarded
+    def on_test_begin(self, logs: Any = None) -> None:
+        """Listen to a validation inside ``fit``."""
+        if self._fit:
+            self._fit.begin_validation()
+
+    @_guarded
+    def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Read the batches' values before there is no room for more."""
+        if self._fit:
+            self._fit.before_validation_step()
+
+    @_guarded
+    def on_test_end(self, logs: Any = None) -> None:
+        """Record the validation."""
+        if self._fit:
+            self._fit.end_validation()
+
+    @_guarded
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Record the epoch as Keras sees it."""
+        if self._fit:
+            self._fit.end_epoch(logs or {})
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Give everything back and close the run."""
+        if self._fit and not self._given_up:
+            try:
+                self._fit.write_last()
+            except Exception as error:  # noqa: BLE001 - whatever it is, training has its end
+                self._give_up(error)
+        self._was_stopped = self._fit is not None and self._fit.was_stopped
+        self._end("stopped" if self._was_stopped else "finished")
+
+    def _new_run_directory(self) -> RunDirectory:
+        if self._run_dir is None:
+            return RunDirectory.create(self._runs_dir, self._name)
+        path, count = self._run_dir, 1
+        while (path / "session.jsonl").exists():
+            count += 1
+            path = self._run_dir.with_name(f"{self._run_dir.name}-{count}")
+        if path != self._run_dir:
+            warnings.warn(f"{self._run_dir} holds a run already: this one is {path}", stacklevel=2)
+        return RunDirectory.at(path)
+
+    def _fail(self, error: BaseException) -> None:
+        """An exception within a step ends the training; Keras tells its callbacks nothing of it."""
+        with contextlib.suppress(Exception):
+            if self._fit:
+                self._fit.read_steps()
+        if isinstance(error, KeyboardInterrupt):
+            self._end("stopped")
+        else:
+            self._end("failed", error)
+
+    def _end(self, status: str, error: BaseException | None = None) -> None:
+        fit, self._fit = self._fit, None
+        try:
+            if fit is not None:
+                fit.end()
+            if self._recorder is not None and self._ends_run and not self._recorder.is_closed:
+                self._recorder.end(status, error)
+        except Exception as trouble:  # noqa: BLE001 - whatever it is, training has its end
+            self._warn(trouble)
+
+    def _give_up(self, error: Exception) -> None:
+        self._given_up = True
+        self._warn(error)
+        fit, self._fit = self._fit, None
+        with contextlib.suppress(Exception):
+            if fit is not None:
+                fit.end()
+        with contextlib.suppress(Exception):
+            if self._recorder is not None:
+                text = f"monitoring ended by an error of tuimon's own, training goes on: {error!r}"
+                self._recorder.record(events.Note(text=text))
+
+    def _warn(self, error: Exception) -> None:
+        with contextlib.suppress(Exception):
+            print(f"tuimon: {error} (training goes on)", file=sys.stderr)
+            traceback.print_exception(error)
+
+
+def _end_at_exit(reference: "weakref.ref[Monitor]") -> None:
+    """Say that a run failed where the exception came from outside of a step."""
+    monitor = reference()
+    if monitor is not None and monitor._fit is not None:
+        error = getattr(sys, "last_value", None)
+        if error is not None:
+            monitor._fail(error)

@@ -1,0 +1,219 @@
+"""Writes ``session.jsonl``: a bounded queue on one side, one thread with the file on the other.
+
+Training must never wait for a disk. ``put`` only appends to a queue; the thread numbers the events,
+writes them at most four times a second (at once after urgent ones) and calls ``fdatasync``, so that
+another host sees them and a full quota is noticed here rather than never.
+"""
+
+import contextlib
+import fcntl
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from tuimon import events
+from tuimon.session_log import encoder
+
+FLUSH_SECONDS = 0.25
+"""The log is written at most this often, but for urgent events."""
+HEARTBEAT_SECONDS = 5.0
+"""At least this often while nothing else happens."""
+HELD_SECONDS = 0.5
+"""A state that lasts less long is no news: a run of one-step epochs validates 50 times a second."""
+RETRY_SECONDS = 1.0
+"""After a write failed."""
+CAPACITY = 50_000
+"""Events that wait for a slow or full disk before any is dropped."""
+CLOSE_SECONDS = 5.0
+"""How long the end of training waits for the disk."""
+
+
+class LogTakenError(Exception):
+    """Another trainer writes this log."""
+
+
+class SessionWriter:
+    """Owns a session log: an exclusive lock on it for its life.
+
+    Args:
+        path: The log; made, readable by its owner alone, where it is missing.
+        next_seq: Number of the first event.
+        on_written: Called from the writer's thread with each event that is on disk.
+        clock: Gives Unix seconds.
+        capacity: Events kept while they cannot be written.
+
+    Raises:
+        LogTakenError: another process holds the lock.
+        OSError: the log cannot be opened.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        next_seq: int = 0,
+        on_written: Callable[[events.AnyEvent], None] | None = None,
+        clock: Callable[[], float] = time.time,
+        capacity: int = CAPACITY,
+    ) -> None:
+        self._path = path
+        self._next_seq = next_seq
+        self._on_written = on_written
+        self._clock = clock
+        self._capacity = capacity
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._queue: list[events.AnyEvent] = []
+        self._held: events.StateChanged | None = None
+        self._written_state = ""
+        self._dropped: Counter[str] = Counter()
+        self._trouble = ""
+        self._closing = False
+        self._position = (0, 0)
+        self._owner = os.getpid()
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._file = os.open(path, flags, 0o600)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._file)
+            if isinstance(error, BlockingIOError):
+                raise LogTakenError(f"{path}: another trainer writes it") from error
+            raise
+        self._size = os.fstat(self._file).st_size
+        self._thread = threading.Thread(target=self._run, name="tuimon-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def next_seq(self) -> int:
+        """Number of the next event; of use when it is closed."""
+        return self._next_seq
+
+    def put(self, event: events.AnyEvent) -> None:
+        """Queue an event; never waits, never raises.
+
+        When the queue is full, events that may be dropped are, and ``log_gap`` will say how many.
+        """
+        if os.getpid() != self._owner:
+            return  # A fork of the trainer, a data loader's worker, say: the log is not its.
+        with self._lock:
+            event.time = event.time or self._clock()
+            self._position = (event.step, event.epoch)
+            if isinstance(event, events.StateChanged) and not self._is_news(event):
+                return
+            if len(self._queue) >= self._capacity and not event.must_keep:
+                self._dropped[_kind(event)] += 1
+                return
+            self._queue.append(event)
+        if event.urgent:
+            self._wake.set()
+
+    def close(self) -> bool:
+        """Write what is queued and give the log back; returns whether all of it got to the disk.
+
+        Waits at most 5 s for a disk that does not answer.
+        """
+        if os.getpid() != self._owner or self._closing:
+            return True
+        self._closing = True
+        self._wake.set()
+        self._thread.join(CLOSE_SECONDS)
+        return not self._thread.is_alive() and not self._queue
+
+    def _is_news(self, event: events.StateChanged) -> bool:
+        if event.state == "validating":
+            self._held = event  # Written by the thread once it has lasted.
+            return False
+        self._held = None
+        is_news = event.state != self._written_state or bool(event.detail)
+        self._written_state = event.state
+        return is_news
+
+    def _take_held(self, now: float) -> None:
+        held = self._held
+        if held is not None and now - held.time >= HELD_SECONDS:
+            self._held = None
+            self._written_state = held.state
+            self._queue.append(held)
+
+    def _run(self) -> None:
+        last_written = self._clock()
+        while True:
+            self._wake.wait(RETRY_SECONDS if self._trouble else FLUSH_SECONDS)
+            closing = self._closing
+            self._wake.clear()
+            now = self._clock()
+            with self._lock:
+                self._take_held(now)
+                if not self._queue and not closing and now - last_written >= HEARTBEAT_SECONDS:
+                    step, epoch = self._position
+                    self._queue.append(events.Heartbeat(time=now, step=step, epoch=epoch))
+                batch, self._queue = self._queue, []
+            if batch and self._write(batch):
+                last_written = now
+            if closing:
+                break
+        with contextlib.suppress(OSError):
+            os.close(self._file)
+
+    def _write(self, batch: list[events.AnyEvent]) -> bool:
+        if self._dropped:
+            batch = self._with_gap(batch)
+        data = bytearray()
+        for count, event in enumerate(batch):
+            event.seq = self._next_seq + count
+            data += encoder.encode(event) + b"\n"
+        try:
+            self._append(bytes(data))
+        except OSError as error:
+            self._trouble = error.strerror or str(error)
+            self._put_back(batch)
+            return False
+        self._trouble = ""
+        self._next_seq += len(batch)
+        for event in batch:
+            if self._on_written is not None:
+                self._on_written(event)
+        return True
+
+    def _append(self, data: bytes) -> None:
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(self._file, view) :]
+            os.fdatasync(self._file)
+        except OSError:
+            # Whole lines only: a half one would swallow the next.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, self._size)
+            raise
+        self._size += len(data)
+
+    def _put_back(self, batch: list[events.AnyEvent]) -> None:
+        with self._lock:
+            waiting = batch + self._queue
+            room = self._capacity
+            kept: list[events.AnyEvent] = []
+            # The newest are worth most; what must be kept is kept whatever its age.
+            for event in reversed(waiting):
+                if event.must_keep or room > 0:
+                    kept.append(event)
+                    room -= 1
+                elif not isinstance(event, events.Heartbeat):
+                    self._dropped[_kind(event)] += 1
+            self._queue = kept[::-1]
+
+    def _with_gap(self, batch: list[events.AnyEvent]) -> list[events.AnyEvent]:
+        with self._lock:
+            dropped, self._dropped = dict(self._dropped), Counter()
+        first = batch[0]
+        reason = self._trouble or "the disk did not keep up"
+        gap = events.LogGap(time=first.time, step=first.step, epoch=first.epoch, dropped=dropped, reason=reason)
+        return [gap, *batch]
+
+
+def _kind(event: events.AnyEvent) -> str:
+    return str(type(event).__struct_config__.tag)

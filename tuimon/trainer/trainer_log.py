@@ -1,0 +1,43 @@
+"""Keeps ``trainer.log`` bounded: a training that prints for days must not fill the disk."""
+
+import contextlib
+import os
+import threading
+from pathlib import Path
+
+MAXIMUM_BYTES = 16 * 1024 * 1024
+"""When the log is larger, its older part goes to ``trainer.log.1``, of which there is one."""
+LOOK_SECONDS = 5.0
+
+
+def keep_bounded(path: Path, maximum_bytes: int = MAXIMUM_BYTES, look_seconds: float = LOOK_SECONDS) -> None:
+    """Watch the log's size from a thread for the life of the process.
+
+    The process prints through a descriptor in append mode, so cutting the file to nothing is safe.
+    """
+
+    def watch() -> None:
+        while True:
+            threading.Event().wait(look_seconds)
+            with contextlib.suppress(OSError):
+                if path.stat().st_size > maximum_bytes:
+                    rotate(path, maximum_bytes)
+
+    threading.Thread(target=watch, name="tuimon-trainer-log", daemon=True).start()
+
+
+def rotate(path: Path, maximum_bytes: int = MAXIMUM_BYTES) -> None:
+    """Move what the log holds, at most ``maximum_bytes`` of it, to ``trainer.log.1``.
+
+    Raises:
+        OSError: the disk does not take it.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "r+b") as log:
+        size = log.seek(0, os.SEEK_END)
+        log.seek(max(0, size - maximum_bytes))
+        older = path.with_name(f"{path.name}.1")
+        kept = os.open(older, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(kept, "wb") as file:
+            file.write(log.read())
+        log.truncate(0)
