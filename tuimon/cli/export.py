@@ -1,0 +1,33 @@
+"""Write a run in another program's format.
+
+csv: tidy, one value a line, with the columns step, epoch, time, metric and value. An epoch's metrics have
+Keras' names (loss, val_loss); those of single batches begin with batch/, those of BatchNormalization are
+batch_norm/LAYER/ARRAY/QUANTILE, such as batch_norm/bn_1/moving_mean/p50.
+"""
+
+import argparse
+
+from tuimon.cli.options import add_run
+from tuimon.errors import UsageError
+from tuimon.run_directory import RunDirectory
+
+FORMATS = ("csv",)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add_run(parser)
+    parser.add_argument("--to", required=True, choices=FORMATS, help="the format")
+    parser.add_argument("--out", required=True, metavar="PATH", help="the file, written whole or not at all; -: stdout")
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Write the file and return the exit code."""
+    from tuimon.export import csv
+
+    run = RunDirectory.find(options.run, options.runs_dir)
+    try:
+        csv.export(run, options.out)
+    except IsADirectoryError:
+        raise UsageError(f"{options.out}: it is a directory") from None
+    return 0

@@ -1,0 +1,109 @@
+"""List runs, newest last, with what each does now."""
+
+import argparse
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tuimon import events, liveness
+from tuimon.cli.options import add_runs_dir
+from tuimon.errors import UsageError
+from tuimon.run_directory import RunDirectory, runs_in
+from tuimon.session_log import Tail
+from tuimon.state import RunState
+from tuimon.text import plain
+
+VERSION = 1
+"""Of the JSON."""
+_WHOLE_BYTES = 1024 * 1024
+_END_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One run in the list."""
+
+    name: str
+    path: str
+    state: str
+    """As `tuimon.liveness.status` has it."""
+    epoch: int
+    """From 0."""
+    step: int
+    started: float | None
+    """Unix time; None while not known."""
+    updated: float | None
+    """Unix time of the newest line."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        "directory", metavar="DIR", nargs="?", type=Path, help="where to look (default: the runs directory)"
+    )
+    parser.add_argument("--json", action="store_true", help="for machines")
+    add_runs_dir(parser)
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Print the list and return the exit code."""
+    directory = options.directory or options.runs_dir
+    if options.directory is not None and not directory.is_dir():
+        raise UsageError(f"{directory}: it is no directory")
+    summaries = [summary(run) for run in runs_in(directory)]
+    if options.json:
+        print(json.dumps({"version": VERSION, "runs": [vars(line) for line in summaries]}, indent=2))
+    elif summaries:
+        _print_table(summaries)
+    else:
+        print(f"no runs in {directory}")
+    return 0
+
+
+def summary(run: RunDirectory) -> Summary:
+    """Return what one run does, from the two ends of its log: a list must not read gigabytes."""
+    state = RunState()
+    tail = Tail(run.session_log)
+    try:
+        status = run.session_log.stat()
+    except FileNotFoundError:
+        return Summary(run.name, str(run.path), "starting", 0, 0, None, None)
+    state.apply(tail.read(_WHOLE_BYTES))
+    started = state.run
+    if status.st_size > tail.offset:
+        tail.offset = max(tail.offset, status.st_size - _END_BYTES)
+        state.apply(_end(tail))
+    silent = time.time() - status.st_mtime
+    word = liveness.status(state, gone=liveness.is_gone(run.session_log, started), silent_seconds=silent)
+    first = started.time if started else None
+    return Summary(run.name, str(run.path), word, state.epoch, state.step, first, state.last_time)
+
+
+def _end(tail: Tail) -> list[events.AnyEvent]:
+    new = tail.read_all()
+    # What the trainer did last was said before these lines; that batches go on means that it trains.
+    if any(isinstance(event, events.Batches) for event in new):
+        first = new[0]
+        new.insert(
+            0, events.StateChanged(seq=first.seq, time=first.time, step=first.step, epoch=first.epoch, state="training")
+        )
+    return new
+
+
+def _print_table(summaries: list[Summary]) -> None:
+    rows = [("NAME", "STATE", "EPOCH", "STEP", "STARTED", "UPDATED")]
+    for line in summaries:
+        epoch = str(line.epoch + 1) if line.step else "–"
+        rows.append((plain(line.name), line.state, epoch, str(line.step), _clock(line.started), _clock(line.updated)))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = [
+            cell.rjust(width) if column in (2, 3) else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        print("  ".join(cells).rstrip())
+
+
+def _clock(seconds: float | None) -> str:
+    return "–" if seconds is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

@@ -1,0 +1,92 @@
+"""The entry point: picks the subcommand, loads that one alone, and turns errors into one line and an exit code."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn, Protocol, cast
+
+import tuimon
+from tuimon.errors import UsageError
+from tuimon.text import plain
+
+COMMANDS = ("run", "watch", "replay", "list", "send", "export")
+"""The subcommands: modules of `tuimon.cli`, in the order of the help."""
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+"""What a shell reports of a program that SIGPIPE ended."""
+
+
+class Command(Protocol):
+    """A module of `tuimon.cli`: its docstring is the help."""
+
+    __doc__: str | None
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the subcommand's arguments."""
+
+    def execute(self, options: argparse.Namespace) -> int:
+        """Do it and return the exit code."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise `UsageError` with argparse's words."""
+        raise UsageError(f"{message} (see: {self.prog} --help)")
+
+
+def make_parser(commands: Sequence[str] = COMMANDS) -> Parser:
+    """Return the parser of the command line, loading only the subcommands named."""
+    parser = Parser(
+        prog="tuimon",
+        description="A terminal monitor for Keras training.",
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"tuimon {tuimon.__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in commands:
+        command = cast(Command, import_module(f"tuimon.cli.{name}"))
+        text = (command.__doc__ or "").strip()
+        subparser = subparsers.add_parser(
+            name,
+            help=text.partition("\n")[0].rstrip("."),
+            description=text,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.add_arguments(subparser)
+        subparser.set_defaults(execute=command.execute)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    chosen = arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS
+    try:
+        if not arguments:
+            raise UsageError(f"say what to do: {', '.join(COMMANDS)} (see: tuimon --help)")
+        options = make_parser(chosen).parse_args(arguments)
+        code = int(options.execute(options))
+        sys.stdout.flush()
+    except UsageError as error:
+        return _complain(str(error))
+    except BrokenPipeError:
+        # Whoever read us has had enough. Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _complain(f"{where}{error.strerror or error}")
+    return code
+
+
+def _complain(words: str) -> int:
+    print(f"tuimon: {plain(words, limit=2000)}", file=sys.stderr)
+    return BAD_INPUT

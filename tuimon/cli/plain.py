@@ -1,0 +1,269 @@
+"""Plain progress lines, for where there is no terminal."""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from functools import singledispatch
+from pathlib import Path
+
+from tuimon import events, liveness
+from tuimon.commands import describe
+from tuimon.run_directory import RunDirectory
+from tuimon.session_log import Tail
+from tuimon.state import RunState
+from tuimon.text import plain
+from tuimon.wire import from_wire
+
+LINE_SECONDS = 1.0
+"""Progress is printed at the end of an epoch, at most this often."""
+LONG_EPOCH_SECONDS = 10.0
+"""Within an epoch, this often."""
+LOOK_SECONDS = 0.1
+"""How often the log is read."""
+FURTHER_FIT_SECONDS = 2.0
+"""How long after its end a run may begin another `fit` and still be followed."""
+MOST_METRICS = 6
+"""Metrics in a line; the others are in the log."""
+_LOG_BYTES = 64 * 1024
+_TENSORFLOW_INFORMATION = re.compile(
+    r"I\d{4} \d\d:|\d{4}-\d\d-\d\d .*: I |WARNING: All log messages before absl|To enable the following instructions"
+)
+"""What TensorFlow says of itself at every start; it would bury what the user's own code prints."""
+
+
+class Progress:
+    """Turns a run's events into lines; it is told the time, so it needs no clock.
+
+    Example:
+        ```python
+        progress = Progress()
+        for line in progress.lines(tail.read(), now=time.monotonic()):
+            print(line)
+        ```
+    """
+
+    def __init__(self) -> None:
+        self.state = RunState()
+        """What the events so far add up to."""
+        self._printed_at = float("-inf")
+        self._printed_step = 0
+        self._printed_epochs = 0
+
+    def lines(self, new: list[events.AnyEvent], now: float) -> Iterator[str]:
+        """Fold further events and yield what is worth printing of them."""
+        for event in new:
+            if isinstance(event, events.Evaluated | events.RunEnded):
+                # The newest numbers of training belong before what comes after it.
+                yield from self._progress(now)
+            self.state.apply([event])
+            if words := _words(event, self.state):
+                yield plain(words, limit=1000)
+        waited = now - self._printed_at
+        ended = self.state.epochs_ended > self._printed_epochs
+        if waited >= (LINE_SECONDS if ended else LONG_EPOCH_SECONDS):
+            yield from self._progress(now)
+
+    def _progress(self, now: float) -> Iterator[str]:
+        if self.state.step == self._printed_step:
+            return
+        self._printed_at, self._printed_step = now, self.state.step
+        yield plain(progress_line(self.state, epoch_ended=self.state.epochs_ended > self._printed_epochs), limit=1000)
+        self._printed_epochs = self.state.epochs_ended
+
+
+def progress_line(state: RunState, *, epoch_ended: bool) -> str:
+    """Return where a run is: epoch, step, metrics (the epoch's, or the newest batch's), speed, modes."""
+    epochs = state.fit.epochs if state.fit else None
+    epoch = state.epoch_numbers.last if epoch_ended else None
+    number = (state.epoch if epoch is None else int(epoch)) + 1
+    parts = [f"epoch {number}/{epochs}" if epochs else f"epoch {number}", f"step {state.step}"]
+    metrics = state.epoch_metrics if epoch_ended else state.batch_metrics
+    prefix = "" if epoch_ended else "batch "
+    shown = [(name, series.last) for name, series in metrics.items() if series.last is not None]
+    parts += [f"{prefix}{name} {value:.4g}" for name, value in shown[:MOST_METRICS]]
+    if state.steps_per_second is not None:
+        parts.append(f"{state.steps_per_second:.3g} steps/s")
+    parts.append(f"phase {state.phase}")
+    if state.layers:
+        parts.append(f"frozen {len(state.frozen)}/{len(state.layers)}")
+    return "  ".join(parts)
+
+
+def follow(
+    run: RunDirectory,
+    *,
+    show: Callable[[str], None] = print,
+    trainer_log: bool = False,
+    over: Callable[[RunState], bool],
+) -> RunState:
+    """Print a run's lines until it is over.
+
+    Args:
+        run: The run.
+        show: Prints a line.
+        trainer_log: Whether new lines of ``trainer.log`` are passed on until `fit` begins.
+        over: Whether nothing more will be written: asked before each look at the log.
+
+    Returns:
+        What the run came to.
+    """
+    tail, progress = Tail(run.session_log), Progress()
+    output = LogLines(run.trainer_log) if trainer_log else None
+    while True:
+        # Asked before the log is read: what is written until the end is then surely read.
+        is_over = over(progress.state)
+        if output is not None:
+            for line in output.read():
+                show(line)
+        while new := tail.read():
+            for line in progress.lines(new, time.monotonic()):
+                show(line)
+        if progress.state.fit is not None:
+            output = None
+        if is_over:
+            return progress.state
+        time.sleep(LOOK_SECONDS)
+
+
+def read_state(run: RunDirectory) -> RunState:
+    """Return how a run stands, from the whole of its log, without its numbers."""
+    tail, state = Tail(run.session_log), RunState()
+    while True:
+        before = tail.offset
+        state.apply(
+            event for event in tail.read() if isinstance(event, events.RunStarted | events.FitStarted | events.RunEnded)
+        )
+        if tail.offset == before:
+            return state
+
+
+def until_ended(run: RunDirectory) -> Callable[[RunState], bool]:
+    """Return whether a run that others train is over: its log says so, or its trainer is gone."""
+    last_seq, changed_at = -1, time.monotonic()
+
+    def over(state: RunState) -> bool:
+        nonlocal last_seq, changed_at
+        if state.ended is None:
+            return liveness.is_gone(run.session_log, state.run)
+        # A script may call `fit` again. The log's age is known at once, but by another host's clock maybe.
+        if state.last_seq != last_seq:
+            last_seq, changed_at = state.last_seq, time.monotonic()
+        age = time.time() - run.session_log.stat().st_mtime
+        return max(age, time.monotonic() - changed_at) > FURTHER_FIT_SECONDS
+
+    return over
+
+
+class LogLines:
+    """The new lines of a text file, as they come."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def read(self) -> list[str]:
+        """Return the lines that are whole by now, of a progress bar what it shows at last, without TensorFlow's own."""
+        try:
+            with self._path.open("rb") as file:
+                if file.seek(0, 2) < self._offset:
+                    # The trainer has shortened it: it is bounded.
+                    self._offset = 0
+                file.seek(self._offset)
+                data = file.read(_LOG_BYTES)
+        except FileNotFoundError:
+            return []
+        end = data.rfind(b"\n") + 1 or (len(data) if len(data) == _LOG_BYTES else 0)
+        self._offset += end
+        # Not splitlines: a progress bar's carriage returns begin no new line.
+        lines = data[:end].decode(errors="replace").split("\n")
+        shown = (plain(line.rstrip("\r").rpartition("\r")[2]) for line in lines)
+        return [line for line in shown if line.strip() and not _TENSORFLOW_INFORMATION.match(line)]
+
+
+def last_line(path: Path) -> str:
+    """Return the last line of a text file that says something; empty where there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, 2) - _LOG_BYTES))
+            return last_line_of(file.read().decode(errors="replace"))
+    except OSError:
+        return ""
+
+
+def last_line_of(text: str) -> str:
+    """Return the last line of a text that says something; empty where there is none."""
+    return next((plain(line) for line in reversed(text.splitlines()) if line.strip()), "")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+@singledispatch
+def _words(event: events.Event, state: RunState) -> str:
+    """Return what happened, in words; nothing for what the progress line shows anyway."""
+    del event, state
+    return ""
+
+
+@_words.register
+def _(event: events.StateChanged, state: RunState) -> str:
+    del state
+    return (
+        event.state + (f": {event.detail}" if event.detail else "") if event.state in ("preparing", "compiling") else ""
+    )
+
+
+@_words.register
+def _(event: events.FitStarted, state: RunState) -> str:
+    of = _count(event.epochs - event.initial_epoch, "epoch") if event.epochs is not None else "training"
+    steps = f" of {_count(event.steps_per_epoch, 'step')}" if event.steps_per_epoch else ""
+    layers = f", {_count(len(state.layers), 'BatchNormalization layer')}" if state.layers else ""
+    return f"fit: {of}{steps}, {event.optimizer}{', XLA' if event.jit_compile else ''}{layers}"
+
+
+@_words.register
+def _(event: events.CommandApplied, state: RunState) -> str:
+    del state
+    traced = f", {event.traced_seconds:.1f} s to trace" if event.traced_seconds else ""
+    detail = f" ({event.detail})" if event.detail else ""
+    return f"step {event.first_step}  {describe(event.request)}, asked by {event.sender.user}: applied{traced}{detail}"
+
+
+@_words.register
+def _(event: events.CommandRejected, state: RunState) -> str:
+    del state
+    return f"step {event.step}  {describe(event.request)}, asked by {event.sender.user}: rejected: {event.reason}"
+
+
+@_words.register
+def _(event: events.CommandVerified, state: RunState) -> str:
+    command = state.commands.get(event.id)
+    words = "verified" if event.held else "NOT in force"
+    return f"step {event.step}  {command.words if command else event.id}: {words}: {event.detail}"
+
+
+@_words.register
+def _(event: events.Evaluated, state: RunState) -> str:
+    del state
+    logs = "  ".join(f"{name} {from_wire(number):.4g}" for name, number in event.logs.items())
+    return f"evaluated {event.name}: {logs}"
+
+
+@_words.register
+def _(event: events.Note, state: RunState) -> str:
+    del state
+    return f"step {event.step}  note: {event.text}"
+
+
+@_words.register
+def _(event: events.LogGap, state: RunState) -> str:
+    del state
+    dropped = ", ".join(f"{count} {kind}" for kind, count in event.dropped.items())
+    return f"step {event.step}  not logged: {dropped} ({event.reason})"
+
+
+@_words.register
+def _(event: events.RunEnded, state: RunState) -> str:
+    error = last_line_of(event.traceback)
+    return f"{event.status} after {state.step} steps" + (f": {error}" if error else "")

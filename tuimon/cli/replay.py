@@ -1,0 +1,28 @@
+"""Play a run again: the same screens, with time under your control."""
+
+import argparse
+
+from tuimon.cli.options import add_run, has_screen
+from tuimon.errors import UsageError
+from tuimon.run_directory import RunDirectory
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add_run(parser)
+    parser.add_argument("--speed", type=float, default=1.0, metavar="X", help="times as fast as it was (default: 1)")
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Play until told to leave and return the exit code."""
+    if not 0 < options.speed < float("inf"):
+        raise UsageError("--speed: expected a number above 0")
+    run = RunDirectory.find(options.run, options.runs_dir)
+    if not has_screen():
+        raise UsageError("replay needs a terminal; tuimon export writes a run's numbers to a file")
+    from tuimon.ui.app import WatchApp
+    from tuimon.ui.replay import ReplayClock
+
+    app = WatchApp(run, readonly=True, replay=ReplayClock(speed=options.speed))
+    app.run()
+    return app.return_code or 0

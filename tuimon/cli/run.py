@@ -1,0 +1,182 @@
+"""Train what a config says, and watch it.
+
+Training is a process of its own: it goes on when this one ends, and `tuimon watch` attaches to it again.
+Without a terminal, or with --headless, progress is printed in lines. There, Ctrl-C asks training to stop
+after its batch, and a second Ctrl-C leaves it training. The exit code is 0 for a run that finished or was
+stopped, 1 for one that failed, 2 for bad input.
+"""
+
+import argparse
+import contextlib
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from types import FrameType
+
+from tuimon import config as config_file
+from tuimon.cli import plain
+from tuimon.cli.options import add_runs_dir, has_screen
+from tuimon.commands import Stop, signed
+from tuimon.errors import UsageError
+from tuimon.launcher import TrainerProcess, logout_warning
+from tuimon.run_directory import RunDirectory
+from tuimon.state import RunState
+
+FAILED = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("config", metavar="CONFIG", type=Path, help="a TOML file")
+    parser.add_argument("--headless", action="store_true", help="print progress lines, open no screen")
+    add_runs_dir(parser)
+    parser.add_argument("--name", help="what the run is called (default: [run] name, else the file's name)")
+    parser.add_argument(
+        "--set",
+        metavar="TABLE.KEY=VALUE",
+        action="append",
+        default=[],
+        help="a value in place of the config's, such as training.epochs=3 or model.arguments.units=64",
+    )
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Train, watch until the end or until told to leave, and return the exit code."""
+    run = _prepare(options)
+    trainer = TrainerProcess(run)
+    if options.headless or not has_screen():
+        return _without_screen(run, trainer)
+    # Loaded here: lines need no Textual. And before the start: what fails now starts nothing.
+    from tuimon.ui.app import WatchApp
+
+    trainer.start()
+    app = WatchApp(run, trainer=trainer)
+    choice = app.run()
+    if choice == "stop" and trainer.poll() is None:
+        return _wait_for_stop(run, trainer)
+    if trainer.poll() is None:
+        _show(_left(run))
+        return app.return_code or 0
+    return _outcome(run, plain.read_state(run), trainer.wait())
+
+
+def _prepare(options: argparse.Namespace) -> RunDirectory:
+    """Check all that can be checked, then make the run directory."""
+    config = config_file.read(options.config, options.set)
+    if options.name is not None:
+        config.run.name = options.name
+    config_file.require_functions(config, options.config)
+    missing = [name for name in ("keras", "tensorflow") if find_spec(name) is None]
+    if missing:
+        raise UsageError(f"training needs {' and '.join(missing)}: pip install 'tuimon[tensorflow]'")
+    run = RunDirectory.create(options.runs_dir, config.run.name)
+    try:
+        config_file.write(config, run.config)
+    except OSError:
+        shutil.rmtree(run.path, ignore_errors=True)
+        raise
+    return run
+
+
+def _without_screen(run: RunDirectory, trainer: TrainerProcess) -> int:
+    leaving = _Leaving(run)
+    _show(f"run {run.path}")
+    with leaving.signals():
+        trainer.start()
+        try:
+            state = plain.follow(
+                run, show=_show, trainer_log=True, over=lambda _: leaving.left != 0 or trainer.poll() is not None
+            )
+        except BrokenPipeError:
+            print(_left(run), file=sys.stderr)
+            raise
+    if trainer.poll() is None:
+        return _leave(run, leaving)
+    return _outcome(run, state, trainer.wait())
+
+
+def _wait_for_stop(run: RunDirectory, trainer: TrainerProcess) -> int:
+    leaving = _Leaving(run, asked=True)
+    _show("asked to stop; Ctrl-C leaves it training")
+    with leaving.signals():
+        while trainer.poll() is None and not leaving.left:
+            time.sleep(plain.LOOK_SECONDS)
+    if trainer.poll() is None:
+        return _leave(run, leaving)
+    state = plain.read_state(run)
+    if state.ended is not None:
+        _show(f"{state.ended.status} after {state.step} steps: {run.path}")
+    return _outcome(run, state, trainer.wait())
+
+
+def _leave(run: RunDirectory, leaving: "_Leaving") -> int:
+    # After a hangup there may be nobody to tell.
+    with contextlib.suppress(OSError):
+        _show(_left(run))
+    return 128 + leaving.left
+
+
+def _outcome(run: RunDirectory, state: RunState, code: int) -> int:
+    if state.ended is not None and state.ended.status != "failed" and code == 0:
+        return 0
+    reason = plain.last_line_of(state.ended.traceback) if state.ended else ""
+    reason = reason or plain.last_line(run.trainer_log) or f"the training process ended with exit code {code}"
+    print(f"tuimon: {run.name} failed: {reason}; its output: {run.trainer_log}", file=sys.stderr)
+    return FAILED
+
+
+def _left(run: RunDirectory) -> str:
+    lines = [f"training goes on in {run.path}", f"watch it with: tuimon watch {run.path}"]
+    warning = logout_warning()
+    return "\n".join([*lines, warning] if warning else lines)
+
+
+def _show(line: str) -> None:
+    print(line, flush=True)
+
+
+class _Leaving:
+    """What signals do to a `tuimon run` without a screen; training itself never gets them."""
+
+    def __init__(self, run: RunDirectory, *, asked: bool = False) -> None:
+        self.left = 0
+        """The signal after which training is left to itself; 0: none yet."""
+        self._run = run
+        self._asked = asked
+
+    @contextmanager
+    def signals(self) -> Iterator[None]:
+        """Handle SIGINT, SIGTERM and SIGHUP meanwhile."""
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        for number, handler in before.items():
+            # Under nohup, SIGHUP stays ignored.
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, self._handle)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        if number != signal.SIGINT or self._asked:
+            self.left = number
+            return
+        self._asked = True
+        try:
+            self._run.put_request(signed(Stop(), attempt=None))
+        except OSError as error:
+            _tell(f"training cannot be asked to stop: {error}; Ctrl-C again leaves it training")
+        else:
+            _tell("asked to stop after this batch; Ctrl-C again leaves it training")
+
+
+def _tell(words: str) -> None:
+    # A handler may interrupt a print: only a new line on another stream is safe.
+    sys.stderr.write(f"\ntuimon: {words}\n")

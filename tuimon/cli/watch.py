@@ -1,0 +1,45 @@
+"""Attach to a live or finished run.
+
+Without a terminal, progress is printed in lines until the run ends. The exit code is then 1 for a run
+that failed or crashed, else 0.
+"""
+
+import argparse
+
+from tuimon import liveness
+from tuimon.cli import plain
+from tuimon.cli.options import add_runs_dir, find_run, has_screen
+
+FAILED = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        "run",
+        metavar="RUN|DIR",
+        nargs="?",
+        help="a run directory, a session.jsonl, a name under the runs directory, or a directory of runs, "
+        "whose newest is taken (default: the newest run)",
+    )
+    parser.add_argument("--readonly", action="store_true", help="change nothing: no key sends a request")
+    add_runs_dir(parser)
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Watch until told to leave, or until the end, and return the exit code."""
+    run = find_run(options)
+    if has_screen():
+        from tuimon.ui.app import WatchApp
+
+        app = WatchApp(run, readonly=options.readonly)
+        app.run()
+        state = plain.read_state(run)
+        if state.run is not None and state.ended is None and not liveness.is_gone(run.session_log, state.run):
+            print(f"training goes on in {run.path}\nwatch it with: tuimon watch {run.path}")
+        return app.return_code or 0
+    state = plain.follow(run, show=lambda line: print(line, flush=True), over=plain.until_ended(run))
+    if state.ended is None:
+        print(f"crashed after {state.step} steps: its trainer is gone")
+        return FAILED
+    return FAILED if state.ended.status == "failed" else 0

@@ -1,0 +1,111 @@
+"""A run as tidy CSV: ``step,epoch,time,metric,value``, one value a line.
+
+The log is streamed: memory does not grow with the run. Must not import Keras, TensorFlow or Textual.
+"""
+
+import csv
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from functools import singledispatch
+from pathlib import Path
+from typing import TextIO
+
+from tuimon import events
+from tuimon.run_directory import RunDirectory
+from tuimon.session_log import Tail
+from tuimon.wire import Number
+
+COLUMNS = ("step", "epoch", "time", "metric", "value")
+QUANTILE_NAMES = tuple(f"p{round(100 * quantile)}" for quantile in events.QUANTILES)
+
+Row = tuple[int, int, float, str, Number]
+"""What is not finite is `nan`, `inf` or `-inf`, what is not known is empty."""
+
+
+def export(run: RunDirectory, out: str) -> None:
+    """Write a run's metrics to the file ``out``, whole or not at all; ``-``: to stdout.
+
+    Raises:
+        OSError: the log cannot be read, or the file not written.
+    """
+    if out == "-":
+        _write(run, sys.stdout)
+        return
+    path = Path(out)
+    if path.is_dir():
+        raise IsADirectoryError(out)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    try:
+        with unfinished.open("w", encoding="utf-8", newline="") as file:
+            _write(run, file)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def rows(new: Iterable[events.AnyEvent]) -> Iterator[Row]:
+    """Yield the rows of some events, in the order of the log.
+
+    A batch's step is its number, from 0; an epoch's the steps that were completed at its end.
+    """
+    for event in new:
+        for step, metric, value in _values(event):
+            yield step, event.epoch, event.time, metric, value
+
+
+def _write(run: RunDirectory, file: TextIO) -> None:
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    tail = Tail(run.session_log)
+    while True:
+        before = tail.offset
+        writer.writerows(rows(tail.read()))
+        if tail.offset == before:
+            return
+
+
+Value = tuple[int, str, Number]
+"""Step, metric, value."""
+
+
+@singledispatch
+def _values(event: events.Event) -> Iterable[Value]:
+    """Return the numbers of one event; most have none."""
+    del event
+    return ()
+
+
+@_values.register
+def _(event: events.Batches) -> Iterator[Value]:
+    for name, numbers in event.metrics.items():
+        for step, number in enumerate(numbers, event.first_step):
+            yield step, f"batch/{name}", number
+    for name, number in event.running.items():
+        yield event.first_step + max(event.batches, 1) - 1, f"running/{name}", number
+
+
+@_values.register
+def _(event: events.EpochEnded) -> Iterator[Value]:
+    for name, number in event.logs.items():
+        yield event.step, name, number
+    if "learning_rate" not in event.logs:
+        yield event.step, "learning_rate", event.learning_rate
+
+
+@_values.register
+def _(event: events.Evaluated) -> Iterator[Value]:
+    for name, number in event.logs.items():
+        yield event.step, f"evaluated/{event.name}/{name}", number
+
+
+@_values.register
+def _(event: events.BatchNorm) -> Iterator[Value]:
+    for path, statistics in event.layers.items():
+        for array in ("moving_mean", "moving_variance", "gamma", "beta"):
+            quantiles: list[Number] = getattr(statistics, array) or []
+            for name, number in zip(QUANTILE_NAMES, quantiles, strict=False):
+                yield event.step, f"batch_norm/{path}/{array}/{name}", number

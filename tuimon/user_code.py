@@ -1,0 +1,257 @@
+"""Functions that a config names, ``module:function``: where they are, whether they may run, and loading them.
+
+Looking for one never runs any code: sources are parsed. Must not import Keras, TensorFlow or Textual.
+"""
+
+import ast
+import contextlib
+import difflib
+import grp
+import importlib
+import os
+import pwd
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.machinery import PathFinder, SourceFileLoader
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import CodeType, ModuleType
+
+from tuimon.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Found:
+    """A function that a config names."""
+
+    module: str
+    """Dotted name of its module."""
+    function: str
+    """Its name there."""
+    source: Path | None
+    """The module's source file; None where it has none that can be read (an extension module)."""
+    directory: Path | None
+    """The directory beside the config, or the working directory, in which it was found; None: installed."""
+
+
+def find(reference: str, directories: Sequence[Path]) -> Found:
+    """Find ``module:function`` in ``directories``, else among the installed modules, and run nothing.
+
+    Args:
+        reference: As the config has it.
+        directories: Where modules of the user's own may be, in order.
+
+    Raises:
+        UsageError: there is no such module or function, or it may not run; without the name of the config.
+    """
+    module, colon, function = reference.partition(":")
+    parts = module.split(".")
+    if not colon or not all(part.isidentifier() for part in [*parts, function]):
+        raise UsageError(f'"{reference}" is not of the form "module:function"')
+    for directory in directories:
+        source = _source_in(directory, parts)
+        if source is not None:
+            _require_trusted(source)
+            if len(parts) > 1:
+                # Importing a module of a package runs the package's files as well.
+                for number in range(1, len(parts)):
+                    package = directory.joinpath(*parts[:number])
+                    _require_trusted(package)
+                    if (package / "__init__.py").is_file():
+                        _require_trusted(package / "__init__.py")
+                _require_trusted(directory)
+            found = Found(module, function, source, directory)
+            break
+    else:
+        found = Found(module, function, _installed_source(parts, directories), None)
+    if found.source is not None:
+        _require_function(found.source, function)
+    return found
+
+
+def load(reference: str, directories: Sequence[Path]) -> object:
+    """Import the module of ``module:function`` and return the function.
+
+    The user's own directory goes in front of ``sys.path``, as with a script, so that the module can
+    import what lies beside it; but not where somebody else could put a file there.
+
+    Raises:
+        UsageError: as `find`, or the module has no such name after all.
+        Exception: whatever the module raises.
+    """
+    found = find(reference, directories)
+    if found.directory is not None:
+        _reach(found.directory)
+    if found.directory is None or "." in found.module:
+        module = importlib.import_module(found.module)
+    else:
+        assert found.source is not None
+        module = _load_file(found.module, found.source)
+    try:
+        return getattr(module, found.function)
+    except AttributeError:
+        raise UsageError(f"{module.__file__} has no {found.function!r}") from None
+
+
+def names_in(source: Path) -> frozenset[str] | None:
+    """Return the names that a module defines at its top level, None where parsing cannot tell.
+
+    Raises:
+        UsageError: the file is not Python, or cannot be read.
+    """
+    try:
+        tree = ast.parse(source.read_bytes(), filename=str(source))
+    except SyntaxError as error:
+        raise UsageError(f"{source}: line {error.lineno}: {error.msg}") from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{source}: it cannot be read: {error}") from None
+    names = set(_defined(tree.body))
+    return None if names & {"*", "__getattr__"} else frozenset(names)
+
+
+def suggestion(name: str, known: Sequence[str] | frozenset[str]) -> str:
+    """Return `` (did you mean "…"?)`` where one of ``known`` is close to ``name``, else nothing."""
+    folded = {candidate.casefold(): candidate for candidate in known}
+    close = difflib.get_close_matches(name.casefold(), folded, n=1)
+    return f' (did you mean "{folded[close[0]]}"?)' if close else ""
+
+
+def installed_file(module: str) -> Path | None:
+    """Return the source file of an installed module, found without importing any of its packages."""
+    parts = module.split(".")
+    # Not the working directory, which "" in sys.path stands for: the trainer does not have it there.
+    here = Path.cwd()
+    path = [entry for entry in sys.path if entry and Path(entry) != here]
+    spec = PathFinder.find_spec(parts[0], path)
+    if spec is None:
+        return None
+    if len(parts) == 1:
+        return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
+    for location in spec.submodule_search_locations or ():
+        source = _source_in(Path(location), parts[1:])
+        if source is not None:
+            return source
+    return None
+
+
+def _installed_source(parts: list[str], directories: Sequence[Path]) -> Path | None:
+    source = installed_file(".".join(parts))
+    if source is not None:
+        return source
+    # An extension module, an editable install, a module made at import: importing it will tell.
+    with contextlib.suppress(ValueError):
+        if find_spec(parts[0]) is not None:
+            return None
+    places = " or ".join(dict.fromkeys(str(directory) for directory in directories))
+    raise UsageError(f'there is no module "{".".join(parts)}" in {places}, and none is installed')
+
+
+def _source_in(directory: Path, parts: Sequence[str]) -> Path | None:
+    base = directory.joinpath(*parts)
+    for candidate in (base / "__init__.py", base.with_name(base.name + ".py")):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def _require_function(source: Path, function: str) -> None:
+    names = names_in(source)
+    if names is None or function in names:
+        return
+    hint = suggestion(function, names)
+    if not hint:
+        functions = [name for name in sorted(names) if not name.startswith("_")]
+        hint = f"; it has {', '.join(functions[:8])}" if functions else ""
+    raise UsageError(f'{source} has no "{function}"{hint}')
+
+
+def _defined(body: Sequence[ast.stmt]) -> Iterator[str]:
+    for statement in body:
+        match statement:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                yield statement.name
+            case ast.Import() | ast.ImportFrom():
+                for alias in statement.names:
+                    yield alias.asname or alias.name.partition(".")[0]
+            case _:
+                for node in ast.walk(statement):
+                    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                        yield node.id
+                for name in ("body", "orelse", "finalbody"):
+                    yield from _defined(getattr(statement, name, ()))
+                for handler in getattr(statement, "handlers", ()):
+                    yield from _defined(handler.body)
+
+
+class _CheckedLoader(SourceFileLoader):
+    """Runs the file that was checked: never a ``.pyc`` that lies beside it, nor a file exchanged since."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = Path(self.get_filename(fullname))
+        with path.open("rb") as file:
+            _require_trusted(path, os.fstat(file.fileno()))
+            return self.source_to_code(file.read(), str(path))
+
+
+def _load_file(name: str, source: Path) -> ModuleType:
+    loaded = sys.modules.get(name)
+    if loaded is not None and getattr(loaded, "__file__", None) == str(source):
+        return loaded
+    spec = spec_from_file_location(name, source, loader=_CheckedLoader(name, str(source)))
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    if loaded is None:
+        # A file that has the name of a module already in use does not take its place.
+        sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        if loaded is None:
+            sys.modules.pop(name, None)
+        raise
+    return module
+
+
+def _reach(directory: Path) -> None:
+    if str(directory) in sys.path:
+        return
+    try:
+        _require_trusted(directory)
+    except UsageError as error:
+        print(f"tuimon: modules beside it are not imported: {error}", file=sys.stderr)
+        return
+    sys.path.insert(0, str(directory))
+
+
+def _require_trusted(path: Path, status: os.stat_result | None = None) -> None:
+    status = status or path.stat()
+    what = "directory" if stat.S_ISDIR(status.st_mode) else "file"
+    if status.st_uid not in (os.getuid(), 0):
+        raise UsageError(f"{path}: the {what} is another user's (uid {status.st_uid}), its code is not run")
+    writers = [
+        letter
+        for bit, letter in ((stat.S_IWGRP, "g"), (stat.S_IWOTH, "o"))
+        if status.st_mode & bit and not (letter == "g" and _is_private_group(status.st_gid))
+    ]
+    if writers:
+        who = "".join(writers)
+        raise UsageError(
+            f"{path}: others can write this {what}, its code is not run; mend it with: chmod {who}-w {path}"
+        )
+
+
+def _is_private_group(gid: int) -> bool:
+    """Whether the caller is alone in a group, as where every user has a group of their own (umask 002)."""
+    if gid == 0:
+        return True
+    try:
+        me = pwd.getpwuid(os.getuid())
+        group = grp.getgrgid(gid)
+    except KeyError:
+        return False
+    if gid != me.pw_gid or group.gr_name != me.pw_name or set(group.gr_mem) - {me.pw_name}:
+        return False
+    return all(user.pw_uid == me.pw_uid for user in pwd.getpwall() if user.pw_gid == gid)
