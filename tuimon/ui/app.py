@@ -1,0 +1,325 @@
+"""The app: hears of the world through messages, folds them, shows the moment, turns keys into requests."""
+
+import threading
+import time
+from typing import ClassVar
+
+from msgspec import convert
+from textual.app import App
+from textual.binding import BindingType
+
+from tuimon import liveness
+from tuimon.commands import AnyRequest, Phase
+from tuimon.events import AnyEvent
+from tuimon.run_directory import RunDirectory
+from tuimon.state import RunState
+from tuimon.ui.chooser import phase_chooser, quit_chooser
+from tuimon.ui.dashboard import Dashboard
+from tuimon.ui.help_screen import HelpScreen
+from tuimon.ui.messages import CaughtUp, Facts, LogUnreadable, TrainerExited, TrainerGone, TrainerPrinted
+from tuimon.ui.moment import Moment, Notice
+from tuimon.ui.palette import THEME
+from tuimon.ui.reader import Reader, Trainer
+from tuimon.ui.replay import ReplayClock
+from tuimon.ui.steering import Steering
+
+__all__ = ["ReplayClock", "Trainer", "WatchApp"]
+
+_REDRAW_SECONDS = 0.25
+_REPLAY_SECONDS = 0.1
+_NOTICE_SECONDS = 8.0
+
+
+class WatchApp(App[str]):
+    """Watches one run, and steers it.
+
+    ``run()`` returns what was chosen on leaving: `leave` or `stop` for a run that went on, else None.
+
+    Args:
+        run: The run.
+        readonly: Send no requests.
+        replay: Show a recorded run by this clock; None for the run as it is now.
+        trainer: The training process to start and wait for; None where another one trains.
+
+    Example:
+        ```python
+        WatchApp(RunDirectory.find("runs/20261120-211503-finetune", Path("runs"))).run()
+        ```
+    """
+
+    CSS_PATH = "tuimon.tcss"
+    TITLE = "tuimon"
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = []
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        *,
+        readonly: bool = False,
+        replay: ReplayClock | None = None,
+        trainer: Trainer | None = None,
+    ) -> None:
+        super().__init__()
+        self.register_theme(THEME)
+        self.theme = THEME.name
+        self.state = RunState()
+        """The log so far, folded."""
+        self.steering = Steering(run, readonly=readonly)
+        """Requests of this screen."""
+        self._run = run
+        self._readonly = readonly
+        self._replay = replay
+        self._trainer = trainer
+        self._stop_reading = threading.Event()
+        self._gone = False
+        self._trainer_exit: TrainerExited | None = None
+        self._printed: tuple[str, ...] = ()
+        self._reading: float | None = None
+        self._grown_at = time.monotonic()
+        self._notice: Notice | None = None
+        self._notice_until = 0.0
+        self._unreadable = ""
+        self._changed = True
+        self._shown_second = 0
+        self._released_at = time.monotonic()
+
+    def get_default_screen(self) -> Dashboard:
+        """Return the dashboard."""
+        return Dashboard()
+
+    @property
+    def dashboard(self) -> Dashboard:
+        """The screen under all others."""
+        screen = self.screen_stack[0]
+        assert isinstance(screen, Dashboard)
+        return screen
+
+    def on_mount(self) -> None:
+        """Begin to read and to draw."""
+        follow = self._replay is None
+        reader = Reader(self._run, self.post_message, follow=follow, trainer=self._trainer)
+        self.run_worker(lambda: reader.run(self._stop_reading), name="reader", thread=True)
+        self.set_interval(_REDRAW_SECONDS, self._redraw_if_changed)
+        if self._replay is not None:
+            self.set_interval(_REPLAY_SECONDS, self._release)
+
+    def on_unmount(self) -> None:
+        """Let the reading thread end: the interpreter waits for it."""
+        self._stop_reading.set()
+
+    def on_facts(self, message: Facts) -> None:
+        """Fold what is new."""
+        self._grown_at = time.monotonic()
+        self._reading = message.reading
+        if self._replay is not None:
+            self._replay.load(message.events)
+            self._changed = True
+            return
+        first = self.state.last_seq < 0
+        self._apply(message.events)
+        if first:
+            # The first full screen does not wait for the clock.
+            self.redraw()
+
+    def on_caught_up(self, message: CaughtUp) -> None:
+        """Know how old the newest fact is."""
+        self._grown_at = time.monotonic() - message.silent_seconds
+        self._reading = None
+        self.redraw()
+
+    def on_log_unreadable(self, message: LogUnreadable) -> None:
+        """Say so, until it can be read again."""
+        self._unreadable = message.reason
+        self._changed = True
+
+    def on_trainer_gone(self, message: TrainerGone) -> None:
+        """Know that nobody writes the log any more."""
+        self._gone = message.gone
+        self._changed = True
+
+    def on_trainer_printed(self, message: TrainerPrinted) -> None:
+        """Show what the training process printed."""
+        self._printed = message.lines
+        self._changed = True
+
+    def on_trainer_exited(self, message: TrainerExited) -> None:
+        """Know that the process that this screen started is over."""
+        self._trainer_exit = message
+        self._changed = True
+
+    def moment(self) -> Moment:
+        """Return what is to be shown now."""
+        silent = 0.0 if self._replay else time.monotonic() - self._grown_at
+        status = liveness.status(self.state, gone=self._gone, silent_seconds=silent)
+        if self.state.run is None and self._trainer_exit is not None:
+            status = "failed"
+        return Moment(
+            state=self.state,
+            status=status,
+            now=self._replay.time if self._replay else time.time(),
+            run_path=self._run.path,
+            silent_seconds=silent,
+            asked=tuple(self.steering.asked),
+            refusal=self.steering.refusal(self.state, status, replay=self._replay is not None),
+            trainer_log=self._printed,
+            notice=self._current_notice(),
+            reading=self._reading,
+            replay=self._replay.position if self._replay else None,
+            exit_code=self._trainer_exit.code if self._trainer_exit else None,
+        )
+
+    def redraw(self) -> None:
+        """Show the moment."""
+        self._changed = False
+        self._shown_second = int(time.time())
+        self.dashboard.show(self.moment())
+
+    def say(self, text: str, *, bad: bool = False) -> None:
+        """Show a sentence for some seconds."""
+        self._notice, self._notice_until = Notice(text, bad), time.monotonic() + _NOTICE_SECONDS
+        self.redraw()
+
+    def action_freeze_layer(self) -> None:
+        """Freeze the layer under the cursor, or thaw it."""
+        path = self.dashboard.selected_layer
+        if path is None:
+            self.say("There is no BatchNormalization layer to freeze.")
+        else:
+            self._ask(self.steering.toggle_layer(self.moment(), path))
+
+    def action_freeze_all(self) -> None:
+        """Freeze all layers, or thaw them."""
+        if not self.state.layers:
+            self.say("There is no BatchNormalization layer to freeze.")
+        else:
+            self._ask(self.steering.toggle_all(self.moment()))
+
+    def action_phase(self) -> None:
+        """Ask for the learning phase."""
+        if self._refused("phase"):
+            return
+        self.push_screen(phase_chooser(self.state.phase), self._choose_phase)
+
+    def action_cursor(self, by: int) -> None:
+        """Select another layer."""
+        self.dashboard.move_cursor(by)
+
+    def action_next_chart(self, by: int) -> None:
+        """Show another chart."""
+        self.dashboard.next_chart(by)
+
+    def action_help(self) -> None:
+        """Show the help screen."""
+        self.push_screen(HelpScreen())
+
+    def action_leave(self) -> None:
+        """Close the screen; ask first how, where a run goes on that this screen may end."""
+        moment = self.moment()
+        over = moment.status in ("finished", "stopped", "failed", "crashed")
+        may_stop = not over and not self._readonly and self._replay is None
+        if may_stop and (self.state.run is not None or self._trainer is not None):
+            self.push_screen(quit_chooser(), self._choose_leaving)
+        else:
+            self.exit()
+
+    async def action_quit(self) -> None:
+        """Leave; a question that is open is cancelled instead."""
+        if self.screen is self.dashboard:
+            self.action_leave()
+        else:
+            self.screen.dismiss(None)
+
+    def action_play(self) -> None:
+        """Play the replay, or pause it."""
+        if self._replay is not None:
+            self._replay.playing = not self._replay.playing
+            self._released_at = time.monotonic()
+            self.redraw()
+
+    def action_next_epoch(self) -> None:
+        """Go on to the end of the next epoch."""
+        if self._replay is not None:
+            self._apply(self._replay.next_epoch())
+            self.redraw()
+
+    def action_faster(self) -> None:
+        """Replay twice as fast."""
+        self._change_speed(2.0)
+
+    def action_slower(self) -> None:
+        """Replay half as fast."""
+        self._change_speed(0.5)
+
+    def action_to_end(self) -> None:
+        """Go to the end of the log."""
+        if self._replay is not None:
+            self._apply(self._replay.to_end())
+            self.redraw()
+
+    def _apply(self, events: list[AnyEvent]) -> None:
+        self.state.apply(events)
+        self.steering.settle(self.state)
+        self._changed = True
+
+    def _release(self) -> None:
+        assert self._replay is not None
+        now = time.monotonic()
+        seconds, self._released_at = now - self._released_at, now
+        if events := self._replay.release(seconds):
+            self._apply(events)
+
+    def _change_speed(self, factor: float) -> None:
+        if self._replay is not None:
+            self._replay.change_speed(factor)
+            self.redraw()
+
+    def _redraw_if_changed(self) -> None:
+        # Seconds are shown of a run that goes on, so the time alone changes the screen.
+        ticking = self.state.ended is None and int(time.time()) != self._shown_second
+        if self._changed or ticking or (self._notice is not None and self._current_notice() is None):
+            self.redraw()
+
+    def _current_notice(self) -> Notice | None:
+        if self._notice is not None and time.monotonic() > self._notice_until:
+            self._notice = None
+        if self._notice is not None:
+            return self._notice
+        if self._trainer_exit is not None and self._trainer_exit.reason:
+            return Notice(self._trainer_exit.reason, bad=True)
+        return Notice(self._unreadable, bad=True) if self._unreadable else None
+
+    def _refused(self, command: str) -> bool:
+        refusal = self.moment().refusal
+        if refusal:
+            self.say(f"Nothing was asked: {refusal}.")
+            return True
+        reason = self.steering.cannot(self.state, command)
+        if reason:
+            self.say(f"This run does not take {command}: {reason}", bad=True)
+            return True
+        return False
+
+    def _ask(self, request: AnyRequest) -> None:
+        if self._refused(str(request.__struct_config__.tag)):
+            return
+        try:
+            self.steering.ask(request, self.state)
+        except OSError as error:
+            self.say(f"The request cannot be written: {error}", bad=True)
+        else:
+            self.redraw()
+
+    def _choose_phase(self, phase: str | None) -> None:
+        if phase is not None:
+            self._ask(convert({"command": "phase", "phase": phase}, Phase))
+
+    def _choose_leaving(self, choice: str | None) -> None:
+        if choice == "stop":
+            try:
+                self.steering.stop(self.state)
+            except OSError as error:
+                self.say(f"The request to stop cannot be written: {error}", bad=True)
+                return
+        if choice is not None:
+            self.exit(choice)

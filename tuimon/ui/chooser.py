@@ -1,0 +1,105 @@
+"""A question with a few answers, each with its key."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.events import Key as KeyPress
+from textual.screen import ModalScreen
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer."""
+
+    key: str
+    """The key that gives it."""
+    value: str | None
+    """What the question returns; None: nothing is done."""
+    label: str
+    """A word or a few."""
+    words: str
+    """What it does, in a sentence."""
+
+
+class Chooser(ModalScreen[str | None]):
+    """Asks; returns the value of the answer, None for escape.
+
+    Args:
+        question: The title.
+        answers: In the order shown.
+        current: The value that is in force, which is where the cursor begins.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,ctrl+c", "cancel", "cancel")]
+
+    def __init__(self, question: str, answers: list[Answer], current: str | None = None) -> None:
+        super().__init__()
+        self._question = question
+        self._answers = answers
+        self._current = current
+
+    def compose(self) -> ComposeResult:
+        """Lay out the answers."""
+        options = OptionList(
+            *(
+                Option(Content.assemble((f" {answer.key}  ", "bold"), f"{answer.label}\n    ", (answer.words, "dim")))
+                for answer in self._answers
+            ),
+            id="answers",
+            markup=False,
+        )
+        options.border_title = Content(self._question)
+        yield options
+        yield Static(Content("enter or its key chooses, esc cancels"), id="hint", markup=False)
+
+    def on_mount(self) -> None:
+        """Put the cursor on what is in force."""
+        values = [answer.value for answer in self._answers]
+        options = self.query_one(OptionList)
+        options.highlighted = values.index(self._current) if self._current in values else 0
+        options.focus()
+
+    def on_key(self, event: KeyPress) -> None:
+        """Take the key of an answer."""
+        for answer in self._answers:
+            if event.key == answer.key:
+                event.stop()
+                self.dismiss(answer.value)
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Take the answer under the cursor."""
+        self.dismiss(self._answers[event.option_index].value)
+
+    def action_cancel(self) -> None:
+        """Do nothing."""
+        self.dismiss(None)
+
+
+def phase_chooser(current: str) -> Chooser:
+    """Return the question for the learning phase."""
+    return Chooser(
+        "Learning phase",
+        [
+            Answer("a", "auto", "auto", "As Keras does it: training in fit, inference in validation."),
+            Answer("t", "train", "train (1)", "Batch statistics and dropout everywhere, in validation too."),
+            Answer("i", "inference", "inference (0)", "Moving statistics and no dropout everywhere, in training too."),
+        ],
+        current,
+    )
+
+
+def quit_chooser() -> Chooser:
+    """Return the question on leaving a run that goes on."""
+    return Chooser(
+        "Training goes on. Leave this screen?",
+        [
+            Answer("l", "leave", "leave it training", "Closes this screen only; tuimon watch attaches again."),
+            Answer("s", "stop", "stop after this batch", "Ends training as model.stop_training does, then closes."),
+            Answer("c", None, "cancel", "Back to the screen."),
+        ],
+    )

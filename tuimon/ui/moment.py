@@ -1,0 +1,101 @@
+"""All that the screen is a function of: the folded log, and the time."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tuimon.state import LayerHistory, RunState
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request of this viewer that no fact has answered yet."""
+
+    id: str
+    """Of the request."""
+    words: str
+    """The request in words: "freeze bn_1"."""
+    time: float
+    """When it was asked, Unix seconds."""
+    modes: dict[str, str]
+    """The mode that it asks for, by layer: `frozen` or `training`."""
+    phase: str | None = None
+    """The learning phase that it asks for; None for other requests."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One line for the person at the keyboard, of the viewer's own."""
+
+    text: str
+    """What happened, and what to do."""
+    bad: bool = False
+    """Whether something went wrong."""
+
+
+@dataclass(frozen=True)
+class ReplayPosition:
+    """Where a replay is."""
+
+    playing: bool
+    """Whether time goes on by itself."""
+    speed: float
+    """Seconds of the log in a second."""
+    elapsed_seconds: float
+    """Since the log's first line."""
+    total_seconds: float
+    """From the log's first line to its last one."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What is shown."""
+
+    state: RunState
+    """The log, folded."""
+    status: str
+    """The word of `liveness.status`."""
+    now: float
+    """The time, Unix seconds: the viewer's, or the replay's."""
+    run_path: Path
+    """The run directory."""
+    silent_seconds: float = 0.0
+    """How long the log has not grown, by the viewer's clock."""
+    asked: tuple[Asked, ...] = ()
+    """Requests without an answer, oldest first."""
+    refusal: str = ""
+    """Why this viewer sends no requests now; empty where it does."""
+    trainer_log: tuple[str, ...] = ()
+    """The last lines that the training process printed."""
+    notice: Notice | None = None
+    """What the viewer itself has to say."""
+    reading: float | None = None
+    """The share of a long log that is read; None when all of it is."""
+    replay: ReplayPosition | None = None
+    """None for a live view."""
+    exit_code: int | None = None
+    """Of the trainer that this screen started; None while it runs, and where it started none."""
+
+    @property
+    def layers(self) -> list[LayerHistory]:
+        """The BatchNormalization layers, in the order of the model."""
+        return list(self.state.layers.values())
+
+    @property
+    def has_facts(self) -> bool:
+        """Whether there is anything to draw in a chart or a table."""
+        over = self.status in ("finished", "stopped", "failed", "crashed")
+        return bool(self.state.batch_metrics or self.state.epoch_metrics or (self.state.model and not over))
+
+    def mode(self, layer: LayerHistory) -> str | None:
+        """Return how a layer computes now, by the newest facts; None while not known."""
+        path = layer.layer.path
+        if path in self.state.frozen:
+            return "frozen"
+        if layer.mode != "frozen":
+            return layer.mode
+        # The newest sample is older than the command that thawed the layer.
+        return "inference" if self.state.phase == "inference" else "training"
+
+    def asked_mode(self, path: str) -> str | None:
+        """Return the mode that was asked for a layer and is not yet fact; None where there is none."""
+        return next((asked.modes[path] for asked in reversed(self.asked) if path in asked.modes), None)

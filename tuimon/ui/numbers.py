@@ -1,0 +1,89 @@
+"""Numbers as people read them: short, and of a width that does not jump."""
+
+import math
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """Return ``value`` with about ``digits`` significant digits; "–" for what is not known.
+
+    Example:
+        >>> number(-0.283112), number(0.00001234), number(12345678.0), number(None)
+        ('-0.2831', '1.23e-5', '1.23e7', '–')
+    """
+    if value is None:
+        return "–"
+    if not math.isfinite(value):
+        return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
+    size = abs(value)
+    if size == 0:
+        return "0"
+    if size < 1e-3 or size >= 1e5:
+        return _scientific(value, digits - 2)
+    decimals = max(0, digits - 1 - max(-1, math.floor(math.log10(size))))
+    return f"{value:.{min(decimals, digits)}f}"
+
+
+def learning_rate(value: float | None) -> str:
+    """Return a learning rate without needless digits.
+
+    Example:
+        >>> learning_rate(9.999999747378752e-06), learning_rate(0.01)
+        ('1e-5', '0.01')
+    """
+    if value is None or not math.isfinite(value):
+        return number(value)
+    rounded = float(f"{value:.3g}")
+    if rounded == 0 or 1e-3 <= abs(rounded) < 1e5:
+        return f"{rounded:.6g}"
+    return _scientific(rounded, 2)
+
+
+def tick(value: float, spacing: float) -> str:
+    """Return the label of an axis' tick, with the digits that its neighbours ``spacing`` away call for.
+
+    Example:
+        >>> tick(1500, 500), tick(20000, 5000), tick(0.25, 0.05), tick(3e-5, 1e-5)
+        ('1500', '20k', '0.25', '3e-5')
+    """
+    if abs(value) < spacing * 1e-6:
+        return "0"
+    exponent = math.floor(math.log10(spacing) + 1e-9)
+    size = math.floor(math.log10(abs(value)) + 1e-9)
+    if size >= 15 or (exponent < -4 and size < -2):
+        return _scientific(value, min(6, max(0, size - exponent)))
+    for power, suffix in ((9, "G"), (6, "M"), (3, "k")):
+        if size > power or (size == power and exponent >= power - 1 and size >= 4):
+            return f"{value / 10**power:.{min(6, max(0, power - exponent))}f}{suffix}"
+    return f"{value:.{min(9, max(0, -exponent))}f}"
+
+
+def count(value: int) -> str:
+    """Return a count with thousands apart.
+
+    Example:
+        >>> count(20000)
+        '20,000'
+    """
+    return f"{value:,}"
+
+
+def duration(seconds: float) -> str:
+    """Return a span of time.
+
+    Example:
+        >>> duration(7), duration(72), duration(7400), duration(200000)
+        ('0:07', '1:12', '2 h 03', '2 d 07')
+    """
+    whole = int(min(max(0.0, seconds), 1e9))
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02d}"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d}"
+    return f"{whole // 86400} d {whole % 86400 // 3600:02d}"
+
+
+def _scientific(value: float, decimals: int) -> str:
+    mantissa, exponent = f"{value:.{max(0, decimals)}e}".split("e")
+    if "." in mantissa:
+        mantissa = mantissa.rstrip("0").rstrip(".")
+    return f"{mantissa}e{int(exponent)}"

@@ -1,0 +1,155 @@
+"""Data to braille cells, by NumPy: every column keeps its smallest and its largest value.
+
+Pure. A cell is two dots wide and four high; a *column* here is one column of dots.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from tuimon.series import IntArray
+from tuimon.ui.axes import Axis
+from tuimon.wire import FloatArray
+
+DotArray = npt.NDArray[np.bool_]
+"""Dots, shape ``(4 * rows, 2 * columns)``, the upper left first."""
+
+_LARGEST = 1e300
+_BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], dtype=np.uint8)
+_BRAILLE = np.array([" ", *(chr(0x2800 + bits) for bits in range(1, 256))], dtype="<U1")
+
+
+class ColumnExtremes:
+    """Points reduced to the columns of an axis, point by point as they come.
+
+    What it costs to draw does not grow with the run: only points that are new are looked at, until the
+    axis changes.
+
+    Args:
+        columns: How many columns of dots.
+        last: The step at the last column; step 0 is at the first one.
+    """
+
+    def __init__(self, columns: int, last: float) -> None:
+        self.columns = columns
+        self.last = last
+        self.low: FloatArray = np.full(columns, np.inf)
+        """Smallest finite value, shape ``(columns,)``; inf where there is none."""
+        self.high: FloatArray = np.full(columns, -np.inf)
+        """Largest finite value; -inf where there is none."""
+        self.entry: FloatArray = np.full(columns, np.nan)
+        """First finite value."""
+        self.exit: FloatArray = np.full(columns, np.nan)
+        """Last finite value."""
+        self.non_finite: DotArray = np.zeros(columns, dtype=bool)
+        """Whether a value there was NaN or infinite."""
+        self.consumed = 0
+        """Points taken in so far."""
+
+    def update(self, steps: IntArray, values: FloatArray) -> None:
+        """Take in what is new in a series of points; ``steps`` and ``values`` hold the old ones too."""
+        new = slice(self.consumed, len(steps))
+        self.consumed = len(steps)
+        new_steps, new_values = steps[new].astype(np.float64), values[new]
+        if not len(new_steps):
+            return
+        place = np.floor(new_steps / self.last * (self.columns - 1) + 0.5)
+        inside = (place >= 0) & (place < self.columns)
+        column = place[inside].astype(np.int64)
+        value = np.clip(new_values[inside], -_LARGEST, _LARGEST)
+        finite = np.isfinite(new_values[inside])
+        self.non_finite[column[~finite]] = True
+        column, value = column[finite], value[finite]
+        if not len(column):
+            return
+        # Runs of points in one column: the reduction then touches each point once, and each run twice.
+        starts = np.concatenate(([0], np.flatnonzero(np.diff(column)) + 1))
+        ends = np.concatenate((starts[1:], [len(column)])) - 1
+        runs = column[starts]
+        np.minimum.at(self.low, runs, np.minimum.reduceat(value, starts))
+        np.maximum.at(self.high, runs, np.maximum.reduceat(value, starts))
+        empty = np.isnan(self.entry[runs])
+        self.entry[runs[empty][::-1]] = value[starts][empty][::-1]
+        self.exit[runs] = value[ends]
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """Smallest and largest value; None while there is no finite one."""
+        low, high = float(self.low.min(initial=np.inf)), float(self.high.max(initial=-np.inf))
+        return (low, high) if low <= high else None
+
+    @property
+    def newest(self) -> tuple[int, float] | None:
+        """Column and value of the newest finite point; None while there is none."""
+        present = np.flatnonzero(np.isfinite(self.exit))
+        return (int(present[-1]), float(self.exit[present[-1]])) if len(present) else None
+
+
+def line(points: ColumnExtremes, axis: Axis, rows: int) -> DotArray:
+    """Return the dots of a line through ``points``: each column from its smallest to its largest value, joined.
+
+    Where a column holds nothing but values that are not finite, the line has a gap.
+
+    Args:
+        points: What to draw.
+        axis: Of the values.
+        rows: Height in cells.
+    """
+    present = np.flatnonzero(np.isfinite(points.low))
+    if not len(present):
+        return np.zeros((4 * rows, points.columns), dtype=bool)
+    columns = np.arange(present[0], present[-1] + 1)
+    # Each column with values is a short step from its first to its last one, as long as its own width.
+    x = np.repeat(present.astype(np.float64), 2)
+    x[1::2] += 1e-6
+    y = np.empty(len(x))
+    y[0::2] = heights(points.entry[present], axis, rows)
+    y[1::2] = heights(points.exit[present], axis, rows)
+    left, right = np.interp(columns - 0.5, x, y), np.interp(columns + 0.5, x, y)
+    top, bottom = np.minimum(left, right), np.maximum(left, right)
+    inside = present - present[0]
+    top[inside] = np.minimum(top[inside], heights(points.high[present], axis, rows))
+    bottom[inside] = np.maximum(bottom[inside], heights(points.low[present], axis, rows))
+    drawn = np.isfinite(points.low[columns]) | ~points.non_finite[columns]
+    return _spans(columns[drawn], top[drawn], bottom[drawn], rows, points.columns)
+
+
+def band(low: ColumnExtremes, high: ColumnExtremes, axis: Axis, rows: int) -> DotArray:
+    """Return the dots between two curves: their edges, and every second dot between them."""
+    present = np.flatnonzero(np.isfinite(low.low) & np.isfinite(high.high))
+    dots = np.zeros((4 * rows, low.columns), dtype=bool)
+    if not len(present):
+        return dots
+    columns = np.arange(present[0], present[-1] + 1)
+    top = np.interp(columns, present, heights(high.high[present], axis, rows))
+    bottom = np.interp(columns, present, heights(low.low[present], axis, rows))
+    missing = ~(np.isfinite(low.low[columns]) & np.isfinite(high.high[columns]))
+    drawn = ~(missing & (low.non_finite[columns] | high.non_finite[columns]))
+    dots = _spans(columns[drawn], top[drawn], bottom[drawn], rows, low.columns)
+    row, column = np.indices(dots.shape)
+    dots &= (row + column) % 2 == 0
+    edge = np.clip(np.floor(np.concatenate((top[drawn], bottom[drawn])) + 0.5), 0, 4 * rows - 1).astype(np.int64)
+    dots[edge, np.tile(columns[drawn], 2)] = True
+    return dots
+
+
+def heights(values: FloatArray, axis: Axis, rows: int) -> FloatArray:
+    """Return where ``values`` lie in rows of dots, 0 at the top, limited to the grid."""
+    result: FloatArray = np.clip((1.0 - axis.positions(values)) * (4 * rows - 1), 0, 4 * rows - 1)
+    return result
+
+
+def braille(dots: DotArray) -> npt.NDArray[np.str_]:
+    """Return dots as characters, shape ``(rows, columns)`` in cells; a blank where there is no dot."""
+    height, width = dots.shape
+    blocks = dots.reshape(height // 4, 4, width // 2, 2)
+    bits = np.einsum("iajb,ab->ij", blocks.astype(np.uint8), _BITS)
+    characters: npt.NDArray[np.str_] = _BRAILLE[bits]
+    return characters
+
+
+def _spans(columns: IntArray, top: FloatArray, bottom: FloatArray, rows: int, width: int) -> DotArray:
+    edges = np.zeros((4 * rows + 1, width), dtype=np.int32)
+    np.add.at(edges, (np.clip(np.floor(top + 0.5), 0, 4 * rows - 1).astype(np.int64), columns), 1)
+    np.add.at(edges, (np.clip(np.floor(bottom + 0.5), 0, 4 * rows - 1).astype(np.int64) + 1, columns), -1)
+    dots: DotArray = np.cumsum(edges, axis=0)[:-1] > 0
+    return dots
