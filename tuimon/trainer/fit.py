@@ -228,7 +228,7 @@ class Fit:
 
     def _running_values(self, own: dict[str, Any]) -> dict[str, Number]:
         logs = self._instruments.train.last_logs
-        return {name: to_wire(float(value)) for name, value in logs.items() if name not in own and not value.shape}
+        return {name: to_wire(float(value)) for name, value in logs.items() if name not in own and not len(value.shape)}
 
     def _learning_rate(self) -> Number:
         rate = getattr(self._model.optimizer, "learning_rate", None)

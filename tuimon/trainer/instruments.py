@@ -48,7 +48,7 @@ class Instruments:
     def describe(self) -> events.ModelBuilt:
         """Return what the log says of the model."""
         self.other_layers = [
-            layer.path
+            keras_internals.path_of(layer)
             for layer in keras_internals.flatten_layers(self.model)
             if keras_internals.depends_on_training(layer) and layer not in self.reader.layers.values()
         ]

@@ -103,10 +103,25 @@ def after(owner: Any, name: str, action: Callable[[], None]) -> Callable[[], Non
 
 
 def depends_on_training(layer: Any) -> bool:
-    """Whether a layer, itself and not only through layers within, may compute something else in training."""
+    """Whether a layer, itself and not only through layers within, may compute something else in training.
+
+    Many layers of Keras take ``training`` and have no use for it (Dense, but for quantization). Of Keras' own,
+    beside BatchNormalization, those that draw random numbers do; a layer of the user's own may.
+    """
     if not takes_training(layer) or isinstance(layer, keras.Model):
         return False
-    return not any(takes_training(inner) for inner in flatten_layers(layer) if inner is not layer)
+    if any(takes_training(inner) for inner in flatten_layers(layer) if inner is not layer):
+        return False
+    return not type(layer).__module__.startswith("keras.") or bool(_seed_generators(layer))
+
+
+def path_of(layer: Any) -> str:
+    """Return a layer's path; its name where it has none, having no weights."""
+    return str(layer.path or layer.name)
+
+
+def _seed_generators(layer: Any) -> list[Any]:
+    return list(getattr(layer, "_seed_generators", []))
 
 
 Seeds = list[tuple[Any, Any]]
@@ -118,7 +133,7 @@ def copy_seeds(model: Any) -> Seeds:
     return [
         (generator.state, keras.Variable(generator.state.numpy(), dtype="uint32", trainable=False, name="seed"))
         for layer in flatten_layers(model)
-        for generator in getattr(layer, "_seed_generators", [])
+        for generator in _seed_generators(layer)
     ]
 
 

@@ -31,7 +31,11 @@ CLOSE_SECONDS = 5.0
 """How long the end of training waits for the disk."""
 
 
-class LogTakenError(Exception):
+LOCK_SECONDS = 1.0
+"""How long the lock is tried for: a viewer that looks whether it is free holds it for an instant."""
+
+
+class LogTakenError(OSError):
     """Another trainer writes this log."""
 
 
@@ -77,11 +81,9 @@ class SessionWriter:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         self._file = os.open(path, flags, 0o600)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            _lock(self._file, path)
+        except OSError:
             os.close(self._file)
-            if isinstance(error, BlockingIOError):
-                raise LogTakenError(f"{path}: another trainer writes it") from error
             raise
         self._size = os.fstat(self._file).st_size
         self._thread = threading.Thread(target=self._run, name="tuimon-writer", daemon=True)
@@ -213,6 +215,17 @@ class SessionWriter:
         reason = self._trouble or "the disk did not keep up"
         gap = events.LogGap(time=first.time, step=first.step, epoch=first.epoch, dropped=dropped, reason=reason)
         return [gap, *batch]
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                raise LogTakenError(f"{path}: another trainer writes it") from error
+            time.sleep(0.02)
 
 
 def _kind(event: events.AnyEvent) -> str:

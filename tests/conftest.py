@@ -1,0 +1,21 @@
+"""Fixtures of all tests: nothing of the user's own runs, settings or directories is seen."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _a_place_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("TUIMON_RUNS_DIR", "SLURM_JOB_ID", "SLURM_STEP_ID", "ENVIRONMENT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Return a runs directory."""
+    directory = tmp_path / "runs"
+    directory.mkdir()
+    return directory

@@ -1,0 +1,157 @@
+"""What several tests need: logs to read, conditions to wait for, processes that are ended."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from tuimon import events, liveness
+from tuimon.run_directory import RunDirectory
+
+ROOT = Path(__file__).parent.parent
+STAND_IN = Path(__file__).parent / "stand_in_trainer.py"
+Value = TypeVar("Value")
+PATIENCE_SECONDS = 60.0
+"""For another process; on a busy machine everything takes long."""
+
+
+def until(condition: Callable[[], Value], *, seconds: float = PATIENCE_SECONDS, what: str = "") -> Value:
+    """Return the first true value of ``condition``, asked over and over."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"still not so after {seconds} s: {what or condition}"
+        time.sleep(0.01)
+    return value
+
+
+def encode_log(facts: Iterable[events.AnyEvent]) -> bytes:
+    """Return a log of ``facts``, numbered, a second apart where they have no time."""
+    lines = []
+    for seq, event in enumerate(facts):
+        event.seq = seq
+        event.time = event.time or 1000.0 + seq
+        lines.append(msgspec.json.encode(event) + b"\n")
+    return b"".join(lines)
+
+
+def make_run(runs: Path, facts: Iterable[events.AnyEvent], name: str = "run") -> RunDirectory:
+    """Return a run with a log of ``facts``, long ago."""
+    run = RunDirectory.at(runs / name)
+    run.session_log.write_bytes(encode_log(facts))
+    os.utime(run.session_log, (1000, 1000))
+    return run
+
+
+def started(**fields: object) -> events.RunStarted:
+    """Return the first fact of a run, of this machine and of a process that is long gone."""
+    values: dict[str, object] = {
+        "protocol": events.PROTOCOL,
+        "attempt": 0,
+        "name": "sample",
+        "host": "somewhere",
+        "pid": 1,
+        "process_started": None,
+        "boot_id": liveness.boot_id(),
+        "versions": {"python": "3.11"},
+        "config": {},
+    }
+    return events.RunStarted(**{**values, **fields})  # type: ignore[arg-type]
+
+
+def layer(path: str, **fields: object) -> events.BatchNormLayer:
+    values: dict[str, object] = {
+        "path": path,
+        "channels": 3,
+        "momentum": 0.99,
+        "epsilon": 0.001,
+        "trainable": True,
+        "synchronized": False,
+    }
+    return events.BatchNormLayer(**{**values, **fields})  # type: ignore[arg-type]
+
+
+def statistics(mean: float = 0.0, *, mode: str = "training", gamma: bool = True) -> events.BatchNormStatistics:
+    return events.BatchNormStatistics(
+        moving_mean=[mean + number for number in range(7)],
+        moving_variance=[1.0] * 7,
+        gamma=[1.0] * 7 if gamma else None,
+        beta=[0.0] * 7,
+        dead=0,
+        non_finite=0,
+        mode=mode,
+    )
+
+
+def a_run() -> list[events.AnyEvent]:
+    """Return the facts of a short run: two epochs of two steps, a freeze in between, the end."""
+    sender = events.Sender(uid=1000, user="somebody", host="somewhere", pid=7)
+    return [
+        started(),
+        events.StateChanged(state="preparing", detail="loading Keras"),
+        events.ModelBuilt(
+            name="model",
+            parameters=30,
+            trainable_parameters=24,
+            batch_norm_layers=[layer("bn_1"), layer("bn_2", trainable=False)],
+            other_layers=["dropout"],
+        ),
+        events.Evaluated(name="before training", logs={"loss": -6.1}),
+        events.FitStarted(
+            optimizer="Adam", epochs=2, initial_epoch=0, steps_per_epoch=2, jit_compile=False, can={"freeze": ""}
+        ),
+        events.StateChanged(state="training"),
+        events.Batches(first_step=0, metrics={"loss": [0.5, "nan"]}, running={"auc": 0.75}, batches=2, step=2),
+        events.EpochEnded(logs={"loss": 0.45, "val_loss": "inf"}, learning_rate=1e-3, seconds=1.0, step=2),
+        events.BatchNorm(layers={"bn_1": statistics(), "bn_2": statistics(mode="frozen", gamma=False)}, step=2),
+        events.CommandApplied(
+            id="a-0",
+            request={"command": "freeze", "layers": []},
+            sender=sender,
+            first_step=2,
+            traced_seconds=0.5,
+            frozen=["bn_1", "bn_2"],
+            step=2,
+            epoch=1,
+        ),
+        events.CommandVerified(
+            id="a-0", held=True, detail="moving statistics of 2/2 layers unchanged", step=3, epoch=1
+        ),
+        events.Batches(first_step=2, metrics={"loss": [-0.25, -0.5]}, batches=2, step=4, epoch=1),
+        events.EpochEnded(logs={"loss": -0.375, "val_loss": -0.5}, learning_rate=1e-3, seconds=1.0, step=4, epoch=1),
+        events.BatchNorm(layers={"bn_1": statistics(mode="frozen")}, step=4, epoch=1),
+        events.Heartbeat(step=4, epoch=1),
+        events.RunEnded(status="finished", step=4, epoch=1),
+    ]
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Return the environment of a process under test: this checkout's tuimon, no terminal, nothing of the user's."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("TUIMON_", "SLURM_"))}
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    return {**kept, "PYTHONPATH": path, "TERM": "dumb", "TF_CPP_MIN_LOG_LEVEL": "2", **variables}
+
+
+def command(*arguments: object) -> list[str]:
+    """Return the command line of ``tuimon``."""
+    return [sys.executable, "-m", "tuimon", *map(str, arguments)]
+
+
+@contextmanager
+def stand_in(run: RunDirectory, behaviour: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a process that holds a run's log as a trainer does, and end it afterwards; see stand_in_trainer.py."""
+    arguments = [sys.executable, str(STAND_IN), str(run.path), behaviour]
+    process = subprocess.Popen(arguments, env=environment(), stdin=subprocess.DEVNULL)
+    try:
+        until(
+            lambda: run.session_log.is_file() and run.session_log.stat().st_size > 0, what="the stand-in's first line"
+        )
+        yield process
+    finally:
+        process.kill()
+        process.wait()

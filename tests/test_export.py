@@ -1,0 +1,81 @@
+"""A run as CSV."""
+
+import csv
+import io
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from helpers import a_run, command, environment, make_run
+from tuimon.cli.main import main
+from tuimon.run_directory import RunDirectory
+
+HEADER = "step,epoch,time,metric,value"
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_values_are_tidy(runs: Path, tmp_path: Path) -> None:
+    make_run(runs, a_run())
+    out = tmp_path / "out.csv"
+    assert main(["export", "run", "--to", "csv", "--out", str(out)]) == 0
+    text = out.read_text()
+    assert text.startswith(HEADER + "\n")
+    assert list(tmp_path.glob(".*unfinished")) == []
+    found = {(row["metric"], int(row["step"])): row["value"] for row in rows(text)}
+    assert found["batch/loss", 0] == "0.5"
+    assert found["batch/loss", 1] == "nan"
+    assert found["batch/loss", 3] == "-0.5"
+    assert found["running/auc", 1] == "0.75"
+    assert found["val_loss", 2] == "inf"
+    assert found["loss", 4] == "-0.375"
+    assert found["learning_rate", 4] == "0.001"
+    assert found["evaluated/before training/loss", 0] == "-6.1"
+    assert found["batch_norm/bn_1/moving_mean/p0", 2] == "0.0"
+    assert found["batch_norm/bn_1/moving_mean/p50", 2] == "3.0"
+    assert found["batch_norm/bn_1/moving_mean/p100", 2] == "6.0"
+    assert found["batch_norm/bn_1/beta/p5", 4] == "0.0"
+    assert ("batch_norm/bn_2/gamma/p50", 2) not in found
+    assert {row["epoch"] for row in rows(text)} == {"0", "1"}
+
+
+def test_stdout(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_run(runs, a_run())
+    assert main(["export", "run", "--to", "csv", "--out", "-"]) == 0
+    assert rows(capsys.readouterr().out)
+
+
+def test_a_run_without_a_line_has_a_header(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    RunDirectory.at(runs / "run")
+    assert main(["export", "run", "--to", "csv", "--out", "-"]) == 0
+    assert capsys.readouterr().out == HEADER + "\n"
+
+
+def test_a_file_that_cannot_be_written_is_one_line(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_run(runs, a_run())
+    for out in ("nowhere/out.csv", "runs"):
+        assert main(["export", "run", "--to", "csv", "--out", out]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("tuimon: ")
+        assert error.count("\n") == 1
+
+
+def test_a_reader_that_has_had_enough_is_no_error(runs: Path) -> None:
+    make_run(runs, a_run() * 500)
+    process = subprocess.Popen(
+        command("export", "run", "--to", "csv", "--out", "-"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=runs.parent,
+        env=environment(),
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141

@@ -1,0 +1,58 @@
+"""A run is crashed only on proof."""
+
+import os
+import signal
+from pathlib import Path
+
+from helpers import a_run, encode_log, make_run, stand_in, started, until
+from tuimon import liveness
+from tuimon.run_directory import RunDirectory
+from tuimon.session_log import Tail
+from tuimon.state import RunState
+
+
+def fold(run: RunDirectory) -> RunState:
+    state = RunState()
+    state.apply(Tail(run.session_log).read_all())
+    return state
+
+
+def test_a_killed_trainer_is_gone_and_a_living_one_is_not(runs: Path) -> None:
+    run = RunDirectory.at(runs / "run")
+    with stand_in(run, "hold") as process:
+        state = fold(run)
+        assert not liveness.is_gone(run.session_log, state.run)
+        assert liveness.status(state, gone=False, silent_seconds=0) == "training"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        until(lambda: liveness.is_gone(run.session_log, state.run))
+        assert liveness.status(state, gone=True, silent_seconds=0) == "crashed"
+
+
+def test_of_another_machine_nothing_is_concluded(runs: Path) -> None:
+    run = make_run(runs, [started(boot_id="another")])
+    state = fold(run)
+    assert liveness.lock_is_free(run.session_log) is True
+    assert not liveness.is_gone(run.session_log, state.run)
+    assert liveness.status(state, gone=False, silent_seconds=1000) == "silent"
+    assert not liveness.is_gone(run.session_log, None)
+    assert not liveness.is_gone(run.session_log, started(boot_id=None))
+
+
+def test_a_log_that_is_not_there_proves_nothing(runs: Path) -> None:
+    assert liveness.lock_is_free(runs / "nowhere") is None
+    assert not liveness.is_gone(runs / "nowhere", started())
+
+
+def test_how_a_run_ended_is_known_for_good() -> None:
+    facts = a_run()
+    encode_log(facts)
+    state = RunState()
+    assert liveness.status(state, gone=False, silent_seconds=0) == "starting"
+    state.apply(facts)
+    assert liveness.status(state, gone=True, silent_seconds=1e9) == "finished"
+
+
+def test_a_process_has_a_start() -> None:
+    assert liveness.process_start(os.getpid()) is not None or liveness.boot_id() is None
+    assert liveness.process_start(2**22 + 1) is None

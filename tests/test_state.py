@@ -1,0 +1,89 @@
+"""The fold of events that every screen, list and export shares."""
+
+import math
+
+from helpers import a_run, encode_log, started
+from tuimon import events
+from tuimon.state import Command, RunState
+
+
+def fold(facts: list[events.AnyEvent]) -> RunState:
+    encode_log(facts)
+    state = RunState()
+    state.apply(facts)
+    return state
+
+
+def test_a_whole_run() -> None:
+    state = fold(a_run())
+    assert state.ended is not None
+    assert state.ended.status == "finished"
+    assert (state.step, state.epoch, state.epochs_ended) == (4, 1, 2)
+    assert state.batch_metrics["loss"].steps.tolist() == [0, 1, 2, 3]
+    assert math.isnan(state.batch_metrics["loss"].values[1])
+    assert state.running_metrics["auc"].values.tolist() == [0.75]
+    assert state.epoch_metrics["val_loss"].values.tolist() == [math.inf, -0.5]
+    assert state.epoch_metrics["loss"].steps.tolist() == [2, 4]
+    assert state.frozen == {"bn_1", "bn_2"}
+    assert state.layers["bn_1"].moving_mean.rows.shape == (2, 7)
+    assert state.layers["bn_2"].mode == "frozen"
+    assert state.total_steps == 4
+    assert state.seconds_left is None
+
+
+def test_layers_that_the_user_froze_are_frozen_from_the_start() -> None:
+    assert fold(a_run()[:3]).frozen == {"bn_2"}
+
+
+def test_a_command_is_in_the_timeline_once_and_knows_what_was_verified() -> None:
+    state = fold(a_run())
+    entries = [entry for entry in state.timeline if isinstance(entry, Command)]
+    assert entries == [state.commands["a-0"]]
+    command = entries[0]
+    assert (command.words, command.applied, command.step, command.traced_seconds) == ("freeze all", True, 2, 0.5)
+    assert command.verified is not None
+    assert command.verified.held
+
+
+def test_folding_in_parts_is_folding_at_once() -> None:
+    facts = a_run()
+    encode_log(facts)
+    parts, whole = RunState(), fold(a_run())
+    for event in facts:
+        parts.apply([event])
+    assert parts.batch_metrics["loss"].steps.tolist() == whole.batch_metrics["loss"].steps.tolist()
+    assert parts.timeline == whole.timeline
+    assert (parts.step, parts.frozen, parts.phase) == (whole.step, whole.frozen, whole.phase)
+
+
+def test_speed_and_time_left() -> None:
+    state = fold(
+        [
+            started(time=100.0),
+            events.FitStarted(
+                time=100.0, optimizer="SGD", epochs=10, initial_epoch=0, steps_per_epoch=10, jit_compile=True, can={}
+            ),
+            events.Batches(time=101.0, first_step=0, metrics={}, batches=20, step=20),
+            events.Batches(time=102.0, first_step=20, metrics={}, batches=20, step=40),
+        ]
+    )
+    assert state.steps_per_second == 20
+    assert state.seconds_left == 3
+
+
+def test_a_second_fit_goes_on_where_the_first_ended() -> None:
+    again = [
+        events.FitStarted(
+            optimizer="Adam", epochs=1, initial_epoch=0, steps_per_epoch=2, jit_compile=False, can={}, step=4, epoch=0
+        ),
+        events.Batches(first_step=4, metrics={"loss": [0.1]}, batches=1, step=5),
+    ]
+    state = fold([*a_run(), *again])
+    assert state.ended is None
+    assert state.total_steps == 6
+    assert state.batch_metrics["loss"].steps.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_events_that_were_dropped_add_up() -> None:
+    gaps = [events.LogGap(dropped={"batches": 2}, reason="full"), events.LogGap(dropped={"batches": 3}, reason="full")]
+    assert fold(list(gaps)).dropped == {"batches": 5}

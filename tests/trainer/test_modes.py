@@ -1,0 +1,307 @@
+"""A change of mode is what Keras itself does when one stops, sets the flags, compiles and goes on."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+import tuimon
+from trainer.keras_models import (
+    STEPS,
+    Ask,
+    compiled,
+    count_traces,
+    data,
+    facts,
+    facts_of,
+    fit,
+    functional,
+    same_weights,
+    sequential,
+)
+from tuimon import commands, events
+from tuimon.wire import decode_array
+
+OPTIMIZERS: dict[str, Callable[[], keras.optimizers.Optimizer]] = {
+    "sgd": lambda: keras.optimizers.SGD(0.05, momentum=0.9, nesterov=True),
+    "adam": lambda: keras.optimizers.Adam(0.01),
+    "adamw": lambda: keras.optimizers.AdamW(0.01, weight_decay=0.05, global_clipnorm=1.0),
+}
+
+
+def compile_anew(model: keras.Model, frozen: Sequence[str]) -> None:
+    """Set the flags and compile, as Keras asks for; the optimizer keeps its state."""
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = layer.name not in frozen
+    compiled(model, model.optimizer, jit_compile=model.jit_compile)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True], ids=["plain", "xla"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
+@pytest.mark.parametrize(
+    ("kind", "one"), [(sequential, "bn_2"), (functional, "bn_right")], ids=["sequential", "functional"]
+)
+def test_freeze_and_unfreeze_are_keras_own(
+    runs: Path,
+    kind: Callable[[], keras.Model],
+    one: str,
+    optimizer: Callable[[], keras.optimizers.Optimizer],
+    jit_compile: bool,
+) -> None:
+    names = [layer.name for layer in kind().layers if isinstance(layer, keras.layers.BatchNormalization)]
+    reference = compiled(kind(), optimizer(), jit_compile=jit_compile)
+    reference.optimizer.build(reference.trainable_variables)
+    for epochs, frozen in ((2, []), (4, names), (6, [one]), (8, [])):
+        compile_anew(reference, frozen)
+        fit(reference, epochs, initial_epoch=epochs - 2)
+
+    model = compiled(kind(), optimizer(), jit_compile=jit_compile)
+    monitor = tuimon.Monitor(runs_dir=runs)
+    others = [name for name in names if name != one]
+    plan = {2: [commands.Freeze()], 4: [commands.Unfreeze(layers=others)], 6: [commands.Unfreeze()]}
+    fit(model, 8, [Ask(monitor, plan), monitor])
+
+    assert model.jit_compile is jit_compile
+    assert same_weights(model, reference)
+    applied = facts_of(monitor, events.CommandApplied)
+    assert [fact.first_step for fact in applied] == [2 * STEPS, 4 * STEPS, 6 * STEPS]
+    assert [len(fact.frozen) for fact in applied] == [len(names), 1, 0]
+    assert all(fact.held for fact in facts_of(monitor, events.CommandVerified))
+
+
+def test_a_mode_is_traced_once_and_the_way_back_is_free(runs: Path) -> None:
+    model = compiled(sequential())
+    monitor = tuimon.Monitor(runs_dir=runs)
+    traces = count_traces(model)
+    switches = [commands.Freeze(), commands.Unfreeze()] * 4
+    fit(model, 10, [Ask(monitor, {epoch + 1: [switch] for epoch, switch in enumerate(switches)}), monitor])
+    # Keras' own first trace is two: the first makes the metrics' and the optimizer's variables.
+    assert len(traces) == 3
+    seconds = [fact.traced_seconds for fact in facts_of(monitor, events.CommandApplied)]
+    assert len(seconds) == 8
+    assert seconds[0] > 0
+    assert seconds[1:] == [0] * 7
+
+
+def test_requests_before_one_step_are_traced_once(runs: Path) -> None:
+    monitor = tuimon.Monitor(runs_dir=runs)
+    model = compiled(sequential())
+    both = [commands.Freeze(layers=["bn_1"]), commands.Freeze(layers=["small/bn_2"]), commands.Phase(phase="train")]
+    fit(model, 3, [Ask(monitor, {1: both}), monitor])
+    applied = facts_of(monitor, events.CommandApplied)
+    assert [fact.request["command"] for fact in applied] == ["freeze", "freeze", "phase"]
+    assert [fact.traced_seconds > 0 for fact in applied] == [True, False, False]
+    assert {fact.first_step for fact in applied} == {STEPS}
+    assert applied[-1].frozen == ["small/bn_1", "small/bn_2"]
+    assert applied[-1].phase == "train"
+
+
+def test_a_request_before_the_first_step_builds_the_optimizer_on_everything(runs: Path) -> None:
+    monitor = tuimon.Monitor(runs_dir=runs)
+    model = compiled(sequential())
+    fit(model, 3, [Ask(monitor, {0: [commands.Freeze()], 1: [commands.Unfreeze()]}), monitor])
+    reference = compiled(sequential())
+    reference.optimizer.build(reference.trainable_variables)
+    for epochs, frozen in ((1, ["bn_1", "bn_2"]), (3, [])):
+        compile_anew(reference, frozen)
+        fit(reference, epochs, initial_epoch=0 if epochs == 1 else 1)
+    assert same_weights(model, reference)
+
+
+def test_frozen_statistics_are_the_same_in_every_later_fact(runs: Path) -> None:
+    monitor = tuimon.Monitor(runs_dir=runs)
+    plan = {1: [commands.Freeze()], 2: [commands.Snapshot()], 4: [commands.Snapshot()]}
+    fit(compiled(sequential()), 6, [Ask(monitor, plan), monitor])
+    channels = facts_of(monitor, events.BatchNormChannels)
+    assert len(channels) == 3  # Two asked for, and the last.
+    for path in ("small/bn_1", "small/bn_2"):
+        arrays = [fact.layers[path] for fact in channels]
+        assert arrays[0] == arrays[1] == arrays[2]
+        assert np.isfinite(decode_array(arrays[0].moving_mean_base64)).all()
+
+
+@pytest.mark.parametrize("jit_compile", [False, True], ids=["plain", "xla"])
+def test_phase_inference_holds_statistics_while_gamma_and_beta_learn(runs: Path, jit_compile: bool) -> None:
+    class InInferencePhase(keras.Sequential):
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            return super().__call__(*args, **{**kwargs, "training": False})
+
+    reference = compiled(InInferencePhase(sequential().layers, name="small"), jit_compile=jit_compile)
+    start = sequential()
+    reference.build((None, 6))
+    reference.set_weights(start.get_weights())
+    fit(reference, 2)
+
+    model = compiled(start, jit_compile=jit_compile)
+    monitor = tuimon.Monitor(runs_dir=runs)
+    fit(model, 2, [Ask(monitor, {0: [commands.Phase(phase="inference")]}), monitor])
+    assert same_weights(model, reference)
+    assert facts_of(monitor, events.CommandVerified)[0].held
+    modes = {statistics.mode for statistics in facts_of(monitor, events.BatchNorm)[-1].layers.values()}
+    assert modes == {"inference"}
+
+
+@pytest.mark.parametrize("jit_compile", [False, True], ids=["plain", "xla"])
+def test_validation_in_phase_train_uses_batch_statistics_and_moves_nothing(runs: Path, jit_compile: bool) -> None:
+    class Variables(keras.callbacks.Callback):
+        changed: list[str] = []
+
+        def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
+            self.before = [variable.numpy() for variable in self.model.variables if "/loss" not in variable.path]
+
+        def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+            after = [variable.numpy() for variable in self.model.variables if "/loss" not in variable.path]
+            assert len(after) == len(self.before)
+            self.changed += [
+                variable.path
+                for variable, old, new in zip(self.model.variables, self.before, after, strict=False)
+                if not np.array_equal(old, new)
+            ]
+
+    x, y = data()
+    model = compiled(sequential(dropout=0.0), jit_compile=jit_compile, metrics=[])
+    monitor, variables = tuimon.Monitor(runs_dir=runs), Variables()
+    plan = {1: [commands.Phase(phase="train")]}
+    history = fit(model, 2, [Ask(monitor, plan), variables, monitor], validation_batch_size=12).history
+    weights = {variable.path for variable in model.weights}
+    assert not weights.intersection(variables.changed)
+
+    predicted = np.concatenate([model(x[start : start + 12], training=True).numpy() for start in (0, 12)])
+    expected = float(np.mean((predicted - y[:24]) ** 2))
+    assert history["val_loss"][1] == pytest.approx(expected, rel=1e-5)
+
+
+def test_validation_in_phase_train_draws_other_dropout_for_each_batch(runs: Path) -> None:
+    x, y = data(8)
+    model = compiled(sequential(dropout=0.5), metrics=[])
+    monitor = tuimon.Monitor(runs_dir=runs)
+    same = (np.concatenate([x] * 4), np.concatenate([y] * 4))
+    plan = {1: [commands.Phase(phase="train")]}
+    fit(model, 2, [Ask(monitor, plan), monitor], validation_data=same, validation_batch_size=8)
+    first, second = facts_of(monitor, events.ValidationBatches)
+    assert len(set(first.metrics["loss"])) == 1
+    assert len(set(second.metrics["loss"])) == 4
+
+
+def test_what_the_user_froze_stays_frozen_and_is_shown_so(runs: Path) -> None:
+    model = sequential()
+    model.get_layer("bn_1").trainable = False
+    monitor = tuimon.Monitor(runs_dir=runs)
+    plan = {1: [commands.Unfreeze(layers=["bn_1"])], 2: [commands.Freeze()], 3: [commands.Unfreeze()]}
+    fit(compiled(model), 4, [Ask(monitor, plan), monitor])
+    rejected = facts_of(monitor, events.CommandRejected)
+    assert ["frozen before training" in fact.reason for fact in rejected] == [True]
+    freeze, unfreeze = facts_of(monitor, events.CommandApplied)
+    assert freeze.frozen == ["small/bn_1", "small/bn_2"]
+    assert unfreeze.frozen == ["small/bn_1"]
+    assert "stay frozen" in unfreeze.detail
+    assert not model.get_layer("bn_1").trainable
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")  # Eagerly, the failed step has used a batch up.
+@pytest.mark.parametrize("eager", [False, True], ids=["graph", "eager"])
+def test_a_mode_that_cannot_be_traced_is_rejected_and_training_goes_on(runs: Path, eager: bool) -> None:
+    class OnlyTrains(keras.layers.Layer):
+        def call(self, inputs: Any, training: bool = False) -> Any:
+            if not training and not validating:
+                raise RuntimeError("this layer has no inference mode")
+            return inputs
+
+    class Validating(keras.callbacks.Callback):
+        def on_test_begin(self, logs: Any = None) -> None:
+            validating.append(1)
+
+        def on_test_end(self, logs: Any = None) -> None:
+            validating.clear()
+
+    validating: list[int] = []
+
+    def model() -> keras.Model:
+        keras.utils.set_random_seed(1)
+        layers = [keras.Input((6,)), keras.layers.BatchNormalization(), OnlyTrains(), keras.layers.Dense(1)]
+        validating.append(1)
+        built = keras.Sequential(layers)
+        validating.clear()
+        return compiled(built, run_eagerly=eager)
+
+    monitor = tuimon.Monitor(runs_dir=runs)
+    asked, plain = model(), model()
+    fit(asked, 3, [Validating(), Ask(monitor, {1: [commands.Phase(phase="inference")]}), monitor])
+    rejected = facts_of(monitor, events.CommandRejected)
+    assert len(rejected) == 1
+    assert "no inference mode" in rejected[0].reason
+    assert not facts_of(monitor, events.CommandApplied)
+    if not eager:  # There the batch is gone with the failed step.
+        fit(plain, 3, [Validating()])
+        assert same_weights(asked, plain)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (
+            commands.Freeze(layers=["nothing*"]),
+            "no BatchNormalization layer matches 'nothing*'; there are small/bn_1, small/bn_2",
+        ),
+        (commands.Phase(phase="auto"), ""),
+    ],
+)
+def test_layers_that_are_not_there_are_named(runs: Path, asked: commands.AnyRequest, words: str) -> None:
+    monitor = tuimon.Monitor(runs_dir=runs)
+    fit(compiled(sequential()), 2, [Ask(monitor, {1: [asked]}), monitor])
+    assert [fact.reason for fact in facts_of(monitor, events.CommandRejected)] == ([words] if words else [])
+
+
+def test_a_model_without_batch_normalization_says_so(runs: Path) -> None:
+    keras.utils.set_random_seed(0)
+    model = compiled(keras.Sequential([keras.Input((6,)), keras.layers.Dense(1)]))
+    monitor = tuimon.Monitor(runs_dir=runs)
+    fit(model, 2, [Ask(monitor, {1: [commands.Freeze(), commands.Phase(phase="train")]}), monitor])
+    reasons = [fact.reason for fact in facts_of(monitor, events.CommandRejected)]
+    assert reasons == [
+        "this model has no BatchNormalization layers",
+        "no layer of this model depends on the learning phase",
+    ]
+    assert facts_of(monitor, events.FitStarted)[0].can["freeze"] == reasons[0]
+
+
+def test_outside_of_the_step_every_layer_is_as_the_user_made_it(runs: Path, tmp_path: Path) -> None:
+    seen = []
+
+    class Look(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            flags = [layer.trainable for layer in self.model.layers]
+            calls = ["call" in vars(layer) for layer in self.model.layers]
+            seen.append((all(flags), any(calls), "train_step" in vars(self.model)))
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            self.model.save(tmp_path / f"{epoch}.keras")
+            self.model.predict(data()[0][:3], verbose=0)
+
+    model = compiled(sequential())
+    monitor = tuimon.Monitor(runs_dir=runs)
+    plan = {1: [commands.Freeze()], 2: [commands.Phase(phase="train")]}
+    fit(model, 4, [Ask(monitor, plan), Look(), monitor])
+    assert set(seen) == {(True, False, False)}
+    saved = keras.saving.load_model(tmp_path / "3.keras")
+    assert same_weights(saved, model)
+    assert all(layer.trainable for layer in saved.layers)
+    assert [fact for fact in facts(monitor) if isinstance(fact, events.Note)] == []
+
+
+def test_a_users_callback_that_makes_a_new_function_is_heeded(runs: Path) -> None:
+    class Forces(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            if epoch == 2:
+                self.model.get_layer("bn_1").trainable = False
+                self.model.make_train_function(force=True)
+
+    watched, plain = compiled(sequential()), compiled(sequential())
+    monitor = tuimon.Monitor(runs_dir=runs)
+    fit(watched, 4, [Forces(), monitor])
+    fit(plain, 4, [Forces()])
+    assert same_weights(watched, plain)

@@ -1,0 +1,286 @@
+"""What a Monitor records of a fit, and that whatever happens to it, training goes on."""
+
+import os
+import stat
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+import tuimon
+from helpers import until
+from trainer.keras_models import (
+    BATCH,
+    STEPS,
+    Ask,
+    compiled,
+    count_traces,
+    data,
+    facts,
+    facts_of,
+    fit,
+    same_weights,
+    sequential,
+)
+from tuimon import commands, events
+from tuimon.run_directory import RunDirectory
+from tuimon.trainer import batch_values
+from tuimon.trainer.fit import Fit
+from tuimon.wire import list_from_wire
+
+
+def values(monitor: tuimon.Monitor, name: str) -> np.ndarray:
+    batches = facts_of(monitor, events.Batches)
+    assert [fact.first_step for fact in batches] == list(np.cumsum([0, *(fact.batches for fact in batches)])[:-1])
+    return np.concatenate([list_from_wire(fact.metrics[name]) for fact in batches])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"jit_compile": True}, {"steps_per_execution": 2}, {"run_eagerly": True}],
+    ids=["plain", "xla", "several steps at once", "eager"],
+)
+def test_each_batch_has_its_own_loss_and_metrics(runs: Path, options: dict[str, Any]) -> None:
+    metrics = ["mae", keras.metrics.RootMeanSquaredError(name="rmse")]
+    model = compiled(sequential(dropout=0.0), metrics=metrics, **options)
+    monitor = tuimon.Monitor(runs_dir=runs)
+    fit(model, 2, [monitor])
+
+    reference = compiled(sequential(dropout=0.0), metrics=["mae", keras.metrics.RootMeanSquaredError(name="rmse")])
+    x, y = data()
+    logs = []
+    for start in [*range(0, len(x), BATCH)] * 2:
+        reference.reset_metrics()
+        batch = slice(start, start + BATCH)
+        logs.append(reference.train_on_batch(x[batch], y[batch], return_dict=True))
+    for name in ("loss", "mae", "rmse"):
+        expected = np.array([log[name] for log in logs])
+        # Compiled another way, the same sums differ in their last digits.
+        tolerance = 0.0 if "steps_per_execution" in options or not options else 1e-5
+        np.testing.assert_allclose(values(monitor, name), expected, rtol=tolerance)
+
+
+def test_no_step_is_lost_when_the_ring_runs_full(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_values, "RING_STEPS", 4)
+    monkeypatch.setattr("tuimon.trainer.fit.RING_STEPS", 4)
+    monkeypatch.setattr("tuimon.trainer.fit.LOOK_SECONDS", 1000.0)
+    monitor = tuimon.Monitor(runs_dir=runs)
+    fit(compiled(sequential()), 3, [monitor], batch_size=2, validation_batch_size=2)
+    assert len(values(monitor, "loss")) == 3 * 40
+    assert [fact.batches for fact in facts_of(monitor, events.ValidationBatches)] == [12] * 3
+
+
+def test_metrics_without_a_value_of_a_batch_come_as_keras_runs_them(runs: Path) -> None:
+    monitor = tuimon.Monitor(runs_dir=runs)
+    fit(compiled(sequential(), metrics=[keras.metrics.AUC(name="auc")]), 1, [monitor])
+    last = facts_of(monitor, events.Batches)[-1]
+    assert last.running["auc"] == facts_of(monitor, events.EpochEnded)[0].logs["auc"]
+    assert "auc" not in last.metrics
+
+
+def test_the_facts_of_a_run(runs: Path) -> None:
+    monitor = tuimon.Monitor(runs_dir=runs, name="my run")
+    model = compiled(sequential())
+    history = fit(model, 2, [monitor]).history
+    log = facts(monitor)
+    assert [fact.seq for fact in log] == list(range(len(log)))
+    assert all(earlier.step <= later.step for earlier, later in pairwise(log))
+    kinds = [type(fact).__name__ for fact in log]
+    assert kinds[:4] == ["RunStarted", "ModelBuilt", "FitStarted", "StateChanged"]
+    assert kinds[-1] == "RunEnded"
+    assert log[0].name == "my run"
+    assert log[0].pid == os.getpid()
+
+    built = facts_of(monitor, events.ModelBuilt)[0]
+    assert [layer.path for layer in built.batch_norm_layers] == ["small/bn_1", "small/bn_2"]
+    assert [layer.channels for layer in built.batch_norm_layers] == [8, 5]
+    assert built.other_layers == ["dropout"]
+    assert built.parameters == model.count_params()
+    started = facts_of(monitor, events.FitStarted)[0]
+    assert (started.epochs, started.steps_per_epoch, started.optimizer) == (2, STEPS, "Adam")
+    epochs = facts_of(monitor, events.EpochEnded)
+    assert [fact.logs for fact in epochs] == [
+        {name: column[epoch] for name, column in history.items()} for epoch in range(2)
+    ]
+    assert [fact.step for fact in epochs] == [STEPS, 2 * STEPS]
+    assert epochs[0].learning_rate == pytest.approx(0.001)
+
+    layer = model.get_layer("bn_1")
+    last = facts_of(monitor, events.BatchNorm)[-1].layers["small/bn_1"]
+    quantiles = np.quantile(layer.moving_mean.numpy(), events.QUANTILES)
+    np.testing.assert_allclose(list_from_wire(last.moving_mean), quantiles, rtol=1e-5)
+    assert last.mode == "training"
+
+
+def test_only_the_owner_reads_a_run(runs: Path) -> None:
+    monitor = tuimon.Monitor(runs_dir=runs)
+    fit(compiled(sequential()), 1, [monitor])
+    assert monitor.run_dir is not None
+    for path, mode in ((".", 0o700), ("commands", 0o700), ("session.jsonl", 0o600)):
+        assert stat.S_IMODE((monitor.run_dir / path).stat().st_mode) == mode
+
+
+def test_answered_requests_are_gone(runs: Path) -> None:
+    monitor = tuimon.Monitor(runs_dir=runs)
+    plan = {1: [commands.Freeze(), commands.Note(text="[red]\x1b[31mnot markup")]}
+    ask = Ask(monitor, plan)
+    fit(compiled(sequential()), 3, [ask, monitor])
+    assert monitor.run_dir is not None
+    assert list((monitor.run_dir / "commands").iterdir()) == []
+    assert [fact.id for fact in facts_of(monitor, events.CommandApplied)] == [ask.ids[1], ask.ids[0]]
+    assert facts_of(monitor, events.Note)[0].text == "[red]\x1b[31mnot markup"
+
+
+@pytest.mark.parametrize(("after", "steps"), [("batch", 2 * STEPS + 1), ("epoch", 3 * STEPS)])
+def test_stop_ends_training_as_keras_does(runs: Path, after: Any, steps: int) -> None:
+    monitor = tuimon.Monitor(runs_dir=runs)
+    history = fit(compiled(sequential()), 9, [Ask(monitor, {2: [commands.Stop(after=after)]}), monitor])
+    assert len(history.epoch) == 3
+    assert "val_loss" in history.history
+    ended = facts(monitor)[-1]
+    assert isinstance(ended, events.RunEnded)
+    assert (ended.status, ended.step) == ("stopped", steps)
+    assert monitor.was_stopped
+
+
+def test_a_request_for_another_attempt_is_rejected(runs: Path) -> None:
+    monitor = tuimon.Monitor(runs_dir=runs)
+
+    class AskAnother(Ask):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            if epoch == 1:
+                assert self.monitor.run_dir is not None
+                assert self.monitor._fit is not None
+                request = commands.signed(commands.Freeze(), attempt=7)
+                RunDirectory(self.monitor.run_dir).put_request(request)
+                inbox = self.monitor._fit._inbox
+                until(lambda: inbox.received)
+
+    fit(compiled(sequential()), 2, [AskAnother(monitor, {}), monitor])
+    assert facts_of(monitor, events.CommandRejected)[0].reason == "it was meant for attempt 7; this is 0"
+
+
+def test_a_request_that_comes_too_late_is_answered(runs: Path) -> None:
+    class AskAtTheEnd(Ask):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            self.ask(commands.Freeze())
+
+    monitor = tuimon.Monitor(runs_dir=runs)
+    fit(compiled(sequential()), 1, [AskAtTheEnd(monitor, {}), monitor])
+    assert [fact.reason for fact in facts_of(monitor, events.CommandRejected)] == ["training has ended"]
+
+
+def test_ten_fits_with_one_monitor_are_one_run_and_trace_once(runs: Path) -> None:
+    model = compiled(sequential())
+    monitor = tuimon.Monitor(runs_dir=runs)
+    traces = count_traces(model)
+    for _ in range(10):
+        fit(model, 1, [monitor])
+    assert len(traces) == 2  # As Keras alone: the first trace makes the variables.
+    assert len(list(runs.iterdir())) == 1
+    log = facts(monitor)
+    assert [fact.seq for fact in log] == list(range(len(log)))
+    assert len(values(monitor, "loss")) == 10 * STEPS
+    assert log[-1].step == 10 * STEPS
+
+
+def test_a_compile_between_two_fits_is_heeded(runs: Path) -> None:
+    def train(monitors: list[tuimon.Monitor]) -> keras.Model:
+        model = compiled(sequential())
+        fit(model, 1, monitors)
+        model.get_layer("bn_1").trainable = False
+        compiled(model, keras.optimizers.SGD(0.1))
+        fit(model, 2, monitors)
+        return model
+
+    assert same_weights(train([]), train([tuimon.Monitor(runs_dir=runs)]))
+
+
+def test_a_directory_that_holds_a_run_is_not_written_to(runs: Path) -> None:
+    fit(compiled(sequential()), 1, [tuimon.Monitor(runs / "mine")])
+    before = (runs / "mine" / "session.jsonl").read_bytes()
+    again = tuimon.Monitor(runs / "mine")
+    with pytest.warns(UserWarning, match="holds a run already"):
+        fit(compiled(sequential()), 1, [again])
+    assert again.run_dir == runs / "mine-2"
+    assert (runs / "mine" / "session.jsonl").read_bytes() == before
+
+
+def test_an_error_in_a_step_ends_the_run_and_gives_everything_back(runs: Path) -> None:
+    model = compiled(sequential())
+    fit(model, 1)
+    function = model.train_function
+    monitor = tuimon.Monitor(runs_dir=runs)
+
+    def broken() -> Any:
+        x, y = data()
+        for _ in range(6):  # Keras looks at some before it begins.
+            yield x[:BATCH], y[:BATCH]
+        raise ValueError("the data ended in a strange way")
+
+    with pytest.raises(Exception, match="strange way"):
+        model.fit(broken(), callbacks=[monitor], verbose=0, steps_per_epoch=9, shuffle=False)
+    assert model.train_function is function
+    ended = facts(monitor)[-1]
+    assert isinstance(ended, events.RunEnded)
+    assert ended.status == "failed"
+    assert "strange way" in ended.traceback
+    fit(model, 1, [monitor])  # And it can be used again.
+    assert facts(monitor)[-1].status == "finished"
+
+
+def test_ctrl_c_is_a_stop(runs: Path) -> None:
+    model = compiled(sequential(), run_eagerly=True)
+    monitor = tuimon.Monitor(runs_dir=runs)
+    real = model.train_step
+
+    def interrupted(batch: Any) -> Any:
+        if model.optimizer.iterations == 3:
+            raise KeyboardInterrupt
+        return real(batch)
+
+    model.train_step = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, 2, [monitor])
+    assert facts(monitor)[-1].status == "stopped"
+    assert "train_step" in vars(model)  # The user's own.
+
+
+def test_a_run_directory_that_cannot_be_made_does_not_stop_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    watched, plain = compiled(sequential()), compiled(sequential())
+    fit(watched, 2, [tuimon.Monitor(runs_dir=tmp_path / "file")])
+    fit(plain, 2)
+    assert same_weights(watched, plain)
+    assert "training goes on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("method", ["before_step", "read_steps", "end_epoch", "sample", "begin_validation", "end"])
+def test_a_mistake_of_ours_does_not_stop_training(
+    runs: Path, method: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls = []
+
+    def broken(*args: Any) -> None:
+        calls.append(args)
+        raise ZeroDivisionError("a mistake of ours")
+
+    monkeypatch.setattr(Fit, method, broken)
+    watched, plain = compiled(sequential()), compiled(sequential())
+    monitor = tuimon.Monitor(runs_dir=runs)
+    fit(watched, 2, [monitor])
+    fit(plain, 2)
+    assert calls
+    assert same_weights(watched, plain)
+    assert "a mistake of ours" in capsys.readouterr().err
+    fit(watched, 1)
+
+
+def test_overhead_is_a_share() -> None:
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        tuimon.Monitor(overhead=2)
