@@ -6,8 +6,10 @@ little-endian float32.
 """
 
 import base64
+import contextlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +50,15 @@ def list_to_wire(values: Iterable[float]) -> list[Number]:
     if all(map(math.isfinite, floats)):
         return list(floats)
     return [to_wire(value) for value in floats]
+
+
+def scalars_to_wire(logs: Mapping[str, Any]) -> dict[str, Number]:
+    """Return Keras' logs as the log carries them; what is no single number is left out."""
+    numbers = {}
+    for name, value in logs.items():
+        with contextlib.suppress(TypeError, ValueError):
+            numbers[str(name)] = to_wire(float(value))
+    return numbers
 
 
 def list_from_wire(numbers: Sequence[Number]) -> FloatArray:

@@ -81,6 +81,14 @@ def test_metrics_without_a_value_of_a_batch_come_as_keras_runs_them(runs: Path) 
     assert "auc" not in last.metrics
 
 
+def test_a_metric_that_is_no_single_number_is_left_out(runs: Path) -> None:
+    monitor = tuimon.Monitor(runs_dir=runs)
+    per_class = keras.metrics.F1Score(average=None, name="f1")
+    history = fit(compiled(sequential(), metrics=[per_class]), 2, [monitor]).history
+    assert set(facts_of(monitor, events.EpochEnded)[-1].logs) == {"loss", "val_loss"}
+    assert "f1" in history
+
+
 def test_the_facts_of_a_run(runs: Path) -> None:
     monitor = tuimon.Monitor(runs_dir=runs, name="my run")
     model = compiled(sequential())

@@ -12,7 +12,7 @@ from tuimon.trainer.inbox import Inbox
 from tuimon.trainer.instruments import Instruments
 from tuimon.trainer.modes import AUTO, Mode
 from tuimon.trainer.recorder import Recorder
-from tuimon.wire import Number, list_to_wire, to_wire
+from tuimon.wire import Number, list_to_wire, scalars_to_wire, to_wire
 
 LOOK_SECONDS = 0.25
 """How often the steps' values are fetched from the device, and the layers at most."""
@@ -132,7 +132,7 @@ class Fit:
         now = time.monotonic()
         self._recorder.record(
             events.EpochEnded(
-                logs={name: to_wire(float(value)) for name, value in logs.items()},
+                logs=scalars_to_wire(logs),
                 learning_rate=self._learning_rate(),
                 seconds=now - self._epoch_began,
             )
@@ -228,7 +228,7 @@ class Fit:
 
     def _running_values(self, own: dict[str, Any]) -> dict[str, Number]:
         logs = self._instruments.train.last_logs
-        return {name: to_wire(float(value)) for name, value in logs.items() if name not in own and not len(value.shape)}
+        return scalars_to_wire({name: value for name, value in logs.items() if name not in own})
 
     def _learning_rate(self) -> Number:
         rate = getattr(self._model.optimizer, "learning_rate", None)

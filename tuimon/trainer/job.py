@@ -15,7 +15,7 @@ from tuimon import events
 from tuimon.run_directory import RunDirectory
 from tuimon.trainer import trainer_log
 from tuimon.trainer.recorder import Recorder
-from tuimon.wire import to_wire
+from tuimon.wire import scalars_to_wire
 
 
 def main(arguments: list[str]) -> int:
@@ -113,7 +113,7 @@ def _evaluate(model: Any, data: dict[str, Any], recorder: Recorder, name: str) -
         x, y = data["x"], data.get("y")
     recorder.record(events.StateChanged(state="validating", detail=name))
     logs = model.evaluate(x, y, verbose=0, return_dict=True)
-    recorder.record(events.Evaluated(name=name, logs={key: to_wire(float(value)) for key, value in logs.items()}))
+    recorder.record(events.Evaluated(name=name, logs=scalars_to_wire(logs)))
 
 
 if __name__ == "__main__":

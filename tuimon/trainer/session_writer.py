@@ -74,7 +74,8 @@ class SessionWriter:
         self._held: events.StateChanged | None = None
         self._written_state = ""
         self._dropped: Counter[str] = Counter()
-        self._trouble = ""
+        self._is_failing = False
+        self._drop_reason = "the disk did not keep up"
         self._closing = False
         self._position = (0, 0)
         self._owner = os.getpid()
@@ -144,7 +145,7 @@ class SessionWriter:
     def _run(self) -> None:
         last_written = self._clock()
         while True:
-            self._wake.wait(RETRY_SECONDS if self._trouble else FLUSH_SECONDS)
+            self._wake.wait(RETRY_SECONDS if self._is_failing else FLUSH_SECONDS)
             closing = self._closing
             self._wake.clear()
             now = self._clock()
@@ -162,20 +163,31 @@ class SessionWriter:
             os.close(self._file)
 
     def _write(self, batch: list[events.AnyEvent]) -> bool:
-        if self._dropped:
-            batch = self._with_gap(batch)
-        data = bytearray()
-        for count, event in enumerate(batch):
-            event.seq = self._next_seq + count
-            data += encoder.encode(event) + b"\n"
+        with self._lock:
+            dropped = Counter(self._dropped)
+        lines = [self._gap(batch[0], dropped), *batch] if dropped else batch
+        seq, data = self._next_seq, bytearray()
+        for event in lines:
+            event.seq = seq
+            try:
+                data += encoder.encode(event) + b"\n"
+            except (TypeError, ValueError, OverflowError) as error:
+                # A value that came from outside and is none of JSON's. The other events are not lost for it.
+                self._drop_reason = str(error)
+                self._dropped[_kind(event)] += 1
+            else:
+                seq += 1
         try:
             self._append(bytes(data))
         except OSError as error:
-            self._trouble = error.strerror or str(error)
+            self._is_failing = True
+            self._drop_reason = error.strerror or str(error)
             self._put_back(batch)
             return False
-        self._trouble = ""
-        self._next_seq += len(batch)
+        self._is_failing = False
+        self._next_seq = seq
+        with self._lock:
+            self._dropped -= dropped
         for event in batch:
             if self._on_written is not None:
                 self._on_written(event)
@@ -208,13 +220,9 @@ class SessionWriter:
                     self._dropped[_kind(event)] += 1
             self._queue = kept[::-1]
 
-    def _with_gap(self, batch: list[events.AnyEvent]) -> list[events.AnyEvent]:
-        with self._lock:
-            dropped, self._dropped = dict(self._dropped), Counter()
-        first = batch[0]
-        reason = self._trouble or "the disk did not keep up"
-        gap = events.LogGap(time=first.time, step=first.step, epoch=first.epoch, dropped=dropped, reason=reason)
-        return [gap, *batch]
+    def _gap(self, first: events.AnyEvent, dropped: Counter[str]) -> events.LogGap:
+        counts, reason = dict(dropped), self._drop_reason
+        return events.LogGap(time=first.time, step=first.step, epoch=first.epoch, dropped=counts, reason=reason)
 
 
 def _lock(descriptor: int, path: Path) -> None:
