@@ -1,0 +1,124 @@
+"""What the README tells people to type works."""
+
+import contextlib
+import os
+import pty
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from helpers import ROOT, environment, until
+from tuimon import config, events
+from tuimon.run_directory import runs_in
+from tuimon.session_log import Tail
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+
+
+def commands() -> list[list[str]]:
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    return [shlex.split(line, comments=True) for line in lines if line.startswith("tuimon ")]
+
+
+def look_and_quit(line: list[str], directory: Path, variables: dict[str, str]) -> int:
+    """Run a command in a terminal, wait until its screen is there, press q, and return its exit code."""
+    ours, its = pty.openpty()
+    variables = {**variables, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}
+    process = subprocess.Popen(line, cwd=directory, env=variables, stdin=its, stdout=its, stderr=its)
+    os.close(its)
+    os.set_blocking(ours, False)
+    screen = bytearray()
+
+    def shows(text: bytes) -> bool:
+        with contextlib.suppress(BlockingIOError, OSError):
+            screen.extend(os.read(ours, 65536))
+        return text in screen
+
+    try:
+        until(lambda: shows(b"BatchNormalization"), what="the screen")
+        os.write(ours, b"q")
+        until(lambda: shows(b"\x1b[?1049l"), what="the terminal as it was")
+        return process.wait()
+    finally:
+        process.kill()
+        os.close(ours)
+
+
+def test_the_first_lines_are_the_two_commands_that_ci_runs() -> None:
+    first = blocks("sh")[0].splitlines()
+    assert [shlex.split(line, comments=True) for line in first] == [["make", "demo"], ["make", "test"]]
+    assert "make test" in (ROOT / ".ci" / "run").read_text()
+    assert re.findall(r"^(demo|test):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE) == ["demo", "test"]
+
+
+def test_a_users_own_training_is_watched_and_steered_by_the_readmes_commands(tmp_path: Path) -> None:
+    (script,) = blocks("python")
+    name = script.splitlines()[0].removeprefix("# ")
+    # Long enough to be there for every command; `stop` ends it.
+    (tmp_path / name).write_text(script.replace("epochs=100,", "epochs=1000000, verbose=0,"))
+    variables = environment()
+    trainer = subprocess.Popen([sys.executable, name], cwd=tmp_path, env=variables)
+    try:
+        until(lambda: list(runs_in(tmp_path / "runs")), what="the run directory")
+        (run,) = runs_in(tmp_path / "runs")
+        until(lambda: any(isinstance(event, events.EpochEnded) for event in Tail(run.session_log).read_all()))
+
+        def type_in(*words: str) -> str:
+            words = tuple(run.name if word == "RUN" else word for word in words)
+            line = [sys.executable, "-m", "tuimon", *words]
+            done = subprocess.run(line, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=120)
+            assert (done.returncode, done.stderr) == (0, ""), words
+            return done.stdout
+
+        typed = [command[1:] for command in commands()]
+        assert [words[0] for words in typed] == ["watch", "send", "send", "list", "replay", "export"]
+        for words in typed[1:4]:
+            type_in(*words)
+        watching = subprocess.Popen(
+            [sys.executable, "-m", "tuimon", *typed[0]],
+            cwd=tmp_path,
+            env=variables,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert "epoch" in until(lambda: watching.stdout and watching.stdout.readline())
+        type_in("send", "RUN", "stop")
+        assert "stopped" in watching.communicate()[0]
+        assert trainer.wait() == 0
+        replay = [run.name if word == "RUN" else word for word in typed[4]]
+        assert look_and_quit([sys.executable, "-m", "tuimon", *replay], tmp_path, variables) == 0
+        type_in(*typed[5])
+        assert (tmp_path / "metrics.csv").read_text().startswith("step,epoch,time,metric,value\n")
+        asked = [event for event in Tail(run.session_log).read_all() if isinstance(event, events.CommandApplied)]
+        assert [event.request["command"] for event in asked] == ["freeze", "phase", "stop"]
+    finally:
+        trainer.kill()
+        trainer.wait()
+
+
+@pytest.mark.parametrize("path", [match for match in re.findall(r"\]\(([^)#]+)", README) if "://" not in match])
+def test_what_the_readme_links_to_is_there(path: str) -> None:
+    assert (ROOT / path).exists()
+
+
+def test_the_numbers_of_the_sample_are_those_of_the_recorded_session() -> None:
+    """The README's figures, from the run that its picture shows."""
+    log = Tail(ROOT / "docs" / "recorded" / "finetune_one_sample.jsonl").read_all()
+    evaluated = next(event for event in log if isinstance(event, events.Evaluated))
+    assert evaluated.logs["loss"] == pytest.approx(-6.10, abs=0.01)
+    epochs = {event.step: event.logs for event in log if isinstance(event, events.EpochEnded)}
+    assert epochs[1]["loss"] == pytest.approx(-0.28, abs=0.005)
+    assert epochs[1]["val_loss"] == pytest.approx(-6.10, abs=0.005)
+    assert epochs[100]["loss"] == pytest.approx(-0.29, abs=0.005)
+    freeze = next(event for event in log if isinstance(event, events.CommandApplied))
+    assert epochs[freeze.first_step + 1]["loss"] == pytest.approx(-6.10, abs=0.005)
+    settings = config.read(ROOT / "sample_configs" / "finetune_one_sample.toml")
+    assert settings.model.arguments["momentum"] == 0.9999
