@@ -29,6 +29,22 @@ def test_a_killed_trainer_is_gone_and_a_living_one_is_not(runs: Path) -> None:
         assert liveness.status(state, gone=True, silent_seconds=0) == "crashed"
 
 
+def test_between_two_fits_the_lock_is_free_and_the_process_lives(runs: Path) -> None:
+    mine = started(pid=os.getpid(), process_started=liveness.process_start(os.getpid()))
+    run = make_run(runs, [mine])
+    assert liveness.lock_is_free(run.session_log)
+    assert not liveness.is_gone(run.session_log, mine)
+    assert liveness.is_gone(run.session_log, started(pid=os.getpid(), process_started=1.0))  # The pid was used again.
+
+
+def test_a_process_that_nobody_has_waited_for_does_not_live() -> None:
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    until(lambda: liveness.process_start(child) is None)
+    os.waitpid(child, 0)
+
+
 def test_of_another_machine_nothing_is_concluded(runs: Path) -> None:
     run = make_run(runs, [started(boot_id="another")])
     state = fold(run)

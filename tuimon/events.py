@@ -118,6 +118,10 @@ class FitStarted(Event):
     """Whether XLA compiles the step."""
     can: dict[str, str]
     """The requests this fit knows: an empty text where it takes them, else the reason why not."""
+    phase: str = "auto"
+    """The learning phase in force: one Monitor keeps its mode from one `fit` to the next."""
+    frozen: list[str] = []
+    """Paths of the frozen BatchNormalization layers, those the user froze included."""
 
 
 class StateChanged(Event):

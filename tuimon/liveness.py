@@ -19,11 +19,18 @@ SILENT_SECONDS = 30.0
 def is_gone(session_log: Path, started: RunStarted | None) -> bool:
     """Whether it is proven that no trainer writes this log any more.
 
-    A trainer holds the log's lock for its life, so on the same kernel a free lock is proof.
+    A trainer holds the log's lock while it trains, so on the same kernel a free lock is proof; but between two
+    fits of one Monitor the lock is free while the process lives. A pid alone proves nothing: in a container the
+    trainer has another one.
     """
     if started is None or started.boot_id is None or started.boot_id != boot_id():
         return False
-    return lock_is_free(session_log) is True
+    return lock_is_free(session_log) is True and not _lives(started)
+
+
+def _lives(started: RunStarted) -> bool:
+    start = process_start(started.pid)
+    return start is not None and start == started.process_started
 
 
 def lock_is_free(session_log: Path) -> bool | None:
@@ -73,10 +80,12 @@ def boot_id() -> str | None:
 
 
 def process_start(pid: int) -> float | None:
-    """Return when a process started, in clock ticks since boot, None where it is not told."""
+    """Return when a running process started, in clock ticks since boot; None where it is not told, or has ended."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
     # The second field, the command, may hold blanks and brackets: count from its end.
-    return float(stat.rpartition(")")[2].split()[19])
+    fields = stat.rpartition(")")[2].split()
+    # What has ended and was not waited for yet is there, but does not run.
+    return None if fields[0] in "ZX" else float(fields[19])

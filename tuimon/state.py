@@ -205,6 +205,8 @@ class RunState:
     def _(self, event: events.FitStarted) -> None:
         self.fit = event
         self.ended = None
+        self.phase = event.phase
+        self.frozen = frozenset(event.frozen)
         self._fit_first_step = event.step
         self._recent.clear()
         self._recent.append((event.time, event.step))

@@ -292,3 +292,72 @@ def test_a_mistake_of_ours_does_not_stop_training(
 def test_overhead_is_a_share() -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         tuimon.Monitor(overhead=2)
+
+
+def test_metrics_of_the_users_own_are_left_alone(runs: Path) -> None:
+    class Assigns(keras.metrics.Mean):
+        def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+            self.total.assign(self.total + keras.ops.mean(y_pred))
+            self.count.assign(self.count + 1.0)
+
+    class Strange(keras.metrics.MeanSquaredError):
+        def result(self) -> Any:
+            return self.total.value / self.count.value  # A plain number has no `value`.
+
+    def train(monitors: list[tuimon.Monitor]) -> tuple[keras.Model, Any]:
+        model = compiled(sequential(), metrics=["mae", Assigns(name="assigns"), Strange(name="strange")])
+        return model, fit(model, 2, monitors).history
+
+    monitor = tuimon.Monitor(runs_dir=runs)
+    (plain, history), (watched, with_monitor) = train([]), train([monitor])
+    assert same_weights(plain, watched)
+    assert history == with_monitor
+    last = facts_of(monitor, events.Batches)[-1]
+    assert set(last.metrics) == {"loss", "mae"}
+    assert last.running == {name: history[name][-1] for name in ("assigns", "strange")}
+
+
+def test_a_mode_asked_for_before_the_first_step_that_fails_leaves_a_run_that_goes_on(runs: Path) -> None:
+    class OnlyTrains(keras.layers.Layer):
+        def call(self, inputs: Any, training: bool = False) -> Any:
+            if not training and trains:
+                raise RuntimeError("this layer has no inference mode")
+            return inputs
+
+    trains: list[int] = []
+
+    def model() -> keras.Model:
+        trains.clear()
+        keras.utils.set_random_seed(1)
+        built = keras.Sequential([keras.Input((6,)), keras.layers.BatchNormalization(), OnlyTrains()])
+        built.add(keras.layers.Dense(1))
+        trains.append(1)
+        return compiled(built, metrics=["mae", "AUC"])
+
+    monitor = tuimon.Monitor(runs_dir=runs)
+    asked = model()
+    plan = {0: [commands.Phase(phase="inference")]}
+    fit(asked, 2, [Ask(monitor, plan), monitor], validation_data=None)
+    plain = model()
+    fit(plain, 2, validation_data=None)
+    assert same_weights(asked, plain)
+    assert "no inference mode" in facts_of(monitor, events.CommandRejected)[0].reason
+
+
+def test_a_later_fit_begins_where_it_is_told_to(runs: Path) -> None:
+    monitor = tuimon.Monitor(runs_dir=runs)
+    fit(compiled(sequential()), 5, [monitor], initial_epoch=3)
+    started = facts_of(monitor, events.FitStarted)[0]
+    assert (started.initial_epoch, started.epochs) == (3, 5)
+
+
+def test_a_mode_is_kept_from_one_fit_to_the_next(runs: Path) -> None:
+    model = compiled(sequential())
+    monitor = tuimon.Monitor(runs_dir=runs)
+    fit(model, 2, [Ask(monitor, {1: [commands.Freeze()]}), monitor])
+    before = model.get_layer("bn_1").moving_mean.numpy()
+    fit(model, 1, [monitor])
+    np.testing.assert_array_equal(model.get_layer("bn_1").moving_mean.numpy(), before)
+    assert facts_of(monitor, events.FitStarted)[1].frozen == ["small/bn_1", "small/bn_2"]
+    fit(model, 1)  # Without the Monitor it is Keras' again.
+    assert not np.array_equal(model.get_layer("bn_1").moving_mean.numpy(), before)

@@ -7,7 +7,7 @@ The values go into a ring on the device, read a few times a second, so that no s
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -62,7 +62,7 @@ class BatchValues:
                 self._ring = tf.Variable(ring, trainable=False, name="tuimon_batch_values")
         if self._ring is not None:
             missing = tf.constant(np.nan, tf.float32)
-            row = tf.stack([tf.cast(values.get(name, missing), tf.float32) for name in self.names])
+            row = tf.stack([values.get(name, missing) for name in self.names])
             slot = self._counter % RING_STEPS
             self._ring.scatter_nd_update([[slot]], [row])
         self._counter.assign_add(1)
@@ -88,8 +88,8 @@ class _Listener:
         if any(heard.metric is metric for heard in self._heard) or "total" not in metric.__dict__:
             return
         heard = _Heard(metric)
-        undo.callback(keras_internals.set_untracked(metric, "total", _Tap(metric.total, heard.totals)))
-        undo.callback(keras_internals.set_untracked(metric, "count", _Tap(metric.count, heard.counts)))
+        undo.callback(_hear(metric.total, heard.totals))
+        undo.callback(_hear(metric.count, heard.counts))
         undo.callback(keras_internals.set_untracked(metric, "result", heard.result))
         self._heard.append(heard)
 
@@ -100,8 +100,13 @@ class _Listener:
         values = {}
         for name, tensor in logs.items():
             heard = next((heard for heard in self._heard if heard.shown is tensor), None)
-            if heard is not None and heard.is_usable():
-                values[name] = heard.value()
+            if heard is None or not heard.is_usable():
+                continue
+            # A metric of the user's own may do what it likes in `result`: then it has no value of a batch.
+            with contextlib.suppress(Exception):
+                value = tf.cast(heard.value(), tf.float32)
+                if value.shape.rank == 0:
+                    values[name] = value
         return values
 
 
@@ -127,25 +132,19 @@ class _Heard:
         return all(getattr(tensor, "graph", graph) is graph for tensor in (*self.totals, *self.counts))
 
     def value(self) -> Any:
+        """What the metric shows when only this step was added to it."""
         with contextlib.ExitStack() as undo:
             undo.callback(keras_internals.set_untracked(self.metric, "total", tf.add_n(self.totals)))
             undo.callback(keras_internals.set_untracked(self.metric, "count", tf.add_n(self.counts)))
             return self._result()
 
 
-class _Tap:
-    """Stands for a metric's variable and hears what is added to it."""
+def _hear(variable: Any, heard: list[Any]) -> Callable[[], None]:
+    """Hear what is added to a metric's variable; returns the way back. The variable stays the user's own."""
+    assign_add = variable.assign_add
 
-    def __init__(self, variable: Any, heard: list[Any]) -> None:
-        self._variable = variable
-        self._heard = heard
+    def listening(value: Any) -> Any:
+        heard.append(tf.convert_to_tensor(value, dtype=variable.dtype))
+        return assign_add(value)
 
-    def assign_add(self, value: Any) -> Any:
-        self._heard.append(tf.convert_to_tensor(value, dtype=self._variable.dtype))
-        return self._variable.assign_add(value)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._variable, name)
-
-    def __tf_tensor__(self, dtype: Any = None, name: str | None = None) -> Any:
-        return tf.convert_to_tensor(self._variable, dtype=dtype, name=name)
+    return keras_internals.set_untracked(variable, "assign_add", listening)

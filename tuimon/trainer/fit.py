@@ -10,7 +10,7 @@ from tuimon.trainer.batch_values import RING_STEPS
 from tuimon.trainer.control import Controller
 from tuimon.trainer.inbox import Inbox
 from tuimon.trainer.instruments import Instruments
-from tuimon.trainer.modes import AUTO, Mode
+from tuimon.trainer.modes import Mode
 from tuimon.trainer.recorder import Recorder
 from tuimon.wire import Number, list_to_wire, scalars_to_wire, to_wire
 
@@ -55,7 +55,7 @@ class Fit:
         self._is_compiling = True
         self._validation: dict[str, list[Number]] = {}
         self._validation_batches = 0
-        if instruments.look_for_layers() or not instruments.other_layers:
+        if instruments.look_for_layers():
             recorder.record(instruments.describe())
         self._controller = Controller(
             recorder,
@@ -64,11 +64,9 @@ class Fit:
             after_change=self.sample,
             on_snapshot=self.write_channels,
         )
-        recorder.record(self._describe(params))
-        recorder.record(events.StateChanged(state="compiling", detail="the training step"))
-        self.sample()
+        self._params = params
+        self._is_described = False
         if not instruments.why_not_steerable:
-            instruments.train.use(AUTO)
             instruments.train.install()
         self._inbox = Inbox(recorder.run.commands, on_trouble)
 
@@ -81,6 +79,12 @@ class Fit:
         """An epoch begins."""
         self._recorder.epoch = epoch
         self._epoch_began = time.monotonic()
+        if not self._is_described:
+            # Which epoch is the first, Keras tells its callbacks only now.
+            self._is_described = True
+            self._recorder.record(self._describe(epoch))
+            self._recorder.record(events.StateChanged(state="compiling", detail="the training step"))
+            self.sample()
 
     def before_step(self) -> None:
         """Take requests and, now and then, fetch what the steps left."""
@@ -107,8 +111,7 @@ class Fit:
         self._validation, self._validation_batches = {}, 0
         if not self._instruments.why_not_steerable:
             # A frozen layer is in inference mode here anyway.
-            self._instruments.test.use(Mode(phase=self._controller.mode.phase))
-            self._instruments.test.install()
+            self._instruments.test.install(Mode(phase=self._controller.mode.phase))
 
     def before_validation_step(self) -> None:
         """Fetch the values before there is no room for more."""
@@ -234,12 +237,15 @@ class Fit:
         rate = getattr(self._model.optimizer, "learning_rate", None)
         return None if rate is None else to_wire(float(rate))
 
-    def _describe(self, params: dict[str, Any]) -> events.FitStarted:
+    def _describe(self, initial_epoch: int) -> events.FitStarted:
+        mode = self._controller.mode
         return events.FitStarted(
             optimizer=type(self._model.optimizer).__name__,
-            epochs=params.get("epochs"),
-            initial_epoch=self._recorder.epoch,
-            steps_per_epoch=params.get("steps"),
+            epochs=self._params.get("epochs"),
+            initial_epoch=initial_epoch,
+            steps_per_epoch=self._params.get("steps"),
             jit_compile=bool(self._model.jit_compile),
             can=self._controller.can,
+            phase=mode.phase,
+            frozen=self._instruments.frozen(mode),
         )

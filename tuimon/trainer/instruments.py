@@ -17,9 +17,17 @@ class Instruments:
         model: The model.
         batch_loss: Whether each batch's own values are read inside the step.
         on_failure: Called with an exception that ends training from within a step.
+        on_retreat: Called, in the middle of a step, when a function of ours gave way to Keras' own.
     """
 
-    def __init__(self, model: Any, *, batch_loss: bool, on_failure: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        model: Any,
+        *,
+        batch_loss: bool,
+        on_failure: Callable[[BaseException], None],
+        on_retreat: Callable[[Exception], None],
+    ) -> None:
         self.model = model
         self.why_not_steerable = keras_internals.why_not_steerable(model)
         """Why the steps of this model cannot be changed; empty where they can."""
@@ -28,20 +36,23 @@ class Instruments:
         """The train step's own values; None: not read."""
         self.test_values = BatchValues(model) if reads else None
         """The test step's own values; None: not read."""
-        self.train = StepFunctions(model, "train", self._train_scope, self.values, on_failure)
+        self.train = StepFunctions(model, "train", self._train_scope, self.values, on_failure, on_retreat)
         """The train function, by mode."""
-        self.test = StepFunctions(model, "test", self._test_scope, self.test_values, on_failure)
+        self.test = StepFunctions(model, "test", self._test_scope, self.test_values, on_failure, on_retreat)
         """The test function, by mode."""
         self.reader = batch_norm.BatchNormReader({})
         """Its BatchNormalization layers."""
         self.other_layers: list[str] = []
         """Paths of the other layers whose result depends on ``training``."""
+        self._seen: list[tuple[Any, bool]] | None = None
 
     def look_for_layers(self) -> bool:
-        """Find the layers anew; returns whether there are others than before."""
+        """Find the layers anew; returns whether there are others than before, or others frozen by the user."""
         layers = batch_norm.find_layers(self.model)
-        if list(layers.values()) == list(self.reader.layers.values()):
+        seen = [(layer, bool(layer.trainable)) for layer in layers.values()]
+        if seen == self._seen:
             return False
+        self._seen = seen
         self.reader = batch_norm.BatchNormReader(layers)
         return True
 

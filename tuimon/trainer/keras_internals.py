@@ -73,6 +73,16 @@ def freeze(layer: Any) -> Callable[[], None]:
     return undo
 
 
+def trace(function: Any, iterator: Any) -> None:
+    """Trace a train function for ``iterator`` without running it; does nothing where it is not traced at all."""
+    names = function.__code__.co_freevars
+    cells = dict(zip(names, function.__closure__ or (), strict=True))
+    if "multi_step_on_iterator" in cells:
+        inner = cells["multi_step_on_iterator"].cell_contents
+        if hasattr(inner, "get_concrete_function"):
+            inner.get_concrete_function(iterator)
+
+
 def mean_metrics(model: Any) -> Iterator[Any]:
     """Yield the model's metrics that are a mean over batches: a total and a count."""
     pending = list(model.metrics)

@@ -47,6 +47,7 @@ class StepFunctions:
         scope: Makes what puts a mode in force.
         values: Reads each batch's own values; None: nobody does, and ``AUTO`` is the user's very function.
         on_failure: Called with an exception that ends the training; it is raised again after that.
+        on_retreat: Called when the mode in force could not be traced for a new batch, and ``AUTO`` took its place.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class StepFunctions:
         scope: Callable[[Mode], ModeScope],
         values: BatchValues | None,
         on_failure: Callable[[BaseException], None],
+        on_retreat: Callable[[Exception], None],
     ) -> None:
         self.mode = AUTO
         """The mode in force."""
@@ -66,10 +68,12 @@ class StepFunctions:
         self._scope = scope
         self._values = values
         self._on_failure = on_failure
+        self._on_retreat = on_retreat
         self._users_function: Any = None
         self._function: Any = None
         self._kept: OrderedDict[Mode, Any] = OrderedDict()
         self._pending: Switch | None = None
+        self._has_run = False
         self._failed_in_trace = False
 
     @property
@@ -82,15 +86,19 @@ class StepFunctions:
         """The change of mode that waits for the next step."""
         return self._pending
 
-    def install(self) -> None:
+    def install(self, mode: Mode | None = None) -> None:
         """Take the place of the model's function.
 
         Another function than the one given back last time (after ``compile``, say) voids what was kept.
+
+        Args:
+            mode: The mode to begin with; by default the one in force, or that was when it was given back.
         """
-        if self._model_function is not self._users_function or self._function is None:
+        if self._model_function is not self._users_function:
             self._users_function = self._model_function
             self._kept.clear()
-            self._function = self._get(self.mode)
+            self._has_run = False
+        self._use(mode or self.mode)
         self._model_function = self
 
     def restore(self) -> None:
@@ -102,17 +110,13 @@ class StepFunctions:
         """Change the mode with the next step."""
         self._pending = switch
 
-    def use(self, mode: Mode) -> None:
-        """Change the mode now; for the test function, which has no step of its own to be verified."""
-        self.mode = mode
-        self._function = self._get(mode)
-
     def __call__(self, iterator: Any) -> Any:
         """Run a step (or ``steps_per_execution`` of them), as Keras calls it."""
         try:
             if self._pending is not None:
                 return self._first_step(iterator, self._pending)
             self.last_logs = logs = self._run(iterator)
+            self._has_run = True
             return logs
         except _END_OF_DATA:
             raise
@@ -123,16 +127,26 @@ class StepFunctions:
     def _run(self, iterator: Any) -> Any:
         try:
             return self._function(iterator)
-        except Exception:
+        except _END_OF_DATA:
+            raise
+        except Exception as error:
             if not self._take_trace_error() or self.mode == AUTO:
                 raise
             # A batch of a new shape had this mode traced again, and it failed: nothing was run.
-            self.use(AUTO)
+            self._use(AUTO)
+            self._on_retreat(error)
             return self._function(iterator)
+
+    def _use(self, mode: Mode) -> None:
+        self.mode, self._function = mode, self._get(mode)
 
     def _first_step(self, iterator: Any, switch: Switch) -> Any:
         is_kept = switch.mode in self._kept
         switch.prepare(not is_kept)
+        if not self._has_run:
+            # The first trace makes the variables of metrics and optimizer. One that fails leaves them half made,
+            # so it must be Keras' own.
+            keras_internals.trace(self._get(AUTO), iterator)
         started = time.perf_counter()
         try:
             function = self._get(switch.mode)
@@ -146,7 +160,7 @@ class StepFunctions:
             self._kept.pop(switch.mode, None)
             switch.failed(error)
             return self._function(iterator)
-        self._pending = None
+        self._pending, self._has_run = None, True
         self.mode, self._function, self.last_logs = switch.mode, function, logs
         switch.done(0.0 if is_kept else time.perf_counter() - started)
         return logs
@@ -176,11 +190,11 @@ class StepFunctions:
             try:
                 with scope(), values.listen() if values else contextlib.nullcontext() as listener:
                     logs = users_step(data)
+                if values is not None and listener is not None:
+                    values.record(listener, logs)
             except Exception:
                 self._failed_in_trace = True
                 raise
-            if values is not None and listener is not None:
-                values.record(listener, logs)
             return logs
 
         former = self._model_function
