@@ -222,3 +222,20 @@ def test_an_event_that_cannot_be_written_takes_no_other_with_it(log: Path) -> No
     assert [event.text for event in written if isinstance(event, events.Note)] == ["before", "after", "later"]
     assert [event.dropped for event in written if isinstance(event, events.LogGap)] == [{"evaluated": 1}]
     assert [event.seq for event in written] == list(range(4))
+
+
+def test_a_log_does_not_grow_beyond_its_budget_but_for_what_must_be_known(log: Path) -> None:
+    writer = SessionWriter(log, budget_bytes=2000)
+    for step in range(200):
+        writer.put(events.Batches(first_step=step, metrics={"loss": [0.5]}, batches=1, step=step + 1))
+        if step == 20:
+            until(lambda: log.stat().st_size > 2000)
+    writer.put(epoch(200))
+    assert writer.close()
+    written = Tail(log).read_all()
+    batches = [event for event in written if isinstance(event, events.Batches)]
+    (gap,) = [event for event in written if isinstance(event, events.LogGap)]
+    assert gap.dropped == {"batches": 200 - len(batches)}
+    assert gap.reason == "the log has reached its 0 MB"
+    assert len([event for event in written if isinstance(event, events.EpochEnded)]) == 1
+    assert log.stat().st_size < 6000

@@ -25,8 +25,14 @@ HELD_SECONDS = 0.5
 """A state that lasts less long is no news: a run of one-step epochs validates 50 times a second."""
 RETRY_SECONDS = 1.0
 """After a write failed."""
+_SAMPLES = (events.Batches, events.ValidationBatches, events.BatchNorm, events.BatchNormChannels)
+
 CAPACITY = 50_000
 """Events that wait for a slow or full disk before any is dropped."""
+BUDGET_BYTES = 512 * 1024 * 1024
+"""A log of this size takes no more samples; epochs, commands and the end are still written."""
+GAP_SECONDS = 10.0
+"""What was dropped is told at most this often."""
 CLOSE_SECONDS = 5.0
 """How long the end of training waits for the disk."""
 
@@ -48,6 +54,7 @@ class SessionWriter:
         on_written: Called from the writer's thread with each event that is on disk.
         clock: Gives Unix seconds.
         capacity: Events kept while they cannot be written.
+        budget_bytes: Size of the log from which on samples are dropped.
 
     Raises:
         LogTakenError: another process holds the lock.
@@ -62,12 +69,15 @@ class SessionWriter:
         on_written: Callable[[events.AnyEvent], None] | None = None,
         clock: Callable[[], float] = time.time,
         capacity: int = CAPACITY,
+        budget_bytes: int = BUDGET_BYTES,
     ) -> None:
         self._path = path
         self._next_seq = next_seq
         self._on_written = on_written
         self._clock = clock
         self._capacity = capacity
+        self._budget_bytes = budget_bytes
+        self._gap_told = -GAP_SECONDS
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._queue: list[events.AnyEvent] = []
@@ -107,7 +117,7 @@ class SessionWriter:
             self._position = (event.step, event.epoch)
             if isinstance(event, events.StateChanged) and not self._is_news(event):
                 return
-            if len(self._queue) >= self._capacity and not event.must_keep:
+            if not event.must_keep and self._has_no_room(event):
                 self._dropped[_kind(event)] += 1
                 return
             self._queue.append(event)
@@ -125,6 +135,12 @@ class SessionWriter:
         self._wake.set()
         self._thread.join(CLOSE_SECONDS)
         return not self._thread.is_alive() and not self._queue
+
+    def _has_no_room(self, event: events.AnyEvent) -> bool:
+        if isinstance(event, _SAMPLES) and self._size > self._budget_bytes:
+            self._drop_reason = f"the log has reached its {self._budget_bytes / 1e6:.0f} MB"
+            return True
+        return len(self._queue) >= self._capacity
 
     def _is_news(self, event: events.StateChanged) -> bool:
         if event.state == "validating":
@@ -164,7 +180,8 @@ class SessionWriter:
 
     def _write(self, batch: list[events.AnyEvent]) -> bool:
         with self._lock:
-            dropped = Counter(self._dropped)
+            is_due = self._closing or self._clock() - self._gap_told >= GAP_SECONDS
+            dropped = Counter(self._dropped) if is_due else Counter[str]()
         lines = [self._gap(batch[0], dropped), *batch] if dropped else batch
         seq, data = self._next_seq, bytearray()
         for event in lines:
@@ -186,8 +203,10 @@ class SessionWriter:
             return False
         self._is_failing = False
         self._next_seq = seq
-        with self._lock:
-            self._dropped -= dropped
+        if dropped:
+            with self._lock:
+                self._dropped -= dropped
+            self._gap_told = self._clock()
         for event in batch:
             if self._on_written is not None:
                 self._on_written(event)
