@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tuimon
 from helpers import until
@@ -28,6 +29,7 @@ from trainer.keras_models import (
 from tuimon import commands, events
 from tuimon.run_directory import RunDirectory
 from tuimon.trainer import batch_values
+from tuimon.trainer.control import Controller
 from tuimon.trainer.fit import Fit
 from tuimon.wire import list_from_wire
 
@@ -287,6 +289,49 @@ def test_a_mistake_of_ours_does_not_stop_training(
     assert same_weights(watched, plain)
     assert "a mistake of ours" in capsys.readouterr().err
     fit(watched, 1)
+
+
+@pytest.mark.parametrize("method", ["_prepare", "_switched", "_verify", "_take"])
+def test_a_mistake_of_ours_in_a_change_of_mode_does_not_stop_training(
+    runs: Path, method: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*args: Any) -> None:
+        raise ZeroDivisionError("a mistake of ours")
+
+    monkeypatch.setattr(Controller, method, broken)
+    model = compiled(sequential())
+    monitor = tuimon.Monitor(runs_dir=runs)
+    fit(model, 3, [Ask(monitor, {1: [commands.Freeze()]}), monitor])
+    assert model.optimizer.iterations == 3 * STEPS
+    assert "a mistake of ours" in capsys.readouterr().err + str(facts_of(monitor, events.CommandRejected))
+    fit(model, 1)
+
+
+def test_a_mode_that_fails_for_a_batch_of_a_new_shape_is_left(runs: Path) -> None:
+    class OnlyFull(keras.layers.Layer):
+        def call(self, inputs: Any, training: bool = False) -> Any:
+            if not training and inputs.shape[0] is None and not validating:
+                raise RuntimeError("only batches of a known size in inference mode")
+            return inputs
+
+    validating = [1]
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input((6,)), keras.layers.BatchNormalization(name="bn"), OnlyFull()])
+    model.add(keras.layers.Dense(1))
+    validating.clear()
+    monitor = tuimon.Monitor(runs_dir=runs)
+    samples = tf.data.Dataset.from_tensor_slices(data())
+    compiled(model)
+    plan = {1: [commands.Phase(phase="inference")]}
+    options = {"verbose": 0, "shuffle": False}
+    asking = [Ask(monitor, plan), monitor]
+    model.fit(samples.batch(16, drop_remainder=True), epochs=2, callbacks=asking, **options)
+    assert facts_of(monitor, events.CommandVerified)[-1].held
+    model.fit(samples.batch(32), callbacks=[monitor], **options)
+    last = facts_of(monitor, events.CommandApplied)[-1]
+    assert last.phase == "auto"
+    assert "known size" in last.detail
+    assert model.optimizer.iterations == 5 + 5 + 3
 
 
 def test_overhead_is_a_share() -> None:

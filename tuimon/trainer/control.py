@@ -1,6 +1,8 @@
 """Takes requests in the training thread, between two steps, and answers each with facts."""
 
 import fnmatch
+import os
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -76,6 +78,20 @@ class Controller:
         """Answer that a request is not taken."""
         fact = events.CommandRejected(id=received.id, request=received.fields, sender=received.sender, reason=reason)
         self._recorder.record(fact, received.delete)
+
+    def retreat(self, error: Exception) -> None:
+        """Record that the mode in force could not be traced for a batch of a new shape, and that it was left."""
+        self._recorder.record(
+            events.CommandApplied(
+                id=f"retreat-{self._recorder.step}",
+                request={"command": "phase", "phase": "auto"},
+                sender=events.Sender(uid=os.getuid(), user="tuimon", host=socket.gethostname(), pid=os.getpid()),
+                first_step=self._recorder.step,
+                phase=self.mode.phase,
+                frozen=self._instruments.frozen(self.mode),
+                detail=f"the mode could not be traced for a batch of a new shape: {plain(str(error))}",
+            )
+        )
 
     def end(self) -> None:
         """Answer what still waits: no step will come."""

@@ -145,6 +145,11 @@ class Fit:
         if self._controller.stop_after_epoch:
             self._model.stop_training = self._controller.was_stopped = True
 
+    def retreat(self, error: Exception) -> None:
+        """The mode in force gave way to Keras' own."""
+        self.read_steps()
+        self._controller.retreat(error)
+
     def end(self) -> None:
         """The fit ended, well or not: everything is the user's again."""
         self._instruments.train.restore()

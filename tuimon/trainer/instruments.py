@@ -17,7 +17,8 @@ class Instruments:
         model: The model.
         batch_loss: Whether each batch's own values are read inside the step.
         on_failure: Called with an exception that ends training from within a step.
-        on_retreat: Called, in the middle of a step, when a function of ours gave way to Keras' own.
+        on_retreat: Called, in the middle of a step, when the mode in force gave way to Keras' own.
+        on_mistake: Called with an exception of ours in a step.
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class Instruments:
         batch_loss: bool,
         on_failure: Callable[[BaseException], None],
         on_retreat: Callable[[Exception], None],
+        on_mistake: Callable[[Exception], None],
     ) -> None:
         self.model = model
         self.why_not_steerable = keras_internals.why_not_steerable(model)
@@ -36,9 +38,10 @@ class Instruments:
         """The train step's own values; None: not read."""
         self.test_values = BatchValues(model) if reads else None
         """The test step's own values; None: not read."""
-        self.train = StepFunctions(model, "train", self._train_scope, self.values, on_failure, on_retreat)
+        listeners = (on_failure, on_retreat, on_mistake)
+        self.train = StepFunctions(model, "train", self._train_scope, self.values, *listeners)
         """The train function, by mode."""
-        self.test = StepFunctions(model, "test", self._test_scope, self.test_values, on_failure, on_retreat)
+        self.test = StepFunctions(model, "test", self._test_scope, self.test_values, *listeners)
         """The test function, by mode."""
         self.reader = batch_norm.BatchNormReader({})
         """Its BatchNormalization layers."""

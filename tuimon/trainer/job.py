@@ -68,7 +68,8 @@ def _train(config: configuration.Config, recorder: Recorder) -> bool:
         epochs=training.epochs,
         batch_size=training.batch_size,
         validation_split=training.validation_split,
-        shuffle=training.shuffle,
+        # A data set shuffles itself, and Keras warns where it is told to.
+        shuffle=training.shuffle and hasattr(data["x"], "shape"),
         callbacks=[*callbacks, monitor],
         verbose=0,
     )

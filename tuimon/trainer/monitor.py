@@ -113,7 +113,11 @@ class Monitor(keras.callbacks.Callback):
         self._recorder.reopen()
         if self._instruments is None or self._instruments.model is not self.model:
             self._instruments = Instruments(
-                self.model, batch_loss=self._batch_loss, on_failure=self._fail, on_retreat=self._retreat
+                self.model,
+                batch_loss=self._batch_loss,
+                on_failure=self._fail,
+                on_retreat=self._retreat,
+                on_mistake=self._give_up,
             )
         self._fit = Fit(self._recorder, self._instruments, self.params, overhead=self._overhead, on_trouble=self._warn)
 
@@ -174,11 +178,9 @@ class Monitor(keras.callbacks.Callback):
             warnings.warn(f"{self._run_dir} holds a run already: this one is {path}", stacklevel=2)
         return RunDirectory.at(path)
 
-    @_guarded
     def _retreat(self, error: Exception) -> None:
-        text = f"the mode in force could not be traced for a batch of a new shape, training goes on without it: {error}"
-        if self._recorder:
-            self._recorder.record(events.Note(text=text))
+        if self._fit:
+            self._fit.retreat(error)
 
     def _fail(self, error: BaseException) -> None:
         """An exception within a step ends the training; Keras tells its callbacks nothing of it."""

@@ -48,6 +48,7 @@ class StepFunctions:
         values: Reads each batch's own values; None: nobody does, and ``AUTO`` is the user's very function.
         on_failure: Called with an exception that ends the training; it is raised again after that.
         on_retreat: Called when the mode in force could not be traced for a new batch, and ``AUTO`` took its place.
+        on_mistake: Called with an exception of ours, which ends nothing.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class StepFunctions:
         values: BatchValues | None,
         on_failure: Callable[[BaseException], None],
         on_retreat: Callable[[Exception], None],
+        on_mistake: Callable[[Exception], None],
     ) -> None:
         self.mode = AUTO
         """The mode in force."""
@@ -69,6 +71,7 @@ class StepFunctions:
         self._values = values
         self._on_failure = on_failure
         self._on_retreat = on_retreat
+        self._on_mistake = on_mistake
         self._users_function: Any = None
         self._function: Any = None
         self._kept: OrderedDict[Mode, Any] = OrderedDict()
@@ -134,7 +137,7 @@ class StepFunctions:
                 raise
             # A batch of a new shape had this mode traced again, and it failed: nothing was run.
             self._use(AUTO)
-            self._on_retreat(error)
+            self._tell(self._on_retreat, error)
             return self._function(iterator)
 
     def _use(self, mode: Mode) -> None:
@@ -142,14 +145,19 @@ class StepFunctions:
 
     def _first_step(self, iterator: Any, switch: Switch) -> Any:
         is_kept = switch.mode in self._kept
-        switch.prepare(not is_kept)
-        if not self._has_run:
-            # The first trace makes the variables of metrics and optimizer. One that fails leaves them half made,
-            # so it must be Keras' own.
-            keras_internals.trace(self._get(AUTO), iterator)
+        try:
+            switch.prepare(not is_kept)
+            if not self._has_run:
+                # The first trace makes the variables of metrics and optimizer. One that fails leaves them half
+                # made, so it must be Keras' own.
+                keras_internals.trace(self._get(AUTO), iterator)
+            function = self._get(switch.mode)
+        except Exception as error:  # noqa: BLE001 - no step was made, so the former mode goes on
+            self._pending = None
+            self._tell(switch.failed, error)
+            return self._function(iterator)
         started = time.perf_counter()
         try:
-            function = self._get(switch.mode)
             logs = function(iterator)
         except _END_OF_DATA:
             raise  # No step was made: it stays pending.
@@ -158,12 +166,18 @@ class StepFunctions:
                 raise
             self._pending = None
             self._kept.pop(switch.mode, None)
-            switch.failed(error)
+            self._tell(switch.failed, error)
             return self._function(iterator)
         self._pending, self._has_run = None, True
         self.mode, self._function, self.last_logs = switch.mode, function, logs
-        switch.done(0.0 if is_kept else time.perf_counter() - started)
+        self._tell(switch.done, 0.0 if is_kept else time.perf_counter() - started)
         return logs
+
+    def _tell(self, listener: Callable[[Any], None], what: Any) -> None:
+        try:
+            listener(what)
+        except Exception as error:  # noqa: BLE001 - a mistake of ours must not end the user's training
+            self._on_mistake(error)
 
     def _take_trace_error(self) -> bool:
         """Whether the exception at hand came out of the step's body, so that the batch is untouched."""
