@@ -2,11 +2,12 @@
 
 import threading
 import time
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from msgspec import convert
 from textual.app import App
 from textual.binding import BindingType
+from textual.screen import Screen
 
 from tuimon import liveness
 from tuimon.commands import AnyRequest, Phase
@@ -15,12 +16,14 @@ from tuimon.run_directory import RunDirectory
 from tuimon.state import RunState
 from tuimon.ui.chooser import phase_chooser, quit_chooser
 from tuimon.ui.dashboard import Dashboard
+from tuimon.ui.hangup import exit_on_hangup
 from tuimon.ui.help_screen import HelpScreen
 from tuimon.ui.messages import CaughtUp, Facts, LogUnreadable, TrainerExited, TrainerGone, TrainerPrinted
 from tuimon.ui.moment import Moment, Notice
 from tuimon.ui.palette import THEME
 from tuimon.ui.reader import Reader, Trainer
 from tuimon.ui.replay import ReplayClock
+from tuimon.ui.spans import only_what_changed
 from tuimon.ui.steering import Steering
 
 __all__ = ["ReplayClock", "Trainer", "WatchApp"]
@@ -97,6 +100,8 @@ class WatchApp(App[str]):
 
     def on_mount(self) -> None:
         """Begin to read and to draw."""
+        if not self.is_headless:
+            exit_on_hangup()
         follow = self._replay is None
         reader = Reader(self._run, self.post_message, follow=follow, trainer=self._trainer)
         self.run_worker(lambda: reader.run(self._stop_reading), name="reader", thread=True)
@@ -115,12 +120,16 @@ class WatchApp(App[str]):
         if self._replay is not None:
             self._replay.load(message.events)
             self._changed = True
+            message.taken.set()
             return
         first = self.state.last_seq < 0
         self._apply(message.events)
         if first:
-            # The first full screen does not wait for the clock.
+            # The first full screen waits neither for the clock nor for the rest of the log.
             self.redraw()
+            self.call_after_refresh(message.taken.set)
+        else:
+            message.taken.set()
 
     def on_caught_up(self, message: CaughtUp) -> None:
         """Know how old the newest fact is."""
@@ -173,7 +182,8 @@ class WatchApp(App[str]):
         """Show the moment."""
         self._changed = False
         self._shown_second = int(time.time())
-        self.dashboard.show(self.moment())
+        if self.screen_stack:
+            self.dashboard.show(self.moment())
 
     def say(self, text: str, *, bad: bool = False) -> None:
         """Show a sentence for some seconds."""
@@ -256,6 +266,9 @@ class WatchApp(App[str]):
         if self._replay is not None:
             self._apply(self._replay.to_end())
             self.redraw()
+
+    def _display(self, screen: Screen[Any], renderable: Any) -> None:
+        super()._display(screen, only_what_changed(renderable))
 
     def _apply(self, events: list[AnyEvent]) -> None:
         self.state.apply(events)

@@ -52,8 +52,8 @@ def step_axis(last_step: float, total: float | None, *, exact: bool, ticks: int)
 
 def value_axis(low: float, high: float, ticks: int) -> Axis:
     """Return a linear axis that holds ``low`` to ``high`` and begins and ends at round numbers."""
-    low, high = max(low, -_LARGEST), min(high, _LARGEST)
-    room = max(abs(low), abs(high)) * 1e-6 or 1.0
+    low, high = (min(max(limit, -_LARGEST), _LARGEST) for limit in (low, high))
+    room = max(abs(low), abs(high)) * 1e-5 or 1.0
     if high - low < room:
         low, high = low - room, high + room
     gap = spacing(high - low, ticks)

@@ -45,7 +45,7 @@ def _about_status(moment: Moment) -> tuple[str, Meaning] | None:
         return f"Failed: {reason}. The whole of it: {_log_place(moment)}", Meaning.ERROR
     if moment.status == "crashed":
         where = _log_place(moment)
-        return f"Crashed: its process is gone without a last word. What it printed: {where}", Meaning.ERROR
+        return f"Crashed: its process is gone without a last word. See {where}", Meaning.ERROR
     if moment.status == "silent":
         host = f" on {plain(state.run.host, 60)}" if state.run else ""
         return (
@@ -63,7 +63,8 @@ def _about_status(moment: Moment) -> tuple[str, Meaning] | None:
 
 
 def _late_request(moment: Moment) -> str | None:
-    if moment.status == "compiling":
+    if moment.status in ("compiling", "crashed", "failed", "silent"):
+        # These say why there is no answer.
         return None
     late = [asked for asked in moment.asked if moment.now - asked.time > ANSWER_SECONDS]
     if not late:

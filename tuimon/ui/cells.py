@@ -53,14 +53,15 @@ class Cells:
             return max(column, 0)
         if width is not None:
             text = fit(text, end - column)
-        if text.isascii():
+        if text.isascii() and text.isprintable():
             text = text[: end - column]
             self.chars[row, column : column + len(text)] = list(text)
             self.codes[row, column : column + len(text)] = code
             return column + len(text)
         for character in text:
             size = get_character_cell_size(character)
-            if size == 0:
+            # A control character would not be shown but obeyed.
+            if size == 0 or not character.isprintable():
                 continue
             if column + size > end:
                 break
@@ -152,7 +153,8 @@ def wrap(text: str, width: int) -> list[str]:
     line = ""
     for word in text.split():
         while cell_width(word) > width > 1:
-            head = fit(word, width)[:-1]
+            # At least one character, or a wide one in a narrow place would go on for ever.
+            head = fit(word, width)[:-1] or word[0]
             if line:
                 lines.append(line)
                 line = ""

@@ -10,6 +10,7 @@ from textual.events import Resize
 
 from tuimon.series import IntArray
 from tuimon.state import Command
+from tuimon.text import plain
 from tuimon.ui.axes import Axis, log_axis, step_axis, value_axis
 from tuimon.ui.cell_view import CellView, draw_panel
 from tuimon.ui.cells import Cells, fit, wrap
@@ -196,7 +197,11 @@ class _Canvas:
             begin = column
             if begin >= free_until:
                 continue
-            if begin + len(word) > free_until:
+            if begin + len(word) > self.columns and begin + 1 >= len(word):
+                # At the right edge, where the newest one mostly is, the word stands on the other side.
+                word = f"{_short(command.words)} ▲"
+                begin -= len(word) - 1
+            elif begin + len(word) > free_until:
                 word = "▲"
             self._clear_label(labels, begin, begin + len(word))
             self.cells.put(labels, self.column + begin, word, Meaning.COMMAND)
@@ -237,4 +242,4 @@ class _Canvas:
 
 def _short(words: str) -> str:
     """Return a request in at most a few cells: "freeze all", "freeze bn_1", "phase train"."""
-    return fit(words, 20)
+    return fit(" ".join(word.rpartition("/")[2] or word for word in plain(words, 200).split(" ")), 20)

@@ -13,7 +13,7 @@ from tuimon.ui.moment import Moment
 from tuimon.ui.numbers import number
 from tuimon.ui.palette import Meaning
 
-_LEGEND_WIDTH = 9
+_LEGEND_WIDTH = 8
 """Of a number in a legend: it keeps its place as it changes."""
 
 
@@ -28,7 +28,7 @@ class LossChart(Chart):
         """Return the curves with their newest values."""
         return [
             (f"{_WORDS[curve.name]} {number(_last(curve)):<{_LEGEND_WIDTH}}", int(curve.meaning))
-            for curve in reversed(self.curves(moment))
+            for curve in self.curves(moment)
         ]
 
     def curves(self, moment: Moment) -> list[Curve]:

@@ -20,6 +20,9 @@ from tuimon.ui.moment import Moment
 from tuimon.ui.timeline import Timeline
 from tuimon.ui.waiting import Waiting
 
+_OTHER_ROWS = 7
+"""Of a small screen, those that are not the table's: the last one, with the keys, must not be pushed out."""
+
 
 class Dashboard(Screen[None]):
     """Header, charts, layers, events, keys. Shows moments; knows nothing of logs and requests."""
@@ -30,6 +33,12 @@ class Dashboard(Screen[None]):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (140, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall"), (44, "-high")]
 
+    def __init__(self) -> None:
+        super().__init__()
+        # Kept, not looked up: a message may come while the app is closing and its widgets are gone.
+        self._table = LayerTable()
+        self._bar = KeyBar()
+
     def compose(self) -> ComposeResult:
         """Lay out the panels."""
         yield Header()
@@ -39,31 +48,32 @@ class Dashboard(Screen[None]):
             yield LossChart(id="loss")
             yield StatisticChart("moving_mean", id="moving-mean")
             yield StatisticChart("moving_variance", id="moving-variance")
-        yield LayerTable()
+        yield self._table
         yield Timeline()
-        yield KeyBar()
+        yield self._bar
 
     def on_mount(self) -> None:
         """Begin with the loss."""
         self.query_one("#loss").add_class("chosen")
-        self.query_one(LayerTable).focus()
+        self._table.focus()
 
     def on_resize(self, event: Resize) -> None:
         """Give the table the lines that it may have, and the footer its key."""
         self._fit_table(event.size.height)
-        bar = self.query_one(KeyBar)
-        bar.tabs = event.size.height < 32 and event.size.width < 140
-        bar.redraw()
+        self._bar.tabs = event.size.height < 32 and event.size.width < 140
+        self._bar.redraw()
 
     def on_layer_table_selected(self, event: LayerTable.Selected) -> None:
         """Draw the layer under the cursor."""
         for chart in self.query(StatisticChart):
             chart.show_layer(event.path)
+        self._bar.layer_path = event.path
+        self._bar.redraw()
 
     @property
     def selected_layer(self) -> str | None:
         """Path of the layer under the cursor; None where there is none."""
-        return self.query_one(LayerTable).path
+        return self._table.path
 
     def show(self, moment: Moment) -> None:
         """Show another moment."""
@@ -74,7 +84,7 @@ class Dashboard(Screen[None]):
 
     def move_cursor(self, by: int) -> None:
         """Move the cursor of the table."""
-        self.query_one(LayerTable).move(by)
+        self._table.move(by)
 
     def next_chart(self, by: int) -> None:
         """Choose another chart, where one is shown at a time."""
@@ -84,8 +94,8 @@ class Dashboard(Screen[None]):
             chart.set_class(index == (chosen + by) % len(charts), "chosen")
 
     def _fit_table(self, screen_height: int) -> None:
-        table = self.query_one(LayerTable)
-        most = 6 if screen_height < 32 else max(6, screen_height * 3 // 10)
-        height = min(table.rows_wanted, most)
-        if table.styles.height is None or table.styles.height.value != height:
-            table.styles.height = height
+        most = 6 if screen_height < 32 else screen_height * 3 // 10
+        most = min(most, max(4, screen_height - _OTHER_ROWS))
+        height = min(self._table.rows_wanted, most)
+        if self._table.styles.height is None or self._table.styles.height.value != height:
+            self._table.styles.height = height

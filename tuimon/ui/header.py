@@ -45,20 +45,21 @@ def _draw_line(
 ) -> None:
     column = 1
     for part in left:
-        column = _draw_part(cells, row, column, part) + _GAP
+        column = _draw_part(cells, row, column, part)
     if stretch is not None:
         # The progress takes what the other parts leave, up to a length that is still read as one thing.
-        column = _draw_part(cells, row, column, stretch(min(78, cells.width - column - 1))) + _GAP
+        column = _draw_part(cells, row, column, stretch(min(78, cells.width - column - 1)))
     for part in right or []:
-        if column + sum(cell_width(text) for text, _ in part) > cells.width:
-            break
-        column = _draw_part(cells, row, column, part) + _GAP
+        column = _draw_part(cells, row, column, part)
 
 
 def _draw_part(cells: Cells, row: int, column: int, part: Part) -> int:
+    """Draw a part where there is room for all of it: half a number would be another number."""
+    if column > 1 and column + sum(cell_width(text.rstrip()) for text, _ in part) > cells.width:
+        return column
     for text, code in part:
         column = cells.put(row, column, text, code)
-    return column
+    return column + _GAP if part else column
 
 
 def _width(parts: list[Part]) -> int:
@@ -67,7 +68,11 @@ def _width(parts: list[Part]) -> int:
 
 def _state(moment: Moment) -> Part:
     sign, meaning = STATUS_SIGNS.get(moment.status, ("●", Meaning.TEXT))
-    return [(f"{sign} {status_words(moment)}", int(meaning))]
+    words = status_words(moment)
+    if moment.status == "training":
+        # It takes turns with "validating": what is beside it keeps its place.
+        words = words.ljust(len("validating"))
+    return [(f"{sign} {words}", int(meaning))]
 
 
 def status_words(moment: Moment) -> str:
@@ -96,6 +101,8 @@ def _progress(moment: Moment, width: int) -> Part:
         return [(f"{words}   step {count(state.step)}", int(Meaning.TEXT))]
     percent = f"{int(share * 100):3d} %"
     room = width - len(words) - len(percent) - 2
+    if room < -1:
+        return [(percent.strip(), int(Meaning.TEXT))]
     part: Part = [(words + " ", int(Meaning.TEXT))]
     if room >= 6:
         filled = int(share * room * 2)
@@ -122,7 +129,7 @@ def _time_left(moment: Moment) -> Part:
     seconds = moment.state.seconds_left
     if seconds is None or moment.status in ("crashed", "failed", "silent"):
         return []
-    return [(f"{duration(seconds)} left", int(Meaning.TEXT))]
+    return [(f"{duration(seconds):>5} left", int(Meaning.TEXT))]
 
 
 def _speed(moment: Moment) -> Part:

@@ -22,7 +22,7 @@ _TERMS: tuple[tuple[str, Meaning, str], ...] = (
     ("▲", Meaning.ERROR, "at the top of a chart: a value there was NaN or infinite"),
     ("┊ ▲", Meaning.COMMAND, "a request took effect at this step"),
     ("5–95 %", Meaning.BAND, "between these quantiles lie nine of ten channels; the line is the median"),
-    ("change", Meaning.TEXT, "how far the moving mean has gone since the first sample, in first standard deviations"),
+    ("change", Meaning.TEXT, "how far the moving mean went since the first sample, in standard deviations"),
 )
 
 

@@ -8,12 +8,17 @@ from tuimon.ui.keys import KEYS, Key
 from tuimon.ui.moment import Moment
 from tuimon.ui.palette import Meaning
 
+_GAP = 2
+_LAST = ("?", "q")
+
 
 class KeyBar(CellView):
     """Keys with their labels; a click does what the key does."""
 
     tabs = False
     """Whether there is one chart at a time."""
+    layer_path: str | None = None
+    """Path of the layer under the cursor."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -23,17 +28,12 @@ class KeyBar(CellView):
         """Draw the keys, and at the right why this screen does not steer, where it does not."""
         self._places = []
         column = 1
-        for key in KEYS:
-            if not key.label or not self._useful(key, moment):
-                continue
-            shown = "↑↓" if key.shown == "↓" else key.shown
-            if column + cell_width(shown) + 1 + len(key.label) > cells.width:
-                break
+        for key in self._fitting(cells.width - 1, moment):
             start = column
-            column = cells.put(0, column, shown, Meaning.KEY) + 1
-            column = cells.put(0, column, key.label, Meaning.DIM)
+            column = cells.put(0, column, _shown(key), Meaning.KEY) + 1
+            column = cells.put(0, column, self._label(key, moment), Meaning.DIM)
             self._places.append((start, column, key))
-            column += 2
+            column += _GAP
         if moment.refusal and moment.replay is None and column + len(moment.refusal) + 3 <= cells.width:
             cells.put_right(0, cells.width - 1, moment.refusal, Meaning.DIM)
 
@@ -43,6 +43,24 @@ class KeyBar(CellView):
             if start <= event.x < end:
                 await self.run_action(f"app.{key.action}")
 
+    def _fitting(self, width: int, moment: Moment) -> list[Key]:
+        """Return the keys for which there is room: help and quit before all others."""
+        keys = [key for key in KEYS if key.label and self._useful(key, moment)]
+        while (
+            len(keys) > 1
+            and width < sum(cell_width(_shown(key)) + 1 + len(self._label(key, moment)) + _GAP for key in keys) - _GAP
+        ):
+            keys.remove(next((key for key in reversed(keys) if key.shown not in _LAST), keys[0]))
+        return keys
+
+    def _label(self, key: Key, moment: Moment) -> str:
+        """Return what a key does now: the two that freeze also thaw."""
+        if key.action == "freeze_layer" and self.layer_path is not None and moment.is_frozen(self.layer_path):
+            return "unfreeze"
+        if key.action == "freeze_all" and moment.state.layers and all(map(moment.is_frozen, moment.state.layers)):
+            return "unfreeze all"
+        return key.label
+
     def _useful(self, key: Key, moment: Moment) -> bool:
         if key.needs == "steering":
             return not moment.refusal
@@ -51,3 +69,7 @@ class KeyBar(CellView):
         if key.needs == "tabs":
             return self.tabs and moment.has_facts
         return key.label != "layer" or len(moment.layers) > 1
+
+
+def _shown(key: Key) -> str:
+    return "↑↓" if key.shown == "↓" else key.shown

@@ -39,7 +39,7 @@ class Column:
 
 
 COLUMNS = (
-    Column("mode", "mode", 14),
+    Column("mode", "mode", 15),
     Column("channels", "channels", 8, right=True, rank=3),
     Column("moving_mean", "moving mean  5 – 95 %", _STATISTIC_WIDTH, rank=1),
     Column("moving_variance", "moving variance  5 – 95 %", _STATISTIC_WIDTH, rank=2),

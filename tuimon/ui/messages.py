@@ -1,6 +1,7 @@
 """Everything that the screen hears of the world."""
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 
 from textual.message import Message
 
@@ -15,6 +16,8 @@ class Facts(Message):
     """In the order of the log."""
     reading: float | None
     """The share of the log that is read, while a long one is; None when all of it is."""
+    taken: threading.Event = field(default_factory=threading.Event)
+    """Set when more is wanted: a long log must not keep the screen from being drawn."""
 
 
 @dataclass

@@ -96,6 +96,11 @@ class Moment:
         # The newest sample is older than the command that thawed the layer.
         return "inference" if self.state.phase == "inference" else "training"
 
+    def is_frozen(self, path: str) -> bool:
+        """Return whether a layer is frozen, or will be when what was asked is fact."""
+        asked = self.asked_mode(path)
+        return path in self.state.frozen if asked is None else asked == "frozen"
+
     def asked_mode(self, path: str) -> str | None:
         """Return the mode that was asked for a layer and is not yet fact; None where there is none."""
         return next((asked.modes[path] for asked in reversed(self.asked) if path in asked.modes), None)

@@ -19,7 +19,7 @@ _LOOK_SECONDS = 0.1
 _GONE_SECONDS = 1.0
 _PRINTED_SECONDS = 0.5
 _FIRST_BYTES = 64 * 1024
-_CHUNK_BYTES = 512 * 1024
+_CHUNK_BYTES = 1024 * 1024
 _PRINTED_BYTES = 16 * 1024
 _PRINTED_LINES = 60
 
@@ -106,21 +106,24 @@ class Reader:
         limit = _FIRST_BYTES
         while not stop.is_set():
             before = self._tail.offset
-            self._read(limit)
+            facts = self._read(limit)
             if self._tail.offset == before:
                 return
             limit = _CHUNK_BYTES
+            while facts is not None and not facts.taken.wait(_LOOK_SECONDS) and not stop.is_set():
+                pass
 
-    def _read(self, limit: int) -> None:
+    def _read(self, limit: int) -> Facts | None:
+        """Post what is new, and return it."""
         try:
             events = self._tail.read(limit)
             size = self._run.session_log.stat().st_size if events else 0
         except OSError as error:
             self._say_unreadable(f"{self._run.session_log}: cannot be read: {error.strerror}")
-            return
+            return None
         self._say_unreadable("")
         if not events:
-            return
+            return None
         for event in events:
             if isinstance(event, RunStarted):
                 self._started, self._ended = event, False
@@ -129,7 +132,9 @@ class Reader:
             elif isinstance(event, RunEnded):
                 self._ended = True
         behind = size - self._tail.offset
-        self._post(Facts(events, self._tail.offset / size if behind > _CHUNK_BYTES else None))
+        facts = Facts(events, self._tail.offset / size if behind > _CHUNK_BYTES else None)
+        self._post(facts)
+        return facts
 
     def _say_unreadable(self, reason: str) -> None:
         if reason != self._unreadable:

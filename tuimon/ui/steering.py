@@ -45,11 +45,11 @@ class Steering:
         """Return the request that freezes one layer, or thaws it if it is frozen or asked to be."""
         # A path may hold what a glob would interpret.
         pattern = glob.escape(path)
-        return Unfreeze(layers=[pattern]) if self._is_frozen(moment, path) else Freeze(layers=[pattern])
+        return Unfreeze(layers=[pattern]) if moment.is_frozen(path) else Freeze(layers=[pattern])
 
     def toggle_all(self, moment: Moment) -> AnyRequest:
         """Return the request that freezes all layers, or thaws them if all are frozen or asked to be."""
-        return Unfreeze() if all(self._is_frozen(moment, path) for path in moment.state.layers) else Freeze()
+        return Unfreeze() if all(map(moment.is_frozen, moment.state.layers)) else Freeze()
 
     def ask(self, request: AnyRequest, state: RunState) -> None:
         """Put a request where the trainer looks.
@@ -81,7 +81,3 @@ class Steering:
     def settle(self, state: RunState) -> None:
         """Forget what has been answered, and everything once the run is over."""
         self.asked = [] if state.ended else [asked for asked in self.asked if asked.id not in state.commands]
-
-    def _is_frozen(self, moment: Moment, path: str) -> bool:
-        asked = moment.asked_mode(path)
-        return path in moment.state.frozen if asked is None else asked == "frozen"

@@ -1,0 +1,8 @@
+"""All benchmarks, as ``make bench`` runs them. They compare ratios within one run and assert nothing."""
+
+import overhead
+import terminal
+
+if __name__ == "__main__":
+    overhead.main()
+    terminal.main()

@@ -1,0 +1,274 @@
+"""What the screen costs: how soon it is there, and what it sends and computes while it stands.
+
+The real command runs in a terminal of 200×50 cells, of which every byte is counted. Times are given beside those of
+a Textual app with one word in it, started in turns with it; shares are of one core, of the viewer alone.
+"""
+
+import fcntl
+import os
+import pty
+import random
+import select
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from tuimon import events, liveness
+from tuimon.run_directory import RunDirectory
+
+ROOT = Path(__file__).parent.parent
+COLUMNS, ROWS = 200, 50
+STEPS, STEPS_A_SECOND, ROUNDS = 100_000, 40, 5
+LIVE_FIRST_STEPS = 1_000
+SETTLE_SECONDS, SECONDS = 3.0, 15.0
+METRICS = ("loss", "accuracy", "precision", "recall", "mean_squared_error", "top_5", "penalty", "norm")
+LAYERS = ("encoder/bn_1", "encoder/bn_2", "decoder/bn_3")
+EMPTY_APP = """
+from textual.app import App
+from textual.widgets import Static
+class Empty(App):
+    def compose(self):
+        yield Static("ready")
+Empty().run()
+"""
+EMPTY = [sys.executable, "-c", EMPTY_APP]
+
+
+class Writer:
+    """Makes the facts of a run that trains, with noise in every number."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        self._run = run
+        self._random = random.Random(0)
+        self._seq = 0
+        self.step = 0
+
+    def begin(self, time_started: float) -> list[bytes]:
+        layers = [
+            events.BatchNormLayer(
+                path=path, channels=64, momentum=0.99, epsilon=0.001, trainable=True, synchronized=False
+            )
+            for path in LAYERS
+        ]
+        return self._lines(
+            time_started,
+            events.RunStarted(
+                protocol=events.PROTOCOL,
+                attempt=0,
+                name="benchmark",
+                host="somewhere",
+                pid=os.getpid(),
+                process_started=None,
+                boot_id=liveness.boot_id(),
+                versions={},
+                config={},
+            ),
+            events.ModelBuilt(
+                name="model", parameters=1, trainable_parameters=1, batch_norm_layers=layers, other_layers=[]
+            ),
+            events.FitStarted(
+                optimizer="Adam", epochs=1000, initial_epoch=0, steps_per_epoch=100, jit_compile=False, can={}
+            ),
+            events.StateChanged(state="training"),
+        )
+
+    def steps(self, at: float, count: int) -> list[bytes]:
+        """Return the lines of ``count`` further steps, with what comes with them."""
+        first, self.step = self.step, self.step + count
+        metrics: dict[str, list[float | str]] = {
+            name: [self._noisy(5.0 / (1 + (first + number) / 2000)) for number in range(count)] for name in METRICS
+        }
+        facts: list[events.AnyEvent] = [events.Batches(first_step=first, metrics=metrics, batches=count)]
+        if first // 10 != self.step // 10:
+            facts.append(events.BatchNorm(layers={path: self._statistics() for path in LAYERS}))
+        if first // 100 != self.step // 100:
+            logs: dict[str, float | str] = {
+                prefix + name: self._noisy(1.0) for name in METRICS for prefix in ("", "val_")
+            }
+            facts.append(events.EpochEnded(logs=logs, learning_rate=1e-3, seconds=2.5))
+        return self._lines(at, *facts)
+
+    def end(self, at: float) -> list[bytes]:
+        return self._lines(at, events.RunEnded(status="finished"))
+
+    def _lines(self, at: float, *facts: events.AnyEvent) -> list[bytes]:
+        lines = []
+        for fact in facts:
+            fact.seq, fact.time, fact.step, fact.epoch = self._seq, at, self.step, self.step // 100
+            self._seq += 1
+            lines.append(msgspec.json.encode(fact) + b"\n")
+        return lines
+
+    def _noisy(self, value: float) -> float:
+        return value * self._random.uniform(0.9, 1.1)
+
+    def _statistics(self) -> events.BatchNormStatistics:
+        mean = sorted(self._random.gauss(0.0, 1.0) for _ in range(7))
+        return events.BatchNormStatistics(
+            moving_mean=list(mean),
+            moving_variance=[abs(value) + 0.1 for value in mean],
+            gamma=None,
+            beta=None,
+            dead=0,
+            non_finite=0,
+            mode="training",
+        )
+
+
+def finished_run(directory: Path) -> RunDirectory:
+    run = RunDirectory.at(directory / "finished")
+    writer, began = Writer(run), time.time() - STEPS / STEPS_A_SECOND
+    with run.session_log.open("wb") as log:
+        log.writelines(writer.begin(began))
+        for first in range(0, STEPS, 4):
+            log.writelines(writer.steps(began + first / STEPS_A_SECOND, 4))
+        log.writelines(writer.end(began + STEPS / STEPS_A_SECOND))
+    return run
+
+
+def write_live(path: str) -> None:
+    """Be a trainer, until killed."""
+    run = RunDirectory.at(Path(path))
+    writer = Writer(run)
+    log = os.open(run.session_log, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+    fcntl.flock(log, fcntl.LOCK_EX)
+    os.write(log, b"".join(writer.begin(time.time())))
+    # A run that has gone on for a while: in its first minute every axis grows every few seconds.
+    for _ in range(0, LIVE_FIRST_STEPS, 4):
+        os.write(log, b"".join(writer.steps(time.time(), 4)))
+    began = time.monotonic()
+    while True:
+        due = LIVE_FIRST_STEPS + int((time.monotonic() - began) * STEPS_A_SECOND) - writer.step
+        if due > 0:
+            os.write(log, b"".join(writer.steps(time.time(), due)))
+        time.sleep(0.1)
+
+
+class Terminal:
+    """A process in a terminal."""
+
+    def __init__(self, arguments: list[str]) -> None:
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+        variables = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+        variables["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), variables.get("PYTHONPATH"))))
+        for name in ("LINES", "COLUMNS"):
+            variables.pop(name, None)
+        self._began = time.perf_counter()
+        self._process = subprocess.Popen(
+            arguments, stdin=theirs, stdout=theirs, stderr=theirs, env=variables, start_new_session=True
+        )
+        os.close(theirs)
+        self.written = bytearray()
+
+    def seconds_until(self, *words: bytes) -> float:
+        """Return how long after the start all of ``words`` had been written."""
+        while not all(word in self.written for word in words):
+            self.read(0.5)
+            if time.perf_counter() - self._began > 60:
+                raise RuntimeError(f"{words} were not shown; last: {bytes(self.written[-300:])!r}")
+        return time.perf_counter() - self._began
+
+    def read(self, seconds: float) -> None:
+        """Read what comes at once, or until ``seconds`` are over."""
+        if select.select([self._ours], [], [], seconds)[0]:
+            self.written += os.read(self._ours, 1 << 20)
+
+    def measure(self, seconds: float) -> tuple[float, float]:
+        """Return bytes a second and the share of a core, over ``seconds``."""
+        bytes_before, cpu_before, began = len(self.written), self._cpu_seconds(), time.monotonic()
+        while (left := began + seconds - time.monotonic()) > 0:
+            self.read(left)
+        return (len(self.written) - bytes_before) / seconds, (self._cpu_seconds() - cpu_before) / seconds
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        os.close(self._ours)
+
+    def _cpu_seconds(self) -> float:
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def terminal(arguments: list[str]) -> Iterator[Terminal]:
+    opened = Terminal(arguments)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def watch(run: RunDirectory) -> list[str]:
+    return [sys.executable, "-m", "tuimon", "watch", str(run.path)]
+
+
+def opening(run: RunDirectory) -> tuple[float, float, float]:
+    """Return seconds to the first full screen, to all of the log, and of the empty app: medians."""
+    firsts, wholes, empties = [], [], []
+    for _ in range(ROUNDS):
+        with terminal(EMPTY) as shown:
+            empties.append(shown.seconds_until(b"ready"))
+        with terminal(watch(run)) as shown:
+            firsts.append(shown.seconds_until(LAYERS[0].encode(), b"quit", b"loss"))
+            wholes.append(shown.seconds_until("✓ finished".encode()))
+    return statistics.median(firsts), statistics.median(wholes), statistics.median(empties)
+
+
+def live(directory: Path) -> tuple[float, float]:
+    run = RunDirectory.at(directory / "live")
+    trainer = subprocess.Popen([sys.executable, __file__, "write", str(run.path)])
+    try:
+        while not run.session_log.exists():
+            time.sleep(0.05)
+        with terminal(watch(run)) as shown:
+            shown.seconds_until(LAYERS[0].encode(), b"quit")
+            shown.measure(SETTLE_SECONDS)
+            return shown.measure(SECONDS)
+    finally:
+        trainer.kill()
+        trainer.wait()
+
+
+def idle(run: RunDirectory) -> tuple[float, float]:
+    with terminal(watch(run)) as shown:
+        shown.seconds_until("✓ finished".encode())
+        shown.measure(SETTLE_SECONDS)
+        return shown.measure(SECONDS)
+
+
+def main() -> None:
+    """Print the table."""
+    with tempfile.TemporaryDirectory() as directory:
+        run = finished_run(Path(directory))
+        size = run.session_log.stat().st_size
+        first, whole, empty = opening(run)
+        live_bytes, live_share = live(Path(directory))
+        idle_bytes, idle_share = idle(run)
+    print(f"{STEPS:,} steps × {len(METRICS)} metrics, a log of {size / 1e6:.0f} MB, {COLUMNS}×{ROWS} cells")
+    print(f"  an empty Textual app              {empty:6.2f} s")
+    print(f"  tuimon watch, first full screen   {first:6.2f} s   × {first / empty:.2f}")
+    print(f"  tuimon watch, all of the log      {whole:6.2f} s   × {whole / empty:.2f}")
+    print(f"live, {STEPS_A_SECOND} steps/s × {len(METRICS)} metrics, {len(LAYERS)} BatchNormalization layers")
+    print(f"  to the terminal                   {live_bytes / 1000:6.1f} KB/s")
+    print(f"  of a core                         {live_share:6.1%}")
+    print("a finished run, left open")
+    print(f"  to the terminal                   {idle_bytes:6.0f} B/s")
+    print(f"  of a core                         {idle_share:6.1%}")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["write"]:
+        write_live(sys.argv[2])
+    else:
+        main()

@@ -1,0 +1,221 @@
+"""Data to cells: nothing that was extreme is lost, whatever the width."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tuimon.series import Series
+from tuimon.ui.axes import Axis, log_axis, nice_ceiling, step_axis, value_axis
+from tuimon.ui.cells import Cells, cell_width, differences, fit, fit_end, wrap
+from tuimon.ui.raster import ColumnExtremes, band, braille, heights, line
+
+ROWS = st.integers(2, 30)
+COLUMNS = st.integers(2, 120)
+FINITE = st.floats(-1e6, 1e6)
+ANY = st.floats(allow_nan=True, allow_infinity=True, width=64)
+
+
+@st.composite
+def points(draw: st.DrawFn, values: st.SearchStrategy[float] = FINITE) -> tuple[np.ndarray, np.ndarray]:
+    found = draw(st.lists(values, min_size=1, max_size=200))
+    gaps = draw(st.lists(st.integers(0, 5), min_size=len(found), max_size=len(found)))
+    return np.cumsum(np.array(gaps, dtype=np.int64)), np.array(found)
+
+
+def reduced(steps: np.ndarray, values: np.ndarray, columns: int) -> ColumnExtremes:
+    extremes = ColumnExtremes(columns, max(1.0, float(steps[-1])))
+    extremes.update(steps, values)
+    return extremes
+
+
+def column_of(step: int, extremes: ColumnExtremes) -> int:
+    return math.floor(step / extremes.last * (extremes.columns - 1) + 0.5)
+
+
+def row_of(value: float, axis: Axis, rows: int) -> int:
+    return math.floor(float(heights(np.array([value]), axis, rows)[0]) + 0.5)
+
+
+@given(points(), COLUMNS, ROWS)
+def test_every_value_has_its_dot(data: tuple[np.ndarray, np.ndarray], columns: int, rows: int) -> None:
+    steps, values = data
+    extremes = reduced(steps, values, 2 * columns)
+    axis = value_axis(values.min(), values.max(), 4)
+    dots = line(extremes, axis, rows)
+    assert dots.shape == (4 * rows, 2 * columns)
+    for step, value in zip(steps, values, strict=True):
+        assert dots[row_of(value, axis, rows), column_of(step, extremes)]
+
+
+@given(points(), COLUMNS, ROWS)
+def test_a_line_is_joined_and_stays_between_its_ends(
+    data: tuple[np.ndarray, np.ndarray], columns: int, rows: int
+) -> None:
+    steps, values = data
+    extremes = reduced(steps, values, 2 * columns)
+    axis = value_axis(values.min(), values.max(), 4)
+    dots = line(extremes, axis, rows)
+    first, last = column_of(steps[0], extremes), column_of(steps[-1], extremes)
+    assert dots[:, first : last + 1].any(axis=0).all()
+    assert not dots[:, :first].any()
+    assert not dots[:, last + 1 :].any()
+    drawn = np.flatnonzero(dots.any(axis=1))
+    assert drawn[0] == row_of(values.max(), axis, rows)
+    assert drawn[-1] == row_of(values.min(), axis, rows)
+
+
+@given(points(ANY), COLUMNS, st.lists(st.integers(0, 200), max_size=4))
+def test_points_that_come_one_by_one_reduce_to_the_same(
+    data: tuple[np.ndarray, np.ndarray], columns: int, cuts: list[int]
+) -> None:
+    steps, values = data
+    whole = reduced(steps, values, columns)
+    grown = ColumnExtremes(columns, whole.last)
+    for end in sorted({min(cut, len(steps)) for cut in cuts} | {len(steps)}):
+        grown.update(steps[:end], values[:end])
+    for name in ("low", "high", "entry", "exit", "non_finite"):
+        np.testing.assert_array_equal(getattr(whole, name), getattr(grown, name), err_msg=name)
+
+
+@given(points(ANY), COLUMNS, ROWS)
+def test_what_is_not_finite_is_marked_and_harms_nothing(
+    data: tuple[np.ndarray, np.ndarray], columns: int, rows: int
+) -> None:
+    steps, values = data
+    extremes = reduced(steps, values, 2 * columns)
+    bad = {column_of(step, extremes) for step in steps[~np.isfinite(values)]}
+    assert set(np.flatnonzero(extremes.non_finite)) == bad
+    finite = np.clip(values[np.isfinite(values)], -1e300, 1e300)
+    if not len(finite):
+        assert extremes.limits is None
+        assert extremes.newest is None
+        assert not line(extremes, value_axis(0, 1, 2), rows).any()
+        return
+    assert extremes.limits == (finite.min(), finite.max())
+    assert extremes.newest is not None
+    assert extremes.newest[1] == finite[-1]
+    line(extremes, value_axis(*extremes.limits, 4), rows)
+
+
+def test_a_column_of_nothing_but_nan_is_a_gap() -> None:
+    extremes = reduced(np.arange(5), np.array([1.0, 1.0, math.nan, 1.0, 1.0]), 5)
+    assert line(extremes, value_axis(0, 2, 2), 2).any(axis=0).tolist() == [True, True, False, True, True]
+
+
+@given(points(), st.lists(st.floats(0, 1e5), min_size=200, max_size=200), COLUMNS, ROWS)
+def test_a_band_reaches_from_edge_to_edge(
+    data: tuple[np.ndarray, np.ndarray], spreads: list[float], columns: int, rows: int
+) -> None:
+    steps, lower = data
+    upper = lower + np.array(spreads[: len(lower)])
+    low, high = reduced(steps, lower, 2 * columns), reduced(steps, upper, 2 * columns)
+    axis = value_axis(lower.min(), upper.max(), 4)
+    dots = band(low, high, axis, rows)
+    for column in np.flatnonzero(np.isfinite(low.low)):
+        drawn = np.flatnonzero(dots[:, column])
+        assert drawn[0] == row_of(high.high[column], axis, rows)
+        assert drawn[-1] == row_of(low.low[column], axis, rows)
+
+
+@given(st.integers(1, 6), st.integers(1, 8), st.randoms(use_true_random=False))
+def test_braille_has_every_dot_in_its_place(rows: int, columns: int, random: object) -> None:
+    dots = np.array([[random.random() < 0.4 for _ in range(2 * columns)] for _ in range(4 * rows)])  # type: ignore[attr-defined]
+    bits = {0: (0, 0), 1: (1, 0), 2: (2, 0), 3: (0, 1), 4: (1, 1), 5: (2, 1), 6: (3, 0), 7: (3, 1)}
+    back = np.zeros_like(dots)
+    for row, characters in enumerate(braille(dots).tolist()):
+        for column, character in enumerate(characters):
+            code = 0 if character == " " else ord(character) - 0x2800
+            for bit, (down, right) in bits.items():
+                back[4 * row + down, 2 * column + right] = bool(code >> bit & 1)
+    np.testing.assert_array_equal(dots, back)
+
+
+def test_the_cost_of_a_new_point_does_not_grow_with_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    series = Series()
+    series.extend(0, np.zeros(100_000))
+    extremes = ColumnExtremes(100, 200_000)
+    extremes.update(series.steps, series.values)
+    looked_at = []
+    floor = np.floor
+    monkeypatch.setattr(np, "floor", lambda values: looked_at.append(len(values)) or floor(values))
+    series.append(100_000, [1.0])
+    extremes.update(series.steps, series.values)
+    assert looked_at == [1]
+
+
+@given(FINITE, st.floats(0, 1e6), st.integers(2, 10))
+def test_a_value_axis_holds_its_values(low: float, span: float, ticks: int) -> None:
+    axis = value_axis(low, low + span, ticks)
+    slack = 1e-9 * max(1.0, abs(axis.first), abs(axis.last))
+    assert axis.first <= low + slack
+    assert axis.last >= low + span - slack
+    labels = [label for _, label in axis.ticks]
+    assert len(labels) == len(set(labels))
+
+
+@given(st.floats(-280, 280), st.floats(0.01, 20), st.integers(2, 8))
+def test_a_logarithmic_axis_holds_its_values(exponent: float, decades: float, ticks: int) -> None:
+    low, high = 10.0**exponent, 10.0 ** (exponent + decades)
+    axis = log_axis(low, high, ticks)
+    assert axis.ticks
+    positions = axis.positions(np.array([low, high]))
+    assert positions[0] >= -1e-6
+    assert positions[1] <= 1 + 1e-6
+
+
+@given(st.floats(-1e308, 1e308), st.floats(-1e308, 1e308))
+def test_no_value_is_too_large_for_an_axis(one: float, other: float) -> None:
+    axis = value_axis(min(one, other), max(one, other), 4)
+    assert np.isfinite(axis.positions(np.clip([one, other], -1e300, 1e300))).all()
+
+
+def test_the_axis_of_steps_grows_rarely() -> None:
+    lengths = {step_axis(step, None, exact=False, ticks=5).last for step in range(1, 100_001)}
+    assert len(lengths) <= 50
+    assert step_axis(5_500, 6_000, exact=False, ticks=5).last == 6_000
+    assert step_axis(5_555, 6_000, exact=True, ticks=5).last == 5_555
+
+
+@given(st.floats(1e-6, 1e12))
+def test_a_round_number_is_not_below(value: float) -> None:
+    assert value * (1 - 1e-9) <= nice_ceiling(value) <= 2.01 * value
+
+
+CHARACTERS = st.text(st.sampled_from("ab …⣿層\x1b\x07e\u0301"), max_size=12)
+
+
+@given(st.lists(CHARACTERS, min_size=3, max_size=3), st.lists(CHARACTERS, min_size=3, max_size=3))
+def test_the_regions_that_differ_are_all_that_differs(before: list[str], after: list[str]) -> None:
+    old, new = Cells(14, 3), Cells(14, 3)
+    for row in range(3):
+        old.put(row, 1, before[row])
+        new.put(row, 1, after[row])
+        new.codes[row, 3] = 5
+    for region in differences(old, new):
+        span = slice(region.x, region.right)
+        old.chars[region.y, span], old.codes[region.y, span] = new.chars[region.y, span], new.codes[region.y, span]
+    np.testing.assert_array_equal(old.chars, new.chars)
+    np.testing.assert_array_equal(old.codes, new.codes)
+    assert differences(new, new) == []
+
+
+@given(CHARACTERS, st.integers(0, 12), st.integers(0, 14))
+def test_text_keeps_to_its_cells_and_is_never_obeyed(written: str, column: int, width: int) -> None:
+    cells = Cells(12, 1)
+    cells.put(0, column, written, width=width)
+    shown = cells.text(0)
+    assert cell_width(shown) == 12
+    assert "\x1b" not in shown
+    assert "\x07" not in shown
+    assert shown[:column].strip() == ""
+
+
+@given(st.text(st.sampled_from("ab …⣿層"), max_size=12), st.integers(1, 12))
+def test_texts_are_made_to_fit(written: str, width: int) -> None:
+    assert cell_width(fit(written, width)) <= width
+    assert cell_width(fit_end(written, width)) <= width
+    if width > 1:
+        assert all(cell_width(row) <= width for row in wrap(written, width))

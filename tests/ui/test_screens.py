@@ -1,0 +1,407 @@
+"""What is on the screen in every state that a run can be in, and that nothing breaks it."""
+
+import unicodedata
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from textual.widget import Widget
+
+from helpers import a_run, encode_log, layer, make_run, started, statistics
+from tuimon import events
+from tuimon.run_directory import RunDirectory
+from tuimon.ui.app import WatchApp
+from tuimon.ui.cell_view import CellView
+from tuimon.ui.dashboard import Dashboard
+from tuimon.ui.help_screen import HelpScreen
+from tuimon.ui.keys import KEYS
+from tuimon.ui.messages import TrainerExited
+from tuimon.ui.moment import Moment
+from tuimon.ui.replay import ReplayClock
+from ui.watching import LiveRun, part, press, text, training, until, views, watching
+
+SIZES = [(200, 50), (80, 24)]
+WIDE, NARROW = SIZES
+
+
+def live(*facts: events.AnyEvent) -> Any:
+    return lambda runs, stack: stack.enter_context(LiveRun(runs, *facts)).directory
+
+
+def over(*facts: events.AnyEvent) -> Any:
+    return lambda runs, stack: make_run(runs, facts)
+
+
+def preparing() -> list[events.AnyEvent]:
+    return [started(), events.StateChanged(state="preparing", detail="loading Keras")]
+
+
+def failed(facts: list[events.AnyEvent]) -> list[events.AnyEvent]:
+    return [*facts, events.RunEnded(status="failed", traceback="Traceback:\n  line\nValueError: shapes differ\n")]
+
+
+RUNS: dict[str, tuple[Any, str]] = {
+    "empty": (live(), "The training process is starting"),
+    "preparing": (live(*preparing()), "Models and data are being prepared"),
+    "compiling": (live(*preparing(), events.StateChanged(state="compiling")), "traces and compiles"),
+    "before the first step": (live(*training("bn_1")[:4]), "No batch is done yet"),
+    "training": (live(*training("bn_1", "bn_2")), "● training"),
+    "no BatchNormalization": (live(*training()), "This model has no BatchNormalization layer"),
+    "finished": (over(*a_run()), "Finished after"),
+    "stopped": (over(*training("bn_1"), events.RunEnded(status="stopped")), "Stopped, as asked"),
+    "failed": (over(*failed(training("bn_1"))), "Failed: ValueError: shapes differ"),
+    "failed before the first step": (over(*failed(preparing())), "ValueError: shapes differ"),
+    "crashed": (over(*training("bn_1")), "Crashed: its process is gone"),
+    "crashed before the first step": (over(*preparing()), "✗ crashed"),
+    "silent": (over(started(boot_id="of another machine"), *training("bn_1")[1:]), "? silent for"),
+}
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("size", SIZES, ids=["wide", "narrow"])
+@pytest.mark.parametrize("kind", RUNS)
+async def test_every_state_has_its_words_and_bears_every_key(
+    kind: str, size: tuple[int, int], runs: Path, stack: ExitStack
+) -> None:
+    make, words = RUNS[kind]
+    keys = [name for key in KEYS for name in key.keys.split(",") if key.action != "leave"]
+    async with watching(make(runs, stack), size) as (app, pilot):
+        await until(pilot, lambda: words in " ".join(text(app).split()) or words in text(app), words)
+        await press(pilot, *(key for key in keys if key not in ("p", "question_mark")), "enter", "home", "x")
+        for key in ("p", "question_mark"):
+            await pilot.press(key)
+            if app.screen is not app.dashboard:
+                await pilot.press("escape")
+        assert words[:20] in text(app) or "Nothing was asked" in text(app) or "There is no" in text(app)
+        assert app.export_screenshot()
+        await pilot.press("q")
+        if app.is_running and app.screen is not app.dashboard:
+            await pilot.press("l")
+        await until(pilot, lambda: not app.is_running, "the end")
+
+
+async def test_preparing_shows_what_the_trainer_printed(runs: Path) -> None:
+    with LiveRun(runs, *preparing()) as run:
+        run.directory.trainer_log.write_bytes(b"first\nbatch 1\rbatch 2\rbatch 3\n")
+        async with watching(run.directory, NARROW) as (app, pilot):
+            await until(pilot, lambda: "batch 3" in part(app, "Waiting"))
+            assert "batch 2" not in part(app, "Waiting")
+            assert "preparing loading Keras…" in part(app, "Header")
+            with run.directory.trainer_log.open("ab") as file:
+                file.write(b"the last word\n")
+            await until(pilot, lambda: "the last word" in part(app, "Waiting"))
+            run.write(*training("bn_1")[1:])
+            await until(pilot, lambda: "● training" in text(app))
+            assert not app.dashboard.query_one("Waiting").display
+
+
+async def test_a_trainer_that_ends_before_its_first_word_is_said(runs: Path) -> None:
+    class Trainer:
+        def start(self) -> None:
+            run.trainer_log.write_text("ModuleNotFoundError: No module named 'keras'\n")
+
+        def poll(self) -> int:
+            return 1
+
+    run = RunDirectory.at(runs / "run")
+    async with watching(run, trainer=Trainer()) as (app, pilot):
+        await until(pilot, lambda: "exit status 1" in text(app))
+        assert "No module named 'keras'" in text(app)
+
+
+async def test_a_trainer_that_cannot_be_started_is_said(runs: Path) -> None:
+    async with watching(RunDirectory.at(runs / "run")) as (app, pilot):
+        app.post_message(TrainerExited(None, "The training process cannot be started: no memory"))
+        await until(pilot, lambda: "cannot be started: no memory" in part(app, "Banner"))
+
+
+async def test_a_run_that_dies_is_called_crashed_and_forgets_no_request(runs: Path) -> None:
+    with LiveRun(runs, *training("bn_1")) as run:
+        async with watching(run.directory) as (app, pilot):
+            await pilot.press("f")
+            await until(pilot, lambda: "frozen, asked" in text(app))
+            run.die()
+            await until(pilot, lambda: "✗ crashed" in part(app, "Header"))
+            await until(pilot, lambda: "trainer" in part(app, "Banner") or "See " in part(app, "Banner"))
+            assert "the run is over" in part(app, "KeyBar")
+            assert "freeze bn_1: asked" in part(app, "Timeline")
+
+
+HOSTILE = "[red]\x1b[31mx[/red]\x07\u202e\x9b2J[@click=app.bell]y[/]\nz"
+
+
+async def test_what_comes_from_outside_is_shown_and_not_obeyed(runs: Path) -> None:
+    facts = training("bn_1")
+    facts[0] = started(name=HOSTILE, host=HOSTILE, versions={HOSTILE: HOSTILE})
+    facts[1] = events.ModelBuilt(
+        name=HOSTILE,
+        parameters=1,
+        trainable_parameters=1,
+        batch_norm_layers=[layer(HOSTILE)],
+        other_layers=[HOSTILE],
+    )
+    hostile = [
+        events.BatchNorm(layers={HOSTILE: statistics()}, step=3, epoch=3),
+        events.StateChanged(state="compiling", detail=HOSTILE),
+        events.StateChanged(state=HOSTILE),
+        events.Evaluated(name=HOSTILE, logs={HOSTILE: "nan"}),
+        events.Note(text=HOSTILE),
+        events.LogGap(dropped={HOSTILE: 3}, reason=HOSTILE),
+        events.CommandApplied(
+            id="a",
+            request={"command": "freeze", "layers": [HOSTILE]},
+            sender=events.Sender(uid=1, user=HOSTILE, host=HOSTILE, pid=1),
+            first_step=1,
+            frozen=[HOSTILE],
+            phase=HOSTILE,
+            detail=HOSTILE,
+            step=3,
+        ),
+    ]
+    metrics: dict[str, list[float | str]] = {HOSTILE: [1.0, "inf"]}
+    facts[4] = events.Batches(first_step=0, metrics=metrics, batches=2, step=2)
+    facts[5] = events.EpochEnded(logs={HOSTILE: 1.0, f"val_{HOSTILE}": 2.0}, learning_rate="nan", seconds=1.0, step=3)
+    with LiveRun(runs, *facts, *hostile) as run:
+        run.directory.trainer_log.write_text(HOSTILE * 3)
+        for size in SIZES:
+            async with watching(run.directory, size) as (app, pilot):
+                for ending in ([], [events.RunEnded(status="failed", traceback=HOSTILE)]):
+                    run.write(*ending if size == NARROW else [])
+                    await pilot.press("tab", "down", "question_mark", "escape", "p", "escape")
+                    app.redraw()
+                    shown = text(app)
+                    assert "[red]x[/red]" in shown
+                    assert not [
+                        character
+                        for character in shown
+                        if unicodedata.category(character) == "Cc" and character != "\n"
+                    ]
+                    assert "\u202e" not in shown
+                    assert "\x1b" not in app.export_screenshot()
+
+
+async def test_numbers_that_are_not_finite_are_marked(runs: Path) -> None:
+    statistic = statistics()
+    statistic.moving_mean, statistic.non_finite = ["nan", *statistic.moving_mean[1:6], "inf"], 2
+    with LiveRun(runs, *training("bn_1")) as run:
+        run.write(
+            events.Batches(first_step=3, metrics={"loss": ["nan", "inf", "-inf"]}, batches=3, step=6),
+            events.BatchNorm(layers={"bn_1": statistic}, step=6),
+        )
+        async with watching(run.directory) as (app, _):
+            assert "▲" in part(app, "#loss").splitlines()[1]
+            assert "batch -inf" in part(app, "#loss")
+            assert "not finit" in part(app, "LayerTable")
+
+
+async def test_tab_shows_one_chart_after_the_other_where_there_is_room_for_one(runs: Path) -> None:
+    def shown() -> list[str | None]:
+        return [chart.id for chart in app.dashboard.query("Chart") if chart.display and chart.size.area]
+
+    with LiveRun(runs, *training("bn_1")) as run:
+        async with watching(run.directory, NARROW) as (app, pilot):
+            for expected in ("loss", "moving-mean", "moving-variance", "loss"):
+                await until(pilot, lambda expected=expected: shown() == [expected])
+                await pilot.press("tab")
+            await pilot.press("shift+tab")
+            await until(pilot, lambda: shown() == ["loss"])
+            assert "training" in part(app, "#loss")
+
+
+async def test_the_cursor_chooses_the_layer_of_the_lower_charts(runs: Path) -> None:
+    paths = [f"bn_{number}" for number in range(30)]
+    with LiveRun(runs, *training(*paths)) as run:
+        async with watching(run.directory) as (app, pilot):
+            await until(pilot, lambda: "bn_0 moving mean" in part(app, "#moving-mean"))
+            for keys, number in ((["down"], 1), (["pagedown", "j"], 12), (["k"], 11), (["pagedown"] * 4, 29)):
+                await press(pilot, *keys)
+                await until(pilot, lambda number=number: f"bn_{number} moving mean" in part(app, "#moving-mean"))
+                assert f"› bn_{number} " in part(app, "LayerTable")
+                assert f"{number + 1} of 30" in part(app, "LayerTable")
+            await press(pilot, *["up"] * 40)
+            await until(pilot, lambda: "bn_0 moving variance" in part(app, "#moving-variance"))
+
+
+async def test_help_names_every_key(runs: Path) -> None:
+    async with watching(make_run(runs, a_run())) as (app, pilot):
+        await pilot.press("question_mark")
+        assert isinstance(app.screen, HelpScreen)
+        page = str(app.screen.query_one("#help > Static").render())
+        assert all(key.help in page for key in KEYS)
+        await pilot.press("q")
+        await until(pilot, lambda: app.screen is app.dashboard)
+
+
+# What is sent
+
+
+class Refreshes:
+    """Which widgets Textual is asked to draw again, and how many cells of them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seen: list[tuple[Widget, tuple[Any, ...]]] = []
+        refresh = Widget.refresh
+
+        def recorded(widget: Widget, *regions: Any, **options: Any) -> Any:
+            if isinstance(widget, CellView | Dashboard):
+                self.seen.append((widget, regions))
+            return refresh(widget, *regions, **options)
+
+        monkeypatch.setattr(Widget, "refresh", recorded)
+
+    @property
+    def cells(self) -> float:
+        return sum(sum(region.area for region in regions) if regions else float("inf") for _, regions in self.seen)
+
+
+async def test_only_the_cells_that_change_are_sent(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with LiveRun(runs, *training("bn_1", "bn_2")) as run:
+        # In the middle of a step of the axis, with no limit that moves.
+        run.write(events.Batches(first_step=3, metrics={"loss": [0.31] * 50}, batches=50, step=53))
+        async with watching(run.directory) as (app, pilot):
+            await until(pilot, lambda: app.state.step == 53)
+            app.redraw()
+            await pilot.pause()
+            refreshes = Refreshes(monkeypatch)
+            run.write(events.Batches(first_step=53, metrics={"loss": [0.32]}, batches=1, step=54))
+            await until(pilot, lambda: app.state.step == 54 and refreshes.seen)
+            assert 0 < refreshes.cells < 0.05 * 200 * 50
+
+
+async def test_an_idle_screen_sends_nothing(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with watching(make_run(runs, a_run())) as (app, pilot):
+        await pilot.pause()
+        refreshes = Refreshes(monkeypatch)
+        for _ in range(5):
+            app.redraw()
+            await pilot.pause()
+        assert refreshes.seen == []
+        assert not app._changed
+
+
+async def test_the_screen_is_the_same_whichever_way_it_came_about(runs: Path) -> None:
+    facts = training("bn_1", "bn_2")
+    with LiveRun(runs, *facts[:5]) as run:
+        async with watching(run.directory) as (grown, pilot):
+            for fact in facts[5:]:
+                run.write(fact)
+                await until(pilot, lambda: grown.state.last_seq == run._seq - 1)
+                grown.redraw()
+            await pilot.resize_terminal(*NARROW)
+            await pilot.resize_terminal(*WIDE)
+            async with watching(run.directory) as (fresh, _):
+                await until(pilot, lambda: text(grown) == text(fresh), text(fresh))
+
+
+async def test_a_storm_of_sizes(runs: Path) -> None:
+    sizes = [(80, 24), (120, 36), (40, 12), (1, 1), (200, 50), (160, 28), (3, 40), (300, 3), (139, 31), (140, 44)]
+    with LiveRun(runs, *training("bn_1", "層" * 40)) as run:
+        async with watching(run.directory) as (app, pilot):
+            for number, size in enumerate([*sizes, *reversed(sizes)]):
+                step = 3 + number
+                run.write(events.Batches(first_step=step, metrics={"loss": [number]}, batches=1, step=step + 1))
+                await pilot.resize_terminal(*size)
+                app.redraw()
+            await pilot.resize_terminal(*NARROW)
+            await until(pilot, lambda: app.state.step == 3 + 2 * len(sizes))
+            await until(pilot, lambda: "q quit" in part(app, "KeyBar"))
+            assert all(view.size.width <= 80 for view in views(app))
+            assert "epoch" in part(app, "Header")
+
+
+@pytest.mark.parametrize("size", [(40, 12), (60, 16), (80, 24), (100, 30), (139, 40), (140, 24), (200, 50)])
+async def test_the_last_line_has_help_and_quit_at_every_size(runs: Path, size: tuple[int, int]) -> None:
+    with LiveRun(runs, *training("bn_1", "bn_2", "bn_3")) as run:
+        async with watching(run.directory, size) as (app, _):
+            bar = app.dashboard.query_one("KeyBar")
+            assert bar.region.bottom == size[1]
+            assert "? help  q quit" in part(app, "KeyBar")
+            assert "› bn_1" in part(app, "LayerTable")
+
+
+# Long runs and replays
+
+
+async def test_a_long_log_shows_its_first_screen_before_it_is_read(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["loss", *(f"metric_{number}" for number in range(7))]
+    facts = training("bn_1")[:4]
+    for first in range(0, 100_000, 20):
+        values = [first / 100_000 + number / 1e6 for number in range(20)]
+        metrics: dict[str, Any] = dict.fromkeys(names, values)
+        facts.append(events.Batches(first_step=first, metrics=metrics, batches=20, step=first + 20))
+    run = RunDirectory.at(runs / "long")
+    run.session_log.write_bytes(encode_log(facts))
+    shown: list[Moment] = []
+    steps: list[int] = []
+
+    app = WatchApp(run)
+    redraw = app.redraw
+
+    def recorded() -> None:
+        redraw()
+        shown.append(app.moment())
+        steps.append(app.state.step)
+
+    monkeypatch.setattr(app, "redraw", recorded)
+    async with watching(run, app=app) as (_, pilot):
+        await until(pilot, lambda: app.state.step == 100_000 and app._reading is None)
+        app.redraw()
+        first = next(step for step in steps if step)
+        assert first < 20_000
+        assert any(moment.reading is not None for moment in shown)
+        assert "80k" in part(app, "#loss")
+        assert len(app.state.batch_metrics["metric_6"]) == 100_000
+
+
+async def test_a_replay_is_under_the_keys(runs: Path) -> None:
+    clock = ReplayClock(speed=1 / 64)
+    run = make_run(runs, a_run())
+    async with watching(run, replay=clock, readonly=True) as (app, pilot):
+        await until(pilot, lambda: clock.position.total_seconds == 15)
+        assert "replay ×0.015625" in part(app, "Header")
+        assert "play/pause" in part(app, "KeyBar")
+        assert "freeze" not in part(app, "KeyBar")
+        await pilot.press("right_square_bracket", "right_square_bracket", "left_square_bracket")
+        assert clock.speed == 1 / 32
+        await pilot.press("space")
+        assert not clock.playing
+        assert "‖ replay" in part(app, "Header")
+        await pilot.press("full_stop")
+        assert (app.state.epochs_ended, app.state.step, app.state.commands) == (1, 2, {})
+        await pilot.press("full_stop")
+        assert app.state.frozen == {"bn_1", "bn_2"}
+        assert "▲" in part(app, "#loss")
+        await pilot.press("f", "F", "p")
+        assert list(run.commands.iterdir()) == []
+        await pilot.press("end")
+        assert app.state.ended is not None
+        assert "✓ finished" in part(app, "Header")
+        await pilot.press("space", "full_stop", "end", "q")
+        await until(pilot, lambda: not app.is_running)
+
+
+async def test_a_replay_plays_to_its_end_by_itself(runs: Path) -> None:
+    async with watching(make_run(runs, a_run()), replay=ReplayClock(speed=4096), readonly=True) as (app, pilot):
+        await until(pilot, lambda: app.state.ended is not None)
+        await until(pilot, lambda: "0:15/0:15" in part(app, "Header"))
+
+
+async def test_lines_that_are_no_events_stop_nothing(runs: Path) -> None:
+    with LiveRun(runs, *training("bn_1")) as run:
+        with run.directory.session_log.open("ab") as file:
+            file.write(b'{"type": "from_the_future", "seq": 9}\n\xff\xfe\n{"type": "bat')
+        app = WatchApp(run.directory)
+        async with app.run_test(size=WIDE) as pilot:
+            await until(pilot, lambda: app.state.step == 3 and "● training" in text(app))
+
+
+def test_facts_of_these_tests_are_facts() -> None:
+    assert [msgspec.json.decode(line)["type"] for line in encode_log(training("bn_1")).splitlines()][-1] == "batch_norm"

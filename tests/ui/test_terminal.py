@@ -1,0 +1,132 @@
+"""The real command in a real terminal, read back as a terminal shows it."""
+
+import fcntl
+import io
+import os
+import pty
+import select
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyte
+from rich.console import Console
+from rich.segment import Segment
+from rich.style import Style
+from textual._compositor import ChopsUpdate
+from textual.strip import Strip
+
+from helpers import PATIENCE_SECONDS, a_run, command, environment, make_run, statistics
+from tuimon import events
+from tuimon.run_directory import RunDirectory
+from tuimon.ui.spans import SpansUpdate, only_what_changed
+from ui.watching import LiveRun, text, training, until, watching
+
+ROWS, COLUMNS = 24, 80
+
+
+class Terminal:
+    """``tuimon watch`` in a terminal of `ROWS` and `COLUMNS`."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        self.ours, self.theirs = pty.openpty()
+        fcntl.ioctl(self.theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+        self.settings = termios.tcgetattr(self.theirs)
+        self.written = bytearray()
+        self._screen = pyte.Screen(COLUMNS, ROWS)
+        self._stream = pyte.ByteStream(self._screen)
+        self.process = subprocess.Popen(
+            command("watch", run.path),
+            stdin=self.theirs,
+            stdout=self.theirs,
+            stderr=self.theirs,
+            env={**environment(TERM="xterm-256color"), "LINES": str(ROWS), "COLUMNS": str(COLUMNS)},
+            start_new_session=True,
+        )
+
+    @property
+    def shown(self) -> str:
+        return "\n".join(line.rstrip() for line in self._screen.display)
+
+    def read_until(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not condition():
+            assert time.monotonic() < deadline, f"the terminal shows:\n{self.shown}\n{bytes(self.written[-500:])!r}"
+            self.read(0.05)
+
+    def read(self, seconds: float) -> None:
+        if select.select([self.ours], [], [], seconds)[0]:
+            data = os.read(self.ours, 65536)
+            self.written += data
+            self._stream.feed(data)
+
+
+@contextmanager
+def terminal(run: RunDirectory) -> Iterator[Terminal]:
+    opened = Terminal(run)
+    try:
+        yield opened
+    finally:
+        opened.process.kill()
+        opened.process.wait()
+        os.close(opened.ours)
+        os.close(opened.theirs)
+
+
+def test_watch_draws_and_q_leaves_the_terminal_as_it_was(runs: Path) -> None:
+    with terminal(make_run(runs, a_run())) as there:
+        there.read_until(lambda: "✓ finished" in there.shown and "? help  q quit" in there.shown)
+        assert b"\x1b[?1049h" in there.written
+        assert "Finished after" in there.shown
+        assert "› bn_1" in there.shown
+        os.write(there.ours, b"q")
+        there.read_until(lambda: there.process.poll() is not None and not select.select([there.ours], [], [], 0)[0])
+        assert there.process.returncode == 0
+        assert there.written.rindex(b"\x1b[?1049l") > there.written.rindex(b"\x1b[?1049h")
+        assert there.written.rindex(b"\x1b[?25h") > there.written.rindex(b"\x1b[?25l")
+        assert termios.tcgetattr(there.theirs) == there.settings
+        assert b"Traceback" not in there.written
+
+
+async def test_what_is_sent_piece_by_piece_adds_up_to_the_screen(runs: Path) -> None:
+    with LiveRun(runs, *training("bn_1", "bn_層")) as run, terminal(run.directory) as there:
+        there.read_until(lambda: "● training" in there.shown and "quit" in there.shown)
+        for step in range(3, 15):
+            value = (-1.0) ** step * step
+            run.write(
+                events.Batches(first_step=step, metrics={"loss": [value]}, batches=1, step=step + 1, epoch=step),
+                events.BatchNorm(layers={"bn_1": statistics(value), "bn_層": statistics(step)}, step=step + 1),
+            )
+            before = len(there.written)
+            there.read_until(lambda before=before: len(there.written) > before)
+        run.write(events.RunEnded(status="finished", step=15, epoch=14))
+        async with watching(run.directory, (COLUMNS, ROWS)) as (app, pilot):
+            await until(pilot, lambda: "✓ finished" in text(app))
+            await until(pilot, lambda: "Finished after" in text(app))
+            # pyte pads a wide character with an empty cell that it shows as nothing.
+            await until(pilot, lambda: there.read(0) or there.shown.split() == text(app).split(), "both are the same")
+
+
+def test_only_the_cells_of_a_span_are_sent() -> None:
+    def shown(update: ChopsUpdate) -> tuple[list[str], int]:
+        screen = pyte.Screen(30, 2)
+        stream = pyte.Stream(screen)
+        stream.feed("·" * 60)
+        written = update.render_segments(Console(file=io.StringIO(), color_system="truecolor", width=30))
+        stream.feed(written)
+        return screen.display, len(written)
+
+    red, blue = Style(color="#ff0000"), Style(color="#0000ff")
+    left = Strip([Segment("abcdefgh", red), Segment("ij", blue)])
+    right = Strip([Segment("klmnopqrstuvwxyzABCD", blue)])
+    chops = [{0: left, 10: right}, {0: left, 10: right}]
+    update = ChopsUpdate(chops, [(0, 4, 6), (0, 8, 12), (0, 25, 30), (1, 29, 30)], [[10, 30], [10, 30]])
+    display, length = shown(only_what_changed(update))
+    assert display == ["····ef··ijkl·············zABCD"[:25] + "zABCD", "·" * 29 + "D"]
+    assert length < shown(update)[1]
+    assert isinstance(only_what_changed(update), SpansUpdate)
+    assert only_what_changed("anything else") == "anything else"

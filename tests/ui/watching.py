@@ -1,0 +1,138 @@
+"""Watching a run in a test: a log that grows as a trainer's does, and the screen as text."""
+
+import fcntl
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+from textual.pilot import Pilot
+
+from helpers import PATIENCE_SECONDS, layer, started, statistics
+from tuimon import commands, events
+from tuimon.run_directory import RunDirectory
+from tuimon.ui.app import WatchApp
+from tuimon.ui.cell_view import CellView
+
+CAN = {"freeze": "", "unfreeze": "", "phase": "", "stop": "", "note": "", "snapshot": ""}
+SENDER = events.Sender(uid=1000, user="somebody", host="somewhere", pid=7)
+
+
+class LiveRun:
+    """A run whose log is held and written by this process, as by a trainer."""
+
+    def __init__(self, runs: Path, *facts: events.AnyEvent) -> None:
+        self.directory = RunDirectory.at(runs / "live")
+        self._log = os.open(self.directory.session_log, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        fcntl.flock(self._log, fcntl.LOCK_EX)
+        self._seq = 0
+        self.write(*facts)
+
+    def __enter__(self) -> "LiveRun":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.die()
+
+    def die(self) -> None:
+        """Let go of the log without a last word."""
+        if self._log >= 0:
+            os.close(self._log)
+            self._log = -1
+
+    def write(self, *facts: events.AnyEvent) -> None:
+        lines = []
+        for fact in facts:
+            fact.seq, fact.time, self._seq = self._seq, time.time(), self._seq + 1
+            lines.append(msgspec.json.encode(fact) + b"\n")
+        os.write(self._log, b"".join(lines))
+
+    def requests(self) -> list[commands.AnyRequest]:
+        """Return the requests that were put, in order."""
+        paths = sorted(self.directory.commands.glob("[!.]*.json"), key=lambda path: path.stat().st_mtime_ns)
+        return [commands.decode(path.read_bytes()) for path in paths]
+
+    def apply(self, request: commands.AnyRequest, *, step: int, frozen: list[str], phase: str = "auto") -> None:
+        """Answer a request as a trainer does that applies it."""
+        fields = commands.as_fields(request)
+        self.write(
+            events.CommandApplied(
+                id=request.id, request=fields, sender=SENDER, first_step=step, step=step, frozen=frozen, phase=phase
+            ),
+            events.CommandVerified(id=request.id, held=True, detail="moving statistics unchanged", step=step + 1),
+        )
+
+
+def training(*paths: str, can: dict[str, str] | None = None, epochs: int = 1000) -> list[events.AnyEvent]:
+    """Return the facts of a run that trains, with a BatchNormalization layer at each of ``paths``."""
+    return [
+        started(),
+        events.ModelBuilt(
+            name="model",
+            parameters=30,
+            trainable_parameters=24,
+            batch_norm_layers=[layer(path) for path in paths],
+            other_layers=[],
+        ),
+        events.FitStarted(
+            optimizer="Adam",
+            epochs=epochs,
+            initial_epoch=0,
+            steps_per_epoch=1,
+            jit_compile=False,
+            can=CAN if can is None else can,
+        ),
+        events.StateChanged(state="training"),
+        events.Batches(first_step=0, metrics={"loss": [0.5, 0.4, 0.3]}, batches=3, step=3, epoch=3),
+        events.EpochEnded(logs={"loss": 0.3, "val_loss": 0.6}, learning_rate=1e-3, seconds=1.0, step=3, epoch=2),
+        events.BatchNorm(layers={path: statistics() for path in paths}, step=3, epoch=3),
+    ]
+
+
+@asynccontextmanager
+async def watching(
+    run: RunDirectory, size: tuple[int, int] = (200, 50), *, app: WatchApp | None = None, **options: Any
+) -> AsyncIterator[tuple[WatchApp, "Pilot[str]"]]:
+    """Open the app on a run and wait until it has read what the log holds."""
+    app = app or WatchApp(run, **options)
+    async with app.run_test(size=size) as pilot:
+        if app._replay is None and run.session_log.exists() and (lines := run.session_log.read_bytes().splitlines()):
+            last = msgspec.json.decode(lines[-1])["seq"]
+            await until(pilot, lambda: app.state.last_seq >= last, "the log is read")
+        await until(pilot, lambda: bool(views(app)) and "quit" in text(app), "the first screen")
+        yield app, pilot
+
+
+async def until(pilot: "Pilot[str]", condition: Callable[[], object], what: str = "") -> None:
+    """Let the app work until a condition holds."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        shown = text(pilot.app)  # type: ignore[arg-type]
+        assert time.monotonic() < deadline, f"still not so: {what or condition}; the screen:\n{shown}"
+        await pilot.pause(0.01)
+
+
+async def press(pilot: "Pilot[str]", *keys: str) -> None:
+    """Press keys faster than a person does."""
+    for key in keys:
+        pilot.app.simulate_key(key)
+    await pilot.pause()
+
+
+def views(app: WatchApp) -> list[CellView]:
+    """Return the panels that are on the screen."""
+    return [view for view in app.dashboard.query(CellView) if view.display and view.size.area]
+
+
+def text(app: WatchApp) -> str:
+    """Return what the panels show."""
+    return "\n".join(view.text() for view in views(app))
+
+
+def part(app: WatchApp, kind: str) -> str:
+    """Return what one panel shows, by its class or, with a hash, its id."""
+    return app.dashboard.query_one(kind, CellView).text()
