@@ -4,6 +4,7 @@ python docs/make_screenshot.py
 """
 
 import asyncio
+import os
 import re
 import shutil
 import tempfile
@@ -21,7 +22,8 @@ SIZE = (144, 44)
 async def draw() -> str:
     """Open the app on the recorded session and return the screen as SVG."""
     with tempfile.TemporaryDirectory() as directory:
-        run = RunDirectory.at(Path(directory, "20261121-101500-finetune-one-sample"))
+        os.chdir(directory)
+        run = RunDirectory.at(Path("runs", "20261121-101500-finetune-one-sample"))
         shutil.copyfile(RECORDED, run.session_log)
         app = WatchApp(run)
         async with app.run_test(size=SIZE) as pilot:

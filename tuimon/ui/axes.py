@@ -47,7 +47,7 @@ def step_axis(last_step: float, total: float | None, *, exact: bool, ticks: int)
         last = nice_ceiling(last)
         if total is not None and last_step <= total < last:
             last = float(total)
-    return Axis(0.0, last, _ticks(0.0, last, spacing(last, ticks)))
+    return Axis(0.0, last, _ticks(0.0, last, max(1.0, spacing(last, ticks))))
 
 
 def value_axis(low: float, high: float, ticks: int) -> Axis:

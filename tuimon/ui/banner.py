@@ -1,5 +1,7 @@
 """One sentence under the header, where there is something to say: what is wrong, and what to do."""
 
+from pathlib import Path
+
 from tuimon.text import plain
 from tuimon.ui.cell_view import CellView
 from tuimon.ui.cells import Cells
@@ -56,7 +58,7 @@ def _about_status(moment: Moment) -> tuple[str, Meaning] | None:
     if moment.status in ("finished", "stopped") and moment.replay is None:
         how = "Finished" if moment.status == "finished" else "Stopped, as asked"
         return (
-            f"{how}{_how_long(moment)}. Everything stays in {moment.run_path}  ·  q closes this screen.",
+            f"{how}{_how_long(moment)}. Everything stays in {plain(_place(moment))}  ·  q closes this screen.",
             Meaning.GOOD,
         )
     return None
@@ -83,4 +85,10 @@ def _how_long(moment: Moment) -> str:
 
 
 def _log_place(moment: Moment) -> str:
-    return str(moment.run_path / "trainer.log") if moment.trainer_log else "where it was started"
+    return f"{_place(moment)}/trainer.log" if moment.trainer_log else "the terminal where it was started"
+
+
+def _place(moment: Moment) -> str:
+    """The run directory, as one would type it from here."""
+    path, here = moment.run_path, Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

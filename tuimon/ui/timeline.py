@@ -87,19 +87,19 @@ def _line(entry: TimelineEntry) -> Line:
 
 
 def _command(command: Command) -> Line:
-    words = f"{plain(command.words, 100)}, asked by {_who(command.sender)}: "
+    # What became of it comes first: a narrow screen cuts the end off.
+    words, by = plain(command.words, 100), f"; asked by {_who(command.sender)}"
     detail = plain(command.detail)
     if not command.applied:
-        return Line(command.time, command.step, f"{words}rejected: {detail}", Meaning.ERROR)
-    words += f"applied in {command.traced_seconds:.1f} s" if command.traced_seconds >= 0.05 else "applied"
+        return Line(command.time, command.step, f"{words}: rejected: {detail}{by}", Meaning.ERROR)
+    words += f": applied in {command.traced_seconds:.1f} s" if command.traced_seconds >= 0.05 else ": applied"
     verified = command.verified
     if verified is None:
-        return Line(command.time, command.step, f"{words}{'; ' + detail if detail else ''}", Meaning.COMMAND)
+        return Line(command.time, command.step, f"{words}{'; ' + detail if detail else ''}{by}", Meaning.COMMAND)
     if not verified.held:
-        return Line(
-            command.time, command.step, f"{words}, but it did not hold: {plain(verified.detail)}", Meaning.ERROR
-        )
-    return Line(command.time, command.step, f"{words}, verified: {plain(verified.detail)}", Meaning.COMMAND)
+        text = f"{words}, but it did not hold: {plain(verified.detail)}{by}"
+        return Line(command.time, command.step, text, Meaning.ERROR)
+    return Line(command.time, command.step, f"{words}, verified: {plain(verified.detail)}{by}", Meaning.COMMAND)
 
 
 def _who(sender: events.Sender) -> str:
