@@ -6,6 +6,27 @@ import unicodedata
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-_]")
 
 
+_TENSORFLOW_INFORMATION = re.compile(
+    r"I\d{4} \d\d:|\d{4}-\d\d-\d\d .*: I |WARNING: All log messages before absl|To enable the following instructions"
+)
+"""What TensorFlow says of itself at every start; it would bury what the user's own code prints."""
+
+
+def printed_lines(data: bytes) -> list[str]:
+    r"""Return the lines that a process printed, to be shown: without empty ones and TensorFlow's own words.
+
+    Of a line that is rewritten with ``\r``, as a progress bar does, its newest text.
+
+    Example:
+        >>> printed_lines(b"epoch 1\repoch 2\r\n\nI0000 00:00:1 cpu_feature_guard.cc\n")
+        ['epoch 2']
+    """
+    # Not splitlines: a progress bar's carriage returns begin no new line.
+    lines = data.decode(errors="replace").replace("\b", "").split("\n")
+    shown = (plain(line.rstrip("\r").rpartition("\r")[2]) for line in lines)
+    return [line for line in shown if line.strip() and not _TENSORFLOW_INFORMATION.match(line)]
+
+
 def plain(text: str, limit: int = 500) -> str:
     r"""Return ``text`` as one line without escape sequences and control characters.
 

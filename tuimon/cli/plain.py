@@ -1,6 +1,5 @@
 """Plain progress lines, for where there is no terminal."""
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from functools import singledispatch
@@ -11,7 +10,7 @@ from tuimon.commands import describe
 from tuimon.run_directory import RunDirectory
 from tuimon.session_log import Tail
 from tuimon.state import RunState
-from tuimon.text import plain
+from tuimon.text import plain, printed_lines
 from tuimon.wire import from_wire
 
 LINE_SECONDS = 1.0
@@ -25,10 +24,6 @@ FURTHER_FIT_SECONDS = 2.0
 MOST_METRICS = 6
 """Metrics in a line; the others are in the log."""
 _LOG_BYTES = 64 * 1024
-_TENSORFLOW_INFORMATION = re.compile(
-    r"I\d{4} \d\d:|\d{4}-\d\d-\d\d .*: I |WARNING: All log messages before absl|To enable the following instructions"
-)
-"""What TensorFlow says of itself at every start; it would bury what the user's own code prints."""
 
 
 class Progress:
@@ -175,9 +170,7 @@ class LogLines:
         end = data.rfind(b"\n") + 1 or (len(data) if len(data) == _LOG_BYTES else 0)
         self._offset += end
         # Not splitlines: a progress bar's carriage returns begin no new line.
-        lines = data[:end].decode(errors="replace").split("\n")
-        shown = (plain(line.rstrip("\r").rpartition("\r")[2]) for line in lines)
-        return [line for line in shown if line.strip() and not _TENSORFLOW_INFORMATION.match(line)]
+        return printed_lines(data[:end])
 
 
 def last_line(path: Path) -> str:

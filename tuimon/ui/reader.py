@@ -13,6 +13,7 @@ from tuimon import liveness
 from tuimon.events import FitStarted, RunEnded, RunStarted
 from tuimon.run_directory import RunDirectory
 from tuimon.session_log import Tail
+from tuimon.text import printed_lines
 from tuimon.ui.messages import CaughtUp, Facts, LogUnreadable, TrainerExited, TrainerGone, TrainerPrinted
 
 _LOOK_SECONDS = 0.1
@@ -166,16 +167,14 @@ class Reader:
 
 
 def last_lines(path: Path) -> tuple[str, ...]:
-    r"""Return the last lines of what a process printed; of a line rewritten with ``\r``, its newest text.
+    """Return the last lines of what a process printed.
 
     Raises:
         OSError: it cannot be read.
     """
     with path.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - _PRINTED_BYTES))
-        text = file.read(_PRINTED_BYTES).decode("utf-8", "replace")
-    lines = [line.rstrip().rpartition("\r")[2].replace("\b", "") for line in text.split("\n")]
-    return tuple(line for line in lines if line.strip())[-_PRINTED_LINES:]
+        return tuple(printed_lines(file.read(_PRINTED_BYTES)))[-_PRINTED_LINES:]
 
 
 def _seconds_since_change(path: Path) -> float:
