@@ -23,7 +23,7 @@ check: $(VENV)/installed-dev
 	$(BIN)/lint-imports
 
 bench: $(VENV)/installed-dev
-	$(BIN)/python benchmarks/run.py
+	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python benchmarks/run.py
 
 protocol: $(VENV)/installed
 	$(BIN)/python docs/make_protocol.py

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tuimon import events
-from tuimon.trainer import batch_norm
+from tuimon.trainer import batch_norm, keras_internals
 from tuimon.trainer.batch_values import RING_STEPS
 from tuimon.trainer.control import Controller
 from tuimon.trainer.inbox import Inbox
@@ -232,7 +232,8 @@ class Fit:
     def _steps_of_model(self) -> int:
         if self._instruments.values is not None:
             return self._instruments.values.steps
-        return int(self._model.optimizer.iterations) if self._model.optimizer is not None else 0
+        optimizer = self._model.optimizer
+        return int(keras_internals.number(optimizer.iterations)) if optimizer is not None else 0
 
     def _running_values(self, own: dict[str, Any]) -> dict[str, Number]:
         logs = self._instruments.train.last_logs
@@ -240,7 +241,7 @@ class Fit:
 
     def _learning_rate(self) -> Number:
         rate = getattr(self._model.optimizer, "learning_rate", None)
-        return None if rate is None else to_wire(float(rate))
+        return None if rate is None else to_wire(keras_internals.number(rate))
 
     def _describe(self, initial_epoch: int) -> events.FitStarted:
         mode = self._controller.mode

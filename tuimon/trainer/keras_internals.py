@@ -73,6 +73,12 @@ def freeze(layer: Any) -> Callable[[], None]:
     return undo
 
 
+def number(variable: Any) -> float:
+    """Return what a scalar variable holds; of one that is mirrored on several devices, what all of them hold."""
+    value = getattr(variable, "value", variable)
+    return float(value.numpy() if hasattr(value, "numpy") else value)
+
+
 def trace(function: Any, iterator: Any) -> None:
     """Trace a train function for ``iterator`` without running it; does nothing where it is not traced at all."""
     names = function.__code__.co_freevars
