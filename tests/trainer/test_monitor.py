@@ -367,6 +367,18 @@ model.fit(x, x[:, :1], epochs=2, verbose=0, validation_data=(x, x[:, :1]), callb
     assert not any(isinstance(event, events.Note) for event in log)
 
 
+def test_another_backend_is_not_recorded_and_told_so(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = compiled(sequential())
+    monitor = tuimon.Monitor(runs_dir=runs)
+    monitor.set_model(model)
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    monitor.on_train_begin()
+    assert "Keras on jax is not recorded yet" in capsys.readouterr().err
+    assert list(runs.iterdir()) == []
+
+
 def test_overhead_is_a_share() -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         tuimon.Monitor(overhead=2)

@@ -14,8 +14,6 @@ _MISSING = object()
 
 def why_not_steerable(model: Any) -> str:
     """Return why this model's steps cannot be changed while it trains; empty where they can."""
-    if keras.backend.backend() != "tensorflow":
-        return f"modes need Keras on TensorFlow; this is Keras on {keras.backend.backend()}"
     if not callable(getattr(model, "make_train_function", None)) or not hasattr(model, "train_function"):
         return "this Keras makes its train function in a way that is not known here"
     if model.distribute_strategy.num_replicas_in_sync > 1:

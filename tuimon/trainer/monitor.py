@@ -107,6 +107,9 @@ class Monitor(keras.callbacks.Callback):
     @_guarded
     def on_train_begin(self, logs: Any = None) -> None:
         """Begin the run, and take the place of the model's train function."""
+        if keras.backend.backend() != "tensorflow":
+            # Read through TensorFlow, another backend's variables would be shown as they were at the start.
+            raise NotImplementedError(f"Keras on {keras.backend.backend()} is not recorded yet, only on TensorFlow")
         if self._recorder is None:
             self._recorder = Recorder(self._new_run_directory(), name=self._name)
             atexit.register(_end_at_exit, weakref.ref(self))
