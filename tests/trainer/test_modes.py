@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tuimon
 from trainer.keras_models import (
@@ -305,3 +306,18 @@ def test_a_users_callback_that_makes_a_new_function_is_heeded(runs: Path) -> Non
     fit(watched, 4, [Forces(), monitor])
     fit(plain, 4, [Forces()])
     assert same_weights(watched, plain)
+
+
+def test_a_step_that_the_user_has_compiled_does_not_obey_and_that_is_seen(runs: Path) -> None:
+    class Compiled(keras.Sequential):
+        @tf.function
+        def train_step(self, batch: Any) -> Any:
+            return super().train_step(batch)
+
+    model = compiled(Compiled(sequential().layers, name="small"), metrics=[])
+    monitor = tuimon.Monitor(runs_dir=runs)
+    fit(model, 4, [Ask(monitor, {2: [commands.Freeze()]}), monitor])
+    (verified,) = facts_of(monitor, events.CommandVerified)
+    assert not verified.held
+    assert verified.unexpected == ["small/bn_1", "small/bn_2"]
+    assert facts_of(monitor, events.EpochEnded)[-1].step == 4 * STEPS
