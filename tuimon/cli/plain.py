@@ -120,6 +120,11 @@ def follow(
         time.sleep(LOOK_SECONDS)
 
 
+def training_goes_on(run: RunDirectory) -> str:
+    """Return what somebody who leaves a run training is told."""
+    return f"training goes on in {run.path}\nwatch it with: tuimon watch {run.path}"
+
+
 def read_state(run: RunDirectory) -> RunState:
     """Return how a run stands, from the whole of its log, without its numbers."""
     tail, state = Tail(run.session_log), RunState()
@@ -169,7 +174,6 @@ class LogLines:
             return []
         end = data.rfind(b"\n") + 1 or (len(data) if len(data) == _LOG_BYTES else 0)
         self._offset += end
-        # Not splitlines: a progress bar's carriage returns begin no new line.
         return printed_lines(data[:end])
 
 

@@ -131,9 +131,7 @@ def _outcome(run: RunDirectory, state: RunState, code: int) -> int:
 
 
 def _left(run: RunDirectory) -> str:
-    lines = [f"training goes on in {run.path}", f"watch it with: tuimon watch {run.path}"]
-    warning = logout_warning()
-    return "\n".join([*lines, warning] if warning else lines)
+    return "\n".join(filter(None, (plain.training_goes_on(run), logout_warning())))
 
 
 def _show(line: str) -> None:

@@ -36,7 +36,7 @@ def execute(options: argparse.Namespace) -> int:
         app.run()
         state = plain.read_state(run)
         if state.run is not None and state.ended is None and not liveness.is_gone(run.session_log, state.run):
-            print(f"training goes on in {run.path}\nwatch it with: tuimon watch {run.path}")
+            print(plain.training_goes_on(run))
         return app.return_code or 0
     state = plain.follow(run, show=lambda line: print(line, flush=True), over=plain.until_ended(run))
     if state.ended is None:

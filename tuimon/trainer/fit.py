@@ -189,12 +189,12 @@ class Fit:
 
     def sample(self) -> None:
         """Record every BatchNormalization layer, summed up."""
+        started = time.perf_counter()  # Walking through a large model is part of the cost.
         if self._instruments.look_for_layers():
             self._recorder.record(self._instruments.describe())
         reader = self._instruments.reader
         if not reader.layers:
             return
-        started = time.perf_counter()
         self.read_steps()
         mode = self._controller.mode
         layers = {

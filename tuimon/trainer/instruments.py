@@ -6,7 +6,7 @@ from typing import Any
 from tuimon import events
 from tuimon.trainer import batch_norm, keras_internals
 from tuimon.trainer.batch_values import BatchValues
-from tuimon.trainer.modes import Mode, ModeScope
+from tuimon.trainer.modes import AUTO, Mode, ModeScope
 from tuimon.trainer.step_functions import StepFunctions
 
 
@@ -77,11 +77,11 @@ class Instruments:
     @property
     def users_frozen(self) -> list[str]:
         """Paths of the BatchNormalization layers that the user froze before training."""
-        return [path for path, layer in self.reader.layers.items() if not layer.trainable]
+        return self.frozen(AUTO)
 
     def frozen(self, mode: Mode) -> list[str]:
         """Paths of all frozen layers under ``mode``, in the order of the model."""
-        return [path for path, layer in self.reader.layers.items() if path in mode.frozen or not layer.trainable]
+        return [path for path in self.reader.layers if self.layer_mode(path, mode) == "frozen"]
 
     def layer_mode(self, path: str, mode: Mode) -> str:
         """How a layer computes under ``mode``: the word of ``BatchNormStatistics.mode``."""
