@@ -78,6 +78,7 @@ class Struct:
     words: str
     fields: list[Field] = field(default_factory=list)
     flags: set[str] = field(default_factory=set)
+    tag: str = ""
 
 
 def structs(path: Path) -> tuple[dict[str, Struct], ast.Module]:
@@ -87,6 +88,9 @@ def structs(path: Path) -> tuple[dict[str, Struct], ast.Module]:
     for node in module.body:
         if isinstance(node, ast.ClassDef):
             struct = Struct(node.name, ast.unparse(node.bases[0]), ast.get_docstring(node) or "")
+            # The base has a function there, which makes the others' of their names.
+            tags = [keyword.value for keyword in node.keywords if keyword.arg == "tag"]
+            struct.tag = next((str(tag.value) for tag in tags if isinstance(tag, ast.Constant)), snake_case(node.name))
             _read_body(node, struct)
             found[node.name] = struct
     return found, module
@@ -190,7 +194,7 @@ def facts() -> Iterator[str]:
         struct = found[name]
         kept = "Never dropped. " if "must_keep" in struct.flags else ""
         at_once = "Written at once." if "urgent" in struct.flags else ""
-        yield f"### `{snake_case(name)}`\n"
+        yield f"### `{struct.tag}`\n"
         yield f"{struct.words}{' ' if kept or at_once else ''}{(kept + at_once).strip()}\n"
         yield table(struct.fields)
     yield "### Parts of facts\n"
@@ -209,7 +213,7 @@ def requests() -> Iterator[str]:
     yield "Every request has `command`, its name, and:\n"
     yield table(found["Request"].fields)
     for name in union(module, "AnyRequest"):
-        yield f"### `{snake_case(name)}`\n"
+        yield f"### `{found[name].tag}`\n"
         yield found[name].words + "\n"
         yield table(found[name].fields)
 

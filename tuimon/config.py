@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import tomlkit
 
-from tuimon import user_code
+from tuimon import commands, user_code
 from tuimon.errors import UsageError
 
 Reference = Annotated[str, msgspec.Meta(min_length=1)]
@@ -84,6 +84,14 @@ class Monitor(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Share of the training time that looking at BatchNormalization may take."""
     batch_loss: bool = True
     """Whether each batch's own loss is read out."""
+    prepare: list[str] = []
+    """Modes that are traced before the first step, so that their first use costs nothing: `freeze`,
+    `freeze statistics`, `freeze weights conv*`, `phase inference`, `momentum 0.9`."""
+    checkpoint_minutes: Annotated[float, msgspec.Meta(ge=0)] = 10.0
+    """A full state is saved at the first epoch's end after so many, and when training is stopped, for
+    `tuimon run --resume`; 0: only when somebody asks."""
+    checkpoints_kept: Count = 3
+    """How many of the newest are kept."""
 
 
 class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -207,6 +215,11 @@ def as_tables(config: Config) -> dict[str, Any]:
 
 def _require_sense(config: Config, path: Path) -> None:
     training = config.training
+    for number, words in enumerate(config.monitor.prepare):
+        try:
+            commands.from_words(words)
+        except ValueError as error:
+            raise UsageError(f"{path}: monitor.prepare[{number}]: {error}") from None
     if training.loss is None:
         defaults = Training()
         for key in _OF_COMPILE:

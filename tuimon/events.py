@@ -33,6 +33,8 @@ class Event(msgspec.Struct, tag_field="type", tag=snake_case, kw_only=True):
     """Train steps of this run completed when the line was made, all epochs together."""
     epoch: int = 0
     """Counted from 0, as in Keras' callbacks; people are shown it from 1."""
+    branch: int = 0
+    """One more after each `rolled_back` and `run_resumed`: what an older branch did after that checkpoint is undone."""
 
     must_keep: ClassVar[bool] = False
     """Whether the writer may never drop it."""
@@ -122,6 +124,12 @@ class FitStarted(Event):
     """The learning phase in force: one Monitor keeps its mode from one `fit` to the next."""
     frozen: list[str] = []
     """Paths of the frozen BatchNormalization layers, those the user froze included."""
+    statistics_held: list[str] = []
+    """Paths of the BatchNormalization layers whose moving statistics alone are held."""
+    frozen_weights: list[str] = []
+    """Paths of the other layers that requests froze."""
+    momentum: dict[str, float] = {}
+    """Momentum of the BatchNormalization layers for which a request set it, by path."""
 
 
 class StateChanged(Event):
@@ -131,7 +139,7 @@ class StateChanged(Event):
     urgent: ClassVar[bool] = True
 
     state: str
-    """`preparing`, `compiling`, `training`, `validating` or `finished`."""
+    """`preparing`, `compiling`, `training`, `validating`, `recalibrating`, `checkpointing`, `paused` or `finished`."""
     detail: str = ""
     """What of it, in words: "loading Keras", "freeze"."""
 
@@ -253,6 +261,14 @@ class CommandApplied(Event):
     """The learning phase in force from now on."""
     frozen: list[str] = []
     """Paths of the BatchNormalization layers frozen from now on, those the user froze included."""
+    statistics_held: list[str] = []
+    """Paths of the BatchNormalization layers whose moving statistics alone are held."""
+    frozen_weights: list[str] = []
+    """Paths of the other layers that requests froze."""
+    momentum: dict[str, float] = {}
+    """Momentum of the BatchNormalization layers for which a request set it, by path."""
+    learning_rate: Number = None
+    """From now on; null: not known, or unchanged by this request."""
     detail: str = ""
     """In words, what of it is worth saying."""
 
@@ -298,6 +314,79 @@ class Evaluated(Event):
     """Of what: "before training", "with the weights of best.weights.h5"."""
     logs: dict[str, Number]
     """As Keras gave them."""
+
+
+class Recalibrated(Event):
+    """The moving statistics were estimated afresh.
+
+    Over all elements that a layer saw in these batches, in training mode, with the weights of this step: their
+    mean and (biased) variance, not an exponential average. Source: Wu & Johnson, "Rethinking 'Batch' in
+    BatchNorm", 2021 (PreciseBN).
+    """
+
+    must_keep: ClassVar[bool] = True
+
+    batches: int
+    """Training batches used."""
+    examples: int
+    """Examples in them."""
+    dry_run: bool
+    """Whether the model was left as it was."""
+    before: dict[str, Number] = {}
+    """Of the validation with the old statistics; empty where it was not asked or there are no validation data."""
+    after: dict[str, Number] = {}
+    """Of the validation with the new ones; likewise."""
+    skipped: list[str] = []
+    """Paths of the frozen layers: theirs are held."""
+    seconds: float = 0.0
+    """What it took, validations included."""
+
+
+class CheckpointSaved(Event):
+    """A full state is on disk."""
+
+    must_keep: ClassVar[bool] = True
+
+    name: str
+    """Of the file under `checkpoints/`."""
+    reason: str
+    """Why it was made: "asked", "10 minutes", "training was stopped"."""
+    size_bytes: int
+    """Of the file."""
+    seconds: float
+    """What it took."""
+
+
+class RolledBack(Event):
+    """Weights, optimizer, seeds and modes are those of a checkpoint; `step` and the data go on."""
+
+    must_keep: ClassVar[bool] = True
+    urgent: ClassVar[bool] = True
+
+    checkpoint: str
+    """Its name."""
+    to_step: int
+    """The step it was made at."""
+    to_epoch: int
+    """Its epoch, from 0."""
+
+
+class RunResumed(Event):
+    """A further attempt goes on from a checkpoint, at the start of that checkpoint's epoch."""
+
+    must_keep: ClassVar[bool] = True
+    urgent: ClassVar[bool] = True
+
+    checkpoint: str
+    """Its name."""
+    to_step: int
+    """The step it was made at."""
+    to_epoch: int
+    """The epoch that training enters again, from 0."""
+    repeated_steps: int
+    """Steps of that epoch that the checkpoint had seen and that are made again."""
+    lost_steps: int
+    """Steps made after the checkpoint, whose effect is lost."""
 
 
 class Note(Event):
@@ -350,6 +439,10 @@ AnyEvent = (
     | CommandRejected
     | CommandVerified
     | Evaluated
+    | Recalibrated
+    | CheckpointSaved
+    | RolledBack
+    | RunResumed
     | Note
     | LogGap
     | Heartbeat

@@ -16,6 +16,10 @@ Ask = Callable[[Sequence[str]], str | None]
 """Runs a command and returns what it printed; None where it is not there or fails."""
 
 
+TAKEN = 75
+"""Exit code of a training process that found another one training the same run."""
+
+
 class TrainerProcess:
     """The process that trains one run.
 
@@ -27,9 +31,11 @@ class TrainerProcess:
         ```
     """
 
-    def __init__(self, run: RunDirectory) -> None:
+    def __init__(self, run: RunDirectory, *, resumes: bool = False) -> None:
         self.run = run
         """The run it trains."""
+        self.resumes = resumes
+        """Whether it goes on from the run's newest checkpoint."""
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -47,6 +53,7 @@ class TrainerProcess:
             return
         # -P: nothing in the working directory takes the place of an installed module.
         command = [sys.executable, "-P", "-m", "tuimon.trainer.job", str(self.run.path)]
+        command += ["--resume"] if self.resumes else []
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         log = os.open(self.run.trainer_log, flags, 0o600)
         try:

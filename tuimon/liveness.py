@@ -59,8 +59,8 @@ def status(state: RunState, *, gone: bool, silent_seconds: float) -> str:
         silent_seconds: How long its log has not grown.
 
     Returns:
-        `starting`, `preparing`, `compiling`, `training`, `validating`, `finished`, `stopped`,
-        `failed`, `crashed` or `silent`.
+        `starting`, what `state_changed` says (`training`, `paused`, …), `finished`, `stopped`, `failed`,
+        `crashed` or `silent`.
     """
     if state.ended:
         return state.ended.status

@@ -42,6 +42,11 @@ class RunDirectory:
         return self.path / "commands"
 
     @property
+    def checkpoints(self) -> Path:
+        """Full states, for a rollback or a further attempt."""
+        return self.path / "checkpoints"
+
+    @property
     def config(self) -> Path:
         """What was run, with every default filled in."""
         return self.path / "config.toml"

@@ -71,6 +71,16 @@ class Tail:
             events += batch
         return events
 
+    def read_until(self, offset: int) -> list[AnyEvent]:
+        """Return the events of the lines that begin before ``offset``, in bytes."""
+        events: list[AnyEvent] = []
+        while self.offset < offset:
+            before = self.offset
+            events += self.read(min(_CHUNK_BYTES, offset - self.offset))
+            if self.offset == before:
+                break
+        return events
+
     def _advance(self) -> list[AnyEvent]:
         # A chunk may hold nothing that this version knows: go on until the offset stands still.
         while True:

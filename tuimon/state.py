@@ -83,6 +83,10 @@ TimelineEntry = (
     | events.FitStarted
     | events.StateChanged
     | events.Evaluated
+    | events.Recalibrated
+    | events.CheckpointSaved
+    | events.RolledBack
+    | events.RunResumed
     | events.Note
     | events.LogGap
     | events.RunEnded
@@ -124,7 +128,7 @@ class RunState:
         self.last_time: float | None = None
         """Time of the newest line, Unix seconds by the trainer's clock."""
         self.learning_rate: float | None = None
-        """As of the last epoch's end."""
+        """As of the last epoch's end, or of a request since."""
         self.batch_metrics: dict[str, Series] = {}
         """Per metric, each batch's own value."""
         self.running_metrics: dict[str, Series] = {}
@@ -143,6 +147,16 @@ class RunState:
         """The learning phase in force."""
         self.frozen: frozenset[str] = frozenset()
         """Paths of the frozen BatchNormalization layers."""
+        self.statistics_held: frozenset[str] = frozenset()
+        """Paths of the BatchNormalization layers whose moving statistics alone are held."""
+        self.frozen_weights: frozenset[str] = frozenset()
+        """Paths of the other layers that requests froze."""
+        self.momentum: dict[str, float] = {}
+        """Momentum of the BatchNormalization layers by path, as in force."""
+        self.branch = 0
+        """One more after each rollback or resumption."""
+        self.checkpoints: dict[str, events.CheckpointSaved] = {}
+        """Checkpoints by name, oldest first; some may have made room for newer ones."""
         self.commands: dict[str, Command] = {}
         """Answered requests by id, in the order of their answers."""
         self.timeline: list[TimelineEntry] = []
@@ -158,6 +172,7 @@ class RunState:
             self.last_time = event.time
             self.step = max(self.step, event.step)
             self.epoch = event.epoch
+            self.branch = event.branch
             self._fold(event)
 
     @property
@@ -205,8 +220,7 @@ class RunState:
     def _(self, event: events.FitStarted) -> None:
         self.fit = event
         self.ended = None
-        self.phase = event.phase
-        self.frozen = frozenset(event.frozen)
+        self._set_mode(event)
         self._fit_first_step = event.step
         self._recent.clear()
         self._recent.append((event.time, event.step))
@@ -219,6 +233,7 @@ class RunState:
             layer.path: self.layers.get(layer.path) or LayerHistory(layer) for layer in event.batch_norm_layers
         }
         self.frozen = frozenset(layer.path for layer in event.batch_norm_layers if not layer.trainable)
+        self.momentum = {layer.path: layer.momentum for layer in event.batch_norm_layers}
 
     @_fold.register
     def _(self, event: events.StateChanged) -> None:
@@ -265,8 +280,9 @@ class RunState:
 
     @_fold.register
     def _(self, event: events.CommandApplied) -> None:
-        self.phase = event.phase
-        self.frozen = frozenset(event.frozen)
+        self._set_mode(event)
+        if event.learning_rate is not None:
+            self.learning_rate = from_wire(event.learning_rate)
         self._answered(event, event.first_step, applied=True, detail=event.detail)
         self.commands[event.id].traced_seconds = event.traced_seconds
 
@@ -284,6 +300,24 @@ class RunState:
         self.timeline.append(event)
 
     @_fold.register
+    def _(self, event: events.Recalibrated) -> None:
+        self.timeline.append(event)
+
+    @_fold.register
+    def _(self, event: events.CheckpointSaved) -> None:
+        self.checkpoints.pop(event.name, None)
+        self.checkpoints[event.name] = event
+        self.timeline.append(event)
+
+    @_fold.register
+    def _(self, event: events.RolledBack) -> None:
+        self.timeline.append(event)
+
+    @_fold.register
+    def _(self, event: events.RunResumed) -> None:
+        self.timeline.append(event)
+
+    @_fold.register
     def _(self, event: events.Note) -> None:
         self.timeline.append(event)
 
@@ -297,6 +331,13 @@ class RunState:
     def _(self, event: events.RunEnded) -> None:
         self.ended = event
         self.timeline.append(event)
+
+    def _set_mode(self, event: events.FitStarted | events.CommandApplied) -> None:
+        self.phase = event.phase
+        self.frozen = frozenset(event.frozen)
+        self.statistics_held = frozenset(event.statistics_held)
+        self.frozen_weights = frozenset(event.frozen_weights)
+        self.momentum = {path: history.layer.momentum for path, history in self.layers.items()} | event.momentum
 
     def _answered(
         self, event: events.CommandApplied | events.CommandRejected, step: int, *, applied: bool, detail: str

@@ -337,36 +337,6 @@ def test_a_mode_that_fails_for_a_batch_of_a_new_shape_is_left(runs: Path) -> Non
     assert model.optimizer.iterations == 5 + 5 + 3
 
 
-def test_a_fit_on_several_replicas_is_watched_and_says_why_it_is_not_steered(runs: Path, tmp_path: Path) -> None:
-    # In a process of its own: logical devices are made before TensorFlow is used.
-    (tmp_path / "mirrored.py").write_text(
-        """
-import sys
-import keras
-import numpy as np
-import tensorflow as tf
-import tuimon
-
-device = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(device, [tf.config.LogicalDeviceConfiguration()] * 2)
-with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
-    model = keras.Sequential([keras.Input((6,)), keras.layers.BatchNormalization(name="bn"), keras.layers.Dense(1)])
-    model.compile("adam", "mse", jit_compile=False)
-x = np.ones((64, 6), np.float32)
-monitor = tuimon.Monitor(sys.argv[1])
-model.fit(x, x[:, :1], epochs=2, verbose=0, validation_data=(x, x[:, :1]), callbacks=[monitor])
-"""
-    )
-    line = [sys.executable, str(tmp_path / "mirrored.py"), str(runs / "run")]
-    subprocess.run(line, check=True, env=environment(), capture_output=True)
-    log = Tail(runs / "run" / "session.jsonl").read_all()
-    assert [event.step for event in log if isinstance(event, events.EpochEnded)] == [2, 4]
-    (started,) = [event for event in log if isinstance(event, events.FitStarted)]
-    assert started.can["freeze"] == "modes are not made for several replicas yet"
-    assert any(isinstance(event, events.BatchNorm) for event in log)
-    assert not any(isinstance(event, events.Note) for event in log)
-
-
 def test_another_backend_is_not_recorded_and_told_so(
     runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

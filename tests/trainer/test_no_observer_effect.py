@@ -1,14 +1,18 @@
 """Until somebody asks for a change, training computes what it would compute without a Monitor, bit for bit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 
 import tuimon
-from trainer.keras_models import compiled, fit, functional, same_weights, sequential
+from trainer.keras_models import compiled, facts, facts_of, fit, functional, same_weights, sequential
+from trainer.kinds import KINDS, Kind, every_kind, state_of
+from tuimon import events
+from tuimon.wire import list_from_wire
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -81,3 +85,67 @@ def test_without_batch_loss_keras_own_function_runs(runs: Path) -> None:
     model.train_function = counted
     fit(model, 1, [tuimon.Monitor(runs_dir=runs, batch_loss=False)])
     assert len(calls) == 5
+
+
+COVERING = (
+    "made late",
+    "nested",
+    "renorm",
+    "masked",
+    "float16",
+    "own train step",
+    "several ways",
+    "generator",
+    "unknown length",
+    "accumulation",
+    "average of weights",
+)
+COVERING_XLA = ("subclassed", "own layer")
+WITH_XLA = [kind for kind in every_kind(*COVERING_XLA) if not KINDS[kind.id].why_no_xla]
+EPOCHS = 2
+
+
+def train(kind: Kind, *, jit_compile: bool, callbacks: Sequence[Any] = ()) -> tuple[keras.Model, Any, dict[str, Any]]:
+    """Return the model, all its variables, and the history."""
+    model = kind.model(jit_compile=jit_compile)
+    history = kind.fit(model, EPOCHS, callbacks).history
+    assert model.jit_compile is jit_compile
+    return model, state_of(model), history
+
+
+def watch(runs: Path, kind: Kind, *, jit_compile: bool) -> None:
+    """Train a kind alone and with a Monitor, and compare."""
+    _, state, history = train(kind, jit_compile=jit_compile)
+    monitor = tuimon.Monitor(runs_dir=runs)
+    _, watched_state, watched_history = train(kind, jit_compile=jit_compile, callbacks=[monitor])
+    others = [left[0] for left, right in zip(state, watched_state, strict=True) if left != right]
+    if others or history != watched_history:
+        _, again, history_again = train(kind, jit_compile=jit_compile)
+        assert (again, history_again) == (state, history), "Keras alone does not train it twice to the same bits"
+    assert others == []
+    assert history == watched_history
+
+    # And it was watched, all along.
+    ended = facts(monitor)[-1]
+    assert isinstance(ended, events.RunEnded)
+    assert (ended.status, ended.step) == ("finished", EPOCHS * kind.steps)
+    assert facts_of(monitor, events.Note) == []
+    epochs = facts_of(monitor, events.EpochEnded)
+    assert [fact.logs for fact in epochs] == [
+        {name: column[epoch] for name, column in history.items()} for epoch in range(EPOCHS)
+    ]
+    loss = "own_loss" if "own_loss" in history else "loss"
+    batches = [value for fact in facts_of(monitor, events.Batches) for value in list_from_wire(fact.metrics[loss])]
+    assert len(batches) == EPOCHS * kind.steps
+    assert np.isfinite(batches).all()
+    assert bool(facts_of(monitor, events.BatchNorm)) is kind.has_batch_norm
+
+
+@pytest.mark.parametrize("kind", every_kind(*COVERING))
+def test_every_kind_is_trained_as_without(runs: Path, kind: Kind) -> None:
+    watch(runs, kind, jit_compile=False)
+
+
+@pytest.mark.parametrize("kind", WITH_XLA)
+def test_every_kind_is_trained_as_without_by_xla(runs: Path, kind: Kind) -> None:
+    watch(runs, kind, jit_compile=True)

@@ -19,11 +19,12 @@ from pathlib import Path
 from types import FrameType
 
 from tuimon import config as config_file
+from tuimon import liveness
 from tuimon.cli import plain
 from tuimon.cli.options import add_runs_dir, has_screen
 from tuimon.commands import Stop, signed
 from tuimon.errors import UsageError
-from tuimon.launcher import TrainerProcess, logout_warning
+from tuimon.launcher import TAKEN, TrainerProcess, logout_warning
 from tuimon.run_directory import RunDirectory
 from tuimon.state import RunState
 
@@ -32,7 +33,12 @@ FAILED = 1
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("config", metavar="CONFIG", type=Path, help="a TOML file")
+    parser.add_argument("config", metavar="CONFIG", type=Path, nargs="?", help="a TOML file")
+    parser.add_argument(
+        "--resume",
+        metavar="RUN",
+        help="go on from the newest checkpoint of a stopped or crashed run, at the start of that checkpoint's epoch",
+    )
     parser.add_argument("--headless", action="store_true", help="print progress lines, open no screen")
     add_runs_dir(parser)
     parser.add_argument("--name", help="what the run is called (default: [run] name, else the file's name)")
@@ -47,8 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Train, watch until the end or until told to leave, and return the exit code."""
-    run = _prepare(options)
-    trainer = TrainerProcess(run)
+    run = _resumable(options) if options.resume is not None else _prepare(options)
+    trainer = TrainerProcess(run, resumes=options.resume is not None)
     if options.headless or not has_screen():
         return _without_screen(run, trainer)
     # Loaded here: lines need no Textual. And before the start: what fails now starts nothing.
@@ -65,15 +71,43 @@ def execute(options: argparse.Namespace) -> int:
     return _outcome(run, plain.read_state(run), trainer.wait())
 
 
+def _resumable(options: argparse.Namespace) -> RunDirectory:
+    """Check that a run can go on."""
+    if options.config is not None or options.name is not None or options.set:
+        raise UsageError("--resume goes on with the run's own config: it takes no CONFIG, --name or --set")
+    run = RunDirectory.find(options.resume, options.runs_dir)
+    state = plain.read_state(run)
+    if state.ended is not None and state.ended.status == "finished":
+        raise UsageError(f"{run.name}: it has finished; there is nothing to go on with")
+    if state.ended is None and not liveness.is_gone(run.session_log, state.run):
+        raise UsageError(f"{run.name}: it still trains, or did on another machine; watch it: tuimon watch {run.path}")
+    if not run.config.is_file():
+        raise UsageError(f"{run.name}: it has no config.toml: a script of your own goes on with its own means")
+    config_file.require_functions(config_file.read(run.config), run.config)
+    if not any(run.checkpoints.glob("step-*.npz")):
+        raise UsageError(
+            f"{run.name}: it has no checkpoint; one is made every monitor.checkpoint_minutes, "
+            "and by: tuimon send RUN checkpoint"
+        )
+    _require_keras()
+    return run
+
+
+def _require_keras() -> None:
+    missing = [name for name in ("keras", "tensorflow") if find_spec(name) is None]
+    if missing:
+        raise UsageError(f"training needs {' and '.join(missing)}: pip install 'tuimon[tensorflow]'")
+
+
 def _prepare(options: argparse.Namespace) -> RunDirectory:
     """Check all that can be checked, then make the run directory."""
+    if options.config is None:
+        raise UsageError("name a CONFIG to train, or a run to go on with: --resume RUN")
     config = config_file.read(options.config, options.set)
     if options.name is not None:
         config.run.name = options.name
     config_file.require_functions(config, options.config)
-    missing = [name for name in ("keras", "tensorflow") if find_spec(name) is None]
-    if missing:
-        raise UsageError(f"training needs {' and '.join(missing)}: pip install 'tuimon[tensorflow]'")
+    _require_keras()
     run = RunDirectory.create(options.runs_dir, config.run.name)
     try:
         config_file.write(config, run.config)
@@ -85,12 +119,17 @@ def _prepare(options: argparse.Namespace) -> RunDirectory:
 
 def _without_screen(run: RunDirectory, trainer: TrainerProcess) -> int:
     leaving = _Leaving(run)
+    since = run.session_log.stat().st_size if trainer.resumes else 0
     _show(f"run {run.path}")
     with leaving.signals():
         trainer.start()
         try:
             state = plain.follow(
-                run, show=_show, trainer_log=True, over=lambda _: leaving.left != 0 or trainer.poll() is not None
+                run,
+                show=_show,
+                trainer_log=True,
+                since=since,
+                over=lambda _: leaving.left != 0 or trainer.poll() is not None,
             )
         except BrokenPipeError:
             print(_left(run), file=sys.stderr)
@@ -122,6 +161,8 @@ def _leave(run: RunDirectory, leaving: "_Leaving") -> int:
 
 
 def _outcome(run: RunDirectory, state: RunState, code: int) -> int:
+    if code == TAKEN:
+        raise UsageError(f"{run.name}: somebody else goes on with it; watch it: tuimon watch {run.path}")
     if state.ended is not None and state.ended.status != "failed" and code == 0:
         return 0
     reason = plain.last_line_of(state.ended.traceback) if state.ended else ""

@@ -1,5 +1,6 @@
 """Reads every BatchNormalization layer of a model, in one go."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -8,7 +9,6 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tuimon import events
-from tuimon.trainer import keras_internals
 from tuimon.wire import Number, encode_array, list_to_wire
 
 Array = npt.NDArray[np.float32]
@@ -20,21 +20,13 @@ LayerArrays = dict[str, Array | None]
 """By name of ``ARRAYS``, each of shape ``(channels,)``; None where the layer has none."""
 
 
-def find_layers(model: Any) -> dict[str, Any]:
-    """Return the built BatchNormalization layers of a model by path, in its order.
-
-    Two layers of one path (a subclassed model may have them) get ``#2``, ``#3``, … behind it.
-    """
-    found: dict[str, Any] = {}
-    for layer in keras_internals.flatten_layers(model):
-        if not isinstance(layer, keras.layers.BatchNormalization) or not layer.built:
-            continue
-        name, count = layer.path, 1
-        while name in found:
-            count += 1
-            name = f"{layer.path}#{count}"
-        found[name] = layer
-    return found
+def find_layers(layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the built BatchNormalization layers among a model's layers by path."""
+    return {
+        path: layer
+        for path, layer in layers.items()
+        if isinstance(layer, keras.layers.BatchNormalization) and layer.built
+    }
 
 
 def describe(path: str, layer: Any) -> events.BatchNormLayer:

@@ -7,7 +7,8 @@ The values go into a ring on the device, read a few times a second, so that no s
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from tuimon.wire import FloatArray
 
 RING_STEPS = 256
 """Steps that the ring holds; it is read before it is full."""
+WIDTH = 32
+"""Metrics that have room in it; of others only Keras' running values are known."""
 
 
 class BatchValues:
@@ -32,95 +35,137 @@ class BatchValues:
         self.steps = 0
         """Steps completed, as of the last ``read``."""
         self._model = model
-        self._ring: tf.Variable | None = None
+        self._is_replicated = model.distribute_strategy.num_replicas_in_sync > 1
+        # Not of the strategy's: the first replica alone writes them.
         with tf.init_scope():
             self._counter = tf.Variable(0, dtype=tf.int64, trainable=False, name="tuimon_steps")
+            ring = np.full((RING_STEPS, WIDTH), np.nan, np.float32)
+            self._ring = tf.Variable(ring, trainable=False, name="tuimon_batch_values")
+        self._lock = threading.Lock()
+        self._listeners: dict[int, _Listener] = {}
+        self._undo = contextlib.ExitStack()
 
     @contextlib.contextmanager
     def listen(self) -> Iterator["_Listener"]:
-        """Listen to the metrics while a step's body runs (is traced, mostly)."""
+        """Listen to the metrics while a step's body runs (is traced, mostly).
+
+        Replicas run it in threads of their own, interleaved: what is put on the metrics is there from the first
+        one in to the last one out, and tells them apart.
+        """
         listener = _Listener()
-        with contextlib.ExitStack() as undo:
-
-            def attach() -> None:
-                for metric in keras_internals.mean_metrics(self._model):
-                    listener.attach(metric, undo)
-
-            attach()
-            # The metrics of `compile` come into being in the middle of the first trace.
-            for container in keras_internals.unbuilt_metric_containers(self._model):
-                undo.callback(keras_internals.after(container, "build", attach))
+        with self._lock:
+            if not self._listeners:
+                self._attach()
+            self._listeners[threading.get_ident()] = listener
+        try:
             yield listener
+        finally:
+            with self._lock:
+                del self._listeners[threading.get_ident()]
+                if not self._listeners:
+                    self._undo.close()
+
+    def _attach(self) -> None:
+        attached: list[Any] = []
+
+        def attach() -> None:
+            for metric in keras_internals.mean_metrics(self._model):
+                if "total" in metric.__dict__ and not any(metric is other for other in attached):
+                    attached.append(metric)
+                    _listen_to(metric, self._listeners, self._undo)
+
+        attach()
+        # The metrics of `compile` come into being in the middle of the first trace.
+        for container in keras_internals.unbuilt_metric_containers(self._model):
+            self._undo.callback(keras_internals.after(container, "build", attach))
 
     def record(self, listener: "_Listener", logs: object) -> None:
         """Put the step's values into the ring and count the step. Part of the step."""
-        values = listener.batch_values(logs)
-        if values and self._ring is None:
-            self.names = sorted(values)
-            with tf.init_scope():
-                ring = np.full((RING_STEPS, len(self.names)), np.nan, np.float32)
-                self._ring = tf.Variable(ring, trainable=False, name="tuimon_batch_values")
-        if self._ring is not None:
+        values = listener.batch_values(logs, _sum_of_replicas if self._is_replicated else None)
+        if not self.names:
+            self.names = sorted(values)[:WIDTH]
+        if self._is_replicated and not _is_first_replica():
+            return
+        if self.names:
             missing = tf.constant(np.nan, tf.float32)
-            row = tf.stack([values.get(name, missing) for name in self.names])
-            slot = self._counter % RING_STEPS
-            self._ring.scatter_nd_update([[slot]], [row])
-        self._counter.assign_add(1)
+            row = [values.get(name, missing) for name in self.names] + [missing] * (WIDTH - len(self.names))
+            self._ring.scatter_nd_update([[self._counter % RING_STEPS]], [tf.stack(row)])
+        # Where the data ends unannounced, TensorFlow begins a step that has none, and would count it.
+        outcome = list(values.values()) or [part for part in tf.nest.flatten(logs) if tf.is_tensor(part)]
+        with tf.control_dependencies(outcome):
+            self._counter.assign_add(1)
 
     def read(self) -> dict[str, FloatArray]:
         """Return the values of the steps since the last ``read``, per name of shape ``(steps,)``."""
         steps = int(self._counter.numpy())
         new = range(max(self.steps, steps - RING_STEPS), steps)
         self.steps = steps
-        if self._ring is None or not new:
+        if not self.names or not new:
             return {}
         rows = self._ring.numpy()[[step % RING_STEPS for step in new]].astype(np.float64)
         return {name: rows[:, column] for column, name in enumerate(self.names)}
 
 
 class _Listener:
-    """Hears what one step adds to each metric."""
+    """Hears what one step of one replica adds to each metric."""
 
     def __init__(self) -> None:
         self._heard: list[_Heard] = []
 
-    def attach(self, metric: Any, undo: contextlib.ExitStack) -> None:
-        if any(heard.metric is metric for heard in self._heard) or "total" not in metric.__dict__:
-            return
-        heard = _Heard(metric)
-        undo.callback(_hear(metric.total, heard.totals))
-        undo.callback(_hear(metric.count, heard.counts))
-        undo.callback(keras_internals.set_untracked(metric, "result", heard.result))
-        self._heard.append(heard)
+    def of(self, metric: Any, result: Callable[[], Any]) -> "_Heard":
+        """Return what was heard of a metric so far; ``result`` is its own method."""
+        for heard in self._heard:
+            if heard.metric is metric:
+                return heard
+        self._heard.append(_Heard(metric, result))
+        return self._heard[-1]
 
-    def batch_values(self, logs: object) -> dict[str, Any]:
-        """Return the batch's own value per name in ``logs``: tensors of this very graph."""
+    def batch_values(self, logs: object, summed: "Callable[[Any], Any] | None") -> dict[str, Any]:
+        """Return the batch's own value per name in ``logs``: tensors of this very graph.
+
+        Args:
+            logs: What the step returns.
+            summed: Adds a vector up over all replicas; None: there is one.
+        """
         if not isinstance(logs, dict):
             return {}
+        shown = {
+            name: heard
+            for name, tensor in logs.items()
+            if (heard := next((heard for heard in self._heard if heard.shown is tensor), None)) and heard.is_usable()
+        }
+        if not shown:
+            return {}
+        parts = [part for heard in shown.values() for part in heard.parts()]
+        if summed is not None:
+            # In one go: what the replicas tell each other costs by the message.
+            parts = tf.unstack(summed(tf.stack([tf.cast(part, tf.float32) for part in parts])))
         values = {}
-        for name, tensor in logs.items():
-            heard = next((heard for heard in self._heard if heard.shown is tensor), None)
-            if heard is None or not heard.is_usable():
-                continue
+        for name, total, count in zip(shown, parts[::2], parts[1::2], strict=True):
             # A metric of the user's own may do what it likes in `result`: then it has no value of a batch.
             with contextlib.suppress(Exception):
-                value = tf.cast(heard.value(), tf.float32)
+                value = tf.cast(shown[name].value(total, count), tf.float32)
                 if value.shape.rank == 0:
                     values[name] = value
         return values
 
 
+def _sum_of_replicas(vector: Any) -> Any:
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, vector)
+
+
+def _is_first_replica() -> bool:
+    number = tf.distribute.get_replica_context().replica_id_in_sync_group
+    return int(tf.get_static_value(number) if tf.is_tensor(number) else number) == 0
+
+
 class _Heard:
-    def __init__(self, metric: Any) -> None:
+    def __init__(self, metric: Any, result: Callable[[], Any]) -> None:
         self.metric = metric
         self.totals: list[Any] = []
         self.counts: list[Any] = []
         self.shown: Any = None
-        self._result = metric.result
-
-    def result(self) -> Any:
-        self.shown = self._result()
-        return self.shown
+        self._result = result
 
     def is_usable(self) -> bool:
         # What was added inside a function or a branch of the user's own cannot be used outside of it.
@@ -131,20 +176,42 @@ class _Heard:
         graph = tf.compat.v1.get_default_graph()
         return all(getattr(tensor, "graph", graph) is graph for tensor in (*self.totals, *self.counts))
 
-    def value(self) -> Any:
+    def parts(self) -> tuple[Any, Any]:
+        """What this step added to the metric: its total and its count."""
+        return tf.add_n(self.totals), tf.add_n(self.counts)
+
+    def value(self, total: Any, count: Any) -> Any:
         """What the metric shows when only this step was added to it."""
         with contextlib.ExitStack() as undo:
-            undo.callback(keras_internals.set_untracked(self.metric, "total", tf.add_n(self.totals)))
-            undo.callback(keras_internals.set_untracked(self.metric, "count", tf.add_n(self.counts)))
+            undo.callback(keras_internals.set_untracked(self.metric, "total", total))
+            undo.callback(keras_internals.set_untracked(self.metric, "count", count))
             return self._result()
 
 
-def _hear(variable: Any, heard: list[Any]) -> Callable[[], None]:
-    """Hear what is added to a metric's variable; returns the way back. The variable stays the user's own."""
+def _listen_to(metric: Any, listeners: Mapping[int, _Listener], undo: contextlib.ExitStack) -> None:
+    """Hear what is added to a metric, and what it shows; the variables stay the user's own."""
+    own_result = metric.result
+
+    def heard() -> _Heard:
+        listener = listeners.get(threading.get_ident())
+        # Another thread may use the metric meanwhile: what it adds is none of the step's.
+        return (listener or _Listener()).of(metric, own_result)
+
+    def result() -> Any:
+        mine = heard()
+        mine.shown = own_result()
+        return mine.shown
+
+    undo.callback(_hear(metric.total, lambda value: heard().totals.append(value)))
+    undo.callback(_hear(metric.count, lambda value: heard().counts.append(value)))
+    undo.callback(keras_internals.set_untracked(metric, "result", result))
+
+
+def _hear(variable: Any, tell: Callable[[Any], None]) -> Callable[[], None]:
     assign_add = variable.assign_add
 
     def listening(value: Any) -> Any:
-        heard.append(tf.convert_to_tensor(value, dtype=variable.dtype))
+        tell(tf.convert_to_tensor(value, dtype=variable.dtype))
         return assign_add(value)
 
     return keras_internals.set_untracked(variable, "assign_add", listening)

@@ -1,29 +1,35 @@
 """Takes requests in the training thread, between two steps, and answers each with facts."""
 
-import fnmatch
 import os
 import socket
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
-
-import numpy as np
+from typing import Any, Protocol
 
 from tuimon import commands, events
 from tuimon.text import plain
-from tuimon.trainer.batch_norm import LayerArrays
+from tuimon.trainer import keras_internals, mode_requests, verification
 from tuimon.trainer.inbox import Received
 from tuimon.trainer.instruments import Instruments
+from tuimon.trainer.interventions import Interventions
+from tuimon.trainer.mode_requests import RejectedError
 from tuimon.trainer.modes import Mode
 from tuimon.trainer.recorder import Recorder
 from tuimon.trainer.step_functions import Switch
+from tuimon.wire import to_wire
 
-_HELD_STATISTICS = ("moving_mean", "moving_variance")
 
+class Looks(Protocol):
+    """What a controller needs of the ``fit`` that it steers."""
 
-class RejectedError(Exception):
-    """A request cannot be taken; says why, in words."""
+    def read_steps(self) -> None:
+        """Fetch the values of the steps since the last time."""
+
+    def sample(self) -> None:
+        """Record every BatchNormalization layer, summed up."""
+
+    def write_channels(self) -> None:
+        """Record the full arrays of every BatchNormalization layer."""
 
 
 class Controller:
@@ -32,70 +38,82 @@ class Controller:
     Args:
         recorder: Takes the answers.
         instruments: The model they act on.
-        before_change: Called right before the first step under a new mode.
-        after_change: Called after it: what was known of the layers is old.
-        on_snapshot: Called when somebody asks for the full arrays.
+        fit: Reads the model for the log.
+        interventions: Does what is more than a change of mode.
     """
 
-    def __init__(
-        self,
-        recorder: Recorder,
-        instruments: Instruments,
-        *,
-        before_change: Callable[[], None],
-        after_change: Callable[[], None],
-        on_snapshot: Callable[[], None],
-    ) -> None:
+    def __init__(self, recorder: Recorder, instruments: Instruments, fit: Looks, interventions: Interventions) -> None:
         self.stop_after_epoch = False
         """Whether somebody asked for it."""
         self.was_stopped = False
         """Whether training ends because somebody asked."""
-        self.can = _what_it_can(instruments)
-        """Per request, why it cannot be taken; empty where it can."""
+        self.is_paused = False
+        """Whether training waits before its next step."""
         self._recorder = recorder
         self._instruments = instruments
-        self._before_change = before_change
-        self._after_change = after_change
-        self._on_snapshot = on_snapshot
+        self._fit = fit
+        self._interventions = interventions
         self._waiting: list[Received] = []
-        self._before: dict[str, LayerArrays] = {}
+        self._in_force: list[Received] = []
+        self._before: verification.Before | None = None
+        self._open: dict[str, Received] = {}
+
+    @property
+    def can(self) -> dict[str, str]:
+        """Per request, why it cannot be taken; empty where it can."""
+        return _what_it_can(self._instruments)
 
     @property
     def mode(self) -> Mode:
         """The mode in force."""
         return self._instruments.train.mode
 
+    @property
+    def coming_mode(self) -> Mode:
+        """The mode of the next step: the one in force, or the one that waits for it."""
+        pending = self._instruments.train.pending
+        return pending.mode if pending else self.mode
+
     def take(self, received: Received) -> None:
         """Answer a request, or have the next step do it."""
         if not received.claim():
             return  # Withdrawn.
+        self._open[received.id] = received
         try:
             self._take(received)
         except RejectedError as error:
             self.reject(received, str(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is, training goes on
+            self.reject(received, f"it could not be done: {type(error).__name__}: {plain(str(error))}")
+
+    def begin_in(self, mode: Mode, learning_rate: float | None) -> None:
+        """Put a mode in force with the first step that nobody asks for anew: that of the attempt before."""
+        if self._instruments.why_not_steerable:
+            return
+        if learning_rate is not None:
+            self._instruments.own_learning_rate.assign(learning_rate)
+        self._instruments.train.switch(self._to(mode))
 
     def reject(self, received: Received, reason: str) -> None:
         """Answer that a request is not taken."""
+        self._open.pop(received.id, None)
         fact = events.CommandRejected(id=received.id, request=received.fields, sender=received.sender, reason=reason)
         self._recorder.record(fact, received.delete)
 
     def retreat(self, error: Exception) -> None:
         """Record that the mode in force could not be traced for a batch of a new shape, and that it was left."""
         self._recorder.record(
-            events.CommandApplied(
-                id=f"retreat-{self._recorder.step}",
-                request={"command": "phase", "phase": "auto"},
-                sender=events.Sender(uid=os.getuid(), user="tuimon", host=socket.gethostname(), pid=os.getpid()),
-                first_step=self._recorder.step,
-                phase=self.mode.phase,
-                frozen=self._instruments.frozen(self.mode),
+            self._fact(
+                f"retreat-{self._recorder.step}",
+                {"command": "phase", "phase": "auto"},
+                events.Sender(uid=os.getuid(), user="tuimon", host=socket.gethostname(), pid=os.getpid()),
                 detail=f"the mode could not be traced for a batch of a new shape: {plain(str(error))}",
             )
         )
 
     def end(self) -> None:
         """Answer what still waits: no step will come."""
-        for received in self._waiting:
+        for received in list(self._open.values()):
             self.reject(received, "training ended before the next step")
         self._waiting = []
 
@@ -105,146 +123,183 @@ class Controller:
             raise RejectedError(received.reason)
         if request.attempt not in (None, self._recorder.attempt):
             raise RejectedError(f"it was meant for attempt {request.attempt}; this is {self._recorder.attempt}")
-        if reason := self.can[str(received.fields["command"])]:
-            raise RejectedError(reason)
+        # With `weights`, freezing needs no BatchNormalization.
+        of_weights = getattr(request, "weights", False)
+        can = self._instruments.why_not_steerable if of_weights else self.can[str(received.fields["command"])]
+        if can:
+            raise RejectedError(can)
+        applied, rejected = partial(self._applied, received), partial(self.reject, received)
         match request:
-            case commands.Freeze() | commands.Unfreeze() | commands.Phase():
-                self._switch(self._changed(request), received)
+            case commands.Freeze() | commands.Unfreeze() | commands.Phase() | commands.Momentum():
+                self._switch(mode_requests.changed(self.coming_mode, request, self._instruments), received)
+            case commands.LearningRate():
+                self._set_learning_rate(request.learning_rate, received)
+            case commands.Recalibrate():
+                self._interventions.recalibrate(request, applied, rejected)
+            case commands.Pause():
+                detail = "training is paused already" if self.is_paused else ""
+                self.is_paused = True
+                applied(detail)
+            case commands.Resume():
+                detail = "" if self.is_paused else "training is not paused"
+                self.is_paused = False
+                applied(detail)
             case commands.Stop(after="epoch"):
                 self.stop_after_epoch = True
-                self._applied(received, "training ends with this epoch")
+                applied("training ends with this epoch")
             case commands.Stop():
                 self._instruments.model.stop_training = self.was_stopped = True
-                self._applied(received, "training ends with this batch")
+                applied("training ends with this batch")
+            case commands.Checkpoint():
+                self._interventions.save_checkpoint("asked", applied, rejected)
+            case commands.Rollback():
+                self._roll_back(request.checkpoint, received)
+            case commands.Evaluate():
+                self._interventions.evaluate(f"at step {self._recorder.step}")
+                applied()
             case commands.Snapshot():
-                self._applied(received)
-                self._on_snapshot()
+                applied()
+                self._fit.write_channels()
             case commands.Note():
-                self._applied(received)
+                applied()
                 self._recorder.record(events.Note(text=request.text))
 
-    def _changed(self, request: commands.Freeze | commands.Unfreeze | commands.Phase) -> Mode:
-        pending = self._instruments.train.pending
-        mode = pending.mode if pending else self.mode
-        if isinstance(request, commands.Phase):
-            return replace(mode, phase=request.phase)
-        paths = self._match(request.layers)
-        mine = [path for path in paths if path not in self._instruments.users_frozen]
-        if isinstance(request, commands.Freeze):
-            return replace(mode, frozen=mode.frozen | set(mine))
-        if paths and not mine:
-            raise RejectedError(
-                "these layers were frozen before training, so the optimizer does not know their weights: "
-                "set trainable=True before compile"
-            )
-        return replace(mode, frozen=mode.frozen - set(mine))
+    def _set_learning_rate(self, rate: float | None, received: Received) -> None:
+        optimizer = self._instruments.model.optimizer
+        scheduled = keras_internals.schedule_owner(optimizer) is not None
+        if not scheduled:
+            if rate is None:
+                raise RejectedError("this optimizer has no schedule")
+            optimizer.learning_rate = rate
+            drivers = self._interventions.drivers_of_learning_rate()
+            self._applied(received, f"{' and '.join(drivers)} may set it again" if drivers else "")
+        elif rate is None:
+            self._switch(replace(self.coming_mode, own_learning_rate=False), received)
+        else:
+            self._instruments.own_learning_rate.assign(rate)
+            self._switch(replace(self.coming_mode, own_learning_rate=True), received)
 
-    def _match(self, patterns: Sequence[str]) -> list[str]:
-        paths = list(self._instruments.reader.layers)
-        if not patterns:
-            return paths
-        matched = []
-        for pattern in patterns:
-            found = [path for path in paths if _matches(path, pattern)]
-            if not found:
-                names = ", ".join(paths[:5]) + (", …" if len(paths) > 5 else "")
-                raise RejectedError(f"no BatchNormalization layer matches {plain(pattern)!r}; there are {names}")
-            matched += found
-        return matched
+    def _roll_back(self, checkpoint: str, received: Received) -> None:
+        if self._instruments.train.pending:
+            raise RejectedError("a change of mode waits for the next step: ask again")
+        there = self._interventions.roll_back(checkpoint)
+        if there.learning_rate is not None:
+            self._instruments.own_learning_rate.assign(there.learning_rate)
+        if there.mode == self.mode:
+            self._applied(received, there.detail)
+            self._fit.sample()
+        else:
+            self._switch(there.mode, received)
 
     def _switch(self, mode: Mode, received: Received) -> None:
         # Whatever is asked before the next step comes with the same switch, and is traced once.
         self._waiting.append(received)
-        self._instruments.train.switch(
-            Switch(mode, prepare=self._prepare, done=partial(self._switched, mode), failed=self._failed)
+        self._instruments.train.switch(self._to(mode))
+
+    def _to(self, mode: Mode) -> Switch:
+        return Switch(
+            mode,
+            prepare=partial(self._prepare, mode),
+            done=partial(self._switched, mode),
+            ran=self._verify,
+            failed=self._failed,
         )
 
-    def _prepare(self, is_traced: bool) -> None:
-        self._before_change()
+    def _prepare(self, mode: Mode, is_traced: bool) -> None:
+        self._fit.read_steps()
         optimizer = self._instruments.model.optimizer
         if optimizer is not None and not optimizer.built:
             # Else it would be built on what is trainable in this mode, and the way back would end the run.
             optimizer.build(self._instruments.model.trainable_variables)
-        self._before = self._instruments.reader.read()
+        self._before = verification.look(self._instruments, mode)
         if is_traced:
-            words = ", ".join(commands.describe(received.fields) for received in self._waiting)
+            words = ", ".join(commands.describe(received.fields) for received in self._waiting) or str(mode)
             self._recorder.record(events.StateChanged(state="compiling", detail=words))
 
     def _switched(self, mode: Mode, seconds: float) -> None:
         waiting, self._waiting = self._waiting, []
-        self._recorder.record(events.StateChanged(state="training"))
+        self._settle_averages(mode)
+        self._recorder.record(events.StateChanged(state="paused" if self.is_paused else "training"))
         for received in waiting:
-            self._applied(received, self._detail(received), seconds, mode)
+            self._applied(received, self._detail(received), seconds)
             seconds = 0.0  # The trace was one for all of them.
-        self._after_change()
-        self._verify(waiting, mode)
+        self._in_force += waiting
 
     def _failed(self, error: Exception) -> None:
         waiting, self._waiting = self._waiting, []
-        self._recorder.record(events.StateChanged(state="training"))
+        self._recorder.record(events.StateChanged(state="paused" if self.is_paused else "training"))
+        reason = f"the model cannot be traced that way: {plain(str(error))}"
         for received in waiting:
-            self.reject(received, f"the model cannot be traced that way: {plain(str(error))}")
+            self.reject(received, reason)
+        if not waiting:
+            self._recorder.record(events.Note(text=f"the mode of the attempt before is left: {reason}"))
 
-    def _applied(self, received: Received, detail: str = "", seconds: float = 0.0, mode: Mode | None = None) -> None:
-        mode = mode or self.mode
-        fact = events.CommandApplied(
-            id=received.id,
-            request=received.fields,
-            sender=received.sender,
+    def _settle_averages(self, mode: Mode) -> None:
+        """Keep what is frozen from being overwritten when ``fit`` puts the weights' moving averages in their place."""
+        optimizer = self._instruments.model.optimizer
+        averaging = keras_internals.averaging_optimizer(optimizer) if optimizer is not None else None
+        if averaging is not None and averaging.built:
+            layers = [layer for path, layer in self._instruments.layers.items() if path in mode.frozen]
+            weights = [weight for layer in layers for weight in keras_internals.own_weights(layer)]
+            keras_internals.settle_averages(averaging, weights)
+
+    def _applied(self, received: Received, detail: str = "", seconds: float = 0.0) -> None:
+        self._open.pop(received.id, None)
+        fact = self._fact(received.id, received.fields, received.sender, detail=detail, seconds=seconds)
+        self._recorder.record(fact, received.delete)
+
+    def _fact(
+        self, identity: str, request: dict[str, Any], sender: events.Sender, *, detail: str, seconds: float = 0.0
+    ) -> events.CommandApplied:
+        mode, instruments = self.mode, self._instruments
+        return events.CommandApplied(
+            id=identity,
+            request=request,
+            sender=sender,
             first_step=self._recorder.step,
             traced_seconds=seconds,
             phase=mode.phase,
-            frozen=self._instruments.frozen(mode),
+            frozen=instruments.frozen(mode),
+            statistics_held=[path for path in instruments.reader.layers if path in mode.statistics],
+            frozen_weights=instruments.frozen_weights(mode),
+            momentum=dict(sorted(mode.momentum)),
+            learning_rate=to_wire(instruments.learning_rate(mode)),
             detail=detail,
         )
-        self._recorder.record(fact, received.delete)
 
     def _detail(self, received: Received) -> str:
         request = received.request
-        if isinstance(request, commands.Unfreeze):
-            left = set(self._match(request.layers)) & set(self._instruments.users_frozen)
+        if isinstance(request, commands.Unfreeze) and not request.weights:
+            left = set(mode_requests.matched(request, self._instruments)) & set(self._instruments.users_frozen)
             if left:
                 return f"{len(left)} layers stay frozen: they were frozen before training"
+        if isinstance(request, commands.LearningRate) and request.learning_rate is not None:
+            return "the optimizer's schedule is set aside"
         return ""
 
-    def _verify(self, waiting: list[Received], mode: Mode) -> None:
-        if not self._before:
+    def _verify(self) -> None:
+        in_force, self._in_force = self._in_force, []
+        before, self._before = self._before, None
+        self._fit.sample()
+        if before is None or not in_force:
             return
-        after = self._instruments.reader.read()
-        before, self._before = self._before, {}
-        held, moved, unexpected = 0, 0, []
-        for path, arrays in after.items():
-            layer_mode = self._instruments.layer_mode(path, mode)
-            names = tuple(arrays) if layer_mode == "frozen" else _HELD_STATISTICS
-            same = all(_equal(arrays[name], before[path][name]) for name in names)
-            held, moved = held + same, moved + (not same)
-            if same != (layer_mode != "training"):
-                unexpected.append(path)
-        detail = _what_was_seen(held, moved, ", gamma and beta" if mode.frozen and mode.phase == "auto" else "")
-        for received in waiting:
-            fact = events.CommandVerified(id=received.id, held=not unexpected, detail=detail, unexpected=unexpected)
-            self._recorder.record(fact)
-
-
-def _what_was_seen(held: int, moved: int, also: str) -> str:
-    total = held + moved
-    if not held:
-        return f"moving statistics of {moved}/{total} layers moved"
-    unchanged = f"moving statistics{also} of {held}/{total} layers unchanged"
-    return unchanged + (f", of {moved} moved" if moved else "")
+        seen = verification.compare(before, self._instruments, self.mode)
+        for received in in_force:
+            if seen.detail:
+                fact = events.CommandVerified(
+                    id=received.id, held=seen.held, detail=seen.detail, unexpected=seen.unexpected
+                )
+                self._recorder.record(fact)
 
 
 def _what_it_can(instruments: Instruments) -> dict[str, str]:
     steering = instruments.why_not_steerable
-    freezing = steering or ("" if instruments.reader.layers else "this model has no BatchNormalization layers")
-    anything = instruments.reader.layers or instruments.other_layers
-    phase = steering or ("" if anything else "no layer of this model depends on the learning phase")
-    return {"freeze": freezing, "unfreeze": freezing, "phase": phase, "stop": "", "snapshot": "", "note": ""}
-
-
-def _matches(path: str, pattern: str) -> bool:
-    return fnmatch.fnmatchcase(path, pattern) or fnmatch.fnmatchcase(path.rpartition("/")[2], pattern)
-
-
-def _equal(left: Any, right: Any) -> bool:
-    return left is right or bool(np.array_equal(left, right, equal_nan=True))
+    # What is not built yet may have any layer.
+    has_layers = instruments.reader.layers or not instruments.model.built
+    layers = steering or ("" if has_layers else "this model has no BatchNormalization layers")
+    depends = has_layers or instruments.other_layers
+    phase = steering or ("" if depends else "no layer of this model depends on the learning phase")
+    optimizer = "" if instruments.model.optimizer is not None else "this model has no optimizer"
+    reasons = dict.fromkeys(("freeze", "unfreeze", "momentum", "recalibrate"), layers)
+    reasons |= {"phase": phase, "lr": optimizer}
+    return {command: reasons.get(command, "") for command in commands.NAMES}

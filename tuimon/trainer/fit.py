@@ -1,16 +1,22 @@
 """One ``fit`` of one model: what is read from it, when, and what of it becomes a fact."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from tuimon import events
-from tuimon.trainer import batch_norm, keras_internals
+from tuimon import commands, events
+from tuimon.text import plain
+from tuimon.trainer import batch_norm, keras_internals, mode_requests
 from tuimon.trainer.batch_values import RING_STEPS
+from tuimon.trainer.checkpoint import Checkpoints
 from tuimon.trainer.control import Controller
 from tuimon.trainer.inbox import Inbox
 from tuimon.trainer.instruments import Instruments
-from tuimon.trainer.modes import Mode
+from tuimon.trainer.interventions import EpochLeft, Interventions
+from tuimon.trainer.mode_requests import RejectedError
+from tuimon.trainer.modes import AUTO, Mode
 from tuimon.trainer.recorder import Recorder
 from tuimon.wire import Number, list_to_wire, scalars_to_wire, to_wire
 
@@ -22,6 +28,22 @@ SAMPLES = 1000
 """After t seconds the layers are sampled every t / 1000 s at most, so that a long run's log stays small."""
 
 
+@dataclass(frozen=True)
+class Options:
+    """What a Monitor was told."""
+
+    overhead: float = 0.01
+    """The share of the time that sampling the layers may take."""
+    prepare: Sequence[str] = ()
+    """Modes that are traced before the first step, in the words of `tuimon send`."""
+    checkpoint_minutes: float = 0.0
+    """A checkpoint is made at the first epoch's end after so many; 0: only when somebody asks."""
+    checkpoints_kept: int = 3
+    """How many."""
+    checkpoint_at_stop: bool = False
+    """Whether one is made when training was stopped, for a later attempt to go on from."""
+
+
 class Fit:
     """Observes and steers one ``fit``, from its first step to its last. All of it runs in the training thread.
 
@@ -29,7 +51,7 @@ class Fit:
         recorder: The run.
         instruments: The model.
         params: What Keras tells its callbacks: epochs, steps.
-        overhead: The share of the time that sampling the layers may take.
+        options: What the Monitor was told.
         on_trouble: Called with an exception in a thread that reads requests.
     """
 
@@ -38,14 +60,14 @@ class Fit:
         recorder: Recorder,
         instruments: Instruments,
         params: dict[str, Any],
+        options: Options,
         *,
-        overhead: float,
         on_trouble: Callable[[Exception], None],
     ) -> None:
         self._recorder = recorder
         self._instruments = instruments
         self._model = instruments.model
-        self._overhead = overhead
+        self._options = options
         self._base_step = recorder.step - self._steps_of_model()
         self._began = self._epoch_began = time.monotonic()
         self._next_look = self._next_sample = 0.0
@@ -53,21 +75,20 @@ class Fit:
         self._unread_calls = 0
         self._calls_per_ring = max(1, RING_STEPS // int(self._model.steps_per_execution or 1))
         self._is_compiling = True
+        self._is_between_epochs = False
         self._validation: dict[str, list[Number]] = {}
         self._validation_batches = 0
         if instruments.look_for_layers():
             recorder.record(instruments.describe())
-        self._controller = Controller(
-            recorder,
-            instruments,
-            before_change=self.read_steps,
-            after_change=self.sample,
-            on_snapshot=self.write_channels,
-        )
         self._params = params
         self._is_described = False
+        checkpoints = Checkpoints(recorder.run.checkpoints, kept=options.checkpoints_kept)
+        self._interventions = Interventions(recorder, instruments, checkpoints, self._epoch_left)
+        self._interventions.epoch_first_step = recorder.step
+        self._controller = Controller(recorder, instruments, self, self._interventions)
+        self._next_checkpoint = self._began + options.checkpoint_minutes * 60
         if not instruments.why_not_steerable:
-            instruments.train.install()
+            self._prepare_modes()
         self._inbox = Inbox(recorder.run.commands, on_trouble)
 
     @property
@@ -75,10 +96,15 @@ class Fit:
         """Whether training ends because somebody asked."""
         return self._controller.was_stopped
 
+    def begin_in(self, mode: Mode, learning_rate: float | None) -> None:
+        """Begin in a mode that an earlier attempt was in."""
+        self._controller.begin_in(mode, learning_rate)
+
     def begin_epoch(self, epoch: int) -> None:
         """An epoch begins."""
         self._recorder.epoch = epoch
         self._epoch_began = time.monotonic()
+        self._interventions.epoch_first_step = self._recorder.step
         if not self._is_described:
             # Which epoch is the first, Keras tells its callbacks only now.
             self._is_described = True
@@ -88,14 +114,16 @@ class Fit:
 
     def before_step(self) -> None:
         """Take requests and, now and then, fetch what the steps left."""
-        train = self._instruments.train
-        if not train.is_installed and not self._instruments.why_not_steerable:
-            train.install()  # Somebody made a new train function: it is the user's from now on.
+        self._is_between_epochs = False
+        if not self._instruments.why_not_steerable:
+            self._instruments.train.install()
         if self._unread_calls and self._is_compiling:
             self._compiled()
         self._unread_calls += 1
         if self._inbox.received:
             self._take_requests()
+        if self._controller.is_paused:
+            self._pause()
         now = time.monotonic()
         if now >= self._next_look or self._unread_calls >= self._calls_per_ring:
             self._next_look = now + LOOK_SECONDS
@@ -109,12 +137,11 @@ class Fit:
         self._compiled()
         self._recorder.record(events.StateChanged(state="validating"))
         self._validation, self._validation_batches = {}, 0
-        if not self._instruments.why_not_steerable:
-            # A frozen layer is in inference mode here anyway.
-            self._instruments.test.install(Mode(phase=self._controller.mode.phase))
 
     def before_validation_step(self) -> None:
-        """Fetch the values before there is no room for more."""
+        """Put our test function in place for a step; fetch the values before there is no room for more."""
+        if not self._instruments.why_not_steerable:
+            self._instruments.test.install(self._instruments.validation_mode(self._controller.mode))
         self._validation_batches += 1
         if self._validation_batches % self._calls_per_ring == 0:
             self._read_validation()
@@ -132,6 +159,8 @@ class Fit:
         """An epoch ended, its validation included."""
         self.read_steps()
         self._compiled()
+        # Where training was stopped within the epoch, Keras ends it all the same.
+        self._is_between_epochs = not self._controller.was_stopped
         now = time.monotonic()
         self._recorder.record(
             events.EpochEnded(
@@ -142,6 +171,9 @@ class Fit:
         )
         if now >= self._next_channels:
             self.write_channels()
+        minutes = self._options.checkpoint_minutes
+        if minutes and now >= self._next_checkpoint:
+            self._save_checkpoint(f"{minutes:g} minutes", at_epoch_end=True)
         if self._controller.stop_after_epoch:
             self._model.stop_training = self._controller.was_stopped = True
 
@@ -154,6 +186,7 @@ class Fit:
         """The fit ended, well or not: everything is the user's again."""
         self._instruments.train.restore()
         self._instruments.test.restore()
+        self._interventions.finish_saving()
         self._inbox.close()
         while self._inbox.received:
             received = self._inbox.received.popleft()
@@ -166,6 +199,8 @@ class Fit:
         self.read_steps()
         self.sample()
         self.write_channels()
+        if self.was_stopped and self._options.checkpoint_at_stop:
+            self._save_checkpoint("training was stopped", at_epoch_end=self._is_between_epochs)
 
     def read_steps(self) -> None:
         """Fetch the values of the steps since the last time."""
@@ -204,7 +239,7 @@ class Fit:
         self._recorder.record(events.BatchNorm(layers=layers))
         cost = time.perf_counter() - started
         now = time.monotonic()
-        self._next_sample = now + max(cost / self._overhead, (now - self._began) / SAMPLES)
+        self._next_sample = now + max(cost / self._options.overhead, (now - self._began) / SAMPLES)
 
     def write_channels(self) -> None:
         """Record the full arrays of every BatchNormalization layer."""
@@ -218,6 +253,56 @@ class Fit:
         self.read_steps()
         while self._inbox.received:
             self._controller.take(self._inbox.received.popleft())
+
+    def _pause(self) -> None:
+        """Wait before the next step."""
+        if self._instruments.why_not_steerable:
+            self._wait(None)
+        else:
+            # Within the step's call, where the data are at hand: what needs a trace can be done meanwhile.
+            self._instruments.train.before_next(self._wait)
+
+    def _wait(self, iterator: Any) -> None:
+        self.read_steps()
+        self._recorder.record(events.StateChanged(state="paused"))
+        train = self._instruments.train
+        while self._controller.is_paused and not self._model.stop_training:
+            if iterator is not None:
+                train.trace_pending(iterator)
+                train.do_tasks(iterator)
+            self._inbox.wait()
+            self._take_requests()
+        self._controller.is_paused = False
+        self._recorder.record(events.StateChanged(state="training"))
+
+    def _save_checkpoint(self, reason: str, *, at_epoch_end: bool) -> None:
+        self._next_checkpoint = time.monotonic() + self._options.checkpoint_minutes * 60
+
+        def failed(words: str) -> None:
+            self._recorder.record(events.Note(text=words))
+
+        self._interventions.save_checkpoint(reason, lambda _: None, failed, at_epoch_end=at_epoch_end)
+
+    def _prepare_modes(self) -> None:
+        for words in self._options.prepare:
+            request = commands.from_words(words)
+            try:
+                mode = mode_requests.changed(AUTO, request, self._instruments)
+            except RejectedError as error:
+                self._recorder.record(events.Note(text=f"prepare {words!r}: {error}"))
+            else:
+                self._instruments.train.prepare(mode, partial(self._prepared, words))
+
+    def _prepared(self, words: str, seconds: float, error: Exception | None) -> None:
+        text = f"cannot be traced: {plain(str(error))}" if error else f"traced in {seconds:.1f} s"
+        self._recorder.record(events.Note(text=f"prepare {words!r}: {text}"))
+
+    def _epoch_left(self) -> EpochLeft:
+        steps, epochs = self._params.get("steps"), self._params.get("epochs")
+        if steps is None:
+            return EpochLeft()
+        done = self._recorder.step - self._interventions.epoch_first_step
+        return EpochLeft(steps, steps - done, follows=epochs is not None and self._recorder.epoch + 1 < epochs)
 
     def _compiled(self) -> None:
         if self._is_compiling:
@@ -240,11 +325,10 @@ class Fit:
         return scalars_to_wire({name: value for name, value in logs.items() if name not in own})
 
     def _learning_rate(self) -> Number:
-        rate = getattr(self._model.optimizer, "learning_rate", None)
-        return None if rate is None else to_wire(keras_internals.number(rate))
+        return to_wire(self._instruments.learning_rate(self._controller.mode))
 
     def _describe(self, initial_epoch: int) -> events.FitStarted:
-        mode = self._controller.mode
+        mode = self._controller.coming_mode
         return events.FitStarted(
             optimizer=type(self._model.optimizer).__name__,
             epochs=self._params.get("epochs"),
@@ -254,4 +338,7 @@ class Fit:
             can=self._controller.can,
             phase=mode.phase,
             frozen=self._instruments.frozen(mode),
+            statistics_held=[path for path in self._instruments.reader.layers if path in mode.statistics],
+            frozen_weights=self._instruments.frozen_weights(mode),
+            momentum=dict(sorted(mode.momentum)),
         )

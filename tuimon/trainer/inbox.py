@@ -76,11 +76,17 @@ class Inbox:
         self.received: deque[Received] = deque()
         self._directory = directory
         self._on_error = on_error
+        self._arrived = threading.Event()
         self._seen: set[str] = set()
         self._quiet_looks = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="tuimon-inbox", daemon=True)
         self._thread.start()
+
+    def wait(self) -> None:
+        """Wait, without using the processor, until there is something."""
+        self._arrived.wait()
+        self._arrived.clear()
 
     def close(self) -> None:
         """Stop looking, after one last look."""
@@ -108,6 +114,8 @@ class Inbox:
         for name in new:
             self._seen.add(name)
             self.received.append(_receive(self._directory / name))
+        if new:
+            self._arrived.set()
 
 
 def _receive(path: Path) -> Received:

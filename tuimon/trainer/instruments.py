@@ -6,7 +6,7 @@ from typing import Any
 from tuimon import events
 from tuimon.trainer import batch_norm, keras_internals
 from tuimon.trainer.batch_values import BatchValues
-from tuimon.trainer.modes import AUTO, Mode, ModeScope
+from tuimon.trainer.modes import AUTO, LearningPhase, Mode, ModeScope
 from tuimon.trainer.step_functions import StepFunctions
 
 
@@ -43,15 +43,33 @@ class Instruments:
         """The train function, by mode."""
         self.test = StepFunctions(model, "test", self._test_scope, self.test_values, *listeners)
         """The test function, by mode."""
+        self.layers: dict[str, Any] = {}
+        """All layers by path."""
         self.reader = batch_norm.BatchNormReader({})
         """Its BatchNormalization layers."""
         self.other_layers: list[str] = []
         """Paths of the other layers whose result depends on ``training``."""
+        self._own_learning_rate: Any = None
         self._seen: list[tuple[Any, bool]] | None = None
+
+    @property
+    def own_learning_rate(self) -> Any:
+        """The variable that stands for the optimizer's schedule once somebody has asked for a learning rate."""
+        if self._own_learning_rate is None:
+            self._own_learning_rate = keras_internals.learning_rate_variable(self.model.distribute_strategy)
+        return self._own_learning_rate
+
+    def learning_rate(self, mode: Mode) -> float | None:
+        """Return the learning rate of the next step; None where it is not known."""
+        if mode.own_learning_rate:
+            return keras_internals.number(self.own_learning_rate)
+        rate = getattr(self.model.optimizer, "learning_rate", None)
+        return None if rate is None else keras_internals.number(rate)
 
     def look_for_layers(self) -> bool:
         """Find the layers anew; returns whether there are others than before, or others frozen by the user."""
-        layers = batch_norm.find_layers(self.model)
+        self.layers = keras_internals.layers_by_path(self.model)
+        layers = batch_norm.find_layers(self.layers)
         seen = [(layer, bool(layer.trainable)) for layer in layers.values()]
         if seen == self._seen:
             return False
@@ -80,21 +98,43 @@ class Instruments:
         return self.frozen(AUTO)
 
     def frozen(self, mode: Mode) -> list[str]:
-        """Paths of all frozen layers under ``mode``, in the order of the model."""
+        """Paths of all frozen BatchNormalization layers under ``mode``, in the order of the model."""
         return [path for path in self.reader.layers if self.layer_mode(path, mode) == "frozen"]
+
+    def frozen_weights(self, mode: Mode) -> list[str]:
+        """Paths of the other layers with weights of their own that ``mode`` freezes, in the order of the model."""
+        return [
+            path
+            for path, layer in self.layers.items()
+            if path in mode.frozen and path not in self.reader.layers and keras_internals.own_weights(layer)
+        ]
 
     def layer_mode(self, path: str, mode: Mode) -> str:
         """How a layer computes under ``mode``: the word of ``BatchNormStatistics.mode``."""
         if path in mode.frozen or not self.reader.layers[path].trainable:
             return "frozen"
-        return "inference" if mode.phase == "inference" else "training"
+        return "inference" if mode.phase == "inference" or path in mode.statistics else "training"
+
+    def validation_mode(self, mode: Mode) -> Mode:
+        """The mode of the validation beside training's: one that needs no trace where Keras' own does the same."""
+        if mode.phase == "train":
+            # A frozen layer is in inference mode there, too.
+            return Mode(frozen=frozenset(self.frozen(mode)), statistics=mode.statistics, phase="train")
+        return Mode(phase=mode.phase)
+
+    def forward_scope(self, mode: Mode) -> ModeScope:
+        """What a call of the model in training mode, outside of a step, is to be made in: it moves no state."""
+        phase: LearningPhase = "auto" if mode.phase == "auto" else "train"
+        mode = Mode(frozen=frozenset(self.frozen(mode)), statistics=mode.statistics, phase=phase)
+        return ModeScope(mode, self.model, self.layers, keeps_state=True)
 
     def _train_scope(self, mode: Mode) -> ModeScope:
-        return ModeScope(mode, self.model, self.reader.layers)
+        rate = self.own_learning_rate if mode.own_learning_rate else None
+        return ModeScope(mode, self.model, self.layers, learning_rate=rate)
 
     def _test_scope(self, mode: Mode) -> ModeScope:
         # Validation with batch statistics and dropout must not move what training uses.
-        return ModeScope(mode, self.model, self.reader.layers, keeps_state=mode.phase == "train")
+        return ModeScope(mode, self.model, self.layers, keeps_state=mode.phase == "train")
 
 
 def _size(variables: list[Any]) -> int:

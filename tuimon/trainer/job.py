@@ -8,25 +8,34 @@ import faulthandler
 import sys
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tuimon import config as configuration
 from tuimon import events
+from tuimon.launcher import TAKEN
 from tuimon.run_directory import RunDirectory
 from tuimon.trainer import trainer_log
 from tuimon.trainer.recorder import Recorder
+from tuimon.trainer.session_writer import LogTakenError
 from tuimon.wire import scalars_to_wire
+
+if TYPE_CHECKING:
+    from tuimon.trainer.checkpoint import Meta
 
 
 def main(arguments: list[str]) -> int:
-    """Train; returns the exit code: 0 finished or stopped, 1 failed."""
+    """Train; returns the exit code: 0 finished or stopped, 1 failed, 75 where another trainer has the run."""
     faulthandler.enable()
-    run = RunDirectory.at(Path(arguments[0]))
+    run, resumes = RunDirectory.at(Path(arguments[0])), "--resume" in arguments[1:]
     trainer_log.keep_bounded(run.trainer_log)
     config = configuration.read(run.config)
-    recorder = Recorder(run, name=config.run.name, config=configuration.as_tables(config))
     try:
-        was_stopped = _train(config, recorder)
+        recorder = Recorder(run, name=config.run.name, config=configuration.as_tables(config), resumes=resumes)
+    except LogTakenError as error:
+        print(error, file=sys.stderr)
+        return TAKEN
+    try:
+        was_stopped = _train(config, recorder, resumes=resumes)
     except KeyboardInterrupt:
         recorder.end("stopped")
         return 0
@@ -38,10 +47,12 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _train(config: configuration.Config, recorder: Recorder) -> bool:
+def _train(config: configuration.Config, recorder: Recorder, *, resumes: bool) -> bool:
     recorder.record(events.StateChanged(state="preparing", detail="loading Keras"))
     import keras
 
+    from tuimon.trainer.fit import Options
+    from tuimon.trainer.modes import AUTO
     from tuimon.trainer.monitor import Monitor
 
     training = config.training
@@ -60,12 +71,27 @@ def _train(config: configuration.Config, recorder: Recorder) -> bool:
     recorder.record(events.StateChanged(state="preparing", detail="loading the data"))
     data = _fit_arguments(config.load(config.data.build)(**config.data.arguments))
     callbacks = [_callback(keras, config, table, recorder.run) for table in training.callbacks]
-    monitor = Monitor.for_recorder(recorder, overhead=config.monitor.overhead, batch_loss=config.monitor.batch_loss)
-    if training.evaluate:
+    meta = _go_on(model, recorder) if resumes else None
+    options = Options(
+        overhead=config.monitor.overhead,
+        prepare=config.monitor.prepare,
+        checkpoint_minutes=config.monitor.checkpoint_minutes,
+        checkpoints_kept=config.monitor.checkpoints_kept,
+        checkpoint_at_stop=config.monitor.checkpoint_minutes > 0,
+    )
+    monitor = Monitor.for_recorder(
+        recorder,
+        options=options,
+        batch_loss=config.monitor.batch_loss,
+        mode=meta.mode if meta else AUTO,
+        learning_rate=meta.learning_rate if meta else None,
+    )
+    if training.evaluate and not resumes:
         _evaluate(model, data, recorder, "before training")
     model.fit(
         **data,
         epochs=training.epochs,
+        initial_epoch=meta.next_epoch if meta else 0,
         batch_size=training.batch_size,
         validation_split=training.validation_split,
         # A data set shuffles itself, and Keras warns where it is told to.
@@ -80,6 +106,31 @@ def _train(config: configuration.Config, recorder: Recorder) -> bool:
                 model.load_weights(callback.filepath)
                 _evaluate(model, data, recorder, f"with the weights of {Path(callback.filepath).name}")
     return monitor.was_stopped
+
+
+def _go_on(model: Any, recorder: Recorder) -> "Meta":
+    """Put the model where the newest checkpoint that can be read has it, and say so."""
+    from tuimon.trainer import checkpoint
+
+    recorder.record(events.StateChanged(state="preparing", detail="reading the checkpoint"))
+    newest, wrong = checkpoint.Checkpoints(recorder.run.checkpoints).newest()
+    for words in wrong:
+        recorder.record(events.Note(text=words))
+    if newest is None:
+        raise checkpoint.CheckpointError("this run has no checkpoint that can be read")
+    checkpoint.restore(model, newest.arrays, newest.meta.dtypes)
+    meta = newest.meta
+    recorder.epoch = meta.next_epoch
+    recorder.record(
+        events.RunResumed(
+            checkpoint=newest.name,
+            to_step=meta.step,
+            to_epoch=meta.next_epoch,
+            repeated_steps=meta.repeated_steps,
+            lost_steps=recorder.step - meta.step,
+        )
+    )
+    return meta
 
 
 def _optimizer(keras: Any, training: configuration.Training) -> Any:

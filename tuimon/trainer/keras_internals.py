@@ -4,10 +4,16 @@ Written against Keras 3.10 to 3.15 on TensorFlow.
 """
 
 import functools
+import inspect
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 import keras
+import numpy as np
+import tensorflow as tf
+from keras.src.backend.common import global_state
+from keras.src.random import seed_generator
 
 _MISSING = object()
 
@@ -16,8 +22,6 @@ def why_not_steerable(model: Any) -> str:
     """Return why this model's steps cannot be changed while it trains; empty where they can."""
     if not callable(getattr(model, "make_train_function", None)) or not hasattr(model, "train_function"):
         return "this Keras makes its train function in a way that is not known here"
-    if model.distribute_strategy.num_replicas_in_sync > 1:
-        return "modes are not made for several replicas yet"
     layers = flatten_layers(model)
     if not all(hasattr(layer, "_trainable") and hasattr(layer, "_layers") for layer in layers):
         return "this Keras keeps `trainable` in a way that is not known here"
@@ -27,6 +31,24 @@ def why_not_steerable(model: Any) -> str:
 def flatten_layers(model: Any) -> list[Any]:
     """Return the model and every layer in it, at any depth, each once, in the order of the model."""
     return list(dict.fromkeys(model._flatten_layers(include_self=True, recursive=True)))
+
+
+def layers_by_path(model: Any) -> dict[str, Any]:
+    """Return every layer in the model, at any depth, by path, in the order of the model.
+
+    Two layers of one path (a subclassed model may have them) get ``#2``, ``#3``, … behind it.
+    """
+    found: dict[str, Any] = {}
+    for layer in flatten_layers(model):
+        if layer is model:
+            continue
+        path = name = path_of(layer)
+        count = 1
+        while name in found:
+            count += 1
+            name = f"{path}#{count}"
+        found[name] = layer
+    return found
 
 
 def takes_training(layer: Any) -> bool:
@@ -52,23 +74,109 @@ def set_untracked(owner: Any, name: str, value: object) -> Callable[[], None]:
 
 
 def freeze(layer: Any) -> Callable[[], None]:
-    """Set ``layer.trainable = False``; returns the exact way back.
+    """Set a layer's own ``trainable`` and its variables' to False, not its sublayers'; returns the exact way back.
 
-    The setter reaches every sublayer and variable, so setting it back would thaw what the user froze
-    within: what was there is saved and restored one by one.
+    Past the setter, which reaches every sublayer: setting it back would thaw what the user froze within.
     """
-    sublayers = [(sublayer, sublayer._trainable) for sublayer in flatten_layers(layer)]
-    variables = [(variable, variable.trainable) for variable in layer.variables]
-    layer.trainable = False
+    former = layer._trainable
+    variables = [(variable, variable.trainable) for variable in layer._trainable_variables]
+    layer.__dict__["_trainable"] = False
+    for variable, _ in variables:
+        variable.trainable = False
 
     def undo() -> None:
-        for sublayer, trainable in sublayers:
-            sublayer.__dict__["_trainable"] = trainable
+        layer.__dict__["_trainable"] = former
         for variable, trainable in variables:
-            if variable.trainable != trainable:
-                variable.trainable = trainable
+            variable.trainable = trainable
 
     return undo
+
+
+def array(variable: Any) -> Any:
+    """Return what a variable holds as an array of its own dtype; mirrored on several devices, what the first has."""
+    return np.array(tf.convert_to_tensor(variable.value))
+
+
+def numpy_dtype(variable: Any) -> Any:
+    """Return NumPy's dtype for what a variable holds."""
+    return tf.as_dtype(variable.dtype).as_numpy_dtype
+
+
+def bytes_of(variable: Any) -> int:
+    """Return how many bytes a variable takes."""
+    return int(np.prod(variable.shape)) * int(tf.as_dtype(variable.dtype).size)
+
+
+def is_frozen_by_user(layer: Any) -> bool:
+    """Whether a layer's own weights are not trained, outside of any mode."""
+    weights = own_weights(layer)
+    return bool(weights) and not any(variable.trainable for variable in weights)
+
+
+def own_weights(layer: Any) -> list[Any]:
+    """Return the trainable weights that a layer has itself, not through layers within, frozen or not."""
+    return list(layer._trainable_variables)
+
+
+def optimizers(optimizer: Any) -> list[Any]:
+    """Return an optimizer and those that it wraps (LossScaleOptimizer), outermost first."""
+    found = []
+    while optimizer is not None:
+        found.append(optimizer)
+        optimizer = getattr(optimizer, "inner_optimizer", None)
+    return found
+
+
+def averaging_optimizer(optimizer: Any) -> Any:
+    """Return the optimizer that keeps moving averages of the weights (``use_ema``); None where none does."""
+    return next((each for each in optimizers(optimizer) if each.use_ema), None)
+
+
+def average_only(optimizer: Any, variables: list[Any]) -> Callable[[], None]:
+    """Make ``use_ema`` know only these variables; returns the way back.
+
+    Keras averages over all variables that the optimizer was built with and, with ``ema_overwrite_frequency``,
+    writes the averages into the weights, into frozen ones too.
+    """
+    known = {id(variable) for variable in variables}
+    pairs = zip(optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True)
+    left = [(variable, average) for variable, average in pairs if id(variable) in known]
+    undo_averages = set_untracked(optimizer, "_model_variables_moving_average", [average for _, average in left])
+    undo_variables = set_untracked(optimizer, "_trainable_variables", [variable for variable, _ in left])
+
+    def undo() -> None:
+        undo_variables()
+        undo_averages()
+
+    return undo
+
+
+def settle_averages(optimizer: Any, variables: list[Any]) -> None:
+    """Set the moving averages of these variables to their values: what ``fit`` writes into them at its end."""
+    wanted = {id(variable) for variable in variables}
+    pairs = zip(optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True)
+    for variable, average in pairs:
+        if id(variable) in wanted:
+            average.assign(variable)
+
+
+def schedule_owner(optimizer: Any) -> Any:
+    """Return the optimizer whose learning rate a schedule or a function gives; None where it is a variable."""
+    owner = optimizers(optimizer)[-1]
+    return None if isinstance(owner._learning_rate, keras.Variable) else owner
+
+
+def learning_rate_variable(strategy: Any) -> Any:
+    """Return a new variable for a learning rate, outside of every tracker and name counter."""
+    with strategy.scope():
+        return keras.Variable(
+            0.0, name="tuimon_learning_rate", dtype="float32", trainable=False, aggregation="only_first_replica"
+        )
+
+
+def use_learning_rate(optimizer: Any, variable: Any) -> Callable[[], None]:
+    """Make an optimizer take its learning rate from a variable instead of its schedule; returns the way back."""
+    return set_untracked(optimizer, "_learning_rate", variable)
 
 
 def number(variable: Any) -> float:
@@ -77,14 +185,26 @@ def number(variable: Any) -> float:
     return float(value.numpy() if hasattr(value, "numpy") else value)
 
 
-def trace(function: Any, iterator: Any) -> None:
-    """Trace a train function for ``iterator`` without running it; does nothing where it is not traced at all."""
+def trace(function: Any, data: Any) -> None:
+    """Trace a train function for an iterator (or a list of batches) without running it.
+
+    Does nothing where it is not traced at all.
+    """
     names = function.__code__.co_freevars
     cells = dict(zip(names, function.__closure__ or (), strict=True))
-    if "multi_step_on_iterator" in cells:
-        inner = cells["multi_step_on_iterator"].cell_contents
+    is_iterator = isinstance(data, tf.data.Iterator | tf.distribute.DistributedIterator)
+    name, argument = ("multi_step_on_iterator", data) if is_iterator else ("one_step_on_data", next(iter(data), None))
+    if name in cells:
+        inner = cells[name].cell_contents
+        if not hasattr(inner, "get_concrete_function"):
+            inner = getattr(inner, "__wrapped__", None)  # Keras wraps the step that is for lists.
         if hasattr(inner, "get_concrete_function"):
-            inner.get_concrete_function(iterator)
+            inner.get_concrete_function(argument)
+
+
+def without_optionals(batch: Any) -> Any:
+    """Return a batch with None for what is missing, as Keras gives it to its step."""
+    return keras.tree.map_structure(lambda part: None if isinstance(part, tf.experimental.Optional) else part, batch)
 
 
 def mean_metrics(model: Any) -> Iterator[Any]:
@@ -116,6 +236,30 @@ def after(owner: Any, name: str, action: Callable[[], None]) -> Callable[[], Non
     return set_untracked(owner, name, method)
 
 
+def force_training(value: Callable[[Any], bool | None]) -> Callable[[], None]:
+    """Make every layer that is called take ``training`` from ``value(layer)``; returns the way back.
+
+    It reaches the layers that Keras does not track (made in ``call``, kept in a plain object). None: as Keras
+    would have it.
+    """
+    resolve = keras.layers.Layer._resolve_and_populate_arg
+
+    @functools.wraps(resolve)
+    def forced(self: Any, arg_name: str, call_spec: Any, call_context: Any, kwargs: dict[str, Any]) -> None:
+        resolve(self, arg_name, call_spec, call_context, kwargs)
+        if arg_name == "training" and takes_training(self):
+            training = value(self)
+            if training is not None:
+                kwargs["training"] = training
+
+    keras.layers.Layer._resolve_and_populate_arg = forced
+
+    def undo() -> None:
+        keras.layers.Layer._resolve_and_populate_arg = resolve
+
+    return undo
+
+
 def depends_on_training(layer: Any) -> bool:
     """Whether a layer, itself and not only through layers within, may compute something else in training.
 
@@ -138,8 +282,53 @@ def _seed_generators(layer: Any) -> list[Any]:
     return list(getattr(layer, "_seed_generators", []))
 
 
+def seed_states(model: Any) -> list[Any]:
+    """Return what the model's random layers draw their numbers from."""
+    return [generator.state for layer in flatten_layers(model) for generator in _seed_generators(layer)]
+
+
+def shared_seed_state(*, make: bool = False) -> Any:
+    """Return what ``keras.random`` draws from where it is given no seed; None where nobody has drawn yet."""
+    shared = global_state.get_global_attribute(seed_generator.GLOBAL_SEED_GENERATOR)
+    if shared is None and make:
+        shared = seed_generator.global_seed_generator()
+    return None if shared is None else shared.state
+
+
 Seeds = list[tuple[Any, Any]]
 """State variables of a model's random layers, each with a copy of ours."""
+
+
+def _frame_of_fit(model: Any) -> dict[str, Any]:
+    """Return the local variables of the ``fit`` of this model that calls us; empty where none does."""
+    frame: FrameType | None = inspect.currentframe()
+    while frame is not None:
+        if frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model and "epoch_iterator" in frame.f_locals:
+            return dict(frame.f_locals)
+        frame = frame.f_back
+    return {}
+
+
+def validation_arguments(model: Any) -> dict[str, Any] | None:
+    """Return what the ``fit`` that runs will give to ``evaluate``; None where it does not validate.
+
+    Until the first validation, only the local variables of ``fit`` know.
+    """
+    local = _frame_of_fit(model)
+    if local.get("validation_data") is None:
+        return None
+    return {
+        "x": local["val_x"],
+        "y": local["val_y"],
+        "sample_weight": local["val_sample_weight"],
+        "batch_size": local["validation_batch_size"] or local["batch_size"],
+        "steps": local["validation_steps"],
+    }
+
+
+def callbacks_of_fit(model: Any) -> list[Any]:
+    """Return the callbacks of the ``fit`` that runs."""
+    return list(getattr(_frame_of_fit(model).get("callbacks"), "callbacks", []))
 
 
 def copy_seeds(model: Any) -> Seeds:

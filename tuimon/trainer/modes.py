@@ -20,7 +20,7 @@ LearningPhase = Literal["auto", "train", "inference"]
 
 @dataclass(frozen=True)
 class Mode:
-    """What the user asked for, all of it.
+    """What the user asked for, all of it. Layers are named by path.
 
     Example:
         >>> Mode() == AUTO
@@ -28,13 +28,22 @@ class Mode:
     """
 
     frozen: frozenset[str] = frozenset()
-    """Paths of the BatchNormalization layers that a request froze."""
+    """Layers of any kind that a request froze, each with every layer within it: Keras' ``trainable=False``."""
+    statistics: frozenset[str] = frozenset()
+    """BatchNormalization layers whose moving statistics are used and held, while gamma and beta learn."""
     phase: LearningPhase = "auto"
     """The learning phase."""
+    momentum: frozenset[tuple[str, float]] = frozenset()
+    """BatchNormalization layers with the momentum that a request gave them."""
+    own_learning_rate: bool = False
+    """Whether the learning rate is a request's and not the schedule's."""
 
     def __str__(self) -> str:
         words = [f"freeze {len(self.frozen)} layers"] if self.frozen else []
+        words += [f"hold the statistics of {len(self.statistics)} layers"] if self.statistics else []
         words += [f"phase {self.phase}"] if self.phase != "auto" else []
+        words += [f"momentum of {len(self.momentum)} layers"] if self.momentum else []
+        words += ["a learning rate of its own"] if self.own_learning_rate else []
         return ", ".join(words) or "as Keras does it"
 
 
@@ -48,7 +57,8 @@ class ModeScope:
     Args:
         mode: The mode.
         model: The model.
-        batch_norm_layers: Its BatchNormalization layers by path.
+        layers: All its layers by path.
+        learning_rate: The variable that stands for the schedule in a mode with a learning rate of its own.
         keeps_state: Whether the model's call may move nothing: no moving statistics, no random seed.
 
     A distribution strategy enters once for each replica, in threads of its own that run interleaved:
@@ -56,14 +66,24 @@ class ModeScope:
     """
 
     def __init__(
-        self, mode: Mode, model: Any, batch_norm_layers: Mapping[str, Any], *, keeps_state: bool = False
+        self,
+        mode: Mode,
+        model: Any,
+        layers: Mapping[str, Any],
+        *,
+        learning_rate: Any = None,
+        keeps_state: bool = False,
     ) -> None:
         self.mode = mode
         self._model = model
-        self._frozen = [layer for path, layer in batch_norm_layers.items() if path in mode.frozen]
+        self._frozen = [layer for path, layer in layers.items() if path in mode.frozen]
+        self._held = [layer for path, layer in layers.items() if path in mode.statistics]
+        self._momentum = [(layers[path], momentum) for path, momentum in mode.momentum if path in layers]
+        self._learning_rate = learning_rate
         self._seeds = keras_internals.copy_seeds(model) if keeps_state else None
         self._lock = threading.Lock()
         self._entered = 0
+        self._threads: set[int] = set()
         self._undo = contextlib.ExitStack()
 
     @contextlib.contextmanager
@@ -73,11 +93,13 @@ class ModeScope:
             if self._entered == 0:
                 self._enter()
             self._entered += 1
+            self._threads.add(threading.get_ident())
         try:
             yield
         finally:
             with self._lock:
                 self._entered -= 1
+                self._threads.discard(threading.get_ident())
                 if self._entered == 0:
                     self._undo.close()
 
@@ -85,12 +107,36 @@ class ModeScope:
         with contextlib.ExitStack() as undo:
             for layer in self._frozen:
                 undo.callback(keras_internals.freeze(layer))
+            for layer, momentum in self._momentum:
+                undo.callback(keras_internals.set_untracked(layer, "momentum", momentum))
+            for layer in self._held:
+                undo.callback(_force_training(layer, False))
             if self.mode.phase != "auto":
-                for layer in filter(keras_internals.takes_training, keras_internals.flatten_layers(self._model)):
-                    undo.callback(_force_training(layer, self.mode.phase == "train"))
+                self._force_phase(undo, self.mode.phase == "train")
+            optimizer = self._model.optimizer
+            averaging = keras_internals.averaging_optimizer(optimizer) if optimizer is not None else None
+            if self._frozen and averaging is not None and averaging.built:
+                undo.callback(keras_internals.average_only(averaging, self._model.trainable_variables))
+            owner = keras_internals.schedule_owner(optimizer) if self.mode.own_learning_rate else None
+            if owner is not None:
+                undo.callback(keras_internals.use_learning_rate(owner, self._learning_rate))
             if self._seeds is not None:
                 undo.callback(keras_internals.call_without_state(self._model, self._seeds))
             self._undo = undo.pop_all()
+
+    def _force_phase(self, undo: contextlib.ExitStack, training: bool) -> None:
+        held = set(map(id, self._held))
+        layers = [layer for layer in keras_internals.flatten_layers(self._model) if id(layer) not in held]
+        for layer in filter(keras_internals.takes_training, layers):
+            undo.callback(_force_training(layer, training))
+        # Their `call` is forced already, those that are held the other way.
+        known = held.union(map(id, layers))
+
+        def forced(layer: Any) -> bool | None:
+            # Another thread may call layers meanwhile: a data loader, a second model.
+            return None if id(layer) in known or threading.get_ident() not in self._threads else training
+
+        undo.callback(keras_internals.force_training(forced))
 
 
 def _force_training(layer: Any, training: bool) -> Callable[[], None]:

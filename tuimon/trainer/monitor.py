@@ -7,16 +7,17 @@ import sys
 import traceback
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import keras
 
-from tuimon import events
+from tuimon import commands, events
 from tuimon.run_directory import RunDirectory, default_runs_directory
-from tuimon.trainer.fit import Fit
+from tuimon.trainer.fit import Fit, Options
 from tuimon.trainer.instruments import Instruments
+from tuimon.trainer.modes import AUTO, Mode
 from tuimon.trainer.recorder import Recorder
 
 Hook = TypeVar("Hook", bound=Callable[..., None])
@@ -52,9 +53,12 @@ class Monitor(keras.callbacks.Callback):
             rarely where it would be more.
         batch_loss: Whether each batch's own loss and metrics are read inside the step. Without it, Keras'
             own train function runs untouched, and only its running means are seen.
+        prepare: Modes that are traced before the first step, so that their first use costs nothing later:
+            ``"freeze"``, ``"freeze statistics"``, ``"freeze weights conv*"``, ``"phase inference"``,
+            ``"momentum 0.9"``, each with the layers it is for, if not all. XLA compiles at the first use all the same.
 
     Raises:
-        ValueError: ``overhead`` is not between 0 and 1.
+        ValueError: ``overhead`` is not between 0 and 1, or ``prepare`` holds something else.
 
     Example:
         ```python
@@ -70,28 +74,52 @@ class Monitor(keras.callbacks.Callback):
         runs_dir: str | Path | None = None,
         overhead: float = 0.01,
         batch_loss: bool = True,
+        prepare: Sequence[str] = (),
     ) -> None:
         super().__init__()
         if not 0 < overhead < 1:
             raise ValueError(f"overhead is a share of the training time, between 0 and 1; received {overhead!r}")
+        prepare = (prepare,) if isinstance(prepare, str) else tuple(prepare)
+        for words in prepare:
+            commands.from_words(words)
+        self._options = Options(overhead=overhead, prepare=prepare)
         self._run_dir = Path(run_dir) if run_dir is not None else None
         self._name = name or (self._run_dir.name if self._run_dir else "") or Path(sys.argv[0]).stem or "python"
         self._runs_dir = Path(runs_dir) if runs_dir is not None else default_runs_directory()
-        self._overhead = overhead
         self._batch_loss = batch_loss
         self._recorder: Recorder | None = None
         self._ends_run = True
+        self._mode = AUTO
+        self._learning_rate: float | None = None
         self._instruments: Instruments | None = None
         self._fit: Fit | None = None
         self._was_stopped = False
         self._given_up = False
 
     @classmethod
-    def for_recorder(cls, recorder: Recorder, *, overhead: float, batch_loss: bool) -> "Monitor":
-        """Return a Monitor for a run that has begun and that somebody else ends, as ``tuimon run`` does."""
-        monitor = cls(recorder.run.path, overhead=overhead, batch_loss=batch_loss)
+    def for_recorder(
+        cls,
+        recorder: Recorder,
+        *,
+        options: Options,
+        batch_loss: bool,
+        mode: Mode = AUTO,
+        learning_rate: float | None = None,
+    ) -> "Monitor":
+        """Return a Monitor for a run that has begun and that somebody else ends, as ``tuimon run`` does.
+
+        Args:
+            recorder: The run.
+            options: As of a config.
+            batch_loss: Whether each batch's own values are read.
+            mode: In force from the first step: that of the attempt that this one resumes.
+            learning_rate: Of a request, where ``mode`` has one of its own.
+        """
+        monitor = cls(recorder.run.path, batch_loss=batch_loss)
+        monitor._options = options
         monitor._recorder = recorder
         monitor._ends_run = False
+        monitor._mode, monitor._learning_rate = mode, learning_rate
         return monitor
 
     @property
@@ -114,6 +142,8 @@ class Monitor(keras.callbacks.Callback):
             self._recorder = Recorder(self._new_run_directory(), name=self._name)
             atexit.register(_end_at_exit, weakref.ref(self))
         self._recorder.reopen()
+        if self._fit is not None:
+            self._fit.end()  # An exception in a callback ended it, of which Keras tells nobody.
         if self._instruments is None or self._instruments.model is not self.model:
             self._instruments = Instruments(
                 self.model,
@@ -122,7 +152,10 @@ class Monitor(keras.callbacks.Callback):
                 on_retreat=self._retreat,
                 on_mistake=self._give_up,
             )
-        self._fit = Fit(self._recorder, self._instruments, self.params, overhead=self._overhead, on_trouble=self._warn)
+        self._fit = Fit(self._recorder, self._instruments, self.params, self._options, on_trouble=self._warn)
+        if self._mode != AUTO:
+            self._fit.begin_in(self._mode, self._learning_rate)
+            self._mode = AUTO
 
     @_guarded
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:

@@ -12,6 +12,8 @@ from importlib import metadata
 
 from tuimon import __version__, events, liveness
 from tuimon.run_directory import RunDirectory
+from tuimon.session_log import Tail
+from tuimon.state import RunState
 from tuimon.trainer.session_writer import SessionWriter
 
 _PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy")
@@ -24,13 +26,16 @@ class Recorder:
         run: Where.
         name: What the user calls the run.
         config: The config with every default filled in; empty for a user's own script.
+        resumes: Whether this is a further attempt at a run that has a log.
 
     Raises:
         LogTakenError: another trainer writes this run.
         OSError: the log cannot be opened.
     """
 
-    def __init__(self, run: RunDirectory, *, name: str, config: dict[str, object] | None = None) -> None:
+    def __init__(
+        self, run: RunDirectory, *, name: str, config: dict[str, object] | None = None, resumes: bool = False
+    ) -> None:
         self.run = run
         self.step = 0
         """Train steps completed, as of now."""
@@ -38,9 +43,16 @@ class Recorder:
         """The epoch under way."""
         self.attempt = 0
         """Of this run; a request carries it."""
+        self.branch = 0
+        """One more after each rollback or resumption."""
+        self.config: dict[str, object] = config or {}
+        """Of this attempt."""
         self._closed = False
         self._when_written: dict[int, Callable[[], None]] = {}
-        self._writer = SessionWriter(run.session_log, on_written=self._on_written)
+        next_seq = None if resumes else 0
+        self._writer = SessionWriter(run.session_log, next_seq=next_seq, on_written=self._on_written)
+        if resumes:
+            self._go_on()
         self.record(
             events.RunStarted(
                 protocol=events.PROTOCOL,
@@ -51,9 +63,16 @@ class Recorder:
                 process_started=liveness.process_start(os.getpid()),
                 boot_id=liveness.boot_id(),
                 versions=_versions(),
-                config=config or {},
+                config=self.config,
             )
         )
+
+    def _go_on(self) -> None:
+        """Take up where the last attempt ended: the log is ours by now."""
+        state = RunState()
+        state.apply(Tail(self.run.session_log).read_all())
+        self.step, self.epoch, self.branch = state.step, state.epoch, state.branch + 1
+        self.attempt = state.run.attempt + 1 if state.run else 0
 
     @property
     def is_closed(self) -> bool:
@@ -76,6 +95,7 @@ class Recorder:
         """
         event.step = event.step or self.step
         event.epoch = self.epoch
+        event.branch = self.branch
         if when_written is not None:
             self._when_written[id(event)] = when_written
         self._writer.put(event)

@@ -14,6 +14,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from tuimon import events
 from tuimon.session_log import encoder
 
@@ -25,6 +27,9 @@ HELD_SECONDS = 0.5
 """A state that lasts less long is no news: a run of one-step epochs validates 50 times a second."""
 RETRY_SECONDS = 1.0
 """After a write failed."""
+_BLOCK_BYTES = 1024 * 1024
+_LINES_LOOKED_AT = 10
+"""From the end: a crash of the machine may have left some that cannot be read."""
 _SAMPLES = (events.Batches, events.ValidationBatches, events.BatchNorm, events.BatchNormChannels)
 
 CAPACITY = 50_000
@@ -50,7 +55,8 @@ class SessionWriter:
 
     Args:
         path: The log; made, readable by its owner alone, where it is missing.
-        next_seq: Number of the first event.
+        next_seq: Number of the first event; None: one more than that of the log's last line. A torn last line, which
+            a killed writer leaves, is cut off.
         on_written: Called from the writer's thread with each event that is on disk.
         clock: Gives Unix seconds.
         capacity: Events kept while they cannot be written.
@@ -65,14 +71,13 @@ class SessionWriter:
         self,
         path: Path,
         *,
-        next_seq: int = 0,
+        next_seq: int | None = 0,
         on_written: Callable[[events.AnyEvent], None] | None = None,
         clock: Callable[[], float] = time.time,
         capacity: int = CAPACITY,
         budget_bytes: int = BUDGET_BYTES,
     ) -> None:
         self._path = path
-        self._next_seq = next_seq
         self._on_written = on_written
         self._clock = clock
         self._capacity = capacity
@@ -93,6 +98,7 @@ class SessionWriter:
         self._file = os.open(path, flags, 0o600)
         try:
             _lock(self._file, path)
+            self._next_seq = _seq_after_last_line(self._file) if next_seq is None else next_seq
         except OSError:
             os.close(self._file)
             raise
@@ -253,6 +259,26 @@ def _lock(descriptor: int, path: Path) -> None:
             if time.monotonic() > deadline:
                 raise LogTakenError(f"{path}: another trainer writes it") from error
             time.sleep(0.02)
+
+
+def _seq_after_last_line(descriptor: int) -> int:
+    """Cut a torn last line off and return the number that follows the last whole one's."""
+    end = os.fstat(descriptor).st_size
+    data = b""
+    start = end
+    while start > 0 and data.count(b"\n") < _LINES_LOOKED_AT:
+        start = max(0, start - _BLOCK_BYTES)
+        data = os.pread(descriptor, end - start, start)
+    whole = data.rfind(b"\n") + 1
+    os.ftruncate(descriptor, start + whole)
+    for line in reversed(data[:whole].splitlines()):
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+            return msgspec.json.decode(line, type=_Numbered).seq + 1
+    return 0
+
+
+class _Numbered(msgspec.Struct):
+    seq: int
 
 
 def _kind(event: events.AnyEvent) -> str:

@@ -10,18 +10,28 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import tensorflow as tf
 
 from tuimon.trainer import keras_internals
 from tuimon.trainer.batch_values import BatchValues
+from tuimon.trainer.batches_ahead import BatchesAhead
 from tuimon.trainer.modes import AUTO, Mode, ModeScope
 
 KEPT_FUNCTIONS = 6
 """Traced functions kept beside the one in use; each may hold many megabytes."""
 
+_ITERATORS = (tf.data.Iterator, tf.distribute.DistributedIterator)
 _END_OF_DATA = (StopIteration, tf.errors.OutOfRangeError)
+
+
+Task = Callable[[Any], None]
+"""Something to do before a step, with the iterator that the step will take its batch from."""
+
+Prepared = Callable[[float, Exception | None], None]
+"""Told how many seconds the trace of a prepared mode took, and what it failed with; None: it is there."""
 
 
 @dataclass
@@ -31,15 +41,18 @@ class Switch:
     mode: Mode
     """The new one."""
     prepare: Callable[[bool], None]
-    """Called right before the first step under it, with whether it has to be traced."""
+    """Called right before the first step under it (or its trace), with whether it has to be traced."""
     done: Callable[[float], None]
-    """Called right after that step with the seconds that its trace, compilation and run took; 0 if it was kept."""
+    """Called when it is in force: after its first step, or its trace where no step comes now. It is given the
+    seconds that trace, compilation and run took; 0 if it was kept."""
+    ran: Callable[[], None]
+    """Called right after the first step under it."""
     failed: Callable[[Exception], None]
     """Called when it cannot be traced; the former mode stays."""
 
 
 class StepFunctions:
-    """Stands in the place of ``model.train_function`` (or ``test_function``) while ``fit`` runs.
+    """Stands in the place of ``model.train_function`` (or ``test_function``) for the time of a step.
 
     Args:
         model: The model.
@@ -76,6 +89,10 @@ class StepFunctions:
         self._function: Any = None
         self._kept: OrderedDict[Mode, Any] = OrderedDict()
         self._pending: Switch | None = None
+        self._not_run: list[Switch] = []
+        self._tasks: list[Task] = []
+        self._to_prepare: list[tuple[Mode, Prepared]] = []
+        self._ahead = BatchesAhead(int(model.steps_per_execution or 1))
         self._has_run = False
         self._failed_in_trace = False
 
@@ -113,19 +130,98 @@ class StepFunctions:
         """Change the mode with the next step."""
         self._pending = switch
 
+    def before_next(self, task: Task) -> None:
+        """Do something before the next step."""
+        self._tasks.append(task)
+
+    def prepare(self, mode: Mode, prepared: Prepared) -> None:
+        """Trace a mode before the next step."""
+        self._to_prepare.append((mode, prepared))
+
+    def peek(self, iterator: Any, count: int, maximum_bytes: int) -> list[Any]:
+        """Return the next batches; training gets them afterwards all the same."""
+        return self._ahead.peek(iterator, count, maximum_bytes)
+
+    def do_tasks(self, iterator: Any) -> None:
+        """Do now what is to be done before the next step; what a task puts off stays for the step after."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            self._tell(task, iterator)
+
+    def trace_pending(self, iterator: Any) -> None:
+        """Put the change of mode that waits in force now, by a trace alone: the next step is not to come yet."""
+        if self._pending is None:
+            return
+        switch, self._pending = self._pending, None
+        is_kept = switch.mode in self._kept
+        started = time.perf_counter()
+        try:
+            switch.prepare(not is_kept)
+            function = self._traced(switch.mode, iterator)
+        except Exception as error:  # noqa: BLE001 - no step was made, so the former mode goes on
+            self._take_trace_error()
+            if not is_kept:
+                self._kept.pop(switch.mode, None)
+            self._tell(switch.failed, error)
+            return
+        self.mode, self._function = switch.mode, function
+        self._not_run.append(switch)
+        self._tell(switch.done, 0.0 if is_kept else time.perf_counter() - started)
+
     def __call__(self, iterator: Any) -> Any:
         """Run a step (or ``steps_per_execution`` of them), as Keras calls it."""
         try:
+            if not isinstance(iterator, _ITERATORS):
+                # `train_on_batch` gives a generator, which a failed trace would have used up.
+                iterator = list(iterator)
+            if self._to_prepare:
+                self._prepare_modes(iterator)
+            self.do_tasks(iterator)
+            if isinstance(iterator, _ITERATORS):
+                iterator = self._ahead.of(iterator)
             if self._pending is not None:
                 return self._first_step(iterator, self._pending)
             self.last_logs = logs = self._run(iterator)
             self._has_run = True
+            if self._not_run:
+                self._all_ran()
             return logs
         except _END_OF_DATA:
             raise
         except BaseException as error:
             self._on_failure(error)
             raise
+        finally:
+            # Keras tells nobody of an exception in a callback: between two steps the model has its own function.
+            self.restore()
+
+    def _prepare_modes(self, iterator: Any) -> None:
+        modes, self._to_prepare = self._to_prepare, []
+        for mode, prepared in modes:
+            started = time.perf_counter()
+            try:
+                self._traced(mode, iterator)
+            except Exception as error:  # noqa: BLE001 - it will be said when somebody asks for this mode
+                self._take_trace_error()
+                self._kept.pop(mode, None)
+                self._tell(partial(prepared, time.perf_counter() - started), error)
+            else:
+                self._tell(partial(prepared, time.perf_counter() - started), None)
+
+    def _traced(self, mode: Mode, iterator: Any) -> Any:
+        """Return the function of a mode, traced for this iterator, without a step."""
+        if not self._has_run:
+            # The first trace makes the variables of metrics and optimizer. One that fails leaves them half
+            # made, so it must be Keras' own.
+            keras_internals.trace(self._get(AUTO), iterator)
+        function = self._get(mode)
+        keras_internals.trace(function, iterator)
+        return function
+
+    def _all_ran(self) -> None:
+        switches, self._not_run = self._not_run, []
+        for switch in switches:
+            self._tell(lambda switch: switch.ran(), switch)
 
     def _run(self, iterator: Any) -> Any:
         try:
@@ -171,6 +267,8 @@ class StepFunctions:
         self._pending, self._has_run = None, True
         self.mode, self._function, self.last_logs = switch.mode, function, logs
         self._tell(switch.done, 0.0 if is_kept else time.perf_counter() - started)
+        self._not_run.append(switch)
+        self._all_ran()
         return logs
 
     def _tell(self, listener: Callable[[Any], None], what: Any) -> None:
@@ -204,11 +302,14 @@ class StepFunctions:
             try:
                 with scope(), values.listen() if values else contextlib.nullcontext() as listener:
                     logs = users_step(data)
-                if values is not None and listener is not None:
-                    values.record(listener, logs)
             except Exception:
                 self._failed_in_trace = True
                 raise
+            if values is not None and listener is not None:
+                try:
+                    values.record(listener, logs)
+                except Exception as error:  # noqa: BLE001 - a mistake of ours must not end the user's training
+                    self._on_mistake(error)
             return logs
 
         former = self._model_function

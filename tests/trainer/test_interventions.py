@@ -1,0 +1,389 @@
+"""Learning rate, pause, checkpoints, rollback, evaluation and recalibration in a running ``fit``."""
+
+import resource
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+import tuimon
+from helpers import until
+from trainer.keras_models import (
+    BATCH,
+    STEPS,
+    Ask,
+    compiled,
+    data,
+    facts,
+    facts_of,
+    fit,
+    functional,
+    same_weights,
+    sequential,
+)
+from tuimon import commands, events
+from tuimon.run_directory import RunDirectory
+
+
+def applied(monitor: tuimon.Monitor, command: str) -> list[Any]:
+    return [fact for fact in facts_of(monitor, events.CommandApplied) if fact.request["command"] == command]
+
+
+def test_a_learning_rate_is_that_of_keras_and_is_told(runs: Path) -> None:
+    reference = compiled(sequential(), keras.optimizers.Adam(0.01))
+    fit(reference, 1)
+    reference.optimizer.learning_rate = 0.002
+    fit(reference, 3, initial_epoch=1)
+
+    model = compiled(sequential(), keras.optimizers.Adam(0.01))
+    monitor = tuimon.Monitor(runs_dir=runs)
+    fit(model, 3, [Ask(monitor, {1: [commands.LearningRate(learning_rate=0.002)]}), monitor])
+    assert same_weights(model, reference)
+    (fact,) = applied(monitor, "lr")
+    assert fact.learning_rate == pytest.approx(0.002)
+    assert fact.traced_seconds == 0
+    assert [fact.learning_rate for fact in facts_of(monitor, events.EpochEnded)] == pytest.approx([0.01, 0.002, 0.002])
+
+
+def test_whoever_else_sets_the_learning_rate_is_named(runs: Path) -> None:
+    monitor = tuimon.Monitor(runs_dir=runs)
+    ask = Ask(
+        monitor, {1: [commands.LearningRate(learning_rate=0.002)], 2: [commands.LearningRate(learning_rate=None)]}
+    )
+    plateau = keras.callbacks.ReduceLROnPlateau(monitor="loss")
+    scheduler = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate)
+    fit(compiled(sequential()), 3, [plateau, scheduler, ask, monitor])
+    assert applied(monitor, "lr")[0].detail == "ReduceLROnPlateau and LearningRateScheduler may set it again"
+    assert facts_of(monitor, events.CommandRejected)[0].reason == "this optimizer has no schedule"
+
+
+class FromOutside(keras.callbacks.Callback):
+    """Sends requests from another thread once training has come to a state, as a viewer does."""
+
+    def __init__(self, monitor: tuimon.Monitor, at_step: int, script: Callable[["FromOutside"], None]) -> None:
+        super().__init__()
+        self.monitor, self.at_step, self.script, self.step = monitor, at_step, script, 0
+        self.thread = threading.Thread(target=self._run)
+        self.error: BaseException | None = None
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if self.step == self.at_step:
+            self.ask(commands.Pause())
+            fit = self.monitor._fit
+            assert fit is not None
+            until(lambda: fit._inbox.received, what="the pause to arrive")
+            self.thread.start()
+        self.step += 1
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self.thread.join()
+
+    def ask(self, request: commands.AnyRequest) -> str:
+        assert self.monitor.run_dir is not None
+        signed = commands.signed(request, attempt=0)
+        RunDirectory(self.monitor.run_dir).put_request(signed)
+        return signed.id
+
+    def wait_for(self, identity: str) -> Any:
+        answers: list[Any] = []
+
+        def is_there() -> bool:
+            answers[:] = [
+                fact
+                for fact in facts(self.monitor)
+                if isinstance(fact, events.CommandApplied | events.CommandRejected) and fact.id == identity
+            ]
+            return bool(answers)
+
+        until(is_there, what="an answer", seconds=60)
+        return answers[0]
+
+    def _run(self) -> None:
+        try:
+            until(lambda: any(isinstance(f, events.StateChanged) and f.state == "paused" for f in facts(self.monitor)))
+            self.script(self)
+        except BaseException as error:  # noqa: BLE001 - told by the test
+            self.error = error
+        finally:
+            self.ask(commands.Resume())
+
+
+def test_a_paused_run_uses_no_processor_and_takes_requests(runs: Path) -> None:
+    answers = {}
+    used: list[float] = []
+
+    def script(outside: FromOutside) -> None:
+        answers["note"] = outside.wait_for(outside.ask(commands.Note(text="here")))
+        answers["freeze"] = outside.wait_for(outside.ask(commands.Freeze()))
+        answers["unknown"] = outside.wait_for(outside.ask(commands.Freeze(layers=["nothing"])))
+        answers["unfreeze"] = outside.wait_for(outside.ask(commands.Unfreeze()))
+        answers["again"] = outside.wait_for(outside.ask(commands.Freeze(layers=["bn_1"])))
+        began = resource.getrusage(resource.RUSAGE_SELF)
+        started = time.monotonic()
+        until(lambda: time.monotonic() - started > 1.0, what="a second to pass")
+        ended = resource.getrusage(resource.RUSAGE_SELF)
+        used.append(ended.ru_utime + ended.ru_stime - began.ru_utime - began.ru_stime)
+
+    model = compiled(sequential())
+    monitor = tuimon.Monitor(runs_dir=runs)
+    outside = FromOutside(monitor, STEPS, script)
+    fit(model, 3, [outside, monitor])
+    assert outside.error is None
+    assert answers["freeze"].traced_seconds > 0.02, "it was traced while the run was paused"
+    assert answers["again"].frozen == ["small/bn_1"]
+    assert isinstance(answers["unknown"], events.CommandRejected)
+    assert {answer.step for answer in answers.values()} == {STEPS}
+    assert used[0] < 0.5
+
+    reference = compiled(sequential())
+    reference.optimizer.build(reference.trainable_variables)
+    fit(reference, 1)
+    reference.get_layer("bn_1").trainable = False
+    compiled(reference, reference.optimizer)
+    fit(reference, 3, initial_epoch=1)
+    assert same_weights(model, reference)
+    verified = facts_of(monitor, events.CommandVerified)
+    assert [fact.held for fact in verified] == [True] * 3
+
+
+def test_a_paused_run_can_be_stopped(runs: Path) -> None:
+    monitor = tuimon.Monitor(runs_dir=runs)
+    outside = FromOutside(monitor, 2, lambda outside: outside.wait_for(outside.ask(commands.Stop())) and None)
+    history = fit(compiled(sequential()), 3, [outside, monitor])
+    assert outside.error is None
+    assert len(history.epoch) == 1
+    assert facts_of(monitor, events.RunEnded)[0].status == "stopped"
+    assert facts_of(monitor, events.RunEnded)[0].step == 3
+
+
+def test_stop_after_the_epoch_ends_as_stop_training_does(runs: Path) -> None:
+    monitor = tuimon.Monitor(runs_dir=runs)
+    history = fit(compiled(sequential()), 5, [Ask(monitor, {1: [commands.Stop(after="epoch")]}), monitor])
+    assert history.epoch == [0, 1]
+    assert "val_loss" in history.history
+    assert facts_of(monitor, events.RunEnded)[0].step == 2 * STEPS
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "scheduled"])
+def test_rollback_repeats_what_came_after_the_checkpoint_bit_for_bit(runs: Path, optimizer: str) -> None:
+    def new() -> Any:
+        if optimizer == "adam":
+            return keras.optimizers.Adam(0.01)
+        return keras.optimizers.SGD(keras.optimizers.schedules.ExponentialDecay(0.05, 3, 0.8), momentum=0.9)
+
+    weights: list[list[np.ndarray]] = []
+
+    class Look(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            weights.append(self.model.get_weights())
+
+    model = compiled(sequential(dropout=0.5), new())
+    monitor = tuimon.Monitor(runs_dir=runs)
+    plan = {1: [commands.Checkpoint()], 3: [commands.Rollback()]}
+    fit(model, 5, [Look(), Ask(monitor, plan), monitor])
+    # Epochs 3 and 4 are made from where epochs 1 and 2 were made, on the same data.
+    for first, again in ((1, 3), (2, 4)):
+        assert all(np.array_equal(a, b) for a, b in zip(weights[first], weights[again], strict=True))
+    (saved,), (rolled,) = facts_of(monitor, events.CheckpointSaved), facts_of(monitor, events.RolledBack)
+    assert saved.reason == "asked"
+    assert (rolled.checkpoint, rolled.to_step, rolled.to_epoch, rolled.step) == (saved.name, STEPS, 1, 3 * STEPS)
+    assert rolled.branch == 1
+    assert {fact.branch for fact in facts(monitor) if fact.seq >= rolled.seq} == {1}
+    assert {fact.branch for fact in facts(monitor) if fact.seq < rolled.seq} == {0}
+    ended = facts_of(monitor, events.EpochEnded)
+    assert ended[1].logs == ended[3].logs
+    assert [fact.step for fact in ended] == [STEPS * (epoch + 1) for epoch in range(5)]
+
+
+def test_rollback_brings_the_modes_of_the_checkpoint_back(runs: Path) -> None:
+    model = compiled(sequential())
+    monitor = tuimon.Monitor(runs_dir=runs)
+    plan = {
+        1: [commands.Freeze(layers=["bn_1"])],
+        2: [commands.Checkpoint()],
+        3: [commands.Unfreeze()],
+        4: [commands.Rollback()],
+    }
+    fit(model, 5, [Ask(monitor, plan), monitor])
+    assert applied(monitor, "rollback")[0].frozen == ["small/bn_1"]
+    assert facts_of(monitor, events.CommandVerified)[-1].held
+
+
+def test_rollback_to_what_is_not_there_is_rejected_and_changes_nothing(runs: Path) -> None:
+    plain, model = compiled(sequential()), compiled(sequential())
+    monitor = tuimon.Monitor(runs_dir=runs)
+    plan = {
+        0: [commands.Rollback()],
+        1: [commands.Checkpoint()],
+        2: [commands.Rollback(checkpoint="../../etc/passwd"), commands.Rollback(checkpoint="step-1")],
+    }
+    fit(model, 3, [Ask(monitor, plan), monitor])
+    fit(plain, 3)
+    reasons = [fact.reason for fact in facts_of(monitor, events.CommandRejected)]
+    assert reasons[0] == "this run has no checkpoint"
+    assert all("there are step-00000005.npz" in reason for reason in reasons[1:])
+    assert same_weights(model, plain)
+
+
+def test_evaluate_says_what_keras_says_and_leaves_no_trace(runs: Path) -> None:
+    plain, model = compiled(sequential()), compiled(sequential())
+    monitor = tuimon.Monitor(runs_dir=runs)
+    x, y = data()
+    asked: list[dict[str, float]] = []
+
+    class Look(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            if epoch in (0, 2):
+                twin = compiled(sequential())
+                twin.set_weights(self.model.get_weights())
+                asked.append(twin.evaluate(x[:24], y[:24], batch_size=BATCH, verbose=0, return_dict=True))
+
+    look = Look()
+    alone = fit(plain, 4, [Look()])
+    asked.clear()
+    history = fit(model, 4, [look, Ask(monitor, {0: [commands.Evaluate()], 2: [commands.Evaluate()]}), monitor])
+    evaluated = facts_of(monitor, events.Evaluated)
+    assert [fact.name for fact in evaluated] == ["at step 0", f"at step {2 * STEPS}"]
+    for fact, expected in zip(evaluated, asked, strict=True):
+        assert fact.logs == pytest.approx(expected, rel=1e-6)
+    assert same_weights(model, plain)
+    assert history.history == alone.history
+
+
+def test_evaluate_without_validation_data_is_rejected(runs: Path) -> None:
+    monitor = tuimon.Monitor(runs_dir=runs)
+    fit(compiled(sequential()), 2, [Ask(monitor, {1: [commands.Evaluate()]}), monitor], validation_data=None)
+    assert facts_of(monitor, events.CommandRejected)[0].reason == "this fit has no validation data"
+
+
+@pytest.mark.parametrize("kind", [sequential, functional])
+def test_recalibration_is_the_mean_and_variance_of_everything_the_layers_see(
+    runs: Path, kind: Callable[[], keras.Model]
+) -> None:
+    model = compiled(kind(dropout=0.0) if kind is sequential else kind())
+    monitor = tuimon.Monitor(runs_dir=runs)
+    x, _ = data()
+    expected: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+
+    class Look(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            if epoch == 1:
+                for layer in self.model.layers:
+                    if isinstance(layer, keras.layers.BatchNormalization):
+                        seen = keras.Model(self.model.inputs[0], layer.input)
+                        before = self.model.get_weights()
+                        parts = [seen(x[start : start + BATCH], training=True) for start in range(0, len(x), BATCH)]
+                        self.model.set_weights(before)
+                        values = np.concatenate(parts).astype(np.float64)
+                        expected[layer.name] = values.mean(axis=0), values.var(axis=0)
+
+    class Found(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+            train = monitor._instruments.train
+            if not found and self.epoch == 1 and batch == 0:
+                # After the recalibration, before the step.
+                train.before_next(lambda _: self.look())
+
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            self.epoch = epoch
+
+        def look(self) -> None:
+            for name in expected:
+                layer = self.model.get_layer(name)
+                found[name] = layer.moving_mean.numpy(), layer.moving_variance.numpy()
+
+    fit(model, 2, [Look(), Ask(monitor, {1: [commands.Recalibrate()]}), monitor, Found()])
+    assert not facts_of(monitor, events.CommandRejected)
+    (fact,) = facts_of(monitor, events.Recalibrated)
+    assert (fact.batches, fact.examples, fact.dry_run, fact.skipped) == (STEPS, len(x), False, [])
+    assert sorted(found) == sorted(expected)
+    assert len(found) == 2
+    for name, (mean, variance) in expected.items():
+        np.testing.assert_allclose(found[name][0], mean, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(found[name][1], variance, rtol=1e-5, atol=1e-6)
+
+
+def test_a_dry_run_reports_the_validation_loss_and_training_goes_on_bit_for_bit(runs: Path) -> None:
+    plain, model = compiled(sequential()), compiled(sequential())
+    monitor = tuimon.Monitor(runs_dir=runs)
+    alone = fit(plain, 4)
+    plan = {2: [commands.Recalibrate(dry_run=True, batches=3)]}
+    history = fit(model, 4, [Ask(monitor, plan), monitor])
+    (fact,) = facts_of(monitor, events.Recalibrated)
+    assert fact.batches == 3
+    assert fact.before["loss"] == pytest.approx(alone.history["val_loss"][1], rel=1e-6)
+    assert fact.after["loss"] != fact.before["loss"]
+    assert same_weights(model, plain)
+    assert history.history == alone.history
+
+
+def test_recalibration_mends_statistics_that_are_not_numbers_and_leaves_frozen_layers(runs: Path) -> None:
+    class Poison(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            if epoch == 2:
+                layer = self.model.get_layer("bn_2")
+                layer.moving_mean.assign(np.full(5, np.nan, np.float32))
+                layer.moving_variance.assign(np.full(5, np.inf, np.float32))
+                self.frozen = [weight.numpy() for weight in self.model.get_layer("bn_1").weights]
+
+    model, poison = compiled(sequential()), Poison()
+    monitor = tuimon.Monitor(runs_dir=runs)
+    plan = {1: [commands.Freeze(layers=["bn_1"])], 2: [commands.Recalibrate()]}
+    fit(model, 3, [poison, Ask(monitor, plan), monitor])
+    assert facts_of(monitor, events.Recalibrated)[0].skipped == ["small/bn_1"]
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+    assert all(
+        np.array_equal(a, b.numpy()) for a, b in zip(poison.frozen, model.get_layer("bn_1").weights, strict=True)
+    )
+
+
+def test_recalibration_late_in_an_epoch_waits_for_the_next(runs: Path) -> None:
+    monitor = tuimon.Monitor(runs_dir=runs)
+
+    class Late(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+            if batch == 3 and not ask.ids:
+                ask.ask(commands.Recalibrate(batches=4))
+
+    ask = Ask(monitor, {})
+    fit(compiled(sequential()), 2, [Late(), ask, monitor])
+    (fact,) = facts_of(monitor, events.Recalibrated)
+    assert (fact.batches, fact.step) == (4, STEPS)
+
+
+def test_prepared_modes_cost_nothing_when_they_are_asked_for(runs: Path) -> None:
+    from trainer.keras_models import count_traces
+
+    plain, model = compiled(sequential()), compiled(sequential())
+    monitor = tuimon.Monitor(runs_dir=runs, prepare=["freeze", "phase inference", "freeze nothing"])
+    traces = count_traces(model)
+    counted: list[int] = []
+
+    class Count(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            counted.append(len(traces))
+
+    fit(model, 2, [monitor, Count()])
+    fit(plain, 2)
+    assert same_weights(model, plain)
+    assert set(counted) == {4}
+    notes = [fact.text for fact in facts_of(monitor, events.Note)]
+    assert any("no BatchNormalization layer matches 'nothing'" in note for note in notes)
+
+    again = compiled(sequential())
+    monitor = tuimon.Monitor(runs_dir=runs, prepare="freeze")
+    fit(again, 2, [Ask(monitor, {1: [commands.Freeze()]}), monitor])
+    assert [fact.traced_seconds for fact in facts_of(monitor, events.CommandApplied)] == [0.0]
+
+
+def test_what_cannot_be_prepared_is_told_before_training() -> None:
+    with pytest.raises(ValueError, match='expected "freeze"'):
+        tuimon.Monitor(prepare=["melt"])
+    with pytest.raises(ValueError, match="phase"):
+        tuimon.Monitor(prepare=["phase hot"])

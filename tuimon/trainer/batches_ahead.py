@@ -1,0 +1,75 @@
+"""Looks at the next batches of a ``fit``, which training gets afterwards all the same, in the same order."""
+
+import functools
+from collections import deque
+from typing import Any
+
+import tensorflow as tf
+
+
+class BatchesAhead:
+    """Keeps batches between the iterator that Keras hands to its train function and that function.
+
+    Args:
+        steps: Batches that the train function takes in one call: ``steps_per_execution``.
+    """
+
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+        self._source: Any = None
+        self._kept: deque[Any] = deque()
+
+    def peek(self, iterator: Any, count: int, maximum_bytes: int) -> list[Any]:
+        """Return the next batches that ``iterator`` will give to training.
+
+        Args:
+            iterator: As Keras gives it to the train function.
+            count: How many; fewer where the data end.
+            maximum_bytes: No further one is read once they take as much.
+        """
+        self._follow(iterator)
+        size = sum(map(_bytes, self._kept))
+        while len(self._kept) < count and size < maximum_bytes:
+            if not self._read():
+                break
+            size += _bytes(self._kept[-1])
+        return [*self._kept][:count]
+
+    def of(self, iterator: Any) -> Any:
+        """Return what the train function is to be given in the place of ``iterator``, for one call."""
+        self._follow(iterator)
+        if not self._kept:
+            return iterator
+        while len(self._kept) < self._steps and self._read():
+            pass
+        batches = [self._kept.popleft() for _ in range(min(self._steps, len(self._kept)))]
+        # What is spread over replicas cannot be made an iterator of the same kind; Keras takes a list as well.
+        return batches if isinstance(iterator, tf.distribute.DistributedIterator) else _iterator(batches, iterator)
+
+    def _follow(self, iterator: Any) -> None:
+        if iterator is not self._source:
+            # Another epoch: what the last one has left, Keras has given up.
+            self._kept.clear()
+            self._source = iterator
+
+    def _read(self) -> bool:
+        try:
+            self._kept.append(next(self._source))
+        except (StopIteration, tf.errors.OutOfRangeError):
+            return False
+        return True
+
+
+def _iterator(batches: list[Any], like: tf.data.Iterator) -> tf.data.Iterator:
+    """Return an iterator over batches, with the very element spec of another, so that no function is traced anew."""
+
+    def one(batch: Any) -> tf.data.Dataset:
+        variant = tf.data.experimental.to_variant(tf.data.Dataset.from_tensors(batch))
+        return tf.data.experimental.from_variant(variant, structure=like.element_spec)
+
+    return iter(functools.reduce(tf.data.Dataset.concatenate, map(one, batches)))
+
+
+def _bytes(batch: Any) -> int:
+    tensors = [part for part in tf.nest.flatten(batch, expand_composites=True) if tf.is_tensor(part)]
+    return sum(int(tf.size(part)) * max(1, part.dtype.size) for part in tensors)

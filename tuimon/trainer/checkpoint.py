@@ -1,0 +1,262 @@
+"""Full states of a training on disk: from one of them it goes on, bit for bit, as it did the first time.
+
+A file is written beside its place, forced to disk and renamed, so that a kill or a full disk leaves no half one.
+"""
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from tuimon import __version__, events
+from tuimon.trainer import keras_internals
+from tuimon.trainer.modes import AUTO, Mode
+
+Arrays = dict[str, npt.NDArray[Any]]
+"""Every variable by a name of its own; what NumPy has no type for (bfloat16) as unsigned integers of its size."""
+
+MARGIN_BYTES = 64 * 1024 * 1024
+"""Room that is left on the disk for the log."""
+
+_META = "meta.json"
+_SUFFIX = ".npz"
+_SHARED_SEED = "seed of keras.random"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint cannot be saved, read, or put into this model; says why, in words."""
+
+
+class Meta(msgspec.Struct, kw_only=True):
+    """What a checkpoint says beside the variables."""
+
+    version: int = 1
+    """Of this format."""
+    step: int
+    """Train steps of the run completed."""
+    epoch: int
+    """Under way, from 0."""
+    epoch_first_step: int
+    """The step at which that epoch began."""
+    at_epoch_end: bool = False
+    """Whether that epoch was through: the next one is to come."""
+    branch: int = 0
+    """Of the run."""
+    mode: Mode = field(default_factory=lambda: AUTO)
+    """In force."""
+    learning_rate: float | None = None
+    """Of a request, where ``mode`` has one of its own."""
+    time: float = 0.0
+    """Unix seconds."""
+    reason: str = ""
+    """Why it was made."""
+    tuimon: str = __version__
+    """Version of tuimon."""
+    dtypes: dict[str, str] = {}
+    """Of each variable, by its name."""
+
+    @property
+    def next_epoch(self) -> int:
+        """The epoch that training enters from here."""
+        return self.epoch + 1 if self.at_epoch_end else self.epoch
+
+    @property
+    def repeated_steps(self) -> int:
+        """Steps of that epoch that were made before it."""
+        return 0 if self.at_epoch_end else self.step - self.epoch_first_step
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint, read."""
+
+    name: str
+    """Of its file."""
+    meta: Meta
+    """What it says."""
+    arrays: Arrays
+    """The variables."""
+
+
+def capture(model: Any) -> Arrays:
+    """Return every variable of a model, its optimizer and the random seeds, the metrics' excepted."""
+    return {name: _as_numpy(keras_internals.array(variable)) for name, variable in _variables(model).items()}
+
+
+def restore(model: Any, arrays: Mapping[str, npt.NDArray[Any]], dtypes: Mapping[str, str] | None = None) -> None:
+    """Put variables back.
+
+    Args:
+        model: The model; nothing of it is changed where something does not fit.
+        arrays: As ``capture`` gave them.
+        dtypes: As in ``Meta``; by default they are not compared.
+
+    Raises:
+        CheckpointError: it is of another model or optimizer; names the first difference.
+    """
+    variables = _variables(model)
+    # Whether it is there depends on what the program has drawn so far.
+    shared = arrays.get(_SHARED_SEED)
+    variables.pop(_SHARED_SEED, None)
+    arrays = {name: array for name, array in arrays.items() if name != _SHARED_SEED}
+    for name in [*variables, *arrays]:
+        if name not in arrays or name not in variables:
+            whose = "this model" if name in variables else "the checkpoint"
+            raise CheckpointError(f"the checkpoint is of another model or optimizer: only {whose} has {name}")
+        shape, wanted = arrays[name].shape, tuple(variables[name].shape)
+        dtype, has = (dtypes or {}).get(name), str(variables[name].dtype)
+        if shape != wanted or dtype not in (None, has):
+            there, here = f"{dtype or ''}{list(shape)}", f"{has}{list(wanted)}"
+            raise CheckpointError(f"the checkpoint is of another model: {name} is {there} there, {here} here")
+    for name, variable in variables.items():
+        variable.assign(arrays[name].view(keras_internals.numpy_dtype(variable)))
+    if shared is not None:
+        keras_internals.shared_seed_state(make=True).assign(shared)
+
+
+class Checkpoints:
+    """The checkpoints of one run.
+
+    Args:
+        directory: Where they are; made when the first is saved.
+        kept: How many of the newest are kept, whoever asked for them.
+    """
+
+    def __init__(self, directory: Path, *, kept: int = 3) -> None:
+        self._directory = directory
+        self._kept = kept
+
+    def names(self) -> list[str]:
+        """Return the names of all, oldest first; what a kill has left of an unfinished one is none."""
+        files = self._directory.glob(f"step-*{_SUFFIX}") if self._directory.is_dir() else ()
+        return [path.name for path in sorted(files, key=lambda path: (path.stat().st_mtime_ns, path.name))]
+
+    def save(self, arrays: Arrays, meta: Meta, reason: str) -> events.CheckpointSaved:
+        """Write a checkpoint, and remove the oldest where there are too many.
+
+        Raises:
+            CheckpointError: there is no room for it.
+            OSError: it cannot be written. Nothing is left of it.
+        """
+        started = time.monotonic()
+        self._directory.mkdir(mode=0o700, exist_ok=True)
+        size = sum(array.nbytes for array in arrays.values())
+        free = shutil.disk_usage(self._directory).free
+        if free < size + MARGIN_BYTES:
+            raise CheckpointError(f"it takes {size / 1e6:.0f} MB, and the disk has {free / 1e6:.0f} MB left")
+        meta = msgspec.structs.replace(meta, time=time.time(), reason=reason)
+        path = self._free_path(meta.step)
+        with self._temporary() as temporary:
+            with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+                archive.writestr(_META, msgspec.json.encode(meta))
+                for number, array in enumerate(arrays.values()):
+                    with archive.open(f"{number:06}.npy", "w", force_zip64=True) as member:
+                        np.lib.format.write_array(member, array, allow_pickle=False)
+                archive.writestr("names.json", msgspec.json.encode(list(arrays)))
+            temporary.flush()
+            os.fsync(temporary.fileno())
+            written = os.fstat(temporary.fileno()).st_size
+            Path(temporary.name).rename(path)
+        _sync_directory(self._directory)
+        for name in self.names()[: -self._kept]:
+            (self._directory / name).unlink(missing_ok=True)
+        return events.CheckpointSaved(
+            name=path.name, reason=reason, size_bytes=written, seconds=time.monotonic() - started
+        )
+
+    def load(self, name: str) -> Checkpoint:
+        """Read a checkpoint.
+
+        Raises:
+            CheckpointError: there is none of this name, or it cannot be read.
+        """
+        names = self.names()
+        if name not in names:
+            there = f"there are {', '.join(names)}" if names else "there is none"
+            raise CheckpointError(f"no checkpoint {name!r}; {there}")
+        try:
+            with zipfile.ZipFile(self._directory / name) as archive:
+                meta = msgspec.json.decode(archive.read(_META), type=Meta)
+                arrays = {}
+                for number, key in enumerate(msgspec.json.decode(archive.read("names.json"), type=list[str])):
+                    with archive.open(f"{number:06}.npy") as member:
+                        arrays[key] = np.lib.format.read_array(member, allow_pickle=False)
+        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise CheckpointError(f"checkpoint {name} cannot be read: {error}") from error
+        return Checkpoint(name, meta, arrays)
+
+    def newest(self) -> tuple[Checkpoint | None, list[str]]:
+        """Return the newest checkpoint that can be read, and what is wrong with those that are newer."""
+        wrong: list[str] = []
+        for name in reversed(self.names()):
+            try:
+                return self.load(name), wrong
+            except CheckpointError as error:
+                wrong.append(str(error))
+        return None, wrong
+
+    def _free_path(self, step: int) -> Path:
+        count = 1
+        path = self._directory / f"step-{step:08}{_SUFFIX}"
+        while path.exists():
+            count += 1
+            path = self._directory / f"step-{step:08}-{count}{_SUFFIX}"
+        return path
+
+    @contextlib.contextmanager
+    def _temporary(self) -> Iterator[Any]:
+        for left in self._directory.glob(".saving-*"):
+            left.unlink(missing_ok=True)  # By a trainer that was killed; there is never more than one.
+        with tempfile.NamedTemporaryFile(dir=self._directory, prefix=".saving-", delete=False) as file:
+            try:
+                yield file
+            finally:
+                Path(file.name).unlink(missing_ok=True)
+
+
+def dtypes(model: Any) -> dict[str, str]:
+    """Return the dtype of every variable that ``capture`` returns."""
+    return {name: str(variable.dtype) for name, variable in _variables(model).items()}
+
+
+def _variables(model: Any) -> dict[str, Any]:
+    optimizer = model.optimizer
+    if optimizer is not None and not optimizer.built:
+        optimizer.build(model.trainable_variables)
+    groups = {
+        "model": list(model.weights),
+        "seed": keras_internals.seed_states(model),
+        "optimizer": list(optimizer.variables) if optimizer is not None else [],
+    }
+    # Paths need not be unique: the place in the list makes them so, and keeps the order.
+    named = {
+        f"{group}/{number}/{variable.path}": variable
+        for group, variables in groups.items()
+        for number, variable in enumerate(variables)
+    }
+    shared = keras_internals.shared_seed_state()
+    return named if shared is None else named | {_SHARED_SEED: shared}
+
+
+def _as_numpy(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return array if array.dtype.isbuiltin == 1 else array.view(f"u{array.dtype.itemsize}")
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        # Not every file system has it.
+        with contextlib.suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,229 @@
+"""What a request does to a running ``fit`` beside changing its mode: validate, recalibrate, save, go back."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tuimon import commands, events
+from tuimon.text import plain
+from tuimon.trainer import checkpoint, evaluation, keras_internals, recalibration
+from tuimon.trainer.checkpoint import Checkpoints
+from tuimon.trainer.instruments import Instruments
+from tuimon.trainer.mode_requests import RejectedError
+from tuimon.trainer.modes import Mode
+from tuimon.trainer.recorder import Recorder
+from tuimon.wire import Number, scalars_to_wire
+
+MAXIMUM_BYTES = 1024**3
+"""Training batches that are looked at ahead of training take no more memory than this."""
+
+Say = Callable[[str], None]
+"""Answers a request: with what is worth saying of it, or with the reason why it is not taken."""
+
+_DRIVERS = ("ReduceLROnPlateau", "LearningRateScheduler")
+
+
+@dataclass(frozen=True)
+class EpochLeft:
+    """What is left of an epoch; where its length is not known, nothing is known to be missing."""
+
+    steps: int = 0
+    """Of a whole epoch; 0: not known."""
+    left: int = 0
+    """Steps that are to come in this one."""
+    follows: bool = False
+    """Whether another epoch follows."""
+
+
+@dataclass(frozen=True)
+class RolledBackTo:
+    """What a checkpoint says beside the model's variables."""
+
+    mode: Mode
+    """In force when it was made."""
+    learning_rate: float | None
+    """Of a request, where ``mode`` has one of its own."""
+    detail: str
+    """In words."""
+
+
+class Interventions:
+    """Acts on one ``fit``, in its training thread; only a checkpoint's file is written by another.
+
+    Args:
+        recorder: Takes the facts.
+        instruments: The model.
+        checkpoints: Where full states are kept.
+        epoch_left: Returns what is left of the epoch.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        instruments: Instruments,
+        checkpoints: Checkpoints,
+        epoch_left: Callable[[], EpochLeft],
+    ) -> None:
+        self.epoch_first_step = 0
+        """The step at which the epoch under way began."""
+        self._recorder = recorder
+        self._instruments = instruments
+        self._model = instruments.model
+        self._checkpoints = checkpoints
+        self._epoch_left = epoch_left
+        self._saving: threading.Thread | None = None
+
+    def drivers_of_learning_rate(self) -> list[str]:
+        """Names of the callbacks of this ``fit`` that set the learning rate."""
+        kinds = {type(callback).__name__ for callback in keras_internals.callbacks_of_fit(self._model)}
+        return [name for name in _DRIVERS if name in kinds]
+
+    def evaluate(self, name: str) -> None:
+        """Validate now, in the learning phase of now, and record it.
+
+        Raises:
+            RejectedError: this ``fit`` has no validation data.
+        """
+        try:
+            logs = self._validate(name)
+        finally:
+            self._recorder.record(events.StateChanged(state="training"))
+        if logs is None:
+            raise RejectedError("this fit has no validation data")
+        self._recorder.record(events.Evaluated(name=name, logs=logs))
+
+    def recalibrate(self, request: commands.Recalibrate, applied: Say, rejected: Say) -> None:
+        """Estimate the moving statistics afresh before the next step.
+
+        Where this epoch has fewer batches left than are asked for, that is at the begin of the next.
+        """
+
+        def task(iterator: Any) -> None:
+            epoch = self._epoch_left()
+            if epoch.follows and epoch.left < min(request.batches, epoch.steps):
+                self._instruments.train.before_next(task)
+                return
+            try:
+                detail = self._recalibrate(request, iterator)
+            except RejectedError as error:
+                rejected(str(error))
+            except Exception as error:  # noqa: BLE001 - what the user's layers raise outside of a step ends nothing
+                rejected(f"the moving statistics cannot be estimated: {plain(str(error))}")
+            else:
+                applied(detail)
+            finally:
+                self._recorder.record(events.StateChanged(state="training"))
+
+        self._instruments.train.before_next(task)
+
+    def save_checkpoint(self, reason: str, applied: Say, rejected: Say, *, at_epoch_end: bool = False) -> None:
+        """Read the full state now and write it in a thread of its own; training does not wait for the disk."""
+        self.finish_saving()
+        self._recorder.record(events.StateChanged(state="checkpointing"))
+        arrays = checkpoint.capture(self._model)
+        self._recorder.record(events.StateChanged(state="training"))
+        mode = self._instruments.train.mode
+        meta = checkpoint.Meta(
+            step=self._recorder.step,
+            epoch=self._recorder.epoch,
+            epoch_first_step=self.epoch_first_step,
+            at_epoch_end=at_epoch_end,
+            branch=self._recorder.branch,
+            mode=mode,
+            learning_rate=self._instruments.learning_rate(mode) if mode.own_learning_rate else None,
+            dtypes=checkpoint.dtypes(self._model),
+        )
+
+        def write() -> None:
+            try:
+                self._recorder.record(self._checkpoints.save(arrays, meta, reason))
+            except Exception as error:  # noqa: BLE001 - a full disk must not end the user's training
+                rejected(f"the checkpoint could not be saved: {plain(str(error))}")
+            else:
+                applied("")
+
+        self._saving = threading.Thread(target=write, name="tuimon-checkpoint")
+        self._saving.start()
+
+    def finish_saving(self) -> None:
+        """Wait until a checkpoint that is being written is on disk."""
+        if self._saving is not None:
+            self._saving.join()
+            self._saving = None
+
+    def roll_back(self, name: str) -> RolledBackTo:
+        """Put the model's and the optimizer's variables and the random seeds back; the data go on where they are.
+
+        Raises:
+            RejectedError: there is no such checkpoint, or it is not one of this model.
+        """
+        self.finish_saving()
+        names = self._checkpoints.names()
+        if not names:
+            raise RejectedError("this run has no checkpoint")
+        try:
+            saved = self._checkpoints.load(name or names[-1])
+            checkpoint.restore(self._model, saved.arrays, saved.meta.dtypes)
+        except (OSError, ValueError) as error:
+            raise RejectedError(plain(str(error))) from error
+        # The running means of this epoch are of steps that are undone.
+        self._model.reset_metrics()
+        self._recorder.branch += 1
+        meta = saved.meta
+        self._recorder.record(events.RolledBack(checkpoint=saved.name, to_step=meta.step, to_epoch=meta.epoch))
+        detail = f"weights and optimizer of step {meta.step}, epoch {meta.epoch + 1}"
+        return RolledBackTo(meta.mode, meta.learning_rate, detail)
+
+    def _recalibrate(self, request: commands.Recalibrate, iterator: Any) -> str:
+        started = time.monotonic()
+        train, mode, layers = self._instruments.train, self._instruments.train.mode, self._instruments.reader.layers
+        before = self._validate("before recalibration") if request.dry_run else None
+        self._recorder.record(events.StateChanged(state="recalibrating"))
+        batches = train.peek(iterator, request.batches, MAXIMUM_BYTES)
+        if not batches:
+            raise RejectedError("no training batch is left in this epoch")
+        scope = self._instruments.forward_scope(mode)
+        estimate = recalibration.estimate(self._model, layers, batches, scope)
+        after = None
+        if request.dry_run:
+            with recalibration.in_force(layers, estimate):
+                after = self._validate("after recalibration")
+        else:
+            recalibration.apply(layers, estimate)
+        self._recorder.record(
+            events.Recalibrated(
+                batches=estimate.batches,
+                examples=estimate.examples,
+                dry_run=request.dry_run,
+                before=before or {},
+                after=after or {},
+                skipped=list(estimate.skipped),
+                seconds=time.monotonic() - started,
+            )
+        )
+        parts = [f"{estimate.batches} batches"] if estimate.batches < request.batches else []
+        parts += (
+            [f"{len(estimate.skipped)} layers that use their moving statistics left as they are"]
+            if estimate.skipped
+            else []
+        )
+        parts += ["no validation data"] if request.dry_run and after is None else []
+        return ", ".join(parts)
+
+    def _validate(self, what: str) -> dict[str, Number] | None:
+        self._recorder.record(events.StateChanged(state="validating", detail=what))
+        mode = self._instruments.validation_mode(self._instruments.train.mode)
+
+        def before_step() -> None:
+            if not self._instruments.why_not_steerable:
+                self._instruments.test.install(mode)
+
+        try:
+            logs = evaluation.evaluate(self._model, before_step)
+        finally:
+            self._instruments.test.restore()
+            if self._instruments.test_values is not None:
+                self._instruments.test_values.read()
+        return None if logs is None else scalars_to_wire(logs)
