@@ -145,11 +145,13 @@ def command(*arguments: object) -> list[str]:
 @contextmanager
 def stand_in(run: RunDirectory, behaviour: str) -> Iterator[subprocess.Popen[bytes]]:
     """Start a process that holds a run's log as a trainer does, and end it afterwards; see stand_in_trainer.py."""
+    before = run.session_log.stat().st_size if run.session_log.is_file() else 0
     arguments = [sys.executable, str(STAND_IN), str(run.path), behaviour]
     process = subprocess.Popen(arguments, env=environment(), stdin=subprocess.DEVNULL)
     try:
         until(
-            lambda: run.session_log.is_file() and run.session_log.stat().st_size > 0, what="the stand-in's first line"
+            lambda: run.session_log.is_file() and run.session_log.stat().st_size > before,
+            what="the stand-in's first line",
         )
         yield process
     finally:

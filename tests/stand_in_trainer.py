@@ -1,7 +1,8 @@
 """A process that does to a run directory what a trainer does, without Keras.
 
 It holds the log's lock, writes the first facts, and answers requests: with ``apply`` all, with ``reject``
-none, with ``hold`` it does not look. ``apply`` ends after a ``stop``.
+none, with ``hold`` it does not look. ``apply`` ends after a ``stop``. With ``paused`` it applies, but makes no
+step; with ``unverified`` it makes one that shows nothing; with ``die`` it takes a request and is gone.
 """
 
 import fcntl
@@ -17,11 +18,40 @@ from tuimon import commands, events, liveness
 from tuimon.run_directory import RunDirectory
 
 
+def results(request: commands.AnyRequest) -> list[events.AnyEvent]:
+    """Return what a request leads to, after what another sender's led to."""
+    match request:
+        case commands.Recalibrate():
+            return [
+                events.Recalibrated(batches=1, examples=1, dry_run=True),
+                events.Recalibrated(
+                    batches=request.batches,
+                    examples=6400,
+                    dry_run=request.dry_run,
+                    before={"loss": 1.2},
+                    after={"loss": 0.31},
+                    skipped=["bn_1"],
+                    seconds=2.0,
+                ),
+            ]
+        case commands.Evaluate():
+            return [events.Evaluated(name="at step 3", logs={"loss": 0.25, "accuracy": 0.5})]
+        case commands.Checkpoint():
+            name = "step-00000003.npz"
+            return [events.CheckpointSaved(name=name, reason="asked", size_bytes=12_000_000, seconds=0.31)]
+        case commands.Rollback():
+            return [events.RolledBack(checkpoint=request.checkpoint or "newest.npz", to_step=2, to_epoch=1)]
+        case _:
+            # Somebody else's.
+            return [events.Evaluated(name="at step 3", logs={"loss": 0.25})]
+
+
 def main() -> None:
     run, behaviour = RunDirectory.at(Path(sys.argv[1])), sys.argv[2]
     log = os.open(run.session_log, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    seq = 0
+    seq = len(run.session_log.read_bytes().splitlines())
+    attempt = run.session_log.read_bytes().count(b'{"type":"run_started"')
 
     def write(*facts: events.AnyEvent) -> None:
         nonlocal seq
@@ -30,27 +60,35 @@ def main() -> None:
         os.write(log, b"".join(msgspec.json.encode(fact) + b"\n" for fact in facts))
 
     write(
-        started(pid=os.getpid(), boot_id=liveness.boot_id()),
+        started(pid=os.getpid(), boot_id=liveness.boot_id(), attempt=attempt),
         events.ModelBuilt(
             name="model", parameters=3, trainable_parameters=3, batch_norm_layers=[layer("bn_1")], other_layers=[]
         ),
         events.FitStarted(
             optimizer="Adam", epochs=5, initial_epoch=0, steps_per_epoch=1, jit_compile=False, can={"freeze": ""}
         ),
-        events.StateChanged(state="training"),
+        events.StateChanged(state="paused" if behaviour == "paused" else "training"),
     )
     while True:
         for path in sorted(run.commands.glob("[!.]*.json")) if behaviour != "hold" else ():
             request = commands.decode(path.read_bytes())
             sender = events.Sender(uid=os.getuid(), user=request.user, host=request.host, pid=request.pid)
             fields = commands.as_fields(request)
-            if behaviour == "reject":
+            if behaviour == "die":
+                path.unlink()
+                return
+            if behaviour == "reject" or request.attempt != attempt:
                 write(events.CommandRejected(id=request.id, request=fields, sender=sender, reason="not here"))
             else:
                 write(
+                    *results(request),
                     events.CommandApplied(id=request.id, request=fields, sender=sender, first_step=3, frozen=["bn_1"]),
-                    events.CommandVerified(id=request.id, held=True, detail="moving statistics unchanged"),
                 )
+                if behaviour == "apply":
+                    write(events.CommandVerified(id=request.id, held=True, detail="moving statistics unchanged"))
+                elif behaviour == "unverified":
+                    write(events.Batches(first_step=2, metrics={}, batches=1, step=3))
+                    write(events.Batches(first_step=3, metrics={}, batches=1, step=4))
             path.unlink()
             if isinstance(request, commands.Stop) and behaviour == "apply":
                 write(events.RunEnded(status="stopped"))

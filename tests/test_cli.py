@@ -5,17 +5,18 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 import tuimon
-from helpers import a_run, command, environment, make_run, stand_in, until
+from helpers import PATIENCE_SECONDS, a_run, command, encode_log, environment, make_run, stand_in, started, until
 from tuimon import commands, events
 from tuimon.cli import plain
 from tuimon.cli import run as run_command
 from tuimon.cli.main import COMMANDS, main
-from tuimon.cli.send import NO_ANSWER
+from tuimon.cli.send import NO_ANSWER, _newest_start
 from tuimon.launcher import logout_warning
 from tuimon.run_directory import RunDirectory
 from tuimon.session_log import Tail
@@ -57,7 +58,8 @@ def project(tmp_path: Path) -> Path:
         (["rnu"], "invalid choice: 'rnu'"),
         (["run"], "CONFIG"),
         (["run", "nope.toml"], "nope.toml: No such file"),
-        (["run", "--resume", "x"], "unrecognized arguments: --resume"),
+        (["run", "--resume", "nope"], "nope: is no run"),
+        (["run", "x.toml", "--resume", "y"], "--resume"),
         (["watch"], "no run here yet"),
         (["watch", "nope"], "nope: is no run"),
         (["replay", "nope"], "nope: is no run"),
@@ -66,6 +68,8 @@ def project(tmp_path: Path) -> Path:
         (["send", "nope"], "REQUEST"),
         (["send", "nope", "phase", "both"], "invalid choice: 'both'"),
         (["send", "nope", "freeze", "--timeout", "soon"], "--timeout"),
+        (["send", "nope", "freeze", "--statistics", "--weights"], "--weights: not allowed with argument --statistics"),
+        (["send", "nope", "momentum", "0.9", "0.8"], "unrecognized arguments: 0.8"),
         (["export", "nope", "--to", "csv", "--out", "-"], "nope: is no run"),
         (["export", "nope", "--to", "parquet", "--out", "-"], "invalid choice: 'parquet'"),
     ],
@@ -104,8 +108,19 @@ def test_version_and_help(capsys: Capture) -> None:
     assert printed.startswith(f"tuimon {tuimon.__version__}\n")
     for name in COMMANDS:
         assert f"    {name} " in printed
-    for absent in ("doctor", "compare", "--resume", "--ascii", "rollback"):
+    for absent in ("doctor", "compare", "--ascii"):
         assert absent not in printed
+
+
+def test_the_help_of_send_fits_a_narrow_terminal(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for arguments in ([], *([name] for name in commands.NAMES)):
+        with pytest.raises(SystemExit):
+            main(["send", *(["run", *arguments] if arguments else []), "--help"])
+        printed = capsys.readouterr().out
+        assert max(map(len, printed.splitlines())) <= 80, printed
+        if not arguments:
+            assert all(f"    {name} " in printed for name in commands.NAMES)
 
 
 # list
@@ -173,15 +188,143 @@ def test_send_is_applied_and_verified(run: RunDirectory, capsys: Capture) -> Non
     assert [fact["type"] for fact in printed] == ["command_applied", "command_verified"]
     assert printed[0]["request"] == {"command": "phase", "phase": "inference"}
     applied = [event for event in facts(run) if isinstance(event, events.CommandApplied)]
-    assert applied[0].request == {"command": "freeze", "layers": ["bn_*", "x"]}
+    assert applied[0].request["layers"] == ["bn_*", "x"]
     assert applied[0].sender.pid == os.getpid()
 
 
-@pytest.mark.parametrize("arguments", [["snapshot"], ["note", "hello"], ["unfreeze"], ["stop", "--after", "epoch"]])
-def test_every_request_can_be_sent(run: RunDirectory, arguments: list[str], capsys: Capture) -> None:
-    with stand_in(run, "apply"):
-        assert main(["send", str(run.path), *arguments]) == 0
-    assert capsys.readouterr().out.startswith("applied")
+SENT: list[tuple[list[str], dict[str, object]]] = [
+    (["freeze"], {"command": "freeze", "layers": [], "statistics": False, "weights": False}),
+    (["freeze", "--statistics"], {"command": "freeze", "layers": [], "statistics": True, "weights": False}),
+    (
+        ["freeze", "--weights", "--layer", "conv*"],
+        {"command": "freeze", "layers": ["conv*"], "statistics": False, "weights": True},
+    ),
+    (["unfreeze", "--weights"], {"command": "unfreeze", "layers": [], "statistics": False, "weights": True}),
+    (["phase", "auto"], {"command": "phase", "phase": "auto"}),
+    (["momentum", "0.9"], {"command": "momentum", "momentum": 0.9, "layers": []}),
+    (
+        ["momentum", "0", "--layer", "a", "--layer", "b"],
+        {"command": "momentum", "momentum": 0.0, "layers": ["a", "b"]},
+    ),
+    (["lr", "1e-4"], {"command": "lr", "learning_rate": 1e-4}),
+    (["lr", "schedule"], {"command": "lr", "learning_rate": None}),
+    (["pause"], {"command": "pause"}),
+    (["resume"], {"command": "resume"}),
+    (["stop", "--after", "epoch"], {"command": "stop", "after": "epoch"}),
+    (["snapshot"], {"command": "snapshot"}),
+    (["note", "hello"], {"command": "note", "text": "hello"}),
+]
+
+
+def test_every_request_can_be_sent(run: RunDirectory, capsys: Capture) -> None:
+    with stand_in(run, "unverified"):
+        for arguments, asked in SENT:
+            assert main(["send", str(run.path), *arguments]) == 0
+            # What somebody else's request led to is not what this one did.
+            assert capsys.readouterr().out == "applied at step 3\n"
+            newest = [event for event in facts(run) if isinstance(event, events.CommandApplied)][-1]
+            assert newest.request == asked
+    with_results = {"recalibrate", "evaluate", "checkpoint", "rollback"}
+    assert {arguments[0] for arguments, _ in SENT} | with_results == set(commands.NAMES)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words", "result"),
+    [
+        (
+            ["recalibrate", "--dry-run"],
+            "recalibrated from 200 batches (6,400 examples), 1 held layer left out: validation loss 1.2 → 0.31 "
+            "(dry run, nothing changed)",
+            {"type": "recalibrated", "batches": 200, "dry_run": True},
+        ),
+        (
+            ["recalibrate", "--batches", "1"],
+            "recalibrated from 1 batch (6,400 examples), 1 held layer left out: validation loss 1.2 → 0.31",
+            {"type": "recalibrated", "batches": 1, "dry_run": False},
+        ),
+        (
+            ["evaluate"],
+            "evaluated at step 3: loss 0.25  accuracy 0.5",
+            {"type": "evaluated", "logs": {"loss": 0.25, "accuracy": 0.5}},
+        ),
+        (
+            ["checkpoint"],
+            "checkpoint step-00000003.npz saved, 12 MB in 0.3 s (asked)",
+            {"type": "checkpoint_saved", "name": "step-00000003.npz"},
+        ),
+        (
+            ["rollback"],
+            "rolled back to newest.npz: weights and optimizer of step 2 (epoch 2)",
+            {"type": "rolled_back", "to_step": 2},
+        ),
+        (
+            ["rollback", "a.npz"],
+            "rolled back to a.npz: weights and optimizer of step 2 (epoch 2)",
+            {"type": "rolled_back", "checkpoint": "a.npz"},
+        ),
+    ],
+)
+def test_what_a_request_led_to_is_printed(
+    run: RunDirectory, arguments: list[str], words: str, result: dict[str, object], capsys: Capture
+) -> None:
+    with stand_in(run, "unverified"):
+        assert main(["send", "run", *arguments]) == 0
+        assert capsys.readouterr().out.splitlines() == [words, "applied at step 3"]
+        assert main(["send", "run", *arguments, "--json"]) == 0
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert first.items() >= result.items()
+    assert second["type"] == "command_applied"
+
+
+@pytest.mark.parametrize("behaviour", ["paused", "unverified"])
+@pytest.mark.parametrize("arguments", [["freeze"], ["lr", "0.1"]])
+def test_a_step_that_shows_nothing_is_not_waited_for(
+    run: RunDirectory, behaviour: str, arguments: list[str], capsys: Capture
+) -> None:
+    with stand_in(run, behaviour):
+        began = time.monotonic()
+        assert main(["send", "run", *arguments, "--timeout", str(10 * PATIENCE_SECONDS)]) == 0
+        assert time.monotonic() - began < PATIENCE_SECONDS
+    assert capsys.readouterr().out == "applied at step 3\n"
+
+
+def test_a_trainer_that_dies_is_not_waited_for(run: RunDirectory, capsys: Capture) -> None:
+    with stand_in(run, "die"):
+        began = time.monotonic()
+        assert main(["send", "run", "evaluate"]) == NO_ANSWER
+        assert time.monotonic() - began < PATIENCE_SECONDS
+    assert "its training is over; the trainer has taken the request" in complaint(capsys)
+
+
+def test_the_newest_attempt_is_asked(run: RunDirectory, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Small enough for all that can lie on the border between two chunks.
+    monkeypatch.setattr("tuimon.cli.send._CHUNK_BYTES", 64)
+    ended = events.RunEnded(status="stopped", step=4)
+    note = events.Note(text='{"type":"run_started"}')
+    run.session_log.write_bytes(encode_log([*a_run()[:-1], ended, started(attempt=1), ended, note]))
+    with stand_in(run, "unverified"):
+        assert main(["send", "run", "pause"]) == 0
+    assert capsys.readouterr().out == "applied at step 3\n"
+    assert [event.attempt for event in facts(run) if isinstance(event, events.RunStarted)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 1 << 22])
+def test_the_newest_start_is_found_wherever_it_lies(
+    run: RunDirectory, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuimon.cli.send._CHUNK_BYTES", size)
+    assert _newest_start(run.session_log) is None
+    log: list[events.AnyEvent] = [started(), events.Heartbeat(), started(attempt=1), events.Heartbeat()]
+    for cut in range(1, len(log) + 1):
+        run.session_log.write_bytes(encode_log(log[:cut]))
+        found = _newest_start(run.session_log)
+        assert found is not None
+        assert found.attempt == (1 if cut >= 3 else 0)
+    with run.session_log.open("ab") as file:
+        file.write(b'{"type":"run_started","attempt":9\n{"type":"run_started","att')
+    found = _newest_start(run.session_log)
+    assert found is not None
+    assert found.attempt == 1
 
 
 def test_send_is_rejected(run: RunDirectory, capsys: Capture) -> None:
@@ -226,11 +369,35 @@ def test_nobody_is_asked_where_training_is_over(runs: Path, capsys: Capture) -> 
     assert list(run.commands.iterdir()) == []
 
 
-@pytest.mark.parametrize("arguments", [["note", ""], ["note", "x" * 20_001], ["freeze", "--layer", ""]])
-def test_a_request_out_of_range_is_not_sent(run: RunDirectory, arguments: list[str], capsys: Capture) -> None:
-    with stand_in(run, "hold"):
-        assert main(["send", "run", *arguments]) == 2
-    assert arguments[0] in complaint(capsys)
+@pytest.mark.parametrize(
+    ("arguments", "argument"),
+    [
+        (["note", ""], "TEXT"),
+        (["note", "x" * 20_001], "TEXT"),
+        (["freeze", "--layer", ""], "--layer"),
+        (["freeze", "--weights"], "--weights"),
+        (["momentum", "1.5"], "MOMENTUM"),
+        (["momentum", "nan"], "MOMENTUM"),
+        (["momentum", "half"], "MOMENTUM"),
+        (["momentum", "0.9", "--layer", ""], "--layer"),
+        (["lr", "0"], "RATE"),
+        (["lr", "inf"], "RATE"),
+        (["lr", "-1e-4"], "RATE"),
+        (["lr", "fast"], "RATE"),
+        (["recalibrate", "--batches", "0"], "--batches"),
+        (["recalibrate", "--batches", "100001"], "--batches"),
+        (["recalibrate", "--batches", "many"], "--batches"),
+        (["rollback", "x" * 201], "NAME"),
+        (["stop", "--after", "lunch"], "--after"),
+        (["phase", "both"], "phase"),
+    ],
+)
+def test_a_request_out_of_range_is_not_sent(
+    run: RunDirectory, arguments: list[str], argument: str, capsys: Capture
+) -> None:
+    make_run(run.path.parent, [started(boot_id="of another machine")])
+    assert main(["send", "run", *arguments]) == 2
+    assert argument in complaint(capsys)
     assert list(run.commands.iterdir()) == []
 
 

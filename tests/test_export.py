@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from helpers import a_run, command, environment, make_run
+from tuimon import events
 from tuimon.cli.main import main
 from tuimon.run_directory import RunDirectory
 
@@ -40,6 +41,29 @@ def test_values_are_tidy(runs: Path, tmp_path: Path) -> None:
     assert found["batch_norm/bn_1/beta/p5", 4] == "0.0"
     assert ("batch_norm/bn_2/gamma/p50", 2) not in found
     assert {row["epoch"] for row in rows(text)} == {"0", "1"}
+
+
+def test_what_was_asked_for_has_names_without_steps(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[events.AnyEvent] = [
+        events.Evaluated(name="at step 4", logs={"loss": 0.5}, step=4),
+        events.Evaluated(name="at step 6", logs={"loss": "nan"}, step=6, branch=1),
+        events.Recalibrated(
+            batches=2, examples=4, dry_run=True, before={"loss": 1.5}, after={"loss": 0.25}, step=6, branch=1
+        ),
+        events.Recalibrated(batches=2, examples=4, dry_run=False, after={"loss": 0.25}, step=8, branch=1),
+        events.RolledBack(checkpoint="a.npz", to_step=2, to_epoch=0, step=8, branch=2),
+        events.CheckpointSaved(name="a.npz", reason="asked", size_bytes=1, seconds=0.1, step=8, branch=2),
+    ]
+    make_run(runs, [*a_run()[:-1], *asked])
+    assert main(["export", "run", "--to", "csv", "--out", "-"]) == 0
+    found = [(row["step"], row["metric"], row["value"]) for row in rows(capsys.readouterr().out)]
+    assert found[-5:] == [
+        ("4", "evaluated/loss", "0.5"),
+        ("6", "evaluated/loss", "nan"),
+        ("6", "recalibrated_dry_run/before/loss", "1.5"),
+        ("6", "recalibrated_dry_run/after/loss", "0.25"),
+        ("8", "recalibrated/after/loss", "0.25"),
+    ]
 
 
 def test_stdout(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,6 +27,16 @@ def printed_lines(data: bytes) -> list[str]:
     return [line for line in shown if line.strip() and not _TENSORFLOW_INFORMATION.match(line)]
 
 
+def last_line_of(text: str) -> str:
+    r"""Return the last line of a text that says something, to be shown; empty where there is none.
+
+    Example:
+        >>> last_line_of("Traceback:\n  ...\nValueError: no data\n\n")
+        'ValueError: no data'
+    """
+    return next((plain(line) for line in reversed(text.splitlines()) if line.strip()), "")
+
+
 def plain(text: str, limit: int = 500) -> str:
     r"""Return ``text`` as one line without escape sequences and control characters.
 

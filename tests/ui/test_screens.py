@@ -1,5 +1,6 @@
 """What is on the screen in every state that a run can be in, and that nothing breaks it."""
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,13 +12,15 @@ import pytest
 from textual.widget import Widget
 
 from helpers import a_run, encode_log, layer, make_run, started, statistics
-from tuimon import events
+from tuimon import commands, events
 from tuimon.run_directory import RunDirectory
+from tuimon.state import RunState
 from tuimon.ui.app import WatchApp
 from tuimon.ui.cell_view import CellView
 from tuimon.ui.dashboard import Dashboard
 from tuimon.ui.help_screen import HelpScreen
 from tuimon.ui.keys import KEYS
+from tuimon.ui.marks import marks
 from tuimon.ui.messages import TrainerExited
 from tuimon.ui.moment import Moment
 from tuimon.ui.replay import ReplayClock
@@ -49,6 +52,9 @@ RUNS: dict[str, tuple[Any, str]] = {
     "compiling": (live(*preparing(), events.StateChanged(state="compiling")), "traces and compiles"),
     "before the first step": (live(*training("bn_1")[:4]), "No batch is done yet"),
     "training": (live(*training("bn_1", "bn_2")), "● training"),
+    "paused": (live(*training("bn_1"), events.StateChanged(state="paused", step=3)), "‖ paused"),
+    "recalibrating": (live(*training("bn_1"), events.StateChanged(state="recalibrating", step=3)), "◎ recalibrating"),
+    "checkpointing": (live(*training("bn_1"), events.StateChanged(state="checkpointing", step=3)), "◆ checkpointing"),
     "no BatchNormalization": (live(*training()), "This model has no BatchNormalization layer"),
     "finished": (over(*a_run()), "Finished after"),
     "stopped": (over(*training("bn_1"), events.RunEnded(status="stopped")), "Stopped, as asked"),
@@ -75,8 +81,9 @@ async def test_every_state_has_its_words_and_bears_every_key(
     keys = [name for key in KEYS for name in key.keys.split(",") if key.action != "leave"]
     async with watching(make(runs, stack), size) as (app, pilot):
         await until(pilot, lambda: words in " ".join(text(app).split()) or words in text(app), words)
-        await press(pilot, *(key for key in keys if key not in ("p", "question_mark")), "enter", "home", "x")
-        for key in ("p", "question_mark"):
+        opening = ("p", "l", "m", "M", "r", "b", "question_mark")
+        await press(pilot, *(key for key in keys if key not in opening), "enter", "home", "x")
+        for key in opening:
             await pilot.press(key)
             if app.screen is not app.dashboard:
                 await pilot.press("escape")
@@ -153,6 +160,10 @@ async def test_what_comes_from_outside_is_shown_and_not_obeyed(runs: Path) -> No
         events.StateChanged(state="compiling", detail=HOSTILE),
         events.StateChanged(state=HOSTILE),
         events.Evaluated(name=HOSTILE, logs={HOSTILE: "nan"}),
+        events.Recalibrated(batches=1, examples=1, dry_run=True, after={HOSTILE: 1.0}, skipped=[HOSTILE]),
+        events.CheckpointSaved(name=HOSTILE, reason=HOSTILE, size_bytes=1, seconds=1.0, step=3),
+        events.RolledBack(checkpoint=HOSTILE, to_step=1, to_epoch=1, step=3),
+        events.RunResumed(checkpoint=HOSTILE, to_step=1, to_epoch=1, repeated_steps=1, lost_steps=1, step=3),
         events.Note(text=HOSTILE),
         events.LogGap(dropped={HOSTILE: 3}, reason=HOSTILE),
         events.CommandApplied(
@@ -162,6 +173,9 @@ async def test_what_comes_from_outside_is_shown_and_not_obeyed(runs: Path) -> No
             first_step=1,
             frozen=[HOSTILE],
             phase=HOSTILE,
+            statistics_held=[HOSTILE],
+            frozen_weights=[HOSTILE],
+            momentum={HOSTILE: 0.5},
             detail=HOSTILE,
             step=3,
         ),
@@ -175,7 +189,9 @@ async def test_what_comes_from_outside_is_shown_and_not_obeyed(runs: Path) -> No
             async with watching(run.directory, size) as (app, pilot):
                 for ending in ([], [events.RunEnded(status="failed", traceback=HOSTILE)]):
                     run.write(*ending if size == NARROW else [])
-                    await pilot.press("tab", "down", "question_mark", "escape", "p", "escape")
+                    await pilot.press(
+                        "tab", "down", "question_mark", "escape", "p", "escape", "b", "escape", "m", "escape"
+                    )
                     app.redraw()
                     shown = text(app)
                     assert "[red]x[/red]" in shown
@@ -238,6 +254,71 @@ async def test_help_names_every_key(runs: Path) -> None:
         assert all(key.help in page for key in KEYS)
         await pilot.press("q")
         await until(pilot, lambda: app.screen is app.dashboard)
+
+
+def some_time(**fields: object) -> events.CommandApplied:
+    sender = events.Sender(uid=1, user="somebody", host="somewhere", pid=7)
+    return events.CommandApplied(**{"id": "a", "sender": sender, "first_step": 0, **fields})  # type: ignore[arg-type]
+
+
+def marked(*facts: events.AnyEvent) -> list[tuple[int, str]]:
+    state = RunState()
+    state.apply([*training("bn_1"), *facts])
+    return [(mark.step, mark.word) for mark in marks(state)]
+
+
+@pytest.mark.parametrize(
+    ("request_", "word"),
+    [
+        (commands.Freeze(layers=["encoder/bn_1"]), "freeze bn_1"),
+        (commands.Freeze(statistics=True), "freeze stat. all"),
+        (commands.Unfreeze(weights=True, layers=["a/conv"]), "unfreeze weights co…"),
+        (commands.Momentum(momentum=0.9, layers=["a/bn"]), "momentum 0.9 bn"),
+        (commands.LearningRate(learning_rate=1e-5), "lr 1e-5"),
+        (commands.LearningRate(learning_rate=None), "lr schedule"),
+        (commands.Recalibrate(), "recalibrate"),
+        (commands.Recalibrate(dry_run=True), None),
+        (commands.Pause(), None),
+        (commands.Resume(), None),
+        (commands.Checkpoint(), None),
+        (commands.Evaluate(), None),
+        (commands.Rollback(), None),
+    ],
+)
+def test_what_changes_training_is_marked(request_: commands.AnyRequest, word: str | None) -> None:
+    asked = some_time(request=commands.as_fields(request_), first_step=3, step=3)
+    assert marked(asked) == ([] if word is None else [(3, word)])
+
+
+def test_where_a_run_went_back_or_on_is_marked() -> None:
+    assert marked(
+        events.RolledBack(checkpoint="a", to_step=1, to_epoch=0, step=5, branch=1),
+        started(attempt=1, step=8, branch=1),
+        events.RunResumed(checkpoint="a", to_step=1, to_epoch=0, repeated_steps=1, lost_steps=7, step=8, branch=2),
+    ) == [(5, "rollback"), (8, "resumed")]
+
+
+async def test_what_is_held_and_what_momentum_was_asked_for_is_in_the_table(runs: Path) -> None:
+    with LiveRun(runs, *training("bn_1", "bn_2", "bn_3")) as run:
+        mode = {
+            "frozen": ["bn_1"],
+            "statistics_held": ["bn_2"],
+            "momentum": {"bn_2": 0.5, "bn_3": 0.99},
+            "frozen_weights": ["dense"],
+        }
+        run.write(some_time(request={"command": "momentum"}, first_step=3, step=3, **mode))
+        for size in SIZES:
+            async with watching(run.directory, size) as (app, pilot):
+                await until(pilot, lambda app=app: "bn_3" in part(app, "LayerTable"))
+                table = part(app, "LayerTable")
+                assert "statistics of 1 held" in table
+                assert ("1 other layer frozen" in table) == (size == WIDE)
+                assert re.search(r"bn_1 +frozen +", table)
+                assert re.search(r"bn_2 +inference, momentum 0.5 +", table)
+                # As the model has it.
+                assert re.search(r"bn_3 +training  +", table)
+                assert "frozen 1/3" in part(app, "Header")
+                assert "held 1/3" in part(app, "Header")
 
 
 # What is sent

@@ -18,7 +18,7 @@ from tuimon.run_directory import RunDirectory
 from tuimon.ui.app import WatchApp
 from tuimon.ui.cell_view import CellView
 
-CAN = {"freeze": "", "unfreeze": "", "phase": "", "stop": "", "note": "", "snapshot": ""}
+CAN = dict.fromkeys(commands.NAMES, "")
 SENDER = events.Sender(uid=1000, user="somebody", host="somewhere", pid=7)
 
 
@@ -56,13 +56,11 @@ class LiveRun:
         paths = sorted(self.directory.commands.glob("[!.]*.json"), key=lambda path: path.stat().st_mtime_ns)
         return [commands.decode(path.read_bytes()) for path in paths]
 
-    def apply(self, request: commands.AnyRequest, *, step: int, frozen: list[str], phase: str = "auto") -> None:
-        """Answer a request as a trainer does that applies it."""
+    def apply(self, request: commands.AnyRequest, *, step: int, **mode: Any) -> None:
+        """Answer a request as a trainer does that applies it: ``mode`` is what is in force from now on."""
         fields = commands.as_fields(request)
         self.write(
-            events.CommandApplied(
-                id=request.id, request=fields, sender=SENDER, first_step=step, step=step, frozen=frozen, phase=phase
-            ),
+            events.CommandApplied(id=request.id, request=fields, sender=SENDER, first_step=step, step=step, **mode),
             events.CommandVerified(id=request.id, held=True, detail="moving statistics unchanged", step=step + 1),
         )
 

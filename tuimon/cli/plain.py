@@ -1,17 +1,16 @@
 """Plain progress lines, for where there is no terminal."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
-from functools import singledispatch
 from pathlib import Path
 
-from tuimon import events, liveness
-from tuimon.commands import describe
+from tuimon import events, liveness, words
 from tuimon.run_directory import RunDirectory
 from tuimon.session_log import Tail
 from tuimon.state import RunState
+from tuimon.text import last_line_of as last_line_of
 from tuimon.text import plain, printed_lines
-from tuimon.wire import from_wire
 
 LINE_SECONDS = 1.0
 """Progress is printed at the end of an epoch, at most this often."""
@@ -21,8 +20,6 @@ LOOK_SECONDS = 0.1
 """How often the log is read."""
 FURTHER_FIT_SECONDS = 2.0
 """How long after its end a run may begin another `fit` and still be followed."""
-MOST_METRICS = 6
-"""Metrics in a line; the others are in the log."""
 _LOG_BYTES = 64 * 1024
 
 
@@ -44,15 +41,20 @@ class Progress:
         self._printed_step = 0
         self._printed_epochs = 0
 
+    def skip(self, old: list[events.AnyEvent]) -> None:
+        """Fold events that were printed at another time."""
+        self.state.apply(old)
+        self._printed_step, self._printed_epochs = self.state.step, self.state.epochs_ended
+
     def lines(self, new: list[events.AnyEvent], now: float) -> Iterator[str]:
         """Fold further events and yield what is worth printing of them."""
         for event in new:
-            if isinstance(event, events.Evaluated | events.RunEnded):
+            if isinstance(event, events.Evaluated | events.Recalibrated | events.RolledBack | events.RunEnded):
                 # The newest numbers of training belong before what comes after it.
                 yield from self._progress(now)
             self.state.apply([event])
-            if words := _words(event, self.state):
-                yield plain(words, limit=1000)
+            if line := _line(event, self.state):
+                yield plain(line, limit=1000)
         waited = now - self._printed_at
         ended = self.state.epochs_ended > self._printed_epochs
         if waited >= (LINE_SECONDS if ended else LONG_EPOCH_SECONDS):
@@ -75,12 +77,14 @@ def progress_line(state: RunState, *, epoch_ended: bool) -> str:
     metrics = state.epoch_metrics if epoch_ended else state.batch_metrics
     prefix = "" if epoch_ended else "batch "
     shown = [(name, series.last) for name, series in metrics.items() if series.last is not None]
-    parts += [f"{prefix}{name} {value:.4g}" for name, value in shown[:MOST_METRICS]]
+    parts += [f"{prefix}{name} {value:.4g}" for name, value in shown[: words.MOST_METRICS]]
     if state.steps_per_second is not None:
         parts.append(f"{state.steps_per_second:.3g} steps/s")
     parts.append(f"phase {state.phase}")
     if state.layers:
         parts.append(f"frozen {len(state.frozen)}/{len(state.layers)}")
+    if state.statistics_held:
+        parts.append(f"held {len(state.statistics_held)}/{len(state.layers)}")
     return "  ".join(parts)
 
 
@@ -89,6 +93,7 @@ def follow(
     *,
     show: Callable[[str], None] = print,
     trainer_log: bool = False,
+    since: int = 0,
     over: Callable[[RunState], bool],
 ) -> RunState:
     """Print a run's lines until it is over.
@@ -97,6 +102,7 @@ def follow(
         run: The run.
         show: Prints a line.
         trainer_log: Whether new lines of ``trainer.log`` are passed on until `fit` begins.
+        since: How many bytes of the log are an earlier attempt's, which is not printed again.
         over: Whether nothing more will be written: asked before each look at the log.
 
     Returns:
@@ -104,6 +110,10 @@ def follow(
     """
     tail, progress = Tail(run.session_log), Progress()
     output = LogLines(run.trainer_log) if trainer_log else None
+    if since:
+        progress.skip(tail.read_until(since))
+        if output is not None:
+            output.skip()
     while True:
         # Asked before the log is read: what is written until the end is then surely read.
         is_over = over(progress.state)
@@ -161,6 +171,11 @@ class LogLines:
         self._path = path
         self._offset = 0
 
+    def skip(self) -> None:
+        """Leave out what the file holds by now."""
+        with contextlib.suppress(FileNotFoundError):
+            self._offset = self._path.stat().st_size
+
     def read(self) -> list[str]:
         """Return the lines that are whole by now, of a progress bar what it shows at last, without TensorFlow's own."""
         try:
@@ -187,80 +202,24 @@ def last_line(path: Path) -> str:
         return ""
 
 
-def last_line_of(text: str) -> str:
-    """Return the last line of a text that says something; empty where there is none."""
-    return next((plain(line) for line in reversed(text.splitlines()) if line.strip()), "")
+def _line(event: events.AnyEvent, state: RunState) -> str:
+    """Return what is printed of a fact; nothing for what the progress line shows anyway."""
+    match event:
+        case events.RunStarted():
+            # The first attempt says enough of itself with its fit, a further one with where it goes on.
+            return ""
+        case events.CommandApplied() | events.CommandRejected():
+            command = state.commands[event.id]
+            became = words.applied(command.traced_seconds, command.detail)
+            outcome = became if command.applied else words.rejected(command.detail)
+            return f"step {command.step}  {command.words}, asked by {plain(event.sender.user, 40)}: {outcome}"
+        case events.CommandVerified():
+            answered = state.commands.get(event.id)
+            return f"step {event.step}  {answered.words if answered else event.id}: {words.verified(event)}"
+        case _:
+            said = words.of(event, state)
+            return f"step {event.step}  {said}" if said and isinstance(event, _AT_A_STEP) else said
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-@singledispatch
-def _words(event: events.Event, state: RunState) -> str:
-    """Return what happened, in words; nothing for what the progress line shows anyway."""
-    del event, state
-    return ""
-
-
-@_words.register
-def _(event: events.StateChanged, state: RunState) -> str:
-    del state
-    return (
-        event.state + (f": {event.detail}" if event.detail else "") if event.state in ("preparing", "compiling") else ""
-    )
-
-
-@_words.register
-def _(event: events.FitStarted, state: RunState) -> str:
-    of = _count(event.epochs - event.initial_epoch, "epoch") if event.epochs is not None else "training"
-    steps = f" of {_count(event.steps_per_epoch, 'step')}" if event.steps_per_epoch else ""
-    layers = f", {_count(len(state.layers), 'BatchNormalization layer')}" if state.layers else ""
-    return f"fit: {of}{steps}, {event.optimizer}{', XLA' if event.jit_compile else ''}{layers}"
-
-
-@_words.register
-def _(event: events.CommandApplied, state: RunState) -> str:
-    del state
-    traced = f", {event.traced_seconds:.1f} s to trace" if event.traced_seconds else ""
-    detail = f" ({event.detail})" if event.detail else ""
-    return f"step {event.first_step}  {describe(event.request)}, asked by {event.sender.user}: applied{traced}{detail}"
-
-
-@_words.register
-def _(event: events.CommandRejected, state: RunState) -> str:
-    del state
-    return f"step {event.step}  {describe(event.request)}, asked by {event.sender.user}: rejected: {event.reason}"
-
-
-@_words.register
-def _(event: events.CommandVerified, state: RunState) -> str:
-    command = state.commands.get(event.id)
-    words = "verified" if event.held else "NOT in force"
-    return f"step {event.step}  {command.words if command else event.id}: {words}: {event.detail}"
-
-
-@_words.register
-def _(event: events.Evaluated, state: RunState) -> str:
-    del state
-    logs = "  ".join(f"{name} {from_wire(number):.4g}" for name, number in event.logs.items())
-    return f"evaluated {event.name}: {logs}"
-
-
-@_words.register
-def _(event: events.Note, state: RunState) -> str:
-    del state
-    return f"step {event.step}  note: {event.text}"
-
-
-@_words.register
-def _(event: events.LogGap, state: RunState) -> str:
-    del state
-    dropped = ", ".join(f"{count} {kind}" for kind, count in event.dropped.items())
-    return f"step {event.step}  not logged: {dropped} ({event.reason})"
-
-
-@_words.register
-def _(event: events.RunEnded, state: RunState) -> str:
-    error = last_line_of(event.traceback)
-    return f"{event.status} after {state.step} steps" + (f": {error}" if error else "")
+_AT_A_STEP = events.Recalibrated | events.CheckpointSaved | events.RolledBack | events.Note | events.LogGap
+"""Facts of which the step is worth saying."""

@@ -1,133 +1,280 @@
 """Ask something of a running training, and wait for the answer.
 
-The exit code is 0 for a request that was applied, 1 for one that was rejected, 2 for bad input, 3 where no
-answer came in time: the request is then withdrawn, and it is said whether that won.
+The exit code is 0 for a request that was applied, 1 for one that was rejected,
+2 for bad input, 3 where no answer came in time: the request is then withdrawn,
+and it is said whether that won.
 """
 
 import argparse
 import sys
 import time
-from collections import deque
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
-from tuimon import commands, events, liveness
+from tuimon import commands, events, liveness, spellings, words
 from tuimon.cli.options import add_run
 from tuimon.errors import UsageError
 from tuimon.run_directory import RunDirectory
 from tuimon.session_log import Tail, encoder
+from tuimon.state import RunState
 from tuimon.text import plain
 
 REJECTED = 1
 NO_ANSWER = 3
 DEFAULT_SECONDS = 60.0
 """Long enough for the trace that the first use of a mode costs a large model."""
+WORKING_SECONDS = 600.0
+"""For what the trainer works on before it answers."""
 LOOK_SECONDS = 0.05
+GONE_SECONDS = 1.0
+"""How often it is looked whether there is anybody left to answer."""
 LATE_SECONDS = 1.0
 """How long an answer may take to be in the log when its request is gone from the directory."""
 _END_BYTES = 1024 * 1024
+_CHUNK_BYTES = 4 * 1024 * 1024
+_STARTED = b'{"type":"run_started"'
 
-Answer = events.CommandApplied | events.CommandRejected | events.CommandVerified
+Value = TypeVar("Value")
+Answer = events.CommandApplied | events.CommandRejected
+Result = events.Recalibrated | events.Evaluated | events.CheckpointSaved | events.RolledBack
+"""Facts that a request leads to, written right before its answer."""
+
+_RESULTS: dict[type[commands.AnyRequest], type[Result]] = {
+    commands.Recalibrate: events.Recalibrated,
+    commands.Evaluate: events.Evaluated,
+    commands.Checkpoint: events.CheckpointSaved,
+    commands.Rollback: events.RolledBack,
+}
+_WORKED_ON = (commands.Recalibrate, commands.Evaluate)
+_OF_A_MODE = (
+    commands.Freeze | commands.Unfreeze | commands.Phase | commands.Momentum | commands.LearningRate | commands.Rollback
+)
+"""Requests of which the next step may show something."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_run(parser)
-    _add_common(parser)
-    parser.set_defaults(timeout=DEFAULT_SECONDS, json=False)
+    _add_common(parser, f"{DEFAULT_SECONDS:g}; recalibrate and evaluate: {WORKING_SECONDS:g}")
+    parser.set_defaults(timeout=None, json=False)
     requests = parser.add_subparsers(dest="request", metavar="REQUEST", required=True)
     for kind in (commands.Freeze, commands.Unfreeze):
         request = _add_request(requests, kind)
-        request.add_argument(
-            "--layer",
-            metavar="GLOB",
-            dest="layers",
-            action="append",
-            default=[],
-            help="a layer, by its path or the last part of it; may be repeated (default: all)",
+        _add_layers(request)
+        which = request.add_mutually_exclusive_group()
+        undone = kind is commands.Unfreeze
+        which.add_argument(
+            "--statistics",
+            action="store_true",
+            help="only what --statistics froze"
+            if undone
+            else "hold only the moving statistics; gamma and beta go on learning",
         )
-    _add_request(requests, commands.Phase).add_argument("phase", choices=("auto", "train", "inference"))
+        which.add_argument(
+            "--weights",
+            action="store_true",
+            help="any layers, not BatchNormalization alone" + ("" if undone else "; needs --layer"),
+        )
+    _add_request(requests, commands.Phase).add_argument(
+        "phase",
+        choices=("auto", "train", "inference"),
+        help="auto: as Keras does it; train: 1 everywhere; inference: 0 everywhere",
+    )
+    momentum = _add_request(requests, commands.Momentum)
+    momentum.add_argument(
+        "momentum", metavar="MOMENTUM", type=_spelled(spellings.momentum), help="from 0 (the last batch alone) to 1"
+    )
+    _add_layers(momentum)
+    recalibrate = _add_request(requests, commands.Recalibrate)
+    recalibrate.add_argument(
+        "--batches", metavar="N", type=int, default=200, help="training batches to use (default: 200)"
+    )
+    recalibrate.add_argument(
+        "--dry-run", action="store_true", help="only say what validation would give before and after"
+    )
+    _add_request(requests, commands.LearningRate).add_argument(
+        "learning_rate",
+        metavar="RATE",
+        type=_spelled(spellings.learning_rate),
+        help=f"a number above 0, or the word {spellings.SCHEDULE}: back to the optimizer's own",
+    )
+    _add_request(requests, commands.Pause)
+    _add_request(requests, commands.Resume)
     _add_request(requests, commands.Stop).add_argument(
         "--after", choices=("batch", "epoch"), default="batch", help="when (default: batch)"
     )
+    _add_request(requests, commands.Checkpoint)
+    _add_request(requests, commands.Rollback).add_argument(
+        "checkpoint", metavar="NAME", nargs="?", default="", help="of the checkpoint (default: the newest)"
+    )
+    _add_request(requests, commands.Evaluate)
     _add_request(requests, commands.Snapshot)
-    _add_request(requests, commands.Note).add_argument("text", metavar="TEXT")
+    _add_request(requests, commands.Note).add_argument("text", metavar="TEXT", help="any text")
+    for request in requests.choices.values():
+        # Last, after each request's own.
+        seconds = _default_seconds(request.get_default("kind"))
+        _add_common(request, f"{seconds:g}")
 
 
 def execute(options: argparse.Namespace) -> int:
     """Send the request, print its answer, and return the exit code."""
-    if not options.timeout >= 0:
+    if options.timeout is not None and not options.timeout >= 0:
         raise UsageError("--timeout: expected a number of seconds")
     run = RunDirectory.find(options.run, options.runs_dir)
     request = _request(options)
-    newest = _newest_start(run)
+    newest = _newest_start(run.session_log)
     if liveness.is_gone(run.session_log, newest):
         print(f"tuimon: {run.name}: its training is over, nobody takes requests", file=sys.stderr)
         return NO_ANSWER
+    seconds = _default_seconds(type(request)) if options.timeout is None else options.timeout
     request = commands.signed(request, attempt=newest.attempt if newest else None)
-    answers = _Answers(run.session_log, request.id)
+    answers = _Answers(run.session_log, request, newest)
     path = run.put_request(request)
-    deadline = time.monotonic() + options.timeout
+    deadline = time.monotonic() + seconds
     try:
-        answer = answers.wait(deadline) or _withdraw(path, answers, options.timeout)
+        answer = answers.wait(deadline) or _withdraw(path, answers, seconds)
     except KeyboardInterrupt:
         path.unlink(missing_ok=True)
         raise
     if answer is None:
         return NO_ANSWER
+    if answers.result is not None:
+        _print(answers.result, as_json=options.json)
     _print(answer, as_json=options.json)
     if isinstance(answer, events.CommandRejected):
         return REJECTED
-    if isinstance(request, commands.Freeze | commands.Unfreeze | commands.Phase):
-        verified = answers.wait(deadline)
-        if verified is not None:
-            _print(verified, as_json=options.json)
+    if isinstance(request, _OF_A_MODE) and (verified := answers.wait_verified(deadline)):
+        _print(verified, as_json=options.json)
     return 0
 
 
 class _Answers:
-    """What the log says of one request, from now on."""
+    """What the log says of one request, from now on.
 
-    def __init__(self, session_log: Path, identity: str) -> None:
+    Args:
+        session_log: The log.
+        request: The request, before it is put.
+        started: Who takes it; None where that is not known.
+    """
+
+    def __init__(self, session_log: Path, request: commands.AnyRequest, started: events.RunStarted | None) -> None:
+        self.result: Result | None = None
+        """What the request led to."""
+        self.is_gone = False
+        """Whether it is proven that nobody is left to answer."""
+        self._started = started
+        self._request = request
+        self._result_kind = _RESULTS.get(type(request))
+        self._answer: Answer | None = None
+        self._verified: events.CommandVerified | None = None
+        self._is_verifiable = True
         self._tail = Tail(session_log)
-        self._tail.offset = _whole_bytes(session_log)
-        self._identity = identity
-        self._waiting: deque[Answer] = deque()
+        self._tail.offset, self._is_paused = _now(session_log)
+        self._next_gone = time.monotonic() + GONE_SECONDS
 
     def wait(self, deadline: float) -> Answer | None:
-        """Return the next one, None where none is there by ``deadline``, a `time.monotonic`."""
-        while not self._waiting:
-            # Asked before the log is read: the last look is after the deadline.
-            late = time.monotonic() >= deadline
+        """Return the answer, None where there is none by ``deadline``, a `time.monotonic`, or can be none."""
+        self._read_until(lambda: self._answer is not None, deadline)
+        return self._answer
+
+    def wait_verified(self, deadline: float) -> events.CommandVerified | None:
+        """Return what the next step showed, None where that is not told, or not before ``deadline``."""
+        # A run that is paused makes its next step when somebody lets it.
+        self._read_until(lambda: self._verified is not None or self._is_paused or not self._is_verifiable, deadline)
+        return self._verified
+
+    def _read_until(self, condition: Callable[[], bool], deadline: float) -> None:
+        while not condition():
+            # Asked before the log is read: the last look is after the deadline, and after the trainer's last word.
+            is_last = time.monotonic() >= deadline or self._look_whether_gone()
             for event in self._tail.read_all():
-                if isinstance(event, Answer) and event.id == self._identity:
-                    self._waiting.append(event)
-            if late:
-                break
-            if not self._waiting:
+                self._take(event)
+            if is_last:
+                return
+            if not condition():
                 time.sleep(LOOK_SECONDS)
-        return self._waiting.popleft() if self._waiting else None
+
+    def _take(self, event: events.AnyEvent) -> None:
+        match event:
+            case events.CommandApplied() | events.CommandRejected() if event.id == self._request.id:
+                self._answer = event
+            case events.CommandVerified() if event.id == self._request.id:
+                self._verified = event
+            case events.StateChanged():
+                self._is_paused = event.state == "paused"
+            case events.Batches() if isinstance(self._answer, events.CommandApplied):
+                # What the first step under the new mode showed is written before its numbers are.
+                self._is_verifiable = event.first_step + event.batches <= self._answer.first_step
+            case events.RunEnded():
+                self._is_verifiable = False
+            case events.Recalibrated() | events.Evaluated() | events.CheckpointSaved() | events.RolledBack():
+                # The newest before the answer: others of its kind are of other requests.
+                if self._answer is None and type(event) is self._result_kind:
+                    self.result = event
+
+    def _look_whether_gone(self) -> bool:
+        if time.monotonic() >= self._next_gone:
+            self._next_gone = time.monotonic() + GONE_SECONDS
+            self.is_gone = liveness.is_gone(self._tail.path, self._started)
+        return self.is_gone
 
 
-def _whole_bytes(path: Path) -> int:
-    """Return the size of a log, without its last line where that is not whole yet."""
+def _now(path: Path) -> tuple[int, bool]:
+    """Return the size of a log, without its last line where that is not whole yet, and whether the run is paused."""
     try:
         with path.open("rb") as file:
             start = file.seek(max(0, file.seek(0, 2) - _END_BYTES))
-            return start + file.read().rfind(b"\n") + 1
+            data = file.read()
     except FileNotFoundError:
-        return 0
+        return 0, False
+    data = data[: data.rfind(b"\n") + 1]
+    state = data.rfind(b'\n{"type":"state_changed"')
+    return start + len(data), state >= 0 and b'"state":"paused"' in data[state + 1 :].partition(b"\n")[0]
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
+def _newest_start(path: Path) -> events.RunStarted | None:
+    """Return the fact that began the newest attempt of a run, without reading what lies between."""
+    decoder = msgspec.json.Decoder(events.RunStarted)
+    try:
+        with path.open("rb") as file:
+            end = file.seek(0, 2)
+            while end > 0:
+                start = max(0, end - _CHUNK_BYTES)
+                file.seek(start)
+                # A little more than the chunk: what begins in it may go on behind it.
+                data = file.read(end - start + len(_STARTED))
+                place = data.rfind(_STARTED)
+                while place >= 0:
+                    file.seek(max(0, start + place - 1))
+                    is_a_line = start + place == 0 or file.read(1) == b"\n"
+                    line = file.readline() if is_a_line else b""
+                    if line.endswith(b"\n"):
+                        try:
+                            return decoder.decode(line)
+                        except msgspec.DecodeError:
+                            pass
+                    place = data.rfind(_STARTED, 0, place)
+                end = start
+    except FileNotFoundError:
+        pass
+    return None
+
+
+def _default_seconds(kind: type[commands.AnyRequest]) -> float:
+    return WORKING_SECONDS if kind in _WORKED_ON else DEFAULT_SECONDS
+
+
+def _add_common(parser: argparse.ArgumentParser, default: str) -> None:
     # Before or after the request: neither place may overwrite the other with its default.
     parser.add_argument(
         "--timeout",
         type=float,
         metavar="S",
         default=argparse.SUPPRESS,
-        help=f"seconds to wait for the answer (default: {DEFAULT_SECONDS:g})",
+        help=f"seconds to wait for the answer (default: {default})",
     )
     parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print the facts, one a line")
 
@@ -136,35 +283,58 @@ def _add_request(
     requests: "argparse._SubParsersAction[argparse.ArgumentParser]", kind: type[commands.AnyRequest]
 ) -> argparse.ArgumentParser:
     text = (kind.__doc__ or "").strip()
-    parser = requests.add_parser(events.snake_case(kind.__name__), help=text.rstrip("."), description=text)
+    parser = requests.add_parser(str(kind.__struct_config__.tag), help=text.rstrip("."), description=text)
     parser.set_defaults(
         kind=kind, fields=[name for name in kind.__struct_fields__ if name not in commands.Request.__struct_fields__]
     )
-    _add_common(parser)
     return parser
+
+
+def _add_layers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--layer",
+        metavar="GLOB",
+        dest="layers",
+        action="append",
+        default=[],
+        help="a layer, by its path or the last part of it; may be repeated (default: all of BatchNormalization)",
+    )
+
+
+def _spelled(read: Callable[[str], Value]) -> Callable[[str], Value]:
+    """Return ``read`` with its words for what is wrong as argparse's."""
+
+    def argument(text: str) -> Value:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return argument
 
 
 def _request(options: argparse.Namespace) -> commands.AnyRequest:
     fields = {name: getattr(options, name) for name in options.fields}
+    if options.kind is commands.Freeze and options.weights and not options.layers:
+        raise UsageError("freeze: argument --weights: needs --layer GLOB")
     try:
         request: commands.AnyRequest = msgspec.convert({"command": options.request, **fields}, options.kind)
+        commands.encode(request)
     except (msgspec.ValidationError, UnicodeError) as error:
-        raise UsageError(f"{options.request}: {str(error).replace('`', '')}") from None
+        raise UsageError(f"{options.request}: {_about_argument(str(error))}") from None
     return request
 
 
-def _newest_start(run: RunDirectory) -> events.RunStarted | None:
-    newest = None
-    tail = Tail(run.session_log)
-    while True:
-        before = tail.offset
-        for event in tail.read():
-            newest = event if isinstance(event, events.RunStarted) else newest
-        if newest is not None or tail.offset == before:
-            return newest
+def _about_argument(message: str) -> str:
+    """Return msgspec's words with the argument that they are about as it is typed."""
+    what, _, place = message.replace("`", "").partition(" - at $.")
+    field = place.partition("[")[0]
+    names = {"layers": "--layer", "batches": "--batches", "text": "TEXT", "checkpoint": "NAME"}
+    return f"argument {names[field]}: {what}" if field in names else what
 
 
-def _withdraw(path: Path, answers: _Answers, timeout: float) -> Answer | None:
+def _withdraw(path: Path, answers: _Answers, seconds: float) -> Answer | None:
+    why = "its training is over" if answers.is_gone else f"no answer in {seconds:g} s"
     try:
         path.unlink()
     except FileNotFoundError:
@@ -172,25 +342,25 @@ def _withdraw(path: Path, answers: _Answers, timeout: float) -> Answer | None:
         answer = answers.wait(time.monotonic() + LATE_SECONDS)
         if answer is None:
             print(
-                f"tuimon: no answer in {timeout:g} s; the trainer has taken the request, it may still come into force",
+                f"tuimon: {why}; the trainer has taken the request, it may still come into force",
                 file=sys.stderr,
             )
         return answer
-    print(f"tuimon: no answer in {timeout:g} s; the request is withdrawn, it will not come into force", file=sys.stderr)
+    print(f"tuimon: {why}; the request is withdrawn, it will not come into force", file=sys.stderr)
     return None
 
 
-def _print(answer: Answer, *, as_json: bool) -> None:
+def _print(fact: Answer | Result | events.CommandVerified, *, as_json: bool) -> None:
     if as_json:
-        print(encoder.encode(answer).decode(), flush=True)
+        print(encoder.encode(fact).decode(), flush=True)
         return
-    match answer:
+    match fact:
         case events.CommandApplied():
-            traced = f", {answer.traced_seconds:.1f} s to trace" if answer.traced_seconds else ""
-            detail = f" ({answer.detail})" if answer.detail else ""
-            words = f"applied at step {answer.first_step}{traced}{detail}"
+            said = words.applied(fact.traced_seconds, fact.detail, at_step=fact.first_step)
         case events.CommandRejected():
-            words = f"rejected: {answer.reason}"
+            said = words.rejected(fact.reason)
         case events.CommandVerified():
-            words = f"{'verified' if answer.held else 'NOT in force'}: {answer.detail}"
-    print(plain(words, limit=2000), flush=True)
+            said = words.verified(fact)
+        case _:
+            said = words.of(fact, RunState())
+    print(plain(said, limit=2000), flush=True)

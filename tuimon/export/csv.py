@@ -1,5 +1,8 @@
 """A run as tidy CSV: ``step,epoch,time,metric,value``, one value a line.
 
+All that was measured is there, in the order of the log. `branch` has no column: a rollback or a resumption undoes
+what earlier rows show of the weights, not the rows, and `step` never goes back.
+
 The log is streamed: memory does not grow with the run. Must not import Keras, TensorFlow or Textual.
 """
 
@@ -98,8 +101,19 @@ def _(event: events.EpochEnded) -> Iterator[Value]:
 
 @_values.register
 def _(event: events.Evaluated) -> Iterator[Value]:
+    # The step has a column of its own: evaluations that were asked for are one metric.
+    what = "" if event.name == f"at step {event.step}" else f"{event.name}/"
     for name, number in event.logs.items():
-        yield event.step, f"evaluated/{event.name}/{name}", number
+        yield event.step, f"evaluated/{what}{name}", number
+
+
+@_values.register
+def _(event: events.Recalibrated) -> Iterator[Value]:
+    # A dry run's numbers are of a model that never was.
+    kind = "recalibrated_dry_run" if event.dry_run else "recalibrated"
+    for when, logs in (("before", event.before), ("after", event.after)):
+        for name, number in logs.items():
+            yield event.step, f"{kind}/{when}/{name}", number
 
 
 @_values.register

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from functools import partial
 from typing import Any, ClassVar
 
 from msgspec import convert
@@ -9,13 +10,15 @@ from textual.app import App
 from textual.binding import BindingType
 from textual.screen import Screen
 
-from tuimon import liveness
-from tuimon.commands import AnyRequest, Phase
+from tuimon import liveness, spellings
+from tuimon.commands import AnyRequest, Checkpoint, LearningRate, Pause, Phase, Recalibrate, Resume, Rollback
 from tuimon.events import AnyEvent
 from tuimon.run_directory import RunDirectory
 from tuimon.state import RunState
-from tuimon.ui.chooser import phase_chooser, quit_chooser
+from tuimon.text import plain
+from tuimon.ui.chooser import phase_chooser, quit_chooser, recalibrate_chooser, rollback_chooser
 from tuimon.ui.dashboard import Dashboard
+from tuimon.ui.entry import learning_rate_entry, momentum_entry
 from tuimon.ui.hangup import exit_on_hangup
 from tuimon.ui.help_screen import HelpScreen
 from tuimon.ui.messages import CaughtUp, Facts, LogUnreadable, TrainerExited, TrainerGone, TrainerPrinted
@@ -205,6 +208,51 @@ class WatchApp(App[str]):
         else:
             self._ask(self.steering.toggle_all(self.moment()))
 
+    def action_hold_layer(self) -> None:
+        """Hold the moving statistics of the layer under the cursor, or let them go."""
+        path = self.dashboard.selected_layer
+        if path is None:
+            self.say("There is no BatchNormalization layer to hold.")
+        else:
+            self._ask(self.steering.toggle_held(self.moment(), [path]))
+
+    def action_hold_all(self) -> None:
+        """Hold the moving statistics of all layers, or let them go."""
+        if not self.state.layers:
+            self.say("There is no BatchNormalization layer to hold.")
+        else:
+            self._ask(self.steering.toggle_held(self.moment(), []))
+
+    def action_learning_rate(self) -> None:
+        """Ask for the learning rate."""
+        if not self._refused("lr"):
+            self.push_screen(learning_rate_entry(self.state), self._choose_learning_rate)
+
+    def action_momentum(self, of_all: bool) -> None:
+        """Ask for the momentum of the layer under the cursor, or of all."""
+        path = self.dashboard.selected_layer
+        if path is None:
+            self.say("There is no BatchNormalization layer with a momentum.")
+        elif not self._refused("momentum"):
+            paths = [] if of_all else [path]
+            self.push_screen(momentum_entry(self.state, paths), partial(self._choose_momentum, paths))
+
+    def action_recalibrate(self) -> None:
+        """Estimate the moving statistics afresh; ask first."""
+        if not self._refused("recalibrate"):
+            self.push_screen(recalibrate_chooser(), self._choose_recalibration)
+
+    def action_checkpoint(self) -> None:
+        """Save a checkpoint."""
+        self._ask(Checkpoint())
+
+    def action_roll_back(self) -> None:
+        """Go back to the newest checkpoint; ask first."""
+        moment = self.moment()
+        checkpoint = moment.newest_checkpoint
+        if not self._refused("rollback") and checkpoint is not None:
+            self.push_screen(rollback_chooser(checkpoint, moment.now - checkpoint.time), self._choose_rollback)
+
     def action_phase(self) -> None:
         """Ask for the learning phase."""
         if self._refused("phase"):
@@ -221,7 +269,7 @@ class WatchApp(App[str]):
 
     def action_help(self) -> None:
         """Show the help screen."""
-        self.push_screen(HelpScreen())
+        self.push_screen(HelpScreen(self.moment()))
 
     def action_leave(self) -> None:
         """Close the screen; ask first how, where a run goes on that this screen may end."""
@@ -240,9 +288,11 @@ class WatchApp(App[str]):
         else:
             self.screen.dismiss(None)
 
-    def action_play(self) -> None:
-        """Play the replay, or pause it."""
-        if self._replay is not None:
+    def action_pause(self) -> None:
+        """Pause training, or have it go on; in a replay, play it or pause it."""
+        if self._replay is None:
+            self._ask(Resume() if self.moment().is_paused else Pause())
+        else:
             self._replay.playing = not self._replay.playing
             self._released_at = time.monotonic()
             self.redraw()
@@ -303,12 +353,11 @@ class WatchApp(App[str]):
         return Notice(self._unreadable, bad=True) if self._unreadable else None
 
     def _refused(self, command: str) -> bool:
-        refusal = self.moment().refusal
-        if refusal:
-            self.say(f"Nothing was asked: {refusal}.")
+        moment = self.moment()
+        if moment.refusal:
+            self.say(f"Nothing was asked: {moment.refusal}.")
             return True
-        reason = self.steering.cannot(self.state, command)
-        if reason:
+        if reason := plain(moment.cannot(command)):
             self.say(f"This run does not take {command}: {reason}", bad=True)
             return True
         return False
@@ -326,6 +375,22 @@ class WatchApp(App[str]):
     def _choose_phase(self, phase: str | None) -> None:
         if phase is not None:
             self._ask(convert({"command": "phase", "phase": phase}, Phase))
+
+    def _choose_learning_rate(self, text: str | None) -> None:
+        if text is not None:
+            self._ask(LearningRate(learning_rate=spellings.learning_rate(text)))
+
+    def _choose_momentum(self, paths: list[str], text: str | None) -> None:
+        if text is not None:
+            self._ask(self.steering.momentum(spellings.momentum(text), paths))
+
+    def _choose_recalibration(self, choice: str | None) -> None:
+        if choice is not None:
+            self._ask(Recalibrate(dry_run=choice == "dry run"))
+
+    def _choose_rollback(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            self._ask(Rollback(checkpoint=checkpoint))
 
     def _choose_leaving(self, choice: str | None) -> None:
         if choice == "stop":

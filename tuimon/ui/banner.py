@@ -55,6 +55,9 @@ def _about_status(moment: Moment) -> tuple[str, Meaning] | None:
             f"from the disk; this screen goes on when it does.",
             Meaning.WARNING,
         )
+    if moment.status == "paused" and moment.replay is None:
+        how = "tuimon send RUN resume goes on" if moment.refusal else "space goes on"
+        return f"Paused: the next step waits, requests are answered. {how}.", Meaning.WARNING
     if moment.status in ("finished", "stopped") and moment.replay is None:
         how = "Finished" if moment.status == "finished" else "Stopped, as asked"
         return (
@@ -65,7 +68,7 @@ def _about_status(moment: Moment) -> tuple[str, Meaning] | None:
 
 
 def _late_request(moment: Moment) -> str | None:
-    if moment.status in ("compiling", "crashed", "failed", "silent"):
+    if moment.status in ("checkpointing", "compiling", "crashed", "failed", "recalibrating", "silent", "validating"):
         # These say why there is no answer.
         return None
     late = [asked for asked in moment.asked if moment.now - asked.time > ANSWER_SECONDS]

@@ -1,7 +1,6 @@
 """A chart: curves of braille cells in a panel, on axes that plotext drew."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,11 +8,10 @@ import numpy as np
 from textual.events import Resize
 
 from tuimon.series import IntArray
-from tuimon.state import Command
-from tuimon.text import plain
 from tuimon.ui.axes import Axis, log_axis, step_axis, value_axis
 from tuimon.ui.cell_view import CellView, draw_panel
-from tuimon.ui.cells import Cells, fit, wrap
+from tuimon.ui.cells import Cells, wrap
+from tuimon.ui.marks import Mark, marks
 from tuimon.ui.moment import Moment
 from tuimon.ui.palette import Meaning
 from tuimon.ui.plot_frame import LABEL_WIDTH, plot_frame
@@ -109,7 +107,7 @@ class Chart(CellView):
         canvas = _Canvas(cells, column=1 + origin, columns=width - origin, rows=height - 2)
         reduced = [self._reduced(curve, steps, canvas.columns) for curve in curves]
         canvas.draw(curves, reduced, values)
-        canvas.mark(moment.state.commands.values(), steps)
+        canvas.mark(marks(moment.state), steps)
         canvas.name(curves, reduced, values, self.names_width)
 
     def _step_axis(self, moment: Moment, curves: list[Curve], width: int) -> Axis:
@@ -180,26 +178,26 @@ class _Canvas:
                 self.chars[0, bad] = _NON_FINITE
                 self.codes[0, bad] = Meaning.ERROR
 
-    def mark(self, commands: Iterable[Command], steps: Axis) -> None:
-        """Mark where requests took effect: a line behind the data, and the request's word at the axis."""
+    def mark(self, wanted: list[Mark], steps: Axis) -> None:
+        """Mark steps: a line behind the data, and a word at the axis."""
         labels = 1 + self.rows + 1
         free_until = self.columns
         # The newest first: where words would meet, it is the older one that goes without.
-        for command in reversed([command for command in commands if command.applied]):
-            position = float(steps.positions(np.array([float(command.step)]))[0])
+        for mark in reversed(wanted):
+            position = float(steps.positions(np.array([float(mark.step)]))[0])
             column = round(position * (2 * self.columns - 1)) // 2
             if not 0 <= column < self.columns:
                 continue
             blank = self.chars[:, column] == " "
             self.chars[blank, column] = _MARK
             self.codes[blank, column] = Meaning.COMMAND
-            word = f"▲ {_short(command.words)}"
+            word = f"▲ {mark.word}"
             begin = column
             if begin >= free_until:
                 continue
             if begin + len(word) > self.columns and begin + 1 >= len(word):
                 # At the right edge, where the newest one mostly is, the word stands on the other side.
-                word = f"{_short(command.words)} ▲"
+                word = f"{mark.word} ▲"
                 begin -= len(word) - 1
             elif begin + len(word) > free_until:
                 word = "▲"
@@ -238,8 +236,3 @@ class _Canvas:
         while end < self.columns and texts[end] != " " and codes[end] != Meaning.COMMAND:
             end += 1
         texts[begin:end] = " "
-
-
-def _short(words: str) -> str:
-    """Return a request in at most a few cells: "freeze all", "freeze bn_1", "phase train"."""
-    return fit(" ".join(word.rpartition("/")[2] or word for word in plain(words, 200).split(" ")), 20)

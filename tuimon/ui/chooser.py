@@ -11,6 +11,14 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from tuimon.commands import Recalibrate
+from tuimon.events import CheckpointSaved
+from tuimon.text import plain
+from tuimon.ui.numbers import count, duration
+
+BATCHES = Recalibrate().batches
+"""How many batches a recalibration is made from."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -90,6 +98,39 @@ def phase_chooser(current: str) -> Chooser:
             Answer("i", "inference", "inference (0)", "Moving statistics and no dropout everywhere, in training too."),
         ],
         current,
+    )
+
+
+def recalibrate_chooser() -> Chooser:
+    """Return the question before the moving statistics are estimated afresh."""
+    return Chooser(
+        "Estimate the moving statistics of all layers afresh?",
+        [
+            Answer(
+                "r",
+                "recalibrate",
+                "recalibrate",
+                f"From {BATCHES} training batches, exactly, in place of the old ones.",
+            ),
+            Answer("d", "dry run", "dry run", "Only says what validation gives with the old and with the new."),
+            Answer("c", None, "cancel", "Back to the screen."),
+        ],
+    )
+
+
+def rollback_chooser(checkpoint: CheckpointSaved, seconds: float) -> Chooser:
+    """Return the question before a run goes back to a checkpoint that is ``seconds`` old."""
+    return Chooser(
+        f"Go back to {plain(checkpoint.name, 40)}?",
+        [
+            Answer(
+                "b",
+                checkpoint.name,
+                f"roll back to epoch {count(checkpoint.epoch + 1)}, {duration(seconds)} ago",
+                "Weights, optimizer, seeds and modes of then; the data go on.",
+            ),
+            Answer("c", None, "cancel", "Back to the screen."),
+        ],
     )
 
 

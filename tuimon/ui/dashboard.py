@@ -28,7 +28,9 @@ class Dashboard(Screen[None]):
     """Header, charts, layers, events, keys. Shows moments; knows nothing of logs and requests."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(key.keys, f"app.{key.action}", key.label, show=False) for key in KEYS
+        # What means another thing in a replay is one action all the same.
+        Binding(keys, f"app.{action}", show=False)
+        for keys, action in dict.fromkeys((key.keys, key.action) for key in KEYS)
     ]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (140, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall"), (44, "-high")]

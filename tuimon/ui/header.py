@@ -17,7 +17,7 @@ _ONE_LINE_COLUMNS = 140
 
 
 class Header(CellView):
-    """Run, state, progress, speed, learning rate, phase, frozen layers: one line where it fits, else two."""
+    """Run, state, progress, speed, learning rate, phase, held layers: one line where it fits, else two."""
 
     def draw(self, cells: Cells, moment: Moment) -> None:
         """Draw the lines."""
@@ -26,7 +26,14 @@ class Header(CellView):
         first = [[(fit(name, limit), int(Meaning.STRONG))], _state(moment)]
         second = [
             part
-            for part in (_time_left(moment), _speed(moment), _rate(moment), _phase(moment), _frozen(moment))
+            for part in (
+                _time_left(moment),
+                _speed(moment),
+                _rate(moment),
+                _phase(moment),
+                _frozen(moment),
+                _held(moment),
+            )
             if part
         ]
         replay = _replay(moment)
@@ -55,7 +62,7 @@ def _draw_line(
 
 def _draw_part(cells: Cells, row: int, column: int, part: Part) -> int:
     """Draw a part where there is room for all of it: half a number would be another number."""
-    if column > 1 and column + sum(cell_width(text.rstrip()) for text, _ in part) > cells.width:
+    if column > 1 and column + cell_width("".join(text for text, _ in part).rstrip()) > cells.width:
         return column
     for text, code in part:
         column = cells.put(row, column, text, code)
@@ -72,7 +79,14 @@ def _state(moment: Moment) -> Part:
     if moment.status == "training":
         # It takes turns with "validating": what is beside it keeps its place.
         words = words.ljust(len("validating"))
-    return [(f"{sign} {words}", int(meaning))]
+    if moment.status == "paused":
+        # Light on dark among dark on light: nothing is computed, and somebody should know.
+        shown: Part = [(f" {sign} {words} ", int(meaning))]
+    else:
+        shown = [(f"{sign} {words}", int(meaning))]
+    if moment.is_paused != (moment.status == "paused"):
+        shown.append((f"{'pause' if moment.is_paused else 'resume'}, asked", int(Meaning.DIM)))
+    return shown
 
 
 def status_words(moment: Moment) -> str:
@@ -127,19 +141,22 @@ def _share(moment: Moment) -> float | None:
 
 def _time_left(moment: Moment) -> Part:
     seconds = moment.state.seconds_left
-    if seconds is None or moment.status in ("crashed", "failed", "silent"):
+    if seconds is None or moment.status in ("crashed", "failed", "paused", "silent"):
         return []
     return [(f"{duration(seconds):>5} left", int(Meaning.TEXT))]
 
 
 def _speed(moment: Moment) -> Part:
     rate = moment.state.steps_per_second
-    if rate is None or moment.status in ("crashed", "failed", "finished", "stopped", "silent"):
+    if rate is None or moment.status in ("crashed", "failed", "finished", "paused", "stopped", "silent"):
         return []
     return [(f"{number(rate, 3):>4} steps/s", int(Meaning.TEXT))]
 
 
 def _rate(moment: Moment) -> Part:
+    asked = next((asked.learning_rate for asked in reversed(moment.asked) if asked.learning_rate), None)
+    if asked:
+        return [("lr ", int(Meaning.DIM)), (f"{asked}, asked", int(Meaning.DIM))]
     if moment.state.learning_rate is None:
         return []
     return [("lr ", int(Meaning.DIM)), (learning_rate(moment.state.learning_rate), int(Meaning.TEXT))]
@@ -162,6 +179,13 @@ def _frozen(moment: Moment) -> Part:
     frozen = sum(path in moment.state.frozen for path in moment.state.layers)
     meaning = Meaning.FROZEN if frozen else Meaning.TEXT
     return [("frozen ", int(Meaning.DIM)), (f"{frozen}/{len(moment.state.layers)}", int(meaning))]
+
+
+def _held(moment: Moment) -> Part:
+    held = len(moment.state.statistics_held)
+    if not held:
+        return []
+    return [("held ", int(Meaning.DIM)), (f"{held}/{len(moment.state.layers)}", int(Meaning.INFERENCE))]
 
 
 def _replay(moment: Moment) -> Part:

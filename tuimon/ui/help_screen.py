@@ -1,33 +1,52 @@
 """The help screen: keys, signs and colours."""
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.events import Resize
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from tuimon.text import plain
+from tuimon.ui.cells import wrap
 from tuimon.ui.keys import KEYS, Key
+from tuimon.ui.moment import Moment
 from tuimon.ui.palette import STYLES, Meaning
+
+_WIDTH = 100
+_MARGINS = 10
+"""Of the page: frame, padding, scroll bar."""
+_TERM_WIDTH, _INDENT = 13, 2
 
 _TERMS: tuple[tuple[str, Meaning, str], ...] = (
     ("training", Meaning.TRAINING, "batch statistics are used, the moving statistics follow"),
     ("frozen", Meaning.FROZEN, "trainable=False: moving statistics are used; they, gamma and beta are held"),
-    ("inference", Meaning.INFERENCE, "moving statistics are used and held; gamma and beta learn"),
+    (
+        "inference",
+        Meaning.INFERENCE,
+        "moving statistics are used and held; gamma and beta learn: held, or by the phase",
+    ),
+    ("momentum", Meaning.COMMAND, "beside a mode: the one that was asked for, in place of the model's own"),
     ("asked", Meaning.DIM, "a request of yours that the trainer has not answered yet"),
     ("batch", Meaning.BATCH, "loss of each batch; a column holds its smallest to its largest"),
     ("valid", Meaning.VALIDATION, "validation loss, once an epoch"),
     ("▲", Meaning.ERROR, "at the top of a chart: a value there was NaN or infinite"),
-    ("┊ ▲", Meaning.COMMAND, "a request took effect at this step"),
+    ("┊ ▲", Meaning.COMMAND, "a request took effect at this step, or the run went back or on from a checkpoint"),
     ("5–95 %", Meaning.BAND, "between these quantiles lie nine of ten channels; the line is the median"),
     ("change", Meaning.TEXT, "how far the moving mean went since the first sample, in standard deviations"),
 )
 
 
 class HelpScreen(ModalScreen[None]):
-    """Keys, and what the signs mean."""
+    """Keys, and what the signs mean.
+
+    Args:
+        moment: Says which keys do nothing now, and why.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,question_mark,q,enter,ctrl+c", "close", "close"),
@@ -35,12 +54,20 @@ class HelpScreen(ModalScreen[None]):
         Binding("down,j", "scroll(1)", "down"),
     ]
 
+    def __init__(self, moment: Moment) -> None:
+        super().__init__()
+        self._moment = moment
+
     def compose(self) -> ComposeResult:
         """Lay out the page."""
         with VerticalScroll(id="help") as page:
             page.border_title = Content("help")
             page.border_subtitle = Content("esc closes")
-            yield Static(_page(), markup=False)
+            yield Static(markup=False)
+
+    def on_resize(self, event: Resize) -> None:
+        """Break the lines for this width."""
+        self.query_one("#help > Static", Static).update(_page(self._moment, min(_WIDTH, event.size.width) - _MARGINS))
 
     def action_close(self) -> None:
         """Go back."""
@@ -51,22 +78,31 @@ class HelpScreen(ModalScreen[None]):
         self.query_one("#help").scroll_relative(y=lines, animate=False)
 
 
-def _page() -> Content:
+def _page(moment: Moment, width: int) -> Content:
     lines: list[Content] = []
     for heading, needs in (
         ("Keys", ("always", "tabs")),
         ("In a run that takes requests", ("steering",)),
         ("In a replay", ("replay",)),
     ):
-        lines.append(Content.styled(heading, "bold"))
-        lines += [_entry(key) for key in KEYS if key.needs in needs]
+        why = f": {moment.refusal}" if needs == ("steering",) and moment.refusal else ""
+        lines.append(Content.assemble((heading, "bold"), (why, "dim")))
+        lines += [line for key in KEYS if key.needs in needs for line in _about_key(key, moment, width)]
         lines.append(Content(""))
     lines.append(Content.styled("Words and signs", "bold"))
-    lines += [
-        Content.assemble("  ", (f"{term:<11}", str(STYLES[meaning])), (words, "dim")) for term, meaning, words in _TERMS
-    ]
+    lines += [line for term, meaning, words in _TERMS for line in _entry(term, str(STYLES[meaning]), words, width)]
     return Content("\n").join(lines)
 
 
-def _entry(key: Key) -> Content:
-    return Content.assemble("  ", (f"{key.shown:<11}", "bold"), (key.help, "dim"))
+def _about_key(key: Key, moment: Moment, width: int) -> Iterator[Content]:
+    reason = moment.cannot(key.request) if key.request and not moment.refusal else ""
+    yield from _entry(key.shown, "dim" if reason else "bold", key.help, width)
+    if reason:
+        yield from _entry("", "", f"not now: {plain(reason, 200)}", width, str(STYLES[Meaning.WARNING]))
+
+
+def _entry(term: str, style: str, words: str, width: int, words_style: str = "dim") -> Iterator[Content]:
+    """Yield a term and what is said of it, in as many lines as that takes."""
+    for line in wrap(words, max(10, width - _TERM_WIDTH)):
+        yield Content.assemble(" " * _INDENT, (term.ljust(_TERM_WIDTH - _INDENT), style), (line, words_style))
+        term = ""

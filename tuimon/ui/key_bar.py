@@ -9,7 +9,6 @@ from tuimon.ui.moment import Moment
 from tuimon.ui.palette import Meaning
 
 _GAP = 2
-_LAST = ("?", "q")
 
 
 class KeyBar(CellView):
@@ -30,8 +29,9 @@ class KeyBar(CellView):
         column = 1
         for key in self._fitting(cells.width - 1, moment):
             start = column
-            column = cells.put(0, column, _shown(key), Meaning.KEY) + 1
-            column = cells.put(0, column, self._label(key, moment), Meaning.DIM)
+            can = not (key.request and moment.cannot(key.request))
+            column = cells.put(0, column, _shown(key), Meaning.KEY if can else Meaning.FRAME) + 1
+            column = cells.put(0, column, self._label(key, moment), Meaning.DIM if can else Meaning.FRAME)
             self._places.append((start, column, key))
             column += _GAP
         if moment.refusal and moment.replay is None and column + len(moment.refusal) + 3 <= cells.width:
@@ -50,15 +50,19 @@ class KeyBar(CellView):
             len(keys) > 1
             and width < sum(cell_width(_shown(key)) + 1 + len(self._label(key, moment)) + _GAP for key in keys) - _GAP
         ):
-            keys.remove(next((key for key in reversed(keys) if key.shown not in _LAST), keys[0]))
+            keys.remove(max(reversed(keys), key=lambda key: key.rank))
         return keys
 
     def _label(self, key: Key, moment: Moment) -> str:
-        """Return what a key does now: the two that freeze also thaw."""
+        """Return what a key does now: those that freeze also thaw."""
         if key.action == "freeze_layer" and self.layer_path is not None and moment.is_frozen(self.layer_path):
             return "unfreeze"
         if key.action == "freeze_all" and moment.state.layers and all(map(moment.is_frozen, moment.state.layers)):
             return "unfreeze all"
+        if key.action == "hold_layer" and self.layer_path is not None and moment.is_held(self.layer_path):
+            return "let go"
+        if key.request == "pause" and moment.is_paused:
+            return "resume"
         return key.label
 
     def _useful(self, key: Key, moment: Moment) -> bool:

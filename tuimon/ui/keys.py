@@ -22,24 +22,84 @@ class Key:
     """What it does, in a sentence."""
     needs: Needs = "always"
     """When it does anything: in a run that takes requests, in a replay, where there is a chart at a time."""
+    request: str = ""
+    """The request that it leads to, by its name on the wire."""
+    rank: int = 0
+    """Where the footer has no room for all keys, those of the highest rank are left out first."""
 
 
 KEYS = (
-    Key("f", "freeze_layer", "f", "freeze", "Freeze the layer under the cursor, or thaw it.", "steering"),
-    Key("F", "freeze_all", "F", "freeze all", "Freeze every BatchNormalization layer, or thaw them all.", "steering"),
-    Key("p", "phase", "p", "phase", "Choose the learning phase: auto, train, inference.", "steering"),
-    Key("space", "play", "space", "play/pause", "Play the replay, or pause it.", "replay"),
-    Key("full_stop", "next_epoch", ".", "next epoch", "Go on to the end of the next epoch.", "replay"),
-    Key("right_square_bracket", "faster", "]", "faster", "Replay twice as fast.", "replay"),
-    Key("left_square_bracket", "slower", "[", "slower", "Replay half as fast.", "replay"),
-    Key("end", "to_end", "end", "to the end", "Go to the end of the log.", "replay"),
+    Key("f", "freeze_layer", "f", "freeze", "Freeze the layer under the cursor, or thaw it.", "steering", "freeze", 1),
+    Key(
+        "F",
+        "freeze_all",
+        "F",
+        "freeze all",
+        "Freeze every BatchNormalization layer, or thaw them all.",
+        "steering",
+        "freeze",
+        2,
+    ),
+    Key(
+        "h",
+        "hold_layer",
+        "h",
+        "hold",
+        "Hold the layer's moving statistics alone; gamma and beta go on learning.",
+        "steering",
+        "freeze",
+        10,
+    ),
+    Key(
+        "H", "hold_all", "H", "", "Hold the moving statistics of every layer, or let them all go.", "steering", "freeze"
+    ),
+    Key("p", "phase", "p", "phase", "Choose the learning phase: auto, train, inference.", "steering", "phase", 3),
+    Key("l", "learning_rate", "l", "lr", "Set the learning rate.", "steering", "lr", 6),
+    Key(
+        "m",
+        "momentum(False)",
+        "m",
+        "momentum",
+        "Set the momentum of the layer under the cursor.",
+        "steering",
+        "momentum",
+        8,
+    ),
+    Key("M", "momentum(True)", "M", "", "Set the momentum of every layer.", "steering", "momentum"),
+    Key(
+        "r",
+        "recalibrate",
+        "r",
+        "recalibrate",
+        "Estimate the moving statistics afresh from training batches; asks first.",
+        "steering",
+        "recalibrate",
+        12,
+    ),
+    Key("space", "pause", "space", "pause", "Pause before the next step, or go on.", "steering", "pause", 4),
+    Key("c", "checkpoint", "c", "checkpoint", "Save a checkpoint: the full state.", "steering", "checkpoint", 11),
+    Key(
+        "b",
+        "roll_back",
+        "b",
+        "roll back",
+        "Go back to the newest checkpoint; asks first.",
+        "steering",
+        "rollback",
+        13,
+    ),
+    Key("space", "pause", "space", "play/pause", "Play the replay, or pause it.", "replay", rank=1),
+    Key("full_stop", "next_epoch", ".", "next epoch", "Go on to the end of the next epoch.", "replay", rank=2),
+    Key("right_square_bracket", "faster", "]", "faster", "Replay twice as fast.", "replay", rank=3),
+    Key("left_square_bracket", "slower", "[", "slower", "Replay half as fast.", "replay", rank=4),
+    Key("end", "to_end", "end", "to the end", "Go to the end of the log.", "replay", rank=6),
     Key("up,k", "cursor(-1)", "↑", "", "Select the layer before."),
-    Key("down,j", "cursor(1)", "↓", "layer", "Select the next layer."),
+    Key("down,j", "cursor(1)", "↓", "layer", "Select the next layer.", rank=9),
     Key("pageup", "cursor(-10)", "page up", "", "Ten layers up."),
     Key("pagedown", "cursor(10)", "page down", "", "Ten layers down."),
-    Key("tab", "next_chart(1)", "tab", "next chart", "Show the next chart, where there is room for one.", "tabs"),
+    Key("tab", "next_chart(1)", "tab", "chart", "Show the next chart, where there is room for one.", "tabs", rank=5),
     Key("shift+tab", "next_chart(-1)", "shift tab", "", "Show the chart before.", "tabs"),
     Key("question_mark", "help", "?", "help", "Show this page."),
-    Key("q,ctrl+c", "leave", "q", "quit", "Close this screen; a run that goes on asks how."),
+    Key("q,ctrl+c", "leave", "q", "quit", "Close this screen; a run that goes on asks how.", rank=-1),
 )
-"""In the order in which the footer and the help screen have them."""
+"""In the order in which the footer and the help screen have them. A key may mean another thing in a replay."""

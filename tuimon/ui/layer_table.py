@@ -1,6 +1,6 @@
 """The table of BatchNormalization layers; its cursor says which layer the keys and the lower charts mean."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from textual.events import Click, MouseScrollDown, MouseScrollUp
@@ -15,11 +15,13 @@ from tuimon.ui.distribution import BINS, sparkline
 from tuimon.ui.moment import Moment
 from tuimon.ui.numbers import count, number
 from tuimon.ui.palette import MODE_MEANINGS, SELECTED, Meaning
+from tuimon.words import counted
 
 _NUMBER_WIDTH = 8
 _STATISTIC_WIDTH = 2 * _NUMBER_WIDTH + BINS + 2
 _GAP = 2
 _NAME_LIMIT = 48
+_MODE_LIMIT = 30
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Column:
 
 
 COLUMNS = (
-    Column("mode", "mode", 15),
+    Column("mode", "mode", 16),
     Column("channels", "channels", 8, right=True, rank=3),
     Column("moving_mean", "moving mean  5 – 95 %", _STATISTIC_WIDTH, rank=1),
     Column("moving_variance", "moving variance  5 – 95 %", _STATISTIC_WIDTH, rank=2),
@@ -92,6 +94,10 @@ class LayerTable(CellView, can_focus=True):
         extra: list[tuple[str, int]] = []
         if layers and rows < len(layers):
             extra.append((f"{cursor + 1} of {len(layers)}", int(Meaning.DIM)))
+        if others := len(moment.state.frozen_weights):
+            extra.append((f"{counted(others, 'other layer')} frozen", int(Meaning.FROZEN)))
+        if held := len(moment.state.statistics_held):
+            extra.append((f"statistics of {held} held", int(Meaning.INFERENCE)))
         if frozen:
             extra.append((f"{frozen} of {len(layers)} frozen", int(Meaning.FROZEN)))
         draw_panel(cells, "BatchNormalization", extra)
@@ -103,7 +109,9 @@ class LayerTable(CellView, can_focus=True):
             return
         self._first = max(0, min(self._first, cursor, len(layers) - rows), cursor - rows + 1)
         names = [plain(layer.layer.path) for layer in layers]
-        name_width, columns = _fitting(cells.width - 5, max(map(cell_width, names)))
+        modes = [_mode(moment, layer) for layer in layers]
+        widest = max(sum(cell_width(text) for text, _ in mode) for mode in modes)
+        name_width, columns = _fitting(cells.width - 5, max(map(cell_width, names)), widest)
         cells.put(1, 3, "layer", Meaning.DIM, width=name_width)
         places = _places(3 + name_width + _GAP, columns)
         for column, start in places:
@@ -115,7 +123,10 @@ class LayerTable(CellView, can_focus=True):
                 cells.put(row, 1, "›", Meaning.STRONG | code)
             cells.put(row, 3, fit_end(names[index], name_width), (Meaning.STRONG if code else Meaning.TEXT) | code)
             for column, start in places:
-                _draw_value(cells, row, start, column, moment, layers[index], code)
+                if column.key == "mode":
+                    _draw_mode(cells, row, start, column, modes[index], code)
+                else:
+                    _draw_value(cells, row, start, column, layers[index], code)
 
     def watch_cursor(self) -> None:
         """Draw the cursor at its new place."""
@@ -148,9 +159,10 @@ class LayerTable(CellView, can_focus=True):
             self.post_message(self.Selected(self.path))
 
 
-def _fitting(width: int, longest_name: int) -> tuple[int, list[Column]]:
+def _fitting(width: int, longest_name: int, longest_mode: int) -> tuple[int, list[Column]]:
     """Return the width of the names, and the columns for which there is room beside them."""
-    shown = list(COLUMNS)
+    mode, *others = COLUMNS
+    shown = [replace(mode, width=max(mode.width, min(longest_mode, _MODE_LIMIT))), *others]
     name = min(longest_name, _NAME_LIMIT)
     name = max(name, len("layer"))
     while True:
@@ -175,12 +187,8 @@ def _put(cells: Cells, row: int, start: int, column: Column, text: str, code: in
     cells.put(row, start, text, code)
 
 
-def _draw_value(
-    cells: Cells, row: int, start: int, column: Column, moment: Moment, layer: LayerHistory, code: int
-) -> None:
-    if column.key == "mode":
-        _draw_mode(cells, row, start, column, moment, layer, code)
-    elif column.key == "channels":
+def _draw_value(cells: Cells, row: int, start: int, column: Column, layer: LayerHistory, code: int) -> None:
+    if column.key == "channels":
         _put(cells, row, start, column, count(layer.layer.channels), Meaning.TEXT | code)
     elif column.key == "change":
         change = layer.change()
@@ -189,16 +197,29 @@ def _draw_value(
         _draw_statistic(cells, row, start, column, layer, code)
 
 
-def _draw_mode(
-    cells: Cells, row: int, start: int, column: Column, moment: Moment, layer: LayerHistory, code: int
-) -> None:
-    mode, asked = moment.mode(layer), moment.asked_mode(layer.layer.path)
+def _mode(moment: Moment, layer: LayerHistory) -> list[tuple[str, int]]:
+    """Return how a layer computes, with what of its momentum is not as the model has it: texts with their colours."""
+    path = layer.layer.path
+    mode, asked = moment.mode(layer), moment.asked_mode(path)
+    momentum, wanted = moment.state.momentum.get(path, layer.layer.momentum), moment.asked_momentum(path)
+    is_wanted = wanted is not None and wanted != momentum
     if asked is not None and asked != mode:
-        _put(cells, row, start, column, f"{asked}, asked", Meaning.DIM | code)
+        shown = [(asked if is_wanted else f"{asked}, asked", int(Meaning.DIM))]
     elif mode is None:
-        _put(cells, row, start, column, "–", Meaning.DIM | code)
+        shown = [("–", int(Meaning.DIM))]
     else:
-        _put(cells, row, start, column, plain(mode), MODE_MEANINGS.get(mode, Meaning.TEXT) | code)
+        shown = [(plain(mode), int(MODE_MEANINGS.get(mode, Meaning.TEXT)))]
+    if is_wanted:
+        shown.append((f", momentum {wanted:.6g}, asked", int(Meaning.DIM)))
+    elif momentum != layer.layer.momentum:
+        shown.append((f", momentum {momentum:.6g}", int(Meaning.COMMAND)))
+    return shown
+
+
+def _draw_mode(cells: Cells, row: int, start: int, column: Column, shown: list[tuple[str, int]], code: int) -> None:
+    end = start + column.width
+    for text, meaning in shown:
+        start = cells.put(row, start, text, meaning | code, width=max(0, end - start))
 
 
 def _draw_statistic(cells: Cells, row: int, start: int, column: Column, layer: LayerHistory, code: int) -> None:

@@ -1,9 +1,14 @@
 """All that the screen is a function of: the folded log, and the time."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
+from tuimon.events import CheckpointSaved
 from tuimon.state import LayerHistory, RunState
+
+Hold = Literal["frozen", "statistics", "nothing"]
+"""What of a layer is held: everything, the moving statistics alone, nothing."""
 
 
 @dataclass(frozen=True)
@@ -16,10 +21,16 @@ class Asked:
     """The request in words: "freeze bn_1"."""
     time: float
     """When it was asked, Unix seconds."""
-    modes: dict[str, str]
-    """The mode that it asks for, by layer: `frozen` or `training`."""
+    command: str = ""
+    """Its name on the wire."""
+    holds: dict[str, Hold] = field(default_factory=dict)
+    """How it asks layers to be held, by path."""
+    momentum: dict[str, float] = field(default_factory=dict)
+    """The momentum that it asks for, by layer."""
     phase: str | None = None
     """The learning phase that it asks for; None for other requests."""
+    learning_rate: str | None = None
+    """The learning rate that it asks for, as it is shown; None for other requests."""
 
 
 @dataclass(frozen=True)
@@ -91,16 +102,61 @@ class Moment:
         path = layer.layer.path
         if path in self.state.frozen:
             return "frozen"
-        if layer.mode != "frozen":
-            return layer.mode
-        # The newest sample is older than the command that thawed the layer.
-        return "inference" if self.state.phase == "inference" else "training"
+        if path in self.state.statistics_held:
+            return "inference"
+        # A sample may be older than the last request: it says that there is a mode, not which.
+        return None if layer.mode is None else self._usual_mode
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether training waits, or will when what was asked is fact."""
+        asked = next((asked.command for asked in reversed(self.asked) if asked.command in ("pause", "resume")), None)
+        return self.status == "paused" if asked is None else asked == "pause"
+
+    @property
+    def newest_checkpoint(self) -> CheckpointSaved | None:
+        """The newest full state that is on disk; None where there is none."""
+        return next(reversed(self.state.checkpoints.values()), None)
+
+    def cannot(self, command: str) -> str:
+        """Return why a command does nothing now; empty where it does, and where that is not known yet."""
+        if self.state.fit is None:
+            return ""
+        if command not in self.state.fit.can:
+            return "its trainer is of an older version"
+        if command == "rollback" and self.newest_checkpoint is None:
+            return self.state.fit.can[command] or "there is no checkpoint yet, c saves one"
+        return self.state.fit.can[command]
 
     def is_frozen(self, path: str) -> bool:
         """Return whether a layer is frozen, or will be when what was asked is fact."""
-        asked = self.asked_mode(path)
+        asked = self._asked_hold(path)
         return path in self.state.frozen if asked is None else asked == "frozen"
+
+    def is_held(self, path: str) -> bool:
+        """Return whether a layer's moving statistics alone are held, or will be when what was asked is fact."""
+        asked = self._asked_hold(path)
+        return path in self.state.statistics_held if asked is None else asked == "statistics"
 
     def asked_mode(self, path: str) -> str | None:
         """Return the mode that was asked for a layer and is not yet fact; None where there is none."""
-        return next((asked.modes[path] for asked in reversed(self.asked) if path in asked.modes), None)
+        match self._asked_hold(path):
+            case "frozen":
+                return "frozen"
+            case "statistics":
+                return "inference"
+            case "nothing":
+                return self._usual_mode
+        return None
+
+    def asked_momentum(self, path: str) -> float | None:
+        """Return the momentum that was asked for a layer and is not yet fact; None where there is none."""
+        return next((asked.momentum[path] for asked in reversed(self.asked) if path in asked.momentum), None)
+
+    @property
+    def _usual_mode(self) -> str:
+        """The mode of a layer of which nothing is held."""
+        return "inference" if self.state.phase == "inference" else "training"
+
+    def _asked_hold(self, path: str) -> Hold | None:
+        return next((asked.holds[path] for asked in reversed(self.asked) if path in asked.holds), None)

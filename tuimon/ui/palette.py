@@ -30,6 +30,7 @@ class Meaning(IntEnum):
     ERROR = 15
     KEY = 16
     TRACK = 17
+    PAUSED = 18
 
 
 SELECTED = 64
@@ -60,6 +61,7 @@ _STYLES = {
     Meaning.ERROR: Style(color="#ff6f6f", bold=True),
     Meaning.KEY: Style(color="#eef3f8", bold=True),
     Meaning.TRACK: Style(color="#2d3945"),
+    Meaning.PAUSED: Style(color=BACKGROUND, bgcolor="#e8cb5f", bold=True),
 }
 
 _CURSOR_STYLE = Style(bgcolor=CURSOR)
@@ -75,6 +77,9 @@ STATUS_SIGNS: dict[str, tuple[str, Meaning]] = {
     "compiling": ("◑", Meaning.WARNING),
     "training": ("●", Meaning.TRAINING),
     "validating": ("◉", Meaning.VALIDATION),
+    "recalibrating": ("◎", Meaning.STATISTIC),
+    "checkpointing": ("◆", Meaning.GOOD),
+    "paused": ("‖", Meaning.PAUSED),
     "finished": ("✓", Meaning.GOOD),
     "stopped": ("■", Meaning.TEXT),
     "failed": ("✗", Meaning.ERROR),

@@ -2,12 +2,16 @@
 
 import glob
 import time
+from collections.abc import Collection
+from dataclasses import replace
 
 from tuimon import commands
-from tuimon.commands import AnyRequest, Freeze, Phase, Stop, Unfreeze
+from tuimon.commands import AnyRequest, Freeze, LearningRate, Momentum, Phase, Stop, Unfreeze
 from tuimon.run_directory import RunDirectory
+from tuimon.spellings import SCHEDULE
 from tuimon.state import RunState
-from tuimon.ui.moment import Asked, Moment
+from tuimon.ui.moment import Asked, Hold, Moment
+from tuimon.ui.numbers import learning_rate
 
 
 class Steering:
@@ -36,11 +40,6 @@ class Steering:
             return "training has not begun"
         return ""
 
-    def cannot(self, state: RunState, command: str) -> str | None:
-        """Return why this fit does not take a command; None where it does."""
-        reasons = state.fit.can if state.fit else {}
-        return reasons.get(command) or None
-
     def toggle_layer(self, moment: Moment, path: str) -> AnyRequest:
         """Return the request that freezes one layer, or thaws it if it is frozen or asked to be."""
         # A path may hold what a glob would interpret.
@@ -51,6 +50,22 @@ class Steering:
         """Return the request that freezes all layers, or thaws them if all are frozen or asked to be."""
         return Unfreeze() if all(map(moment.is_frozen, moment.state.layers)) else Freeze()
 
+    def toggle_held(self, moment: Moment, paths: Collection[str]) -> AnyRequest:
+        """Return the request that holds the moving statistics of layers, or lets them go if they are held already.
+
+        Args:
+            moment: What is so now, and what was asked.
+            paths: The layers; empty: all.
+        """
+        patterns = [glob.escape(path) for path in paths]
+        if all(map(moment.is_held, paths or moment.state.layers)):
+            return Unfreeze(layers=patterns, statistics=True)
+        return Freeze(layers=patterns, statistics=True)
+
+    def momentum(self, momentum: float, paths: Collection[str]) -> AnyRequest:
+        """Return the request that sets the momentum of layers; none: of all."""
+        return Momentum(momentum=momentum, layers=[glob.escape(path) for path in paths])
+
     def ask(self, request: AnyRequest, state: RunState) -> None:
         """Put a request where the trainer looks.
 
@@ -60,15 +75,27 @@ class Steering:
         signed = commands.signed(request, state.run.attempt if state.run else None)
         self._run.put_request(signed)
         fields = commands.as_fields(signed)
-        modes: dict[str, str] = {}
-        if isinstance(signed, Freeze | Unfreeze):
-            mode = "frozen" if isinstance(signed, Freeze) else "training"
+        paths: list[str] = []
+        if isinstance(signed, Freeze | Unfreeze | Momentum):
             wanted = set(signed.layers)
-            modes = {path: mode for path in state.layers if not wanted or glob.escape(path) in wanted}
+            paths = [path for path in state.layers if not wanted or glob.escape(path) in wanted]
             if wanted:
-                fields["layers"] = list(modes)
-        phase = signed.phase if isinstance(signed, Phase) else None
-        self.asked.append(Asked(signed.id, commands.describe(fields), time.time(), modes, phase))
+                fields["layers"] = paths
+        asked = Asked(signed.id, commands.describe(fields), time.time(), command=str(fields["command"]))
+        match signed:
+            case Freeze():
+                hold: Hold = "statistics" if signed.statistics else "frozen"
+                asked = replace(asked, holds=dict.fromkeys(paths, hold))
+            case Unfreeze():
+                asked = replace(asked, holds=dict.fromkeys(paths, "nothing"))
+            case Momentum():
+                asked = replace(asked, momentum=dict.fromkeys(paths, signed.momentum))
+            case Phase():
+                asked = replace(asked, phase=signed.phase)
+            case LearningRate():
+                rate = signed.learning_rate
+                asked = replace(asked, learning_rate=SCHEDULE if rate is None else learning_rate(rate))
+        self.asked.append(asked)
 
     def stop(self, state: RunState) -> None:
         """Ask training to end after this batch.

@@ -6,17 +6,26 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tuimon import events
-from tuimon.state import Command, TimelineEntry
+from tuimon import events, words
+from tuimon.state import Command, RunState, TimelineEntry
 from tuimon.text import plain
 from tuimon.ui.cell_view import CellView, draw_panel
 from tuimon.ui.cells import Cells
 from tuimon.ui.moment import Moment
-from tuimon.ui.numbers import count, number
+from tuimon.ui.numbers import count
 from tuimon.ui.palette import Meaning
-from tuimon.wire import from_wire
 
-_SHOWN_LOGS = 6
+_MEANINGS: dict[type, Meaning] = {
+    events.FitStarted: Meaning.DIM,
+    events.StateChanged: Meaning.DIM,
+    events.Evaluated: Meaning.VALIDATION,
+    events.Recalibrated: Meaning.STATISTIC,
+    events.RolledBack: Meaning.COMMAND,
+    events.RunResumed: Meaning.COMMAND,
+    events.LogGap: Meaning.WARNING,
+    events.RunEnded: Meaning.GOOD,
+}
+"""The colours of what happened; of other things, that of text."""
 
 
 @dataclass(frozen=True)
@@ -56,50 +65,31 @@ def lines(moment: Moment) -> Iterator[Line]:
     for asked in reversed(moment.asked):
         yield Line(asked.time, None, f"{plain(asked.words, 100)}: asked", Meaning.DIM)
     for entry in reversed(moment.state.timeline):
-        yield _line(entry)
+        yield _line(entry, moment.state)
 
 
-def _line(entry: TimelineEntry) -> Line:
+def _line(entry: TimelineEntry, state: RunState) -> Line:
     match entry:
         case Command():
             return _command(entry)
         case events.RunStarted():
-            return Line(entry.time, None, _started(entry), Meaning.DIM)
-        case events.FitStarted():
-            epochs = f"{count(entry.epochs)} epochs" if entry.epochs is not None else "epochs without end"
-            xla = ", compiled by XLA" if entry.jit_compile else ""
-            return Line(entry.time, entry.step, f"fit: {epochs}, {plain(entry.optimizer, 40)}{xla}", Meaning.DIM)
-        case events.StateChanged():
-            return Line(entry.time, entry.step, plain(f"{entry.state} {entry.detail}".strip(), 300), Meaning.DIM)
-        case events.Evaluated():
-            logs = "  ".join(
-                f"{plain(name, 30)} {number(from_wire(value))}"
-                for name, value in list(entry.logs.items())[:_SHOWN_LOGS]
-            )
-            return Line(entry.time, entry.step, f"evaluated {plain(entry.name, 80)}: {logs}", Meaning.VALIDATION)
-        case events.Note():
-            return Line(entry.time, entry.step, f"note: {plain(entry.text)}")
-        case events.LogGap():
-            dropped = ", ".join(f"{count(number_)} {plain(kind, 40)}" for kind, number_ in entry.dropped.items())
-            return Line(entry.time, entry.step, f"not logged: {dropped} ({plain(entry.reason, 200)})", Meaning.WARNING)
-        case events.RunEnded():
-            return _ended(entry)
+            return Line(entry.time, None, words.of(entry, state), Meaning.DIM)
+        case events.RunEnded(status="failed"):
+            return Line(entry.time, entry.step, words.of(entry, state), Meaning.ERROR)
+        case _:
+            return Line(entry.time, entry.step, words.of(entry, state), _MEANINGS.get(type(entry), Meaning.TEXT))
 
 
 def _command(command: Command) -> Line:
     # What became of it comes first: a narrow screen cuts the end off.
-    words, by = plain(command.words, 100), f"; asked by {_who(command.sender)}"
-    detail = plain(command.detail)
+    asked, by = plain(command.words, 100), f"; asked by {_who(command.sender)}"
     if not command.applied:
-        return Line(command.time, command.step, f"{words}: rejected: {detail}{by}", Meaning.ERROR)
-    words += f": applied in {command.traced_seconds:.1f} s" if command.traced_seconds >= 0.05 else ": applied"
-    verified = command.verified
-    if verified is None:
-        return Line(command.time, command.step, f"{words}{'; ' + detail if detail else ''}{by}", Meaning.COMMAND)
-    if not verified.held:
-        text = f"{words}, but it did not hold: {plain(verified.detail)}{by}"
-        return Line(command.time, command.step, text, Meaning.ERROR)
-    return Line(command.time, command.step, f"{words}, verified: {plain(verified.detail)}{by}", Meaning.COMMAND)
+        return Line(command.time, command.step, f"{asked}: {words.rejected(command.detail)}{by}", Meaning.ERROR)
+    became, verified = words.applied(command.traced_seconds, command.detail), command.verified
+    if verified is not None:
+        became += f", {words.verified(verified)}"
+    meaning = Meaning.COMMAND if verified is None or verified.held else Meaning.ERROR
+    return Line(command.time, command.step, f"{asked}: {became}{by}", meaning)
 
 
 def _who(sender: events.Sender) -> str:
@@ -107,16 +97,3 @@ def _who(sender: events.Sender) -> str:
         return "you"
     # The name is what the request claims; the uid is what the file system says.
     return plain(sender.user, 40) or f"uid {sender.uid}"
-
-
-def _started(entry: events.RunStarted) -> str:
-    versions = "  ".join(f"{plain(name, 20)} {plain(version, 20)}" for name, version in entry.versions.items())
-    again = f"attempt {entry.attempt + 1}, " if entry.attempt else ""
-    return f"run started, {again}on {plain(entry.host, 60)}, pid {entry.pid}   {versions}"
-
-
-def _ended(entry: events.RunEnded) -> Line:
-    if entry.status != "failed":
-        return Line(entry.time, entry.step, f"run {plain(entry.status, 40)}", Meaning.GOOD)
-    last = entry.traceback.strip().splitlines()[-1:] or ["no traceback"]
-    return Line(entry.time, entry.step, f"run failed: {plain(last[0])}", Meaning.ERROR)
