@@ -2,8 +2,6 @@
 
 import os
 import stat
-import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 import tuimon
-from helpers import environment, until
+from helpers import until
 from trainer.keras_models import (
     BATCH,
     STEPS,
@@ -30,7 +28,6 @@ from trainer.keras_models import (
 )
 from tuimon import commands, events
 from tuimon.run_directory import RunDirectory
-from tuimon.session_log import Tail
 from tuimon.trainer import batch_values
 from tuimon.trainer.control import Controller
 from tuimon.trainer.fit import Fit
