@@ -228,7 +228,8 @@ class Controller:
     def _failed(self, error: Exception) -> None:
         waiting, self._waiting = self._waiting, []
         self._recorder.record(events.StateChanged(state="paused" if self.is_paused else "training"))
-        reason = f"the model cannot be traced that way: {plain(str(error))}"
+        is_refused = isinstance(error, RejectedError)
+        reason = str(error) if is_refused else f"the model cannot be traced that way: {plain(str(error))}"
         for received in waiting:
             self.reject(received, reason)
         if not waiting:
@@ -301,5 +302,6 @@ def _what_it_can(instruments: Instruments) -> dict[str, str]:
     phase = steering or ("" if depends else "no layer of this model depends on the learning phase")
     optimizer = "" if instruments.model.optimizer is not None else "this model has no optimizer"
     reasons = dict.fromkeys(("freeze", "unfreeze", "momentum", "recalibrate"), layers)
-    reasons |= {"phase": phase, "lr": optimizer}
+    reasons |= {"phase": phase, "lr": optimizer, "evaluate": instruments.why_no_data}
+    reasons["recalibrate"] = layers or instruments.why_no_data
     return {command: reasons.get(command, "") for command in commands.NAMES}

@@ -256,7 +256,7 @@ class Fit:
 
     def _pause(self) -> None:
         """Wait before the next step."""
-        if self._instruments.why_not_steerable:
+        if self._instruments.why_not_steerable or self._instruments.why_no_data:
             self._wait(None)
         else:
             # Within the step's call, where the data are at hand: what needs a trace can be done meanwhile.
@@ -328,9 +328,9 @@ class Fit:
         return to_wire(self._instruments.learning_rate(self._controller.mode))
 
     def _describe(self, initial_epoch: int) -> events.FitStarted:
-        mode = self._controller.coming_mode
+        mode, optimizer = self._controller.coming_mode, self._model.optimizer
         return events.FitStarted(
-            optimizer=type(self._model.optimizer).__name__,
+            optimizer=type(optimizer).__name__ if optimizer is not None else "",
             epochs=self._params.get("epochs"),
             initial_epoch=initial_epoch,
             steps_per_epoch=self._params.get("steps"),

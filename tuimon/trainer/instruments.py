@@ -1,13 +1,24 @@
 """What tuimon keeps of one model, from one ``fit`` to the next: its functions by mode, its layers."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from tuimon import events
 from tuimon.trainer import batch_norm, keras_internals
 from tuimon.trainer.batch_values import BatchValues
 from tuimon.trainer.modes import AUTO, LearningPhase, Mode, ModeScope
 from tuimon.trainer.step_functions import StepFunctions
+from tuimon.wire import FloatArray
+
+
+class StepValues(Protocol):
+    """Reads each step's own values."""
+
+    steps: int
+    """Steps completed, as of the last ``read``."""
+
+    def read(self) -> dict[str, FloatArray]:
+        """Return the values of the steps since the last ``read``, per name of shape ``(steps,)``."""
 
 
 class Instruments:
@@ -33,15 +44,19 @@ class Instruments:
         self.model = model
         self.why_not_steerable = keras_internals.why_not_steerable(model)
         """Why the steps of this model cannot be changed; empty where they can."""
+        self.why_no_data = ""
+        """Why what needs the data of ``fit`` cannot be; empty where it can."""
         reads = batch_loss and not self.why_not_steerable
-        self.values = BatchValues(model) if reads else None
+        values = BatchValues(model) if reads else None
+        self.values: StepValues | None = values
         """The train step's own values; None: not read."""
         self.test_values = BatchValues(model) if reads else None
         """The test step's own values; None: not read."""
-        listeners = (on_failure, on_retreat, on_mistake)
-        self.train = StepFunctions(model, "train", self._train_scope, self.values, *listeners)
+        self.listeners = (on_failure, on_retreat, on_mistake)
+        """Of the functions."""
+        self.train = StepFunctions(model, "train", self.train_scope, values, *self.listeners)
         """The train function, by mode."""
-        self.test = StepFunctions(model, "test", self._test_scope, self.test_values, *listeners)
+        self.test = StepFunctions(model, "test", self._test_scope, self.test_values, *self.listeners)
         """The test function, by mode."""
         self.layers: dict[str, Any] = {}
         """All layers by path."""
@@ -128,7 +143,8 @@ class Instruments:
         mode = Mode(frozen=frozenset(self.frozen(mode)), statistics=mode.statistics, phase=phase)
         return ModeScope(mode, self.model, self.layers, keeps_state=True)
 
-    def _train_scope(self, mode: Mode) -> ModeScope:
+    def train_scope(self, mode: Mode) -> ModeScope:
+        """What a train step is to run in."""
         rate = self.own_learning_rate if mode.own_learning_rate else None
         return ModeScope(mode, self.model, self.layers, learning_rate=rate)
 

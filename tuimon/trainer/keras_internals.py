@@ -160,6 +160,15 @@ def settle_averages(optimizer: Any, variables: list[Any]) -> None:
             average.assign(variable)
 
 
+def all_optimizers(model: Any) -> list[Any]:
+    """Return the model's optimizer and those that a step of its own keeps beside it, as a GAN's has."""
+    found = [
+        model.optimizer,
+        *(value for value in vars(model).values() if isinstance(value, keras.optimizers.Optimizer)),
+    ]
+    return list({id(optimizer): optimizer for optimizer in found if optimizer is not None}.values())
+
+
 def schedule_owner(optimizer: Any) -> Any:
     """Return the optimizer whose learning rate a schedule or a function gives; None where it is a variable."""
     owner = optimizers(optimizer)[-1]

@@ -7,7 +7,7 @@ import sys
 import traceback
 import warnings
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,8 +15,10 @@ import keras
 
 from tuimon import commands, events
 from tuimon.run_directory import RunDirectory, default_runs_directory
+from tuimon.trainer import keras_internals
 from tuimon.trainer.fit import Fit, Options
 from tuimon.trainer.instruments import Instruments
+from tuimon.trainer.loop import NO_DATA, NO_FUNCTION, LoggedValues, Loop
 from tuimon.trainer.modes import AUTO, Mode
 from tuimon.trainer.recorder import Recorder
 
@@ -121,6 +123,57 @@ class Monitor(keras.callbacks.Callback):
         monitor._ends_run = False
         monitor._mode, monitor._learning_rate = mode, learning_rate
         return monitor
+
+    @contextlib.contextmanager
+    def watch(self, model: keras.Model, optimizer: keras.optimizers.Optimizer | None = None) -> Iterator[Loop]:
+        """Watch a training loop of your own: ``train_on_batch``, or a step with ``tf.GradientTape``.
+
+        Learning rate, pause, stop, checkpoints, rollback and notes work in any loop. Freezing, the learning phase and
+        momentum need a step that TensorFlow traces within reach of them: ``model.train_on_batch``, or one that
+        ``loop.function`` compiles. In another they are rejected, with that reason.
+
+        Args:
+            model: The model whose layers are watched; compiled, or with an ``optimizer`` beside it.
+            optimizer: The one that trains it, where the model is not compiled.
+
+        Yields:
+            What the loop runs through.
+
+        Example:
+            ```python
+            with tuimon.Monitor().watch(model, optimizer) as loop:
+                train_step = loop.function(train_step)
+                for epoch in loop.epochs(10):
+                    for x, y in loop.steps(dataset):
+                        loop.log(loss=train_step(x, y))
+            ```
+        """
+        with contextlib.ExitStack() as undo:
+            if optimizer is not None or getattr(model, "optimizer", None) is None:
+                undo.callback(keras_internals.set_untracked(model, "optimizer", optimizer))
+            undo.callback(keras_internals.set_untracked(model, "stop_training", False))
+            values = LoggedValues()
+            self._instruments = Instruments(
+                model,
+                batch_loss=False,
+                on_failure=self._fail,
+                on_retreat=self._retreat,
+                on_mistake=self._give_up,
+            )
+            self._instruments.values, self._instruments.why_no_data = values, NO_DATA
+            if model.compiled:
+                model.make_train_function()
+            else:
+                self._instruments.why_not_steerable = NO_FUNCTION
+            self.set_model(model)
+            self.set_params({"epochs": None, "steps": None})
+            self.on_train_begin()
+            try:
+                yield Loop(self, self._instruments, values)
+            except BaseException as error:
+                self._fail(error)
+                raise
+            self.on_train_end()
 
     @property
     def run_dir(self) -> Path | None:

@@ -153,7 +153,7 @@ class StepFunctions:
         if self._pending is None:
             return
         switch, self._pending = self._pending, None
-        is_kept = switch.mode in self._kept
+        is_kept = self._is_kept(switch.mode)
         started = time.perf_counter()
         try:
             switch.prepare(not is_kept)
@@ -168,12 +168,19 @@ class StepFunctions:
         self._not_run.append(switch)
         self._tell(switch.done, 0.0 if is_kept else time.perf_counter() - started)
 
+    def give_up(self, reason: Exception) -> None:
+        """Leave the change of mode that waits: the step that has come did not run through here."""
+        if self._pending is not None:
+            switch, self._pending = self._pending, None
+            self._tell(switch.failed, reason)
+
     def __call__(self, iterator: Any) -> Any:
         """Run a step (or ``steps_per_execution`` of them), as Keras calls it."""
+        # `train_on_batch` gives a generator, which a failed trace would have used up.
+        return self._step(iterator if isinstance(iterator, _ITERATORS) else list(iterator))
+
+    def _step(self, iterator: Any) -> Any:
         try:
-            if not isinstance(iterator, _ITERATORS):
-                # `train_on_batch` gives a generator, which a failed trace would have used up.
-                iterator = list(iterator)
             if self._to_prepare:
                 self._prepare_modes(iterator)
             self.do_tasks(iterator)
@@ -213,9 +220,9 @@ class StepFunctions:
         if not self._has_run:
             # The first trace makes the variables of metrics and optimizer. One that fails leaves them half
             # made, so it must be Keras' own.
-            keras_internals.trace(self._get(AUTO), iterator)
+            self._trace(self._get(AUTO), iterator)
         function = self._get(mode)
-        keras_internals.trace(function, iterator)
+        self._trace(function, iterator)
         return function
 
     def _all_ran(self) -> None:
@@ -240,13 +247,13 @@ class StepFunctions:
         self.mode, self._function = mode, self._get(mode)
 
     def _first_step(self, iterator: Any, switch: Switch) -> Any:
-        is_kept = switch.mode in self._kept
+        is_kept = self._is_kept(switch.mode)
         try:
             switch.prepare(not is_kept)
             if not self._has_run:
                 # The first trace makes the variables of metrics and optimizer. One that fails leaves them half
                 # made, so it must be Keras' own.
-                keras_internals.trace(self._get(AUTO), iterator)
+                self._trace(self._get(AUTO), iterator)
             function = self._get(switch.mode)
         except Exception as error:  # noqa: BLE001 - no step was made, so the former mode goes on
             self._pending = None
@@ -282,6 +289,9 @@ class StepFunctions:
         failed, self._failed_in_trace = self._failed_in_trace, False
         return failed
 
+    def _is_kept(self, mode: Mode) -> bool:
+        return mode in self._kept or (mode == AUTO and self._values is None)
+
     def _get(self, mode: Mode) -> Any:
         if mode == AUTO and self._values is None:
             return self._users_function
@@ -294,14 +304,17 @@ class StepFunctions:
             del self._kept[oldest]
         return self._kept[mode]
 
-    def _make(self, mode: Mode) -> Any:
-        users_step = getattr(self._model, f"{self._kind}_step")
+    def _trace(self, function: Any, iterator: Any) -> None:
+        keras_internals.trace(function, iterator)
+
+    def _in_mode(self, mode: Mode, users_step: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the body of a step with a mode in force within it."""
         scope, values = self._scope(mode), self._values
 
-        def step(data: Any) -> Any:
+        def step(*args: Any, **kwargs: Any) -> Any:
             try:
                 with scope(), values.listen() if values else contextlib.nullcontext() as listener:
-                    logs = users_step(data)
+                    logs = users_step(*args, **kwargs)
             except Exception:
                 self._failed_in_trace = True
                 raise
@@ -312,6 +325,10 @@ class StepFunctions:
                     self._on_mistake(error)
             return logs
 
+        return step
+
+    def _make(self, mode: Mode) -> Any:
+        step = self._in_mode(mode, getattr(self._model, f"{self._kind}_step"))
         former = self._model_function
         undo = keras_internals.set_untracked(self._model, f"{self._kind}_step", step)
         try:

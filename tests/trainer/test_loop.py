@@ -1,0 +1,260 @@
+"""Training loops of one's own: watched and steered by `Monitor.watch`."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tuimon
+from helpers import until
+from trainer.keras_models import BATCH, STEPS, compiled, data, facts, facts_of, same_weights, sequential
+from tuimon import commands, events
+from tuimon.run_directory import RunDirectory
+from tuimon.trainer.loop import NO_DATA, NO_FUNCTION
+from tuimon.wire import list_from_wire
+
+Plan = Mapping[int, Sequence[commands.AnyRequest]]
+Step = Callable[[Any, Any], Any]
+
+
+def batches() -> list[tuple[np.ndarray, np.ndarray]]:
+    x, y = data()
+    return [(x[start : start + BATCH], y[start : start + BATCH]) for start in range(0, len(x), BATCH)]
+
+
+def ask(monitor: tuimon.Monitor, requests: Sequence[commands.AnyRequest]) -> None:
+    """Put requests, so that the next step is the first under them."""
+    assert monitor.run_dir is not None
+    for request in requests:
+        signed = commands.signed(request, attempt=0)
+        RunDirectory(monitor.run_dir).put_request(signed)
+        fit = monitor._fit
+        assert fit is not None
+        until(lambda signed=signed, fit=fit: signed.id in [received.id for received in fit._inbox.received])
+
+
+def epochs(monitor: tuimon.Monitor, loop: Any, step: Step, count: int, plan: Plan) -> int:
+    """Run a loop; returns the number of its steps."""
+    steps = 0
+    for epoch in loop.epochs(count):
+        ask(monitor, plan.get(epoch, ()))
+        for x, y in loop.steps(batches()):
+            loop.log(loss=step(x, y))
+            steps += 1
+        loop.log_epoch(val_loss=epoch)
+    return steps
+
+
+def gradient_step(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> Step:
+    def step(x: Any, y: Any) -> Any:
+        with tf.GradientTape() as tape:
+            loss = keras.ops.mean(keras.ops.square(y - model(x, training=True)))
+            if loss > 1e6:  # AutoGraph makes it a part of the graph.
+                loss = loss * 0.0
+        weights = model.trainable_variables
+        optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        return loss
+
+    return step
+
+
+def answers(monitor: tuimon.Monitor) -> Iterator[str]:
+    for fact in facts(monitor):
+        if isinstance(fact, events.CommandApplied):
+            yield "applied"
+        elif isinstance(fact, events.CommandRejected):
+            yield fact.reason
+
+
+def train_on_batch_with_flags(stages: Sequence[bool]) -> keras.Model:
+    """What somebody gets who stops, sets ``trainable``, compiles and goes on."""
+    model = compiled(sequential())
+    model.optimizer.build(model.trainable_variables)
+    for frozen in stages:
+        for name in ("bn_1", "bn_2"):
+            model.get_layer(name).trainable = not frozen
+        compiled(model, model.optimizer)
+        for x, y in batches():
+            model.train_on_batch(x, y)
+    return model
+
+
+def test_train_on_batch_is_frozen_as_keras_does_it(runs: Path) -> None:
+    model, monitor = compiled(sequential()), tuimon.Monitor(runs_dir=runs)
+    functions = model.train_function
+
+    def step(x: Any, y: Any) -> Any:
+        return model.train_on_batch(x, y, return_dict=True)["loss"]
+
+    with monitor.watch(model) as loop:
+        steps = epochs(monitor, loop, step, 4, {1: [commands.Freeze()], 2: [commands.Unfreeze()]})
+    assert functions is None
+    assert model.train_function.__module__.startswith("keras.")
+    assert same_weights(model, train_on_batch_with_flags([False, True, False, False]))
+    assert steps == 4 * STEPS
+    assert [fact.held for fact in facts_of(monitor, events.CommandVerified)] == [True, True]
+    (ended,) = facts_of(monitor, events.RunEnded)
+    assert (ended.status, ended.step) == ("finished", 4 * STEPS)
+
+
+def test_watching_a_loop_changes_nothing_and_shows_what_it_logs(runs: Path) -> None:
+    def train(watch: bool) -> tuple[keras.Model, list[float], tuimon.Monitor]:
+        model, optimizer, losses = sequential(), keras.optimizers.Adam(0.01), []
+        train_step = gradient_step(model, optimizer)
+        monitor = tuimon.Monitor(runs_dir=runs)
+        if watch:
+            with monitor.watch(model, optimizer) as loop:
+                compiled_step = loop.function(tf.function(train_step))
+
+                def step(x: Any, y: Any) -> Any:
+                    losses.append(compiled_step(x, y))
+                    return losses[-1]
+
+                epochs(monitor, loop, step, 2, {})
+        else:
+            compiled_step = tf.function(train_step)
+            losses = [compiled_step(x, y) for _ in range(2) for x, y in batches()]
+        return model, [float(loss) for loss in losses], monitor
+
+    plain, expected, _ = train(watch=False)
+    model, losses, monitor = train(watch=True)
+    assert same_weights(model, plain)
+    assert losses == expected
+    assert not hasattr(model, "optimizer")
+    assert "stop_training" not in vars(model)
+    seen = [value for fact in facts_of(monitor, events.Batches) for value in list_from_wire(fact.metrics["loss"])]
+    assert seen == pytest.approx(expected)
+    ended = facts_of(monitor, events.EpochEnded)
+    assert [fact.logs["loss"] for fact in ended] == pytest.approx(np.mean(np.reshape(expected, (2, STEPS)), axis=1))
+    assert [fact.logs["val_loss"] for fact in ended] == [0, 1]
+    (started,) = facts_of(monitor, events.FitStarted)
+    assert (started.epochs, started.steps_per_epoch, started.optimizer) == (2, STEPS, "Adam")
+    assert started.can["freeze"] == ""
+    assert started.can["recalibrate"] == NO_DATA
+    assert facts_of(monitor, events.BatchNorm)
+
+
+def test_a_compiled_step_is_frozen_and_thawed_exactly(runs: Path) -> None:
+    def reference() -> keras.Model:
+        model, optimizer = sequential(), keras.optimizers.Adam(0.01)
+        optimizer.build(model.trainable_variables)
+        for frozen in (False, True, False, True):
+            for name in ("bn_1", "bn_2"):
+                model.get_layer(name).trainable = not frozen
+            step = tf.function(gradient_step(model, optimizer))
+            for x, y in batches():
+                step(x, y)
+        return model
+
+    model, optimizer = sequential(), keras.optimizers.Adam(0.01)
+    monitor = tuimon.Monitor(runs_dir=runs)
+    plan = {1: [commands.Freeze()], 2: [commands.Unfreeze()], 3: [commands.Freeze()]}
+    with monitor.watch(model, optimizer) as loop:
+        epochs(monitor, loop, loop.function(gradient_step(model, optimizer)), 4, plan)
+    assert same_weights(model, reference())
+    applied = facts_of(monitor, events.CommandApplied)
+    assert [fact.traced_seconds > 0 for fact in applied] == [True, False, False]
+    assert all(layer.trainable for layer in model.layers)
+
+
+def test_in_an_eager_loop_modes_are_rejected_and_the_rest_works(runs: Path) -> None:
+    model, optimizer = sequential(), keras.optimizers.SGD(0.01)
+    monitor = tuimon.Monitor(runs_dir=runs)
+    rates: list[float] = []
+    step = gradient_step(model, optimizer)
+
+    def noting(x: Any, y: Any) -> Any:
+        rates.append(float(optimizer.learning_rate))
+        return step(x, y)
+
+    plan = {
+        0: [commands.Checkpoint()],
+        1: [commands.Freeze(), commands.LearningRate(learning_rate=0.5), commands.Rollback(), commands.Evaluate()],
+    }
+    start = [weight.copy() for weight in model.get_weights()]
+    restored: list[bool] = []
+    with monitor.watch(model, optimizer) as loop:
+        for epoch in loop.epochs(2):
+            ask(monitor, plan[epoch])
+            for number, (x, y) in enumerate(loop.steps(batches())):
+                if number == 0:
+                    restored.append(all(map(np.array_equal, model.get_weights(), start)))
+                loop.log(loss=noting(x, y))
+    assert sorted(answers(monitor)) == sorted(["applied", NO_FUNCTION, "applied", "applied", NO_DATA])
+    assert restored == [True, True]
+    # The rollback puts the optimizer's own rate back, too.
+    assert rates == pytest.approx([0.01] * 2 * STEPS)
+
+
+def test_a_compiled_model_that_steps_by_itself_says_so_too(runs: Path) -> None:
+    model, monitor = compiled(sequential()), tuimon.Monitor(runs_dir=runs)
+    with monitor.watch(model) as loop:
+        epochs(monitor, loop, gradient_step(model, model.optimizer), 2, {1: [commands.Freeze()]})
+    assert list(answers(monitor)) == [NO_FUNCTION]
+    assert facts_of(monitor, events.RunEnded)[-1].step == 2 * STEPS
+
+
+def test_a_loop_is_paused_and_stopped(runs: Path) -> None:
+    model, optimizer = sequential(), keras.optimizers.SGD(0.01)
+    monitor = tuimon.Monitor(runs_dir=runs)
+
+    def go_on() -> None:
+        assert monitor.run_dir is not None
+        until(lambda: any(isinstance(f, events.StateChanged) and f.state == "paused" for f in facts(monitor)))
+        for request in (commands.Stop(after="epoch"), commands.Resume()):
+            RunDirectory(monitor.run_dir).put_request(commands.signed(request, attempt=0))
+
+    thread = threading.Thread(target=go_on)
+    with monitor.watch(model, optimizer) as loop:
+        thread.start()
+        steps = epochs(monitor, loop, gradient_step(model, optimizer), 5, {1: [commands.Pause()]})
+    thread.join()
+    assert steps == 2 * STEPS
+    assert list(answers(monitor)) == ["applied"] * 3
+    (ended,) = facts_of(monitor, events.RunEnded)
+    assert (ended.status, ended.step) == ("stopped", 2 * STEPS)
+
+
+def test_an_error_in_a_loop_is_the_users_and_is_recorded(runs: Path) -> None:
+    monitor = tuimon.Monitor(runs_dir=runs)
+
+    def train() -> None:
+        with monitor.watch(sequential()) as loop:
+            for _ in loop.steps(range(3)):
+                raise RuntimeError("mine")
+
+    with pytest.raises(RuntimeError, match="mine"):
+        train()
+    (ended,) = facts_of(monitor, events.RunEnded)
+    assert (ended.status, ended.step) == ("failed", 1)
+    assert "mine" in ended.traceback
+
+
+def test_what_is_logged_is_a_number(runs: Path) -> None:
+    monitor = tuimon.Monitor(runs_dir=runs)
+    with (
+        pytest.raises(ValueError, match=r"loss has shape \(3,\); log one number"),
+        monitor.watch(sequential()) as loop,
+    ):
+        loop.log(loss=np.zeros(3))
+
+
+def test_a_full_disk_does_not_end_a_loop(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(RunDirectory, "create", full)
+    model, optimizer = sequential(), keras.optimizers.SGD(0.01)
+    monitor = tuimon.Monitor(runs_dir=runs)
+    with monitor.watch(model, optimizer) as loop:
+        step = loop.function(gradient_step(model, optimizer))
+        steps = sum(1 for _ in loop.epochs(2) for x, y in loop.steps(batches()) if step(x, y) is not None)
+    assert steps == 2 * STEPS
+    assert "No space left on device (training goes on)" in capsys.readouterr().err
