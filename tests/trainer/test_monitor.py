@@ -28,7 +28,7 @@ from trainer.keras_models import (
 )
 from tuimon import commands, events
 from tuimon.run_directory import RunDirectory
-from tuimon.trainer import batch_values
+from tuimon.trainer import batch_values, lookout
 from tuimon.trainer.control import Controller
 from tuimon.trainer.fit import Fit
 from tuimon.wire import list_from_wire
@@ -418,3 +418,31 @@ def test_a_mode_is_kept_from_one_fit_to_the_next(runs: Path) -> None:
     assert facts_of(monitor, events.FitStarted)[1].frozen == ["small/bn_1", "small/bn_2"]
     fit(model, 1)  # Without the Monitor it is Keras' again.
     assert not np.array_equal(model.get_layer("bn_1").moving_mean.numpy(), before)
+
+
+def test_a_fit_that_a_callback_ended_is_told_though_keras_tells_nobody(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookout, "LOOK_SECONDS", 0.02)
+
+    class Interrupted(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            raise KeyboardInterrupt
+
+    model, monitor = compiled(sequential()), tuimon.Monitor(runs_dir=runs)
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, 2, [monitor, Interrupted()])
+    until(lambda: facts_of(monitor, events.RunEnded))
+    (ended,) = facts_of(monitor, events.RunEnded)
+    assert (ended.status, ended.step) == ("failed", STEPS)
+    assert "an exception outside of a train step ended fit" in ended.traceback
+    # In a notebook one goes on, with the same Monitor.
+    fit(model, 1, [monitor])
+    assert [fact.status for fact in facts_of(monitor, events.RunEnded)] == ["failed", "finished"]
+
+
+def test_a_long_step_is_not_taken_for_the_end(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookout, "LOOK_SECONDS", 0.001)
+    model, monitor = compiled(sequential(), run_eagerly=True), tuimon.Monitor(runs_dir=runs)
+    fit(model, 3, [monitor])
+    assert [fact.status for fact in facts_of(monitor, events.RunEnded)] == ["finished"]

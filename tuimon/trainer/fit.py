@@ -187,12 +187,16 @@ class Fit:
         self._instruments.train.restore()
         self._instruments.test.restore()
         self._interventions.finish_saving()
+        self.close_inbox()
+        self._controller.end()
+
+    def close_inbox(self) -> None:
+        """Take no further requests, and say so to those that have come."""
         self._inbox.close()
         while self._inbox.received:
             received = self._inbox.received.popleft()
             if received.claim():
                 self._controller.reject(received, "training has ended")
-        self._controller.end()
 
     def write_last(self) -> None:
         """Record the end of a fit that went well."""

@@ -5,7 +5,7 @@ Written against Keras 3.10 to 3.15 on TensorFlow.
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -95,6 +95,21 @@ def freeze(layer: Any) -> Callable[[], None]:
 def array(variable: Any) -> Any:
     """Return what a variable holds as an array of its own dtype; mirrored on several devices, what the first has."""
     return np.array(tf.convert_to_tensor(variable.value))
+
+
+def keep(variables: Iterable[Any]) -> Callable[[], None]:
+    """Note what variables hold; returns the way back.
+
+    On each replica what it holds itself: Keras keeps one mean of a metric, and one moving mean of a layer, for each.
+    """
+    parts = [part for variable in variables for part in getattr(variable.value, "values", (variable.value,))]
+    saved = [(part, np.array(tf.convert_to_tensor(part))) for part in parts]
+
+    def undo() -> None:
+        for part, value in saved:
+            part.assign(value)
+
+    return undo
 
 
 def numpy_dtype(variable: Any) -> Any:
@@ -308,14 +323,14 @@ Seeds = list[tuple[Any, Any]]
 """State variables of a model's random layers, each with a copy of ours."""
 
 
-def _frame_of_fit(model: Any) -> dict[str, Any]:
-    """Return the local variables of the ``fit`` of this model that calls us; empty where none does."""
+def frame_of_fit(model: Any) -> FrameType | None:
+    """Return the frame of the ``fit`` of this model that calls us; None where none does."""
     frame: FrameType | None = inspect.currentframe()
     while frame is not None:
         if frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model and "epoch_iterator" in frame.f_locals:
-            return dict(frame.f_locals)
+            return frame
         frame = frame.f_back
-    return {}
+    return None
 
 
 def validation_arguments(model: Any) -> dict[str, Any] | None:
@@ -323,7 +338,8 @@ def validation_arguments(model: Any) -> dict[str, Any] | None:
 
     Until the first validation, only the local variables of ``fit`` know.
     """
-    local = _frame_of_fit(model)
+    frame = frame_of_fit(model)
+    local = frame.f_locals if frame is not None else {}
     if local.get("validation_data") is None:
         return None
     return {
@@ -337,7 +353,8 @@ def validation_arguments(model: Any) -> dict[str, Any] | None:
 
 def callbacks_of_fit(model: Any) -> list[Any]:
     """Return the callbacks of the ``fit`` that runs."""
-    return list(getattr(_frame_of_fit(model).get("callbacks"), "callbacks", []))
+    frame = frame_of_fit(model)
+    return list(getattr(frame.f_locals["callbacks"], "callbacks", [])) if frame is not None else []
 
 
 def copy_seeds(model: Any) -> Seeds:

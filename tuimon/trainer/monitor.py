@@ -18,6 +18,7 @@ from tuimon.run_directory import RunDirectory, default_runs_directory
 from tuimon.trainer import keras_internals
 from tuimon.trainer.fit import Fit, Options
 from tuimon.trainer.instruments import Instruments
+from tuimon.trainer.lookout import Lookout
 from tuimon.trainer.loop import NO_DATA, NO_FUNCTION, LoggedValues, Loop
 from tuimon.trainer.modes import AUTO, Mode
 from tuimon.trainer.recorder import Recorder
@@ -95,6 +96,7 @@ class Monitor(keras.callbacks.Callback):
         self._learning_rate: float | None = None
         self._instruments: Instruments | None = None
         self._fit: Fit | None = None
+        self._lookout: Lookout | None = None
         self._was_stopped = False
         self._given_up = False
 
@@ -194,9 +196,10 @@ class Monitor(keras.callbacks.Callback):
         if self._recorder is None:
             self._recorder = Recorder(self._new_run_directory(), name=self._name)
             atexit.register(_end_at_exit, weakref.ref(self))
-        self._recorder.reopen()
+        self._leave_lookout()
         if self._fit is not None:
             self._fit.end()  # An exception in a callback ended it, of which Keras tells nobody.
+        self._recorder.reopen()
         if self._instruments is None or self._instruments.model is not self.model:
             self._instruments = Instruments(
                 self.model,
@@ -205,7 +208,10 @@ class Monitor(keras.callbacks.Callback):
                 on_retreat=self._retreat,
                 on_mistake=self._give_up,
             )
-        self._fit = Fit(self._recorder, self._instruments, self.params, self._options, on_trouble=self._warn)
+        self._fit = fit = Fit(self._recorder, self._instruments, self.params, self._options, on_trouble=self._warn)
+        frame = keras_internals.frame_of_fit(self.model)
+        if frame is not None and self._ends_run:
+            self._lookout = Lookout(frame, lambda: self._ended_without_a_word(fit))
         if self._mode != AUTO:
             self._fit.begin_in(self._mode, self._learning_rate)
             self._mode = AUTO
@@ -281,7 +287,20 @@ class Monitor(keras.callbacks.Callback):
         else:
             self._end("failed", error)
 
+    def _ended_without_a_word(self, fit: Fit) -> None:
+        # Not in the training thread: the model is left alone, the next `fit` or nobody will need it.
+        if self._fit is fit and self._recorder is not None and not self._recorder.is_closed:
+            with contextlib.suppress(Exception):
+                fit.close_inbox()
+                self._recorder.end("failed", RuntimeError("an exception outside of a train step ended fit"))
+
+    def _leave_lookout(self) -> None:
+        lookout, self._lookout = self._lookout, None
+        if lookout is not None:
+            lookout.close()
+
     def _end(self, status: str, error: BaseException | None = None) -> None:
+        self._leave_lookout()
         fit, self._fit = self._fit, None
         try:
             if fit is not None:
@@ -293,6 +312,7 @@ class Monitor(keras.callbacks.Callback):
 
     def _give_up(self, error: Exception) -> None:
         self._given_up = True
+        self._leave_lookout()
         self._warn(error)
         fit, self._fit = self._fit, None
         with contextlib.suppress(Exception):
