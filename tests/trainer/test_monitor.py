@@ -1,7 +1,9 @@
 """What a Monitor records of a fit, and that whatever happens to it, training goes on."""
 
+import gc
 import os
 import stat
+import weakref
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -446,3 +448,50 @@ def test_a_long_step_is_not_taken_for_the_end(runs: Path, monkeypatch: pytest.Mo
     model, monitor = compiled(sequential(), run_eagerly=True), tuimon.Monitor(runs_dir=runs)
     fit(model, 3, [monitor])
     assert [fact.status for fact in facts_of(monitor, events.RunEnded)] == ["finished"]
+
+
+@pytest.mark.parametrize("reused", [True, False])
+def test_fits_of_one_epoch_are_traced_once(runs: Path, reused: bool) -> None:
+    plain, model = compiled(sequential()), compiled(sequential())
+    traces = count_traces(model)
+    monitors = [tuimon.Monitor(runs_dir=runs)]
+    counts = []
+    for epoch in range(4):
+        if not reused and epoch:
+            monitors.append(tuimon.Monitor(runs_dir=runs))
+        plan = {0: [commands.Freeze()]} if epoch in (1, 2) else {0: [commands.Unfreeze()]}
+        fit(model, 1, [Ask(monitors[-1], plan), monitors[-1]])
+        counts.append(len(traces))
+    # Keras' own, twice the first time, and one for the freeze.
+    assert counts == [2, 3, 3, 3]
+    for frozen in (False, True, True, False):
+        for name in ("bn_1", "bn_2"):
+            plain.get_layer(name).trainable = not frozen
+        compiled(plain, plain.optimizer)
+        fit(plain, 1)
+    assert same_weights(model, plain)
+    for monitor in monitors:
+        assert facts_of(monitor, events.ModelBuilt)
+        batches = facts_of(monitor, events.Batches)
+        assert sum(fact.batches for fact in batches) == STEPS * (4 if reused else 1)
+        assert [fact.held for fact in facts_of(monitor, events.CommandVerified)] == [True] * (4 if reused else 1)
+
+
+def test_a_model_that_was_watched_is_let_go(runs: Path) -> None:
+    model = compiled(sequential())
+    fit(model, 1, [tuimon.Monitor(runs_dir=runs)])
+    reference = weakref.ref(model)
+    del model
+    gc.collect()
+    assert reference() is None
+
+
+def test_two_monitors_in_one_fit_do_not_fight(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plain, model = compiled(sequential()), compiled(sequential())
+    first, second = tuimon.Monitor(runs_dir=runs), tuimon.Monitor(runs_dir=runs)
+    fit(model, 2, [first, second])
+    fit(plain, 2)
+    assert same_weights(model, plain)
+    assert [fact.step for fact in facts_of(first, events.EpochEnded)] == [STEPS, 2 * STEPS]
+    assert second.run_dir is None
+    assert "another Monitor watches this fit" in capsys.readouterr().err

@@ -114,6 +114,7 @@ def follow(
         progress.skip(tail.read_until(since))
         if output is not None:
             output.skip()
+    fit_before = progress.state.fit
     while True:
         # Asked before the log is read: what is written until the end is then surely read.
         is_over = over(progress.state)
@@ -123,7 +124,7 @@ def follow(
         while new := tail.read():
             for line in progress.lines(new, time.monotonic()):
                 show(line)
-        if progress.state.fit is not None:
+        if progress.state.fit is not fit_before:
             output = None
         if is_over:
             return progress.state

@@ -5,12 +5,13 @@ A file is written beside its place, forced to disk and renamed, so that a kill o
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
 import time
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tuimon import __version__, events
+from tuimon.text import plain
 from tuimon.trainer import keras_internals
 from tuimon.trainer.modes import AUTO, Mode
 
@@ -28,8 +30,11 @@ Arrays = dict[str, npt.NDArray[Any]]
 MARGIN_BYTES = 64 * 1024 * 1024
 """Room that is left on the disk for the log."""
 
+VERSION = 1
+"""Of this format."""
+
 _META = "meta.json"
-_SUFFIX = ".npz"
+_NAME = re.compile(r"step-(\d+)(?:-(\d+))?\.npz", re.ASCII)
 _SHARED_SEED = "seed of keras.random"
 
 
@@ -40,8 +45,8 @@ class CheckpointError(ValueError):
 class Meta(msgspec.Struct, kw_only=True):
     """What a checkpoint says beside the variables."""
 
-    version: int = 1
-    """Of this format."""
+    version: int = VERSION
+    """Of the format."""
     step: int
     """Train steps of the run completed."""
     epoch: int
@@ -52,7 +57,7 @@ class Meta(msgspec.Struct, kw_only=True):
     """Whether that epoch was through: the next one is to come."""
     branch: int = 0
     """Of the run."""
-    mode: Mode = field(default_factory=lambda: AUTO)
+    mode: Mode = AUTO
     """In force."""
     learning_rate: float | None = None
     """Of a request, where ``mode`` has one of its own."""
@@ -106,9 +111,11 @@ def restore(model: Any, arrays: Mapping[str, npt.NDArray[Any]], dtypes: Mapping[
     """
     variables = _variables(model)
     # Whether it is there depends on what the program has drawn so far.
-    shared = arrays.get(_SHARED_SEED)
-    variables.pop(_SHARED_SEED, None)
-    arrays = {name: array for name, array in arrays.items() if name != _SHARED_SEED}
+    if _SHARED_SEED in arrays:
+        variables[_SHARED_SEED] = keras_internals.shared_seed_state(make=True)
+    else:
+        variables.pop(_SHARED_SEED, None)
+    values = {}
     for name in [*variables, *arrays]:
         if name not in arrays or name not in variables:
             whose = "this model" if name in variables else "the checkpoint"
@@ -118,10 +125,11 @@ def restore(model: Any, arrays: Mapping[str, npt.NDArray[Any]], dtypes: Mapping[
         if shape != wanted or dtype not in (None, has):
             there, here = f"{dtype or ''}{list(shape)}", f"{has}{list(wanted)}"
             raise CheckpointError(f"the checkpoint is of another model: {name} is {there} there, {here} here")
+        values[name] = _as_keras(arrays[name], variables[name])
+        if values[name] is None:
+            raise CheckpointError(f"the checkpoint is damaged: {name} is stored as {arrays[name].dtype}, not {has}")
     for name, variable in variables.items():
-        variable.assign(arrays[name].view(keras_internals.numpy_dtype(variable)))
-    if shared is not None:
-        keras_internals.shared_seed_state(make=True).assign(shared)
+        variable.assign(values[name])
 
 
 class Checkpoints:
@@ -138,8 +146,7 @@ class Checkpoints:
 
     def names(self) -> list[str]:
         """Return the names of all, oldest first; what a kill has left of an unfinished one is none."""
-        files = self._directory.glob(f"step-*{_SUFFIX}") if self._directory.is_dir() else ()
-        return [path.name for path in sorted(files, key=lambda path: (path.stat().st_mtime_ns, path.name))]
+        return [name for _, _, name in sorted(self._found())]
 
     def save(self, arrays: Arrays, meta: Meta, reason: str) -> events.CheckpointSaved:
         """Write a checkpoint, and remove the oldest where there are too many.
@@ -183,16 +190,20 @@ class Checkpoints:
         names = self.names()
         if name not in names:
             there = f"there are {', '.join(names)}" if names else "there is none"
-            raise CheckpointError(f"no checkpoint {name!r}; {there}")
+            raise CheckpointError(f"no checkpoint {plain(name, 100)!r}; {there}")
         try:
             with zipfile.ZipFile(self._directory / name) as archive:
                 meta = msgspec.json.decode(archive.read(_META), type=Meta)
+                if meta.version != VERSION:
+                    raise ValueError(f"it is of version {meta.version} of the format, this tuimon reads {VERSION}")
                 arrays = {}
                 for number, key in enumerate(msgspec.json.decode(archive.read("names.json"), type=list[str])):
                     with archive.open(f"{number:06}.npy") as member:
                         arrays[key] = np.lib.format.read_array(member, allow_pickle=False)
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise CheckpointError(f"checkpoint {name} cannot be read: {error}") from error
+        except Exception as error:
+            # A broken file meets zipfile and NumPy with errors of many kinds.
+            words = plain(str(error), 200) or type(error).__name__
+            raise CheckpointError(f"checkpoint {name} cannot be read: {words}") from error
         return Checkpoint(name, meta, arrays)
 
     def newest(self) -> tuple[Checkpoint | None, list[str]]:
@@ -205,13 +216,21 @@ class Checkpoints:
                 wrong.append(str(error))
         return None, wrong
 
+    def _found(self) -> Iterator[tuple[int, int, str]]:
+        """Yield step, number among those of that step, and name of each: the times may be a copy's."""
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(self._directory) as entries:
+            for entry in entries:
+                # Neither links nor pipes.
+                if (match := _NAME.fullmatch(entry.name)) and entry.is_file(follow_symlinks=False):
+                    yield int(match[1]), int(match[2] or 1), entry.name
+
     def _free_path(self, step: int) -> Path:
-        count = 1
-        path = self._directory / f"step-{step:08}{_SUFFIX}"
-        while path.exists():
+        count = max((number for other, number, _ in self._found() if other == step), default=0)
+        while True:
             count += 1
-            path = self._directory / f"step-{step:08}-{count}{_SUFFIX}"
-        return path
+            path = self._directory / (f"step-{step:08}.npz" if count == 1 else f"step-{step:08}-{count}.npz")
+            if not os.path.lexists(path):
+                return path
 
     @contextlib.contextmanager
     def _temporary(self) -> Iterator[Any]:
@@ -236,11 +255,11 @@ def _variables(model: Any) -> dict[str, Any]:
     groups = {
         "model": list(model.weights),
         "seed": keras_internals.seed_states(model),
-        "optimizer": list(optimizer.variables) if optimizer is not None else [],
+        "optimizer": [variable for one in keras_internals.all_optimizers(model) for variable in one.variables],
     }
     # Paths need not be unique: the place in the list makes them so, and keeps the order.
     named = {
-        f"{group}/{number}/{variable.path}": variable
+        f"{group}/{number}/{_path(group, variable)}": variable
         for group, variables in groups.items()
         for number, variable in enumerate(variables)
     }
@@ -248,8 +267,22 @@ def _variables(model: Any) -> dict[str, Any]:
     return named if shared is None else named | {_SHARED_SEED: shared}
 
 
+def _path(group: str, variable: Any) -> str:
+    # What a LossScaleOptimizer wraps has a longer path where Keras builds it in the first step than where we do.
+    return "/".join(variable.path.split("/")[-2:]) if group == "optimizer" else str(variable.path)
+
+
 def _as_numpy(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return array if array.dtype.isbuiltin == 1 else array.view(f"u{array.dtype.itemsize}")
+    return array.view(_stored(array.dtype))
+
+
+def _as_keras(array: npt.NDArray[Any], variable: Any) -> npt.NDArray[Any] | None:
+    dtype = np.dtype(keras_internals.numpy_dtype(variable))
+    return array.view(dtype) if array.dtype == _stored(dtype) else None
+
+
+def _stored(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return dtype if dtype.isbuiltin == 1 else np.dtype(f"u{dtype.itemsize}")
 
 
 def _sync_directory(directory: Path) -> None:

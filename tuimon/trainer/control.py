@@ -151,7 +151,7 @@ class Controller:
                 self._instruments.model.stop_training = self.was_stopped = True
                 applied("training ends with this batch")
             case commands.Checkpoint():
-                self._interventions.save_checkpoint("asked", applied, rejected)
+                self._interventions.save_checkpoint("asked", applied, rejected, mode=self.coming_mode)
             case commands.Rollback():
                 self._roll_back(request.checkpoint, received)
             case commands.Evaluate():

@@ -24,8 +24,7 @@ def evaluate(model: Any, before_step: Callable[[], None]) -> dict[str, float] | 
         arguments = keras_internals.validation_arguments(model)
     if arguments is None:
         return None
-    variables = [variable for metric in model.metrics for variable in metric.variables]
-    saved = [(variable, keras_internals.array(variable)) for variable in variables]
+    put_metrics_back = keras_internals.keep(variable for metric in model.metrics for variable in metric.variables)
     put_back = keras_internals.set_untracked(model, "stop_evaluating", False)
     try:
         callback = keras.callbacks.LambdaCallback(on_test_batch_begin=lambda *_, **__: before_step())
@@ -35,5 +34,4 @@ def evaluate(model: Any, before_step: Callable[[], None]) -> dict[str, float] | 
         put_back()
         # Those that only came into being with this validation are as at an epoch's begin.
         model.reset_metrics()
-        for variable, value in saved:
-            variable.assign(value)
+        put_metrics_back()

@@ -75,7 +75,6 @@ class Fit:
         self._unread_calls = 0
         self._calls_per_ring = max(1, RING_STEPS // int(self._model.steps_per_execution or 1))
         self._is_compiling = True
-        self._is_between_epochs = False
         self._validation: dict[str, list[Number]] = {}
         self._validation_batches = 0
         if instruments.look_for_layers():
@@ -90,6 +89,7 @@ class Fit:
         if not instruments.why_not_steerable:
             self._prepare_modes()
         self._inbox = Inbox(recorder.run.commands, on_trouble)
+        instruments.in_use = True
 
     @property
     def was_stopped(self) -> bool:
@@ -114,7 +114,6 @@ class Fit:
 
     def before_step(self) -> None:
         """Take requests and, now and then, fetch what the steps left."""
-        self._is_between_epochs = False
         if not self._instruments.why_not_steerable:
             self._instruments.train.install()
         if self._unread_calls and self._is_compiling:
@@ -160,7 +159,8 @@ class Fit:
         self.read_steps()
         self._compiled()
         # Where training was stopped within the epoch, Keras ends it all the same.
-        self._is_between_epochs = not self._controller.was_stopped
+        left = self._epoch_left()
+        is_whole = not self._controller.was_stopped or (left.steps > 0 and left.left <= 0)
         now = time.monotonic()
         self._recorder.record(
             events.EpochEnded(
@@ -171,11 +171,14 @@ class Fit:
         )
         if now >= self._next_channels:
             self.write_channels()
-        minutes = self._options.checkpoint_minutes
-        if minutes and now >= self._next_checkpoint:
-            self._save_checkpoint(f"{minutes:g} minutes", at_epoch_end=True)
         if self._controller.stop_after_epoch:
             self._model.stop_training = self._controller.was_stopped = True
+        minutes = self._options.checkpoint_minutes
+        if self.was_stopped and self._options.checkpoint_at_stop:
+            # Here, not at the end of `fit`: there, Keras and callbacks may put averages or the best weights in place.
+            self._save_checkpoint("training was stopped", at_epoch_end=is_whole)
+        elif minutes and now >= self._next_checkpoint:
+            self._save_checkpoint(f"{minutes:g} minutes", at_epoch_end=is_whole)
 
     def retreat(self, error: Exception) -> None:
         """The mode in force gave way to Keras' own."""
@@ -186,6 +189,8 @@ class Fit:
         """The fit ended, well or not: everything is the user's again."""
         self._instruments.train.restore()
         self._instruments.test.restore()
+        self._instruments.train.forget()
+        self._instruments.in_use = False
         self._interventions.finish_saving()
         self.close_inbox()
         self._controller.end()
@@ -203,8 +208,6 @@ class Fit:
         self.read_steps()
         self.sample()
         self.write_channels()
-        if self.was_stopped and self._options.checkpoint_at_stop:
-            self._save_checkpoint("training was stopped", at_epoch_end=self._is_between_epochs)
 
     def read_steps(self) -> None:
         """Fetch the values of the steps since the last time."""
@@ -268,9 +271,10 @@ class Fit:
 
     def _wait(self, iterator: Any) -> None:
         self.read_steps()
-        self._recorder.record(events.StateChanged(state="paused"))
         train = self._instruments.train
         while self._controller.is_paused and not self._model.stop_training:
+            # Again after what was asked meanwhile: a checkpoint, say.
+            self._recorder.record(events.StateChanged(state="paused"))
             if iterator is not None:
                 train.trace_pending(iterator)
                 train.do_tasks(iterator)

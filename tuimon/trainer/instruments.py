@@ -1,13 +1,12 @@
 """What tuimon keeps of one model, from one ``fit`` to the next: its functions by mode, its layers."""
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from tuimon import events
 from tuimon.trainer import batch_norm, keras_internals
 from tuimon.trainer.batch_values import BatchValues
 from tuimon.trainer.modes import AUTO, LearningPhase, Mode, ModeScope
-from tuimon.trainer.step_functions import StepFunctions
+from tuimon.trainer.step_functions import Listeners, StepFunctions
 from tuimon.wire import FloatArray
 
 
@@ -27,20 +26,10 @@ class Instruments:
     Args:
         model: The model.
         batch_loss: Whether each batch's own values are read inside the step.
-        on_failure: Called with an exception that ends training from within a step.
-        on_retreat: Called, in the middle of a step, when the mode in force gave way to Keras' own.
-        on_mistake: Called with an exception of ours in a step.
+        listeners: Are told what the steps come to.
     """
 
-    def __init__(
-        self,
-        model: Any,
-        *,
-        batch_loss: bool,
-        on_failure: Callable[[BaseException], None],
-        on_retreat: Callable[[Exception], None],
-        on_mistake: Callable[[Exception], None],
-    ) -> None:
+    def __init__(self, model: Any, *, batch_loss: bool, listeners: Listeners) -> None:
         self.model = model
         self.why_not_steerable = keras_internals.why_not_steerable(model)
         """Why the steps of this model cannot be changed; empty where they can."""
@@ -52,11 +41,14 @@ class Instruments:
         """The train step's own values; None: not read."""
         self.test_values = BatchValues(model) if reads else None
         """The test step's own values; None: not read."""
-        self.listeners = (on_failure, on_retreat, on_mistake)
-        """Of the functions."""
-        self.train = StepFunctions(model, "train", self.train_scope, values, *self.listeners)
+        self.listeners = listeners
+        """Are told what the steps come to."""
+        self.in_use = False
+        """Whether a ``fit`` has them."""
+        self._batch_loss = batch_loss
+        self.train = StepFunctions(model, "train", self.train_scope, values, listeners)
         """The train function, by mode."""
-        self.test = StepFunctions(model, "test", self._test_scope, self.test_values, *self.listeners)
+        self.test = StepFunctions(model, "test", self._test_scope, self.test_values, listeners)
         """The test function, by mode."""
         self.layers: dict[str, Any] = {}
         """All layers by path."""
@@ -66,6 +58,20 @@ class Instruments:
         """Paths of the other layers whose result depends on ``training``."""
         self._own_learning_rate: Any = None
         self._seen: list[tuple[Any, bool]] | None = None
+
+    @classmethod
+    def of(cls, model: Any, *, batch_loss: bool, listeners: Listeners) -> "Instruments":
+        """Return those that another Monitor has made for this model, so that nothing is traced twice, or new ones.
+
+        They hang on the model's own train function: who compiles the model anew, or lets it go, lets them go, too.
+        """
+        kept = keras_internals.kept_with_train_function(model)
+        if isinstance(kept, Instruments) and not kept.in_use and (kept.model, kept._batch_loss) == (model, batch_loss):
+            kept._begin_anew(listeners)
+            return kept
+        new = cls(model, batch_loss=batch_loss, listeners=listeners)
+        keras_internals.keep_with_train_function(model, new)
+        return new
 
     @property
     def own_learning_rate(self) -> Any:
@@ -147,6 +153,14 @@ class Instruments:
         """What a train step is to run in."""
         rate = self.own_learning_rate if mode.own_learning_rate else None
         return ModeScope(mode, self.model, self.layers, learning_rate=rate)
+
+    def _begin_anew(self, listeners: Listeners) -> None:
+        vars(self.listeners).update(vars(listeners))
+        self.train.mode = AUTO
+        self._seen = None
+        for values in (self.values, self.test_values):
+            if values is not None:
+                values.read()
 
     def _test_scope(self, mode: Mode) -> ModeScope:
         # Validation with batch statistics and dropout must not move what training uses.

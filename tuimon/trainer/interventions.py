@@ -118,13 +118,29 @@ class Interventions:
 
         self._instruments.train.before_next(task)
 
-    def save_checkpoint(self, reason: str, applied: Say, rejected: Say, *, at_epoch_end: bool = False) -> None:
-        """Read the full state now and write it in a thread of its own; training does not wait for the disk."""
+    def save_checkpoint(
+        self, reason: str, applied: Say, rejected: Say, *, at_epoch_end: bool = False, mode: Mode | None = None
+    ) -> None:
+        """Read the full state now and write it in a thread of its own; training does not wait for the disk.
+
+        Args:
+            reason: Why it is made.
+            applied: Called when it is on disk.
+            rejected: Called when it could not be saved.
+            at_epoch_end: Whether the epoch is through.
+            mode: That of the next step; by default the one in force.
+        """
         self.finish_saving()
+        failed = "the checkpoint could not be saved"
         self._recorder.record(events.StateChanged(state="checkpointing"))
-        arrays = checkpoint.capture(self._model)
-        self._recorder.record(events.StateChanged(state="training"))
-        mode = self._instruments.train.mode
+        try:
+            arrays = checkpoint.capture(self._model)
+        except Exception as error:  # noqa: BLE001 - a copy of all may be too large; it must not end the user's training
+            rejected(f"{failed}: {plain(str(error))}")
+            return
+        finally:
+            self._recorder.record(events.StateChanged(state="training"))
+        mode = mode or self._instruments.train.mode
         meta = checkpoint.Meta(
             step=self._recorder.step,
             epoch=self._recorder.epoch,
@@ -140,7 +156,7 @@ class Interventions:
             try:
                 self._recorder.record(self._checkpoints.save(arrays, meta, reason))
             except Exception as error:  # noqa: BLE001 - a full disk must not end the user's training
-                rejected(f"the checkpoint could not be saved: {plain(str(error))}")
+                rejected(f"{failed}: {plain(str(error))}")
             else:
                 applied("")
 

@@ -71,7 +71,7 @@ def _train(config: configuration.Config, recorder: Recorder, *, resumes: bool) -
     recorder.record(events.StateChanged(state="preparing", detail="loading the data"))
     data = _fit_arguments(config.load(config.data.build)(**config.data.arguments))
     callbacks = [_callback(keras, config, table, recorder.run) for table in training.callbacks]
-    meta = _go_on(model, recorder) if resumes else None
+    meta = _go_on(model, data, recorder) if resumes else None
     options = Options(
         overhead=config.monitor.overhead,
         prepare=config.monitor.prepare,
@@ -108,7 +108,7 @@ def _train(config: configuration.Config, recorder: Recorder, *, resumes: bool) -
     return monitor.was_stopped
 
 
-def _go_on(model: Any, recorder: Recorder) -> "Meta":
+def _go_on(model: Any, data: dict[str, Any], recorder: Recorder) -> "Meta":
     """Put the model where the newest checkpoint that can be read has it, and say so."""
     from tuimon.trainer import checkpoint
 
@@ -118,9 +118,13 @@ def _go_on(model: Any, recorder: Recorder) -> "Meta":
         recorder.record(events.Note(text=words))
     if newest is None:
         raise checkpoint.CheckpointError("this run has no checkpoint that can be read")
+    _build(model, data)
     checkpoint.restore(model, newest.arrays, newest.meta.dtypes)
     meta = newest.meta
+    # A kill may have come after the checkpoint and before the log's next line.
+    recorder.step = max(recorder.step, meta.step)
     recorder.epoch = meta.next_epoch
+    recorder.branch += 1
     recorder.record(
         events.RunResumed(
             checkpoint=newest.name,
@@ -131,6 +135,24 @@ def _go_on(model: Any, recorder: Recorder) -> "Meta":
         )
     )
     return meta
+
+
+def _build(model: Any, data: dict[str, Any]) -> None:
+    """Make the variables that Keras would make with the first batch, where the model has none yet."""
+    import keras
+
+    if model.built:
+        return
+    x = data["x"]
+    if hasattr(x, "element_spec"):
+        batch = next(iter(x))
+    elif isinstance(x, keras.utils.PyDataset):
+        batch = x[0]
+    elif all(hasattr(part, "shape") for part in keras.tree.flatten(x)):
+        batch = (keras.tree.map_structure(lambda part: part[:1], x),)
+    else:
+        raise ValueError("the model has no variables before its first batch: give it an Input to be resumed")
+    model(keras.utils.unpack_x_y_sample_weight(batch)[0])
 
 
 def _optimizer(keras: Any, training: configuration.Training) -> Any:

@@ -3,6 +3,7 @@
 Written against Keras 3.10 to 3.15 on TensorFlow.
 """
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +16,8 @@ import tensorflow as tf
 from keras.src.backend.common import global_state
 from keras.src.random import seed_generator
 
+_KEPT = "_tuimon_kept"
+_KEPT = "_tuimon_kept"
 _MISSING = object()
 
 
@@ -224,6 +227,18 @@ def trace(function: Any, data: Any) -> None:
             inner = getattr(inner, "__wrapped__", None)  # Keras wraps the step that is for lists.
         if hasattr(inner, "get_concrete_function"):
             inner.get_concrete_function(argument)
+
+
+def keep_with_train_function(model: Any, thing: object) -> None:
+    """Keep something for as long as the model has the train function that it has."""
+    # Somebody may have put a thing there that takes no attributes.
+    with contextlib.suppress(AttributeError, TypeError):
+        vars(model.train_function)[_KEPT] = thing
+
+
+def kept_with_train_function(model: Any) -> object:
+    """Return what was kept with the model's train function; None where there is nothing."""
+    return getattr(model.train_function, "__dict__", {}).get(_KEPT)
 
 
 def without_optionals(batch: Any) -> Any:

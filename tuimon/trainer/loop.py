@@ -145,7 +145,7 @@ class LoopFunction(StepFunctions):
     """
 
     def __init__(self, instruments: Instruments, step: Callable[..., Any], options: dict[str, Any]) -> None:
-        super().__init__(instruments.model, "train", instruments.train_scope, None, *instruments.listeners)
+        super().__init__(instruments.model, "train", instruments.train_scope, None, instruments.listeners)
         self._users_step, self._options = step, options
         self._users_function = self._compiled(step)
         self.install()

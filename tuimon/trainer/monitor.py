@@ -22,6 +22,7 @@ from tuimon.trainer.lookout import Lookout
 from tuimon.trainer.loop import NO_DATA, NO_FUNCTION, LoggedValues, Loop
 from tuimon.trainer.modes import AUTO, Mode
 from tuimon.trainer.recorder import Recorder
+from tuimon.trainer.step_functions import Listeners
 
 Hook = TypeVar("Hook", bound=Callable[..., None])
 
@@ -155,13 +156,7 @@ class Monitor(keras.callbacks.Callback):
                 undo.callback(keras_internals.set_untracked(model, "optimizer", optimizer))
             undo.callback(keras_internals.set_untracked(model, "stop_training", False))
             values = LoggedValues()
-            self._instruments = Instruments(
-                model,
-                batch_loss=False,
-                on_failure=self._fail,
-                on_retreat=self._retreat,
-                on_mistake=self._give_up,
-            )
+            self._instruments = Instruments(model, batch_loss=False, listeners=self._listeners())
             self._instruments.values, self._instruments.why_no_data = values, NO_DATA
             if model.compiled:
                 model.make_train_function()
@@ -187,12 +182,19 @@ class Monitor(keras.callbacks.Callback):
         """Whether the last ``fit`` ended because somebody asked."""
         return self._was_stopped
 
+    @property
+    def _watches(self) -> bool:
+        return self._fit is not None
+
     @_guarded
     def on_train_begin(self, logs: Any = None) -> None:
         """Begin the run, and take the place of the model's train function."""
         if keras.backend.backend() != "tensorflow":
             # Read through TensorFlow, another backend's variables would be shown as they were at the start.
             raise NotImplementedError(f"Keras on {keras.backend.backend()} is not recorded yet, only on TensorFlow")
+        callbacks = keras_internals.callbacks_of_fit(self.model)
+        if any(isinstance(other, Monitor) and other is not self and other._watches for other in callbacks):
+            raise RuntimeError("another Monitor watches this fit; this one records nothing")
         if self._recorder is None:
             self._recorder = Recorder(self._new_run_directory(), name=self._name)
             atexit.register(_end_at_exit, weakref.ref(self))
@@ -201,13 +203,9 @@ class Monitor(keras.callbacks.Callback):
             self._fit.end()  # An exception in a callback ended it, of which Keras tells nobody.
         self._recorder.reopen()
         if self._instruments is None or self._instruments.model is not self.model:
-            self._instruments = Instruments(
-                self.model,
-                batch_loss=self._batch_loss,
-                on_failure=self._fail,
-                on_retreat=self._retreat,
-                on_mistake=self._give_up,
-            )
+            self._instruments = Instruments.of(self.model, batch_loss=self._batch_loss, listeners=self._listeners())
+        else:
+            vars(self._instruments.listeners).update(vars(self._listeners()))  # Another Monitor may have had them.
         self._fit = fit = Fit(self._recorder, self._instruments, self.params, self._options, on_trouble=self._warn)
         frame = keras_internals.frame_of_fit(self.model)
         if frame is not None and self._ends_run:
@@ -272,6 +270,9 @@ class Monitor(keras.callbacks.Callback):
         if path != self._run_dir:
             warnings.warn(f"{self._run_dir} holds a run already: this one is {path}", stacklevel=2)
         return RunDirectory.at(path)
+
+    def _listeners(self) -> Listeners:
+        return Listeners(failure=self._fail, retreat=self._retreat, mistake=self._give_up)
 
     def _retreat(self, error: Exception) -> None:
         if self._fit:

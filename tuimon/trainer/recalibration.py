@@ -7,8 +7,10 @@ mode; not an exponential average, which lags behind the weights and forgets. Sou
 
 import contextlib
 import inspect
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
@@ -18,6 +20,9 @@ import tensorflow as tf
 from tuimon.trainer import keras_internals
 from tuimon.trainer.modes import ModeScope
 from tuimon.wire import FloatArray
+
+_Moments = tuple[Any, Any, Any]
+"""Of what a layer was given in one call: elements of a channel, their mean, their biased variance."""
 
 
 @dataclass(frozen=True)
@@ -45,19 +50,27 @@ def estimate(model: Any, layers: Mapping[str, Any], batches: Sequence[Any], scop
     """
     strategy = model.distribute_strategy
     paths = list(layers)
+    # Replicas run the model in threads of their own, interleaved.
+    seen: dict[int, dict[str, list[_Moments]]] = {}
 
-    def forward(batch: Any) -> list[list[tuple[Any, Any, Any]]]:
-        seen: dict[str, list[tuple[Any, Any, Any]]] = {path: [] for path in paths}
+    def forward(batch: Any) -> list[list[_Moments]]:
+        mine = seen[threading.get_ident()] = {path: [] for path in paths}
         x = keras.utils.unpack_x_y_sample_weight(keras_internals.without_optionals(batch))[0]
-        with contextlib.ExitStack() as undo:
-            for path, layer in layers.items():
-                undo.callback(_watch(layer, seen[path]))
-            with scope():
-                model(x, training=True) if keras_internals.takes_training(model) else model(x)
-        return [seen[path] for path in paths]
+        with scope():
+            model(x, training=True) if keras_internals.takes_training(model) else model(x)
+        return [mine[path] for path in paths]
+
+    def note(path: str, moments: Callable[[], _Moments]) -> None:
+        # Another thread may call layers meanwhile: a data loader, a second model.
+        if (mine := seen.get(threading.get_ident())) is not None:
+            mine[path].append(moments())
 
     def step(batch: Any) -> Any:
-        return strategy.run(forward, args=(batch,))
+        with contextlib.ExitStack() as undo:
+            undo.callback(seen.clear)
+            for path, layer in layers.items():
+                undo.callback(_watch(layer, partial(note, path)))
+            return strategy.run(forward, args=(batch,))
 
     run = step if model.run_eagerly else tf.function(step, reduce_retracing=True, autograph=False)
     pools = {path: _Pool() for path in paths}
@@ -92,13 +105,12 @@ def in_force(layers: Mapping[str, Any], new: Estimate) -> Iterator[None]:
     """Give the layers the new moving statistics for the time of the block; then they have their own, bit for bit."""
     names = ("moving_mean", "moving_variance", "moving_stddev")
     variables = [getattr(layers[path], name, None) for path in new.layers for name in names]
-    saved = [(variable, keras_internals.array(variable)) for variable in variables if variable is not None]
+    put_back = keras_internals.keep(variable for variable in variables if variable is not None)
     try:
         apply(layers, new)
         yield
     finally:
-        for variable, value in saved:
-            variable.assign(value)
+        put_back()
 
 
 class _Pool:
@@ -123,7 +135,7 @@ class _Pool:
         return np.asarray(self._mean, np.float64), np.asarray(self._squares / self.count, np.float64)
 
 
-def _watch(layer: Any, seen: list[tuple[Any, Any, Any]]) -> Callable[[], None]:
+def _watch(layer: Any, note: Callable[[Callable[[], _Moments]], None]) -> Callable[[], None]:
     """Note the moments of what a layer is given where it uses batch statistics; returns the way back."""
     original = layer.call
     signature = inspect.signature(original)
@@ -131,13 +143,13 @@ def _watch(layer: Any, seen: list[tuple[Any, Any, Any]]) -> Callable[[], None]:
     def call(*args: Any, **kwargs: Any) -> Any:
         arguments = signature.bind(*args, **kwargs).arguments
         if arguments.get("training") and layer.trainable:
-            seen.append(_moments(layer, next(iter(arguments.values())), arguments.get("mask")))
+            note(lambda: _moments(layer, next(iter(arguments.values())), arguments.get("mask")))
         return original(*args, **kwargs)
 
     return keras_internals.set_untracked(layer, "call", call)
 
 
-def _moments(layer: Any, inputs: Any, mask: Any) -> tuple[Any, Any, Any]:
+def _moments(layer: Any, inputs: Any, mask: Any) -> _Moments:
     """Return how many elements a channel has, their mean and their biased variance."""
     x = tf.cast(inputs, tf.float32)
     axes = [axis for axis in range(x.shape.rank) if axis != layer.axis % x.shape.rank]

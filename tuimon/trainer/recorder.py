@@ -71,7 +71,7 @@ class Recorder:
         """Take up where the last attempt ended: the log is ours by now."""
         state = RunState()
         state.apply(Tail(self.run.session_log).read_all())
-        self.step, self.epoch, self.branch = state.step, state.epoch, state.branch + 1
+        self.step, self.epoch, self.branch = state.step, state.epoch, state.branch
         self.attempt = state.run.attempt + 1 if state.run else 0
 
     @property

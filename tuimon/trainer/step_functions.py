@@ -51,6 +51,18 @@ class Switch:
     """Called when it cannot be traced; the former mode stays."""
 
 
+@dataclass
+class Listeners:
+    """Who is told what a step came to: the Monitor of this ``fit``, another one's in the next."""
+
+    failure: Callable[[BaseException], None]
+    """Called with an exception that ends the training; it is raised again after that."""
+    retreat: Callable[[Exception], None]
+    """Called when the mode in force could not be traced for a new batch, and ``AUTO`` took its place."""
+    mistake: Callable[[Exception], None]
+    """Called with an exception of ours, which ends nothing."""
+
+
 class StepFunctions:
     """Stands in the place of ``model.train_function`` (or ``test_function``) for the time of a step.
 
@@ -59,9 +71,7 @@ class StepFunctions:
         kind: Which function.
         scope: Makes what puts a mode in force.
         values: Reads each batch's own values; None: nobody does, and ``AUTO`` is the user's very function.
-        on_failure: Called with an exception that ends the training; it is raised again after that.
-        on_retreat: Called when the mode in force could not be traced for a new batch, and ``AUTO`` took its place.
-        on_mistake: Called with an exception of ours, which ends nothing.
+        listeners: Are told what it came to.
     """
 
     def __init__(
@@ -70,9 +80,7 @@ class StepFunctions:
         kind: Literal["train", "test"],
         scope: Callable[[Mode], ModeScope],
         values: BatchValues | None,
-        on_failure: Callable[[BaseException], None],
-        on_retreat: Callable[[Exception], None],
-        on_mistake: Callable[[Exception], None],
+        listeners: Listeners,
     ) -> None:
         self.mode = AUTO
         """The mode in force."""
@@ -82,9 +90,7 @@ class StepFunctions:
         self._kind = kind
         self._scope = scope
         self._values = values
-        self._on_failure = on_failure
-        self._on_retreat = on_retreat
-        self._on_mistake = on_mistake
+        self._listeners = listeners
         self._users_function: Any = None
         self._function: Any = None
         self._kept: OrderedDict[Mode, Any] = OrderedDict()
@@ -120,6 +126,11 @@ class StepFunctions:
             self._has_run = False
         self._use(mode or self.mode)
         self._model_function = self
+
+    def forget(self) -> None:
+        """Leave what waits for a next step; the mode, and what was traced, are kept."""
+        self._pending = None
+        self._tasks, self._to_prepare, self._not_run = [], [], []
 
     def restore(self) -> None:
         """Give the user's function back."""
@@ -196,7 +207,7 @@ class StepFunctions:
         except _END_OF_DATA:
             raise
         except BaseException as error:
-            self._on_failure(error)
+            self._listeners.failure(error)
             raise
         finally:
             # Keras tells nobody of an exception in a callback: between two steps the model has its own function.
@@ -240,7 +251,7 @@ class StepFunctions:
                 raise
             # A batch of a new shape had this mode traced again, and it failed: nothing was run.
             self._use(AUTO)
-            self._tell(self._on_retreat, error)
+            self._tell(self._listeners.retreat, error)
             return self._function(iterator)
 
     def _use(self, mode: Mode) -> None:
@@ -282,7 +293,7 @@ class StepFunctions:
         try:
             listener(what)
         except Exception as error:  # noqa: BLE001 - a mistake of ours must not end the user's training
-            self._on_mistake(error)
+            self._listeners.mistake(error)
 
     def _take_trace_error(self) -> bool:
         """Whether the exception at hand came out of the step's body, so that the batch is untouched."""
@@ -322,7 +333,7 @@ class StepFunctions:
                 try:
                     values.record(listener, logs)
                 except Exception as error:  # noqa: BLE001 - a mistake of ours must not end the user's training
-                    self._on_mistake(error)
+                    self._listeners.mistake(error)
             return logs
 
         return step
