@@ -60,7 +60,7 @@ def test_the_first_lines_are_the_two_commands_that_ci_runs() -> None:
 
 
 def test_a_users_own_training_is_watched_and_steered_by_the_readmes_commands(tmp_path: Path) -> None:
-    (script,) = blocks("python")
+    script, _ = blocks("python")
     name = script.splitlines()[0].removeprefix("# ")
     # Long enough to be there for every command; `stop` ends it.
     (tmp_path / name).write_text(script.replace("epochs=100,", "epochs=1000000, verbose=0,"))
@@ -79,8 +79,10 @@ def test_a_users_own_training_is_watched_and_steered_by_the_readmes_commands(tmp
             return done.stdout
 
         typed = [command[1:] for command in commands()]
-        assert [words[0] for words in typed] == ["watch", "send", "send", "list", "replay", "export"]
-        for words in typed[1:4]:
+        assert [words[0] for words in typed[:6]] == ["watch", "send", "send", "list", "replay", "export"]
+        sent = [words for words in typed if words[0] == "send"]
+        assert [*typed[:1], *sent[:2], *typed[3:6], *sent[2:]] == typed
+        for words in [*sent[:2], typed[3], ["send", "RUN", "phase", "auto"], *sent[2:]]:
             type_in(*words)
         watching = subprocess.Popen(
             [sys.executable, "-m", "tuimon", *typed[0]],
@@ -98,10 +100,23 @@ def test_a_users_own_training_is_watched_and_steered_by_the_readmes_commands(tmp
         type_in(*typed[5])
         assert (tmp_path / "metrics.csv").read_text().startswith("step,epoch,time,metric,value\n")
         asked = [event for event in Tail(run.session_log).read_all() if isinstance(event, events.CommandApplied)]
-        assert [event.request["command"] for event in asked] == ["freeze", "phase", "stop"]
+        words = [words[2] for words in sent]
+        assert [event.request["command"] for event in asked] == [*words[:2], "phase", *words[2:], "stop"]
     finally:
         trainer.kill()
         trainer.wait()
+
+
+def test_a_loop_of_ones_own_is_watched(tmp_path: Path) -> None:
+    _, script = blocks("python")
+    name = script.splitlines()[0].removeprefix("# ")
+    (tmp_path / name).write_text(script)
+    subprocess.run([sys.executable, name], cwd=tmp_path, env=environment(), check=True)
+    (run,) = runs_in(tmp_path / "runs")
+    log = Tail(run.session_log).read_all()
+    assert [event.step for event in log if isinstance(event, events.EpochEnded)] == [
+        20 * (epoch + 1) for epoch in range(10)
+    ]
 
 
 @pytest.mark.parametrize("path", [match for match in re.findall(r"\]\(([^)#]+)", README) if "://" not in match])
