@@ -28,6 +28,13 @@ def is_gone(session_log: Path, started: RunStarted | None) -> bool:
     return lock_is_free(session_log) is True and not _lives(started)
 
 
+def may_live_here(session_log: Path, started: RunStarted | None) -> bool:
+    """Whether a trainer of this machine may write this log: it holds the lock, or is of this boot and lives."""
+    if lock_is_free(session_log) is False:
+        return True
+    return started is not None and started.boot_id is not None and started.boot_id == boot_id() and _lives(started)
+
+
 def _lives(started: RunStarted) -> bool:
     start = process_start(started.pid)
     return start is not None and start == started.process_started

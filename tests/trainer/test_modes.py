@@ -24,6 +24,7 @@ from trainer.keras_models import (
     sequential,
 )
 from tuimon import commands, events
+from tuimon.trainer import keras_internals
 from tuimon.wire import decode_array
 
 OPTIMIZERS: dict[str, Callable[[], keras.optimizers.Optimizer]] = {
@@ -308,15 +309,86 @@ def test_a_users_callback_that_makes_a_new_function_is_heeded(runs: Path) -> Non
     assert same_weights(watched, plain)
 
 
-def test_a_step_that_the_user_has_compiled_does_not_obey_and_that_is_seen(runs: Path) -> None:
-    class Compiled(keras.Sequential):
-        @tf.function
-        def train_step(self, batch: Any) -> Any:
-            return super().train_step(batch)
+class CompiledStep(keras.Sequential):
+    """Whose author has compiled its step."""
 
-    model = compiled(Compiled(sequential().layers, name="small"), metrics=[])
+    @tf.function
+    def train_step(self, batch: Any) -> Any:
+        return super().train_step(batch)
+
+
+class CompiledCall(keras.layers.BatchNormalization):
+    """Whose author has compiled its call."""
+
+    @tf.function
+    def call(self, inputs: Any, training: Any = None) -> Any:
+        return super().call(inputs, training=training)
+
+
+def normalized(layer: Any, inputs: Any) -> Any:
+    return layer(inputs, training=True)
+
+
+compiled_normalized = tf.function(normalized)
+
+
+class Helped(keras.layers.Layer):
+    """Which calls a layer through a function."""
+
+    def __init__(self, function: Callable[[Any, Any], Any], **options: Any) -> None:
+        super().__init__(**options)
+        self.norm = keras.layers.BatchNormalization(name="norm")
+        self.function = function
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        return self.function(self.norm, inputs) if training else self.norm(inputs)
+
+
+def with_parts(what: str, *, are_compiled: bool, jit_compile: bool) -> keras.Model:
+    """Return a model with a part that its author has compiled, or the same without that."""
+    layers = sequential().layers
+    keras.utils.set_random_seed(5)
+    if what == "call":
+        layers[1] = (CompiledCall if are_compiled else keras.layers.BatchNormalization)(name="bn_1")
+    elif what == "helper":
+        layers[1] = Helped(compiled_normalized if are_compiled else normalized, name="bn_1")
+    kind = CompiledStep if what == "step" and are_compiled else keras.Sequential
+    return compiled(kind([keras.Input((6,)), *layers], name="small"), metrics=[], jit_compile=jit_compile)
+
+
+def batch_norms(model: keras.Model) -> list[Any]:
+    return [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+
+
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.full)], ids=["plain", "xla"])
+@pytest.mark.parametrize("what", ["step", "call", "helper"])
+def test_what_the_user_has_compiled_obeys(runs: Path, what: str, jit_compile: bool) -> None:
+    model = with_parts(what, are_compiled=True, jit_compile=jit_compile)
     monitor = tuimon.Monitor(runs_dir=runs)
-    fit(model, 4, [Ask(monitor, {2: [commands.Freeze()]}), monitor])
+    plan = {1: [commands.Freeze()], 2: [commands.Unfreeze()], 3: [commands.Freeze()], 4: [commands.Unfreeze()]}
+    fit(model, 5, [Ask(monitor, plan), monitor])
+    assert [fact.held for fact in facts_of(monitor, events.CommandVerified)] == [True] * 4
+    assert [fact.traced_seconds > 0 for fact in facts_of(monitor, events.CommandApplied)] == [True, False, False, False]
+    reference = with_parts(what, are_compiled=False, jit_compile=jit_compile)
+    reference.optimizer.build(reference.trainable_variables)
+    for epoch in range(5):
+        for layer in batch_norms(reference):
+            layer.trainable = epoch not in (1, 3)
+        compiled(reference, reference.optimizer, metrics=[], jit_compile=jit_compile)
+        fit(reference, epoch + 1, initial_epoch=epoch)
+    if jit_compile:  # XLA rounds otherwise where a part of the graph is a function, also without tuimon.
+        for weights, expected in zip(model.get_weights(), reference.get_weights(), strict=True):
+            np.testing.assert_allclose(weights, expected, rtol=1e-4, atol=1e-6)
+    else:
+        assert same_weights(model, reference)
+
+
+def test_in_another_tensorflow_what_the_user_has_compiled_does_not_obey_and_that_is_seen(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keras_internals, "function_context", None)
+    monitor = tuimon.Monitor(runs_dir=runs)
+    fit(with_parts("step", are_compiled=True, jit_compile=False), 4, [Ask(monitor, {2: [commands.Freeze()]}), monitor])
     (verified,) = facts_of(monitor, events.CommandVerified)
     assert not verified.held
     assert verified.unexpected == ["small/bn_1", "small/bn_2"]

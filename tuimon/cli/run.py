@@ -27,6 +27,7 @@ from tuimon.errors import UsageError
 from tuimon.launcher import TAKEN, TrainerProcess, logout_warning
 from tuimon.run_directory import RunDirectory
 from tuimon.state import RunState
+from tuimon.text import plain as plain_text
 
 FAILED = 1
 
@@ -40,6 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="go on from the newest checkpoint of a stopped or crashed run, at the start of that checkpoint's epoch",
     )
     parser.add_argument("--headless", action="store_true", help="print progress lines, open no screen")
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="with --resume: the last attempt is over, though that cannot be told from here (its machine is gone)",
+    )
     add_runs_dir(parser)
     parser.add_argument("--name", help="what the run is called (default: [run] name, else the file's name)")
     parser.add_argument(
@@ -53,6 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Train, watch until the end or until told to leave, and return the exit code."""
+    if options.force and options.resume is None:
+        raise UsageError("--force goes with --resume RUN")
     run = _resumable(options) if options.resume is not None else _prepare(options)
     trainer = TrainerProcess(run, resumes=options.resume is not None)
     if options.headless or not has_screen():
@@ -80,7 +88,14 @@ def _resumable(options: argparse.Namespace) -> RunDirectory:
     if state.ended is not None and state.ended.status == "finished":
         raise UsageError(f"{run.name}: it has finished; there is nothing to go on with")
     if state.ended is None and not liveness.is_gone(run.session_log, state.run):
-        raise UsageError(f"{run.name}: it still trains, or did on another machine; watch it: tuimon watch {run.path}")
+        if liveness.may_live_here(run.session_log, state.run):
+            raise UsageError(f"{run.name}: it still trains; watch it: tuimon watch {run.path}")
+        if not options.force:
+            host = plain_text(state.run.host, 60) if state.run else "nobody knows where"
+            raise UsageError(
+                f"{run.name}: it trains on another machine, or did before a reboot ({host}); "
+                "where it surely does not any more: --resume RUN --force"
+            )
     if not run.config.is_file():
         raise UsageError(f"{run.name}: it has no config.toml: a script of your own goes on with its own means")
     config_file.require_functions(config_file.read(run.config), run.config)

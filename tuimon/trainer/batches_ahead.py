@@ -39,6 +39,7 @@ class BatchesAhead:
         """Return what the train function is to be given in the place of ``iterator``, for one call."""
         self._follow(iterator)
         if not self._kept:
+            self._source = None  # An iterator may hold many batches of its own, and threads.
             return iterator
         while len(self._kept) < self._steps and self._read():
             pass

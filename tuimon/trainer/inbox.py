@@ -118,6 +118,11 @@ class Inbox:
             self._arrived.set()
 
 
+def waiting(directory: Path) -> list[Received]:
+    """Return what lies in ``commands/`` now."""
+    return [_receive(path) for path in sorted(directory.glob("[!.]*.json"))]
+
+
 def _receive(path: Path) -> Received:
     sender = Sender(uid=-1, user="", host="", pid=0)
     try:

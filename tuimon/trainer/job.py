@@ -14,7 +14,7 @@ from tuimon import config as configuration
 from tuimon import events
 from tuimon.launcher import TAKEN
 from tuimon.run_directory import RunDirectory
-from tuimon.trainer import trainer_log
+from tuimon.trainer import inbox, trainer_log
 from tuimon.trainer.recorder import Recorder
 from tuimon.trainer.session_writer import LogTakenError
 from tuimon.wire import scalars_to_wire
@@ -34,6 +34,8 @@ def main(arguments: list[str]) -> int:
     except LogTakenError as error:
         print(error, file=sys.stderr)
         return TAKEN
+    if resumes:
+        _reject_what_was_left(recorder)
     try:
         was_stopped = _train(config, recorder, resumes=resumes)
     except KeyboardInterrupt:
@@ -45,6 +47,19 @@ def main(arguments: list[str]) -> int:
         return 1
     recorder.end("stopped" if was_stopped else "finished")
     return 0
+
+
+def _reject_what_was_left(recorder: Recorder) -> None:
+    """Answer requests that a killed attempt has not taken; a stop among them would end this one at its first step."""
+    for received in inbox.waiting(recorder.run.commands):
+        if received.claim():
+            fact = events.CommandRejected(
+                id=received.id,
+                request=received.fields,
+                sender=received.sender,
+                reason="it was meant for an attempt that has ended",
+            )
+            recorder.record(fact, received.delete)
 
 
 def _train(config: configuration.Config, recorder: Recorder, *, resumes: bool) -> bool:

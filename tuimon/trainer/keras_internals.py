@@ -13,6 +13,11 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+
+try:
+    from tensorflow.python.eager.polymorphic_function import function_context
+except ImportError:  # In another TensorFlow, what the user has compiled does not obey, and that is seen.
+    function_context = None
 from keras.src.backend.common import global_state
 from keras.src.random import seed_generator
 
@@ -295,6 +300,32 @@ def force_training(value: Callable[[Any], bool | None]) -> Callable[[], None]:
 
     def undo() -> None:
         keras.layers.Layer._resolve_and_populate_arg = resolve
+
+    return undo
+
+
+def trace_compiled_anew(salt: object, here: Callable[[], bool]) -> Callable[[], None]:
+    """Have the functions that the user's own step calls, and that he has compiled, traced anew; returns the way back.
+
+    A ``tf.function`` keeps its traces by its arguments and surroundings, and what Keras reads as Python values is
+    neither: without this, it would be used again as it was.
+
+    Args:
+        salt: What tells these traces from others: hashable, and equal where the same is in force.
+        here: Whether a function that is called now is called from the step.
+    """
+    make = getattr(function_context, "make_function_context", None)
+    if make is None:
+        return lambda: None
+
+    def salted(*args: Any, **kwargs: Any) -> Any:
+        made = make(*args, **kwargs)
+        return made._replace(context=(made.context, salt)) if here() else made
+
+    function_context.make_function_context = salted
+
+    def undo() -> None:
+        function_context.make_function_context = make
 
     return undo
 

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 from tuimon.trainer import keras_internals
 
@@ -50,6 +51,13 @@ class Mode:
 AUTO = Mode()
 """Keras as it is."""
 
+_TOKENS: "WeakKeyDictionary[Any, object]" = WeakKeyDictionary()
+
+
+def _token_of(model: Any) -> object:
+    """Return what stands for a model and does not keep it alive; never that of another."""
+    return _TOKENS.setdefault(model, object())
+
 
 class ModeScope:
     """Puts one mode in force while it is entered.
@@ -81,6 +89,7 @@ class ModeScope:
         self._momentum = [(layers[path], momentum) for path, momentum in mode.momentum if path in layers]
         self._learning_rate = learning_rate
         self._seeds = keras_internals.copy_seeds(model) if keeps_state else None
+        self._salt = (_token_of(model), mode, keeps_state)
         self._lock = threading.Lock()
         self._entered = 0
         self._threads: set[int] = set()
@@ -122,6 +131,8 @@ class ModeScope:
                 undo.callback(keras_internals.use_learning_rate(owner, self._learning_rate))
             if self._seeds is not None:
                 undo.callback(keras_internals.call_without_state(self._model, self._seeds))
+            if self.mode != AUTO or self._seeds is not None:
+                undo.callback(keras_internals.trace_compiled_anew(self._salt, self._is_here))
             self._undo = undo.pop_all()
 
     def _force_phase(self, undo: contextlib.ExitStack, training: bool) -> None:
@@ -133,10 +144,13 @@ class ModeScope:
         known = held.union(map(id, layers))
 
         def forced(layer: Any) -> bool | None:
-            # Another thread may call layers meanwhile: a data loader, a second model.
-            return None if id(layer) in known or threading.get_ident() not in self._threads else training
+            return None if id(layer) in known or not self._is_here() else training
 
         undo.callback(keras_internals.force_training(forced))
+
+    def _is_here(self) -> bool:
+        # Another thread may call layers meanwhile: a data loader, a second model.
+        return threading.get_ident() in self._threads
 
 
 def _force_training(layer: Any, training: bool) -> Callable[[], None]:
