@@ -11,8 +11,9 @@ from tuimon.trainer import keras_internals
 def evaluate(model: Any, before_step: Callable[[], None]) -> dict[str, float] | None:
     """Return what ``model.evaluate`` says of the validation data of the ``fit`` that runs; None where it has none.
 
-    Called between two steps, from the training thread. The metrics' variables (the epoch's running means) and
-    the data that ``fit`` has prepared for its own validation are put back; none of the user's callbacks is called.
+    Called between two steps, from the training thread. The metrics' variables (the epoch's running means), the random
+    seeds (a recurrent layer draws its dropout in validation, too) and the data that ``fit`` has prepared for its own
+    validation are put back; none of the user's callbacks is called.
 
     Args:
         model: The model.
@@ -24,7 +25,7 @@ def evaluate(model: Any, before_step: Callable[[], None]) -> dict[str, float] | 
         arguments = keras_internals.validation_arguments(model)
     if arguments is None:
         return None
-    put_metrics_back = keras_internals.keep(variable for metric in model.metrics for variable in metric.variables)
+    put_state_back = keras_internals.keep(keras_internals.moving_state(model))
     put_back = keras_internals.set_untracked(model, "stop_evaluating", False)
     try:
         callback = keras.callbacks.LambdaCallback(on_test_batch_begin=lambda *_, **__: before_step())
@@ -34,4 +35,4 @@ def evaluate(model: Any, before_step: Callable[[], None]) -> dict[str, float] | 
         put_back()
         # Those that only came into being with this validation are as at an epoch's begin.
         model.reset_metrics()
-        put_metrics_back()
+        put_state_back()

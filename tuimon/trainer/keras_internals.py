@@ -217,6 +217,12 @@ def number(variable: Any) -> float:
     return float(value.numpy() if hasattr(value, "numpy") else value)
 
 
+def as_float32(value: float) -> float:
+    """Return what is left of a number in Keras' learning rates, which are float32."""
+    with np.errstate(over="ignore"):
+        return float(np.float32(value))
+
+
 def trace(function: Any, data: Any) -> None:
     """Trace a train function for an iterator (or a list of batches) without running it.
 
@@ -355,6 +361,18 @@ def _seed_generators(layer: Any) -> list[Any]:
 def seed_states(model: Any) -> list[Any]:
     """Return what the model's random layers draw their numbers from."""
     return [generator.state for layer in flatten_layers(model) for generator in _seed_generators(layer)]
+
+
+def moving_state(model: Any) -> list[Any]:
+    """Return what a call of the model may move without training it: metrics, moving statistics, seeds, the user's own.
+
+    Not the weights that a layer was frozen with.
+    """
+    metrics = [variable for metric in model.metrics for variable in metric.variables]
+    layers = [variable for layer in flatten_layers(model) for variable in layer._non_trainable_variables]
+    shared = shared_seed_state()
+    found = [*metrics, *layers, *seed_states(model), *([] if shared is None else [shared])]
+    return list({id(variable): variable for variable in found}.values())
 
 
 def shared_seed_state(*, make: bool = False) -> Any:
