@@ -35,6 +35,7 @@ VERSION = 1
 
 _META = "meta.json"
 _NAME = re.compile(r"step-(\d+)(?:-(\d+))?\.npz", re.ASCII)
+_REPLICA = " on replica "
 _SHARED_SEED = "seed of keras.random"
 
 
@@ -95,7 +96,15 @@ class Checkpoint:
 
 def capture(model: Any) -> Arrays:
     """Return every variable of a model, its optimizer and the random seeds, the metrics' excepted."""
-    return {name: _as_numpy(keras_internals.array(variable)) for name, variable in _variables(model).items()}
+    arrays: Arrays = {}
+    for name, variable in _variables(model).items():
+        arrays[name] = _as_numpy(keras_internals.array(variable))
+        # Of a layer that is not synchronized, Keras keeps the moving statistics of each replica apart.
+        for number, part in enumerate(keras_internals.on_replicas(variable)[1:], start=1):
+            array = _as_numpy(np.array(part))
+            if array.tobytes() != arrays[name].tobytes():
+                arrays[f"{name}{_REPLICA}{number}"] = array
+    return arrays
 
 
 def restore(model: Any, arrays: Mapping[str, npt.NDArray[Any]], dtypes: Mapping[str, str] | None = None) -> None:
@@ -115,8 +124,10 @@ def restore(model: Any, arrays: Mapping[str, npt.NDArray[Any]], dtypes: Mapping[
         variables[_SHARED_SEED] = keras_internals.shared_seed_state(make=True)
     else:
         variables.pop(_SHARED_SEED, None)
+    # A run may go on with fewer replicas, or with one.
+    of_replicas = {name: name.rpartition(_REPLICA) for name in arrays if _REPLICA in name}
     values = {}
-    for name in [*variables, *arrays]:
+    for name in [*variables, *(name for name in arrays if name not in of_replicas)]:
         if name not in arrays or name not in variables:
             whose = "this model" if name in variables else "the checkpoint"
             raise CheckpointError(f"the checkpoint is of another model or optimizer: only {whose} has {name}")
@@ -130,6 +141,10 @@ def restore(model: Any, arrays: Mapping[str, npt.NDArray[Any]], dtypes: Mapping[
             raise CheckpointError(f"the checkpoint is damaged: {name} is stored as {arrays[name].dtype}, not {has}")
     for name, variable in variables.items():
         variable.assign(values[name])
+    for name, (first, _, number) in of_replicas.items():
+        parts = keras_internals.on_replicas(variables[first]) if first in variables else []
+        if number.isdecimal() and int(number) < len(parts) and arrays[name].shape == tuple(parts[0].shape):
+            parts[int(number)].assign(_as_keras(arrays[name], variables[first]))
 
 
 class Checkpoints:

@@ -1,5 +1,6 @@
 """Takes requests in the training thread, between two steps, and answers each with facts."""
 
+import math
 import os
 import socket
 from dataclasses import replace
@@ -129,13 +130,18 @@ class Controller:
         if can:
             raise RejectedError(can)
         applied, rejected = partial(self._applied, received), partial(self.reject, received)
+
+        def recalibrated(detail: str) -> None:
+            self._look_again()
+            applied(detail)
+
         match request:
             case commands.Freeze() | commands.Unfreeze() | commands.Phase() | commands.Momentum():
                 self._switch(mode_requests.changed(self.coming_mode, request, self._instruments), received)
             case commands.LearningRate():
                 self._set_learning_rate(request.learning_rate, received)
             case commands.Recalibrate():
-                self._interventions.recalibrate(request, applied, rejected)
+                self._interventions.recalibrate(request, recalibrated, rejected)
             case commands.Pause():
                 detail = "training is paused already" if self.is_paused else ""
                 self.is_paused = True
@@ -165,6 +171,8 @@ class Controller:
                 self._recorder.record(events.Note(text=request.text))
 
     def _set_learning_rate(self, rate: float | None, received: Received) -> None:
+        if rate is not None and not 0 < (kept := keras_internals.as_float32(rate)) < math.inf:
+            raise RejectedError(f"the optimizer keeps it as float32, in which {rate:g} is {kept:g}")
         optimizer = self._instruments.model.optimizer
         scheduled = keras_internals.schedule_owner(optimizer) is not None
         if not scheduled:
@@ -186,6 +194,7 @@ class Controller:
         if there.learning_rate is not None:
             self._instruments.own_learning_rate.assign(there.learning_rate)
         if there.mode == self.mode:
+            self._look_again()
             self._applied(received, there.detail)
             self._fit.sample()
         else:
@@ -277,6 +286,11 @@ class Controller:
         if isinstance(request, commands.LearningRate) and request.learning_rate is not None:
             return "the optimizer's schedule is set aside"
         return ""
+
+    def _look_again(self) -> None:
+        """Variables were set while a mode that was traced in a pause waits for its first step."""
+        if self._before is not None:
+            self._before = verification.look(self._instruments, self.mode)
 
     def _verify(self) -> None:
         in_force, self._in_force = self._in_force, []

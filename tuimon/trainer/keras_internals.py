@@ -105,12 +105,17 @@ def array(variable: Any) -> Any:
     return np.array(tf.convert_to_tensor(variable.value))
 
 
+def on_replicas(variable: Any) -> list[Any]:
+    """Return TensorFlow's own variables behind one of Keras: one for each replica."""
+    return list(getattr(variable.value, "values", (variable.value,)))
+
+
 def keep(variables: Iterable[Any]) -> Callable[[], None]:
     """Note what variables hold; returns the way back.
 
     On each replica what it holds itself: Keras keeps one mean of a metric, and one moving mean of a layer, for each.
     """
-    parts = [part for variable in variables for part in getattr(variable.value, "values", (variable.value,))]
+    parts = [part for variable in variables for part in on_replicas(variable)]
     saved = [(part, np.array(tf.convert_to_tensor(part))) for part in parts]
 
     def undo() -> None:
