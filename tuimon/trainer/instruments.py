@@ -156,7 +156,7 @@ class Instruments:
 
     def _begin_anew(self, listeners: Listeners) -> None:
         vars(self.listeners).update(vars(listeners))
-        self.train.mode = AUTO
+        self.train.begin_anew()
         self._seen = None
         for values in (self.values, self.test_values):
             if values is not None:

@@ -88,6 +88,7 @@ class StepFunctions:
         """What the last step returned: Keras' running values, still on the device."""
         self._model = model
         self._kind = kind
+        self._name = f"{kind}_function"
         self._scope = scope
         self._values = values
         self._listeners = listeners
@@ -120,17 +121,24 @@ class StepFunctions:
         Args:
             mode: The mode to begin with; by default the one in force, or that was when it was given back.
         """
-        if self._model_function is not self._users_function:
-            self._users_function = self._model_function
+        found = self._model_function
+        if found is not self._users_function and found is not self:
+            self._users_function, self._function = found, None
             self._kept.clear()
             self._has_run = False
-        self._use(mode or self.mode)
+        if self._function is None or mode not in (None, self.mode):
+            self._use(mode or self.mode)
         self._model_function = self
 
     def forget(self) -> None:
         """Leave what waits for a next step; the mode, and what was traced, are kept."""
         self._pending = None
         self._tasks, self._to_prepare, self._not_run = [], [], []
+
+    def begin_anew(self) -> None:
+        """Be in ``AUTO`` again, in which the next ``fit`` begins; what was traced is kept."""
+        self.forget()
+        self.mode, self._function = AUTO, None
 
     def restore(self) -> None:
         """Give the user's function back."""
@@ -155,9 +163,10 @@ class StepFunctions:
 
     def do_tasks(self, iterator: Any) -> None:
         """Do now what is to be done before the next step; what a task puts off stays for the step after."""
-        tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            self._tell(task, iterator)
+        if self._tasks:
+            tasks, self._tasks = self._tasks, []
+            for task in tasks:
+                self._tell(task, iterator)
 
     def trace_pending(self, iterator: Any) -> None:
         """Put the change of mode that waits in force now, by a trace alone: the next step is not to come yet."""
@@ -351,8 +360,9 @@ class StepFunctions:
 
     @property
     def _model_function(self) -> Any:
-        return getattr(self._model, f"{self._kind}_function")
+        return getattr(self._model, self._name)
 
     @_model_function.setter
     def _model_function(self, function: Any) -> None:
-        setattr(self._model, f"{self._kind}_function", function)
+        # At each step: past Keras' tracker, which takes microseconds to find that a function is no weight.
+        self._model.__dict__[self._name] = function
