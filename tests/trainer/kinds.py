@@ -50,6 +50,8 @@ class Kind:
     """Why Keras or TensorFlow themselves cannot compile it with XLA; empty where they can."""
     why_no_saved_model: str = ""
     """Why ``tf.saved_model.save`` cannot take it, without tuimon; empty where it can."""
+    keras_leaves: str = ""
+    """An attribute of layers to which Keras itself adds something with each trace."""
     warns: str = ""
     """What Keras itself warns of when it trains this kind."""
     heavy: bool = False
@@ -127,7 +129,7 @@ def large_images() -> dict[str, Any]:
 def sequences() -> dict[str, Any]:
     """Words of sentences of different lengths, zeros behind them."""
     generator = np.random.default_rng(2)
-    x = generator.integers(1, 9, (SAMPLES, 7))
+    x = generator.integers(1, 9, (SAMPLES, 7), dtype=np.int32)
     x[np.arange(7) >= generator.integers(2, 8, SAMPLES)[:, None]] = 0
     y = (x.sum(axis=1, keepdims=True) % 2).astype(np.float32)
     return {"x": x, "y": y, "validation_data": (x[:24], y[:24]), "batch_size": BATCH, "shuffle": False}
@@ -440,6 +442,47 @@ class OwnLoss(keras.Sequential):
         return keras.ops.mean(distance) + 0.1 * super().compute_loss(x, y, y_pred, sample_weight, training=training)
 
 
+@serializable
+class Adversarial(keras.Model):
+    """Two models that are trained in turn in one step, each by an optimizer of its own."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.generator = keras.Sequential(
+            [layers.Dense(6, name="dense"), layers.BatchNormalization(name="bn"), layers.Dense(6, name="out")],
+            name="generator",
+        )
+        self.critic = keras.Sequential(
+            [layers.Dense(5, name="dense"), layers.BatchNormalization(name="bn"), layers.Dense(1, name="out")],
+            name="critic",
+        )
+
+    def compile(self, optimizer: Any, **options: Any) -> None:
+        super().compile(optimizer=optimizer, **options)
+        # Compiled anew with the same, it has its other one as well.
+        self.critic_optimizer = getattr(self, "critic_optimizer", None) or keras.optimizers.Adam(0.002)
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        return self.critic(self.generator(inputs, training=training), training=training)
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        real, _ = data
+        with tf.GradientTape() as tape:
+            fake = self.generator(real[:, ::-1], training=True)
+            critic_loss = keras.ops.mean(self.critic(fake, training=True) - self.critic(real, training=True))
+        weights = self.critic.trainable_weights
+        self.critic_optimizer.apply_gradients(zip(tape.gradient(critic_loss, weights), weights, strict=True))
+        with tf.GradientTape() as tape:
+            fake = self.generator(real[:, ::-1], training=True)
+            loss = keras.ops.mean(keras.ops.square(fake - real)) - keras.ops.mean(self.critic(fake, training=True))
+        weights = self.generator.trainable_weights
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        return {"loss": loss, "critic_loss": critic_loss}
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        return {"loss": keras.ops.mean(self(data[0], training=False))}
+
+
 def own(model: type[keras.Model]) -> Callable[[], keras.Model]:
     return lambda: model(sequential().layers, name="own")
 
@@ -605,10 +648,12 @@ _ALL = [
     Kind(name="synchronized", build=with_batch_norm(synchronized=True), data=vectors, options=regression()),
     Kind(name="no center", build=with_batch_norm(center=False), data=vectors, options=regression()),
     Kind(name="no scale", build=with_batch_norm(scale=False), data=vectors, options=regression()),
-    Kind(name="neither", build=with_batch_norm(center=False, scale=False), data=vectors, options=regression()),
+    Kind(
+        name="no center, no scale", build=with_batch_norm(center=False, scale=False), data=vectors, options=regression()
+    ),
     Kind(name="masked", build=masked, data=sequences, options=regression()),
     Kind(name="masking", build=masking, data=padded_series, options=regression()),
-    Kind(name="first axis", build=first_axis, data=series, options=regression()),
+    Kind(name="axis 1", build=first_axis, data=series, options=regression()),
     Kind(name="bfloat16", build=mixed("mixed_bfloat16"), data=vectors, options=regression()),
     Kind(
         name="float16",
@@ -618,23 +663,24 @@ _ALL = [
         optimizer=_loss_scaling,
     ),
     Kind(
-        name="several steps at once",
+        name="steps_per_execution",
         build=sequential,
         data=lambda: vectors(72),  # In an epoch three steps and two, the last of half a batch.
         options=regression(steps_per_execution=3),
     ),
     Kind(
-        name="eager",
+        name="run_eagerly",
         build=sequential,
         data=vectors,
         options=regression(run_eagerly=True),
         why_no_xla="nothing is compiled",
     ),
-    Kind(name="own train step", build=own(OwnTrainStep), data=vectors),
-    Kind(name="own loss", build=own(OwnLoss), data=vectors, options=regression()),
-    Kind(name="several ways", build=several_ways, data=several, options=_several_options),
+    Kind(name="own train_step", build=own(OwnTrainStep), data=vectors),
+    Kind(name="own compute_loss", build=own(OwnLoss), data=vectors, options=regression()),
+    Kind(name="two models in turn", build=lambda: Adversarial(name="adversarial"), data=vectors),
+    Kind(name="several inputs and outputs", build=several_ways, data=several, options=_several_options),
     Kind(
-        name="other normalization",
+        name="other normalizations",
         build=other_normalization,
         data=vectors,
         options=regression(),
@@ -647,15 +693,23 @@ _ALL = [
         data=series,
         options=regression(),
         why_no_saved_model="the masks of recurrent dropout are resources that nothing tracks",
+        keras_leaves="_tracked",
     ),
-    Kind(name="augmented", build=augmented, data=images, options=classification, batch=8),
+    Kind(
+        name="augmented",
+        build=augmented,
+        data=images,
+        options=classification,
+        batch=8,
+        why_no_saved_model="the seeds of augmentation layers are variables that nothing tracks",
+    ),
     Kind(name="noisy", build=noisy, data=vectors, options=regression()),
     Kind(name="own layer", build=own_layer, data=vectors, options=regression()),
     Kind(name="generator", build=sequential, data=endless_generator, options=regression(), **_ENDLESS),
     Kind(name="endless dataset", build=sequential, data=endless_dataset, options=regression(), **_ENDLESS),
     Kind(name="shuffled dataset", build=sequential, data=shuffled_dataset, options=regression(), **_ENDLESS),
     Kind(
-        name="unknown length",
+        name="data of unknown length",
         build=sequential,
         data=dataset_of_unknown_length,
         options=regression(),
@@ -663,14 +717,14 @@ _ALL = [
         **_ENDLESS,
     ),
     Kind(
-        name="accumulation",
+        name="gradient accumulation",
         build=sequential,
         data=vectors,
         options=regression(),
         optimizer=_accumulating,
         steps_are_batches=False,
     ),
-    Kind(name="average of weights", build=sequential, data=vectors, options=regression(), optimizer=_averaging),
+    Kind(name="use_ema", build=sequential, data=vectors, options=regression(), optimizer=_averaging),
     Kind(
         name="weighted classes",
         build=classifier,

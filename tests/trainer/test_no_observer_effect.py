@@ -93,12 +93,12 @@ COVERING = (
     "renorm",
     "masked",
     "float16",
-    "own train step",
-    "several ways",
+    "own train_step",
+    "several inputs and outputs",
     "generator",
-    "unknown length",
-    "accumulation",
-    "average of weights",
+    "data of unknown length",
+    "gradient accumulation",
+    "use_ema",
 )
 COVERING_XLA = ("subclassed", "own layer")
 WITH_XLA = [kind for kind in every_kind(*COVERING_XLA) if not KINDS[kind.id].why_no_xla]

@@ -22,7 +22,7 @@ LEFT_OUT = {
 }
 COMPARED = [
     parameter
-    for parameter in every_kind("masked", "first axis", "bfloat16", "made late", "nested")
+    for parameter in every_kind("masked", "axis 1", "bfloat16", "made late", "nested")
     if KINDS[parameter.id].has_batch_norm and parameter.id not in LEFT_OUT
 ]
 
