@@ -29,9 +29,10 @@ and each was taken back. A ✓ in these columns means:
 - **rollback**: after it, the weights were those of the checkpoint, bit for bit;
 - **pause**, **evaluate**, **stop**: applied, and seen.
 
-A letter is the reason why not. Training on several replicas (`MirroredStrategy`, two devices, a layer that is synchronized
-and one that is not) has tests of its own for each of these (tests/trainer/test_mirrored.py), and so have loops of one's
-own (tests/trainer/test_loop.py), where `recalibrate` and `evaluate` are rejected: only the loop has the data.
+A letter is the reason why not. Training on several replicas (`MirroredStrategy`, two devices, a layer that is
+synchronized and one that is not) has tests of its own for each of these (tests/trainer/test_mirrored.py), and so have
+loops of one's own (tests/trainer/test_loop.py), where `recalibrate` and `evaluate` are rejected: only the loop has the
+data.
 """
 
 TAIL = """\

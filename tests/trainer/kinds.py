@@ -50,6 +50,8 @@ class Kind:
     """Why Keras or TensorFlow themselves cannot compile it with XLA; empty where they can."""
     why_no_saved_model: str = ""
     """Why ``tf.saved_model.save`` cannot take it, without tuimon; empty where it can."""
+    why_no_export: str = ""
+    """Why ``model.export`` gives nothing that can be used, without tuimon; empty where it does."""
     keras_leaves: str = ""
     """An attribute of layers to which Keras itself adds something with each trace."""
     warns: str = ""
@@ -702,6 +704,7 @@ _ALL = [
         options=classification,
         batch=8,
         why_no_saved_model="the seeds of augmentation layers are variables that nothing tracks",
+        why_no_export="the same: what is loaded fails, or gives something else",
     ),
     Kind(name="noisy", build=noisy, data=vectors, options=regression()),
     Kind(name="own layer", build=own_layer, data=vectors, options=regression()),

@@ -253,12 +253,12 @@ def load(name, place, inputs):
     anew = kind.model()
     anew(inputs)  # Some are built only now.
     anew.load_weights(f"{place}/model.weights.h5")
-    exported = tf.saved_model.load(f"{place}/export")
     results = {
         "model.keras": (loaded.get_weights(), loaded(inputs, training=False)),
         "model.weights.h5": (anew.get_weights(), anew(inputs, training=False)),
-        "export": ([], exported.serve(inputs)),
     }
+    if not kind.why_no_export:
+        results["export"] = ([], tf.saved_model.load(f"{place}/export").serve(inputs))
     if not kind.why_no_saved_model:
         saved = tf.saved_model.load(f"{place}/saved_model")
         serve = saved.signatures["serving_default"]
