@@ -704,7 +704,7 @@ _ALL = [
         options=classification,
         batch=8,
         why_no_saved_model="the seeds of augmentation layers are variables that nothing tracks",
-        why_no_export="the same: what is loaded fails, or gives something else",
+        why_no_export="what is loaded gives something else than the model does",
     ),
     Kind(name="noisy", build=noisy, data=vectors, options=regression()),
     Kind(name="own layer", build=own_layer, data=vectors, options=regression()),

@@ -28,6 +28,7 @@ from trainer.keras_models import (
     same_weights,
     sequential,
 )
+from trainer.kinds import KINDS, Adversarial
 from tuimon import commands, events
 from tuimon.run_directory import RunDirectory
 from tuimon.trainer import batch_values, lookout
@@ -495,3 +496,38 @@ def test_two_monitors_in_one_fit_do_not_fight(runs: Path, capsys: pytest.Capture
     assert [fact.step for fact in facts_of(first, events.EpochEnded)] == [STEPS, 2 * STEPS]
     assert second.run_dir is None
     assert "another Monitor watches this fit" in capsys.readouterr().err
+
+
+def test_what_a_step_of_ones_own_returns_as_it_is_is_the_batchs_own(runs: Path) -> None:
+    class Counting(Adversarial):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            self.auc = keras.metrics.AUC(name="auc")
+            self.mean = keras.metrics.Mean(name="mean")
+
+        def train_step(self, data: Any) -> dict[str, Any]:
+            logs = super().train_step(data)
+            self.auc.update_state([0.0, 1.0, 1.0], [0.4, 0.1, 0.9])
+            self.mean.update_state(logs["critic_loss"])
+            return {**logs, "area": self.auc.result(), "mean": self.mean.result(), "epochs": tf.constant(3)}
+
+    class Logs(keras.callbacks.Callback):
+        def __init__(self) -> None:
+            super().__init__()
+            self.seen: list[dict[str, float]] = []
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            self.seen.append({name: float(value) for name, value in logs.items()})
+
+    kind = KINDS["two models in turn"]
+    keras.utils.set_random_seed(7)
+    model = Counting(name="counting")
+    model.compile(keras.optimizers.Adam(0.01), jit_compile=False)
+    monitor, logs = tuimon.Monitor(runs_dir=runs), Logs()
+    kind.fit(model, 2, [monitor, logs])
+    for name in ("loss", "critic_loss"):
+        np.testing.assert_allclose(values(monitor, name), [seen[name] for seen in logs.seen], rtol=1e-6)
+    np.testing.assert_allclose(values(monitor, "mean"), values(monitor, "critic_loss"), rtol=1e-6)
+    last = facts_of(monitor, events.Batches)[-1]
+    assert set(last.metrics) == {"loss", "critic_loss", "mean"}
+    assert set(last.running) == {"area", "epochs"}

@@ -258,7 +258,8 @@ def load(name, place, inputs):
         "model.weights.h5": (anew.get_weights(), anew(inputs, training=False)),
     }
     if not kind.why_no_export:
-        results["export"] = ([], tf.saved_model.load(f"{place}/export").serve(inputs))
+        exported = tf.saved_model.load(f"{place}/export")
+        results["export"] = ([], exported.serve(inputs))
     if not kind.why_no_saved_model:
         saved = tf.saved_model.load(f"{place}/saved_model")
         serve = saved.signatures["serving_default"]

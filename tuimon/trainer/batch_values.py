@@ -8,9 +8,10 @@ The values go into a ring on the device, read a few times a second, so that no s
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -69,10 +70,14 @@ class BatchValues:
         attached: list[Any] = []
 
         def attach() -> None:
-            for metric in keras_internals.mean_metrics(self._model):
-                if "total" in metric.__dict__ and not any(metric is other for other in attached):
-                    attached.append(metric)
+            for metric in keras_internals.single_metrics(self._model):
+                if any(metric is other for other in attached):
+                    continue
+                attached.append(metric)
+                if isinstance(metric, keras.metrics.Mean) and "total" in metric.__dict__:
                     _listen_to(metric, self._listeners, self._undo)
+                else:
+                    _note_what_runs(metric, self._listeners, self._undo)
 
         attach()
         # The metrics of `compile` come into being in the middle of the first trace.
@@ -110,6 +115,8 @@ class _Listener:
     """Hears what one step of one replica adds to each metric."""
 
     def __init__(self) -> None:
+        self.running: list[Any] = []
+        """What metrics have shown that are no mean: of all batches so far."""
         self._heard: list[_Heard] = []
 
     def of(self, metric: Any, result: Callable[[], Any]) -> "_Heard":
@@ -134,13 +141,14 @@ class _Listener:
             for name, tensor in logs.items()
             if (heard := next((heard for heard in self._heard if heard.shown is tensor), None)) and heard.is_usable()
         }
+        plain = {} if summed is not None else self._plain_values(logs)
         if not shown:
-            return {}
+            return plain
         parts = [part for heard in shown.values() for part in heard.parts()]
         if summed is not None:
             # In one go: what the replicas tell each other costs by the message.
             parts = tf.unstack(summed(tf.stack([tf.cast(part, tf.float32) for part in parts])))
-        values = {}
+        values = dict(plain)
         for name, total, count in zip(shown, parts[::2], parts[1::2], strict=True):
             # A metric of the user's own may do what it likes in `result`: then it has no value of a batch.
             with contextlib.suppress(Exception):
@@ -148,6 +156,27 @@ class _Listener:
                 if value.shape.rank == 0:
                     values[name] = value
         return values
+
+    def _plain_values(self, logs: dict[str, Any]) -> dict[str, Any]:
+        """Return what no metric has shown: a loss that a step of the user's own returns as it is."""
+        known = {id(tensor) for tensor in (*self.running, *(heard.shown for heard in self._heard))}
+        return {
+            name: tf.cast(tensor, tf.float32)
+            for name, tensor in logs.items()
+            if tf.is_tensor(tensor)
+            and id(tensor) not in known
+            and tensor.shape.rank == 0
+            and tensor.dtype.is_floating
+            and _is_of_this_graph([tensor])
+        }
+
+
+def _is_of_this_graph(tensors: Sequence[Any]) -> bool:
+    # What was made inside a function or a branch of the user's own cannot be used outside of it.
+    if tf.executing_eagerly():
+        return True
+    graph = tf.compat.v1.get_default_graph()
+    return all(getattr(tensor, "graph", graph) is graph for tensor in tensors)
 
 
 def _sum_of_replicas(vector: Any) -> Any:
@@ -168,13 +197,7 @@ class _Heard:
         self._result = result
 
     def is_usable(self) -> bool:
-        # What was added inside a function or a branch of the user's own cannot be used outside of it.
-        if not self.totals or not self.counts:
-            return False
-        if tf.executing_eagerly():
-            return True
-        graph = tf.compat.v1.get_default_graph()
-        return all(getattr(tensor, "graph", graph) is graph for tensor in (*self.totals, *self.counts))
+        return bool(self.totals and self.counts) and _is_of_this_graph((*self.totals, *self.counts))
 
     def parts(self) -> tuple[Any, Any]:
         """What this step added to the metric: its total and its count."""
@@ -204,6 +227,19 @@ def _listen_to(metric: Any, listeners: Mapping[int, _Listener], undo: contextlib
 
     undo.callback(_hear(metric.total, lambda value: heard().totals.append(value)))
     undo.callback(_hear(metric.count, lambda value: heard().counts.append(value)))
+    undo.callback(keras_internals.set_untracked(metric, "result", result))
+
+
+def _note_what_runs(metric: Any, listeners: Mapping[int, _Listener], undo: contextlib.ExitStack) -> None:
+    """Note what a metric shows that is no mean."""
+    own_result = metric.result
+
+    def result() -> Any:
+        shown = own_result()
+        if (listener := listeners.get(threading.get_ident())) is not None:
+            listener.running += keras.tree.flatten(shown)
+        return shown
+
     undo.callback(keras_internals.set_untracked(metric, "result", result))
 
 

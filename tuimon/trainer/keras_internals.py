@@ -262,15 +262,15 @@ def without_optionals(batch: Any) -> Any:
     return keras.tree.map_structure(lambda part: None if isinstance(part, tf.experimental.Optional) else part, batch)
 
 
-def mean_metrics(model: Any) -> Iterator[Any]:
-    """Yield the model's metrics that are a mean over batches: a total and a count."""
+def single_metrics(model: Any) -> Iterator[Any]:
+    """Yield the model's metrics, those of `compile` one by one."""
     pending = list(model.metrics)
     while pending:
         metric = pending.pop(0)
-        if isinstance(metric, keras.metrics.Mean):
-            yield metric
-        elif inner := getattr(metric, "metrics", None):
+        if not isinstance(metric, keras.metrics.Mean) and (inner := getattr(metric, "metrics", None)):
             pending += inner
+        else:
+            yield metric
 
 
 def unbuilt_metric_containers(model: Any) -> list[Any]:
