@@ -1,5 +1,6 @@
 """A change of mode is what Keras itself does when one stops, sets the flags, compiles and goes on."""
 
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from trainer.keras_models import (
 )
 from tuimon import commands, events
 from tuimon.trainer import keras_internals
+from tuimon.trainer.modes import Mode, ModeScope
 from tuimon.wire import decode_array
 
 OPTIMIZERS: dict[str, Callable[[], keras.optimizers.Optimizer]] = {
@@ -393,3 +395,29 @@ def test_in_another_tensorflow_what_the_user_has_compiled_does_not_obey_and_that
     assert not verified.held
     assert verified.unexpected == ["small/bn_1", "small/bn_2"]
     assert facts_of(monitor, events.EpochEnded)[-1].step == 4 * STEPS
+
+
+def test_models_in_two_threads_do_not_get_in_each_others_way() -> None:
+    """Whichever of two modes is left first, each holds for its own thread, and nothing of either stays."""
+    first, second = compiled(sequential()), compiled(sequential())
+    layer = keras.layers.Dropout(0.5)  # Which no model tracks.
+    inputs = np.ones((64, 6), np.float32)
+    original = keras.layers.Layer._resolve_and_populate_arg, keras_internals.function_context.make_function_context
+    entered, left, seen = threading.Event(), threading.Event(), {}
+
+    def other() -> None:
+        with ModeScope(Mode(phase="inference"), second, {})():
+            entered.set()
+            assert left.wait(60)
+            seen["inference"] = bool((np.array(layer(inputs, training=True)) == inputs).all())
+
+    thread = threading.Thread(target=other)
+    with ModeScope(Mode(phase="train"), first, {})():
+        thread.start()
+        assert entered.wait(60)
+        seen["train"] = bool((np.array(layer(inputs)) == 0).any())
+    left.set()
+    thread.join()
+    assert seen == {"train": True, "inference": True}
+    functions = keras.layers.Layer._resolve_and_populate_arg, keras_internals.function_context.make_function_context
+    assert functions == original

@@ -6,6 +6,7 @@ Written against Keras 3.10 to 3.15 on TensorFlow.
 import contextlib
 import functools
 import inspect
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import Any
@@ -291,21 +292,57 @@ def after(owner: Any, name: str, action: Callable[[], None]) -> Callable[[], Non
     return set_untracked(owner, name, method)
 
 
+class _Shared:
+    """A function of Keras' or TensorFlow's own that models in threads of their own may change at once."""
+
+    def __init__(self, patch: Callable[[], Callable[[], None]]) -> None:
+        self._patch = patch
+        self._undo: Callable[[], None] | None = None
+        self._lock = threading.Lock()
+        self._changes: dict[object, Any] = {}
+
+    def add(self, change: object) -> Callable[[], None]:
+        """Have a change in force; returns the way back, in whatever order."""
+        key = object()
+        with self._lock:
+            if not self._changes:
+                self._undo = self._patch()
+            self._changes = {**self._changes, key: change}
+
+        def undo() -> None:
+            with self._lock:
+                self._changes = {other: change for other, change in self._changes.items() if other is not key}
+                if not self._changes and self._undo is not None:
+                    self._undo()
+
+        return undo
+
+    @property
+    def changes(self) -> list[Any]:
+        """Those in force now."""
+        return list(self._changes.values())
+
+
 def force_training(value: Callable[[Any], bool | None]) -> Callable[[], None]:
     """Make every layer that is called take ``training`` from ``value(layer)``; returns the way back.
 
     It reaches the layers that Keras does not track (made in ``call``, kept in a plain object). None: as Keras
     would have it.
     """
+    return _FORCED.add(value)
+
+
+def _patch_layers() -> Callable[[], None]:
     resolve = keras.layers.Layer._resolve_and_populate_arg
 
     @functools.wraps(resolve)
     def forced(self: Any, arg_name: str, call_spec: Any, call_context: Any, kwargs: dict[str, Any]) -> None:
         resolve(self, arg_name, call_spec, call_context, kwargs)
         if arg_name == "training" and takes_training(self):
-            training = value(self)
-            if training is not None:
-                kwargs["training"] = training
+            for value in _FORCED.changes:
+                training = value(self)
+                if training is not None:
+                    kwargs["training"] = training
 
     keras.layers.Layer._resolve_and_populate_arg = forced
 
@@ -315,8 +352,11 @@ def force_training(value: Callable[[Any], bool | None]) -> Callable[[], None]:
     return undo
 
 
+_FORCED = _Shared(_patch_layers)
+
+
 def trace_compiled_anew(salt: object, here: Callable[[], bool]) -> Callable[[], None]:
-    """Have the functions that the user's own step calls, and that he has compiled, traced anew; returns the way back.
+    """Have the functions that the user has compiled, and that the step calls, traced anew; returns the way back.
 
     A ``tf.function`` keeps its traces by its arguments and surroundings, and what Keras reads as Python values is
     neither: without this, it would be used again as it was.
@@ -325,13 +365,18 @@ def trace_compiled_anew(salt: object, here: Callable[[], bool]) -> Callable[[], 
         salt: What tells these traces from others: hashable, and equal where the same is in force.
         here: Whether a function that is called now is called from the step.
     """
+    return _SALTS.add((salt, here))
+
+
+def _patch_tensorflow() -> Callable[[], None]:
     make = getattr(function_context, "make_function_context", None)
     if make is None:
         return lambda: None
 
     def salted(*args: Any, **kwargs: Any) -> Any:
         made = make(*args, **kwargs)
-        return made._replace(context=(made.context, salt)) if here() else made
+        salts = tuple(salt for salt, here in _SALTS.changes if here())
+        return made._replace(context=(made.context, salts)) if salts else made
 
     function_context.make_function_context = salted
 
@@ -339,6 +384,9 @@ def trace_compiled_anew(salt: object, here: Callable[[], bool]) -> Callable[[], 
         function_context.make_function_context = make
 
     return undo
+
+
+_SALTS = _Shared(_patch_tensorflow)
 
 
 def depends_on_training(layer: Any) -> bool:
