@@ -40,6 +40,14 @@ TAIL = """\
 
 With `use_ema`, a model that is compiled anew with other layers frozen does not train on: Keras looks for the averages
 by position. tuimon's freeze goes on, holds the averages of what is frozen at the frozen values, and averages the rest.
+
+`MirroredStrategy` with `steps_per_execution` above 1 ends in an error of Keras' own, with tuimon as without.
+
+## What to know of several replicas
+
+Keras keeps the moving statistics of a BatchNormalization layer that is not synchronized on each replica for itself. What
+is shown of layers, and what `command_verified` compares, is of the first replica. Keras' logged loss is the mean of the
+replicas' means; the loss of each batch that tuimon shows is that of all its samples.
 """
 
 

@@ -80,7 +80,8 @@ class Phase(Request):
     """Set the learning phase for every layer whose result depends on `training`, in `fit` and in its validation."""
 
     phase: Literal["auto", "train", "inference"]
-    """`auto`: as Keras does it. `train`: 1 everywhere. `inference`: 0 everywhere. A frozen layer stays frozen."""
+    """`auto`: as Keras does it. `train`: 1 everywhere. `inference`: 0 everywhere, also where the model's own code fixes
+    `training` (Monte Carlo dropout). A frozen layer stays frozen."""
 
 
 class Momentum(Request):

@@ -421,3 +421,38 @@ def test_models_in_two_threads_do_not_get_in_each_others_way() -> None:
     assert seen == {"train": True, "inference": True}
     functions = keras.layers.Layer._resolve_and_populate_arg, keras_internals.function_context.make_function_context
     assert functions == original
+
+
+def test_a_phase_holds_also_where_the_model_fixes_training(runs: Path) -> None:
+    """Monte Carlo dropout, and a BatchNormalization that is called with ``training=False``."""
+
+    class Fixed(keras.Model):
+        def __init__(self) -> None:
+            super().__init__(name="fixed")
+            self.norm = keras.layers.BatchNormalization(name="bn")
+            self.dropout = keras.layers.Dropout(0.5, name="dropout")
+            self.out = keras.layers.Dense(1)
+
+        def call(self, inputs: Any) -> Any:
+            return self.out(self.dropout(self.norm(inputs, training=False), training=True))
+
+    def fixed() -> keras.Model:
+        keras.utils.set_random_seed(5)
+        return compiled(Fixed())
+
+    model, monitor = fixed(), tuimon.Monitor(runs_dir=runs)
+    seen: list[tuple[bytes, bytes]] = []
+
+    class Look(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            mean = np.array(self.model.get_layer("bn").moving_mean)
+            seed = np.array(self.model.get_layer("dropout").seed_generator.state)
+            seen.append((mean.tobytes(), seed.tobytes()))
+
+    plan = {1: [commands.Phase(phase="train")], 2: [commands.Phase(phase="inference")]}
+    fit(model, 3, [Ask(monitor, plan), monitor, Look()], validation_data=None)
+    (mean, seed), (train_mean, train_seed), (inference_mean, inference_seed) = seen
+    assert mean == np.zeros(6, np.float32).tobytes(), "without a phase it is never moved"
+    assert train_mean != mean
+    assert train_seed != seed
+    assert (inference_mean, inference_seed) == (train_mean, train_seed), "nothing is moved, and nothing is drawn"
