@@ -45,9 +45,9 @@ by position. tuimon's freeze goes on, holds the averages of what is frozen at th
 
 ## What to know of several replicas
 
-Keras keeps the moving statistics of a BatchNormalization layer that is not synchronized on each replica for itself. What
-is shown of layers, and what `command_verified` compares, is of the first replica. Keras' logged loss is the mean of the
-replicas' means; the loss of each batch that tuimon shows is that of all its samples.
+Keras keeps the moving statistics of a BatchNormalization layer that is not synchronized on each replica for itself.
+What is shown of layers, and what `command_verified` compares, is of the first replica. Keras' logged loss is the mean
+of the replicas' means; the loss of each batch that tuimon shows is that of all its samples.
 """
 
 

@@ -1,8 +1,12 @@
 """Fixtures of all tests: nothing of the user's own runs, settings or directories is seen."""
 
+import signal
 from pathlib import Path
 
 import pytest
+
+# Under nohup the processes that tests start would inherit that it is ignored, and tuimon leaves that so.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

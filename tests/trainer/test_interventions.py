@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tuimon
 from helpers import until
@@ -28,6 +29,8 @@ from trainer.keras_models import (
 )
 from tuimon import commands, events
 from tuimon.run_directory import RunDirectory
+from tuimon.trainer import interventions
+from tuimon.trainer.checkpoint import Checkpoints
 
 
 def applied(monitor: tuimon.Monitor, command: str) -> list[Any]:
@@ -387,3 +390,114 @@ def test_what_cannot_be_prepared_is_told_before_training() -> None:
         tuimon.Monitor(prepare=["melt"])
     with pytest.raises(ValueError, match="phase"):
         tuimon.Monitor(prepare=["phase hot"])
+
+
+def test_an_evaluation_that_fails_is_rejected_and_nothing_else_ends(runs: Path) -> None:
+    class Fails(keras.Sequential):
+        fails = False
+
+        def test_step(self, batch: Any) -> Any:
+            if self.fails:
+                raise RuntimeError("out of memory, once")
+            return super().test_step(batch)
+
+    class Once(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            self.model.fails = epoch == 2
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            self.model.fails = False
+
+    model = compiled(Fails(sequential().layers, name="small"), run_eagerly=True)
+    monitor = tuimon.Monitor(runs_dir=runs)
+    plan = {1: [commands.Freeze()], 2: [commands.Evaluate()]}
+    fit(model, 4, [Once(), Ask(monitor, plan), monitor])
+    (rejected,) = facts_of(monitor, events.CommandRejected)
+    assert "out of memory, once" in rejected.reason
+    (ended,) = facts_of(monitor, events.RunEnded)
+    assert (ended.status, ended.step) == ("finished", 4 * STEPS)
+    assert {layer.mode for layer in facts_of(monitor, events.BatchNorm)[-1].layers.values()} == {"frozen"}
+
+
+@pytest.mark.parametrize("what", ["recalibrated ahead", "frozen"])
+def test_when_tuimon_gives_up_the_steps_stay_what_they_are(
+    runs: Path, what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reference = compiled(sequential())
+    reference.optimizer.build(reference.trainable_variables)
+    fit(reference, 1)
+    if what == "frozen":
+        for name in ("bn_1", "bn_2"):
+            reference.get_layer(name).trainable = False
+        compiled(reference, reference.optimizer)
+    fit(reference, 3, initial_epoch=1)
+
+    model, monitor = compiled(sequential()), tuimon.Monitor(runs_dir=runs)
+
+    class Break(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+            if batch == 1 and monitor._fit is not None and facts_of(monitor, events.CommandApplied):
+                monkeypatch.setattr(monitor._fit, "before_step", None)
+
+    request = commands.Freeze() if what == "frozen" else commands.Recalibrate(dry_run=True)
+    fit(model, 3, [Break(), Ask(monitor, {1: [request]}), monitor])
+    assert "monitoring ended by an error of tuimon's own" in facts_of(monitor, events.Note)[-1].text
+    assert "training goes on" in capsys.readouterr().err
+    assert same_weights(model, reference)
+
+
+def test_a_disk_that_does_not_answer_holds_training_only_so_long(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interventions, "PATIENCE_SECONDS", 0.1)
+    answers, real = threading.Event(), Checkpoints.save
+
+    def save(*arguments: Any) -> Any:
+        answers.wait(60)
+        return real(*arguments)
+
+    monkeypatch.setattr(Checkpoints, "save", save)
+
+    class Later(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            if epoch == 2:
+                answers.set()
+
+    monitor = tuimon.Monitor(runs_dir=runs)
+    plan = {0: [commands.Checkpoint()], 1: [commands.Checkpoint(), commands.Rollback()]}
+    fit(compiled(sequential()), 3, [Ask(monitor, plan), monitor, Later()])
+    reasons = [fact.reason for fact in facts_of(monitor, events.CommandRejected)]
+    assert reasons == ["the last checkpoint is still being written", "a checkpoint is still being written: ask again"]
+    assert len(facts_of(monitor, events.CheckpointSaved)) == 1
+
+
+def test_steps_are_counted_on_after_a_rollback_without_batch_values(runs: Path) -> None:
+    monitor = tuimon.Monitor(runs_dir=runs, batch_loss=False)
+    plan = {1: [commands.Checkpoint()], 3: [commands.Rollback()]}
+    fit(compiled(sequential()), 5, [Ask(monitor, plan), monitor])
+    assert [fact.step for fact in facts_of(monitor, events.EpochEnded)] == [STEPS * (epoch + 1) for epoch in range(5)]
+
+
+def test_a_learning_rate_that_was_rejected_with_a_mode_is_not_in_force(runs: Path) -> None:
+    class OnlyTrains(keras.layers.Layer):
+        def call(self, inputs: Any, training: bool = False) -> Any:
+            if not training and tf.inside_function() and self.armed:
+                raise ValueError("only in training")
+            return inputs
+
+    OnlyTrains.armed = False
+    layers = sequential().layers
+    model = keras.Sequential([*layers[:-1], OnlyTrains(), layers[-1]])
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.01, 100, 0.9)
+    compiled(model, keras.optimizers.Adam(schedule))
+    monitor = tuimon.Monitor(runs_dir=runs)
+
+    class Arm(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            OnlyTrains.armed = epoch >= 2
+
+    plan = {
+        1: [commands.LearningRate(learning_rate=0.001)],
+        2: [commands.LearningRate(learning_rate=0.5), commands.Phase(phase="inference")],
+    }
+    fit(model, 4, [Arm(), Ask(monitor, plan), monitor], validation_data=None)
+    assert len(facts_of(monitor, events.CommandRejected)) == 2
+    assert [fact.learning_rate for fact in facts_of(monitor, events.EpochEnded)][1:] == pytest.approx([0.001] * 3)

@@ -258,3 +258,47 @@ def test_a_full_disk_does_not_end_a_loop(
         steps = sum(1 for _ in loop.epochs(2) for x, y in loop.steps(batches()) if step(x, y) is not None)
     assert steps == 2 * STEPS
     assert "No space left on device (training goes on)" in capsys.readouterr().err
+
+
+def test_a_step_may_call_its_function_twice(runs: Path) -> None:
+    """As a GAN's does, with what is real and what is not."""
+    model, monitor = compiled(sequential()), tuimon.Monitor(runs_dir=runs)
+    moved = []
+    with monitor.watch(model) as loop:
+        for epoch in loop.epochs(2):
+            ask(monitor, [commands.Freeze()] if epoch else [])
+            for x, y in loop.steps(batches()):
+                for part in (x, -x):
+                    before = np.array(model.get_layer("bn_1").moving_mean)
+                    model.train_on_batch(part, y)
+                    moved.append(not np.array_equal(before, model.get_layer("bn_1").moving_mean))
+    assert moved == [True] * 2 * STEPS + [False] * 2 * STEPS
+    assert model.train_function.__module__.startswith("keras.")
+
+
+def test_a_loop_may_catch_what_its_step_raises_and_is_over_when_it_is_over(runs: Path) -> None:
+    model, optimizer = sequential(), keras.optimizers.SGD(0.01)
+    monitor = tuimon.Monitor(runs_dir=runs)
+    step = gradient_step(model, optimizer)
+
+    def picky(x: Any, y: Any) -> Any:
+        if x.shape[0] != BATCH:
+            raise ValueError("another size")
+        return step(x, y)
+
+    caught = 0
+    with monitor.watch(model, optimizer) as loop:
+        function = loop.function(picky)
+        for epoch in loop.epochs(2):
+            ask(monitor, [commands.Freeze()] if epoch else [])
+            for x, y in loop.steps([*batches(), (np.ones((3, 6), np.float32), np.ones((3, 1), np.float32))]):
+                try:
+                    function(x, y)
+                except ValueError:
+                    caught += 1
+    assert caught == 2
+    (ended,) = facts_of(monitor, events.RunEnded)
+    assert (ended.status, ended.step) == ("finished", 2 * (STEPS + 1))
+    before = np.array(model.get_layer("bn_1").moving_mean)
+    function(*batches()[0])
+    assert not np.array_equal(before, model.get_layer("bn_1").moving_mean), "the freeze ended with the loop"

@@ -456,3 +456,67 @@ def test_a_phase_holds_also_where_the_model_fixes_training(runs: Path) -> None:
     assert train_mean != mean
     assert train_seed != seed
     assert (inference_mean, inference_seed) == (train_mean, train_seed), "nothing is moved, and nothing is drawn"
+
+
+def test_a_validation_that_cannot_be_traced_in_a_phase_goes_on_as_keras_does_it(runs: Path) -> None:
+    class Noise(keras.layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dropout = keras.layers.Dropout(0.5)
+            self.compiled = tf.function(lambda inputs: self.dropout(inputs))
+
+        def call(self, inputs: Any) -> Any:
+            return self.compiled(inputs)
+
+    model = compiled(keras.Sequential([keras.Input((6,)), Noise(), keras.layers.BatchNormalization(name="bn")]))
+    monitor = tuimon.Monitor(runs_dir=runs)
+    history = fit(model, 4, [Ask(monitor, {1: [commands.Phase(phase="train")]}), monitor])
+    assert len(history.epoch) == 4
+    (note,) = facts_of(monitor, events.Note)
+    assert note.text.startswith("validation goes on as Keras does it: the mode cannot be traced there")
+    assert [fact.request["command"] for fact in facts_of(monitor, events.CommandApplied)] == ["phase"]
+    assert facts_of(monitor, events.RunEnded)[-1].status == "finished"
+
+
+def test_eagerly_the_users_own_exception_comes_out_also_under_a_mode(runs: Path) -> None:
+    class Bad(keras.Sequential):
+        steps = 0
+
+        def train_step(self, batch: Any) -> Any:
+            self.steps += 1
+            if self.steps == 2 * STEPS:
+                raise FloatingPointError("a bad batch")
+            return super().train_step(batch)
+
+    model = compiled(Bad(sequential().layers), run_eagerly=True)
+    monitor = tuimon.Monitor(runs_dir=runs)
+    with pytest.raises(FloatingPointError):
+        fit(model, 4, [Ask(monitor, {1: [commands.Freeze()]}), monitor])
+    assert len(facts_of(monitor, events.CommandApplied)) == 1
+    assert facts_of(monitor, events.RunEnded)[-1].status == "failed"
+
+
+class RaisesOnce(keras.callbacks.Callback):
+    """Raises behind the Monitor, right before a step."""
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.epoch = epoch
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if self.epoch == 2:
+            raise RuntimeError("a mistake of the user's")
+
+
+@pytest.mark.parametrize("request_", [commands.Freeze(), commands.Pause()], ids=["frozen", "paused"])
+def test_a_fit_without_a_monitor_is_keras_own_after_an_exception_right_before_a_step(
+    runs: Path, request_: commands.AnyRequest
+) -> None:
+    model = compiled(sequential())
+    monitor = tuimon.Monitor(runs_dir=runs)
+    epoch = 1 if isinstance(request_, commands.Freeze) else 2
+    with pytest.raises(RuntimeError, match="a mistake of the user's"):
+        fit(model, 4, [Ask(monitor, {epoch: [request_]}), monitor, RaisesOnce()])
+    before = np.array(model.get_layer("bn_1").moving_mean)
+    fit(model, 1)
+    assert not np.array_equal(before, model.get_layer("bn_1").moving_mean)
+    assert model.train_function.__module__.startswith("keras.")

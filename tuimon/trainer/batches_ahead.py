@@ -19,6 +19,16 @@ class BatchesAhead:
         self._source: Any = None
         self._kept: deque[Any] = deque()
 
+    @property
+    def has_some(self) -> bool:
+        """Whether training has batches to come from here."""
+        return bool(self._kept)
+
+    def clear(self) -> None:
+        """Let go of everything."""
+        self._kept.clear()
+        self._source = None
+
     def peek(self, iterator: Any, count: int, maximum_bytes: int) -> list[Any]:
         """Return the next batches that ``iterator`` will give to training.
 

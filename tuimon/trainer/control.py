@@ -32,6 +32,9 @@ class Looks(Protocol):
     def write_channels(self) -> None:
         """Record the full arrays of every BatchNormalization layer."""
 
+    def count_anew(self) -> None:
+        """Steps are counted on though the model's own counter was put back."""
+
 
 class Controller:
     """Answers requests.
@@ -58,6 +61,7 @@ class Controller:
         self._in_force: list[Received] = []
         self._before: verification.Before | None = None
         self._open: dict[str, Received] = {}
+        self._rate_before: float | None = None
 
     @property
     def can(self) -> dict[str, str]:
@@ -184,13 +188,17 @@ class Controller:
         elif rate is None:
             self._switch(replace(self.coming_mode, own_learning_rate=False), received)
         else:
-            self._instruments.own_learning_rate.assign(rate)
+            own = self._instruments.own_learning_rate
+            if self._rate_before is None:
+                self._rate_before = keras_internals.number(own)
+            own.assign(rate)
             self._switch(replace(self.coming_mode, own_learning_rate=True), received)
 
     def _roll_back(self, checkpoint: str, received: Received) -> None:
         if self._instruments.train.pending:
             raise RejectedError("a change of mode waits for the next step: ask again")
         there = self._interventions.roll_back(checkpoint)
+        self._fit.count_anew()
         if there.learning_rate is not None:
             self._instruments.own_learning_rate.assign(there.learning_rate)
         if there.mode == self.mode:
@@ -227,6 +235,7 @@ class Controller:
 
     def _switched(self, mode: Mode, seconds: float) -> None:
         waiting, self._waiting = self._waiting, []
+        self._rate_before = None
         self._settle_averages(mode)
         self._recorder.record(events.StateChanged(state="paused" if self.is_paused else "training"))
         for received in waiting:
@@ -239,8 +248,14 @@ class Controller:
         self._recorder.record(events.StateChanged(state="paused" if self.is_paused else "training"))
         is_refused = isinstance(error, RejectedError)
         reason = str(error) if is_refused else f"the model cannot be traced that way: {plain(str(error))}"
+        if self._rate_before is not None:
+            self._instruments.own_learning_rate.assign(self._rate_before)
+            self._rate_before = None
         for received in waiting:
-            self.reject(received, reason)
+            if isinstance(received.request, commands.Rollback):
+                self._applied(received, f"but for the mode of the checkpoint: {reason}")
+            else:
+                self.reject(received, reason)
         if not waiting:
             self._recorder.record(events.Note(text=f"the mode of the attempt before is left: {reason}"))
 

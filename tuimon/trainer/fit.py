@@ -14,7 +14,7 @@ from tuimon.trainer.checkpoint import Checkpoints
 from tuimon.trainer.control import Controller
 from tuimon.trainer.inbox import Inbox
 from tuimon.trainer.instruments import Instruments
-from tuimon.trainer.interventions import EpochLeft, Interventions
+from tuimon.trainer.interventions import AT_THE_END_SECONDS, EpochLeft, Interventions
 from tuimon.trainer.mode_requests import RejectedError
 from tuimon.trainer.modes import AUTO, Mode
 from tuimon.trainer.recorder import Recorder
@@ -180,20 +180,40 @@ class Fit:
         elif minutes and now >= self._next_checkpoint:
             self._save_checkpoint(f"{minutes:g} minutes", at_epoch_end=is_whole)
 
+    def retreat_of_validation(self, error: Exception) -> None:
+        """The validation's function of the mode in force gave way to Keras' own."""
+        words = f"validation goes on as Keras does it: the mode cannot be traced there: {plain(str(error))}"
+        self._recorder.record(events.Note(text=words))
+
+    def count_anew(self) -> None:
+        """The model's own counter of steps was put back; those of the run go on."""
+        self._base_step = self._recorder.step - self._steps_of_model()
+
     def retreat(self, error: Exception) -> None:
         """The mode in force gave way to Keras' own."""
         self.read_steps()
         self._controller.retreat(error)
 
-    def end(self) -> None:
-        """The fit ended, well or not: everything is the user's again."""
+    def end(self, *, keeps_mode: bool = False) -> None:
+        """The fit ended, well or not: everything is the user's again.
+
+        Args:
+            keeps_mode: Whether it goes on without us, and the step's mode with it.
+        """
         self._instruments.train.restore()
         self._instruments.test.restore()
-        self._instruments.train.forget()
         self._instruments.in_use = False
-        self._interventions.finish_saving()
+        self._instruments.test.leave_fit()
+        if not keeps_mode:
+            self._instruments.train.leave_fit()
+        self._interventions.finish_saving(AT_THE_END_SECONDS)
         self.close_inbox()
         self._controller.end()
+
+    def leave_functions(self) -> None:
+        """The fit ended without a word; from another thread: where a function of ours is left, it is the user's."""
+        self._instruments.train.fit_is_over()
+        self._instruments.test.fit_is_over()
 
     def close_inbox(self) -> None:
         """Take no further requests, and say so to those that have come."""
@@ -272,7 +292,7 @@ class Fit:
     def _wait(self, iterator: Any) -> None:
         self.read_steps()
         train = self._instruments.train
-        while self._controller.is_paused and not self._model.stop_training:
+        while self._controller.is_paused and not self._model.stop_training and not self._inbox.is_closed:
             # Again after what was asked meanwhile: a checkpoint, say.
             self._recorder.record(events.StateChanged(state="paused"))
             if iterator is not None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tuimon import commands
 from tuimon.events import Sender
+from tuimon.text import plain
 
 LOOK_SECONDS = 0.05
 """How often it looks while somebody steers."""
@@ -39,7 +40,7 @@ class Received:
     @property
     def id(self) -> str:
         """What the answer names: the sender's id, or the file's name where there is none."""
-        return self.request.id if self.request else self.path.stem
+        return self.request.id if self.request else plain(self.path.stem)
 
     @property
     def fields(self) -> dict[str, object]:
@@ -50,8 +51,10 @@ class Received:
         """Take the request; False where its sender has withdrawn it."""
         try:
             self.path.rename(self._claimed)
-        except OSError:
+        except FileNotFoundError:
             return False
+        except OSError:
+            return True  # It is there, and is to be answered, though it cannot be moved.
         return True
 
     def delete(self) -> None:
@@ -84,7 +87,7 @@ class Inbox:
         self._thread.start()
 
     def wait(self) -> None:
-        """Wait, without using the processor, until there is something."""
+        """Wait, without using the processor, until there is something, or nobody looks any more."""
         self._arrived.wait()
         self._arrived.clear()
 
@@ -92,16 +95,24 @@ class Inbox:
         """Stop looking, after one last look."""
         self._stop.set()
         self._thread.join(1.0)
+        self._arrived.set()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it has stopped looking."""
+        return self._stop.is_set()
 
     def _run(self) -> None:
-        stopped = False
+        stopped, trouble = False, ""
         while not stopped:
             idle = self._quiet_looks > IDLE_AFTER_LOOKS
             stopped = self._stop.wait(IDLE_LOOK_SECONDS if idle else LOOK_SECONDS)
             try:
                 self._look()
             except Exception as error:  # noqa: BLE001 - a broken directory must not end the thread
-                self._on_error(error)
+                if str(error) != trouble:  # Once is enough, though it may be so twenty times a second.
+                    self._on_error(error)
+                trouble = str(error)
 
     def _look(self) -> None:
         try:

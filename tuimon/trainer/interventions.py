@@ -19,6 +19,11 @@ from tuimon.wire import Number, scalars_to_wire
 MAXIMUM_BYTES = 1024**3
 """Training batches that are looked at ahead of training take no more memory than this."""
 
+PATIENCE_SECONDS = 5.0
+"""Training waits no longer for the disk, where a checkpoint is asked for and the last is still being written."""
+AT_THE_END_SECONDS = 60.0
+"""The same at the end of ``fit``."""
+
 Say = Callable[[str], None]
 """Answers a request: with what is worth saying of it, or with the reason why it is not taken."""
 
@@ -130,7 +135,9 @@ class Interventions:
             at_epoch_end: Whether the epoch is through.
             mode: That of the next step; by default the one in force.
         """
-        self.finish_saving()
+        if not self.finish_saving():
+            rejected("the last checkpoint is still being written")
+            return
         failed = "the checkpoint could not be saved"
         self._recorder.record(events.StateChanged(state="checkpointing"))
         try:
@@ -160,14 +167,19 @@ class Interventions:
             else:
                 applied("")
 
-        self._saving = threading.Thread(target=write, name="tuimon-checkpoint")
-        self._saving.start()
+        # A disk that never answers keeps neither training nor the process.
+        saving = threading.Thread(target=write, name="tuimon-checkpoint", daemon=True)
+        saving.start()
+        self._saving = saving
 
-    def finish_saving(self) -> None:
-        """Wait until a checkpoint that is being written is on disk."""
+    def finish_saving(self, seconds: float | None = None) -> bool:
+        """Wait until a checkpoint that is being written is on disk; returns whether it is."""
         if self._saving is not None:
-            self._saving.join()
+            self._saving.join(PATIENCE_SECONDS if seconds is None else seconds)
+            if self._saving.is_alive():
+                return False
             self._saving = None
+        return True
 
     def roll_back(self, name: str) -> RolledBackTo:
         """Put the model's and the optimizer's variables and the random seeds back; the data go on where they are.
@@ -175,7 +187,8 @@ class Interventions:
         Raises:
             RejectedError: there is no such checkpoint, or it is not one of this model.
         """
-        self.finish_saving()
+        if not self.finish_saving():
+            raise RejectedError("a checkpoint is still being written: ask again")
         names = self._checkpoints.names()
         if not names:
             raise RejectedError("this run has no checkpoint")
@@ -236,10 +249,13 @@ class Interventions:
             if not self._instruments.why_not_steerable:
                 self._instruments.test.install(mode)
 
+        test = self._instruments.test
+        test.tells_failures = False  # What the user's own step raises here ends the request, not the training.
         try:
             logs = evaluation.evaluate(self._model, before_step)
         finally:
-            self._instruments.test.restore()
+            test.tells_failures = True
+            test.restore()
             if self._instruments.test_values is not None:
                 self._instruments.test_values.read()
         return None if logs is None else scalars_to_wire(logs)

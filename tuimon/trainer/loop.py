@@ -19,6 +19,8 @@ Batch = TypeVar("Batch")
 NO_FUNCTION = "the step of this loop is not known: let loop.function compile it"
 NO_DATA = "in a loop of your own, tuimon does not have the data"
 
+_MOST_UNREAD = 10_000
+
 
 class Hooks(Protocol):
     """What a loop needs of a Monitor: what Keras' ``fit`` calls."""
@@ -52,6 +54,7 @@ class Loop:
         self._epoch: int | None = None
         self._logs: dict[str, float] = {}
         self._steps = 0
+        self._set_up(instruments.train)
 
     def epochs(self, count: int) -> Iterator[int]:
         """Yield the numbers of the epochs, from 0, until there are no more or somebody asks to stop.
@@ -130,9 +133,14 @@ class Loop:
             A function of the same arguments and results.
         """
         function = LoopFunction(self._instruments, getattr(step, "python_function", step), options)
+        self._set_up(function)
         self._instruments.train = function
         self._instruments.why_not_steerable = ""
         return function
+
+    def _set_up(self, function: StepFunctions) -> None:
+        # A step may call it twice, and what it raises the loop may catch.
+        function.stays, function.tells_failures = True, False
 
 
 class LoopFunction(StepFunctions):
@@ -152,19 +160,24 @@ class LoopFunction(StepFunctions):
 
     def install(self, mode: Mode | None = None) -> None:
         """Nothing of the model stands in its place."""
+        self._is_over = False
         self._use(mode or self.mode)
 
     def restore(self) -> None:
         """Nothing was taken."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run a step."""
-        return self._step(_Call(args, kwargs))
+        """Run a step; when the loop is over, as the user has written it."""
+        call = _Call(args, kwargs)
+        return self._users_function(call) if self._is_over else self._step(call)
 
     def _step(self, call: "_Call") -> Any:
         result = super()._step(call)
         self.last_logs = {}  # What it returns is the user's; what is to be shown, they log.
         return result
+
+    def _is_eager(self) -> bool:
+        return bool(tf.config.functions_run_eagerly())
 
     def _trace(self, function: Any, call: "_Call") -> None:
         function.traced.get_concrete_function(*call.args, **call.kwargs)
@@ -217,6 +230,8 @@ class LoggedValues:
         """The step is through."""
         self._rows.append(self._row)
         self._row = {}
+        if len(self._rows) >= _MOST_UNREAD:
+            self._convert()
 
     def read(self) -> dict[str, FloatArray]:
         """Return the values of the steps since the last ``read``, per name of shape ``(steps,)``; NaN: not logged."""
@@ -239,3 +254,5 @@ class LoggedValues:
             for name, value in self._read[-1].items():
                 total, count = self._sums.get(name, (0.0, 0))
                 self._sums[name] = total + value, count + 1
+        # Where the Monitor has given up, nobody reads them.
+        del self._read[:-_MOST_UNREAD]

@@ -197,17 +197,18 @@ class Monitor(keras.callbacks.Callback):
             raise RuntimeError("another Monitor watches this fit; this one records nothing")
         if self._recorder is None:
             self._recorder = Recorder(self._new_run_directory(), name=self._name)
-            atexit.register(_end_at_exit, weakref.ref(self))
         self._leave_lookout()
         if self._fit is not None:
             self._fit.end()  # An exception in a callback ended it, of which Keras tells nobody.
         self._recorder.reopen()
+        _WATCHING.add(self)
         if self._instruments is None or self._instruments.model is not self.model:
             self._instruments = Instruments.of(self.model, batch_loss=self._batch_loss, listeners=self._listeners())
         else:
             vars(self._instruments.listeners).update(vars(self._listeners()))  # Another Monitor may have had them.
         self._fit = fit = Fit(self._recorder, self._instruments, self.params, self._options, on_trouble=self._warn)
         frame = keras_internals.frame_of_fit(self.model)
+        self._instruments.train.frame_of_fit = self._instruments.test.frame_of_fit = frame
         if frame is not None and self._ends_run:
             self._lookout = Lookout(frame, lambda: self._ended_without_a_word(fit))
         if self._mode != AUTO:
@@ -220,11 +221,19 @@ class Monitor(keras.callbacks.Callback):
         if self._fit:
             self._fit.begin_epoch(epoch)
 
-    @_guarded
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Take requests; always in the training thread, between two steps."""
-        if self._fit:
-            self._fit.before_step()
+        if not self._given_up:
+            try:
+                if self._fit:
+                    self._fit.before_step()
+            except Exception as error:  # noqa: BLE001 - whatever it is, training goes on
+                self._give_up(error)
+        if self._given_up:
+            with contextlib.suppress(Exception):
+                # What was asked of the steps holds on, and batches that were read ahead are not lost.
+                if self._instruments is not None and self._instruments.train.is_needed:
+                    self._instruments.train.install()
 
     @_guarded
     def on_test_begin(self, logs: Any = None) -> None:
@@ -272,11 +281,20 @@ class Monitor(keras.callbacks.Callback):
         return RunDirectory.at(path)
 
     def _listeners(self) -> Listeners:
-        return Listeners(failure=self._fail, retreat=self._retreat, mistake=self._give_up)
+        return Listeners(
+            failure=self._fail,
+            retreat=self._retreat,
+            validation_retreat=self._retreat_of_validation,
+            mistake=self._give_up,
+        )
 
     def _retreat(self, error: Exception) -> None:
         if self._fit:
             self._fit.retreat(error)
+
+    def _retreat_of_validation(self, error: Exception) -> None:
+        if self._fit:
+            self._fit.retreat_of_validation(error)
 
     def _fail(self, error: BaseException) -> None:
         """An exception within a step ends the training; Keras tells its callbacks nothing of it."""
@@ -292,6 +310,7 @@ class Monitor(keras.callbacks.Callback):
         # Not in the training thread: the model is left alone, the next `fit` or nobody will need it.
         if self._fit is fit and self._recorder is not None and not self._recorder.is_closed:
             with contextlib.suppress(Exception):
+                fit.leave_functions()
                 fit.close_inbox()
                 self._recorder.end("failed", RuntimeError("an exception outside of a train step ended fit"))
 
@@ -301,6 +320,7 @@ class Monitor(keras.callbacks.Callback):
             lookout.close()
 
     def _end(self, status: str, error: BaseException | None = None) -> None:
+        _WATCHING.discard(self)
         self._leave_lookout()
         fit, self._fit = self._fit, None
         try:
@@ -318,10 +338,10 @@ class Monitor(keras.callbacks.Callback):
         fit, self._fit = self._fit, None
         with contextlib.suppress(Exception):
             if fit is not None:
-                fit.end()
+                fit.end(keeps_mode=True)
         with contextlib.suppress(Exception):
             if self._recorder is not None:
-                text = f"monitoring ended by an error of tuimon's own, training goes on: {error!r}"
+                text = f"monitoring ended by an error of tuimon's own, training goes on as it is: {error!r}"
                 self._recorder.record(events.Note(text=text))
 
     def _warn(self, error: Exception) -> None:
@@ -330,10 +350,14 @@ class Monitor(keras.callbacks.Callback):
             traceback.print_exception(error)
 
 
-def _end_at_exit(reference: "weakref.ref[Monitor]") -> None:
+_WATCHING: "weakref.WeakSet[Monitor]" = weakref.WeakSet()
+"""Monitors in the middle of a ``fit``."""
+
+
+@atexit.register
+def _end_at_exit() -> None:
     """Say that a run failed where the exception came from outside of a step."""
-    monitor = reference()
-    if monitor is not None and monitor._fit is not None:
-        error = getattr(sys, "last_value", None)
-        if error is not None:
+    error = getattr(sys, "last_value", None)
+    for monitor in list(_WATCHING):
+        if monitor._fit is not None and error is not None:
             monitor._fail(error)

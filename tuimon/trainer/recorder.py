@@ -6,6 +6,7 @@ Must not import Keras: a run says that it has begun before Keras has loaded.
 import os
 import platform
 import socket
+import threading
 import traceback
 from collections.abc import Callable
 from importlib import metadata
@@ -48,6 +49,7 @@ class Recorder:
         self.config: dict[str, object] = config or {}
         """Of this attempt."""
         self._closed = False
+        self._ending = threading.Lock()
         self._when_written: dict[int, Callable[[], None]] = {}
         next_seq = None if resumes else 0
         self._writer = SessionWriter(run.session_log, next_seq=next_seq, on_written=self._on_written)
@@ -81,10 +83,11 @@ class Recorder:
 
     def reopen(self) -> None:
         """Go on after ``end``: the same Monitor was given to another ``fit``."""
-        if self._closed:
-            next_seq = self._writer.next_seq
-            self._writer = SessionWriter(self.run.session_log, next_seq=next_seq, on_written=self._on_written)
-            self._closed = False
+        with self._ending:
+            if self._closed:
+                # Read from the log: a disk that was slow may have taken more, or less, than was thought.
+                self._writer = SessionWriter(self.run.session_log, next_seq=None, on_written=self._on_written)
+                self._closed = False
 
     def record(self, event: events.AnyEvent, when_written: Callable[[], None] | None = None) -> None:
         """Put an event into the log, at the step and epoch of now.
@@ -103,10 +106,11 @@ class Recorder:
     def end(self, status: str, error: BaseException | None = None) -> None:
         """Say how the run ended, and close the log."""
         text = "".join(traceback.format_exception(error)) if error is not None else ""
-        if status == "finished":
-            self.record(events.StateChanged(state="finished"))
-        self.record(events.RunEnded(status=status, traceback=text))
-        self.close()
+        with self._ending:
+            if status == "finished":
+                self.record(events.StateChanged(state="finished"))
+            self.record(events.RunEnded(status=status, traceback=text))
+            self.close()
 
     def close(self) -> None:
         """Write what is queued and let go of the log."""

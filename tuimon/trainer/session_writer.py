@@ -123,7 +123,8 @@ class SessionWriter:
             self._position = (event.step, event.epoch)
             if isinstance(event, events.StateChanged) and not self._is_news(event):
                 return
-            if not event.must_keep and self._has_no_room(event):
+            is_large = isinstance(event, events.BatchNormChannels)
+            if not event.must_keep and (self._has_no_room(event) or (is_large and self._is_failing)):
                 self._dropped[_kind(event)] += 1
                 return
             self._queue.append(event)
@@ -182,6 +183,8 @@ class SessionWriter:
             if closing:
                 break
         with contextlib.suppress(OSError):
+            # A forked process, a data loader's worker, has the file as well, and would hold the lock.
+            fcntl.flock(self._file, fcntl.LOCK_UN)
             os.close(self._file)
 
     def _write(self, batch: list[events.AnyEvent]) -> bool:

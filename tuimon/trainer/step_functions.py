@@ -6,11 +6,13 @@ given up and the former function runs on the same batch, as if it had never been
 """
 
 import contextlib
+import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from types import FrameType
 from typing import Any, Literal
 
 import tensorflow as tf
@@ -59,8 +61,17 @@ class Listeners:
     """Called with an exception that ends the training; it is raised again after that."""
     retreat: Callable[[Exception], None]
     """Called when the mode in force could not be traced for a new batch, and ``AUTO`` took its place."""
+    validation_retreat: Callable[[Exception], None]
+    """Likewise of the test function."""
     mistake: Callable[[Exception], None]
     """Called with an exception of ours, which ends nothing."""
+
+
+def _is_called_from(frame: FrameType) -> bool:
+    caller: FrameType | None = sys._getframe(2)
+    while caller is not None and caller is not frame:
+        caller = caller.f_back
+    return caller is not None
 
 
 class StepFunctions:
@@ -86,6 +97,12 @@ class StepFunctions:
         """The mode in force."""
         self.last_logs: dict[str, Any] = {}
         """What the last step returned: Keras' running values, still on the device."""
+        self.frame_of_fit: FrameType | None = None
+        """Of the ``fit`` that these are for; whoever else calls gets the user's function. None: for everybody."""
+        self.stays = False
+        """Whether it is given back by ``restore`` alone, and not after each step."""
+        self.tells_failures = True
+        """Whether an exception in a step ends the training."""
         self._model = model
         self._kind = kind
         self._name = f"{kind}_function"
@@ -102,6 +119,8 @@ class StepFunctions:
         self._ahead = BatchesAhead(int(model.steps_per_execution or 1))
         self._has_run = False
         self._failed_in_trace = False
+        self._untraceable: set[Mode] = set()
+        self._is_over = False
 
     @property
     def is_installed(self) -> bool:
@@ -121,19 +140,40 @@ class StepFunctions:
         Args:
             mode: The mode to begin with; by default the one in force, or that was when it was given back.
         """
+        self._is_over = False
         found = self._model_function
         if found is not self._users_function and found is not self:
             self._users_function, self._function = found, None
             self._kept.clear()
+            self._untraceable.clear()
             self._has_run = False
-        if self._function is None or mode not in (None, self.mode):
-            self._use(mode or self.mode)
+        wanted = mode or self.mode
+        if wanted in self._untraceable:
+            wanted = AUTO
+        if self._function is None or wanted != self.mode:
+            self._use(wanted)
         self._model_function = self
 
     def forget(self) -> None:
-        """Leave what waits for a next step; the mode, and what was traced, are kept."""
+        """Leave what waits for a next step; the mode, what was traced, and batches read ahead are kept."""
         self._pending = None
         self._tasks, self._to_prepare, self._not_run = [], [], []
+
+    def leave_fit(self) -> None:
+        """Keep nothing of a ``fit`` that is over but the mode and what was traced."""
+        self.forget()
+        self._ahead.clear()
+        self.fit_is_over()
+
+    def fit_is_over(self) -> None:
+        """Be the user's function for whoever calls, until it is installed again; from any thread."""
+        self._is_over = True
+        self.frame_of_fit = None
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether training would be another without it: a mode is in force, or batches were read ahead."""
+        return self.mode != AUTO or self._ahead.has_some
 
     def begin_anew(self) -> None:
         """Be in ``AUTO`` again, in which the next ``fit`` begins; what was traced is kept."""
@@ -196,6 +236,11 @@ class StepFunctions:
 
     def __call__(self, iterator: Any) -> Any:
         """Run a step (or ``steps_per_execution`` of them), as Keras calls it."""
+        if self._is_over or (self.frame_of_fit is not None and not _is_called_from(self.frame_of_fit)):
+            # A callback has raised between its place being taken and the step: this is another fit.
+            self.leave_fit()
+            self.restore()
+            return self._users_function(iterator)
         # `train_on_batch` gives a generator, which a failed trace would have used up.
         return self._step(iterator if isinstance(iterator, _ITERATORS) else list(iterator))
 
@@ -216,11 +261,13 @@ class StepFunctions:
         except _END_OF_DATA:
             raise
         except BaseException as error:
-            self._listeners.failure(error)
+            if self.tells_failures:
+                self._listeners.failure(error)
             raise
         finally:
             # Keras tells nobody of an exception in a callback: between two steps the model has its own function.
-            self.restore()
+            if not self.stays:
+                self.restore()
 
     def _prepare_modes(self, iterator: Any) -> None:
         modes, self._to_prepare = self._to_prepare, []
@@ -256,17 +303,25 @@ class StepFunctions:
         except _END_OF_DATA:
             raise
         except Exception as error:
-            if not self._take_trace_error() or self.mode == AUTO:
+            # Without a trace, the error is of the step itself, and the batch is gone.
+            if not self._take_trace_error() or self.mode == AUTO or self._is_eager():
                 raise
             # A batch of a new shape had this mode traced again, and it failed: nothing was run.
+            self._untraceable.add(self.mode)
+            self._kept.pop(self.mode, None)
             self._use(AUTO)
-            self._tell(self._listeners.retreat, error)
+            is_train = self._kind == "train"
+            self._tell(self._listeners.retreat if is_train else self._listeners.validation_retreat, error)
             return self._function(iterator)
+
+    def _is_eager(self) -> bool:
+        return bool(self._model.run_eagerly)
 
     def _use(self, mode: Mode) -> None:
         self.mode, self._function = mode, self._get(mode)
 
     def _first_step(self, iterator: Any, switch: Switch) -> Any:
+        self._untraceable.discard(switch.mode)
         is_kept = self._is_kept(switch.mode)
         try:
             switch.prepare(not is_kept)
