@@ -3,13 +3,14 @@
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from helpers import command, environment, until
-from tuimon import events
+from tuimon import config, events
 from tuimon.run_directory import RunDirectory
 from tuimon.session_log import Tail
 
@@ -153,3 +154,23 @@ def test_a_signal_leaves_it_training(running: "subprocess.Popen[str]", runs: Pat
     assert f"watch it with: tuimon watch {run.path}" in out
     step = facts(run)[-1].step
     until(lambda: facts(run)[-1].step > step, what="further steps")
+
+
+def test_what_is_printed_on_a_full_disk_is_dropped_and_training_goes_on(project: Path, runs: Path) -> None:
+    with (project / "mine.py").open("a") as file:
+        file.write("""
+class Says(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        print("epoch", epoch, flush=True)
+""")
+    with (project / "sample.toml").open("a") as file:
+        file.write('[[training.callbacks]]\nclass = "mine:Says"\n')
+    settings = config.read(project / "sample.toml")
+    run = RunDirectory.create(runs, "full")
+    config.write(settings, run.config)
+    with Path("/dev/full").open("wb") as full:
+        line = [sys.executable, "-P", "-m", "tuimon.trainer.job", str(run.path)]
+        done = subprocess.run(line, stdout=full, stderr=full, cwd=project, env=environment(), check=False)
+    assert done.returncode == 0
+    assert [event.status for event in facts(run) if isinstance(event, events.RunEnded)] == ["finished"]
+    assert len([event for event in facts(run) if isinstance(event, events.EpochEnded)]) == 3

@@ -133,7 +133,7 @@ class Rollback(Request):
 
 
 class Evaluate(Request):
-    """Evaluate on the validation data now."""
+    """Evaluate on the validation data now. A `tf.data` set that shuffles itself has another order afterwards."""
 
 
 class Stop(Request):

@@ -235,13 +235,21 @@ def test_an_error_in_a_loop_is_the_users_and_is_recorded(runs: Path) -> None:
     assert "mine" in ended.traceback
 
 
-def test_what_is_logged_is_a_number(runs: Path) -> None:
-    monitor = tuimon.Monitor(runs_dir=runs)
-    with (
-        pytest.raises(ValueError, match=r"loss has shape \(3,\); log one number"),
-        monitor.watch(sequential()) as loop,
-    ):
-        loop.log(loss=np.zeros(3))
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(np.zeros(3), r"loss has shape \(3,\); log one number"), ([1.0], "loss is list"), (None, "NoneType")],
+)
+def test_what_is_logged_is_a_number(runs: Path, value: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words), tuimon.Monitor(runs_dir=runs).watch(sequential()) as loop:
+        loop.log(loss=value)
+
+
+def test_a_loop_has_one_compiled_step(runs: Path) -> None:
+    model, optimizer = sequential(), keras.optimizers.SGD(0.01)
+    with tuimon.Monitor(runs_dir=runs).watch(model, optimizer) as loop:
+        loop.function(gradient_step(model, optimizer))
+        with pytest.raises(ValueError, match="one train step"):
+            loop.function(gradient_step(model, optimizer))
 
 
 def test_a_full_disk_does_not_end_a_loop(

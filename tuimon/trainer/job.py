@@ -28,6 +28,7 @@ def main(arguments: list[str]) -> int:
     faulthandler.enable()
     run, resumes = RunDirectory.at(Path(arguments[0])), "--resume" in arguments[1:]
     trainer_log.keep_bounded(run.trainer_log)
+    trainer_log.forgive_full_disk()
     config = configuration.read(run.config)
     try:
         recorder = Recorder(run, name=config.run.name, config=configuration.as_tables(config), resumes=resumes)

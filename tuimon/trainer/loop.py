@@ -107,7 +107,7 @@ class Loop:
             values: Numbers or scalar tensors; these are read later, so that no step waits for the device.
 
         Raises:
-            ValueError: one has more than one element.
+            ValueError: one is no number, or has more than one element.
         """
         self._values.log(values)
 
@@ -131,7 +131,12 @@ class Loop:
 
         Returns:
             A function of the same arguments and results.
+
+        Raises:
+            ValueError: the loop has one already.
         """
+        if isinstance(self._instruments.train, LoopFunction):
+            raise ValueError("a loop has one train step: make one function of what it does with a batch")
         function = LoopFunction(self._instruments, getattr(step, "python_function", step), options)
         self._set_up(function)
         self._instruments.train = function
@@ -219,11 +224,14 @@ class LoggedValues:
         """Take values of the step under way.
 
         Raises:
-            ValueError: one has more than one element.
+            ValueError: one is no number, or has more than one element.
         """
         for name, value in values.items():
-            if tuple(getattr(value, "shape", ())) != ():
-                raise ValueError(f"{name} has shape {tuple(value.shape)}; log one number, such as its mean")
+            shape = getattr(value, "shape", None)
+            if shape is None and not isinstance(value, int | float):
+                raise ValueError(f"{name} is {type(value).__name__}; log one number")
+            if shape:
+                raise ValueError(f"{name} has shape {tuple(shape)}; log one number, such as its mean")
         self._row |= values
 
     def end_step(self) -> None:

@@ -88,7 +88,9 @@ class Monitor(keras.callbacks.Callback):
             commands.from_words(words)
         self._options = Options(overhead=overhead, prepare=prepare)
         self._run_dir = Path(run_dir) if run_dir is not None else None
-        self._name = name or (self._run_dir.name if self._run_dir else "") or Path(sys.argv[0]).stem or "python"
+        self._name = (
+            name or (self._run_dir.name if self._run_dir else "") or Path((sys.argv or [""])[0]).stem or "python"
+        )
         self._runs_dir = Path(runs_dir) if runs_dir is not None else default_runs_directory()
         self._batch_loss = batch_loss
         self._recorder: Recorder | None = None

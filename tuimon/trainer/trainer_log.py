@@ -1,9 +1,12 @@
 """Keeps ``trainer.log`` bounded: a training that prints for days must not fill the disk."""
 
 import contextlib
+import io
 import os
+import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 MAXIMUM_BYTES = 16 * 1024 * 1024
 """When the log is larger, its older part goes to ``trainer.log.1``, of which there is one."""
@@ -24,6 +27,21 @@ def keep_bounded(path: Path, maximum_bytes: int = MAXIMUM_BYTES, look_seconds: f
                     rotate(path, maximum_bytes)
 
     threading.Thread(target=watch, name="tuimon-trainer-log", daemon=True).start()
+
+
+def forgive_full_disk() -> None:
+    """Have what this process prints dropped where the disk does not take it: a print must not end a training."""
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        buffer = io.BufferedWriter(_Forgiving(descriptor, "w", closefd=False))
+        setattr(sys, name, io.TextIOWrapper(buffer, encoding="utf-8", errors="replace", line_buffering=True))
+
+
+class _Forgiving(io.FileIO):
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data) or 0
+        except OSError:
+            return len(data)
 
 
 def rotate(path: Path, maximum_bytes: int = MAXIMUM_BYTES) -> None:
