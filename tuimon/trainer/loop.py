@@ -230,7 +230,7 @@ class LoggedValues:
             shape = getattr(value, "shape", None)
             if shape is None and not isinstance(value, int | float):
                 raise ValueError(f"{name} is {type(value).__name__}; log one number")
-            if shape:
+            if shape is not None and tuple(shape):
                 raise ValueError(f"{name} has shape {tuple(shape)}; log one number, such as its mean")
         self._row |= values
 
