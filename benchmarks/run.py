@@ -1,8 +1,10 @@
 """All benchmarks, as ``make bench`` runs them. They compare ratios within one run and assert nothing."""
 
 import overhead
+import probe
 import terminal
 
 if __name__ == "__main__":
     overhead.main()
+    probe.main()
     terminal.main()

@@ -36,6 +36,23 @@ def results(request: commands.AnyRequest) -> list[events.AnyEvent]:
             ]
         case commands.Evaluate():
             return [events.Evaluated(name="at step 3", logs={"loss": 0.25, "accuracy": 0.5})]
+        case commands.Probe():
+            return [
+                events.Probe(
+                    reason="asked",
+                    examples=1,
+                    train=-0.28,
+                    inference=-6.1,
+                    gap=5.82,
+                    batch_norm=5.72,
+                    stochastic=0.1,
+                    other=0.0,
+                    masks=8,
+                    standard_error=0.01,
+                    passes=13,
+                    seconds=0.1,
+                )
+            ]
         case commands.Checkpoint():
             name = "step-00000003.npz"
             return [events.CheckpointSaved(name=name, reason="asked", size_bytes=12_000_000, seconds=0.31)]

@@ -1,16 +1,18 @@
-"""docs/protocol.md says what the types say."""
+"""docs/protocol.md says what the types say, docs/rules.md what the rules say."""
 
 import importlib.util
+import sys
 from types import ModuleType
 
 from helpers import ROOT
 
 
-def maker() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_protocol", ROOT / "docs" / "make_protocol.py")
+def maker(name: str = "make_protocol") -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # Its dataclasses look there for their types.
     spec.loader.exec_module(module)
     return module
 
@@ -29,3 +31,11 @@ def test_every_field_has_words() -> None:
         for struct in found.values():
             assert struct.words, struct.name
             assert not [field.name for field in struct.fields if not field.words], struct.name
+
+
+def test_the_document_of_the_rules_is_up_to_date_and_has_all_of_them() -> None:
+    make_rules = maker("make_rules")
+    assert make_rules.OUTPUT.read_text(encoding="utf-8") == make_rules.text(), "run: python docs/make_rules.py"
+    assert {rule.number for rule in make_rules.rules()} == set(range(1, 14))
+    assert all("Threshold" in rule.words or "Three ways" in rule.words for rule in make_rules.rules())
+    assert all("Source: " in rule.words for rule in make_rules.rules())

@@ -136,6 +136,10 @@ class Evaluate(Request):
     """Evaluate on the validation data now. A `tf.data` set that shuffles itself has another order afterwards."""
 
 
+class Probe(Request):
+    """Measure the gap between training mode and inference mode on the held batch now."""
+
+
 class Stop(Request):
     """End training as `model.stop_training` does."""
 
@@ -167,6 +171,7 @@ AnyRequest = (
     | Checkpoint
     | Rollback
     | Evaluate
+    | Probe
     | Snapshot
     | Note
 )

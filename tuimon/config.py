@@ -81,7 +81,11 @@ class Monitor(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What tuimon's own part may do."""
 
     overhead: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.01
-    """Share of the training time that looking at BatchNormalization may take."""
+    """Share of the training time that looking at the run may take: reading the layers, probes, diagnosis."""
+    probe: bool = True
+    """Whether the gap between training mode and inference mode is measured without being asked."""
+    probe_every: Count | None = None
+    """Steps from one probe to the next; at the ends of epochs unless set."""
     batch_loss: bool = True
     """Whether each batch's own loss is read out."""
     prepare: list[str] = []

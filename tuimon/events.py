@@ -120,6 +120,10 @@ class FitStarted(Event):
     """Whether XLA compiles the step."""
     can: dict[str, str]
     """The requests this fit knows: an empty text where it takes them, else the reason why not."""
+    batch_size: int | None = None
+    """Examples in a batch; null: not known."""
+    last_batch_size: int | None = None
+    """Examples in the last batch of an epoch, where it is smaller and known; else null."""
     phase: str = "auto"
     """The learning phase in force: one Monitor keeps its mode from one `fit` to the next."""
     frozen: list[str] = []
@@ -139,7 +143,8 @@ class StateChanged(Event):
     urgent: ClassVar[bool] = True
 
     state: str
-    """`preparing`, `compiling`, `training`, `validating`, `recalibrating`, `checkpointing`, `paused` or `finished`."""
+    """`preparing`, `compiling`, `training`, `validating`, `probing`, `recalibrating`, `checkpointing`, `paused` or
+    `finished`."""
     detail: str = ""
     """What of it, in words: "loading Keras", "freeze"."""
 
@@ -226,6 +231,128 @@ class BatchNormChannels(Event):
 
     layers: dict[str, BatchNormChannelValues]
     """By path."""
+
+
+class ProbeLayer(msgspec.Struct, kw_only=True):
+    """One BatchNormalization layer in a probe."""
+
+    in_order: Number
+    """Its share of `batch_norm`: what the loss rises when the layers are switched from moving to batch statistics one
+    after another, in the order of the model, and this one's turn comes. The shares of all layers add up to it."""
+    alone: Number
+    """What the loss rises when this layer alone is switched."""
+    drift: Number
+    """Symmetric KL divergence between N(moving mean, moving variance + epsilon) and N(batch mean, batch variance +
+    epsilon), the mean over channels, in nats. The batch statistics are those of the probe batch in training mode."""
+    elements: int
+    """Numbers that each channel's batch statistics are made of, in one call: examples times positions."""
+    calls: int = 1
+    """How often the layer is called in one pass: more than once where it is shared."""
+    calls_divergence: Number = None
+    """Of a shared layer: the greatest symmetric KL divergence between the batch statistics of two of its calls."""
+    validation_divergence: Number = None
+    """Symmetric KL divergence between what reaches the layer from the probe batch and from a validation batch, both in
+    inference mode; null: no validation data."""
+    validation_elements: int = 0
+    """As `elements`, of the validation batch."""
+    sampling_divergence: Number = None
+    """The same between the two halves of the probe batch: what chance alone makes of it."""
+
+
+class Probe(Event):
+    """How far training mode and inference mode are apart on one held batch, and what makes it.
+
+    `gap` = `train` − `inference` = `batch_norm` + `stochastic` + `other`. In the mode in force: a frozen layer uses its
+    moving statistics in training too, and has no part. Nothing of the model, of the optimizer or of any random state is
+    changed by it.
+    """
+
+    must_keep: ClassVar[bool] = True
+
+    reason: str
+    """Why it was made: "epoch", "steps", "asked", "validation spike", or the request that changed the mode."""
+    examples: int
+    """In the held batch."""
+    train: Number
+    """Loss as training computes it: batch statistics, dropout on; the mean over the masks."""
+    inference: Number
+    """Loss as validation computes it: moving statistics, dropout off."""
+    gap: Number
+    """`train` − `inference`."""
+    batch_norm: Number
+    """What batch statistics in the place of the moving ones make: (batch statistics, dropout off) − `inference`."""
+    stochastic: Number
+    """What dropout and other random layers make, the mean over the masks."""
+    other: Number
+    """What else depends on `training` makes."""
+    masks: int
+    """Random masks drawn; 1 where nothing is random."""
+    standard_error: Number
+    """Of `stochastic`, and so of `train`: from the spread over the masks; 0 where nothing is random."""
+    passes: int
+    """Forward passes that it took."""
+    seconds: float
+    """What it took, without the trace."""
+    validation: Number = None
+    """Loss of a held validation batch in inference mode; null: none."""
+    layers: dict[str, ProbeLayer] = {}
+    """BatchNormalization layers by path, in the order of the model."""
+    traced_seconds: float = 0.0
+    """What its first trace took, and the first pass with it; 0: it was traced already."""
+
+
+class ValidationRepeated(Event):
+    """A validation whose loss stood out was repeated, to see why. Nothing is changed by it."""
+
+    must_keep: ClassVar[bool] = True
+
+    metric: str
+    """The name in Keras' epoch logs: `val_loss`."""
+    value: Number
+    """What stood out."""
+    moving: Number
+    """Repeated with moving statistics, as validation has it: should be `value`."""
+    batch: Number
+    """Repeated with batch statistics, dropout off; null: the model has no BatchNormalization."""
+    examples: int | None
+    """Validation examples; null where the loss of single ones is not known."""
+    seconds: float
+    """What it took."""
+    highest: int = 0
+    """How many the highest 1 % of the examples are."""
+    without_highest: Number = None
+    """The mean loss without these; null: not known."""
+
+
+class Alert(Event):
+    """A rule of the diagnosis found something; once for each rule and layer, until it is gone."""
+
+    must_keep: ClassVar[bool] = True
+    urgent: ClassVar[bool] = True
+
+    rule: str
+    """`R1` to `R13`."""
+    severity: str
+    """`info`, `warning` or `error`."""
+    what: str
+    """What was found, in one sentence."""
+    evidence: dict[str, Number]
+    """The numbers that it rests on."""
+    advice: str
+    """What to do, in one sentence."""
+    layer: str | None = None
+    """Path of the layer it is about; null: the whole model."""
+    request: str = ""
+    """The request that would help, as `tuimon send` spells it; empty: none."""
+
+
+class Overhead(Event):
+    """What monitoring has taken of the time of this `fit` so far."""
+
+    share: Number
+    """All of it, traces left out, over the seconds since the first step."""
+    parts: dict[str, Number]
+    """Seconds by part: `sampling`, `probe`, `repeated validation`, `diagnosis`; `traces` were made once."""
 
 
 class Sender(msgspec.Struct, kw_only=True):
@@ -438,6 +565,10 @@ AnyEvent = (
     | CommandApplied
     | CommandRejected
     | CommandVerified
+    | Probe
+    | ValidationRepeated
+    | Alert
+    | Overhead
     | Evaluated
     | Recalibrated
     | CheckpointSaved

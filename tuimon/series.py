@@ -69,6 +69,12 @@ class Series:
         self._rows[self._size : self._size + count, 0] = values
         self._size += count
 
+    def keep_newest(self, rows: int) -> None:
+        """Let go of all but the newest rows, once there are twice as many."""
+        if self._size >= 2 * rows:
+            self._steps[:rows], self._rows[:rows] = self.steps[-rows:], self.rows[-rows:]
+            self._size = rows
+
     def _reserve(self, count: int) -> None:
         needed = self._size + count
         if needed <= len(self._steps):

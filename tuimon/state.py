@@ -17,6 +17,10 @@ from tuimon.wire import from_wire, list_from_wire
 
 RECENT_BATCHES = 64
 """Lines of `batches` from which the speed is read."""
+GAP_PARTS = ("train", "inference", "gap", "batch_norm", "stochastic", "other")
+"""Numbers of a probe that are kept over time."""
+RECENT_VALIDATIONS = 200
+"""Validations that are kept batch by batch."""
 RATE_SECONDS = 10.0
 """The speed is that of about this many seconds."""
 
@@ -35,6 +39,16 @@ class LayerHistory:
     """The newest sample; None while there is none."""
     channels: events.BatchNormChannelValues | None = None
     """The newest full arrays; None while there are none."""
+    probe: events.ProbeLayer | None = None
+    """What the newest probe says of it; None while there is none."""
+    drift: Series = field(default_factory=Series)
+    """Of the moving from the batch statistics, at each probe."""
+    undisturbed_from: int = 0
+    """Row of `moving_mean` since which the mode is the same and nothing but train steps has changed the arrays."""
+    trainable_changed: int | None = None
+    """Step at which the user was last seen to have set `trainable` to another value; None: never."""
+    disturbances: int = 0
+    """Of the run, when the newest sample was taken."""
 
     @property
     def mode(self) -> str | None:
@@ -82,6 +96,7 @@ TimelineEntry = (
     events.RunStarted
     | events.FitStarted
     | events.StateChanged
+    | events.Alert
     | events.Evaluated
     | events.Recalibrated
     | events.CheckpointSaved
@@ -129,6 +144,8 @@ class RunState:
         """Time of the newest line, Unix seconds by the trainer's clock."""
         self.learning_rate: float | None = None
         """As of the last epoch's end, or of a request since."""
+        self.learning_rates = Series()
+        """As of each epoch's end and of each request that set it."""
         self.batch_metrics: dict[str, Series] = {}
         """Per metric, each batch's own value."""
         self.running_metrics: dict[str, Series] = {}
@@ -141,6 +158,18 @@ class RunState:
         """Unix time at each epoch's end."""
         self.validation_batches: events.ValidationBatches | None = None
         """The newest validation, batch by batch."""
+        self.validation_history: dict[int, events.ValidationBatches] = {}
+        """Validations batch by batch, by the epoch they belong to, the newest `RECENT_VALIDATIONS`."""
+        self.repeated_validations: dict[int, events.ValidationRepeated] = {}
+        """Validations that were repeated to see why their loss stood out, by epoch."""
+        self.probes: list[events.Probe] = []
+        """All probes, in order."""
+        self.gap_parts: dict[str, Series] = {name: Series() for name in GAP_PARTS}
+        """The losses of the probes and the parts of their difference, by `GAP_PARTS`."""
+        self.alerts: list[events.Alert] = []
+        """What the rules found while it trained, in order."""
+        self.overhead: events.Overhead | None = None
+        """What monitoring takes, as last measured; None while not known."""
         self.layers: dict[str, LayerHistory] = {}
         """BatchNormalization layers by path, in the order of the model."""
         self.phase = "auto"
@@ -164,6 +193,7 @@ class RunState:
         self.dropped: dict[str, int] = {}
         """Events that the writer had to drop, by type."""
         self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT_BATCHES)
+        self._disturbances = 0
 
     def apply(self, new: Iterable[events.AnyEvent]) -> None:
         """Fold further events, in the order of the log."""
@@ -174,6 +204,14 @@ class RunState:
             self.epoch = event.epoch
             self.branch = event.branch
             self._fold(event)
+
+    def forget_before(self, rows: int) -> None:
+        """Keep only the newest rows of what grows with every step and epoch, for who has to live as long as the run."""
+        for metrics in (self.batch_metrics, self.running_metrics, self.epoch_metrics):
+            for series in metrics.values():
+                series.keep_newest(rows)
+        self.learning_rates.keep_newest(rows)
+        del self.probes[:-rows]
 
     @property
     def steps_per_second(self) -> float | None:
@@ -221,6 +259,7 @@ class RunState:
         self.fit = event
         self.ended = None
         self._set_mode(event)
+        self._disturbances += 1
         self._fit_first_step = event.step
         self._recent.clear()
         self._recent.append((event.time, event.step))
@@ -229,9 +268,13 @@ class RunState:
     @_fold.register
     def _(self, event: events.ModelBuilt) -> None:
         self.model = event
-        self.layers = {
-            layer.path: self.layers.get(layer.path) or LayerHistory(layer) for layer in event.batch_norm_layers
-        }
+        known = self.layers
+        self.layers = {layer.path: known.get(layer.path) or LayerHistory(layer) for layer in event.batch_norm_layers}
+        for layer in event.batch_norm_layers:
+            history = self.layers[layer.path]
+            if history.layer.trainable != layer.trainable:
+                history.trainable_changed = event.step
+            history.layer = layer
         self.frozen = frozenset(layer.path for layer in event.batch_norm_layers if not layer.trainable)
         self.momentum = {layer.path: layer.momentum for layer in event.batch_norm_layers}
 
@@ -252,11 +295,15 @@ class RunState:
     @_fold.register
     def _(self, event: events.ValidationBatches) -> None:
         self.validation_batches = event
+        self.validation_history[event.epoch] = event
+        while len(self.validation_history) > RECENT_VALIDATIONS:
+            del self.validation_history[next(iter(self.validation_history))]
 
     @_fold.register
     def _(self, event: events.EpochEnded) -> None:
         self.epochs_ended += 1
         self.learning_rate = from_wire(event.learning_rate)
+        self.learning_rates.append(event.step, [self.learning_rate])
         self.epoch_numbers.append(event.step, [event.epoch])
         self.epoch_times.append(event.step, [event.time])
         for name, number in event.logs.items():
@@ -268,6 +315,9 @@ class RunState:
             history = self.layers.get(path)
             if history is None:
                 continue
+            if history.mode != statistics.mode or history.disturbances != self._disturbances:
+                history.undisturbed_from = len(history.moving_mean)
+                history.disturbances = self._disturbances
             history.latest = statistics
             history.moving_mean.append(event.step, list_from_wire(statistics.moving_mean))
             history.moving_variance.append(event.step, list_from_wire(statistics.moving_variance))
@@ -279,10 +329,35 @@ class RunState:
                 self.layers[path].channels = values
 
     @_fold.register
+    def _(self, event: events.Probe) -> None:
+        self.probes.append(event)
+        for name, series in self.gap_parts.items():
+            series.append(event.step, [from_wire(getattr(event, name))])
+        for path, layer in event.layers.items():
+            if path in self.layers:
+                self.layers[path].probe = layer
+                self.layers[path].drift.append(event.step, [from_wire(layer.drift)])
+
+    @_fold.register
+    def _(self, event: events.ValidationRepeated) -> None:
+        self.repeated_validations[event.epoch] = event
+
+    @_fold.register
+    def _(self, event: events.Alert) -> None:
+        self.alerts.append(event)
+        self.timeline.append(event)
+
+    @_fold.register
+    def _(self, event: events.Overhead) -> None:
+        self.overhead = event
+
+    @_fold.register
     def _(self, event: events.CommandApplied) -> None:
         self._set_mode(event)
+        self._disturbances += 1
         if event.learning_rate is not None:
             self.learning_rate = from_wire(event.learning_rate)
+            self.learning_rates.append(event.first_step, [self.learning_rate])
         self._answered(event, event.first_step, applied=True, detail=event.detail)
         self.commands[event.id].traced_seconds = event.traced_seconds
 
@@ -302,6 +377,7 @@ class RunState:
     @_fold.register
     def _(self, event: events.Recalibrated) -> None:
         self.timeline.append(event)
+        self._disturbances += not event.dry_run
 
     @_fold.register
     def _(self, event: events.CheckpointSaved) -> None:
@@ -312,10 +388,12 @@ class RunState:
     @_fold.register
     def _(self, event: events.RolledBack) -> None:
         self.timeline.append(event)
+        self._disturbances += 1
 
     @_fold.register
     def _(self, event: events.RunResumed) -> None:
         self.timeline.append(event)
+        self._disturbances += 1
 
     @_fold.register
     def _(self, event: events.Note) -> None:

@@ -62,6 +62,30 @@ def _(event: events.StateChanged, state: RunState) -> str:
 
 
 @of.register
+def _(event: events.Probe, state: RunState) -> str:
+    del state
+    return f"probe ({plain(event.reason, 60)}): {gap(event)}"
+
+
+@of.register
+def _(event: events.ValidationRepeated, state: RunState) -> str:
+    del state
+    parts = [f"{_number(event.moving)} with moving statistics"]
+    if event.batch is not None:
+        parts.append(f"{_number(event.batch)} with batch statistics")
+    if event.without_highest is not None:
+        parts.append(f"{_number(event.without_highest)} without its highest {counted(event.highest, 'example')}")
+    return f"{plain(event.metric, 40)} {_number(event.value)} stands out, repeated: {', '.join(parts)}"
+
+
+@of.register
+def _(event: events.Alert, state: RunState) -> str:
+    del state
+    where = f" ({plain(event.layer, 80)})" if event.layer else ""
+    return f"{plain(event.rule, 10)} {plain(event.what)}{where}: {plain(event.advice)}"
+
+
+@of.register
 def _(event: events.Evaluated, state: RunState) -> str:
     del state
     return f"evaluated {plain(event.name, 80)}: {'  '.join(_metrics(event.logs))}"
@@ -122,6 +146,23 @@ def _(event: events.RunEnded, state: RunState) -> str:
     return f"{plain(event.status, 40)} after {counted(event.step, 'step')}" + (f": {error}" if error else "")
 
 
+def gap(event: events.Probe) -> str:
+    """Return what a probe says of training mode and inference mode.
+
+    Example:
+        >>> gap(events.Probe(reason="asked", examples=1, train=-0.25, inference=-6.0, gap=5.75, batch_norm=5.5,
+        ...     stochastic=0.25, other=0.0, masks=8, standard_error=0.01, passes=16, seconds=0.1))
+        'train −0.25, inference −6, gap +5.75: batch_norm +5.5, stochastic +0.25 ± 0.01'
+    """
+    parts = [f"batch_norm {_signed(event.batch_norm)}"]
+    if event.masks > 1 or from_wire(event.stochastic):
+        parts.append(f"stochastic {_signed(event.stochastic)} ± {_number(event.standard_error)}")
+    if from_wire(event.other):
+        parts.append(f"other {_signed(event.other)}")
+    losses = f"train {_number(event.train)}, inference {_number(event.inference)}".replace("-", "−")
+    return f"{losses}, gap {_signed(event.gap)}: {', '.join(parts)}"
+
+
 def applied(traced_seconds: float, detail: str, *, at_step: int | None = None) -> str:
     """Return what became of a request that is in force.
 
@@ -179,6 +220,10 @@ def _changes(before: Mapping[str, Number], after: Mapping[str, Number]) -> list[
 
 def _number(value: Number) -> str:
     return f"{from_wire(value):.4g}"
+
+
+def _signed(value: Number) -> str:
+    return f"{from_wire(value):+.4g}".replace("-", "−")
 
 
 def _size(size_bytes: int) -> str:

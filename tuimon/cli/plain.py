@@ -209,6 +209,9 @@ def _line(event: events.AnyEvent, state: RunState) -> str:
         case events.RunStarted():
             # The first attempt says enough of itself with its fit, a further one with where it goes on.
             return ""
+        case events.Probe(reason="epoch" | "steps"):
+            # As often as they can be afforded; what they add up to, the rules say.
+            return ""
         case events.CommandApplied() | events.CommandRejected():
             command = state.commands[event.id]
             became = words.applied(command.traced_seconds, command.detail)
@@ -222,5 +225,14 @@ def _line(event: events.AnyEvent, state: RunState) -> str:
             return f"step {event.step}  {said}" if said and isinstance(event, _AT_A_STEP) else said
 
 
-_AT_A_STEP = events.Recalibrated | events.CheckpointSaved | events.RolledBack | events.Note | events.LogGap
+_AT_A_STEP = (
+    events.Probe
+    | events.ValidationRepeated
+    | events.Alert
+    | events.Recalibrated
+    | events.CheckpointSaved
+    | events.RolledBack
+    | events.Note
+    | events.LogGap
+)
 """Facts of which the step is worth saying."""

@@ -39,16 +39,17 @@ _STARTED = b'{"type":"run_started"'
 
 Value = TypeVar("Value")
 Answer = events.CommandApplied | events.CommandRejected
-Result = events.Recalibrated | events.Evaluated | events.CheckpointSaved | events.RolledBack
+Result = events.Probe | events.Recalibrated | events.Evaluated | events.CheckpointSaved | events.RolledBack
 """Facts that a request leads to, written right before its answer."""
 
 _RESULTS: dict[type[commands.AnyRequest], type[Result]] = {
+    commands.Probe: events.Probe,
     commands.Recalibrate: events.Recalibrated,
     commands.Evaluate: events.Evaluated,
     commands.Checkpoint: events.CheckpointSaved,
     commands.Rollback: events.RolledBack,
 }
-_WORKED_ON = (commands.Recalibrate, commands.Evaluate)
+_WORKED_ON = (commands.Recalibrate, commands.Evaluate, commands.Probe)
 _OF_A_MODE = (
     commands.Freeze | commands.Unfreeze | commands.Phase | commands.Momentum | commands.LearningRate | commands.Rollback
 )
@@ -58,7 +59,7 @@ _OF_A_MODE = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_run(parser)
-    _add_common(parser, f"{DEFAULT_SECONDS:g}; recalibrate and evaluate: {WORKING_SECONDS:g}")
+    _add_common(parser, f"{DEFAULT_SECONDS:g}; recalibrate, evaluate and probe: {WORKING_SECONDS:g}")
     parser.set_defaults(timeout=None, json=False)
     requests = parser.add_subparsers(dest="request", metavar="REQUEST", required=True)
     for kind in (commands.Freeze, commands.Unfreeze):
@@ -111,6 +112,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "checkpoint", metavar="NAME", nargs="?", default="", help="of the checkpoint (default: the newest)"
     )
     _add_request(requests, commands.Evaluate)
+    _add_request(requests, commands.Probe)
     _add_request(requests, commands.Snapshot)
     _add_request(requests, commands.Note).add_argument("text", metavar="TEXT", help="any text")
     for request in requests.choices.values():
@@ -210,7 +212,13 @@ class _Answers:
                 self._is_verifiable = event.first_step + event.batches <= self._answer.first_step
             case events.RunEnded():
                 self._is_verifiable = False
-            case events.Recalibrated() | events.Evaluated() | events.CheckpointSaved() | events.RolledBack():
+            case (
+                events.Probe()
+                | events.Recalibrated()
+                | events.Evaluated()
+                | events.CheckpointSaved()
+                | events.RolledBack()
+            ):
                 # The newest before the answer: others of its kind are of other requests.
                 if self._answer is None and type(event) is self._result_kind:
                     self.result = event

@@ -17,6 +17,7 @@ from typing import TextIO
 from tuimon import events
 from tuimon.run_directory import RunDirectory
 from tuimon.session_log import Tail
+from tuimon.state import GAP_PARTS
 from tuimon.wire import Number
 
 COLUMNS = ("step", "epoch", "time", "metric", "value")
@@ -123,3 +124,12 @@ def _(event: events.BatchNorm) -> Iterator[Value]:
             quantiles: list[Number] = getattr(statistics, array) or []
             for name, number in zip(QUANTILE_NAMES, quantiles, strict=False):
                 yield event.step, f"batch_norm/{path}/{array}/{name}", number
+
+
+@_values.register
+def _(event: events.Probe) -> Iterator[Value]:
+    for part in (*GAP_PARTS, "standard_error", "validation"):
+        yield event.step, f"probe/{part}", getattr(event, part)
+    for path, layer in event.layers.items():
+        for name in ("in_order", "alone", "drift"):
+            yield event.step, f"probe/{path}/{name}", getattr(layer, name)

@@ -8,7 +8,7 @@ The values go into a ring on the device, read a few times a second, so that no s
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -167,16 +167,8 @@ class _Listener:
             and id(tensor) not in known
             and tensor.shape.rank == 0
             and tensor.dtype.is_floating
-            and _is_of_this_graph([tensor])
+            and keras_internals.is_of_this_graph([tensor])
         }
-
-
-def _is_of_this_graph(tensors: Sequence[Any]) -> bool:
-    # What was made inside a function or a branch of the user's own cannot be used outside of it.
-    if tf.executing_eagerly():
-        return True
-    graph = tf.compat.v1.get_default_graph()
-    return all(getattr(tensor, "graph", graph) is graph for tensor in tensors)
 
 
 def _sum_of_replicas(vector: Any) -> Any:
@@ -197,7 +189,7 @@ class _Heard:
         self._result = result
 
     def is_usable(self) -> bool:
-        return bool(self.totals and self.counts) and _is_of_this_graph((*self.totals, *self.counts))
+        return bool(self.totals and self.counts) and keras_internals.is_of_this_graph((*self.totals, *self.counts))
 
     def parts(self) -> tuple[Any, Any]:
         """What this step added to the metric: its total and its count."""

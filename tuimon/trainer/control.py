@@ -3,6 +3,7 @@
 import math
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
@@ -31,6 +32,15 @@ class Looks(Protocol):
 
     def write_channels(self) -> None:
         """Record the full arrays of every BatchNormalization layer."""
+
+    def why_no_probe(self) -> str:
+        """Return why nothing can be probed; empty where it can."""
+
+    def probe(self, applied: Callable[[str], None], rejected: Callable[[str], None]) -> None:
+        """Measure the gap between training mode and inference mode now."""
+
+    def mode_changed(self, words: str) -> None:
+        """A step was made in another mode."""
 
     def count_anew(self) -> None:
         """Steps are counted on though the model's own counter was put back."""
@@ -66,7 +76,7 @@ class Controller:
     @property
     def can(self) -> dict[str, str]:
         """Per request, why it cannot be taken; empty where it can."""
-        return _what_it_can(self._instruments)
+        return _what_it_can(self._instruments) | {"probe": self._fit.why_no_probe()}
 
     @property
     def mode(self) -> Mode:
@@ -167,6 +177,8 @@ class Controller:
             case commands.Evaluate():
                 self._interventions.evaluate(f"at step {self._recorder.step}")
                 applied()
+            case commands.Probe():
+                self._fit.probe(applied, rejected)
             case commands.Snapshot():
                 applied()
                 self._fit.write_channels()
@@ -320,6 +332,7 @@ class Controller:
                     id=received.id, held=seen.held, detail=seen.detail, unexpected=seen.unexpected
                 )
                 self._recorder.record(fact)
+        self._fit.mode_changed(", ".join(commands.describe(received.fields) for received in in_force))
 
 
 def _what_it_can(instruments: Instruments) -> dict[str, str]:

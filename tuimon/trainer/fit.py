@@ -1,8 +1,9 @@
 """One ``fit`` of one model: what is read from it, when, and what of it becomes a fact."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,7 @@ from tuimon import commands, events
 from tuimon.text import plain
 from tuimon.trainer import batch_norm, keras_internals, mode_requests
 from tuimon.trainer.batch_values import RING_STEPS
+from tuimon.trainer.budget import Budget
 from tuimon.trainer.checkpoint import Checkpoints
 from tuimon.trainer.control import Controller
 from tuimon.trainer.inbox import Inbox
@@ -17,6 +19,7 @@ from tuimon.trainer.instruments import Instruments
 from tuimon.trainer.interventions import AT_THE_END_SECONDS, EpochLeft, Interventions
 from tuimon.trainer.mode_requests import RejectedError
 from tuimon.trainer.modes import AUTO, Mode
+from tuimon.trainer.probing import ProbeOptions, Probing, Say
 from tuimon.trainer.recorder import Recorder
 from tuimon.wire import Number, list_to_wire, scalars_to_wire, to_wire
 
@@ -24,6 +27,8 @@ LOOK_SECONDS = 0.25
 """How often the steps' values are fetched from the device, and the layers at most."""
 CHANNELS_SECONDS = 10.0
 """How often the full arrays are written at most."""
+OVERHEAD_SECONDS = 10.0
+"""How often it is written at most what monitoring takes."""
 SAMPLES = 1000
 """After t seconds the layers are sampled every t / 1000 s at most, so that a long run's log stays small."""
 
@@ -33,7 +38,9 @@ class Options:
     """What a Monitor was told."""
 
     overhead: float = 0.01
-    """The share of the time that sampling the layers may take."""
+    """The share of the time that monitoring may take."""
+    probe: ProbeOptions = field(default_factory=ProbeOptions)
+    """When and on what the gap between training mode and inference mode is measured."""
     prepare: Sequence[str] = ()
     """Modes that are traced before the first step, in the words of `tuimon send`."""
     checkpoint_minutes: float = 0.0
@@ -72,8 +79,14 @@ class Fit:
         self._began = self._epoch_began = time.monotonic()
         self._next_look = self._next_sample = 0.0
         self._next_channels = self._began + CHANNELS_SECONDS
+        self._next_overhead = self._began + OVERHEAD_SECONDS
+        self._budget = Budget(options.overhead, self._began)
+        self._diagnoses = True
+        self._first_step_began: float | None = None
+        self._compile_seconds = math.inf
         self._unread_calls = 0
-        self._calls_per_ring = max(1, RING_STEPS // int(self._model.steps_per_execution or 1))
+        self._steps_per_call = int(self._model.steps_per_execution or 1)
+        self._calls_per_ring = max(1, RING_STEPS // self._steps_per_call)
         self._is_compiling = True
         self._validation: dict[str, list[Number]] = {}
         self._validation_batches = 0
@@ -85,6 +98,14 @@ class Fit:
         self._interventions = Interventions(recorder, instruments, checkpoints, self._epoch_left)
         self._interventions.epoch_first_step = recorder.step
         self._controller = Controller(recorder, instruments, self, self._interventions)
+        self._probing = Probing(
+            recorder,
+            instruments,
+            options.probe,
+            self._budget,
+            mode=lambda: self._controller.mode,
+            compile_seconds=lambda: self._compile_seconds,
+        )
         self._next_checkpoint = self._began + options.checkpoint_minutes * 60
         if not instruments.why_not_steerable:
             self._prepare_modes()
@@ -119,6 +140,8 @@ class Fit:
         if self._unread_calls and self._is_compiling:
             self._compiled()
         self._unread_calls += 1
+        if self._first_step_began is None:
+            self._first_step_began = time.monotonic()
         if self._inbox.received:
             self._take_requests()
         if self._controller.is_paused:
@@ -127,8 +150,12 @@ class Fit:
         if now >= self._next_look or self._unread_calls >= self._calls_per_ring:
             self._next_look = now + LOOK_SECONDS
             self.read_steps()
-            if now >= self._next_sample:
+            if now >= self._next_sample and self._budget.allows("sampling", now):
                 self.sample()
+            self._diagnose(now)
+        if self._probing.is_due_at(self._recorder.step + (self._unread_calls - 1) * self._steps_per_call, now):
+            self.read_steps()
+            self._probing.probe_between_steps()
 
     def begin_validation(self) -> None:
         """A validation begins: put our test function in place of the user's."""
@@ -141,6 +168,7 @@ class Fit:
         """Put our test function in place for a step; fetch the values before there is no room for more."""
         if not self._instruments.why_not_steerable:
             self._instruments.test.install(self._instruments.validation_mode(self._controller.mode))
+            self._probing.before_validation_step(time.monotonic())
         self._validation_batches += 1
         if self._validation_batches % self._calls_per_ring == 0:
             self._read_validation()
@@ -171,6 +199,11 @@ class Fit:
         )
         if now >= self._next_channels:
             self.write_channels()
+        self._probing.end_epoch(now)
+        self._probing.end_validation(logs, now)
+        self._diagnose(now)
+        if now >= self._next_overhead:
+            self._write_overhead(now)
         if self._controller.stop_after_epoch:
             self._model.stop_training = self._controller.was_stopped = True
         minutes = self._options.checkpoint_minutes
@@ -228,6 +261,20 @@ class Fit:
         self.read_steps()
         self.sample()
         self.write_channels()
+        self._diagnose(None)
+        self._write_overhead(time.monotonic())
+
+    def why_no_probe(self) -> str:
+        """Return why nothing can be probed; empty where it can."""
+        return self._probing.why_not
+
+    def probe(self, applied: Say, rejected: Say) -> None:
+        """Measure the gap between training mode and inference mode now."""
+        self._probing.ask(applied, rejected)
+
+    def mode_changed(self, words: str) -> None:
+        """A step was made in another mode."""
+        self._probing.mode_changed(words)
 
     def read_steps(self) -> None:
         """Fetch the values of the steps since the last time."""
@@ -264,9 +311,9 @@ class Fit:
             for path, arrays in reader.read().items()
         }
         self._recorder.record(events.BatchNorm(layers=layers))
-        cost = time.perf_counter() - started
         now = time.monotonic()
-        self._next_sample = now + max(cost / self._options.overhead, (now - self._began) / SAMPLES)
+        self._budget.charge("sampling", time.perf_counter() - started, now)
+        self._next_sample = now + (now - self._began) / SAMPLES
 
     def write_channels(self) -> None:
         """Record the full arrays of every BatchNormalization layer."""
@@ -297,7 +344,8 @@ class Fit:
             self._recorder.record(events.StateChanged(state="paused"))
             if iterator is not None:
                 train.trace_pending(iterator)
-                train.do_tasks(iterator)
+                if train.do_tasks(iterator):
+                    self._recorder.record(events.StateChanged(state="paused"))
             self._inbox.wait()
             self._take_requests()
         self._controller.is_paused = False
@@ -332,9 +380,28 @@ class Fit:
         done = self._recorder.step - self._interventions.epoch_first_step
         return EpochLeft(steps, steps - done, follows=epochs is not None and self._recorder.epoch + 1 < epochs)
 
+    def _diagnose(self, now: float | None) -> None:
+        """Look for what is wrong; by all means where no time is given."""
+        if not self._diagnoses or (now is not None and not self._budget.allows("diagnosis", now)):
+            return
+        try:
+            with self._budget.charged("diagnosis"):
+                for alert in self._recorder.diagnosis.look():
+                    self._recorder.record(alert)
+        except Exception as error:  # noqa: BLE001 - a mistake in a rule must not end the recording
+            self._diagnoses = False
+            self._recorder.record(events.Note(text=f"the diagnosis is off by an error of tuimon's own: {error!r}"))
+
+    def _write_overhead(self, now: float) -> None:
+        self._next_overhead = now + OVERHEAD_SECONDS
+        share, parts = self._budget.share(now), self._budget.seconds
+        self._recorder.record(events.Overhead(share=to_wire(share), parts=scalars_to_wire(parts)))
+
     def _compiled(self) -> None:
         if self._is_compiling:
             self._is_compiling = False
+            if self._first_step_began is not None:
+                self._compile_seconds = time.monotonic() - self._first_step_began
             self._recorder.record(events.StateChanged(state="training"))
 
     def _read_validation(self) -> None:
@@ -357,12 +424,15 @@ class Fit:
 
     def _describe(self, initial_epoch: int) -> events.FitStarted:
         mode, optimizer = self._controller.coming_mode, self._model.optimizer
+        sizes = keras_internals.batch_sizes(self._model)
         return events.FitStarted(
             optimizer=type(optimizer).__name__ if optimizer is not None else "",
             epochs=self._params.get("epochs"),
             initial_epoch=initial_epoch,
             steps_per_epoch=self._params.get("steps"),
             jit_compile=bool(self._model.jit_compile),
+            batch_size=sizes.usual,
+            last_batch_size=sizes.last,
             can=self._controller.can,
             phase=mode.phase,
             frozen=self._instruments.frozen(mode),

@@ -6,6 +6,7 @@ from tuimon import events
 from tuimon.trainer import batch_norm, keras_internals
 from tuimon.trainer.batch_values import BatchValues
 from tuimon.trainer.modes import AUTO, LearningPhase, Mode, ModeScope
+from tuimon.trainer.probe import Probes
 from tuimon.trainer.step_functions import Listeners, StepFunctions
 from tuimon.wire import FloatArray
 
@@ -56,6 +57,8 @@ class Instruments:
         """Its BatchNormalization layers."""
         self.other_layers: list[str] = []
         """Paths of the other layers whose result depends on ``training``."""
+        self.probes = Probes(self)
+        """What measures the gap between training mode and inference mode."""
         self._own_learning_rate: Any = None
         self._seen: list[tuple[Any, bool]] | None = None
 
@@ -94,6 +97,8 @@ class Instruments:
         seen = [(layer, bool(layer.trainable)) for layer in layers.values()]
         if seen == self._seen:
             return False
+        if self._seen is None or [layer for layer, _ in seen] != [layer for layer, _ in self._seen]:
+            self.probes = Probes(self)
         self._seen = seen
         self.reader = batch_norm.BatchNormReader(layers)
         return True

@@ -70,6 +70,7 @@ def _train(config: configuration.Config, recorder: Recorder, *, resumes: bool) -
     from tuimon.trainer.fit import Options
     from tuimon.trainer.modes import AUTO
     from tuimon.trainer.monitor import Monitor
+    from tuimon.trainer.probing import ProbeOptions
 
     training = config.training
     if training.seed is not None:
@@ -90,6 +91,7 @@ def _train(config: configuration.Config, recorder: Recorder, *, resumes: bool) -
     meta = _go_on(model, data, recorder) if resumes else None
     options = Options(
         overhead=config.monitor.overhead,
+        probe=ProbeOptions(is_on=config.monitor.probe, every=config.monitor.probe_every),
         prepare=config.monitor.prepare,
         checkpoint_minutes=config.monitor.checkpoint_minutes,
         checkpoints_kept=config.monitor.checkpoints_kept,

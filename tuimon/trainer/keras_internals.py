@@ -9,7 +9,7 @@ import inspect
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -20,9 +20,11 @@ try:
 except ImportError:  # In another TensorFlow, what the user has compiled does not obey, and that is seen.
     function_context = None
 from keras.src.backend.common import global_state
+from keras.src.models.functional import Functional
 from keras.src.random import seed_generator
+from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
+from tensorflow.python.framework import op_def_registry
 
-_KEPT = "_tuimon_kept"
 _KEPT = "_tuimon_kept"
 _MISSING = object()
 
@@ -436,6 +438,104 @@ def shared_seed_state(*, make: bool = False) -> Any:
     return None if shared is None else shared.state
 
 
+def random_layers(model: Any) -> list[Any]:
+    """Return the layers that draw random numbers of their own in training: dropout and its kin."""
+    return [
+        layer
+        for layer in flatten_layers(model)
+        if not isinstance(layer, keras.Model) and takes_training(layer) and _seed_generators(layer)
+    ]
+
+
+def has_own_call(model: Any) -> bool:
+    """Whether the model, or one in it, is more than a graph of layers: its ``call`` may depend on ``training``."""
+    models = (layer for layer in flatten_layers(model) if isinstance(layer, keras.Model))
+    return any(
+        getattr(inner.call, "__func__", None) not in (Functional.call, keras.Sequential.call) for inner in models
+    )
+
+
+def has_own_train_step(model: Any) -> bool:
+    """Whether the model's ``train_step`` is the user's: what its loss is, is not known then."""
+    return getattr(model.train_step, "__func__", None) is not keras.Model.train_step
+
+
+def loss_of(model: Any, x: Any, y: Any, outputs: Any, sample_weight: Any, *, training: bool) -> Any:
+    """Return the loss as Keras' own step has it: regularisation and ``add_loss`` in it, not scaled for replicas."""
+    loss = model._compute_loss(x=x, y=y, y_pred=outputs, sample_weight=sample_weight, training=training)
+    return tf.cast(loss, tf.float32) * model.distribute_strategy.num_replicas_in_sync
+
+
+def keep_losses(model: Any) -> Callable[[], None]:
+    """Note what layers hold of ``add_loss`` from their last call; returns the way back."""
+    kept = [(layer, list(layer._losses), set(layer._loss_ids)) for layer in flatten_layers(model)]
+
+    def undo() -> None:
+        for layer, losses, identities in kept:
+            layer._losses[:] = losses
+            layer._loss_ids.clear()
+            layer._loss_ids.update(identities)
+
+    return undo
+
+
+def is_of_this_graph(tensors: Iterable[Any]) -> bool:
+    """Whether tensors can be used here."""
+    # What was made inside a function or a branch of the user's own cannot be used outside of it.
+    if tf.executing_eagerly():
+        return True
+    graph = tf.compat.v1.get_default_graph()
+    return all(getattr(tensor, "graph", graph) is graph for tensor in tensors)
+
+
+_WRITERS = (
+    "Assign",
+    "ResourceScatter",
+    "ResourceApply",
+    "ResourceStridedSliceAssign",
+    "LookupTableInsert",
+    # What a `tf.random.Generator` of the user's draws from is a variable.
+    "RngReadAndSkip",
+    "RngSkip",
+    "StatefulStandardNormal",
+    "StatefulUniform",
+    "StatefulTruncatedNormal",
+    "StatefulRandomBinomial",
+)
+
+
+def writes_variables(function: Any) -> bool:
+    """Whether a traced function, or one that it calls, writes to a variable."""
+    return any(operation.startswith(_WRITERS) for operation in _operations(function))
+
+
+def _operations(function: Any) -> set[str]:
+    definition = function.graph.as_graph_def()
+    operations = {node.op for node in definition.node}
+    operations.update(node.op for inner in definition.library.function for node in inner.node_def)
+    return operations
+
+
+def losses_of_examples(model: Any, y: Any, outputs: Any, sample_weight: Any) -> Any:
+    """Return the loss of each example, without regularisation; None where it is not known.
+
+    That is where there are several outputs, weights of samples, or a loss that is computed otherwise.
+    """
+    is_plain = getattr(model.compute_loss, "__func__", None) is keras.Model.compute_loss
+    if not is_plain or sample_weight is not None or not (tf.is_tensor(y) and tf.is_tensor(outputs)):
+        return None
+    try:
+        loss = keras.losses.get(model.loss)
+        losses = tf.convert_to_tensor(
+            loss.call(y, outputs) if isinstance(loss, keras.losses.Loss) else loss(y, outputs)
+        )
+    except Exception:  # noqa: BLE001 - whatever the user's loss is
+        return None
+    if not losses.shape.rank:
+        return None
+    return tf.cast(tf.reduce_mean(tf.reshape(losses, [tf.shape(losses)[0], -1]), axis=1), tf.float32)
+
+
 Seeds = list[tuple[Any, Any]]
 """State variables of a model's random layers, each with a copy of ours."""
 
@@ -466,6 +566,81 @@ def validation_arguments(model: Any) -> dict[str, Any] | None:
         "batch_size": local["validation_batch_size"] or local["batch_size"],
         "steps": local["validation_steps"],
     }
+
+
+class BatchSizes(NamedTuple):
+    """Examples in the batches of a ``fit``; None: not known."""
+
+    usual: int | None = None
+    last: int | None = None
+    """Of an epoch, where it is smaller."""
+
+
+def batch_sizes(model: Any) -> BatchSizes:
+    """Return how many examples the batches of the ``fit`` that runs have, as far as Keras knows."""
+    frame = frame_of_fit(model)
+    adapter = getattr(frame.f_locals.get("epoch_iterator"), "data_adapter", None) if frame is not None else None
+    try:
+        usual = None if adapter is None else adapter.batch_size
+        last = None if adapter is None or not adapter.has_partial_batch else adapter.partial_batch_size
+        return BatchSizes(*(None if size is None else int(size) for size in (usual, last)))
+    except (AttributeError, NotImplementedError, TypeError):
+        return BatchSizes()
+
+
+_SAME_EACH_TIME = frozenset(
+    {
+        "BatchDataset",
+        "CacheDataset",
+        "ConcatenateDataset",
+        "FilterDataset",
+        "FlatMapDataset",
+        "MapDataset",
+        "OptionsDataset",
+        "PaddedBatchDataset",
+        "ParallelBatchDataset",
+        "ParallelMapDataset",
+        "PrefetchDataset",
+        "RangeDataset",
+        "SkipDataset",
+        "TFRecordDatasetV2",
+        "TakeDataset",
+        "TensorDataset",
+        "TensorSliceDataset",
+        "TextLineDatasetV2",
+        "UnbatchDataset",
+        "ZipDataset",
+    }
+)
+"""Kinds of `tf.data` sets that give the same whenever they are read, and keep nothing from one reading to the next."""
+
+
+def validation_comes_again(model: Any) -> bool:
+    """Whether the validation of the ``fit`` that runs can be read once more without a change to its later readings."""
+    adapter = getattr(getattr(model, "_eval_epoch_iterator", None), "data_adapter", None)
+    arguments = validation_arguments(model)
+    if adapter is None or arguments is None or arguments["steps"] is not None:
+        return False
+    if isinstance(adapter, ArrayDataAdapter):
+        return True
+    data = arguments["x"]
+    return isinstance(data, tf.data.Dataset) and _is_the_same_each_time(data)
+
+
+def _is_the_same_each_time(data: Any) -> bool:
+    if type(data).__name__.lstrip("_") not in _SAME_EACH_TIME:
+        return False
+    function = getattr(data, "_map_func", None)
+    if function is not None and _has_state(function.function):
+        return False
+    return all(map(_is_the_same_each_time, data._inputs()))
+
+
+def _has_state(function: Any) -> bool:
+    operations = (op_def_registry.get(name) for name in _operations(function))
+    return any(
+        each is not None and each.is_stateful and not each.name.endswith("PartitionedCall") for each in operations
+    )
 
 
 def callbacks_of_fit(model: Any) -> list[Any]:

@@ -21,6 +21,7 @@ from tuimon.trainer.instruments import Instruments
 from tuimon.trainer.lookout import Lookout
 from tuimon.trainer.loop import NO_DATA, NO_FUNCTION, LoggedValues, Loop
 from tuimon.trainer.modes import AUTO, Mode
+from tuimon.trainer.probing import ProbeOptions
 from tuimon.trainer.recorder import Recorder
 from tuimon.trainer.step_functions import Listeners
 
@@ -53,8 +54,13 @@ class Monitor(keras.callbacks.Callback):
             If it holds a run already, ``-2`` (``-3``, …) is put behind it.
         name: What the run is called; by default the name of the program.
         runs_dir: Where new run directories are made; by default ``$TUIMON_RUNS_DIR``, or ``./runs``.
-        overhead: The share of the training time that sampling the layers may take; they are sampled more
-            rarely where it would be more.
+        probe: What the gap between training mode and inference mode is measured on: ``(x, y)`` or
+            ``(x, y, sample_weight)``, one batch. By default a training batch; False: it is measured only when somebody
+            asks.
+        probe_every: Steps from one such probe to the next; by default at the ends of epochs, once the run is old enough
+            for the trace to be less than a twentieth of it.
+        overhead: The share of the training time that looking at the run may take: reading the layers, probes,
+            diagnosis. All of it is done more rarely where it would be more. What somebody asks for comes on top.
         batch_loss: Whether each batch's own loss and metrics are read inside the step. Without it, Keras'
             own train function runs untouched, and only its running means are seen.
         prepare: Modes that are traced before the first step, so that their first use costs nothing later:
@@ -62,7 +68,8 @@ class Monitor(keras.callbacks.Callback):
             ``"momentum 0.9"``, each with the layers it is for, if not all. XLA compiles at the first use all the same.
 
     Raises:
-        ValueError: ``overhead`` is not between 0 and 1, or ``prepare`` holds something else.
+        ValueError: ``overhead`` is not between 0 and 1, ``probe`` is no batch, ``probe_every`` is less than 1, or
+            ``prepare`` holds something else.
 
     Example:
         ```python
@@ -76,6 +83,8 @@ class Monitor(keras.callbacks.Callback):
         *,
         name: str | None = None,
         runs_dir: str | Path | None = None,
+        probe: tuple[Any, ...] | bool | None = None,
+        probe_every: int | None = None,
         overhead: float = 0.01,
         batch_loss: bool = True,
         prepare: Sequence[str] = (),
@@ -83,10 +92,16 @@ class Monitor(keras.callbacks.Callback):
         super().__init__()
         if not 0 < overhead < 1:
             raise ValueError(f"overhead is a share of the training time, between 0 and 1; received {overhead!r}")
+        if probe_every is not None and not probe_every >= 1:
+            raise ValueError(f"probe_every is a number of steps, at least 1; received {probe_every!r}")
+        batch = None if probe is None or isinstance(probe, bool) else probe
+        if batch is not None and not (isinstance(batch, tuple | list) and 2 <= len(batch) <= 3):
+            raise ValueError("probe is one batch, (x, y) or (x, y, sample_weight)")
         prepare = (prepare,) if isinstance(prepare, str) else tuple(prepare)
         for words in prepare:
             commands.from_words(words)
-        self._options = Options(overhead=overhead, prepare=prepare)
+        probe_options = ProbeOptions(is_on=probe is not False, batch=batch, every=probe_every)
+        self._options = Options(overhead=overhead, probe=probe_options, prepare=prepare)
         self._run_dir = Path(run_dir) if run_dir is not None else None
         self._name = (
             name or (self._run_dir.name if self._run_dir else "") or Path((sys.argv or [""])[0]).stem or "python"

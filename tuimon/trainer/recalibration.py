@@ -6,6 +6,7 @@ mode; not an exponential average, which lags behind the weights and forgets. Sou
 """
 
 import contextlib
+import functools
 import inspect
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ from tuimon.trainer import keras_internals
 from tuimon.trainer.modes import ModeScope
 from tuimon.wire import FloatArray
 
-_Moments = tuple[Any, Any, Any]
+Moments = tuple[Any, Any, Any]
 """Of what a layer was given in one call: elements of a channel, their mean, their biased variance."""
 
 
@@ -51,19 +52,19 @@ def estimate(model: Any, layers: Mapping[str, Any], batches: Sequence[Any], scop
     strategy = model.distribute_strategy
     paths = list(layers)
     # Replicas run the model in threads of their own, interleaved.
-    seen: dict[int, dict[str, list[_Moments]]] = {}
+    seen: dict[int, dict[str, list[Moments]]] = {}
 
-    def forward(batch: Any) -> list[list[_Moments]]:
+    def forward(batch: Any) -> list[list[Moments]]:
         mine = seen[threading.get_ident()] = {path: [] for path in paths}
         x = keras.utils.unpack_x_y_sample_weight(keras_internals.without_optionals(batch))[0]
         with scope():
             model(x, training=True) if keras_internals.takes_training(model) else model(x)
         return [mine[path] for path in paths]
 
-    def note(path: str, moments: Callable[[], _Moments]) -> None:
+    def note(path: str, given: Callable[[], Moments]) -> None:
         # Another thread may call layers meanwhile: a data loader, a second model.
         if (mine := seen.get(threading.get_ident())) is not None:
-            mine[path].append(moments())
+            mine[path].append(given())
 
     def step(batch: Any) -> Any:
         with contextlib.ExitStack() as undo:
@@ -135,21 +136,23 @@ class _Pool:
         return np.asarray(self._mean, np.float64), np.asarray(self._squares / self.count, np.float64)
 
 
-def _watch(layer: Any, note: Callable[[Callable[[], _Moments]], None]) -> Callable[[], None]:
+def _watch(layer: Any, note: Callable[[Callable[[], Moments]], None]) -> Callable[[], None]:
     """Note the moments of what a layer is given where it uses batch statistics; returns the way back."""
     original = layer.call
     signature = inspect.signature(original)
 
+    # A mode that forces `training` looks at the signature.
+    @functools.wraps(original)
     def call(*args: Any, **kwargs: Any) -> Any:
         arguments = signature.bind(*args, **kwargs).arguments
         if arguments.get("training") and layer.trainable:
-            note(lambda: _moments(layer, next(iter(arguments.values())), arguments.get("mask")))
+            note(lambda: moments(layer, next(iter(arguments.values())), arguments.get("mask")))
         return original(*args, **kwargs)
 
     return keras_internals.set_untracked(layer, "call", call)
 
 
-def _moments(layer: Any, inputs: Any, mask: Any) -> _Moments:
+def moments(layer: Any, inputs: Any, mask: Any) -> Moments:
     """Return how many elements a channel has, their mean and their biased variance."""
     x = tf.cast(inputs, tf.float32)
     axes = [axis for axis in range(x.shape.rank) if axis != layer.axis % x.shape.rank]

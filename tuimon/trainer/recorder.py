@@ -12,6 +12,7 @@ from collections.abc import Callable
 from importlib import metadata
 
 from tuimon import __version__, events, liveness
+from tuimon.diagnosis.live import LiveDiagnosis
 from tuimon.run_directory import RunDirectory
 from tuimon.session_log import Tail
 from tuimon.state import RunState
@@ -48,6 +49,8 @@ class Recorder:
         """One more after each rollback or resumption."""
         self.config: dict[str, object] = config or {}
         """Of this attempt."""
+        self.diagnosis = LiveDiagnosis()
+        """Hears all that is recorded."""
         self._closed = False
         self._ending = threading.Lock()
         self._when_written: dict[int, Callable[[], None]] = {}
@@ -75,6 +78,7 @@ class Recorder:
         state.apply(Tail(self.run.session_log).read_all())
         self.step, self.epoch, self.branch = state.step, state.epoch, state.branch
         self.attempt = state.run.attempt + 1 if state.run else 0
+        self.diagnosis = LiveDiagnosis(state)
 
     @property
     def is_closed(self) -> bool:
@@ -102,6 +106,7 @@ class Recorder:
         if when_written is not None:
             self._when_written[id(event)] = when_written
         self._writer.put(event)
+        self.diagnosis.hear(event)
 
     def end(self, status: str, error: BaseException | None = None) -> None:
         """Say how the run ended, and close the log."""

@@ -103,6 +103,8 @@ class StepFunctions:
         """Whether it is given back by ``restore`` alone, and not after each step."""
         self.tells_failures = True
         """Whether an exception in a step ends the training."""
+        self.has_run = False
+        """Whether a step was made: Keras makes variables of its own with the first."""
         self._model = model
         self._kind = kind
         self._name = f"{kind}_function"
@@ -117,7 +119,6 @@ class StepFunctions:
         self._tasks: list[Task] = []
         self._to_prepare: list[tuple[Mode, Prepared]] = []
         self._ahead = BatchesAhead(int(model.steps_per_execution or 1))
-        self._has_run = False
         self._failed_in_trace = False
         self._untraceable: set[Mode] = set()
         self._is_over = False
@@ -146,7 +147,7 @@ class StepFunctions:
             self._users_function, self._function = found, None
             self._kept.clear()
             self._untraceable.clear()
-            self._has_run = False
+            self.has_run = False
         wanted = mode or self.mode
         if wanted in self._untraceable:
             wanted = AUTO
@@ -201,12 +202,16 @@ class StepFunctions:
         """Return the next batches; training gets them afterwards all the same."""
         return self._ahead.peek(iterator, count, maximum_bytes)
 
-    def do_tasks(self, iterator: Any) -> None:
-        """Do now what is to be done before the next step; what a task puts off stays for the step after."""
-        if self._tasks:
-            tasks, self._tasks = self._tasks, []
-            for task in tasks:
-                self._tell(task, iterator)
+    def do_tasks(self, iterator: Any) -> bool:
+        """Do now what is to be done before the next step; what a task puts off stays for the step after.
+
+        Returns:
+            Whether there was anything.
+        """
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            self._tell(task, iterator)
+        return bool(tasks)
 
     def trace_pending(self, iterator: Any) -> None:
         """Put the change of mode that waits in force now, by a trace alone: the next step is not to come yet."""
@@ -254,7 +259,7 @@ class StepFunctions:
             if self._pending is not None:
                 return self._first_step(iterator, self._pending)
             self.last_logs = logs = self._run(iterator)
-            self._has_run = True
+            self.has_run = True
             if self._not_run:
                 self._all_ran()
             return logs
@@ -284,7 +289,7 @@ class StepFunctions:
 
     def _traced(self, mode: Mode, iterator: Any) -> Any:
         """Return the function of a mode, traced for this iterator, without a step."""
-        if not self._has_run:
+        if not self.has_run:
             # The first trace makes the variables of metrics and optimizer. One that fails leaves them half
             # made, so it must be Keras' own.
             self._trace(self._get(AUTO), iterator)
@@ -325,7 +330,7 @@ class StepFunctions:
         is_kept = self._is_kept(switch.mode)
         try:
             switch.prepare(not is_kept)
-            if not self._has_run:
+            if not self.has_run:
                 # The first trace makes the variables of metrics and optimizer. One that fails leaves them half
                 # made, so it must be Keras' own.
                 self._trace(self._get(AUTO), iterator)
@@ -346,7 +351,7 @@ class StepFunctions:
             self._kept.pop(switch.mode, None)
             self._tell(switch.failed, error)
             return self._function(iterator)
-        self._pending, self._has_run = None, True
+        self._pending, self.has_run = None, True
         self.mode, self._function, self.last_logs = switch.mode, function, logs
         self._tell(switch.done, 0.0 if is_kept else time.perf_counter() - started)
         self._not_run.append(switch)

@@ -1,0 +1,345 @@
+"""The gap between training mode and inference mode: against a copy of the model under plain Keras flags."""
+
+import math
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras.src.trainers import data_adapters
+
+import tuimon
+from trainer.keras_models import Ask, compiled, data, facts_of, fit, same_weights, sequential
+from trainer.kinds import Kind, every_kind, state_of
+from tuimon import commands, events
+from tuimon.trainer import keras_internals, probe
+from tuimon.trainer.instruments import Instruments
+from tuimon.trainer.modes import AUTO, Mode
+from tuimon.trainer.probe import MASKS, ProbeError, Probes
+from tuimon.trainer.step_functions import Listeners
+from tuimon.wire import from_wire
+
+COVERING = (
+    "sequential",
+    "subclassed",
+    "shared",
+    "masked",
+    "own compute_loss",
+    "several inputs and outputs",
+    "own layer",
+)
+PRECISION = {"bfloat16": 2e-2, "float16": 2e-3}
+"""Relative; what is computed in half precision is not more exact. All else: 1e-5."""
+
+
+def probes_of(model: keras.Model) -> tuple[Probes, Instruments]:
+    def ignore(*_: Any) -> None:
+        """Nothing is steered here."""
+
+    instruments = Instruments(model, batch_loss=True, listeners=Listeners(ignore, ignore, ignore, ignore))
+    instruments.look_for_layers()
+    return instruments.probes, instruments
+
+
+def first_batch(kind: Kind) -> tuple[Any, ...]:
+    """Return the first training batch as Keras hands it to the step."""
+    arguments = kind.data()
+    names = ("x", "y", "sample_weight", "batch_size", "class_weight", "shuffle")
+    adapter = data_adapters.get_data_adapter(**{name: arguments[name] for name in names if name in arguments})
+    batch = next(iter(adapter.get_tf_dataset()))
+    return tuple(batch)
+
+
+class Copy:
+    """A copy of a model, with nothing set but what Keras documents."""
+
+    def __init__(self, kind: Kind, model: keras.Model, batch: Sequence[Any]) -> None:
+        self.model = kind.model()
+        self.parts = keras.utils.unpack_x_y_sample_weight(tuple(batch))
+        self.model(self.parts[0])
+        self.weights = model.get_weights()
+        self.model.set_weights(self.weights)
+        # Those of the model are made with its first step; its metrics', too.
+        self.loss(training=False)
+
+    def loss(self, *, training: bool) -> float:
+        x, y, sample_weight = self.parts
+        takes = keras_internals.takes_training(self.model)
+        outputs = self.model(x, training=training) if takes else self.model(x)
+        loss = self.model.compute_loss(x=x, y=y, y_pred=outputs, sample_weight=sample_weight)
+        self.model.set_weights(self.weights)
+        return float(loss)
+
+    def seed(self, number: int) -> None:
+        """Give the random layers the seeds that the probe gives them."""
+        states = list({id(state): state for state in keras_internals.seed_states(self.model)}.values())
+        for position, state in enumerate(states):
+            state.assign([number + position * 1000, 0])
+
+    def switch_random_layers_off(self) -> None:
+        for layer in keras_internals.random_layers(self.model):
+            call = layer.call
+            layer.call = lambda *args, call=call, training=None, **kwargs: call(*args, training=False, **kwargs)
+
+    def train_only(self, paths: Sequence[str]) -> None:
+        for path, layer in keras_internals.layers_by_path(self.model).items():
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.trainable = path in paths
+
+
+@pytest.mark.parametrize("kind", every_kind(*COVERING))
+def test_each_part_is_what_keras_gives_under_plain_flags(kind: Kind) -> None:
+    model = kind.model()
+    kind.fit(model, 1)
+    probes, instruments = probes_of(model)
+    if keras_internals.has_own_train_step(model):
+        assert "train_step" in probes.why_not
+        return
+    batch = first_batch(kind)
+    before = state_of(model)
+    found = probes.measure(batch, None, AUTO, "asked")
+    assert state_of(model) == before
+
+    def close(value: Any, expected: float) -> None:
+        assert from_wire(value) == pytest.approx(expected, rel=PRECISION.get(kind.name, 1e-5), abs=scale)
+
+    copy = Copy(kind, model, batch)
+    inference = copy.loss(training=False)
+    scale = PRECISION.get(kind.name, 1e-5) * max(1.0, abs(inference))
+    close(found.inference, inference)
+    masks = []
+    for number in range(found.masks):
+        copy.seed(number)
+        masks.append(copy.loss(training=True))
+    close(found.train, float(np.mean(masks)))
+    if found.masks > 1:
+        close(found.standard_error, float(np.std(masks, ddof=1) / math.sqrt(MASKS)))
+    copy.switch_random_layers_off()
+    quiet = copy.loss(training=True)
+    close(found.stochastic, float(np.mean(masks)) - quiet)
+    assert sum(map(from_wire, (found.batch_norm, found.stochastic, found.other))) == pytest.approx(
+        from_wire(found.gap), abs=1e-6 * max(1.0, abs(inference))
+    )
+    layers = list(found.layers)
+    assert set(layers) == set(instruments.reader.layers)
+    if from_wire(found.other) == 0:
+        close(found.batch_norm, quiet - inference)
+        level = inference
+        for count, path in enumerate(layers[:6]):
+            copy.train_only(layers[: count + 1])
+            switched = copy.loss(training=True)
+            close(found.layers[path].in_order, switched - level)
+            level = switched
+            copy.train_only([path])
+            close(found.layers[path].alone, copy.loss(training=True) - inference)
+    shares = sum(from_wire(layer.in_order) for layer in found.layers.values())
+    assert shares == pytest.approx(from_wire(found.batch_norm), abs=1e-5 * max(1.0, abs(inference)))
+    assert found.passes <= 2 + found.masks + 2 * len(layers)
+    again = probes.measure(batch, None, AUTO, "asked")
+    assert again.traced_seconds == 0
+    assert (again.train, again.inference, again.layers) == (found.train, found.inference, found.layers)
+
+
+def fitted() -> tuple[keras.Model, tuple[Any, Any]]:
+    model = compiled(sequential())
+    fit(model, 1)
+    x, y = data()
+    return model, (tf.constant(x[:16]), tf.constant(y[:16]))
+
+
+def test_a_probe_draws_from_no_random_state_and_leaves_no_loss_with_the_layers() -> None:
+    class Restless(keras.layers.Layer):
+        def call(self, inputs: Any) -> Any:
+            random.random()
+            np.random.random()
+            self.add_loss(0.5 * keras.ops.mean(inputs))
+            return inputs
+
+    model = compiled(keras.Sequential([sequential(), Restless()]))
+    fit(model, 1)
+    _, batch = fitted()
+    model.evaluate(*batch, verbose=0)
+    states = random.getstate(), np.random.get_state()[1].tolist(), list(model.losses)  # type: ignore[union-attr]
+    found = probes_of(model)[0].measure(batch, None, AUTO, "asked")
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == states[:2]  # type: ignore[union-attr]
+    assert len(model.losses) == len(states[2])
+    assert from_wire(found.inference) == pytest.approx(model.evaluate(*batch, verbose=0)[0], rel=1e-5)
+
+
+def test_frozen_layers_have_no_part() -> None:
+    model, batch = fitted()
+    probes, instruments = probes_of(model)
+    first, second = instruments.reader.layers
+    one = probes.measure(batch, None, Mode(frozen=frozenset([first])), "asked")
+    assert (one.layers[first].in_order, one.layers[first].alone) == (0, 0)
+    assert from_wire(one.layers[second].in_order) == from_wire(one.batch_norm) != 0
+    held = probes.measure(batch, None, Mode(statistics=frozenset([first, second])), "asked")
+    assert held.batch_norm == 0 != held.stochastic
+    inference = probes.measure(batch, None, Mode(phase="inference"), "asked")
+    assert inference.gap == inference.stochastic == inference.standard_error == 0
+
+
+def test_drift_is_the_symmetric_divergence_of_moving_and_batch_statistics() -> None:
+    keras.utils.set_random_seed(1)
+    model = compiled(keras.Sequential([keras.Input((3,)), keras.layers.BatchNormalization(), keras.layers.Dense(1)]))
+    x = np.random.default_rng(0).normal(2.0, 3.0, (32, 3)).astype(np.float32)
+    model.fit(x, x[:, :1], verbose=0)
+    there = x + 1
+    found = probes_of(model)[0].measure(
+        (tf.constant(x), tf.constant(x[:, :1])), (tf.constant(there), tf.constant(x[:, :1])), AUTO, "asked"
+    )
+    (layer,) = found.layers.values()
+    bn = model.layers[0]
+
+    def divergence(m: Any, v: Any, n: Any, w: Any) -> float:
+        v, w = v + bn.epsilon, w + bn.epsilon
+        one = 0.5 * (np.log(w / v) + (v + (m - n) ** 2) / w - 1)
+        other = 0.5 * (np.log(v / w) + (w + (m - n) ** 2) / v - 1)
+        return float(np.mean(one + other))
+
+    mean, variance = x.mean(0), x.var(0)
+    moving = bn.moving_mean.numpy(), bn.moving_variance.numpy()
+    assert from_wire(layer.drift) == pytest.approx(divergence(*moving, mean, variance), rel=1e-4)
+    assert layer.elements == layer.validation_elements == 32
+    expected = divergence(mean, variance, there.mean(0), there.var(0))
+    assert from_wire(layer.validation_divergence) == pytest.approx(expected, rel=1e-4)
+    halves = divergence(x[:16].mean(0), x[:16].var(0), x[16:].mean(0), x[16:].var(0))
+    assert from_wire(layer.sampling_divergence) == pytest.approx(halves, rel=1e-4)
+
+
+def test_a_model_that_writes_a_variable_of_its_own_is_not_probed() -> None:
+    class Counts(keras.layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.counter = [tf.Variable(0)]
+
+        def call(self, inputs: Any) -> Any:
+            self.counter[0].assign_add(1)
+            return inputs
+
+    model = compiled(keras.Sequential([sequential(), Counts()]))
+    fit(model, 1)
+    counter = model.layers[1].counter[0]
+    before = int(counter.numpy())
+    with pytest.raises(ProbeError, match="a variable that Keras does not know"):
+        probes_of(model)[0].measure(fitted()[1], None, AUTO, "asked")
+    assert int(counter.numpy()) == before
+
+
+# --- In a fit -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", every_kind("sequential", "own layer", "recurrent", "steps_per_execution"))
+def test_training_is_the_same_with_probes(kind: Kind, runs: Path) -> None:
+    plain = kind.model()
+    kind.fit(plain, 3)
+    expected = state_of(plain)
+    monitor = tuimon.Monitor(runs_dir=runs, probe_every=2, overhead=0.99)
+    probed = kind.model()
+    kind.fit(probed, 3, [monitor])
+    assert state_of(probed) == expected
+    found = facts_of(monitor, events.Probe)
+    assert bool(found) != keras_internals.has_own_train_step(plain)
+    for fact in found:
+        assert (fact.step - 2) % int(plain.steps_per_execution or 1) == 0 or fact.step > 2
+        assert fact.examples
+
+
+def test_probes_come_at_the_ends_of_epochs_once_the_trace_pays(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tuimon.trainer.probing.TRACE_SHARE", 1e9)
+    monitor = tuimon.Monitor(runs_dir=runs, overhead=0.99)
+    fit(compiled(sequential()), 6, [monitor])
+    found = facts_of(monitor, events.Probe)
+    # The first is made before a step, where a batch is at hand.
+    assert [fact.reason for fact in found][:1] == ["epoch"]
+    assert all(fact.step % 5 == 0 for fact in found)
+    assert len({fact.examples for fact in found}) == 1
+    assert found[0].validation is not None
+
+
+def test_a_short_run_is_not_probed_and_traces_nothing(runs: Path) -> None:
+    monitor = tuimon.Monitor(runs_dir=runs)
+    fit(compiled(sequential()), 3, [monitor])
+    assert facts_of(monitor, events.Probe) == []
+    assert from_wire(facts_of(monitor, events.Overhead)[-1].parts["traces"]) == 0
+
+
+def test_asked_for_it_is_made_whatever_it_costs(runs: Path) -> None:
+    monitor = tuimon.Monitor(runs_dir=runs, probe=False)
+    ask = Ask(monitor, {1: [commands.Probe()], 2: [commands.Freeze()], 3: [commands.Probe()]})
+    fit(compiled(sequential()), 4, [ask, monitor])
+    applied = [fact.request["command"] for fact in facts_of(monitor, events.CommandApplied)]
+    assert applied == ["probe", "freeze", "probe"]
+    free, frozen = facts_of(monitor, events.Probe)
+    assert (free.step, frozen.step) == (5, 15)
+    assert free.reason == frozen.reason == "asked"
+    assert free.batch_norm != 0
+    assert frozen.batch_norm == 0
+
+
+def test_a_change_of_mode_is_probed_where_the_run_is(runs: Path) -> None:
+    monitor = tuimon.Monitor(runs_dir=runs, probe_every=2)
+    fit(compiled(sequential()), 4, [Ask(monitor, {2: [commands.Freeze()]}), monitor])
+    assert [(fact.reason, fact.step) for fact in facts_of(monitor, events.Probe)][-1] == ("freeze all", 11)
+
+
+def test_on_a_batch_of_the_users(runs: Path) -> None:
+    x, y = data()
+    monitor = tuimon.Monitor(runs_dir=runs, probe=(x[:7].astype(np.float64), y[:7]), overhead=0.99)
+    model = compiled(sequential())
+    fit(model, 2, [monitor])
+    last = facts_of(monitor, events.Probe)[-1]
+    assert last.examples == 7
+    assert from_wire(last.inference) == pytest.approx(model.evaluate(x[:7], y[:7], verbose=0)[0], rel=1e-5)
+
+
+def bad_batches() -> Iterator[Any]:
+    x, y = data()
+    missing = x[:8].copy()
+    missing[3, 2] = np.nan
+    yield pytest.param((x[:8, :4], y[:8]), "cannot be called with the batch", id="another shape")
+    yield pytest.param((x[:8], None), "no labels", id="no labels")
+    yield pytest.param((missing, y[:8]), "NaN", id="NaN")
+    yield pytest.param((x[:8], y[:5]), "cannot be called with the batch", id="another length")
+    yield pytest.param((["a", "b"], y[:2]), "cannot be called with the batch", id="text")
+
+
+@pytest.mark.parametrize(("batch", "words"), bad_batches())
+def test_a_batch_that_cannot_be_used_is_said_once_and_training_goes_on(runs: Path, batch: Any, words: str) -> None:
+    monitor = tuimon.Monitor(runs_dir=runs, probe=batch, overhead=0.99)
+    ask = Ask(monitor, {2: [commands.Probe()]})
+    plain, watched = compiled(sequential()), compiled(sequential())
+    fit(plain, 3)
+    fit(watched, 3, [ask, monitor])
+    assert same_weights(watched, plain)
+    (note,) = [fact.text for fact in facts_of(monitor, events.Note)]
+    assert note.startswith("the probe is off: ")
+    assert words in note
+    assert "\n" not in note
+    (rejected,) = facts_of(monitor, events.CommandRejected)
+    assert words in rejected.reason
+    assert facts_of(monitor, events.RunEnded)[0].status == "finished"
+
+
+def test_a_batch_that_does_not_fit_into_memory_turns_the_probe_off(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_much(*_: Any) -> Any:
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+
+    monkeypatch.setattr(probe, "_shares", too_much)
+    monitor = tuimon.Monitor(runs_dir=runs, probe_every=2)
+    fit(compiled(sequential()), 2, [monitor])
+    assert [fact.text for fact in facts_of(monitor, events.Note)] == [
+        "the probe is off: the batch is too large for the memory that is left"
+    ]
+
+
+@pytest.mark.parametrize("value", [(1,), "x", 5])
+def test_what_is_no_batch_is_said_at_once(value: Any) -> None:
+    with pytest.raises(ValueError, match="probe is one batch"):
+        tuimon.Monitor(probe=value)
+    with pytest.raises(ValueError, match="at least 1"):
+        tuimon.Monitor(probe_every=0)

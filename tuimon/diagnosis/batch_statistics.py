@@ -1,0 +1,266 @@
+"""Batch statistics that are no good to normalize with: R2 and R9.
+
+Pure. Must not import Keras, TensorFlow or Textual.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from tuimon import events
+from tuimon.diagnosis.finding import Finding
+from tuimon.diagnosis.layers import named, only, request, uses_batch_statistics
+from tuimon.diagnosis.verdict import Telling, are_alike, telling
+from tuimon.state import RunState
+from tuimon.wire import FloatArray, from_wire, to_wire
+
+FEW_ELEMENTS = 16
+"""Batch statistics of fewer numbers are noisy: the mean is off by a fourth of a standard deviation, and more."""
+PART_OF_GAP = 0.5
+"""What batch statistics must make of the gap."""
+RAGGED = 4
+"""A last batch of at most so many examples may be too small."""
+RAGGED_EPOCHS = 3
+"""Epochs whose last step must be known."""
+RECENT_EPOCHS = 20
+"""Epochs that are looked at, the newest."""
+STANDS_OUT = 3.0
+"""Spreads of the other batches' losses by which the last one's must stand out."""
+COLLAPSE_PRECISION = 0.02
+"""How exactly a moving variance must follow momentum^steps."""
+VISIBLE_DECAY = 0.9
+"""Before it has fallen to this, it cannot be told."""
+SHARED_DIVERGENCE = 0.5
+"""Nats between two inputs of one layer: means that are 0.7 standard deviations apart."""
+CHANCE_FACTOR = 5.0
+"""How many times the divergence between the two halves of the batch it must be."""
+
+
+def too_noisy(state: RunState) -> Iterator[Finding]:
+    """R2: a batch has too few numbers for its statistics to be worth something.
+
+    Three ways to see it, the first that does is told:
+
+    - The probe: batch statistics of fewer than `FEW_ELEMENTS` numbers a channel make training worse than inference, and
+      are at least `PART_OF_GAP` of the gap. Where the gap was closed by a request since, the probe before it is told,
+      with what is left of the gap; then it is a note.
+    - No probe, a batch of one: the moving variance falls as momentum^steps, within `COLLAPSE_PRECISION`: each batch's
+      variance was 0.
+    - A last batch of at most `RAGGED` examples: at the last steps of at least `RAGGED_EPOCHS` epochs the batch loss is
+      above the median of the epoch's others by `STANDS_OUT` times their spread (1.48 × MAD), in the median.
+
+    Source: of n numbers the mean has a standard error of σ / √n, the variance one of σ² √(2 / (n − 1)); of one, the
+    variance is 0 and the layer gives beta, whatever the input is. Wu & He, "Group Normalization", 2018, figure 1 (the
+    error grows below 16 a batch); keras#10214, #7265 (training and evaluation disagree on the same data).
+    """
+    found = next(filter(None, (_by_probe(state), _by_collapse(state), _by_last_batch(state))), None)
+    if found is not None:
+        yield found
+
+
+def _by_probe(state: RunState) -> Finding | None:
+    told = telling(state)
+    if told is None:
+        return None
+    probe = told.probe
+    gap, batch_norm = from_wire(probe.gap), from_wire(probe.batch_norm)
+    if are_alike(probe) or not batch_norm >= PART_OF_GAP * abs(gap):
+        return None
+    used = {
+        path: _elements(state, probe, layer) for path, layer in probe.layers.items() if uses_batch_statistics(layer)
+    }
+    few = [path for path, elements in used.items() if 0 < elements < FEW_ELEMENTS]
+    if not few:
+        return None
+    elements = min(used[path] for path in few)
+    share = batch_norm / gap if gap else math.inf
+    evidence: dict[str, float | str | None] = {
+        "training_loss": probe.train,
+        "inference_loss": probe.inference,
+        "gap": to_wire(gap),
+        "gap_of_batch_norm": to_wire(batch_norm),
+        "share_of_batch_norm": to_wire(share),
+        "numbers_a_channel": elements,
+        "batch_size": state.fit.batch_size if state.fit else None,
+        "layers": len(few),
+        "of_layers": len(used),
+    }
+    closed, after = _closing(told, evidence)
+    numbers = "one number" if elements == 1 else f"{elements} numbers"
+    all_of_it = "all" if 0.995 <= share <= 1.005 else f"{share:.0%}"
+    layers = "all layers" if len(few) == len(used) > 1 else named(few)
+    return Finding(
+        rule="R2",
+        severity="info" if told.is_closed else "warning",
+        layer=only(few) if len(few) < len(used) or len(used) == 1 else None,
+        step=probe.step,
+        what=f"batch statistics of {numbers} a channel ({layers}) make {all_of_it} of the gap of {gap:.3g} between "
+        f"training and inference mode{closed}",
+        evidence=evidence,
+        advice="leave the layers frozen: they use their moving statistics in training, too"
+        if told.is_closed
+        else f"freeze BatchNormalization, which closes the gap ({after}), or train with larger batches",
+        request="" if told.is_closed else request(state, "freeze", layers=few),
+        weight=min(1.0, share),
+    )
+
+
+def _elements(state: RunState, probe: events.Probe, layer: events.ProbeLayer) -> int:
+    """Return how many numbers of a channel a training batch has: the probe's batch may be larger, or a last one."""
+    size = state.fit.batch_size if state.fit else None
+    return layer.elements if not size or not probe.examples else round(layer.elements * size / probe.examples)
+
+
+def _closing(told: Telling, evidence: dict[str, float | str | None]) -> tuple[str, str]:
+    """Return what is measured or computed of a freeze, as a part of what was found and of the advice."""
+    gap, batch_norm = from_wire(told.probe.gap), from_wire(told.probe.batch_norm)
+    rest = f"{gap - batch_norm:.3g} is left of it"
+    if told.change is None or told.other is None:
+        evidence["gap_without_batch_norm"] = to_wire(gap - batch_norm)
+        return "", rest
+    other = from_wire(told.other.gap)
+    evidence |= {"gap_when_frozen": to_wire(other), "change_at_step": told.change.step}
+    words = f"“{told.change.words}” at step {told.change.step:,}"
+    return (f"; since {words} it is {other:.3g}" if told.is_closed else f"; before {words} it was {other:.3g}"), rest
+
+
+def _by_collapse(state: RunState) -> Finding | None:
+    if state.fit is None or state.fit.batch_size != 1:
+        return None
+    collapsed = [path for path in state.layers if _collapses(state, path)]
+    if not collapsed:
+        return None
+    rows = state.layers[collapsed[0]].moving_variance.rows
+    first = rows[state.layers[collapsed[0]].undisturbed_from]
+    return Finding(
+        rule="R2",
+        severity="warning",
+        layer=only(collapsed),
+        step=state.step,
+        what=f"a batch is one example, and of one number a channel the variance is 0: the moving variance of "
+        f"{named(collapsed)} falls as momentum to the power of the steps, and in training the layer gives its beta, "
+        "whatever the input is",
+        evidence={
+            "batch_size": 1,
+            "moving_variance_median_first": to_wire(float(first[3])),
+            "moving_variance_median": to_wire(float(rows[-1, 3])),
+            "momentum": to_wire(state.momentum.get(collapsed[0])),
+            "layers": len(collapsed),
+        },
+        advice="freeze BatchNormalization, or train with larger batches",
+        request=request(state, "freeze", layers=collapsed),
+        weight=0.9,
+    )
+
+
+def _collapses(state: RunState, path: str) -> bool:
+    history = state.layers[path]
+    momentum = state.momentum.get(path, history.layer.momentum)
+    if history.mode != "training" or not 0 < momentum < 1:
+        return False
+    steps = history.moving_variance.steps[history.undisturbed_from :]
+    rows = history.moving_variance.rows[history.undisturbed_from :]
+    expected = (steps - steps[0]) * math.log(momentum) if len(steps) else np.empty(0)
+    seen = np.flatnonzero((expected < math.log(VISIBLE_DECAY)) & (expected > -20))
+    if not len(seen):
+        return False
+    newest = int(seen[-1])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        fallen = np.log(rows[newest] / rows[0])
+    return bool(np.all(np.abs(fallen / expected[newest] - 1) < COLLAPSE_PRECISION))
+
+
+def _by_last_batch(state: RunState) -> Finding | None:
+    size = state.fit.last_batch_size if state.fit else None
+    if state.fit is None or size is None or size > RAGGED:
+        return None
+    layers = [path for path, history in state.layers.items() if history.mode == "training"]
+    excess, spread = _excess_of_last_steps(state)
+    if not layers or len(excess) < RAGGED_EPOCHS:
+        return None
+    typical = float(np.median(excess))
+    if not (typical > STANDS_OUT * spread and np.mean(excess > spread) > 0.8):
+        return None
+    examples = "one example" if size == 1 else f"{size} examples"
+    return Finding(
+        rule="R2",
+        severity="warning",
+        layer=only(layers),
+        step=int(state.epoch_numbers.steps[-1]),
+        what=f"the last batch of each epoch has {examples} of {state.fit.batch_size}, too few for batch statistics: "
+        f"its loss is {typical:.3g} above the others",
+        evidence={
+            "last_batch_size": size,
+            "batch_size": state.fit.batch_size,
+            "excess_of_last_loss": to_wire(typical),
+            "spread_of_other_losses": to_wire(spread),
+            "epochs": len(excess),
+        },
+        advice="leave the rest of the examples out (`drop_remainder=True`), or take a batch size that divides their "
+        "number",
+        weight=0.6,
+    )
+
+
+def _excess_of_last_steps(state: RunState) -> tuple[FloatArray, float]:
+    """Return how far the last batch's loss is above the median of each recent epoch, and the spread of the others."""
+    nothing = np.empty(0), math.nan
+    series, ends = state.batch_metrics.get("loss"), state.epoch_numbers.steps[-RECENT_EPOCHS - 1 :]
+    if series is None or len(ends) < 2:
+        return nothing
+    excess, spreads = [], []
+    for begin, end in itertools.pairwise(ends):
+        first, last = np.searchsorted(series.steps, [begin, end])
+        losses = series.values[first:last]
+        if len(losses) < 3 or len(losses) != end - begin or not np.isfinite(losses).all():
+            continue
+        others = losses[:-1]
+        middle = float(np.median(others))
+        excess.append(float(losses[-1]) - middle)
+        spreads.append(1.4826 * float(np.median(np.abs(others - middle))))
+    return (np.asarray(excess), float(np.median(spreads))) if excess else nothing
+
+
+def shared_by_different_inputs(state: RunState) -> Iterator[Finding]:
+    """R9: one BatchNormalization is called on inputs of different distribution.
+
+    Its moving statistics are an average of both, and fit neither: training, which normalizes each by its own, is not
+    what inference does.
+
+    Threshold: the layer is called more than once in a pass, and the symmetric KL divergence of the batch statistics of
+    two of its calls is above `SHARED_DIVERGENCE` and above `CHANCE_FACTOR` times that between the two halves of the
+    batch.
+
+    Source: Xie et al., "Adversarial Examples Improve Image Recognition", 2020 (a BatchNormalization for each
+    distribution); keras#8794.
+    """
+    if not state.probes:
+        return
+    probe = state.probes[-1]
+    for path, layer in probe.layers.items():
+        if layer.calls > 1 and uses_batch_statistics(layer) and _calls_differ(layer):
+            yield Finding(
+                rule="R9",
+                severity="warning",
+                layer=path,
+                step=probe.step,
+                what=f"{path} is called {layer.calls} times in a pass, on inputs of different distribution: its moving "
+                "statistics are an average that fits none of them",
+                evidence={
+                    "calls": layer.calls,
+                    "calls_divergence": layer.calls_divergence,
+                    "divergence_by_chance": layer.sampling_divergence,
+                    "threshold": SHARED_DIVERGENCE,
+                    "gap_of_batch_norm": probe.batch_norm,
+                },
+                advice="give each input a BatchNormalization of its own; the layers around it may stay shared",
+                weight=0.6,
+            )
+
+
+def _calls_differ(layer: events.ProbeLayer) -> bool:
+    chance = from_wire(layer.sampling_divergence)
+    chance = chance if math.isfinite(chance) else 8 / max(layer.elements, 1)
+    return from_wire(layer.calls_divergence) > max(SHARED_DIVERGENCE, CHANCE_FACTOR * chance)

@@ -1,0 +1,45 @@
+"""What a rule finds."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tuimon.wire import Number
+
+Severity = Literal["info", "warning", "error"]
+
+SEVERITIES: tuple[Severity, ...] = ("info", "warning", "error")
+"""The lighter ones first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """Something that is wrong, or worth knowing.
+
+    Example:
+        >>> Finding(rule="R12", severity="error", step=7, what="the loss is NaN", advice="lower the learning rate").key
+        ('R12', None)
+    """
+
+    rule: str
+    """`R1` to `R13`."""
+    severity: Severity
+    """How bad it is."""
+    layer: str | None = None
+    """Path of the layer it is about; None: the whole model, or several of its layers."""
+    step: int
+    """Since when, or where it was seen."""
+    what: str
+    """One sentence, without a full stop: what was found, and why it is so."""
+    evidence: dict[str, Number] = field(default_factory=dict)
+    """The numbers that it rests on, by names that say what they are."""
+    advice: str
+    """One sentence, without a full stop: what to do."""
+    request: str = ""
+    """The request that would help, as `tuimon send` spells it; empty: none."""
+    weight: float = 0.0
+    """Orders findings of one severity: 0 to 1, the share of the trouble that this one makes."""
+
+    @property
+    def key(self) -> tuple[str, str | None]:
+        """What makes it the same finding as an earlier one."""
+        return self.rule, self.layer

@@ -1,0 +1,205 @@
+"""Layers that are not in the mode they are said to be in: R4, R6 and R7.
+
+The proof is the moving statistics: in training mode each step moves them (unless momentum is 1), in inference mode none
+does. Pure. Must not import Keras, TensorFlow or Textual.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from tuimon.diagnosis.finding import Finding
+from tuimon.diagnosis.layers import Movement, movement, named, only, request, starts_fresh
+from tuimon.state import LayerHistory, RunState
+from tuimon.wire import to_wire
+
+ENOUGH_INTERVALS = 2
+"""Between samples; what happens once may be a callback that puts the best weights back."""
+ENOUGH_STEPS = 20
+"""Moving statistics that stand still for fewer are no proof."""
+
+
+def findings(state: RunState) -> Iterator[Finding]:
+    """Return what R4, R6 and R7 find."""
+    if state.step == 0:
+        return
+    seen = {path: movement(history) for path, history in state.layers.items()}
+    held = {path: _trainable_but_held(state, path, moved) for path, moved in seen.items()}
+    moving = {
+        path: state.layers[path].mode in ("frozen", "inference") and moved.moved >= ENOUGH_INTERVALS
+        for path, moved in seen.items()
+    }
+    changed = {path: history.trainable_changed is not None for path, history in state.layers.items()}
+    yield from _never_in_training_mode(
+        state,
+        {path: seen[path] for path in seen if held[path] and not changed[path] and starts_fresh(state.layers[path])},
+    )
+    yield from _move_while_frozen(state, {path: seen[path] for path in seen if moving[path] and not changed[path]})
+    yield from _move_at_rate_zero(state)
+    yield from _change_without_effect(
+        state, {path: seen[path] for path in seen if changed[path] and (moving[path] or held[path])}
+    )
+
+
+def _trainable_but_held(state: RunState, path: str, seen: Movement) -> bool:
+    return (
+        state.layers[path].mode == "training"
+        and 0 <= state.momentum.get(path, state.layers[path].layer.momentum) < 1
+        and seen.is_held
+        and seen.intervals >= ENOUGH_INTERVALS
+        and seen.steps >= ENOUGH_STEPS
+    )
+
+
+def _never_in_training_mode(state: RunState, layers: dict[str, Movement]) -> Iterator[Finding]:
+    """R4: a layer that is not frozen computes in inference mode, with the initial statistics.
+
+    Threshold: over at least `ENOUGH_STEPS` steps and `ENOUGH_INTERVALS` pairs of samples no quantile of the moving
+    statistics changed at all, and they are Keras' initial ones, 0 and 1. A pre-trained base that is called with
+    `training=False` is no fault (Keras guide "Transfer learning & fine-tuning"), and has others.
+
+    Source: Keras' `Model.train_step` passes `training` on only to a `call` that takes it; without it, a model of one's
+    own never puts its layers in training mode (keras/src/backend/tensorflow/trainer.py, `_call_has_training_arg`).
+    """
+    if not layers:
+        return
+    paths = list(layers)
+    worst = max(layers.values(), key=lambda seen: seen.steps)
+    inert = (
+        f", nor {'is' if len(state.model.other_layers) == 1 else 'are'} {named(state.model.other_layers)}"
+        if (state.model and state.model.other_layers and len(paths) == len(state.layers))
+        else ""
+    )
+    yield Finding(
+        rule="R4",
+        severity="error",
+        layer=only(paths),
+        step=worst.first_step,
+        what=f"{named(paths)} {_are(paths)} not frozen, but {_are(paths)} never in training mode: the moving "
+        f"statistics still are 0 and 1 after {worst.steps:,} steps, so that nothing is normalized",
+        evidence={
+            "steps_without_a_change": worst.steps,
+            "layers": len(paths),
+            "of_layers": len(state.layers),
+            "momentum": to_wire(state.momentum.get(paths[0], state.layers[paths[0]].layer.momentum)),
+        },
+        advice="give the model's own `call` an argument `training` and hand it on to its layers"
+        + (f"; as it is, most likely no other layer sees training mode{inert}" if inert else ""),
+        weight=0.9,
+    )
+
+
+def _move_while_frozen(state: RunState, layers: dict[str, Movement]) -> Iterator[Finding]:
+    """R6: the moving statistics of a layer change, though it is frozen or held.
+
+    Threshold: any change at all, in at least `ENOUGH_INTERVALS` pairs of samples between which nothing but train steps
+    was made; frozen statistics stay as they are, bit for bit.
+
+    Source: `trainable=False` puts a BatchNormalization in inference mode since TensorFlow 2.0 (keras#13892); a layer
+    derived from it, or a train step of one's own, may not keep to it.
+    """
+    if not layers:
+        return
+    paths = list(layers)
+    most = max(layers.values(), key=lambda seen: seen.moved)
+    yield Finding(
+        rule="R6",
+        severity="error",
+        layer=only(paths),
+        step=most.first_step,
+        what=f"{named(paths)} {_are(paths)} frozen, and yet the moving statistics change with the steps",
+        evidence={
+            "intervals_with_a_change": most.moved,
+            "of_intervals": most.intervals,
+            "steps": most.steps,
+            "largest_move_of_the_mean": to_wire(max(_move(state.layers[path]) for path in paths)),
+        },
+        advice="look for what calls the layer in training mode or assigns its arrays: a `call` of its own that does "
+        "not look at `trainable`, a train step of one's own, a callback",
+        weight=0.8,
+    )
+
+
+def _move_at_rate_zero(state: RunState) -> Iterator[Finding]:
+    """R6: the moving statistics change although the learning rate is 0, and the validation loss with them.
+
+    Threshold: a learning rate of exactly 0 at the ends of the two newest epochs or more, and since then a change in
+    at least `ENOUGH_INTERVALS` pairs of samples.
+
+    Source: keras#10216. The optimizer moves gamma and beta, the forward pass moves the statistics.
+    """
+    rates = state.learning_rates
+    if len(rates) < 2 or rates.values[-1] != 0 or rates.values[-2] != 0:
+        return
+    others = np.flatnonzero(rates.values != 0)
+    first = int(others[-1]) + 1 if len(others) else 0
+    since = int(rates.steps[first])
+    seen = {
+        path: movement(history, since=since) for path, history in state.layers.items() if history.mode == "training"
+    }
+    paths = [path for path, moved in seen.items() if moved.moved >= ENOUGH_INTERVALS]
+    if not paths:
+        return
+    most = max((seen[path] for path in paths), key=lambda moved: moved.moved)
+    yield Finding(
+        rule="R6",
+        severity="warning",
+        layer=only(paths),
+        step=since,
+        what=f"the learning rate is 0, and yet the moving statistics of {named(paths)} change with each step: the "
+        "validation loss moves with them",
+        evidence={
+            "learning_rate": 0.0,
+            "epochs_at_rate_0": len(rates) - first,
+            "intervals_with_a_change": most.moved,
+            "steps": most.steps,
+        },
+        advice="freeze them, if nothing is to change",
+        request=request(state, "freeze", layers=paths),
+        weight=0.5,
+    )
+
+
+def _change_without_effect(state: RunState, layers: dict[str, Movement]) -> Iterator[Finding]:
+    """R7: `trainable` was changed while training ran, and the step goes on as it was traced.
+
+    Threshold: `model_built` shows another `trainable` than before, and since then, in at least `ENOUGH_INTERVALS` pairs
+    of samples, the statistics move though the layer is frozen, or do not though it is not (over `ENOUGH_STEPS` steps).
+
+    Source: keras#4762, #14874. `BatchNormalization.call` reads `trainable` as a Python value while the step is traced;
+    what is set afterwards takes effect with the next trace, and Keras says nothing.
+    """
+    if not layers:
+        return
+    paths = list(layers)
+    frozen = [path for path in paths if state.layers[path].mode == "frozen"]
+    told = f"`trainable` of {named(paths)} was set to {not frozen} while training ran, without effect: "
+    steps = [state.layers[path].trainable_changed or 0 for path in paths]
+    most = max(layers.values(), key=lambda seen: seen.intervals)
+    yield Finding(
+        rule="R7",
+        severity="error",
+        layer=only(paths),
+        step=min(steps),
+        what=told + ("the moving statistics go on moving" if frozen else "the moving statistics stay where they were"),
+        evidence={
+            "step_of_the_change": min(steps),
+            "steps_since": most.steps,
+            "intervals_with_a_change": most.moved,
+            "of_intervals": most.intervals,
+        },
+        advice="ask tuimon, which has the step traced anew, or compile the model anew before the next `fit`"
+        if frozen
+        else "compile the model anew before the next `fit`",
+        request=request(state, "freeze", layers=paths) if frozen else "",
+        weight=0.9,
+    )
+
+
+def _move(history: LayerHistory) -> float:
+    rows = history.moving_mean.rows[history.undisturbed_from :]
+    return float(np.max(np.abs(rows[-1] - rows[0])))
+
+
+def _are(paths: list[str]) -> str:
+    return "is" if len(paths) == 1 else "are"

@@ -1,0 +1,161 @@
+"""Moving statistics that are not those of the data: R1 and R10. Pure. Must not import Keras, TensorFlow or Textual."""
+
+from collections.abc import Iterator
+
+from tuimon import events
+from tuimon.diagnosis.finding import Finding
+from tuimon.diagnosis.layers import (
+    half_life,
+    has_changed_since,
+    named,
+    only,
+    request,
+    starts_fresh,
+    uses_batch_statistics,
+)
+from tuimon.state import RunState
+from tuimon.wire import Number, from_wire, to_wire
+
+STALE_DRIFT = 0.25
+"""Nats: a mean that is half a standard deviation off, or a variance that is off by a factor of two."""
+CHANCE_FACTOR = 4.0
+"""How many times what chance makes of it the drift must be."""
+ENOUGH_ELEMENTS = 16
+"""Batch statistics of fewer numbers say little themselves (R2)."""
+SHARE_OF_LOSS = 0.1
+"""What the moving statistics must cost, as a share of the loss that they give."""
+ARRIVED = 0.1
+"""A moving average with less than this share of its initial value left has forgotten it."""
+NEVER_ARRIVES = 0.9
+"""A momentum with which more than this share of the initial value is left at the end of the run is too high."""
+DEFAULT_MOMENTUM = 0.99
+"""Keras' own: where it is too high, the run is short, not the momentum wrong."""
+FEWEST_UPDATES = 20
+"""A shorter run says nothing about momentum."""
+
+
+def stale(state: RunState) -> Iterator[Finding]:
+    """R1: the moving statistics are far from the statistics of a batch, and validation pays for it.
+
+    Threshold: a drift (symmetric KL divergence, in nats) above `STALE_DRIFT` and above `CHANCE_FACTOR` times what
+    chance makes of it (a fourth of the divergence of the batch's two halves, as the variance of an estimate goes with 1
+    over its size), of batch statistics of at least `ENOUGH_ELEMENTS` numbers; and moving statistics that make the loss
+    of the same batch worse, by at least `SHARE_OF_LOSS` of it. Not said while the initial value is about to be
+    forgotten within the run, which is a matter of waiting.
+
+    Source: Ioffe & Szegedy 2015, section 3.1; Wu & Johnson, "Rethinking 'Batch' in BatchNorm", 2021, section 3 (the
+    moving average lags behind; PreciseBN); keras#10666, #6977. Half-life: ln 2 / −ln(momentum) steps; share of the
+    initial value left: momentum^updates.
+    """
+    if not state.probes or has_changed_since(state, state.probes[-1]):
+        return
+    probe = state.probes[-1]
+    batch_norm, inference = from_wire(probe.batch_norm), from_wire(probe.inference)
+    if not -batch_norm >= SHARE_OF_LOSS * max(abs(inference), abs(inference + batch_norm)):
+        return
+    drifts = {path: from_wire(layer.drift) for path, layer in probe.layers.items() if _is_stale(state, path, layer)}
+    if not drifts:
+        return
+    paths = sorted(drifts, key=lambda path: -drifts[path])
+    worst = paths[0]
+    momentum = state.momentum.get(worst, state.layers[worst].layer.momentum)
+    left = momentum**probe.step
+    why = (
+        f"{left:.0%} of the initial value is still left after {probe.step:,} steps"
+        if left > ARRIVED
+        else f"half of what they are made of is older than {half_life(momentum):,.0f} steps, and the weights have "
+        "moved on"
+    )
+    yield Finding(
+        rule="R1",
+        severity="warning",
+        layer=only(paths),
+        step=probe.step,
+        what=f"the moving statistics of {named(paths)} are not those of the batches: {why}; on the same batch, "
+        f"inference with them has a loss of {inference:.3g} instead of {inference + batch_norm:.3g}",
+        evidence={
+            "drift": to_wire(drifts[worst]),
+            "drift_threshold": STALE_DRIFT,
+            "gap_of_batch_norm": to_wire(batch_norm),
+            "inference_loss": to_wire(inference),
+            "momentum": to_wire(momentum),
+            "half_life_steps": to_wire(half_life(momentum)),
+            "initial_value_left": to_wire(left),
+            "layers": len(paths),
+        },
+        advice="recalibrate, which estimates them afresh, or take a lower momentum, so that they follow sooner",
+        request=request(state, "recalibrate"),
+        weight=min(1.0, -batch_norm / max(abs(inference), 1e-12)),
+    )
+
+
+def _is_stale(state: RunState, path: str, layer: events.ProbeLayer) -> bool:
+    if path not in state.layers or not uses_batch_statistics(layer) or layer.elements < ENOUGH_ELEMENTS:
+        return False
+    momentum = state.momentum.get(path, state.layers[path].layer.momentum)
+    chance = from_wire(layer.sampling_divergence) / 4
+    # Without halves to compare: Gaussian samples of this size differ by 2 / n.
+    chance = chance if chance == chance else 2 / layer.elements
+    drift = from_wire(layer.drift)
+    return drift > max(STALE_DRIFT, CHANCE_FACTOR * chance) and not _will_arrive(state, momentum)
+
+
+def _will_arrive(state: RunState, momentum: float) -> bool:
+    """Whether the initial value is there now, and will be forgotten by the end of the run."""
+    total = state.total_steps
+    if state.ended is not None or total is None or not 0 < momentum < 1:
+        return False
+    return momentum**state.step > ARRIVED >= momentum**total
+
+
+def momentum_out_of_bounds(state: RunState) -> Iterator[Finding]:
+    """R10: momentum is at or outside of its bounds, or so high that nearly nothing of the run arrives.
+
+    Threshold: ≤ 0 or ≥ 1; or above Keras' own 0.99, with initial values of 0 and 1 of which momentum^steps leaves more
+    than `NEVER_ARRIVES` at the end of the run, as planned. Only of layers in training mode, and not where a request set
+    it: 1 is one way of holding the statistics.
+
+    Source: moving ← momentum × moving + (1 − momentum) × batch (Keras' BatchNormalization): an average only for
+    0 < momentum < 1; what it has forgotten after n steps is 1 − momentum^n.
+    """
+    total = state.total_steps if state.ended is None else state.step
+    wrong: dict[float, list[str]] = {}
+    for path, history in state.layers.items():
+        momentum = state.momentum.get(path, history.layer.momentum)
+        is_asked_for = momentum != history.layer.momentum
+        if state.step == 0 or history.mode != "training" or is_asked_for:
+            continue
+        if not 0 < momentum < 1 or (_lets_nothing_in(momentum, total) and starts_fresh(history)):
+            wrong.setdefault(momentum, []).append(path)
+    for momentum, paths in wrong.items():
+        evidence: dict[str, Number] = {"momentum": momentum, "steps": state.step, "layers": len(paths)}
+        if 0 < momentum < 1 and total is not None:
+            evidence |= {"initial_value_left": momentum**total, "half_life_steps": half_life(momentum)}
+            evidence |= {"planned_steps": total}
+        yield Finding(
+            rule="R10",
+            severity="warning" if 0 <= momentum <= 1 else "error",
+            layer=only(paths),
+            step=state.step,
+            what=f"the momentum of {named(paths)} is {momentum:g}: {_comes_of(momentum, total)}",
+            evidence=evidence,
+            advice="set a momentum between 0.9 and 0.99, the lower the shorter the run, then recalibrate",
+            request=request(state, "momentum", "0.9", layers=paths),
+            weight=0.6,
+        )
+
+
+def _lets_nothing_in(momentum: float, steps: int | None) -> bool:
+    is_long_enough = steps is not None and steps >= FEWEST_UPDATES
+    return momentum > DEFAULT_MOMENTUM and is_long_enough and momentum ** (steps or 0) > NEVER_ARRIVES
+
+
+def _comes_of(momentum: float, steps: int | None) -> str:
+    if not 0 <= momentum <= 1:
+        return "what it makes is no average, and its variances may become negative"
+    if momentum == 1:
+        return "the moving statistics never move"
+    if momentum == 0:
+        return "the moving statistics are those of the last batch alone"
+    left = momentum ** (steps or 0)
+    return f"after the {steps:,} steps of this run {left:.0%} of the moving statistics still are the initial 0 and 1"

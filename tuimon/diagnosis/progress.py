@@ -1,0 +1,139 @@
+"""Runs that no longer make progress: R13. Pure. Must not import Keras, TensorFlow or Textual."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from tuimon.diagnosis.finding import Finding
+from tuimon.state import RunState
+from tuimon.wire import FloatArray, to_wire
+
+STUCK_EPOCHS = 5
+"""A run that has not moved from the start is not judged before."""
+STUCK_STEPS = 200
+"""Nor before so many steps."""
+SAMPLE = 2_000
+"""Steps at each end of the run that are compared at most."""
+TINY = 1e-3
+"""An improvement by a smaller share of the loss is none."""
+CERTAIN = 0.05
+"""Noise (two standard errors, as a share of the loss) above which nothing is said."""
+PLATEAU_EPOCHS = 50
+"""A run must have at least so many epochs to be said to stand still after it had got somewhere."""
+PLATEAU_SHARE = 0.7
+"""For this share of its epochs neither loss has improved."""
+IMPROVEMENT = 0.005
+"""What counts as an improvement, as a share of how far the loss has fallen in all."""
+
+
+def findings(state: RunState) -> Iterator[Finding]:
+    """Return what R13 finds."""
+    if state.epochs_ended < STUCK_EPOCHS:
+        return
+    stuck = _stuck(state)
+    yield from (stuck,) if stuck else _stands_still(state)
+
+
+def _stuck(state: RunState) -> Finding | None:
+    """R13: the loss has not fallen since the start.
+
+    Threshold: after `STUCK_EPOCHS` epochs and `STUCK_STEPS` steps the mean loss of the last fifth of the batches is not
+    below that of the first fifth by more than two standard errors and `TINY` of it; and the noise is small enough to
+    tell, two standard errors being at most `CERTAIN` of the loss. The validation loss, where there is one, has not
+    fallen either. Slow progress is progress.
+
+    Source: the two-sample z-test; Hochreiter 1991 and Lu et al. 2019 (vanishing gradients, dying ReLUs) are what it
+    mostly comes from.
+    """
+    series = state.batch_metrics.get("loss")
+    if series is None or len(series) < STUCK_STEPS or series.steps[0] != 0:
+        return None
+    values = series.values
+    count = min(len(values) // 5, SAMPLE)
+    first, last = values[:count], values[-count:]
+    if not (np.isfinite(first).all() and np.isfinite(last).all()):
+        return None
+    before, after = float(np.mean(first)), float(np.mean(last))
+    error = float(np.sqrt((np.var(first) + np.var(last)) / count))
+    scale = max(abs(before), abs(after))
+    if 2 * error > CERTAIN * scale or before - after > max(2 * error, TINY * scale):
+        return None
+    validation = _finite(state, "val_loss")
+    if len(validation) and validation[0] - validation.min() > max(2 * error, IMPROVEMENT * abs(validation[0])):
+        return None
+    return Finding(
+        rule="R13",
+        severity="warning",
+        step=int(series.steps[0]),
+        what=f"the loss has not fallen since the start: {before:.4g} in the first batches, {after:.4g} in the last",
+        evidence={
+            "loss_of_first_batches": to_wire(before),
+            "loss_of_last_batches": to_wire(after),
+            "standard_error": to_wire(error),
+            "steps": state.step,
+            "epochs": state.epochs_ended,
+            "learning_rate": to_wire(state.learning_rate),
+        },
+        advice=_advice(state),
+        weight=0.5,
+    )
+
+
+def _stands_still(state: RunState) -> Iterator[Finding]:
+    """R13: for the larger part of the run neither the training nor the validation loss has improved.
+
+    Threshold: of at least `PLATEAU_EPOCHS` epochs, in the last `PLATEAU_SHARE` neither loss has fallen below what it
+    had reached before by `IMPROVEMENT` of how far it has fallen in all. It is a note: a run may well be done.
+
+    Source: the criterion of early stopping (Prechelt, "Early Stopping – But When?", 1998), with a patience of
+    `PLATEAU_SHARE` of the run.
+    """
+    losses = {name: values for name in ("loss", "val_loss") if len(values := _finite(state, name)) >= PLATEAU_EPOCHS}
+    if "loss" not in losses or len(losses["loss"]) != state.epochs_ended:
+        return
+    since = {name: _last_improvement(values) for name, values in losses.items()}
+    epochs = len(losses["loss"])
+    newest = max(since.values())
+    if epochs - newest < PLATEAU_SHARE * epochs:
+        return
+    values = losses["loss"]
+    yield Finding(
+        rule="R13",
+        severity="info",
+        step=int(state.epoch_metrics["loss"].steps[newest]),
+        what=f"{' and '.join(losses)} {'have' if len(losses) > 1 else 'has'} not improved since epoch {newest + 1} of "
+        f"{epochs:,}",
+        evidence={
+            "epochs_without_improvement": epochs - newest - 1,
+            "epochs": epochs,
+            "best_loss": to_wire(float(values.min())),
+            "newest_loss": to_wire(float(values[-1])),
+            "learning_rate": to_wire(state.learning_rate),
+        },
+        advice="stop here, or lower the learning rate to see whether there is more in it",
+        request="stop" if state.ended is None else "",
+        weight=0.2,
+    )
+
+
+def _finite(state: RunState, name: str) -> FloatArray:
+    series = state.epoch_metrics.get(name)
+    if series is None:
+        return np.empty(0)
+    values: FloatArray = series.values[np.isfinite(series.values)]
+    return values
+
+
+def _last_improvement(values: FloatArray) -> int:
+    """Return the index of the first value that all later ones together are hardly better than."""
+    enough = IMPROVEMENT * float(values.max() - values.min())
+    return int(np.argmax(values <= values.min() + enough))
+
+
+def _advice(state: RunState) -> str:
+    if state.learning_rate == 0:
+        return "the learning rate is 0: set one"
+    return (
+        "see whether a much smaller or a much larger learning rate moves it, whether inputs and targets belong "
+        "together, and whether gradients arrive (dead ReLUs, saturated activations, frozen layers)"
+    )

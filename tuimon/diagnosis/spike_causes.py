@@ -1,0 +1,246 @@
+"""What each validation loss that stands out is due to: R11. Pure. Must not import Keras, TensorFlow or Textual."""
+
+import functools
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from tuimon.diagnosis.finding import Finding
+from tuimon.diagnosis.layers import request
+from tuimon.diagnosis.validation_spike import limits
+from tuimon.state import RunState
+from tuimon.wire import FloatArray, Number, from_wire, list_from_wire, to_wire
+
+METRIC = "val_loss"
+SCANNED = 500
+"""Epochs that are looked at, the newest."""
+BACK = 2 / 3
+"""What is gone of the rise where a cause is taken away, for it to be the cause."""
+JUMPED = 0.5
+"""What the training loss rises by, as a share of the rise of the validation loss, where the weights went too far."""
+INTERVAL = 0.95
+"""Of the bootstrap."""
+RESAMPLES = 400
+"""Of the bootstrap."""
+FEWEST_BATCHES = 8
+"""With fewer, the bootstrap says nothing."""
+
+Cause = Literal[
+    "moving statistics lag", "a few examples", "sampling noise", "an optimizer step too far", "not explained"
+]
+
+ADVICE: dict[Cause, tuple[str, str]] = {
+    "moving statistics lag": ("take a lower momentum for BatchNormalization, or recalibrate", "momentum 0.9"),
+    "a few examples": ("look at the examples with the highest loss: labels, scale, rare cases", ""),
+    "sampling noise": ("take it for what it is, or validate on more data", ""),
+    "an optimizer step too far": ("lower the learning rate, or clip the gradients", "lr"),
+    "not explained": ("probe, and keep checkpoints, so that the next one can be looked into", "probe"),
+}
+"""By cause: what to do, and the request that helps."""
+
+
+@dataclass(frozen=True)
+class Spike:
+    """A validation loss that stands out."""
+
+    epoch: int
+    """From 0."""
+    step: int
+    """At the end of that epoch."""
+    metric: str
+    """Its name in Keras' logs."""
+    value: float
+    """What stood out."""
+    level: float
+    """Median of the epochs before."""
+    threshold: float
+    """Above it, a value stands out."""
+    cause: Cause
+    """The one that it is put down to."""
+    evidence: dict[str, Number]
+    """The numbers that this rests on."""
+
+    @property
+    def rise(self) -> float:
+        """How far it is above the level."""
+        return self.value - self.level
+
+
+def spikes(state: RunState) -> list[Spike]:
+    """Return the validation losses of the newest `SCANNED` epochs that stand out, in order, each with its cause.
+
+    Of several epochs on end it is the highest. What stands out, `tuimon.diagnosis.validation_spike` defines. The causes
+    are tried in this order, the first that holds is taken:
+
+    1. *Moving statistics lag*: validation repeated with batch statistics is back near the level, that is `BACK` of the
+       rise is gone. Where it was not repeated, the probes: inference on the held training batch jumped, with batch
+       statistics it did not.
+    2. *A few examples*: without the highest 1 % of the examples, the mean is back.
+    3. *Sampling noise*: the old level lies inside the bootstrap interval (`INTERVAL`) of the mean of the losses of the
+       validation's batches.
+    4. *An optimizer step too far*: the probe's inference loss on the held training batch rose as well, by `JUMPED` of
+       the rise, and so it did with batch statistics.
+    5. *Not explained*.
+    """
+    series = state.epoch_metrics.get(METRIC)
+    if series is None:
+        return []
+    finite = np.flatnonzero(np.isfinite(series.values))
+    values = series.values[finite]
+    limit = limits(values, newest=SCANNED)
+    first = len(values) - len(limit.levels)
+    with np.errstate(invalid="ignore"):
+        above = np.flatnonzero(values[first:] > limit.thresholds)
+    found = []
+    for group in np.split(above, np.flatnonzero(np.diff(above) > 1) + 1) if len(above) else ():
+        row = int(group[np.argmax(values[first + group])])
+        step = int(series.steps[finite[first + row]])
+        number = int(np.searchsorted(state.epoch_numbers.steps, step))
+        epoch = int(state.epoch_numbers.values[number]) if number < len(state.epoch_numbers) else -1
+        value, level = float(values[first + row]), float(limit.levels[row])
+        cause, evidence = _cause(state, epoch, step, value, level)
+        found.append(Spike(epoch, step, METRIC, value, level, float(limit.thresholds[row]), cause, evidence))
+    return found
+
+
+def findings(state: RunState) -> Iterator[Finding]:
+    """R11: the validation loss spikes.
+
+    Threshold: that of `tuimon.diagnosis.validation_spike`. One finding sums them up; a note if all are sampling noise.
+    The advice is for the cause of the worst one.
+
+    Source: a robust z-score (Hampel, "The Influence Curve and Its Role in Robust Estimation", 1974), the bootstrap
+    (Efron 1979); keras#10666 (validation loss goes up and down with BatchNormalization, a momentum of 0.9 helps).
+    """
+    found = spikes(state)
+    if not found:
+        return
+    serious = [spike for spike in found if spike.cause != "sampling noise"]
+    worst = max(serious or found, key=lambda spike: spike.rise)
+    counts = Counter(spike.cause for spike in found)
+    advice, helps = ADVICE[worst.cause]
+    times = "once" if len(found) == 1 else f"{len(found)} times"
+    causes = (
+        worst.cause if len(counts) == 1 else ", ".join(f"{cause} ({count})" for cause, count in counts.most_common())
+    )
+    yield Finding(
+        rule="R11",
+        severity="warning" if serious else "info",
+        step=worst.step,
+        what=f"the validation loss spiked {times}, at worst in epoch {worst.epoch + 1}: {worst.value:.3g} instead of "
+        f"{worst.level:.3g}; put down to {causes}{_reason(worst)}",
+        evidence={
+            "spikes": len(found),
+            "worst_epoch": worst.epoch + 1,
+            "validation_loss": to_wire(worst.value),
+            "level_before": to_wire(worst.level),
+            "threshold": to_wire(worst.threshold),
+            **worst.evidence,
+        },
+        advice=advice,
+        request=_request(state, helps),
+        weight=0.5,
+    )
+
+
+def _cause(state: RunState, epoch: int, step: int, value: float, level: float) -> tuple[Cause, dict[str, Number]]:
+    rise = value - level
+    evidence: dict[str, Number] = {}
+
+    def is_back(other: float) -> bool:
+        return value - other >= BACK * rise
+
+    repeated = state.repeated_validations.get(epoch)
+    if repeated is not None and not abs(from_wire(repeated.moving) - value) <= (1 - BACK) * rise:
+        repeated = None  # Not the same data, where they are drawn anew each time.
+    if repeated is not None:
+        batch = from_wire(repeated.batch)
+        if np.isfinite(batch):
+            evidence["with_batch_statistics"] = batch
+            if is_back(batch):
+                return "moving statistics lag", evidence
+    jump = _jump(state, step)
+    if jump is not None:
+        inference, with_batch = jump
+        evidence |= {"rise_of_training_batch": inference, "rise_with_batch_statistics": with_batch}
+        if repeated is None and inference >= JUMPED * rise and with_batch <= (1 - BACK) * inference:
+            return "moving statistics lag", evidence
+    if repeated is not None:
+        without = from_wire(repeated.without_highest)
+        if np.isfinite(without) and repeated.highest:
+            evidence |= {"without_highest": without, "highest_examples": repeated.highest}
+            if is_back(without):
+                return "a few examples", evidence
+    interval = _interval_of(state, epoch)
+    if interval is not None:
+        evidence |= {"interval_low": interval[0], "interval_high": interval[1]}
+        if interval[0] <= level:
+            return "sampling noise", evidence
+    if jump is not None and jump[0] >= JUMPED * rise and jump[1] > (1 - BACK) * jump[0]:
+        return "an optimizer step too far", evidence
+    return "not explained", evidence
+
+
+def _jump(state: RunState, step: int) -> tuple[float, float] | None:
+    """Return what the losses of the held training batch rose by, with moving and with batch statistics.
+
+    From the newest probe before the epoch to the first at its end; None: there are not both.
+    """
+    ends, steps = state.epoch_numbers.steps, state.gap_parts["inference"].steps
+    number = int(np.searchsorted(ends, step))
+    begin = int(ends[number - 1]) if number else 0
+    end = int(ends[number + 1]) if number + 1 < len(ends) else step
+    before, after = int(np.searchsorted(steps, begin, side="right")) - 1, int(np.searchsorted(steps, step))
+    if before < 0 or after >= len(steps) or steps[after] > max(end - 1, step):
+        return None
+    inference = state.gap_parts["inference"].values
+    batch = inference + state.gap_parts["batch_norm"].values
+    rises = float(inference[after] - inference[before]), float(batch[after] - batch[before])
+    return rises if all(map(np.isfinite, rises)) else None
+
+
+def _interval_of(state: RunState, epoch: int) -> tuple[float, float] | None:
+    batches = state.validation_history.get(epoch)
+    losses = list_from_wire(batches.metrics.get("loss", [])) if batches is not None else np.empty(0)
+    if len(losses) < FEWEST_BATCHES or not np.isfinite(losses).all():
+        return None
+    return _bootstrap(losses.tobytes())
+
+
+@functools.lru_cache(maxsize=512)
+def _bootstrap(losses: bytes) -> tuple[float, float]:
+    """Return the interval of the mean of losses (float64), from resamples that are always the same."""
+    values: FloatArray = np.frombuffer(losses)
+    generator = np.random.default_rng(0)
+    means = values[generator.integers(0, len(values), (RESAMPLES, len(values)))].mean(axis=1)
+    low, high = np.quantile(means, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2])
+    return float(low), float(high)
+
+
+def _reason(spike: Spike) -> str:
+    evidence = spike.evidence
+    match spike.cause:
+        case "moving statistics lag" if "with_batch_statistics" in evidence:
+            return f": with batch statistics it is {evidence['with_batch_statistics']:.3g}"
+        case "moving statistics lag":
+            return ": with batch statistics a training batch shows nothing of it"
+        case "a few examples":
+            without = f"{evidence['without_highest']:.3g}"
+            return f": without the {evidence['highest_examples']} with the highest loss it is {without}"
+        case "sampling noise":
+            return f": its 95 % interval is {evidence['interval_low']:.3g} to {evidence['interval_high']:.3g}"
+        case "an optimizer step too far":
+            return f": the loss of a held training batch rose by {evidence['rise_of_training_batch']:.3g} as well"
+        case _:
+            return ""
+
+
+def _request(state: RunState, helps: str) -> str:
+    if helps == "lr":
+        rate = state.learning_rate
+        return request(state, "lr", f"{rate / 2:.2g}") if rate is not None and 0 < rate < np.inf else ""
+    command, *arguments = helps.split() or [""]
+    return request(state, command, *arguments) if command else ""

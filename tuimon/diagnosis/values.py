@@ -1,0 +1,228 @@
+"""Values that are not finite, or not positive, and channels that carry nothing: R5, R8 and R12.
+
+Pure. Must not import Keras, TensorFlow or Textual.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from tuimon import events
+from tuimon.diagnosis.finding import Finding
+from tuimon.diagnosis.layers import request
+from tuimon.series import Series
+from tuimon.state import LayerHistory, RunState
+from tuimon.wire import to_wire
+
+DEAD_SHARE = 0.1
+"""Of a layer's channels: fewer that are dead are no finding."""
+FEWEST_DEAD = 2
+"""One dead channel of a small layer is no finding either, unless it is the only one."""
+MOST_DEAD = 0.5
+"""From this share on it is a warning, below it a note."""
+DEAD_OF_EPSILON = 0.01
+"""A variance of less than this share of epsilon: a tenth of unit scale is left behind BatchNormalization."""
+
+
+# --- R5: the moving variance ----------------------------------------------------------------------------------------
+
+
+def bad_variances(state: RunState) -> Iterator[Finding]:
+    """R5: a moving variance is not finite, or negative.
+
+    Threshold: any channel. In inference mode the layer divides by its root; training mode does not use it, so the
+    training loss shows nothing. Zero alone is a dead channel (R8): what is left after enough steps without variance.
+
+    Source: keras#9646 (moving mean becomes NaN), Ioffe & Szegedy 2015, algorithm 2.
+    """
+    for path, history in state.layers.items():
+        if history.latest is None:
+            continue
+        rows = history.moving_variance.rows
+        smallest, largest = rows[-1].min(), rows[-1].max()  # NaN if any quantile is.
+        if np.isfinite(smallest) and np.isfinite(largest) and smallest >= 0:
+            continue
+        bad = ~np.isfinite(rows).all(axis=1) | (rows.min(axis=1) < 0)
+        first = int(history.moving_variance.steps[int(np.argmax(bad))])
+        is_finite = bool(np.isfinite(rows[-1]).all())
+        yield Finding(
+            rule="R5",
+            severity="error",
+            layer=path,
+            step=first,
+            what=f"the moving variance of {path} is {'negative' if is_finite else 'not finite'}: "
+            "in inference mode the layer divides by its root, and what it gives is of no use",
+            evidence={
+                "moving_variance_min": to_wire(float(rows[-1, 0])),
+                "moving_variance_max": to_wire(float(rows[-1, -1])),
+                "non_finite_channels": history.latest.non_finite,
+                "channels": history.layer.channels,
+            },
+            advice="estimate the statistics afresh, and look in the training data for values that are not finite, or "
+            "so large that their squares are not"
+            if not is_finite
+            else "estimate the statistics afresh, and look at momentum and at the weights that were loaded",
+            request=request(state, "recalibrate"),
+            weight=0.8,
+        )
+
+
+# --- R8: dead channels ----------------------------------------------------------------------------------------------
+
+
+def dead_channels(state: RunState) -> Iterator[Finding]:
+    """R8: channels of a layer carry nothing: whatever the input is, they are the same number.
+
+    Threshold: `DEAD_SHARE` of the channels, and `FEWEST_DEAD` (or all), have a moving variance of at most epsilon, and
+    at least half of these have less than `DEAD_OF_EPSILON` × epsilon, so that they are dead and not just of small
+    scale; and more of them than at the first sample, for dead channels of a pre-trained net are none of this run's.
+    Only of layers in training mode. A warning from `MOST_DEAD` on.
+
+    Source: y = γ (x − μ) / √(σ² + ε) + β is β for σ² ≪ ε; channels before which a ReLU has died (Lu et al., "Dying ReLU
+    and Initialization", 2019) come to that, as momentum^steps.
+    """
+    for path, history in state.layers.items():
+        latest, channels = history.latest, history.layer.channels
+        if latest is None or latest.mode != "training" or latest.dead < DEAD_SHARE * channels:
+            continue
+        if latest.dead < min(FEWEST_DEAD, channels) or latest.dead == 0:
+            continue
+        rows, epsilon = history.moving_variance.rows, history.layer.epsilon
+        if _quantile(rows[-1], latest.dead / channels / 2) > DEAD_OF_EPSILON * epsilon:
+            continue
+        if _quantile(rows[0], latest.dead / channels / 2) <= DEAD_OF_EPSILON * epsilon:
+            continue
+        share = latest.dead / channels
+        yield Finding(
+            rule="R8",
+            severity="warning" if share >= MOST_DEAD else "info",
+            layer=path,
+            step=_since(history, share / 2, epsilon),
+            what=f"{latest.dead} of {channels} channels of {path} are dead: "
+            "whatever the input is, what reaches them does not vary",
+            evidence={
+                "dead_channels": latest.dead,
+                "channels": channels,
+                "moving_variance_min": to_wire(float(rows[-1, 0])),
+                "moving_variance_median": to_wire(float(rows[-1, 3])),
+                "epsilon": epsilon,
+            },
+            advice="look at what comes before the layer (a ReLU that is never positive, inputs that are constant), "
+            "and take a smaller learning rate or a leaky activation",
+            weight=0.7 * share,
+        )
+
+
+def _quantile(row: np.ndarray[tuple[int], np.dtype[np.float64]], share: float) -> float:
+    """Return the value below which this share of the channels is, between the known quantiles in proportion."""
+    logarithms = np.log(np.maximum(row, np.finfo(np.float64).tiny))
+    return float(np.exp(np.interp(share, events.QUANTILES, logarithms)))
+
+
+def _since(history: LayerHistory, share: float, epsilon: float) -> int:
+    nearest = min(range(len(events.QUANTILES)), key=lambda number: abs(events.QUANTILES[number] - share))
+    is_dead = history.moving_variance.rows[:, nearest] <= epsilon
+    alive = np.flatnonzero(~is_dead)
+    first = min(int(alive[-1]) + 1, len(is_dead) - 1) if len(alive) else 0
+    return int(history.moving_variance.steps[first])
+
+
+# --- R12: losses and metrics ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Broken:
+    """A metric with values that are not finite."""
+
+    name: str
+    first_step: int
+    value: float
+    count: int
+    of: int
+    last: float
+
+    @property
+    def is_loss(self) -> bool:
+        return self.name.endswith("loss")
+
+    @property
+    def is_over(self) -> bool:
+        return bool(np.isfinite(self.last))
+
+
+def non_finite_losses(state: RunState) -> Iterator[Finding]:
+    """R12: a loss or a metric is not finite; with the first step and the first layer in the order of the model.
+
+    Threshold: one value of a loss; a metric that is no loss (AUC of one class, say, has no value) only where the newest
+    value is not finite either. The step is exact where each batch's own value is known: the loss of the first batch of
+    a run has step 0. An error while the newest value is not finite; else a warning.
+
+    Source: IEEE 754: what is NaN or infinite stays so through sums, and so through weights.
+    """
+    series: dict[str, Series] = dict(state.batch_metrics)
+    for name, metric in (*state.running_metrics.items(), *state.epoch_metrics.items()):
+        series.setdefault(name, metric)
+    broken = [
+        found for found in map(_broken, series, series.values()) if found and (found.is_loss or not found.is_over)
+    ]
+    if not broken or (all(found.name.startswith("val_") for found in broken) and any(bad_variances(state))):
+        return  # What is wrong in validation alone, a layer's variance explains.
+    first = min(broken, key=lambda found: (found.first_step, not found.is_loss, found.name.startswith("val_")))
+    newest_is_bad = any(not found.is_over for found in broken)
+    layer = next((path for path, each in state.layers.items() if each.latest and each.latest.non_finite), None)
+    others = sorted({found.name for found in broken} - {first.name})
+    evidence: dict[str, float | str | None] = {
+        "first_step": first.first_step,
+        "first_value": to_wire(first.value),
+        "values_not_finite": first.count,
+        "of_values": first.of,
+        "metrics_not_finite": len(broken),
+    }
+    if layer is not None:
+        evidence["non_finite_channels"] = _non_finite(state.layers, layer)
+    where = f"; {layer} is the first layer with channels that are not finite" if layer else ""
+    also = f", like {' and '.join(others[:2])}" if others and newest_is_bad else ""
+    since = "since" if newest_is_bad else "at"
+    again = "" if newest_is_bad else ", and finite again since"
+    yield Finding(
+        rule="R12",
+        severity="error" if newest_is_bad else "warning",
+        layer=layer,
+        step=first.first_step,
+        what=f"{first.name} is {_word(first.value)} {since} step {first.first_step:,}{also}{again}{where}",
+        evidence=evidence,
+        advice=_advice(state, first),
+        request=request(state, "rollback") if newest_is_bad and state.checkpoints else "",
+        weight=1.0,
+    )
+
+
+def _broken(name: str, series: Series) -> _Broken | None:
+    values = series.values
+    bad = ~np.isfinite(values)
+    count = int(np.count_nonzero(bad))
+    if not count:
+        return None
+    first = int(np.argmax(bad))
+    return _Broken(name, int(series.steps[first]), float(values[first]), count, len(values), float(values[-1]))
+
+
+def _non_finite(layers: Mapping[str, LayerHistory], path: str) -> int:
+    latest = layers[path].latest
+    return latest.non_finite if latest is not None else 0
+
+
+def _word(value: float) -> str:
+    return "NaN" if np.isnan(value) else "infinite"
+
+
+def _advice(state: RunState, first: _Broken) -> str:
+    if first.name.startswith("val_"):
+        return "look for values that are not finite in the validation data, and at the layers' moving statistics"
+    batch = f"batch {first.first_step:,} of the run" if first.name in state.batch_metrics else "the batches before it"
+    back = "go back to a checkpoint" if state.checkpoints else "begin anew"
+    return (
+        f"look at the data of {batch} for values that are not finite, at logarithms, roots and divisions in the loss, "
+        f"then {back} with a smaller learning rate or with clipping"
+    )

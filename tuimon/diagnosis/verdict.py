@@ -1,0 +1,355 @@
+"""The verdict: how far training mode and inference mode are apart and what makes it, in a few sentences.
+
+Pure. Names from outside go through `tuimon.text.plain`. Must not import Keras, TensorFlow or Textual.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tuimon import events
+from tuimon.diagnosis.finding import Finding
+from tuimon.state import Command, RunState
+from tuimon.text import last_line_of, plain
+from tuimon.wire import from_wire
+
+PARTS = ("batch_norm", "stochastic", "other")
+"""What a gap is made of; they add up to it."""
+PART_WORDS = {
+    "batch_norm": "batch statistics (BatchNormalization)",
+    "stochastic": "dropout (stochastic)",
+    "other": "other layers that depend on `training`",
+}
+"""The parts in words."""
+ALIKE = 0.02
+"""Two losses that differ by less than this share of the larger one are called alike."""
+SMALL = 0.01
+"""A part that makes a smaller share of the gap is not worth a word."""
+AS_LARGE = 0.05
+"""Two layers that differ by less than this share make as much, alone: neither is the cause."""
+SHRUNK = 1.5
+"""A request made the gap smaller, if it was this many times as large before."""
+OVER = ("finished", "stopped", "failed", "crashed")
+"""What `tuimon.liveness.status` says of a run that takes no requests any more."""
+_GAP_RULES = ("R1", "R2")
+"""What these find is what the sentence of the gap says."""
+
+
+@dataclass(frozen=True)
+class Telling:
+    """The probe that tells most of a run."""
+
+    probe: events.Probe
+    """The newest one; where a request has closed the gap since, the last one before it."""
+    change: Command | None = None
+    """The request that closed the gap, or made it smaller; None: there is none."""
+    other: events.Probe | None = None
+    """With `change`: the probe on the other side of it."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the gap that `probe` shows is gone by now."""
+        return self.other is not None and self.other.time > self.probe.time
+
+
+def telling(state: RunState) -> Telling | None:
+    """Return the probe that tells most of a run; None while there is none."""
+    if not state.probes:
+        return None
+    newest = state.probes[-1]
+    for entry in reversed(state.timeline):
+        if isinstance(entry, events.RolledBack | events.RunResumed):
+            break
+        if not isinstance(entry, Command) or not entry.applied or entry.time > newest.time:
+            continue
+        if _releases(entry):
+            break
+        before = next((probe for probe in reversed(state.probes) if probe.time < entry.time), None)
+        if before is None or not _holds(entry) or not _is_open(before):
+            continue
+        if are_alike(newest):
+            return Telling(before, entry, newest)
+        if abs(from_wire(before.gap)) > SHRUNK * abs(from_wire(newest.gap)):
+            return Telling(newest, entry, before)
+    return Telling(newest)
+
+
+def are_alike(probe: events.Probe) -> bool:
+    """Whether the losses of training and of inference mode are the same but for a little, or for chance."""
+    train, inference = from_wire(probe.train), from_wire(probe.inference)
+    chance = 2 * from_wire(probe.standard_error)
+    allowed = ALIKE * max(abs(train), abs(inference))
+    return abs(train - inference) <= max(allowed, chance if math.isfinite(chance) else 0.0)
+
+
+def _is_open(probe: events.Probe) -> bool:
+    return math.isfinite(from_wire(probe.gap)) and not are_alike(probe)
+
+
+def _holds(command: Command) -> bool:
+    return command.words.startswith("freeze") or command.words == "phase inference"
+
+
+def _releases(command: Command) -> bool:
+    is_weights = command.words.startswith("unfreeze weights")
+    return not is_weights and command.words.startswith(("unfreeze", "phase auto", "phase train"))
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Which layer makes most of what batch statistics make."""
+
+    in_order: str
+    """Path of the layer with the largest share, the layers switched one after another."""
+    alone: tuple[str, ...]
+    """Paths of those that make most when they alone are switched: the largest, and what is nearly as large."""
+    share: float
+    """Of `in_order`, in what batch statistics make: 0 to 1; above 1 where others make up for it."""
+
+    @property
+    def is_agreed(self) -> bool:
+        """Whether both ways of asking name the same layer, and it alone. Else none is to be named."""
+        return self.alone == (self.in_order,)
+
+
+def cause(probe: events.Probe) -> Cause | None:
+    """Return which layer makes most of what batch statistics make; None where they make nothing."""
+    batch_norm = from_wire(probe.batch_norm)
+    total = max(abs(from_wire(probe.train)), abs(from_wire(probe.inference)))
+    if not math.isfinite(batch_norm) or not math.isfinite(total) or abs(batch_norm) <= ALIKE * total:
+        return None
+    sign = math.copysign(1.0, batch_norm)
+    in_order = {path: sign * from_wire(layer.in_order) for path, layer in probe.layers.items()}
+    alone = {path: sign * from_wire(layer.alone) for path, layer in probe.layers.items()}
+    if not in_order or not all(map(math.isfinite, (*in_order.values(), *alone.values()))):
+        return None
+    first, most = max(in_order, key=in_order.__getitem__), max(alone.values())
+    as_large = tuple(path for path, size in alone.items() if size >= most - AS_LARGE * abs(most))
+    return Cause(first, as_large, in_order[first] / abs(batch_norm))
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How the losses of a probe are written: all in the same units, so that on paper, too, the parts add up."""
+
+    exponent: int
+    """Numbers are written times ten to this; 0 but for very large and very small losses."""
+    decimals: int
+    """Digits after the point."""
+
+    def units(self, value: float) -> int | None:
+        """Return ``value`` in units of the last digit; None where it is not finite."""
+        return round(value / 10.0**self.exponent * 10**self.decimals) if math.isfinite(value) else None
+
+    def text(self, units: int | None, *, signed: bool = False, unknown: str = "–") -> str:
+        """Return what is written.
+
+        Example:
+            >>> Scale(0, 2).text(-610), Scale(0, 2).text(582, signed=True), Scale(-7, 1).text(15)
+            ('−6.10', '+5.82', '1.5e-7')
+        """
+        if units is None:
+            return unknown
+        sign = "−" if units < 0 else "+" if signed and units > 0 else ""
+        whole = f"{abs(units) / 10**self.decimals:.{self.decimals}f}"
+        return sign + whole + (f"e{self.exponent}" if self.exponent else "")
+
+
+@dataclass(frozen=True)
+class Sums:
+    """The losses of a probe as they are written, in units of the last digit; None for what is not finite.
+
+    ``train − inference = gap`` and the parts add up to it, exactly: what rounding leaves goes to the largest part.
+    """
+
+    scale: Scale
+    train: int | None
+    inference: int | None
+    gap: int | None
+    parts: dict[str, int | None]
+    """By `PARTS`."""
+    validation: int | None
+
+
+def sums(probe: events.Probe) -> Sums:
+    """Return the losses of a probe as they are written."""
+    scale = _scale(probe)
+    train, inference = scale.units(from_wire(probe.train)), scale.units(from_wire(probe.inference))
+    gap = None if train is None or inference is None else train - inference
+    parts = {name: scale.units(from_wire(getattr(probe, name))) for name in PARTS}
+    known = {name: units for name, units in parts.items() if units is not None}
+    if gap is not None and len(known) == len(parts):
+        rest = gap - sum(known.values())
+        # More than rounding is no matter of writing: it is shown as it is.
+        if abs(rest) <= len(known):
+            largest = max(known, key=lambda name: abs(known[name]))
+            parts[largest] = known[largest] + rest
+    return Sums(scale, train, inference, gap, parts, scale.units(from_wire(probe.validation)))
+
+
+def _scale(probe: events.Probe) -> Scale:
+    sizes = [abs(from_wire(value)) for value in (probe.train, probe.inference)]
+    size = max((value for value in sizes if math.isfinite(value)), default=0.0) or 1.0
+    power = math.floor(math.log10(size))
+    exponent = power if not -4 < power < 6 else 0
+    decimals = max(0, 2 - power + exponent)
+    gap = abs(from_wire(probe.gap))
+    if _is_open(probe):
+        # At least two digits of a gap that is worth a word.
+        decimals = max(decimals, 1 - math.floor(math.log10(gap)) + exponent)
+    return Scale(exponent, min(decimals, 12))
+
+
+def verdict(state: RunState, found: Sequence[Finding], status: str = "") -> str:
+    """Return the verdict on a run in a few sentences.
+
+    Args:
+        state: What its log says.
+        found: What the rules find in it, the worst first.
+        status: As `tuimon.liveness.status` has it; empty: not known.
+    """
+    if state.last_seq < 0:
+        return "The log has no line yet: there is nothing to diagnose."
+    status = status or (state.ended.status if state.ended else "")
+    serious = [finding for finding in found if finding.severity != "info"]
+    if not serious and state.step == 0:
+        return " ".join(
+            filter(None, (_broken(state, status), "No step was trained yet: there is nothing to diagnose."))
+        )
+    told = telling(state)
+    sentences = [_broken(state, status), *_health(serious, told, is_broken=status in ("failed", "crashed"))]
+    sentences += [_no_probe(state, status)] if told is None else [_gap(told), _since(told), _data(told.probe)]
+    return " ".join(filter(None, sentences))
+
+
+def _health(serious: Sequence[Finding], told: Telling | None, *, is_broken: bool) -> list[str]:
+    if serious:
+        worst = serious[0]
+        if worst.rule in _GAP_RULES and told is not None and not are_alike(told.probe):
+            return []
+        where = f" ({plain(worst.layer, 200)})" if worst.layer and worst.layer not in worst.what else ""
+        return [f"First of all: {plain(worst.what)}{where}."]
+    if is_broken:
+        return ["Up to there nothing wrong was found."]
+    if told is not None and told.is_closed:
+        return ["The run is healthy by now: nothing wrong is left."]
+    return ["The run is healthy: nothing wrong was found."]
+
+
+def _broken(state: RunState, status: str) -> str:
+    steps = f"{state.step:,} step{'' if state.step == 1 else 's'}"
+    if status == "crashed":
+        return f"The run crashed after {steps}: its process is gone without a last word."
+    if status == "failed":
+        error = last_line_of(state.ended.traceback) if state.ended else ""
+        return f"The run failed after {steps}{f': {error}' if error else ''}."
+    return ""
+
+
+def _gap(told: Telling) -> str:
+    probe, written = told.probe, sums(told.probe)
+    scale, verb = written.scale, "was" if told.is_closed else "is"
+    examples = f"{probe.examples:,} example{'' if probe.examples == 1 else 's'}"
+    losses = [
+        scale.text(units, unknown=str(from_wire(value)).replace("-", "−"))
+        for units, value in ((written.train, probe.train), (written.inference, probe.inference))
+    ]
+    if written.gap is None:
+        return (
+            f"On the same {examples} the training loss {verb} {losses[0]} and the inference loss {losses[1]}: "
+            "of a gap nothing can be said."
+        )
+    if are_alike(probe):
+        return (
+            f"On the same {examples} training and inference mode agree: "
+            f"a loss of {losses[0]} and of {losses[1]}, a gap of {scale.text(written.gap)}."
+        )
+    return (
+        f"On the same {examples} the training loss {verb} {losses[0]} and the inference loss {losses[1]}: "
+        f"a gap of {scale.text(written.gap)}, {_made_by(probe, written)}."
+    )
+
+
+def _made_by(probe: events.Probe, written: Sums) -> str:
+    gap = from_wire(probe.gap)
+    shares = {name: from_wire(getattr(probe, name)) / gap for name in PARTS}
+    if not all(map(math.isfinite, shares.values())):
+        return "of which it is not known what makes it"
+    large = sorted((name for name in PARTS if abs(shares[name]) >= SMALL), key=lambda name: -abs(shares[name]))
+    named = dict.fromkeys(large, "")
+    because = cause(probe)
+    if "batch_norm" in named and len(probe.layers) > 1 and because is not None and because.is_agreed:
+        named["batch_norm"] = f", {'most' if because.share > 0.5 else 'the largest part'} of it in " + plain(
+            because.in_order, 200
+        )
+    if all(shares[name] > 0 for name in large):
+        said = [
+            f"{min(100, round(100 * shares[name]))} % by {PART_WORDS[name]}{layer}" for name, layer in named.items()
+        ]
+        return said[0].replace(" % by", " % of it made by", 1) + "".join(f" and {more}" for more in said[1:])
+    texts = {name: written.scale.text(written.parts[name], signed=True) for name in large}
+    said = [f"{texts[name]} by {PART_WORDS[name]}{layer}" for name, layer in named.items()]
+    return "made of " + " and ".join(said)
+
+
+def _since(told: Telling) -> str:
+    change, other = told.change, told.other
+    if change is None or other is None:
+        return ""
+    scale = sums(told.probe).scale
+    gap = scale.text(scale.units(from_wire(other.gap)))
+    words, step = plain(change.words, 100), f"{change.step:,}"
+    if not told.is_closed:
+        return f"Before “{words}” at step {step} the gap was {gap}."
+    if words == "freeze all":
+        return f"Frozen from step {step} on, the gap is {gap}."
+    return f"Since “{words}” at step {step} the gap is {gap}."
+
+
+def _data(probe: events.Probe) -> str:
+    inference, validation = from_wire(probe.inference), from_wire(probe.validation)
+    written = sums(probe)
+    if written.validation is None or written.inference is None:
+        return ""
+    if abs(validation - inference) <= ALIKE * max(abs(validation), abs(inference)):
+        return ""
+    # In the words of the written numbers: who takes one from the other must come to the same.
+    apart = written.validation - written.inference
+    text = written.scale.text(abs(apart))
+    return (
+        f"On one validation batch the inference loss is {written.scale.text(written.validation)}, which is {text} "
+        f"{'more' if apart > 0 else 'less'}: that is data, not mode (one batch against one, so only a hint)."
+    )
+
+
+def can_probe(state: RunState, status: str) -> bool:
+    """Whether a request would make a probe of this run now, and one that could tell something."""
+    return status not in OVER and state.fit is not None and state.fit.can.get("probe") == "" and _has_phases(state)
+
+
+def _has_phases(state: RunState) -> bool:
+    return state.model is None or bool(state.model.batch_norm_layers or state.model.other_layers)
+
+
+def _no_probe(state: RunState, status: str) -> str:
+    if not _has_phases(state):
+        return "The model has no layer whose result depends on `training`: training and inference mode are the same."
+    refused = state.fit.can.get("probe", "") if state.fit else ""
+    if refused:
+        remedy = f"this run cannot make one ({plain(refused, 300)})"
+    elif can_probe(state, status):
+        remedy = "the request `probe` makes one"
+    else:
+        remedy = "`tuimon.Monitor(probe_every=100)` makes one every 100 steps"
+    return (
+        f"{_last_epoch(state)}How far training mode and inference mode are apart is not known: "
+        f"there was no probe; {remedy}."
+    )
+
+
+def _last_epoch(state: RunState) -> str:
+    losses = [series.last for name in ("loss", "val_loss") if (series := state.epoch_metrics.get(name)) is not None]
+    if len(losses) < 2:
+        return ""
+    loss, validation = (f"{value:.3g}".replace("-", "−") for value in losses if value is not None)
+    return f"In the last epoch the loss was {loss} and the validation loss {validation}. "

@@ -1,0 +1,520 @@
+"""Measures how far training mode and inference mode are apart on one batch, and what makes it.
+
+In functions of their own that write no variable, with random seeds of their own. Training mode is Keras' own way of
+calling the model, traced in the mode in force. What each BatchNormalization layer does to the loss is measured in a
+second function, in which a layer computes both ways and a variable selects which of the two goes on: one trace for all
+layers. A select is right here, where nothing trains; in the training step it is not exact.
+"""
+
+import contextlib
+import functools
+import inspect
+import random
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tuimon import events
+from tuimon.text import plain
+from tuimon.trainer import keras_internals
+from tuimon.trainer.modes import AUTO, Mode, ModeScope
+from tuimon.trainer.recalibration import moments
+from tuimon.wire import FloatArray, Number, to_wire
+
+if TYPE_CHECKING:
+    from tuimon.trainer.instruments import Instruments
+
+MASKS = 8
+"""Random masks that the stochastic part is the mean of."""
+KEPT_FUNCTIONS = 4
+"""Traced functions that are kept beside the one for all layers; each holds megabytes of a large model."""
+
+Kind = Literal["training", "quiet", "selected"]
+"""A pass as training makes it; the same with the random layers off; inference, but for the layers selected."""
+
+Calls = dict[str, list[bool]]
+"""By path of a BatchNormalization layer, in the order of their first calls: of each call, whether it uses batch
+statistics."""
+
+
+class ProbeError(Exception):
+    """This batch or this model cannot be probed; the message says why."""
+
+
+class Probes:
+    """Probes one model, again and again, with the functions that were traced the first time.
+
+    Args:
+        instruments: The model.
+    """
+
+    def __init__(self, instruments: "Instruments") -> None:
+        self._instruments = instruments
+        self._model = instruments.model
+        self._kept: OrderedDict[tuple[Kind, Mode], _Forward] = OrderedDict()
+        self._selected: _Forward | None = None
+        self.first_seconds = 0.0
+        """What all traces took so far, each with its first pass."""
+
+    @property
+    def why_not(self) -> str:
+        """Why this model cannot be probed; empty where it can."""
+        if self._instruments.why_not_steerable:
+            return self._instruments.why_not_steerable
+        if not self._model.compiled:
+            return "the loss of a model that is not compiled is not known"
+        if keras_internals.has_own_train_step(self._model):
+            return "the model's train_step is its own: which loss it has is not known"
+        return ""
+
+    def measure(self, batch: Any, validation: Any, mode: Mode, reason: str) -> events.Probe:
+        """Return what the passes over a batch show. Changes no variable and no random state.
+
+        It takes 2 + `MASKS` + 2 × (BatchNormalization layers in training mode) passes at most; one mask is enough where
+        nothing is random. Without such layers, one more where there are validation data, random layers and others that
+        depend on `training`.
+
+        Args:
+            batch: As the train step gets it.
+            validation: As the test step gets it; None: there is none.
+            mode: The mode in force.
+            reason: Why it is made.
+
+        Raises:
+            ProbeError: it cannot be done with this batch, or with this model.
+        """
+        if self.why_not:
+            raise ProbeError(self.why_not)
+        with _translated_errors(), _random_state_kept(self._model):
+            return self._measure(batch, validation, _of_calls(mode), reason)
+
+    def has_probed(self, mode: Mode) -> bool:
+        """Whether a probe was made in this mode, so that its functions are there."""
+        return ("training", _of_calls(mode)) in self._kept
+
+    def switches(self, mode: Mode) -> bool:
+        """Whether any BatchNormalization layer uses batch statistics in training; known once a probe was made."""
+        return any(map(any, self._function("training", _of_calls(mode)).calls.values()))
+
+    def validate(self, batch: Any, mode: Mode, *, switched: bool) -> "Validated":
+        """Return the loss of a validation batch in inference mode, or with batch statistics as training uses them.
+
+        A probe must have been made in this mode.
+
+        Raises:
+            ProbeError: it cannot be done with this batch.
+        """
+        calls = self._function("training", _of_calls(mode)).calls
+        selected = [path for path, used in calls.items() if switched and any(used)]
+        with _translated_errors(), _random_state_kept(self._model):
+            function = self._selecting(calls)
+            one = function.run(batch, selected=selected)
+            self.first_seconds += function.take_runs().first_seconds
+        return Validated(one.loss, examples(batch), one.losses)
+
+    def _measure(self, batch: Any, validation: Any, mode: Mode, reason: str) -> events.Probe:
+        started = time.perf_counter()
+        randoms = keras_internals.random_layers(self._model)
+        is_random = bool(randoms) or keras_internals.has_own_call(self._model)
+        training = self._function("training", mode)
+        trained = [training.run(batch, seed=mask, looks=mask == 0) for mask in range(MASKS if is_random else 1)]
+        train = float(np.mean([each.loss for each in trained]))
+        selecting = self._selecting(training.calls)
+        inference = selecting.run(batch, looks=True)
+        paths = [path for path, calls in training.calls.items() if any(calls)]
+        shares = _shares(selecting, batch, paths, inference.loss)
+        used = [training, selecting]
+        if is_random:
+            quiet = shares.all_switched
+            if self._may_be_other(randoms):
+                used.append(self._function("quiet", mode))
+                quiet = used[-1].run(batch).loss
+        else:
+            quiet = train
+        held = selecting.run(validation, looks=True) if validation is not None else None
+        losses = np.array([each.loss for each in trained])
+        error = float(np.std(losses, ddof=1) / np.sqrt(len(losses))) if len(losses) > 1 else 0.0
+        runs = [function.take_runs() for function in used]
+        first_seconds = sum(run.first_seconds for run in runs)
+        self.first_seconds += first_seconds
+        return events.Probe(
+            reason=reason,
+            examples=examples(batch),
+            train=to_wire(train),
+            inference=to_wire(inference.loss),
+            gap=to_wire(train - inference.loss),
+            batch_norm=to_wire(shares.all_switched - inference.loss),
+            stochastic=to_wire(train - quiet),
+            other=to_wire(quiet - shares.all_switched),
+            masks=len(trained),
+            standard_error=to_wire(error),
+            validation=to_wire(held.loss) if held is not None else None,
+            layers={
+                path: self._layer(path, shares, trained[0], inference, held)
+                for path in training.calls
+                if path in self._instruments.reader.layers
+            },
+            passes=sum(run.passes for run in runs),
+            seconds=max(0.0, time.perf_counter() - started - first_seconds),
+            traced_seconds=first_seconds,
+        )
+
+    def _may_be_other(self, randoms: Sequence[Any]) -> bool:
+        """Whether anything but BatchNormalization and the random layers may depend on ``training``."""
+        known = {id(layer) for layer in (*self._instruments.reader.layers.values(), *randoms)}
+        layers = (layer for layer in keras_internals.flatten_layers(self._model) if id(layer) not in known)
+        return keras_internals.has_own_call(self._model) or any(map(keras_internals.depends_on_training, layers))
+
+    def _layer(
+        self, path: str, shares: "_Shares", trained: "_Pass", inference: "_Pass", held: "_Pass | None"
+    ) -> events.ProbeLayer:
+        layer = self._instruments.reader.layers[path]
+        mean, variance = (keras_internals.array(part) for part in (layer.moving_mean, layer.moving_variance))
+        moving = _Given(np.nan, mean.astype(np.float64), variance.astype(np.float64))
+        divergence = partial(_divergence, epsilon=float(layer.epsilon))
+        in_order, alone = shares.of.get(path, (0.0, 0.0))
+        calls = [call[0] for call in trained.layers.get(path, [])]
+        # Of a shared layer, the first call stands for the data, and the one furthest from the moving average for drift.
+        before = next(iter(inference.layers.get(path, [])), [])
+        there = next(iter(held.layers.get(path, [])), []) if held is not None else []
+        return events.ProbeLayer(
+            in_order=to_wire(in_order),
+            alone=to_wire(alone),
+            drift=max((divergence(moving, call) for call in calls), key=_known, default=None),
+            elements=int(min((call.count for call in calls), default=0)),
+            calls=len(calls),
+            calls_divergence=max(
+                (divergence(one, other) for number, one in enumerate(calls) for other in calls[number + 1 :]),
+                key=_known,
+                default=None,
+            ),
+            validation_divergence=divergence(before[0], there[0]) if before and there else None,
+            validation_elements=int(there[0].count) if there else 0,
+            sampling_divergence=divergence(before[1], before[2]) if len(before) > 2 else None,
+        )
+
+    def _function(self, kind: Kind, mode: Mode) -> "_Forward":
+        key = (kind, mode)
+        if key not in self._kept:
+            self._kept[key] = _Forward(self._instruments, kind, mode, {})
+        self._kept.move_to_end(key)
+        while len(self._kept) > KEPT_FUNCTIONS:
+            self._kept.popitem(last=False)
+        return self._kept[key]
+
+    def _selecting(self, calls: Calls) -> "_Forward":
+        """Return the function that can switch the layers that use batch statistics in training."""
+        kept = self._selected
+        if kept is None or any(
+            kept.switched.get(path) != switched for path, switched in calls.items() if any(switched)
+        ):
+            kept = self._selected = _Forward(self._instruments, "selected", AUTO, calls)
+        return kept
+
+
+@dataclass(frozen=True)
+class Validated:
+    """A validation batch."""
+
+    loss: float
+    """Its loss."""
+    size: int
+    """Its examples."""
+    losses: FloatArray | None
+    """The loss of each example, `(size,)`; None where that is not known."""
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What a layer was given in one call, per channel."""
+
+    count: float
+    mean: FloatArray
+    variance: FloatArray
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """What one forward pass showed."""
+
+    loss: float
+    losses: FloatArray | None = None
+    """Of each example; None where that is not known."""
+    layers: dict[str, list[list[_Given]]] = field(default_factory=dict)
+    """By path, of each call of the layer: all that it was given, then, in inference mode, the two halves of it."""
+
+
+@dataclass(frozen=True)
+class _Shares:
+    all_switched: float
+    """The loss with all of them on batch statistics."""
+    of: dict[str, tuple[float, float]]
+    """In order and alone, by path."""
+
+
+@dataclass(frozen=True)
+class _Runs:
+    passes: int
+    first_seconds: float
+    """What was spent on the trace and on the first pass."""
+
+
+def _of_calls(mode: Mode) -> Mode:
+    """Return what of a mode matters to a call of the model."""
+    return replace(mode, momentum=frozenset(), own_learning_rate=False)
+
+
+def examples(batch: Any) -> int:
+    """Return how many examples a batch has."""
+    first = next((part for part in tf.nest.flatten(batch, expand_composites=True) if tf.is_tensor(part)), None)
+    return 0 if first is None or not first.shape.rank else int(first.shape[0] or 0)
+
+
+def check(batch: Any, model: Any) -> None:
+    """Look at a batch before it is held.
+
+    Raises:
+        ProbeError: it has no labels, or holds what is not finite.
+    """
+    x, y, _ = keras.utils.unpack_x_y_sample_weight(keras_internals.without_optionals(batch))
+    if y is None and model.loss is not None:
+        raise ProbeError("the batch has no labels")
+    parts = [part for part in tf.nest.flatten(x, expand_composites=True) if tf.is_tensor(part)]
+    if any(part.dtype.is_floating and not bool(tf.reduce_all(tf.math.is_finite(part))) for part in parts):
+        raise ProbeError("the batch holds NaN or infinity")
+
+
+def _shares(selecting: "_Forward", batch: Any, paths: Sequence[str], inference: float) -> _Shares:
+    """Switch the layers from moving to batch statistics, one after another and each alone."""
+    if not paths:
+        return _Shares(inference, {})
+    in_order = [selecting.run(batch, selected=paths[: count + 1]).loss for count in range(len(paths))]
+    alone = [in_order[0], *(selecting.run(batch, selected=[path]).loss for path in paths[1:])]
+    shares = np.diff([inference, *in_order])
+    return _Shares(
+        in_order[-1],
+        {path: (float(share), one - inference) for path, share, one in zip(paths, shares, alone, strict=True)},
+    )
+
+
+class _Forward:
+    """One traced function: the loss of one pass, in one mode.
+
+    Args:
+        instruments: The model.
+        kind: What a pass is.
+        mode: In force in it.
+        switched: For the kind "selected": the calls that a layer's switch is for.
+    """
+
+    def __init__(self, instruments: "Instruments", kind: Kind, mode: Mode, switched: Calls) -> None:
+        self.calls: Calls = {}
+        """What was called; known once a pass was made."""
+        self.switched = switched
+        """The calls that a layer's switch is for."""
+        self._model = instruments.model
+        self._kind = kind
+        self._layers = dict(instruments.reader.layers)
+        self._scope = ModeScope(mode, self._model, instruments.layers)
+        self._salt = ("probe", kind, mode)
+        self._randoms = keras_internals.random_layers(self._model) if kind == "quiet" else []
+        # Variables, so that they are read in the graph also where the user has compiled a layer's call.
+        with tf.init_scope():
+            self._selected = tf.Variable(np.zeros(max(1, len(self._layers)), bool), trainable=False)
+            self._looks = tf.Variable(False, trainable=False)
+        # A validation's last batch may be a smaller one.
+        self._run = tf.function(self._step, autograph=False, reduce_retracing=True)
+        self._seen: dict[int, _Seen] = {}
+        self._known: set[Any] = set()
+        self._runs = _Runs(0, 0.0)
+
+    def run(self, batch: Any, *, selected: Sequence[str] = (), seed: int = 0, looks: bool = False) -> _Pass:
+        """Make one pass.
+
+        Args:
+            batch: The batch.
+            selected: Paths of the layers that use batch statistics, for the kind "selected".
+            seed: Of the random layers.
+            looks: Whether what the layers are given is returned.
+        """
+        self._looks.assign(looks)
+        self._selected.assign([path in selected for path in self._layers] or [False])
+        started, key, seed = time.perf_counter(), _shape_of(batch), tf.constant(seed, tf.uint32)
+        is_first = key not in self._known
+        if self._model.run_eagerly:
+            loss, losses, given = self._step(batch, seed)
+        else:
+            if is_first and keras_internals.writes_variables(self._run.get_concrete_function(batch, seed)):
+                raise ProbeError("the model writes to a variable that Keras does not know")
+            loss, losses, given = self._run(batch, seed)
+        local = self._model.distribute_strategy.experimental_local_results
+        value = float(np.mean([float(part) for part in local(loss)]))
+        found = tf.nest.map_structure(lambda part: np.asarray(local(part)[0], np.float64), given) if looks else {}
+        self._known.add(key)
+        seconds = time.perf_counter() - started if is_first else 0.0
+        self._runs = _Runs(self._runs.passes + 1, self._runs.first_seconds + seconds)
+        each = None if losses is None else np.concatenate([np.asarray(part, np.float64) for part in local(losses)])
+        return _Pass(
+            value, each, {path: [[_Given(*part) for part in call] for call in calls] for path, calls in found.items()}
+        )
+
+    def take_runs(self) -> _Runs:
+        """Return what was done since the last time."""
+        runs, self._runs = self._runs, _Runs(0, 0.0)
+        return runs
+
+    def _step(self, batch: Any, seed: Any) -> Any:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._seen.clear)
+            for path, layer in self._layers.items():
+                undo.callback(self._observe(path, layer))
+            for layer in self._randoms:
+                undo.callback(_without_training(layer, lambda: threading.get_ident() in self._seen))
+            undo.callback(keras_internals.trace_compiled_anew(self._salt, lambda: threading.get_ident() in self._seen))
+            return self._model.distribute_strategy.run(self._forward, args=(batch, seed))
+
+    def _forward(self, batch: Any, seed: Any) -> Any:
+        model, is_training = self._model, self._kind != "selected"
+        seen = self._seen[threading.get_ident()] = _Seen()
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(keras_internals.without_optionals(batch))
+        states = list({id(state): state for state in keras_internals.seed_states(model)}.values())
+        shared = keras_internals.shared_seed_state()
+        states += [] if shared is None else [shared]
+        seeds = [
+            (state, tf.stack([seed + number * 1000, tf.zeros((), tf.uint32)])) for number, state in enumerate(states)
+        ]
+        with self._scope(), keras.StatelessScope(state_mapping=seeds, collect_losses=True):
+            outputs = model(x, training=is_training) if keras_internals.takes_training(model) else model(x)
+            loss = keras_internals.loss_of(model, x, y, outputs, sample_weight, training=is_training)
+            losses = keras_internals.losses_of_examples(model, y, outputs, sample_weight)
+        self.calls = seen.calls
+        return loss, losses, seen.given
+
+    def _observe(self, path: str, layer: Any) -> Callable[[], None]:
+        """Listen to a layer's calls, or have them switched; returns the way back."""
+        original = layer.call
+        signature = inspect.signature(original)
+        number = list(self._layers).index(path)
+
+        # A mode that forces `training` looks at the signature.
+        @functools.wraps(original)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            seen = self._seen.get(threading.get_ident())
+            if seen is None:
+                return original(*args, **kwargs)  # Another thread's, of a data loader or a second model.
+            bound = signature.bind(*args, **kwargs)
+            training = bound.arguments.get("training")
+            uses_batch = bool(layer.trainable) and (tf.is_tensor(training) or bool(training))
+            calls = seen.calls.setdefault(path, [])
+            is_switched = [*self.switched.get(path, []), *[False] * (len(calls) + 1)][len(calls)]
+            calls.append(uses_batch)
+            given = self._given(layer, next(iter(bound.arguments.values())), bound.arguments.get("mask"))
+            if keras_internals.is_of_this_graph([part for each in given for part in each]):
+                seen.given.setdefault(path, []).append(given)
+            if self._kind != "selected" or not is_switched:
+                return original(*args, **kwargs)
+            moving = original(*bound.args, **bound.kwargs)
+            bound.arguments["training"] = True
+            # What it writes ends here, so that a further call of a shared layer reads what is in the variables.
+            with keras.StatelessScope():
+                own = original(*bound.args, **bound.kwargs)
+            return tf.where(self._selected[number], own, moving)
+
+        return keras_internals.set_untracked(layer, "call", call)
+
+    def _given(self, layer: Any, inputs: Any, mask: Any) -> list[tuple[Any, Any, Any]]:
+        """Return the moments of what a layer is given; where nobody looks, zeros."""
+        half = tf.shape(inputs)[0] // 2
+        parts = [(inputs, mask)]
+        if self._kind == "selected":
+            parts += [(inputs[:half], None if mask is None else mask[:half])]
+            parts += [(inputs[half:], None if mask is None else mask[half:])]
+
+        def look() -> list[Any]:
+            of_parts = (moments(layer, part, part_mask) for part, part_mask in parts)
+            return [tf.cast(number, tf.float64) for part in of_parts for number in part]
+
+        def zeros() -> list[Any]:
+            empty = tf.zeros(layer.moving_mean.shape, tf.float64)
+            return [tf.zeros((), tf.float64), empty, empty] * len(parts)
+
+        flat = tf.cond(self._looks, look, zeros)
+        return list(zip(flat[::3], flat[1::3], flat[2::3], strict=True))
+
+
+@dataclass
+class _Seen:
+    """What one pass of one replica has called."""
+
+    calls: Calls = field(default_factory=dict)
+    given: dict[str, list[list[tuple[Any, Any, Any]]]] = field(default_factory=dict)
+
+
+def _without_training(layer: Any, here: Callable[[], bool]) -> Callable[[], None]:
+    original = layer.call
+    signature = inspect.signature(original)
+
+    @functools.wraps(original)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(*args, **kwargs)
+        if here():
+            bound.arguments["training"] = False
+        return original(*bound.args, **bound.kwargs)
+
+    return keras_internals.set_untracked(layer, "call", call)
+
+
+def _shape_of(batch: Any) -> Any:
+    parts = tf.nest.flatten(batch, expand_composites=True)
+    return tuple((tuple(part.shape), part.dtype.name) if tf.is_tensor(part) else part for part in parts)
+
+
+def _divergence(left: _Given, right: _Given, *, epsilon: float) -> Number:
+    """Return the mean over channels of KL(left ‖ right) + KL(right ‖ left) of normal distributions, in nats.
+
+    With variances v and w and distance d of the means: (v / w + w / v − 2 + d² (1 / v + 1 / w)) / 2. Source: Kullback &
+    Leibler, "On Information and Sufficiency", 1951.
+    """
+    v, w = left.variance + epsilon, right.variance + epsilon
+    distance = (left.mean - right.mean) ** 2
+    return to_wire(float(np.mean((v / w + w / v - 2 + distance * (1 / v + 1 / w)) / 2)))
+
+
+def _known(number: Number) -> float:
+    return number if isinstance(number, float) else float("inf")
+
+
+@contextlib.contextmanager
+def _translated_errors() -> Iterator[None]:
+    try:
+        yield
+    except ProbeError:
+        raise
+    except (tf.errors.ResourceExhaustedError, MemoryError):
+        raise ProbeError("the batch is too large for the memory that is left") from None
+    except Exception as error:
+        first_line = next(iter(str(error).strip().splitlines()), "")
+        raise ProbeError(
+            f"the model cannot be called with the batch: {plain(first_line or repr(error), 200)}"
+        ) from error
+
+
+@contextlib.contextmanager
+def _random_state_kept(model: Any) -> Iterator[None]:
+    """A trace runs the user's Python code, which may draw numbers, and leaves its losses with the layers."""
+    put_losses_back = keras_internals.keep_losses(model)
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+        put_losses_back()

@@ -1,0 +1,243 @@
+"""Decides when a ``fit`` is probed, and holds the batches for it."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tuimon import events
+from tuimon.diagnosis.validation_spike import is_spike
+from tuimon.text import plain
+from tuimon.trainer import probe, repeated_validation
+from tuimon.trainer.budget import Budget
+from tuimon.trainer.instruments import Instruments
+from tuimon.trainer.modes import Mode
+from tuimon.trainer.probe import ProbeError
+from tuimon.trainer.recorder import Recorder
+
+TRACE_SHARE = 0.05
+"""Nothing is traced for a probe that nobody has asked for until the trace is at most this share of the time so far."""
+MAXIMUM_BYTES = 1024**3
+"""Of a batch that is held."""
+METRIC = "val_loss"
+"""What is looked at for spikes."""
+REMEMBERED = 200
+"""Epochs of it that are remembered."""
+LONG_SECONDS = 0.5
+"""A probe that takes longer is said before it begins."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ProbeOptions:
+    """When and on what a ``fit`` is probed."""
+
+    is_on: bool = True
+    """Whether it is probed unless somebody asks."""
+    batch: Any = None
+    """``(x, y)`` or ``(x, y, sample_weight)`` to probe on; None: a training batch."""
+    every: int | None = None
+    """Steps from one probe to the next; None: at the ends of epochs."""
+
+
+class Probing:
+    """Probes one ``fit``, in its training thread.
+
+    Args:
+        recorder: Takes the facts.
+        instruments: The model.
+        options: When and on what.
+        budget: What it may take.
+        mode: Returns the mode in force.
+        compile_seconds: Returns what the first step took; a trace for a probe takes less.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        instruments: Instruments,
+        options: ProbeOptions,
+        budget: Budget,
+        *,
+        mode: Callable[[], Mode],
+        compile_seconds: Callable[[], float],
+    ) -> None:
+        self.newest: events.Probe | None = None
+        """The newest probe of this ``fit``."""
+        self._recorder = recorder
+        self._instruments = instruments
+        self._options = options
+        self._budget = budget
+        self._mode = mode
+        self._compile_seconds = compile_seconds
+        self._began = time.monotonic()
+        self._batch: Any = None
+        self._validation: Any = None
+        self._why_off = ""
+        self._is_on = options.is_on or options.batch is not None or options.every is not None
+        self._next_step = None if options.every is None else recorder.step + options.every
+        self._waits = False
+        self._cannot_repeat = ""
+        self._validation_losses: deque[float] = deque(maxlen=REMEMBERED)
+
+    @property
+    def why_not(self) -> str:
+        """Why nothing can be probed; empty where it can."""
+        no_data = self._instruments.why_no_data if self._options.batch is None else ""
+        return self._why_off or self._instruments.probes.why_not or no_data
+
+    def end_epoch(self, now: float) -> None:
+        """An epoch ended: its weights are those that were validated."""
+        if self._options.every is None and self._is_due(now):
+            self._make("epoch")
+
+    def is_due_at(self, step: int, now: float) -> bool:
+        """Whether it is time for the probe of every so many steps. Asked at each step."""
+        return self._next_step is not None and step >= self._next_step and self._is_due(now)
+
+    def probe_between_steps(self) -> None:
+        """Make the probe of every so many steps."""
+        self._next_step = self._recorder.step + (self._options.every or 0)
+        self._make("steps")
+
+    def mode_changed(self, words: str) -> None:
+        """Another mode is in force: where the run is probed at all, it is now."""
+        if self._is_on and self.newest is not None and not self.why_not and self._trace_pays(time.monotonic()):
+            self._make(words)
+
+    def ask(self, applied: Say, rejected: Say) -> None:
+        """Probe now, whatever it costs."""
+        self._make("asked", applied, rejected)
+
+    def end_validation(self, logs: Mapping[str, Any], now: float) -> None:
+        """An epoch ended with these logs: where its validation loss stands out, probe, and repeat the validation."""
+        if (value := logs.get(METRIC)) is None:
+            return
+        self._validation_losses.append(float(value))
+        is_wanted = self._is_on and self.newest is not None and not self.why_not and not self._cannot_repeat
+        if not is_wanted or not is_spike(np.array(self._validation_losses)):
+            return
+        mode, model = self._mode(), self._instruments.model
+        if mode.phase != "auto" or not self._budget.allows("repeated validation", now):
+            return
+        if self.newest is None or self.newest.step != self._recorder.step:
+            self._make("validation spike")
+        self._cannot_repeat = repeated_validation.why_not(model)
+        if not self._cannot_repeat:
+            try:
+                self._repeat_validation(mode, float(value))
+            except Exception as error:  # noqa: BLE001 - what the user's data raise when they are read again ends nothing
+                self._cannot_repeat = plain(str(error), 200)
+        if self._cannot_repeat:
+            self._recorder.record(events.Note(text=f"the validation is not repeated: {self._cannot_repeat}"))
+
+    def before_validation_step(self, now: float) -> None:
+        """Hold a validation batch, where one is wanted and there is none."""
+        if self._validation is None and self._is_on and not self.why_not and self._trace_pays(now):
+            self._validation = ()  # Not asked for again.
+            self._instruments.test.before_next(self._hold_validation)
+
+    def _repeat_validation(self, mode: Mode, value: float) -> None:
+        probes, started = self._instruments.probes, time.perf_counter()
+        traced_before = probes.first_seconds
+        fact = repeated_validation.repeat(self._instruments.model, probes, mode, METRIC, value)
+        traced, now = probes.first_seconds - traced_before, time.monotonic()
+        self._budget.charge("traces", traced, now)
+        self._budget.charge("repeated validation", max(0.0, time.perf_counter() - started - traced), now)
+        if fact is not None:
+            self._recorder.record(fact)
+
+    def _is_due(self, now: float) -> bool:
+        return self._is_on and not self.why_not and self._budget.allows("probe", now) and self._trace_pays(now)
+
+    def _trace_pays(self, now: float) -> bool:
+        if self._options.batch is not None or self._options.every is not None:
+            return True  # Somebody wants it.
+        return self._compile_seconds() <= TRACE_SHARE * (now - self._began)
+
+    def _make(self, reason: str, applied: Say | None = None, rejected: Say | None = None) -> None:
+        if self._batch is None and self._options.batch is not None:
+            try:
+                self._batch = self._held(_as_tensors(self._options.batch))
+            except Exception as error:  # noqa: BLE001 - whatever the user has given, training goes on
+                self._turn_off(f"the batch given cannot be used: {error}", rejected)
+                return
+        if self._batch is not None and self._instruments.train.has_run:
+            self._measure(reason, applied, rejected)
+        elif applied is not None or not self._waits:
+            self._waits = self._waits or applied is None
+            self._instruments.train.before_next(partial(self._measure_there, reason, applied, rejected))
+
+    def _measure_there(self, reason: str, applied: Say | None, rejected: Say | None, iterator: Any) -> None:
+        """Probe before a step, within its call, where its data are at hand."""
+        train = self._instruments.train
+        has_batch = self._batch is not None
+        batches = train.peek(iterator, 1, MAXIMUM_BYTES) if train.has_run and not has_batch else []
+        if not train.has_run or not (has_batch or batches):
+            # Keras makes the variables of its metrics with the first step; and at an epoch's end, the next has data.
+            train.before_next(partial(self._measure_there, reason, applied, rejected))
+            return
+        self._waits = self._waits and applied is not None
+        if batches:
+            try:
+                self._batch = self._held(batches[0])
+            except ProbeError as error:
+                self._turn_off(str(error), rejected)
+                return
+        self._measure(reason, applied, rejected)
+
+    def _measure(self, reason: str, applied: Say | None, rejected: Say | None) -> None:
+        is_long = self.newest is None or self.newest.seconds > LONG_SECONDS
+        if is_long:
+            self._recorder.record(events.StateChanged(state="probing"))
+        try:
+            fact = self._instruments.probes.measure(self._batch, self._validation or None, self._mode(), reason)
+        except ProbeError as error:
+            self._turn_off(str(error), rejected)
+            return
+        finally:
+            if is_long:
+                self._recorder.record(events.StateChanged(state="training"))
+        self.newest = fact
+        self._budget.charge("probe", fact.seconds, time.monotonic())
+        self._budget.charge("traces", fact.traced_seconds, time.monotonic())
+        self._recorder.record(fact)
+        if applied is not None:
+            applied("")
+
+    def _turn_off(self, why: str, rejected: Say | None) -> None:
+        self._why_off = why
+        if rejected is not None:
+            rejected(why)
+        else:
+            self._recorder.record(events.Note(text=f"the probe is off: {why}"))
+
+    def _hold_validation(self, iterator: Any) -> None:
+        batches = self._instruments.test.peek(iterator, 1, MAXIMUM_BYTES)
+        if batches:
+            try:
+                self._validation = self._held(batches[0])
+            except ProbeError as error:
+                self._recorder.record(events.Note(text=f"the probe goes without validation data: {error}"))
+
+    def _held(self, batch: Any) -> Any:
+        probe.check(batch, self._instruments.model)
+        return batch
+
+
+def _as_tensors(batch: Any) -> Any:
+    """Return a batch of the user's as Keras hands one to its step."""
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(tuple(batch))
+
+    def tensor(part: Any) -> Any:
+        part = tf.convert_to_tensor(part)
+        return tf.cast(part, keras.config.floatx()) if part.dtype.is_floating else part
+
+    return tuple(keras.tree.map_structure(tensor, part) for part in (x, y, sample_weight) if part is not None)
