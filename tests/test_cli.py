@@ -54,7 +54,7 @@ def project(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "run, watch, replay, list, send, export"),
+        ([], "run, watch, replay, list, send, doctor, export"),
         (["rnu"], "invalid choice: 'rnu'"),
         (["run"], "CONFIG"),
         (["run", "nope.toml"], "nope.toml: No such file"),
@@ -108,7 +108,7 @@ def test_version_and_help(capsys: Capture) -> None:
     assert printed.startswith(f"tuimon {tuimon.__version__}\n")
     for name in COMMANDS:
         assert f"    {name} " in printed
-    for absent in ("doctor", "compare", "--ascii"):
+    for absent in ("compare", "--ascii"):
         assert absent not in printed
 
 
@@ -224,7 +224,7 @@ def test_every_request_can_be_sent(run: RunDirectory, capsys: Capture) -> None:
             assert capsys.readouterr().out == "applied at step 3\n"
             newest = [event for event in facts(run) if isinstance(event, events.CommandApplied)][-1]
             assert newest.request == asked
-    with_results = {"recalibrate", "evaluate", "checkpoint", "rollback"}
+    with_results = {"recalibrate", "evaluate", "checkpoint", "rollback", "probe"}
     assert {arguments[0] for arguments, _ in SENT} | with_results == set(commands.NAMES)
 
 
@@ -246,6 +246,11 @@ def test_every_request_can_be_sent(run: RunDirectory, capsys: Capture) -> None:
             ["evaluate"],
             "evaluated at step 3: loss 0.25  accuracy 0.5",
             {"type": "evaluated", "logs": {"loss": 0.25, "accuracy": 0.5}},
+        ),
+        (
+            ["probe"],
+            "probe (asked): train −0.28, inference −6.1, gap +5.82: batch_norm +5.72, stochastic +0.1 ± 0.01",
+            {"type": "probe", "gap": 5.82},
         ),
         (
             ["checkpoint"],

@@ -1,0 +1,841 @@
+"""`tuimon doctor`: the verdict, the page, the JSON, the exit code; and all of it on real training."""
+
+import fcntl
+import io
+import json
+import os
+import pty
+import re
+import shlex
+import signal
+import struct
+import subprocess
+import sys
+import termios
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers import a_run, command, encode_log, environment, layer, make_run, stand_in, started, statistics, until
+from tuimon import events
+from tuimon.cli import doctor
+from tuimon.cli.main import main
+from tuimon.diagnosis.finding import Finding
+from tuimon.diagnosis.verdict import cause, sums, telling, verdict
+from tuimon.report.chart import Curve, Mark, chart
+from tuimon.report.findings import SIGNS
+from tuimon.report.layer_shares import layer_shares
+from tuimon.report.layout import Subject
+from tuimon.report.lines import as_text, width_of
+from tuimon.report.page import page
+from tuimon.run_directory import RunDirectory
+from tuimon.session_log import Tail
+from tuimon.state import RunState
+from tuimon.wire import from_wire, to_wire
+
+Capture = pytest.CaptureFixture[str]
+SENDER = events.Sender(uid=1000, user="somebody", host="somewhere", pid=7)
+EVIL = "bn\x1b[31m\x1b]0;title\x07[red]\nx\u202e"
+
+
+def probe(step: int, train: float | str, inference: float | str, **fields: object) -> events.Probe:
+    """Return a probe; what it does not say is made by batch statistics."""
+    gap = to_wire(from_wire(train) - from_wire(inference))
+    values: dict[str, object] = {
+        "reason": "epoch",
+        "examples": 1,
+        "train": train,
+        "inference": inference,
+        "gap": gap,
+        "batch_norm": gap,
+        "stochastic": 0.0,
+        "other": 0.0,
+        "masks": 1,
+        "standard_error": 0.0,
+        "passes": 9,
+        "seconds": 0.1,
+        "step": step,
+    }
+    return events.Probe(**{**values, **fields})  # type: ignore[arg-type]
+
+
+def share(in_order: float | str, alone: float | str, drift: float = 1.0, **fields: object) -> events.ProbeLayer:
+    return events.ProbeLayer(in_order=in_order, alone=alone, drift=drift, elements=1, **fields)  # type: ignore[arg-type]
+
+
+def asked(words: dict[str, object], step: int) -> events.CommandApplied:
+    return events.CommandApplied(id=f"a-{step}", request=words, sender=SENDER, first_step=step, step=step)
+
+
+FREEZE: dict[str, object] = {"command": "freeze", "layers": []}
+UNFREEZE: dict[str, object] = {"command": "unfreeze", "layers": []}
+SHARES = {"bn_1": share(4.5, 4.0), "bn_2": share(1.321, 1.0)}
+OPEN = probe(230, -0.283, -6.104, layers=SHARES)
+CLOSED = probe(240, -6.12, -6.12, layers={"bn_1": share(0.0, 0.0), "bn_2": share(0.0, 0.0)})
+
+
+def built(*names: str, **fields: object) -> events.ModelBuilt:
+    layers = [layer(name, **fields) for name in names or ("bn_1", "bn_2")]
+    return events.ModelBuilt(
+        name="model", parameters=3, trainable_parameters=3, batch_norm_layers=layers, other_layers=["dropout"]
+    )
+
+
+def fit_started(**can: str) -> events.FitStarted:
+    return events.FitStarted(
+        optimizer="Adam", epochs=40, initial_epoch=0, steps_per_epoch=10, jit_compile=False, can=can
+    )
+
+
+def state_of(*facts: events.AnyEvent, model: events.ModelBuilt | None = None) -> RunState:
+    """Return what a run of some facts adds up to, a second apart."""
+    whole = [started(), model or built(), fit_started(freeze="", probe=""), *facts]
+    encode_log(whole)
+    state = RunState()
+    state.apply(whole)
+    return state
+
+
+def finding(rule: str = "R2", severity: str = "warning", **fields: object) -> Finding:
+    values: dict[str, object] = {"step": 5, "what": "something is wrong", "advice": "mend it"}
+    return Finding(rule=rule, severity=severity, **{**values, **fields})  # type: ignore[arg-type]
+
+
+def lines_of(
+    state: RunState, found: list[Finding] | None = None, *, width: int = 80, status: str = "training", name: str = "run"
+) -> list[str]:
+    lines = [as_text(line) for line in page(state, found or [], Subject(name, shlex.quote(name), status), width)]
+    # What a terminal would act on never comes from outside.
+    assert all(character.isprintable() for line in lines for character in line), lines
+    return lines
+
+
+def printed(state: RunState, found: list[Finding] | None = None, **options: object) -> str:
+    return " ".join(" ".join(lines_of(state, found, **options)).split())  # type: ignore[arg-type]
+
+
+# The verdict
+
+
+def test_the_question_that_started_it() -> None:
+    state = state_of(OPEN, asked(FREEZE, 231), CLOSED)
+    found = [finding("R2", "error")]
+    assert verdict(state, found) == (
+        "On the same 1 example the training loss was −0.28 and the inference loss −6.10: a gap of 5.82, 100 % of it "
+        "made by batch statistics (BatchNormalization), most of it in bn_1. Frozen from step 231 on, the gap is 0.00."
+    )
+    assert verdict(state, []).startswith("The run is healthy by now: nothing wrong is left. On the same 1 example")
+    assert verdict(state_of(OPEN), found).startswith("On the same 1 example the training loss is −0.28 and")
+
+
+@pytest.mark.parametrize(
+    ("facts", "step", "closed"),
+    [
+        ([OPEN], 230, False),
+        ([OPEN, asked(FREEZE, 231), CLOSED], 230, True),
+        ([OPEN, asked({"command": "phase", "phase": "inference"}, 231), CLOSED], 230, True),
+        ([OPEN, asked(FREEZE, 231), CLOSED, asked({**FREEZE, "weights": True, "layers": ["x"]}, 250)], 230, True),
+        # The newest probe shows no gap, but no request made that so.
+        ([OPEN, CLOSED], 240, False),
+        ([OPEN, asked(UNFREEZE, 231), CLOSED], 240, False),
+        ([OPEN, asked(FREEZE, 231), asked(UNFREEZE, 235), CLOSED], 240, False),
+        ([OPEN, asked({"command": "note"}, 231), CLOSED], 240, False),
+        ([OPEN, asked(FREEZE, 231), events.RolledBack(checkpoint="c", to_step=1, to_epoch=0), CLOSED], 240, False),
+        # It was closed before as well.
+        ([probe(10, 1.0, 1.0), asked(FREEZE, 231), CLOSED], 240, False),
+        # Thawed again: what is in force now tells most.
+        ([OPEN, asked(FREEZE, 231), CLOSED, asked(UNFREEZE, 250), probe(260, 0.5, -6.0)], 260, False),
+        ([OPEN, asked(FREEZE, 231), probe(240, "nan", -6.0)], 240, False),
+    ],
+)
+def test_the_telling_probe(facts: list[events.AnyEvent], step: int, closed: bool) -> None:
+    told = telling(state_of(*facts))
+    assert told is not None
+    assert (told.probe.step, told.is_closed) == (step, closed)
+
+
+def test_a_request_that_helped_but_not_all_the_way() -> None:
+    state = state_of(OPEN, asked({"command": "freeze", "layers": ["bn_1"]}, 231), probe(240, -4.9, -6.1))
+    words = verdict(state, [finding()])
+    assert "a gap of 1.20, 100 % of it" in words
+    assert words.endswith("Before “freeze bn_1” at step 231 the gap was 5.82.")
+
+
+def test_parts_with_their_shares_and_signs() -> None:
+    both = probe(5, 0.9, 0.5, batch_norm=0.1, stochastic=0.3, masks=8, standard_error=0.013, examples=32)
+    assert "On the same 32 examples" in verdict(state_of(both), [])
+    assert "75 % of it made by dropout (stochastic) and 25 % by batch statistics (BatchNormalization)." in verdict(
+        state_of(both), []
+    )
+    against = probe(5, 0.5, 3.5, batch_norm=-3.2, stochastic=0.2, masks=8, standard_error=0.013)
+    assert "a gap of −3.00, made of −3.20 by batch statistics (BatchNormalization) and +0.20 by dropout" in verdict(
+        state_of(against), []
+    )
+    rows = lines_of(state_of(against))
+    assert "    stochastic      +0.20  −6.7 %, ± 0.013 (standard error)" in rows
+    assert "    other            0.00  0 %" in rows
+
+
+def test_chance_is_no_gap() -> None:
+    alike = probe(5, 0.55, 0.5, batch_norm=0.0, stochastic=0.05, masks=8, standard_error=0.03)
+    assert "training and inference mode agree: a loss of 0.550 and of 0.500" in verdict(state_of(alike), [])
+    sure = probe(5, 0.55, 0.5, batch_norm=0.0, stochastic=0.05, masks=8, standard_error=0.003)
+    assert "a gap of 0.050, 100 % of it made by dropout" in verdict(state_of(sure), [])
+
+
+LOSSES = st.floats(-1e9, 1e9) | st.floats(-1e-6, 1e-6) | st.floats(-10, 10)
+
+
+@given(LOSSES, LOSSES, LOSSES, LOSSES, st.none() | LOSSES)
+def test_what_is_written_adds_up(
+    inference: float, batch_norm: float, stochastic: float, other: float, validation: float | None
+) -> None:
+    gap = batch_norm + stochastic + other
+    fact = probe(
+        1, inference + gap, inference, gap=gap, batch_norm=batch_norm, stochastic=stochastic, other=other,
+        validation=validation,
+    )  # fmt: skip
+    written = sums(fact)
+    texts = [written.scale.text(units) for units in (written.train, written.inference, written.gap)]
+    train, less, apart = (Decimal(text.replace("−", "-")) for text in texts)
+    assert train - less == apart
+    parts = [Decimal(written.scale.text(units).replace("−", "-")) for units in written.parts.values()]
+    unit = Decimal(10) ** (written.scale.exponent - written.scale.decimals)
+    if abs(gap - (fact.train - fact.inference)) < float(unit) / 2:  # type: ignore[operator]
+        assert sum(parts) == apart
+    for part, value in zip(parts, (batch_norm, stochastic, other), strict=True):
+        assert abs(part - Decimal(value)) <= 5 * unit
+
+
+def test_data_and_mode_are_told_apart() -> None:
+    state = state_of(probe(5, 0.52, 0.5, batch_norm=0.02, validation=0.9))
+    words = verdict(state, [])
+    assert "On one validation batch the inference loss is 0.900, which is 0.400 more: that is data, not mode" in words
+    assert "one batch against one, so only a hint" in words
+    assert "  = data            +0.400  a hint only" in lines_of(state)
+    assert "data" not in verdict(state_of(probe(5, 0.52, 0.5, validation=0.505)), [])
+
+
+def test_a_run_without_a_probe_says_what_would_make_one() -> None:
+    ended = events.EpochEnded(logs={"loss": 0.25, "val_loss": -0.5}, learning_rate=0.1, seconds=1.0, step=9)
+    state = state_of(ended)
+    assert verdict(state, [], "training") == (
+        "The run is healthy: nothing wrong was found. In the last epoch the loss was 0.25 and the validation loss "
+        "−0.5. How far training mode and inference mode are apart is not known: there was no probe; the request "
+        "`probe` makes one."
+    )
+    assert "    tuimon send run probe" in [f"  {line}" for line in lines_of(state)]
+    assert "tuimon.Monitor(probe_every=100)" in verdict(state, [], "crashed")
+    assert "tuimon send" not in printed(state, status="crashed")
+    refused = state_of(fit_started(probe="eager \x1b[1mmodel"), ended)
+    assert "this run cannot make one (eager model)" in verdict(refused, [], "training")
+    assert "tuimon send" not in printed(refused)
+    bare = events.ModelBuilt(name="m", parameters=1, trainable_parameters=1, batch_norm_layers=[], other_layers=[])
+    assert "no layer whose result depends on `training`" in verdict(state_of(ended, model=bare), [])
+
+
+def test_what_is_not_about_the_gap_comes_first() -> None:
+    words = verdict(state_of(OPEN), [finding("R12", "error", what="the loss is NaN", layer="bn_1"), finding("R2")])
+    assert words.startswith("First of all: the loss is NaN (bn_1). On the same 1 example the training loss is −0.28")
+
+
+def test_how_a_run_ended_is_said() -> None:
+    failed = events.RunEnded(status="failed", traceback="Traceback\n  x\nValueError: no \x1b[31mdata\n", step=7)
+    assert verdict(state_of(failed), []).startswith(
+        "The run failed after 7 steps: ValueError: no data. Up to there nothing wrong was found."
+    )
+    crashed = verdict(state_of(OPEN), [], "crashed")
+    assert crashed.startswith("The run crashed after 230 steps: its process is gone without a last word. Up to there")
+    assert verdict(state_of(), []) == "No step was trained yet: there is nothing to diagnose."
+    assert "healthy" not in crashed
+
+
+def test_losses_that_are_not_finite() -> None:
+    fact = probe(5, "nan", "-inf", gap="nan", batch_norm="nan", stochastic=None, masks=8, standard_error="nan",  # type: ignore[arg-type]
+                 layers={"bn_2": share(0.5, 0.5), "bn_1": share("nan", "inf")}, validation="inf")  # fmt: skip
+    state = state_of(fact, events.Batches(first_step=0, metrics={"loss": [1.0, 2.0, "nan", "nan", 3.0]}, batches=5))
+    assert "the training loss is nan and the inference loss −inf: of a gap nothing can be said." in verdict(state, [])
+    rows = lines_of(state, [finding("R12", "error", evidence={"loss": "nan", "before": None, "infinite": "-inf"})])
+    assert "  = gap                –" in rows
+    assert "    loss       nan" in rows
+    assert "    before       –" in rows
+    assert "    infinite  −inf" in rows
+    assert cause(fact) is None
+    # Marked once, where it begins.
+    assert [row.strip() for row in rows if "✗" in row and "finite" not in row and "R12" not in row] == ["✗"]
+    # What is not finite is looked at first.
+    names = [row.split()[0] for row in rows if row.startswith("  bn_")]
+    assert names == ["bn_1", "bn_2"]
+
+
+# Which layer it is
+
+
+def test_a_layer_is_named_only_if_both_ways_agree() -> None:
+    agreed, apart, as_much = (
+        probe(5, 6.0, 1.0, layers={"bn_1": share(4.0, first), "bn_2": share(1.0, second)})
+        for first, second in ((3.0, 1.0), (1.0, 3.0), (3.0, 2.99))
+    )
+    assert "most of it in bn_1" in verdict(state_of(agreed), [])
+    assert "bn_1 makes 80 % of what batch statistics make" in printed(state_of(agreed))
+    for fact, words in (
+        (apart, "bn_1 makes most, alone bn_2 does: they do not agree, so no layer is named as the cause."),
+        (as_much, "bn_1 makes most, but alone bn_2 makes as much: they do not agree, so no layer"),
+    ):
+        assert "bn_1" not in verdict(state_of(fact), [])
+        assert words in printed(state_of(fact))
+
+
+def test_the_cause_of_a_negative_gap_is_what_makes_it_negative() -> None:
+    fact = probe(5, 1.0, 4.0, layers={"bn_1": share(2.0, 2.0), "bn_2": share(-5.0, -4.0)})
+    found = cause(fact)
+    assert found is not None
+    assert (found.in_order, found.is_agreed) == ("bn_2", True)
+
+
+def test_the_table_of_layers() -> None:
+    model = built("bn_1", "bn_2", "bn_3", "bn_4", momentum=0.99)
+    model.batch_norm_layers[1].momentum = 1.0
+    model.batch_norm_layers[2].trainable = False
+    model.batch_norm_layers[3].momentum = 0.0
+    layers = {
+        "bn_1": share(0.1, 0.2, 0.5),
+        "bn_2": share(-3.0, -2.0, 123.456),
+        "bn_3": share(0.0, 0.0),
+        "bn_4": share(0.01, 0.0, calls=2),
+        "gone": share(0.05, 0.0),
+    }
+    state = state_of(probe(100, 1.0, 4.0, layers=layers), model=model)
+    told = telling(state)
+    assert told is not None
+    rows = {row.path: row for row in layer_shares(state, told)}
+    assert list(rows) == ["bn_2", "bn_1", "gone", "bn_4", "bn_3"]
+    assert rows["bn_1"].half_life == pytest.approx(68.97, abs=0.01)
+    assert rows["bn_1"].initial_left == pytest.approx(0.99**100)
+    assert [row.split() for row in lines_of(state) if row.startswith(("  bn_", "  gone"))] == [
+        ["bn_2", "−3.00", "−2.00", "123.46", "never", "100", "%", "████████████████"],
+        ["bn_1", "+0.10", "+0.20", "0.50", "69", "steps", "37", "%", "▌"],
+        ["gone", "+0.05", "0.00", "1.00", "–", "–", "▎"],
+        ["bn_4", "+0.01", "0.00", "1.00", "0.0", "steps", "0", "%"],
+        ["bn_3", "0.00", "0.00", "1.00", "held", "–"],
+    ]
+    # The power says nothing of a momentum that was changed on the way.
+    state.momentum["bn_1"] = 0.9
+    assert np.isnan(layer_shares(state, told)[1].initial_left)
+
+
+def test_many_layers() -> None:
+    names = [f"net/stage_{number // 10}/block_{number}/batch_normalization_{number}" for number in range(200)]
+    layers = {name: share(number / 1000, number / 1000) for number, name in enumerate(names)}
+    state = state_of(probe(5, 21.0, 1.1, layers=layers), model=built(*names))
+    found = [finding("R8", layer=name, evidence={"dead": 1}) for name in names]
+    rows = lines_of(state, found, width=160)
+    table = [row for row in rows if re.match(r"  net/stage\S*  ", row)]
+    assert [row.split()[0] for row in table] == names[:189:-1]
+    assert "  … and 190 more" in rows
+    assert len(rows) < 80
+    assert any("197 more of R8" in row for row in rows)
+    assert "    tuimon doctor run --json" in rows
+    # In 80 columns the end of a name is what tells it.
+    assert any(re.match(r"  …\S*/batch_normalization_199 ", row) for row in lines_of(state, width=80))
+
+
+# The page
+
+
+@pytest.mark.parametrize("width", [40, 80, 160])
+def test_nothing_but_a_command_is_wider_than_the_terminal(width: int) -> None:
+    names = ["a", EVIL, "層" * 60, "x" * 300]
+    layers = {name: share(1.0, 1.0) for name in names}
+    facts: list[events.AnyEvent] = [
+        events.BatchNorm(layers={name: statistics(number) for name in names}, step=number) for number in range(1, 9)
+    ]
+    for number in range(1, 30):
+        facts.append(probe(number, 5.0 + number, 1.0, layers=layers, validation=2.0, masks=8, standard_error=0.1))
+        facts.append(events.EpochEnded(logs={"val_loss": 10.0**number}, learning_rate=1.0, seconds=1.0, step=number))
+    facts += [
+        events.Alert(rule="R9", severity="error", what="word " * 40, evidence={}, advice="none", layer="y" * 90),
+        asked({"command": "freeze", "layers": names}, 20),
+        events.Overhead(share=0.004, parts={}),
+        events.LogGap(dropped={"batches": 3}, reason="full"),
+    ]
+    evidence = {"a rather long name of a number " * 3: 12345.678, "short": "inf"}
+    found = [
+        finding(rule, severity, layer=name, what="w" * 200, evidence=evidence, request=f"freeze --layer {'z' * 200}")
+        for rule, severity in (("R1", "error"), ("R11", "warning"), ("R5", "warning"), ("R13", "info"))
+        for name in (*names, None)
+    ]
+    rows = lines_of(state_of(*facts, model=built(*names)), found, width=width, name="n" * 100)
+    for row in rows:
+        assert width_of(row) <= width or row.lstrip().startswith("tuimon "), row
+    assert sum(row.lstrip().startswith("tuimon send ") for row in rows) == 12
+
+
+def test_findings_the_worst_first_each_with_its_sign() -> None:
+    found = [
+        finding("R8", "info", weight=1.0),
+        finding("R10", "warning", weight=0.1, what="bn_1 is held", layer="bn_1"),
+        finding("R3", "warning", weight=0.7),
+        finding("R12", "error"),
+    ]
+    rows = lines_of(state_of(OPEN), found)
+    heads = [row for row in rows if re.match(r"\S R\d", row)]
+    assert [head.split()[:3] for head in heads] == [
+        ["✗", "R12", "error"],
+        ["▲", "R3", "warning"],
+        ["▲", "R10", "warning"],
+        ["·", "R8", "note"],
+    ]
+    assert "▲ R10 warning  bn_1  step 5" in rows
+    assert "  Something is wrong." in rows
+    assert "  bn_1 is held." in rows
+    assert "→ Mend it." in rows
+    assert len({sign for sign, _ in SIGNS.values()}) == 3
+    assert any(row.startswith("1 error, 2 warnings, 1 note ─") for row in rows)
+
+
+def test_evidence_is_aligned() -> None:
+    found = [finding("R7", evidence={"half_life_steps": 6931.0, "momentum": 0.9999, "gap": -0.5, "tiny": 1.25e-7})]
+    rows = lines_of(state_of(OPEN), found)
+    first = next(index for index, row in enumerate(rows) if "half life steps" in row)
+    assert rows[first : first + 4] == [
+        "    half life steps  6,931",
+        "    momentum             0.9999",
+        "    gap                 −0.5",
+        "    tiny                 1.25e-7",
+    ]
+
+
+def test_a_curve_where_one_helps_and_only_once() -> None:
+    facts: list[events.AnyEvent] = [probe(step, 5.0, 1.0) for step in (10, 20, 30)]
+    for epoch, loss in enumerate((1.0, 1.0, 9.0, 1.0)):
+        facts.append(events.EpochEnded(logs={"val_loss": loss}, learning_rate=1.0, seconds=1.0, step=10 * epoch + 10))
+        facts.append(events.BatchNorm(layers={"bn_1": statistics()}, step=10 * epoch + 10))
+    state = state_of(*facts, asked(FREEZE, 25))
+    found = [finding("R1"), finding("R2"), finding("R11", step=30), finding("R5", layer="bn_1"), finding("R10")]
+    rows = lines_of(state, found)
+    titles = ("train − inference gap", "val_loss, ▲ stands out", "smallest moving variance")
+    assert [sum(row.strip() == title for row in rows) for title in titles] == [1, 1, 1]
+    assert any(row.strip() == "▲ freeze all" for row in rows)
+    # The mark of the spike is below its peak.
+    spike = next(index for index, row in enumerate(rows) if row.strip() == "▲")
+    peak = next(row for row in reversed(rows[:spike]) if "┤" in row and "9" in row)
+    curve = peak[peak.index("┤") + 1 :]
+    top = peak.index("┤") + 1 + len(curve) - len(curve.lstrip()), len(peak.rstrip()) - 1
+    assert abs(sum(top) / 2 - rows[spike].index("▲")) <= 1
+    # From some width on, beside the numbers.
+    wide = lines_of(state, [finding("R1", evidence={"gap": 4.0})], width=120)
+    assert any(re.match(r"    gap  4 +train − inference gap$", row) for row in wide)
+    # Of a note only where it tells that something is over.
+    assert any("┤" in row for row in lines_of(state, [finding("R1", "info")]))
+    assert not any("┤" in row for row in lines_of(state, [finding("R5", "info", layer="bn_1")]))
+
+
+def test_a_chart_keeps_every_extreme() -> None:
+    values = np.zeros(100_000)
+    values[71_234] = 5.0
+    rows = [as_text(row) for row in chart(Curve("loss", np.arange(100_000), values), 64)]
+    assert rows[1].startswith("5 ┤")
+    assert rows[4].startswith("0 ┤")
+    place = 3 + round(71_234 / 100_000 * 60)
+    for row in rows[1:4]:
+        assert abs(len(row) - 1 - place) <= 1
+    assert rows[5] == "  └0 " + "─" * 46 + " step 99,999"
+    assert max(map(width_of, rows)) <= 64
+    assert len(rows) == 6
+
+
+def test_a_jump_at_a_mark_is_not_drawn_as_a_slope() -> None:
+    steps, values = np.array([0, 400, 600, 1000]), np.array([5.0, 5.0, 0.0, 0.0])
+    for broken in (True, False):
+        curve = Curve("gap", steps, values, (Mark(401),), is_broken_at_marks=broken)
+        rows = [as_text(row).partition("│")[2].strip() for row in chart(curve, 64)[2:4]]
+        assert any(rows) == (not broken)
+        # The rest of the line is there all the same.
+        assert len(as_text(chart(curve, 64)[4]).split("┤")[1].strip()) > 20
+
+
+@pytest.mark.parametrize(
+    ("steps", "values"),
+    [([], []), ([1], [1.0]), ([1, 1], [1.0, 2.0]), ([1, 2], [np.nan, 1.0]), ([1, 2], [np.inf, -np.inf])],
+)
+def test_no_chart_of_what_is_no_curve(steps: list[int], values: list[float]) -> None:
+    assert chart(Curve("x", np.array(steps, dtype=np.int64), np.array(values)), 60) == []
+
+
+@pytest.mark.parametrize("values", [[1.0, 1.0], [0.0, 0.0], [-1e308, 1e308], [1e-300, 1.0], [1e-12, 2e-12]])
+def test_a_chart_of_any_numbers(values: list[float]) -> None:
+    rows = [as_text(row) for row in chart(Curve("x", np.array([1, 9]), np.array(values)), 60)]
+    assert len(rows) == 6
+    assert any(0x2800 < ord(character) < 0x2900 for row in rows for character in row)
+    assert ("log scale" in rows[0]) == (values[0] == 1e-300)
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ((0, 50, 55, 100), "▲ freeze all       freeze all ▲ ▲ freeze all    freeze all ▲"),
+        # Where there is no room for the words, the sign is enough; two on one place are one.
+        ((0, 3, 6, 6), "▲ ▲ ▲ freeze all"),
+    ],
+)
+def test_marks_do_not_run_into_each_other(steps: tuple[int, ...], expected: str) -> None:
+    marks = tuple(Mark(step, "freeze all") for step in steps)
+    assert as_text(chart(Curve("x", np.arange(101), np.arange(101.0), marks), 65)[5]).strip() == expected
+
+
+def test_what_it_rests_on() -> None:
+    state = state_of(
+        OPEN,
+        events.EpochEnded(logs={}, learning_rate=0.1, seconds=1.0, step=1234),
+        events.Overhead(share=0.0042, parts={}, step=1234),
+        events.LogGap(dropped={"batches": 2, "batch_norm": 1}, reason="full", step=1234),
+    )
+    lines = page(state, [], Subject("run", "run", "training", unreadable=1), 200)
+    said = (
+        "This rests on 1 probe, 1 epoch, 1,234 steps. Watching took 0.4 % of the time, as measured. "
+        "3 events were not logged. 1 line of the log could not be read."
+    )
+    assert " ".join(as_text(line) for line in lines[-2:]).strip().endswith(said)
+
+
+def test_what_was_found_earlier_and_is_gone() -> None:
+    alerts = [
+        events.Alert(
+            rule=rule, severity="error", what=f"what {rule} finds", evidence={}, advice="x", layer=where, step=9
+        )
+        for rule, where in (("R2", None), ("R1", EVIL), ("R8", "bn_1"))
+    ]
+    rows = lines_of(state_of(*alerts), [finding("R8", layer="bn_1")])
+    assert "  step 9: R2 what R2 finds" in rows
+    assert any("R1 what R1 finds (bn[red] x" in row for row in rows)
+    assert not any("what R8 finds" in row for row in rows)
+
+
+# The command line
+
+
+def use(monkeypatch: pytest.MonkeyPatch, *found: Finding) -> None:
+    monkeypatch.setattr(doctor, "findings", lambda state: list(found))
+
+
+@pytest.mark.parametrize(
+    ("found", "code"),
+    [([], 0), ([finding("R8", "info")], 0), ([finding("R8", "info"), finding()], 1), ([finding("R12", "error")], 1)],
+)
+def test_exit_codes(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture, found: list[Finding], code: int
+) -> None:
+    use(monkeypatch, *found)
+    make_run(runs, a_run())
+    assert main(["doctor", "run"]) == code
+    assert main(["doctor", "run", "--json"]) == code
+
+
+@pytest.mark.parametrize("arguments", [["nope"], []])
+def test_bad_input_is_one_line(arguments: list[str], capsys: Capture) -> None:
+    assert main(["doctor", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+
+
+def test_json(runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    evidence = {"gap": float("nan"), "limit": float("inf"), "told": "-inf", "count": 3, "unknown": None, "half": 0.5}
+    use(
+        monkeypatch,
+        finding("R8", "info", layer="bn_1"),
+        finding("R2", "error", evidence=evidence, request="freeze --layer bn_1"),
+    )
+    make_run(runs, a_run())
+    assert main(["doctor", "run", "--json"]) == 1
+    document = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(name))
+    assert list(document) == ["version", "verdict", "findings"]
+    assert document["version"] == 1
+    assert document["verdict"].startswith("First of all: something is wrong. In the last epoch")
+    assert document["findings"] == [
+        {
+            "rule": "R2",
+            "severity": "error",
+            "layer": None,
+            "step": 5,
+            "evidence": {"gap": "nan", "limit": "inf", "told": "-inf", "count": 3, "unknown": None, "half": 0.5},
+            "advice": "mend it",
+            "what": "something is wrong",
+            "request": "freeze --layer bn_1",
+        },
+        {
+            "rule": "R8",
+            "severity": "info",
+            "layer": "bn_1",
+            "step": 5,
+            "evidence": {},
+            "advice": "mend it",
+            "what": "something is wrong",
+            "request": "",
+        },
+    ]
+
+
+def test_the_command_names_the_run_as_a_shell_takes_it(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    use(monkeypatch, finding(request="freeze"))
+    near = make_run(runs, a_run(), "my run")
+    make_run(runs, a_run(), "-run")
+    far = make_run(tmp_path / "far", a_run(), "it's")
+    for arguments, expected in (
+        (["my run"], "my run"),
+        ([str(near.session_log)], "my run"),
+        ([str(runs / "-run")], str(runs / "-run")),
+        (["it's", "--runs-dir", str(far.path.parent)], str(far.path)),
+    ):
+        assert main(["doctor", *arguments]) == 1
+        (line,) = [row for row in capsys.readouterr().out.splitlines() if "tuimon send" in row]
+        assert shlex.split(line) == ["tuimon", "send", expected, "freeze"]
+        assert RunDirectory.find(expected, runs).session_log.is_file()
+
+
+def test_a_run_without_a_line(runs: Path, capsys: Capture) -> None:
+    RunDirectory.at(runs / "empty")
+    RunDirectory.at(runs / "blank").session_log.write_bytes(b"")
+    RunDirectory.at(runs / "torn").session_log.write_bytes(b'{"type":"run_started","proto')
+    for name in ("empty", "blank", "torn"):
+        assert main(["doctor", name]) == 0
+        printed = capsys.readouterr().out
+        assert "The log has no line yet: there is nothing to diagnose." in printed
+        assert "no line in the log" in printed
+        assert main(["doctor", name, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["findings"] == []
+
+
+def test_torn_lines(runs: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch)
+    facts = [*a_run()[:-1], probe(4, 5.0, 1.0)]
+    run = make_run(runs, facts)
+    whole = run.session_log.read_bytes()
+    # The trainer died in the middle of a line, and a new attempt went on behind it.
+    run.session_log.write_bytes(
+        b'{"type":"batches","first\n{"type":"of tomorrow"}\n' + whole + whole.splitlines()[-1][:50]
+    )
+    assert main(["doctor", "run"]) == 0
+    printed = capsys.readouterr().out
+    assert "a gap of 4.00" in printed
+    assert "1 line of the log could not be read." in printed
+
+
+def test_names_that_a_terminal_would_act_on(runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    facts = [started(name=EVIL), built(EVIL, "bn_2"), fit_started(freeze=""), probe(9, 5.0, 1.0, layers={
+        EVIL: share(4.0, 4.0), "bn_2": share(0.0, 0.0)})]  # fmt: skip
+    make_run(runs, facts, "run")
+    hostile = {"layer": EVIL, "what": f"of {EVIL}", "advice": EVIL, "request": f"freeze --layer '{EVIL}'"}
+    use(monkeypatch, finding(evidence={EVIL: 1.0}, **hostile))
+    assert main(["doctor", "run"]) == 1
+    printed = capsys.readouterr().out
+    assert not set(printed) & {"\x1b", "\x07", "\u202e", "\r"}
+    assert "most of it in bn[red] x�" in " ".join(printed.split())
+
+
+def test_a_run_that_grows_is_read_as_it_is_now(runs: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch)
+    run = make_run(runs, a_run()[:-1])
+    read = Tail.read
+    calls = 0
+
+    def growing(tail: Tail, limit: int = 10) -> list[events.AnyEvent]:
+        nonlocal calls
+        calls += 1
+        assert calls < 1000
+        with run.session_log.open("ab") as file:
+            file.write(b'{"type":"heartbeat","seq":99,"time":5000,"step":4}\n' * 4)
+        return read(tail, 100)
+
+    monkeypatch.setattr(Tail, "read", growing)
+    assert main(["doctor", "run"]) == 0
+    assert "step 4" in capsys.readouterr().out
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_shown_on_a_terminal_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    for stream, patience, expected in (
+        (Terminal(), -1.0, "\rreading the log:  50 %\r\x1b[K"),
+        (Terminal(), 1000.0, ""),
+        (io.StringIO(), -1.0, ""),
+    ):
+        monkeypatch.setattr(sys, "stderr", stream)
+        monkeypatch.setattr(doctor, "PATIENCE_SECONDS", patience)
+        progress = doctor.Progress()
+        progress.show(5, 10)
+        progress.close()
+        assert stream.getvalue() == expected
+
+
+def on_a_terminal(runs: Path, columns: int, **variables: str) -> str:
+    """Return what `doctor` writes to a terminal of some width."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    kept = {name: value for name, value in environment().items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
+    process = subprocess.Popen(
+        command("doctor", "run"), cwd=runs.parent, env={**kept, "TERM": "xterm", **variables}, stdout=slave
+    )
+    os.close(slave)
+    written = b""
+    try:
+        while data := os.read(master, 65536):
+            written += data
+    except OSError:  # how Linux says that the other end is closed
+        pass
+    finally:
+        os.close(master)
+        process.wait()
+    return written.decode()
+
+
+def test_colours_and_width_are_the_terminals(runs: Path) -> None:
+    make_run(runs, [started(), built(), fit_started(), OPEN])
+    coloured, plain, dumb = (
+        on_a_terminal(runs, 120, **variables) for variables in ({}, {"NO_COLOR": "1"}, {"TERM": "dumb"})
+    )
+    assert "\x1b[94m" in coloured
+    assert "\x1b" not in plain + dumb
+    bare = re.sub(r"\x1b\[[\d;]*m", "", coloured)
+    assert bare == plain == dumb
+    assert max(map(len, plain.splitlines())) > 80
+    narrow = on_a_terminal(runs, 50, NO_COLOR="1").splitlines()
+    assert max(map(width_of, narrow)) <= 50
+    piped = subprocess.run(
+        command("doctor", "run"), cwd=runs.parent, env=environment(COLUMNS="200"), capture_output=True
+    )
+    assert b"\x1b" not in piped.stdout
+    assert max(map(len, piped.stdout.decode().splitlines())) <= 80
+
+
+def test_a_terminal_of_another_encoding(runs: Path) -> None:
+    make_run(runs, [started(), built(), fit_started(), OPEN])
+    done = subprocess.run(
+        command("doctor", "run"), cwd=runs.parent, env=environment(PYTHONIOENCODING="ascii"), capture_output=True
+    )
+    assert (done.returncode in (0, 1), done.stderr) == (True, b"")
+    assert b"a gap of 5.82" in b" ".join(done.stdout.split())
+
+
+def test_it_loads_no_screen() -> None:
+    statements = "import sys, tuimon.cli.doctor; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", statements], env=environment(), capture_output=True, text=True, check=True
+    )
+    assert not set(done.stdout.split()) & {"textual", "rich", "plotext", "keras", "tensorflow", "tuimon.ui"}
+
+
+def test_a_live_run_is_called_by_what_it_does(runs: Path, capsys: Capture) -> None:
+    with stand_in(RunDirectory.at(runs / "run"), "paused"):
+        assert main(["doctor", "run"]) == 0
+    assert "run   paused, step 0" in capsys.readouterr().out
+
+
+# Real training
+
+TRAIN = """
+import sys, time
+import keras
+import numpy as np
+import tuimon
+
+keras.utils.set_random_seed(0)
+x = np.random.default_rng(0).normal(3.0, 2.0, size=(1, 4)).astype("float32")
+y = np.full((1, 1), 5.0, "float32")
+layers = keras.layers
+model = keras.Sequential([
+    keras.Input((4,)), layers.Dense(8), layers.BatchNormalization(name="bn_1"), layers.Dropout(0.5), layers.Dense(1)
+])
+model.compile(keras.optimizers.SGD(1e-4), "mse")
+wait = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: time.sleep(float(sys.argv[2])))
+monitor = tuimon.Monitor(name="real", probe_every=5, overhead=0.9)
+model.fit(x, y, batch_size=1, epochs=int(sys.argv[1]), validation_data=(x + 1, y), verbose=0, callbacks=[monitor, wait])
+"""
+
+
+def asked_of(run: RunDirectory, *arguments: str) -> tuple[int, str]:
+    done = subprocess.run(
+        command("doctor", run.path, *arguments), cwd=run.path, env=environment(), capture_output=True, text=True
+    )
+    assert done.stderr == ""
+    return done.returncode, done.stdout
+
+
+def judged(run: RunDirectory) -> str:
+    """Return the verdict on a run; what JSON and page say of it is one and the same."""
+    code, output = asked_of(run, "--json")
+    document = json.loads(output)
+    assert code == int(any(found["severity"] != "info" for found in document["findings"]))
+    return str(document["verdict"])
+
+
+def probes(run: RunDirectory) -> list[events.Probe]:
+    return [fact for fact in Tail(run.session_log).read_all() if isinstance(fact, events.Probe)]
+
+
+def assert_sums(page: str, fact: events.Probe) -> None:
+    """Assert that the page has a probe's losses and parts, and that they add up as they stand there."""
+    numbers = {}
+    for name in ("training loss", "− inference loss", "= gap", "batch_norm", "stochastic", "other"):
+        found = re.search(rf"^ +{name} +([−+]?[\d.]+)", page, re.MULTILINE)
+        assert found, (name, page)
+        numbers[name] = Decimal(found[1].replace("−", "-"))
+    assert numbers["training loss"] - numbers["− inference loss"] == numbers["= gap"]
+    assert numbers["batch_norm"] + numbers["stochastic"] + numbers["other"] == numbers["= gap"]
+    unit = 10.0 ** -abs(int(numbers["= gap"].as_tuple().exponent))
+    for name, value in (("training loss", fact.train), ("= gap", fact.gap), ("batch_norm", fact.batch_norm)):
+        assert float(numbers[name]) == pytest.approx(value, abs=2 * unit)
+
+
+def test_a_real_run_live_and_killed(runs: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", TRAIN, "100000", "0.02"], cwd=runs.parent, env=environment(), stderr=subprocess.DEVNULL
+    )
+    try:
+        until(lambda: any(runs.iterdir()), what="the run directory")
+        run = RunDirectory(next(runs.iterdir()))
+        until(lambda: probes(run), what="a probe")
+        code, output = asked_of(run)
+        assert code in (0, 1)
+        assert re.search(r"real   (training|validating|probing|compiling), step \d", output), output
+        before = until(lambda: [fact for fact in probes(run) if str(fact.step) in output])[-1]
+        assert_sums(output, before)
+        assert "by batch statistics (BatchNormalization)" in " ".join(output.split())
+        assert "healthy by now" not in judged(run)
+
+        subprocess.run(command("send", run.path, "freeze"), env=environment(), check=True, capture_output=True)
+        until(lambda: abs(float(probes(run)[-1].batch_norm or 0.0)) == 0.0, what="a probe of the frozen model")
+        assert "a gap of" in judged(run)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    words = judged(run)
+    assert words.startswith("The run crashed after ")
+    assert re.search(r"(Frozen from step|Before “freeze all” at step) \d+", words), words
+    assert "crashed, step" in asked_of(run)[1]
+
+
+def test_a_real_run_that_finished(runs: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-c", TRAIN, "30", "0"], cwd=runs.parent, env=environment(), check=True, capture_output=True
+    )
+    run = RunDirectory(next(runs.iterdir()))
+    code, output = asked_of(run)
+    assert code in (0, 1)
+    assert "finished, step 30" in output
+    assert_sums(output, probes(run)[-1])
+    words = " ".join(output.split())
+    assert f"{len(probes(run))} probe" in words
+    assert "30 epochs, 30 steps" in words
+    assert judged(run) in words
+    assert re.search(r"^  \S*bn_1 ", output, re.MULTILINE)

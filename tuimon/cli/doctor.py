@@ -1,0 +1,152 @@
+"""What is wrong with a run, why, and what to do.
+
+Reads the whole log, of a run that trains, is over or was killed. First the verdict: how far training mode and
+inference mode are apart and what makes it; then what was found, the worst first, each with its numbers and a
+command that would help; then what each BatchNormalization layer has to do with it.
+
+Exit code: 0 healthy, 1 something was found, 2 bad input.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+
+from tuimon import liveness
+from tuimon.cli.options import add_run
+from tuimon.diagnosis.finding import Finding
+from tuimon.diagnosis.rules import findings
+from tuimon.diagnosis.verdict import verdict
+from tuimon.errors import UsageError
+from tuimon.report.findings import ordered
+from tuimon.report.layout import Subject
+from tuimon.report.lines import as_ansi, as_text
+from tuimon.report.page import page
+from tuimon.run_directory import RunDirectory, default_runs_directory
+from tuimon.session_log import Tail
+from tuimon.state import RunState
+from tuimon.wire import Number, to_wire
+
+VERSION = 1
+"""Of the JSON."""
+HEALTHY, FOUND = 0, 1
+WIDTH = 80
+"""Where the terminal does not say."""
+NARROWEST = 30
+PATIENCE_SECONDS = 0.5
+"""What takes longer says how far it is."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add_run(parser)
+    parser.add_argument("--json", action="store_true", help="for machines")
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Print the page and return the exit code."""
+    run = RunDirectory.find(options.run, options.runs_dir)
+    state, tail = RunState(), Tail(run.session_log)
+    with contextlib.closing(Progress()) as progress:
+        read(tail, state, progress)
+    found = ordered(findings(state))
+    status = _status(run, state)
+    if options.json:
+        print(json.dumps(_document(state, found, status), indent=2, allow_nan=False))
+    else:
+        _print_page(state, found, Subject(run.name, _paste(run), status, tail.unreadable))
+    return FOUND if any(finding.severity != "info" for finding in found) else HEALTHY
+
+
+class Progress:
+    """One line on stderr that says how much of a log is read; only on a terminal, and only after a while."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._shown = False
+
+    def show(self, done: int, total: int) -> None:
+        """Say how far it is."""
+        if sys.stderr.isatty() and time.monotonic() - self._began > PATIENCE_SECONDS:
+            self._shown = True
+            print(f"\rreading the log: {100 * done // max(total, 1):3d} %", end="", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        if self._shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def read(tail: Tail, state: RunState, progress: Progress) -> None:
+    """Fold the log as it is now: a run that trains goes on writing."""
+    try:
+        size = tail.path.stat().st_size
+    except FileNotFoundError:
+        return
+    while tail.offset < size:
+        before = tail.offset
+        state.apply(tail.read())
+        if tail.offset == before:
+            return
+        progress.show(tail.offset, size)
+
+
+def _status(run: RunDirectory, state: RunState) -> str:
+    silent = 0.0
+    with contextlib.suppress(FileNotFoundError):
+        silent = time.time() - run.session_log.stat().st_mtime
+    return liveness.status(state, gone=liveness.is_gone(run.session_log, state.run), silent_seconds=silent)
+
+
+def _paste(run: RunDirectory) -> str:
+    """Return the run as `tuimon send` finds it from here: its name where that will do, else its path."""
+    name = str(run.path)
+    if not run.name.startswith("-"):
+        with contextlib.suppress(UsageError):
+            if RunDirectory.find(run.name, default_runs_directory()).path == run.path:
+                name = run.name
+    return shlex.quote(name)
+
+
+def _document(state: RunState, found: Sequence[Finding], status: str) -> dict[str, object]:
+    return {
+        "version": VERSION,
+        "verdict": verdict(state, found, status),
+        "findings": [
+            {
+                "rule": finding.rule,
+                "severity": finding.severity,
+                "layer": finding.layer,
+                "step": finding.step,
+                "evidence": {name: _number(value) for name, value in finding.evidence.items()},
+                "advice": finding.advice,
+                "what": finding.what,
+                "request": finding.request,
+            }
+            for finding in found
+        ],
+    }
+
+
+def _number(value: Number) -> Number:
+    # An integer stays one.
+    return value if value is None or isinstance(value, str | int) else to_wire(float(value))
+
+
+def _print_page(state: RunState, found: Sequence[Finding], subject: Subject) -> None:
+    width = max(NARROWEST, shutil.get_terminal_size((WIDTH, 24)).columns if sys.stdout.isatty() else WIDTH)
+    write = as_ansi if _has_colour() else as_text
+    # A terminal of another encoding shows question marks; that is no reason to say nothing.
+    with contextlib.suppress(AttributeError):
+        sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
+    for pieces in page(state, found, subject, width):
+        print(write(pieces))
+
+
+def _has_colour() -> bool:
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"

@@ -1,0 +1,169 @@
+"""The table of BatchNormalization layers: what each makes of the gap, how far its statistics lag.
+
+Pure. Must not import Keras, TensorFlow or Textual.
+"""
+
+import math
+from dataclasses import dataclass
+
+from tuimon import events
+from tuimon.diagnosis.verdict import Scale, Telling, cause
+from tuimon.report.figures import number, percent
+from tuimon.report.lines import Line, Span, line, pad, shorten, width_of, wrap
+from tuimon.state import RunState
+from tuimon.text import plain
+from tuimon.wire import Number, from_wire
+
+MOST_ROWS = 10
+_SHORTEST_NAME = 10
+_WIDEST_NAME = 48
+_BAR = 16
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+@dataclass(frozen=True)
+class LayerShare:
+    """One row."""
+
+    path: str
+    probe: events.ProbeLayer
+    half_life: float
+    """Steps in which the moving average forgets half: ln 2 / −ln(momentum); inf: never."""
+    initial_left: float
+    """Share of the run's first moving statistics that is left in them: momentum^updates; NaN: not known."""
+    is_held: bool
+    """Whether its moving statistics do not follow."""
+
+
+def layer_shares(state: RunState, told: Telling) -> list[LayerShare]:
+    """Return the layers of a probe, those that make most of it first."""
+    shares = [_share(state, told, path, layer) for path, layer in told.probe.layers.items()]
+    return sorted(shares, key=lambda share: -_size(share.probe.in_order))
+
+
+def _size(value: Number) -> float:
+    size = abs(from_wire(value))
+    # What is not finite is worth a look before all else.
+    return math.inf if math.isnan(size) else size
+
+
+def _share(state: RunState, told: Telling, path: str, layer: events.ProbeLayer) -> LayerShare:
+    history = state.layers.get(path)
+    if history is None:
+        return LayerShare(path, layer, math.nan, math.nan, is_held=False)
+    built = history.layer
+    is_newest = state.probes[-1] is told.probe
+    is_held = not built.trainable or (is_newest and path in state.frozen | state.statistics_held)
+    momentum = state.momentum.get(path, built.momentum)
+    half_life = _half_life(momentum)
+    # With a momentum that was changed, or statistics that were held for a while, the power says nothing.
+    is_known = not is_held and momentum == built.momentum
+    updates = told.probe.step * max(1, layer.calls)
+    return LayerShare(path, layer, half_life, momentum**updates if is_known else math.nan, is_held)
+
+
+def _half_life(momentum: float) -> float:
+    if momentum >= 1:
+        return math.inf
+    return math.log(2) / -math.log(momentum) if momentum > 0 else 0.0
+
+
+def said_of_cause(told: Telling) -> str:
+    """Return whether one layer is the cause, in a sentence; nothing where batch statistics make nothing."""
+    found = cause(told.probe)
+    if found is None or len(told.probe.layers) < 2:
+        return ""
+    first = plain(found.in_order, 200)
+    if found.is_agreed:
+        return (
+            f"{first} makes {percent(found.share)} of what batch statistics make, in the order of the model, "
+            "and the most of all layers alone: both agree that it is the cause."
+        )
+    others = [plain(path, 200) for path in found.alone if path != found.in_order]
+    more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+    if found.in_order in found.alone:
+        alone = f"but alone {others[0]}{more} make{'' if more else 's'} as much"
+    else:
+        alone = f"alone {others[0]}{more} {'do' if more else 'does'}"
+    return (
+        f"In the order of the model {first} makes most, {alone}: they do not agree, so no layer is named as the cause."
+    )
+
+
+def table(shares: list[LayerShare], scale: Scale, width: int) -> list[Line]:
+    """Return the rows that matter most as a table; columns that do not fit are left out.
+
+    Args:
+        shares: All layers, those that make most first.
+        scale: How the losses of the probe are written.
+        width: In cells.
+    """
+    shown = shares[:MOST_ROWS]
+    columns = [
+        ("in order", [_loss(scale, share.probe.in_order) for share in shown]),
+        ("alone", [_loss(scale, share.probe.alone) for share in shown]),
+        ("drift", [_drift(share.probe.drift) for share in shown]),
+        ("half-life", [_steps(share) for share in shown]),
+        ("start left", [_left(share.initial_left) for share in shown]),
+    ]
+    names = [plain(share.path, 400) for share in shown]
+    sizes = [max(len(title), *map(width_of, cells)) for title, cells in columns]
+    longest = max(len("layer"), *map(width_of, names))
+    while len(columns) > 1 and min(longest, _SHORTEST_NAME) + sum(sizes) + 2 * len(sizes) > width:
+        columns.pop()
+        sizes.pop()
+    room = width - sum(sizes) - 2 * len(sizes)
+    bars = room >= min(longest, _WIDEST_NAME) + _BAR + 2
+    name = max(1, min(longest, _WIDEST_NAME, room))
+    header = pad("layer", name) + "".join(f"  {title:>{size}}" for (title, _), size in zip(columns, sizes, strict=True))
+    largest = max((size for share in shown if math.isfinite(size := _size(share.probe.in_order))), default=0.0)
+    lines = [line(Span(header, "dim"))]
+    for index, share in enumerate(shown):
+        cells = [pad(texts[index], size, right=True) for (_, texts), size in zip(columns, sizes, strict=True)]
+        text = "".join(f"  {cell}" for cell in cells)
+        bar = _bar(_size(share.probe.in_order), largest) if bars else ""
+        lines.append(line(pad(shorten(names[index], name), name) + text, Span(f"  {bar}" if bar else "", "curve")))
+    if len(shares) > len(shown):
+        lines.append(line(Span(f"… and {len(shares) - len(shown)} more", "dim")))
+    return lines
+
+
+def legend(width: int) -> list[Line]:
+    """Return what the columns are."""
+    text = (
+        "in order, alone: what the loss rises by when the layer goes from moving to batch statistics, after those "
+        "before it or by itself · drift: from moving to batch statistics, in nats · half-life: of the moving average "
+        "· start left: share of the first moving statistics that is still in them"
+    )
+    return [line(Span(words, "dim")) for words in wrap(text, width)]
+
+
+def _loss(scale: Scale, value: Number) -> str:
+    return scale.text(scale.units(from_wire(value)), signed=True, unknown=number(value))
+
+
+def _left(share: float) -> str:
+    # Nearly all is not all.
+    return ">99 %" if 0.995 <= share < 1 else percent(share)
+
+
+def _drift(value: Number) -> str:
+    nats = from_wire(value)
+    return f"{nats:.2f}" if 0 <= nats < 1e5 else number(value, 3)
+
+
+def _steps(share: LayerShare) -> str:
+    if share.is_held:
+        return "held"
+    if math.isnan(share.half_life):
+        return "–"
+    if math.isinf(share.half_life):
+        return "never"
+    return f"{share.half_life:,.0f} steps" if share.half_life >= 9.95 else f"{share.half_life:.1f} steps"
+
+
+def _bar(size: float, largest: float) -> str:
+    if not math.isfinite(size) or largest <= 0:
+        return ""
+    eighths = round(8 * _BAR * size / largest)
+    return ("█" * (eighths // 8) + _EIGHTHS[eighths % 8]).rstrip()

@@ -1,0 +1,64 @@
+"""What every part of the page has in common: whose page it is, how wide, how a section begins.
+
+Pure. Must not import Keras, TensorFlow or Textual.
+"""
+
+from dataclasses import dataclass
+
+from tuimon.diagnosis.verdict import OVER
+from tuimon.report.lines import Line, Span, line, width_of, wrap
+from tuimon.text import plain
+
+WIDEST_TEXT = 100
+"""Sentences are not longer than this, however wide the terminal is."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What the page is about, besides the state."""
+
+    name: str
+    """Of the run."""
+    paste: str
+    """The run as a shell takes it: a name or a path, quoted."""
+    status: str
+    """As `tuimon.liveness.status` has it."""
+    unreadable: int = 0
+    """Lines of the log that are no fact."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it takes no requests any more."""
+        return self.status in OVER
+
+
+def text_width(width: int) -> int:
+    """Return how wide sentences may be on a terminal of ``width`` cells."""
+    return min(width, WIDEST_TEXT)
+
+
+def section(title: str, width: int) -> list[Line]:
+    """Return the beginning of a section."""
+    *first, last = wrap(title, text_width(width))
+    rule = "─" * max(0, text_width(width) - width_of(last) - 1)
+    heads = [line(Span(text, "strong")) for text in first]
+    return [line(), *heads, line(Span(last, "strong"), " ", Span(rule, "dim")), line()]
+
+
+def command(request: str, subject: Subject, indent: str) -> list[Line]:
+    """Return a command to paste, on a line of its own that is never broken."""
+    return [line(f"{indent}  ", Span(f"tuimon send {plain(subject.paste, 1000)} {plain(request, 1000)}", "command"))]
+
+
+def sentence(text: str, name: str | None = None) -> str:
+    """Return words as a sentence: with a capital, unless they begin with a name, and a full stop.
+
+    Example:
+        >>> sentence("the loss is NaN"), sentence("bn_1 is frozen")
+        ('The loss is NaN.', 'bn_1 is frozen.')
+    """
+    text = plain(text, 1000).strip()
+    first = text.partition(" ")[0]
+    if first.isalpha() and first != name:
+        text = text[0].upper() + text[1:]
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."

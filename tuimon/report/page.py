@@ -1,0 +1,128 @@
+"""The page: the verdict, what the gap is made of, the findings, the layers, and what all of it rests on.
+
+Pure: state → lines. Must not import Keras, TensorFlow or Textual.
+"""
+
+from collections.abc import Sequence
+
+from tuimon.diagnosis.finding import Finding
+from tuimon.diagnosis.verdict import PARTS, Telling, can_probe, sums, telling, verdict
+from tuimon.report.figures import aligned, number, percent
+from tuimon.report.findings import blocks, ordered
+from tuimon.report.layer_shares import layer_shares, legend, said_of_cause, table
+from tuimon.report.layout import Subject, command, section, text_width
+from tuimon.report.lines import Line, Role, Span, as_text, line, pad, shorten, width_of, wrap
+from tuimon.state import RunState
+from tuimon.text import plain
+from tuimon.wire import from_wire
+
+WIDEST_TABLE = 130
+"""In cells; what a table has to say is said by then."""
+EARLIER = 3
+"""Findings that are gone by now: how many are shown, the newest."""
+
+
+def page(state: RunState, found: Sequence[Finding], subject: Subject, width: int) -> list[Line]:
+    """Return the page.
+
+    Args:
+        state: What the run's log says.
+        found: What the rules find in it.
+        subject: Its name and what it does.
+        width: Of the terminal, in cells. Only commands to paste may be longer.
+    """
+    found, told = ordered(found), telling(state)
+    lines = [_title(state, subject, width), line()]
+    lines += [line(Span(text, "strong")) for text in wrap(verdict(state, found, subject.status), text_width(width))]
+    if told is None and can_probe(state, subject.status):
+        lines += [line(), *command("probe", subject, "")]
+    if told is not None:
+        lines += _gap(told, width)
+    lines += blocks(state, found, subject, width)
+    if told is not None and told.probe.layers:
+        lines += _layers(state, told, width)
+    lines += _earlier(state, found, width)
+    return [*lines, line(), *(line(Span(text, "dim")) for text in wrap(_basis(state, subject), text_width(width)))]
+
+
+def _title(state: RunState, subject: Subject, width: int) -> Line:
+    where = f"step {state.step:,}" if state.last_seq >= 0 else "no line in the log"
+    status = f"{subject.status}, {where}"
+    name = shorten(plain(subject.name), max(8, width - width_of(status) - 3))
+    return line(Span(name, "strong"), "   ", Span(status, "dim"))
+
+
+def _gap(told: Telling, width: int) -> list[Line]:
+    """Return the sum: train − inference = gap = its parts."""
+    probe, written = told.probe, sums(told.probe)
+    scale = written.scale
+    gap = from_wire(probe.gap)
+    rows: list[tuple[str, str, str, Role]] = [
+        ("training loss", scale.text(written.train, unknown=number(probe.train)), "", "training"),
+        ("− inference loss", scale.text(written.inference, unknown=number(probe.inference)), "", "inference"),
+        ("= gap", scale.text(written.gap, signed=True), "", "strong"),
+    ]
+    for part in PARTS:
+        value = from_wire(getattr(probe, part))
+        share = percent(value / gap) if gap and written.gap else ""
+        if part == "stochastic" and probe.masks > 1:
+            error = from_wire(probe.standard_error)
+            share = ", ".join(filter(None, (share, f"± {number(float(f'{error:.2g}'))} (standard error)")))
+        rows.append((f"  {part}", scale.text(written.parts[part], signed=True), share, "text"))
+    if written.validation is not None:
+        rows.append(("validation loss", scale.text(written.validation), "of one validation batch", "validation"))
+        if written.inference is not None:
+            rows.append(("− inference loss", scale.text(written.inference), "", "inference"))
+            data = scale.text(written.validation - written.inference, signed=True)
+            rows.append(("= data", data, "a hint only", "strong"))
+    texts = aligned([text for _, text, _, _ in rows])
+    name = max(width_of(row[0]) for row in rows)
+    examples = f"{probe.examples:,} example{'' if probe.examples == 1 else 's'}"
+    lines = section(f"what the gap is made of, step {probe.step:,}, {examples}", width)
+    for (label, _, note, role), text in zip(rows, texts, strict=True):
+        pieces = line(Span(f"  {pad(label, name)}  {text}", role), Span(f"  {note}" if note else "", "dim"))
+        lines.append(pieces if width_of(as_text(pieces)) <= width else line(pieces[0]))
+    return lines
+
+
+def _layers(state: RunState, told: Telling, width: int) -> list[Line]:
+    text, room = text_width(width), min(width, WIDEST_TABLE) - 2
+    lines = section(f"BatchNormalization layers, step {told.probe.step:,}", width)
+    words = said_of_cause(told)
+    if words:
+        lines += [*(line(said) for said in wrap(words, text)), line()]
+    lines += [line("  ", *row) for row in table(layer_shares(state, told), sums(told.probe).scale, room)]
+    return [*lines, line(), *legend(text)]
+
+
+def _earlier(state: RunState, found: Sequence[Finding], width: int) -> list[Line]:
+    """Return what was found while it trained and is not found any more."""
+    left = {finding.key for finding in found}
+    gone = {(alert.rule, alert.layer): alert for alert in state.alerts if (alert.rule, alert.layer) not in left}
+    if not gone:
+        return []
+    lines = section("found earlier, gone by now", width)
+    for alert in list(gone.values())[-EARLIER:]:
+        where = f" ({plain(alert.layer, 100)})" if alert.layer else ""
+        text = f"step {alert.step:,}: {plain(alert.rule, 10)} {plain(alert.what)}{where}"
+        first, *others = wrap(text, text_width(width) - 4)
+        lines += [line(f"  {first}"), *(line(f"    {words}") for words in others)]
+    if len(gone) > EARLIER:
+        lines.append(line(Span(f"  … and {len(gone) - EARLIER} before", "dim")))
+    return lines
+
+
+def _basis(state: RunState, subject: Subject) -> str:
+    counts = ((len(state.probes), "probe"), (state.epochs_ended, "epoch"), (state.step, "step"))
+    rests = ", ".join(f"{count:,} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
+    parts = [f"This rests on {rests}."]
+    if state.overhead is not None:
+        parts.append(f"Watching took {percent(from_wire(state.overhead.share))} of the time, as measured.")
+    if state.dropped:
+        dropped = sum(state.dropped.values())
+        parts.append(f"{dropped:,} event{' was' if dropped == 1 else 's were'} not logged.")
+    if subject.unreadable:
+        parts.append(
+            f"{subject.unreadable:,} line{'' if subject.unreadable == 1 else 's'} of the log could not be read."
+        )
+    return " ".join(parts)
