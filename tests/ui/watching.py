@@ -17,6 +17,7 @@ from tuimon import commands, events
 from tuimon.run_directory import RunDirectory
 from tuimon.ui.app import WatchApp
 from tuimon.ui.cell_view import CellView
+from tuimon.wire import Number
 
 CAN = dict.fromkeys(commands.NAMES, "")
 SENDER = events.Sender(uid=1000, user="somebody", host="somewhere", pid=7)
@@ -91,6 +92,30 @@ def training(*paths: str, can: dict[str, str] | None = None, epochs: int = 1000)
     ]
 
 
+def probe(step: int = 3, *, layers: dict[str, events.ProbeLayer] | None = None, **fields: Any) -> events.Probe:
+    """Return a probe of a gap of 5.8, nearly all of it of BatchNormalization."""
+    values: dict[str, Any] = {
+        "reason": "epoch",
+        "examples": 1,
+        "train": -0.25,
+        "inference": -6.05,
+        "gap": 5.8,
+        "batch_norm": 5.7768,
+        "stochastic": 0.0232,
+        "other": 0.0,
+        "masks": 8,
+        "standard_error": 0.001,
+        "passes": 16,
+        "seconds": 0.1,
+    }
+    return events.Probe(**{**values, **fields}, layers=layers or {}, step=step, epoch=step)
+
+
+def probe_layer(in_order: Number, alone: Number | None = None, drift: Number = 0.5) -> events.ProbeLayer:
+    """Return a layer in a probe."""
+    return events.ProbeLayer(in_order=in_order, alone=in_order if alone is None else alone, drift=drift, elements=64)
+
+
 @asynccontextmanager
 async def watching(
     run: RunDirectory, size: tuple[int, int] = (200, 50), *, app: WatchApp | None = None, **options: Any
@@ -101,7 +126,7 @@ async def watching(
         if app._replay is None and run.session_log.exists() and (lines := run.session_log.read_bytes().splitlines()):
             last = msgspec.json.decode(lines[-1])["seq"]
             await until(pilot, lambda: app.state.last_seq >= last, "the log is read")
-        await until(pilot, lambda: bool(views(app)) and "quit" in text(app), "the first screen")
+        await until(pilot, lambda: bool(views(app)) and "quit" in text(app) and laid_out(app), "the first screen")
         yield app, pilot
 
 
@@ -119,6 +144,14 @@ async def press(pilot: "Pilot[str]", *keys: str) -> None:
     for key in keys:
         pilot.app.simulate_key(key)
     await pilot.pause()
+
+
+def laid_out(app: WatchApp) -> bool:
+    """Whether the panels have the sizes that they asked for: that takes another frame after the first facts."""
+    header, table = (app.dashboard.query_one(kind, CellView) for kind in ("Header", "LayerTable"))
+    asked = table.styles.height
+    fits = not table.display or (asked is not None and table._cells.height == asked.value)
+    return fits and header._cells.height == (1 if app.size.width >= 140 else 2)
 
 
 def views(app: WatchApp) -> list[CellView]:

@@ -11,11 +11,12 @@ from textual.binding import BindingType
 from textual.screen import Screen
 
 from tuimon import liveness, spellings
-from tuimon.commands import AnyRequest, Checkpoint, LearningRate, Pause, Phase, Recalibrate, Resume, Rollback
-from tuimon.events import AnyEvent
+from tuimon.commands import AnyRequest, Checkpoint, LearningRate, Pause, Phase, Probe, Recalibrate, Resume, Rollback
+from tuimon.events import Alert, AnyEvent
 from tuimon.run_directory import RunDirectory
 from tuimon.state import RunState
 from tuimon.text import plain
+from tuimon.ui.alerts import helping_key, pressing_alert
 from tuimon.ui.chooser import phase_chooser, quit_chooser, recalibrate_chooser, rollback_chooser
 from tuimon.ui.dashboard import Dashboard
 from tuimon.ui.entry import learning_rate_entry, momentum_entry
@@ -28,6 +29,7 @@ from tuimon.ui.reader import Reader, Trainer
 from tuimon.ui.replay import ReplayClock
 from tuimon.ui.spans import only_what_changed
 from tuimon.ui.steering import Steering
+from tuimon.ui.why_screen import WhyScreen
 
 __all__ = ["ReplayClock", "Trainer", "WatchApp"]
 
@@ -259,6 +261,19 @@ class WatchApp(App[str]):
             return
         self.push_screen(phase_chooser(self.state.phase), self._choose_phase)
 
+    def action_probe(self) -> None:
+        """Measure the gap between training mode and inference mode."""
+        self._ask(Probe())
+
+    def action_why(self) -> None:
+        """Say why there is an alert: the one that matters most, else the newest."""
+        moment = self.moment()
+        if not moment.state.alerts:
+            self.say("There is no alert.")
+        else:
+            chosen = pressing_alert(moment) or moment.state.alerts[-1]
+            self.push_screen(WhyScreen(moment, chosen), self._do_what_helps)
+
     def action_cursor(self, by: int) -> None:
         """Select another layer."""
         self.dashboard.move_cursor(by)
@@ -371,6 +386,18 @@ class WatchApp(App[str]):
             self.say(f"The request cannot be written: {error}", bad=True)
         else:
             self.redraw()
+
+    async def _do_what_helps(self, alert: Alert | None) -> None:
+        if alert is None:
+            return
+        # Facts may have come while it was read, and some keys also undo what they do.
+        wanted = helping_key(alert, self.moment())
+        if wanted is None:
+            self.say("Nothing was asked: what the alert advises is so already.")
+            return
+        if wanted.layer is not None:
+            self.dashboard.select_layer(wanted.layer)
+        await self.run_action(wanted.action)
 
     def _choose_phase(self, phase: str | None) -> None:
         if phase is not None:

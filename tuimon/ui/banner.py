@@ -1,74 +1,126 @@
 """One sentence under the header, where there is something to say: what is wrong, and what to do."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
+from tuimon import words
 from tuimon.text import plain
+from tuimon.ui.alerts import helping_key, pressing_alert, sign
 from tuimon.ui.cell_view import CellView
-from tuimon.ui.cells import Cells
+from tuimon.ui.cells import Cells, cell_width
 from tuimon.ui.moment import Moment
 from tuimon.ui.numbers import duration
 from tuimon.ui.palette import Meaning
 
 ANSWER_SECONDS = 10.0
 """After this long without an answer to a request, it is said."""
+_LOW = 20
+"""On a screen of fewer lines, the banner takes none where it has nothing to say."""
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """What matters most now."""
+
+    words: str
+    """In one line."""
+    meaning: Meaning
+    """Its colour."""
+    keys: tuple[tuple[str, str], ...] = ()
+    """Keys with what they do."""
 
 
 class Banner(CellView):
-    """The most important sentence; takes no line where there is none."""
+    """The most important sentence. Its line stays where there is none, so that nothing below it moves."""
 
     def show(self, moment: Moment) -> None:
         """Show another moment."""
-        self.display = sentence(moment) is not None
+        self.display = self.screen.size.height >= _LOW or sentence(moment) is not None
         super().show(moment)
 
     def draw(self, cells: Cells, moment: Moment) -> None:
-        """Draw the sentence."""
+        """Draw the sentence, and its keys at the right."""
         found = sentence(moment)
-        if found is not None:
-            cells.put(0, 1, found[0], found[1], width=cells.width - 2)
+        if found is None:
+            return
+        needed = sum(cell_width(f"{key} {label}") + 3 for key, label in found.keys)
+        end = cells.put(0, 1, found.words, found.meaning, width=cells.width - 2 - needed)
+        column = end
+        for key, label in found.keys:
+            column = cells.put(0, column + 3, key, Meaning.KEY)
+            column = cells.put(0, column + 1, label, Meaning.DIM)
 
 
-def sentence(moment: Moment) -> tuple[str, Meaning] | None:
-    """Return what matters most now, with its colour; None where the screen says it all."""
+def sentence(moment: Moment) -> Sentence | None:
+    """Return what matters most now; None where the screen says it all."""
     if moment.notice is not None:
-        return moment.notice.text, Meaning.ERROR if moment.notice.bad else Meaning.COMMAND
+        return Sentence(moment.notice.text, Meaning.ERROR if moment.notice.bad else Meaning.COMMAND)
     if moment.reading is not None:
-        return f"Reading the log: {int(moment.reading * 100)} %", Meaning.DIM
+        return Sentence(f"Reading the log: {int(moment.reading * 100)} %", Meaning.DIM)
     if late := _late_request(moment):
-        return late, Meaning.WARNING
-    return _about_status(moment)
+        return Sentence(late, Meaning.WARNING)
+    if about := _about_status(moment):
+        return about
+    return _about_alert(moment)
 
 
-def _about_status(moment: Moment) -> tuple[str, Meaning] | None:
+def _about_alert(moment: Moment) -> Sentence | None:
+    alert = pressing_alert(moment)
+    if alert is None:
+        return None
+    shown, meaning = sign(alert)
+    wanted = helping_key(alert, moment)
+    # The key of a layer is that of the one under the cursor: enter leads to the right one.
+    keys = [(wanted.key, wanted.words)] if wanted is not None and wanted.layer is None else []
+    return Sentence(f"{shown} {words.of(alert, moment.state)}", meaning, (*keys, ("enter", "why")))
+
+
+def _about_status(moment: Moment) -> Sentence | None:
     state = moment.state
     if moment.status == "failed":
         lines = state.ended.traceback.strip().splitlines() if state.ended else []
         reason = plain(lines[-1], 300) if lines else "training ended with an exception"
-        return f"Failed: {reason}. The whole of it: {_log_place(moment)}", Meaning.ERROR
+        return Sentence(f"Failed: {reason}. The whole of it: {_log_place(moment)}", Meaning.ERROR, _why(moment))
     if moment.status == "crashed":
         where = _log_place(moment)
-        return f"Crashed: its process is gone without a last word. See {where}", Meaning.ERROR
+        return Sentence(f"Crashed: its process is gone without a last word. See {where}", Meaning.ERROR, _why(moment))
     if moment.status == "silent":
         host = f" on {plain(state.run.host, 60)}" if state.run else ""
-        return (
+        return Sentence(
             f"No fact for {duration(moment.silent_seconds)}. The trainer{host} may hang, be suspended, or be cut off "
             f"from the disk; this screen goes on when it does.",
             Meaning.WARNING,
         )
     if moment.status == "paused" and moment.replay is None:
         how = "tuimon send RUN resume goes on" if moment.refusal else "space goes on"
-        return f"Paused: the next step waits, requests are answered. {how}.", Meaning.WARNING
+        return Sentence(f"Paused: the next step waits, requests are answered. {how}.", Meaning.WARNING, _why(moment))
     if moment.status in ("finished", "stopped") and moment.replay is None:
         how = "Finished" if moment.status == "finished" else "Stopped, as asked"
-        return (
+        return Sentence(
             f"{how}{_how_long(moment)}. Everything stays in {plain(_place(moment))}  ·  q closes this screen.",
             Meaning.GOOD,
+            _why(moment),
         )
     return None
 
 
+def _why(moment: Moment) -> tuple[tuple[str, str], ...]:
+    """Return the key that leads to the alerts, where there are any that matter."""
+    number = sum(alert.severity in ("warning", "error") for alert in moment.state.alerts)
+    return (("enter", words.counted(number, "alert")),) if number else ()
+
+
 def _late_request(moment: Moment) -> str | None:
-    if moment.status in ("checkpointing", "compiling", "crashed", "failed", "recalibrating", "silent", "validating"):
+    if moment.status in (
+        "checkpointing",
+        "compiling",
+        "crashed",
+        "failed",
+        "probing",
+        "recalibrating",
+        "silent",
+        "validating",
+    ):
         # These say why there is no answer.
         return None
     late = [asked for asked in moment.asked if moment.now - asked.time > ANSWER_SECONDS]

@@ -7,8 +7,9 @@ import numpy as np
 from tuimon.series import Series
 from tuimon.state import LayerHistory, RunState
 from tuimon.text import plain
+from tuimon.ui.canvas import Curve
 from tuimon.ui.cells import fit_end
-from tuimon.ui.chart import Chart, Curve
+from tuimon.ui.chart import Chart
 from tuimon.ui.moment import Moment
 from tuimon.ui.numbers import number
 from tuimon.ui.palette import Meaning

@@ -10,8 +10,9 @@ from textual.screen import Screen
 
 from tuimon.ui.banner import Banner
 from tuimon.ui.cell_view import CellView
-from tuimon.ui.chart import Chart
 from tuimon.ui.charts import LossChart, StatisticChart
+from tuimon.ui.drift_map import DriftMap
+from tuimon.ui.gap_chart import GapChart
 from tuimon.ui.header import Header
 from tuimon.ui.key_bar import KeyBar
 from tuimon.ui.keys import KEYS
@@ -22,6 +23,15 @@ from tuimon.ui.waiting import Waiting
 
 _OTHER_ROWS = 7
 """Of a small screen, those that are not the table's: the last one, with the keys, must not be pushed out."""
+_WIDE, _TALL = 140, 32
+"""Columns and rows from which on more charts have a place of their own."""
+_TAKE_TURNS: dict[tuple[bool, bool], tuple[str, ...]] = {
+    (False, False): ("loss", "gap", "drift", "moving-mean", "moving-variance"),
+    (False, True): ("loss", "gap", "drift"),
+    (True, False): ("drift", "moving-mean", "moving-variance"),
+    (True, True): (),
+}
+"""The charts that share one place, by whether the screen is wide and whether it is tall; the others have their own."""
 
 
 class Dashboard(Screen[None]):
@@ -32,14 +42,22 @@ class Dashboard(Screen[None]):
         Binding(keys, f"app.{action}", show=False)
         for keys, action in dict.fromkeys((key.keys, key.action) for key in KEYS)
     ]
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (140, "-wide")]
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall"), (44, "-high")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (_TALL, "-tall"), (44, "-high")]
 
     def __init__(self) -> None:
         super().__init__()
         # Kept, not looked up: a message may come while the app is closing and its widgets are gone.
         self._table = LayerTable()
         self._bar = KeyBar()
+        self._charts: dict[str, CellView] = {
+            "loss": LossChart(id="loss"),
+            "gap": GapChart(id="gap"),
+            "drift": DriftMap(id="drift"),
+            "moving-mean": StatisticChart("moving_mean", id="moving-mean"),
+            "moving-variance": StatisticChart("moving_variance", id="moving-variance"),
+        }
+        self._chosen = "loss"
 
     def compose(self) -> ComposeResult:
         """Lay out the panels."""
@@ -47,28 +65,27 @@ class Dashboard(Screen[None]):
         yield Banner()
         yield Waiting()
         with Container(id="charts"):
-            yield LossChart(id="loss")
-            yield StatisticChart("moving_mean", id="moving-mean")
-            yield StatisticChart("moving_variance", id="moving-variance")
+            yield from self._charts.values()
         yield self._table
         yield Timeline()
         yield self._bar
 
     def on_mount(self) -> None:
         """Begin with the loss."""
-        self.query_one("#loss").add_class("chosen")
         self._table.focus()
 
     def on_resize(self, event: Resize) -> None:
-        """Give the table the lines that it may have, and the footer its key."""
+        """Give the charts their places, the table the lines that it may have, and the footer its key."""
         self._fit_table(event.size.height)
-        self._bar.tabs = event.size.height < 32 and event.size.width < 140
+        self._arrange()
+        self._bar.tabs = bool(self._take_turns)
         self._bar.redraw()
 
     def on_layer_table_selected(self, event: LayerTable.Selected) -> None:
         """Draw the layer under the cursor."""
-        for chart in self.query(StatisticChart):
-            chart.show_layer(event.path)
+        for chart in self._charts.values():
+            if isinstance(chart, DriftMap | StatisticChart):
+                chart.show_layer(event.path)
         self._bar.layer_path = event.path
         self._bar.redraw()
 
@@ -90,13 +107,30 @@ class Dashboard(Screen[None]):
 
     def next_chart(self, by: int) -> None:
         """Choose another chart, where one is shown at a time."""
-        charts = list(self.query(Chart))
-        chosen = next((index for index, chart in enumerate(charts) if chart.has_class("chosen")), 0)
-        for index, chart in enumerate(charts):
-            chart.set_class(index == (chosen + by) % len(charts), "chosen")
+        turns = self._take_turns
+        if turns:
+            self._chosen = turns[(turns.index(self._shown_of(turns)) + by) % len(turns)]
+            self._arrange()
+
+    def select_layer(self, path: str) -> None:
+        """Put the cursor of the table on a layer."""
+        self._table.select(path)
+
+    @property
+    def _take_turns(self) -> tuple[str, ...]:
+        """The charts of which one is shown at a time."""
+        return _TAKE_TURNS[self.size.width >= _WIDE, self.size.height >= _TALL]
+
+    def _shown_of(self, turns: tuple[str, ...]) -> str:
+        return self._chosen if self._chosen in turns else turns[0]
+
+    def _arrange(self) -> None:
+        turns = self._take_turns
+        for name, chart in self._charts.items():
+            chart.display = name not in turns or name == self._shown_of(turns)
 
     def _fit_table(self, screen_height: int) -> None:
-        most = 6 if screen_height < 32 else screen_height * 3 // 10
+        most = 6 if screen_height < _TALL else screen_height * 3 // 10
         most = min(most, max(4, screen_height - _OTHER_ROWS))
         height = min(self._table.rows_wanted, most)
         if self._table.styles.height is None or self._table.styles.height.value != height:

@@ -1,4 +1,4 @@
-"""A histogram of a few cells: how a statistic is spread over the channels of a layer. Pure."""
+"""Histograms and bars of a few cells. Pure."""
 
 from functools import lru_cache
 
@@ -11,6 +11,19 @@ BINS = 9
 """Cells of a histogram."""
 
 _BARS = "▁▂▃▄▅▆▇█"
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+
+
+def bar(share: float, width: int) -> str:
+    """Return a bar that fills ``share`` of ``width`` cells, in eighths of a cell; what is above 0 shows.
+
+    Example:
+        >>> bar(0.6, 4), bar(0.001, 4), bar(-1.0, 4)
+        ('██▍ ', '▏   ', '    ')
+    """
+    eighths = min(8 * width, max(round(share * width * 8), 1 if share > 0 else 0))
+    whole, rest = divmod(eighths, 8)
+    return ("█" * whole + (_EIGHTHS[rest] if rest else "")).ljust(width)
 
 
 def sparkline(quantiles: FloatArray, channels_base64: str | None) -> str:

@@ -1,19 +1,23 @@
 """The first lines: which run, what it does now, how far it is, under which settings."""
 
+import math
 from collections.abc import Callable
 
 from tuimon.text import plain
 from tuimon.ui.cell_view import CellView
 from tuimon.ui.cells import Cells, cell_width, fit
 from tuimon.ui.moment import Moment
-from tuimon.ui.numbers import count, duration, learning_rate, number
+from tuimon.ui.numbers import count, duration, learning_rate, number, percent
 from tuimon.ui.palette import STATUS_SIGNS, Meaning
+from tuimon.wire import from_wire
 
 Part = list[tuple[str, int]]
 """Texts that belong together, each with its colour."""
 
 _GAP = 3
 _ONE_LINE_COLUMNS = 140
+_PROGRESS_COLUMNS = 40
+"""On one line with the others, what the progress has at least before the overhead is named."""
 
 
 class Header(CellView):
@@ -33,6 +37,7 @@ class Header(CellView):
                 _phase(moment),
                 _frozen(moment),
                 _held(moment),
+                _overhead(moment),
             )
             if part
         ]
@@ -44,6 +49,8 @@ class Header(CellView):
             _draw_line(cells, 1, second, None)
         else:
             used = _width(first) + _width(second)
+            if second and cells.width - used - 2 < _PROGRESS_COLUMNS and second[-1] == _overhead(moment):
+                used -= _width([second.pop()])
             _draw_line(cells, 0, first, lambda width: _progress(moment, min(width, cells.width - used - 2)), second)
 
 
@@ -186,6 +193,14 @@ def _held(moment: Moment) -> Part:
     if not held:
         return []
     return [("held ", int(Meaning.DIM)), (f"{held}/{len(moment.state.layers)}", int(Meaning.INFERENCE))]
+
+
+def _overhead(moment: Moment) -> Part:
+    overhead = moment.state.overhead
+    share = from_wire(overhead.share) if overhead else math.nan
+    if not math.isfinite(share):
+        return []
+    return [("overhead ", int(Meaning.DIM)), (f"{percent(share):>5}", int(Meaning.TEXT))]
 
 
 def _replay(moment: Moment) -> Part:

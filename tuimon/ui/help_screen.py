@@ -37,6 +37,20 @@ _TERMS: tuple[tuple[str, Meaning, str], ...] = (
     ("▲", Meaning.ERROR, "at the top of a chart: a value there was NaN or infinite"),
     ("┊ ▲", Meaning.COMMAND, "a request took effect at this step, or the run went back or on from a checkpoint"),
     ("5–95 %", Meaning.BAND, "between these quantiles lie nine of ten channels; the line is the median"),
+    ("gap", Meaning.GAP, "loss in training mode minus loss in inference mode, on one held batch; made of"),
+    ("BatchNorm", Meaning.BATCH_NORM_PART, "batch statistics in the place of the moving ones"),
+    ("dropout", Meaning.STOCHASTIC_PART, "dropout and other random layers: the mean over the masks"),
+    ("other", Meaning.OTHER_PART, "what else depends on training"),
+    (
+        "share",
+        Meaning.BATCH_NORM_PART,
+        "of BatchNorm: what each layer adds when the layers are switched one after another",
+    ),
+    ("≠", Meaning.WARNING, "the worst layer in order and the worst one alone are not the same: the cause is open"),
+    ("drift", Meaning.STATISTIC, "symmetric KL divergence of the moving from the batch statistics, in nats"),
+    ("half-life", Meaning.TEXT, "steps until half of a moving average is new"),
+    ("▲ ✗ •", Meaning.WARNING, "a warning, an error, a remark of the diagnosis; enter says why"),
+    ("overhead", Meaning.TEXT, "the share of the time that monitoring takes"),
     ("change", Meaning.TEXT, "how far the moving mean went since the first sample, in standard deviations"),
 )
 
@@ -81,7 +95,7 @@ class HelpScreen(ModalScreen[None]):
 def _page(moment: Moment, width: int) -> Content:
     lines: list[Content] = []
     for heading, needs in (
-        ("Keys", ("always", "tabs")),
+        ("Keys", ("always", "tabs", "alerts")),
         ("In a run that takes requests", ("steering",)),
         ("In a replay", ("replay",)),
     ):

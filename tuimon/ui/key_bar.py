@@ -15,7 +15,7 @@ class KeyBar(CellView):
     """Keys with their labels; a click does what the key does."""
 
     tabs = False
-    """Whether there is one chart at a time."""
+    """Whether there are more charts than are shown."""
     layer_path: str | None = None
     """Path of the layer under the cursor."""
 
@@ -72,6 +72,8 @@ class KeyBar(CellView):
             return moment.replay is not None
         if key.needs == "tabs":
             return self.tabs and moment.has_facts
+        if key.needs == "alerts":
+            return bool(moment.state.alerts)
         return key.label != "layer" or len(moment.layers) > 1
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Needs = Literal["always", "steering", "replay", "tabs"]
+Needs = Literal["always", "steering", "replay", "tabs", "alerts"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class Key:
     help: str
     """What it does, in a sentence."""
     needs: Needs = "always"
-    """When it does anything: in a run that takes requests, in a replay, where there is a chart at a time."""
+    """When it does anything: in a run that takes requests, in a replay, where there are charts to choose from, once
+    there is an alert."""
     request: str = ""
     """The request that it leads to, by its name on the wire."""
     rank: int = 0
@@ -88,6 +89,16 @@ KEYS = (
         "rollback",
         13,
     ),
+    Key(
+        "g",
+        "probe",
+        "g",
+        "probe",
+        "Measure the gap between training mode and inference mode now.",
+        "steering",
+        "probe",
+        7,
+    ),
     Key("space", "pause", "space", "play/pause", "Play the replay, or pause it.", "replay", rank=1),
     Key("full_stop", "next_epoch", ".", "next epoch", "Go on to the end of the next epoch.", "replay", rank=2),
     Key("right_square_bracket", "faster", "]", "faster", "Replay twice as fast.", "replay", rank=3),
@@ -97,9 +108,19 @@ KEYS = (
     Key("down,j", "cursor(1)", "↓", "layer", "Select the next layer.", rank=9),
     Key("pageup", "cursor(-10)", "page up", "", "Ten layers up."),
     Key("pagedown", "cursor(10)", "page down", "", "Ten layers down."),
-    Key("tab", "next_chart(1)", "tab", "chart", "Show the next chart, where there is room for one.", "tabs", rank=5),
+    Key(
+        "tab", "next_chart(1)", "tab", "chart", "Show the next chart, where there is not room for all.", "tabs", rank=5
+    ),
     Key("shift+tab", "next_chart(-1)", "shift tab", "", "Show the chart before.", "tabs"),
+    Key(
+        "enter", "why", "enter", "why", "Say why there is an alert: what it rests on, and what to do.", "alerts", rank=5
+    ),
     Key("question_mark", "help", "?", "help", "Show this page."),
     Key("q,ctrl+c", "leave", "q", "quit", "Close this screen; a run that goes on asks how.", rank=-1),
 )
 """In the order in which the footer and the help screen have them. A key may mean another thing in a replay."""
+
+
+def textual_name(shown: str) -> str:
+    """Return how Textual names a key that is written as ``shown``."""
+    return next((key.keys.split(",")[0] for key in KEYS if key.shown == shown), shown)

@@ -9,7 +9,7 @@ from tuimon.ui.cells import fit
 from tuimon.ui.numbers import learning_rate
 
 _WIDTH = 20
-_QUIET = frozenset(("checkpoint", "evaluate", "note", "pause", "recalibrate, dry run", "resume", "snapshot"))
+_QUIET = frozenset(("checkpoint", "evaluate", "note", "pause", "probe", "recalibrate, dry run", "resume", "snapshot"))
 """Requests, in their words, that change nothing that a chart shows."""
 
 
@@ -41,6 +41,8 @@ def marks(state: RunState) -> list[Mark]:
 
 def _short(words: str) -> str:
     words = plain(words, 200)
+    if words.startswith("stop "):
+        return "stop"
     if words.startswith("learning rate "):
         rate = words.rpartition(" ")[2]
         try:

@@ -23,6 +23,39 @@ def number(value: float | None, digits: int = 4) -> str:
     return f"{value:.{min(decimals, digits)}f}"
 
 
+def negative(value: float | None, digits: int = 4) -> str:
+    """Return ``value`` as `number` does, with a minus sign as long as a plus.
+
+    Example:
+        >>> negative(-0.283112), negative(6.1)
+        ('−0.2831', '6.100')
+    """
+    text = number(value, digits)
+    return f"−{text[1:]}" if text.startswith("-") else text
+
+
+def signed(value: float | None, digits: int = 4) -> str:
+    """Return ``value`` with its sign: it is a difference.
+
+    Example:
+        >>> signed(5.81), signed(-0.25), signed(0.0), signed(float("nan"))
+        ('+5.810', '−0.2500', '0', 'nan')
+    """
+    text = negative(value, digits)
+    return f"+{text}" if value is not None and value > 0 else text
+
+
+def percent(share: float, decimals: int = 1) -> str:
+    """Return a share in percent.
+
+    Example:
+        >>> percent(0.996), percent(-0.126, 0)
+        ('99.6 %', '−13 %')
+    """
+    text = f"{100 * share:.{decimals}f}".replace("-", "−")
+    return f"{text.removeprefix('−') if not text.strip('−0.') else text} %"
+
+
 def learning_rate(value: float | None) -> str:
     """Return a learning rate without needless digits.
 

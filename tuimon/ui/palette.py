@@ -31,8 +31,14 @@ class Meaning(IntEnum):
     KEY = 16
     TRACK = 17
     PAUSED = 18
+    GAP = 19
+    BATCH_NORM_PART = 20
+    STOCHASTIC_PART = 21
+    OTHER_PART = 22
 
 
+DRIFT = 32
+"""The code of the smallest drift; each further one of `DRIFT_COLORS` is one more."""
 SELECTED = 64
 """Added to a meaning: the cell is on the line under the cursor."""
 
@@ -62,13 +68,35 @@ _STYLES = {
     Meaning.KEY: Style(color="#eef3f8", bold=True),
     Meaning.TRACK: Style(color="#2d3945"),
     Meaning.PAUSED: Style(color=BACKGROUND, bgcolor="#e8cb5f", bold=True),
+    Meaning.GAP: Style(color="#f4e8cf", bold=True),
+    Meaning.BATCH_NORM_PART: Style(color="#b5a37f"),
+    Meaning.STOCHASTIC_PART: Style(color="#a3bd6b"),
+    Meaning.OTHER_PART: Style(color="#8f9dab"),
 }
+
+DRIFT_COLORS = (
+    "#3a4b53",
+    "#35525a",
+    "#2f5358",
+    "#326263",
+    "#38726f",
+    "#40837c",
+    "#4a9488",
+    "#57a595",
+    "#68b7a3",
+    "#81c8b4",
+    "#a4dac8",
+    "#d3efe3",
+)
+"""From the smallest drift to the largest: one hue, that of the moving statistics, ever lighter."""
 
 _CURSOR_STYLE = Style(bgcolor=CURSOR)
 
-STYLES: dict[int, Style] = {int(meaning): style for meaning, style in _STYLES.items()} | {
-    meaning | SELECTED: style + _CURSOR_STYLE for meaning, style in _STYLES.items()
+_CODED = {int(meaning): style for meaning, style in _STYLES.items()} | {
+    DRIFT + level: Style(color=color) for level, color in enumerate(DRIFT_COLORS)
 }
+
+STYLES: dict[int, Style] = _CODED | {code | SELECTED: style + _CURSOR_STYLE for code, style in _CODED.items()}
 """Rich styles by the codes that cells carry."""
 
 STATUS_SIGNS: dict[str, tuple[str, Meaning]] = {
@@ -77,6 +105,7 @@ STATUS_SIGNS: dict[str, tuple[str, Meaning]] = {
     "compiling": ("◑", Meaning.WARNING),
     "training": ("●", Meaning.TRAINING),
     "validating": ("◉", Meaning.VALIDATION),
+    "probing": ("◍", Meaning.GAP),
     "recalibrating": ("◎", Meaning.STATISTIC),
     "checkpointing": ("◆", Meaning.GOOD),
     "paused": ("‖", Meaning.PAUSED),
@@ -87,6 +116,13 @@ STATUS_SIGNS: dict[str, tuple[str, Meaning]] = {
     "silent": ("?", Meaning.WARNING),
 }
 """The sign and the colour of each word of `liveness.status`."""
+
+SEVERITY_SIGNS: dict[str, tuple[str, Meaning]] = {
+    "info": ("•", Meaning.TEXT),
+    "warning": ("▲", Meaning.WARNING),
+    "error": ("✗", Meaning.ERROR),
+}
+"""The sign and the colour of each severity of an alert."""
 
 MODE_MEANINGS = {"training": Meaning.TRAINING, "frozen": Meaning.FROZEN, "inference": Meaning.INFERENCE}
 """The colour of each mode of a BatchNormalization layer."""

@@ -3,6 +3,8 @@
 Pure. A cell is two dots wide and four high; a *column* here is one column of dots.
 """
 
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
 
@@ -13,6 +15,11 @@ from tuimon.wire import FloatArray
 DotArray = npt.NDArray[np.bool_]
 """Dots, shape ``(4 * rows, 2 * columns)``, the upper left first."""
 
+Fill = Literal["dense", "hatch"]
+"""What is between the edges of a band."""
+
+_NARROW = 8
+"""A band of fewer columns has no room for lines that slant."""
 _LARGEST = 1e300
 _BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], dtype=np.uint8)
 _BRAILLE = np.array([" ", *(chr(0x2800 + bits) for bits in range(1, 256))], dtype="<U1")
@@ -113,8 +120,8 @@ def line(points: ColumnExtremes, axis: Axis, rows: int) -> DotArray:
     return _spans(columns[drawn], top[drawn], bottom[drawn], rows, points.columns)
 
 
-def band(low: ColumnExtremes, high: ColumnExtremes, axis: Axis, rows: int) -> DotArray:
-    """Return the dots between two curves: their edges, and every second dot between them."""
+def band(low: ColumnExtremes, high: ColumnExtremes, axis: Axis, rows: int, fill: Fill = "dense") -> DotArray:
+    """Return the dots between two curves: their edges, and between them every second dot, or lines that slant."""
     present = np.flatnonzero(np.isfinite(low.low) & np.isfinite(high.high))
     dots = np.zeros((4 * rows, low.columns), dtype=bool)
     if not len(present):
@@ -126,10 +133,18 @@ def band(low: ColumnExtremes, high: ColumnExtremes, axis: Axis, rows: int) -> Do
     drawn = ~(missing & (low.non_finite[columns] | high.non_finite[columns]))
     dots = _spans(columns[drawn], top[drawn], bottom[drawn], rows, low.columns)
     row, column = np.indices(dots.shape)
-    dots &= (row + column) % 2 == 0
+    if fill == "hatch" and len(columns) > _NARROW:
+        dots &= (row + 2 * column) % 8 == 0
+    else:
+        dots &= (row + column) % 2 == 0
     edge = np.clip(np.floor(np.concatenate((top[drawn], bottom[drawn])) + 0.5), 0, 4 * rows - 1).astype(np.int64)
     dots[edge, np.tile(columns[drawn], 2)] = True
     return dots
+
+
+def dashed(dots: DotArray, on: int, period: int) -> DotArray:
+    """Return ``dots`` without those between two dashes: of each ``period`` columns, the first ``on`` stay."""
+    return dots & (np.arange(dots.shape[1]) % period < on)
 
 
 def heights(values: FloatArray, axis: Axis, rows: int) -> FloatArray:

@@ -1,4 +1,4 @@
-"""What happened, newest first, a line each: requests and what became of them, evaluations, notes, the end."""
+"""What happened, newest first, a line each: requests and what became of them, alerts, notes, the end."""
 
 import os
 import socket
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tuimon import events, words
 from tuimon.state import Command, RunState, TimelineEntry
 from tuimon.text import plain
+from tuimon.ui.alerts import sign
 from tuimon.ui.cell_view import CellView, draw_panel
 from tuimon.ui.cells import Cells
 from tuimon.ui.moment import Moment
@@ -72,6 +73,9 @@ def _line(entry: TimelineEntry, state: RunState) -> Line:
     match entry:
         case Command():
             return _command(entry)
+        case events.Alert():
+            shown, meaning = sign(entry)
+            return Line(entry.time, entry.step, f"{shown} {words.of(entry, state)}", meaning)
         case events.RunStarted():
             return Line(entry.time, None, words.of(entry, state), Meaning.DIM)
         case events.RunEnded(status="failed"):

@@ -1,0 +1,140 @@
+"""The heatmap of drift: BatchNormalization layers from above to below, steps from left to right."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from tuimon.text import plain
+from tuimon.ui.axes import Axis
+from tuimon.ui.canvas import Canvas
+from tuimon.ui.cell_view import CellView, draw_panel
+from tuimon.ui.cells import Cells, cell_width, fit_end
+from tuimon.ui.chart import draw_axes, draw_empty, steps_of
+from tuimon.ui.drift import LEGEND, NOT_FINITE, NOTHING, SHADES, levels
+from tuimon.ui.gap import no_probe_words
+from tuimon.ui.marks import marks
+from tuimon.ui.moment import Moment
+from tuimon.ui.palette import DRIFT, Meaning
+
+_MOST_ROWS = 3
+"""Rows of cells of one layer, where there are few."""
+_CURSOR_WIDTH = 2
+_SMALLEST_NAME = 6
+
+LevelArray = npt.NDArray[np.int64]
+
+
+class DriftMap(CellView):
+    """Drift of every layer at every probe; between two probes, that of the first.
+
+    Where there are more layers than rows, a row has the largest of some.
+    """
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._path: str | None = None
+        self._measured: tuple[tuple[tuple[str, ...], int, float, int], LevelArray] | None = None
+
+    def show_layer(self, path: str | None) -> None:
+        """Mark another layer."""
+        if path != self._path:
+            self._path = path
+            self.redraw()
+
+    def draw(self, cells: Cells, moment: Moment) -> None:
+        """Draw the panel."""
+        paths = list(moment.state.layers)
+        words = _empty_words(moment)
+        if words:
+            draw_empty(cells, "drift", words)
+            return
+        width, rows = cells.width - 2, cells.height - 4
+        names = [plain(path) for path in paths]
+        name_width = max(_SMALLEST_NAME, min(max(map(cell_width, names)) + _CURSOR_WIDTH, width // 3))
+        groups = _groups(len(paths), max(1, rows))
+        each = max(1, min(_MOST_ROWS, rows // len(groups))) if rows > 0 else 1
+        steps = steps_of(moment, moment.state.probes[-1].step, width)
+        blank = " " * name_width
+        ticks = tuple(((len(groups) - row) * each - (each - 1) // 2 - 0.5, blank) for row in range(len(groups)))
+        draw_panel(cells, _title(cells.width, len(paths), len(groups)), list(LEGEND))
+        # The rows that are used stand on the axis of steps.
+        above = max(0, rows - len(groups) * each)
+        values = Axis(0.0, float(len(groups) * each + above), ticks)
+        canvas = draw_axes(cells, width, steps, values)
+        if canvas is None:
+            return
+        found = _filled(self._levels(moment, canvas.columns, steps), moment, canvas.columns, steps)
+        cursor = paths.index(self._path) if self._path in moment.state.layers else 0
+        for index, group in enumerate(groups):
+            first = above + index * each
+            _draw_levels(canvas, range(first, first + each), found[group])
+            is_here = group.start <= cursor < group.stop
+            row = 1 + first + (each - 1) // 2
+            name = fit_end(names[cursor if is_here else group.start], name_width - _CURSOR_WIDTH)
+            cells.put_right(row, canvas.column - 1, name, Meaning.STRONG if is_here else Meaning.DIM)
+            if is_here:
+                cells.put(row, 1, "›", Meaning.STRONG)
+        canvas.mark(marks(moment.state), steps)
+
+    def _levels(self, moment: Moment, columns: int, steps: Axis) -> LevelArray:
+        """Return the level of each layer in each column where there is a probe, of shape ``(layers, columns)``."""
+        key = (tuple(moment.state.layers), columns, steps.last, len(moment.state.probes))
+        if self._measured is None or self._measured[0] != key:
+            found = np.full((len(moment.state.layers), columns), NOTHING, dtype=np.int64)
+            for row, history in enumerate(moment.state.layers.values()):
+                place = _columns_of(history.drift.steps, columns, steps)
+                level = levels(history.drift.values)
+                bad = level == NOT_FINITE
+                np.maximum.at(found[row], place[~bad], level[~bad])
+                found[row, place[bad]] = NOT_FINITE
+            self._measured = key, found
+        return self._measured[1]
+
+
+def _empty_words(moment: Moment) -> str:
+    if moment.state.model is None:
+        return "The model is not built yet."
+    if not moment.state.layers:
+        return "This model has no BatchNormalization layer: nothing to draw here."
+    return "" if moment.state.probes else no_probe_words(moment)
+
+
+def _title(width: int, layers: int, rows: int) -> str:
+    rest = f", {math.ceil(layers / rows)} layers a row" if rows < layers else ""
+    title = f"drift of moving from batch statistics{rest}"
+    legend = sum(cell_width(text) + 2 for text, _ in LEGEND)
+    return title if len(title) + legend + 8 <= width else f"drift{rest}"
+
+
+def _groups(layers: int, rows: int) -> list[slice]:
+    """Return which layers share a row: each its own where there is room, else about as many in each."""
+    count = min(layers, rows)
+    return [slice(row * layers // count, (row + 1) * layers // count) for row in range(count)]
+
+
+def _columns_of(steps: npt.NDArray[np.int64], columns: int, axis: Axis) -> LevelArray:
+    place = np.round(axis.positions(steps.astype(np.float64)) * (2 * columns - 1)).astype(np.int64) // 2
+    result: LevelArray = np.clip(place, 0, columns - 1)
+    return result
+
+
+def _filled(measured: LevelArray, moment: Moment, columns: int, steps: Axis) -> LevelArray:
+    """Return levels that hold from one probe to the next, and from the newest one until now."""
+    now = int(_columns_of(np.array([moment.state.step]), columns, steps)[0])
+    source = np.maximum.accumulate(np.where(measured != NOTHING, np.arange(columns), -1), axis=1)
+    held = np.where(source >= 0, np.take_along_axis(measured, np.maximum(source, 0), axis=1), NOTHING)
+    held[:, now + 1 :] = measured[:, now + 1 :]
+    return held
+
+
+def _draw_levels(canvas: Canvas, rows: range, group: LevelArray) -> None:
+    """Draw the largest level of some layers, of shape ``(layers, columns)``, into rows of cells."""
+    largest = np.where((group == NOT_FINITE).any(axis=0), NOT_FINITE, group.max(axis=0))
+    # What is below 0 counts from the end.
+    shades = np.array([*SHADES, "▲", " "])[largest]
+    codes = np.where(largest == NOT_FINITE, int(Meaning.ERROR), DRIFT + np.maximum(largest, 0))
+    for row in rows:
+        if 0 <= row < canvas.rows:
+            canvas.chars[row] = shades
+            canvas.codes[row] = codes
