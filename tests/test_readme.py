@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,8 @@ import pytest
 
 from helpers import ROOT, environment, until
 from tuimon import config, events
-from tuimon.run_directory import runs_in
+from tuimon.cli.main import main
+from tuimon.run_directory import RunDirectory, runs_in
 from tuimon.session_log import Tail
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -79,9 +81,9 @@ def test_a_users_own_training_is_watched_and_steered_by_the_readmes_commands(tmp
             return done.stdout
 
         typed = [command[1:] for command in commands()]
-        assert [words[0] for words in typed[:6]] == ["watch", "send", "send", "list", "replay", "export"]
+        assert [words[0] for words in typed[:7]] == ["watch", "send", "send", "list", "replay", "export", "doctor"]
         sent = [words for words in typed if words[0] == "send"]
-        assert [*typed[:1], *sent[:2], *typed[3:6], *sent[2:]] == typed
+        assert [*typed[:1], *sent[:2], *typed[3:7], *sent[2:]] == typed
         for words in [*sent[:2], typed[3], ["send", "RUN", "phase", "auto"], *sent[2:]]:
             type_in(*words)
         watching = subprocess.Popen(
@@ -99,6 +101,10 @@ def test_a_users_own_training_is_watched_and_steered_by_the_readmes_commands(tmp
         assert look_and_quit([sys.executable, "-m", "tuimon", *replay], tmp_path, variables) == 0
         type_in(*typed[5])
         assert (tmp_path / "metrics.csv").read_text().startswith("step,epoch,time,metric,value\n")
+        line = [sys.executable, "-m", "tuimon", *(run.name if word == "RUN" else word for word in typed[6])]
+        diagnosed = subprocess.run(line, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=120)
+        assert diagnosed.returncode in (0, 1)
+        assert "This rests on " in diagnosed.stdout
         asked = [event for event in Tail(run.session_log).read_all() if isinstance(event, events.CommandApplied)]
         words = [words[2] for words in sent]
         assert [event.request["command"] for event in asked] == [*words[:2], "phase", *words[2:], "stop"]
@@ -122,6 +128,20 @@ def test_a_loop_of_ones_own_is_watched(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", [match for match in re.findall(r"\]\(([^)#]+)", README) if "://" not in match])
 def test_what_the_readme_links_to_is_there(path: str) -> None:
     assert (ROOT / path).exists()
+
+
+@pytest.mark.parametrize("name", ["finetune_one_sample", "real_vs_fake"])
+def test_the_answers_of_the_doctor_are_those_of_the_recorded_sessions(
+    name: str, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = RunDirectory.at(runs / name.replace("_", "-"))
+    shutil.copyfile(ROOT / "docs" / "recorded" / f"{name}.jsonl", run.session_log)
+    main(["doctor", run.name, "--runs-dir", str(runs)])
+    said = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    (shown,) = (block for block in blocks("text") if block.startswith(run.name))
+    for part in shown.split("\n…\n"):
+        lines = [line.rstrip() for line in part.strip("\n").splitlines()]
+        assert any(said[start : start + len(lines)] == lines for start in range(len(said))), part
 
 
 def test_the_numbers_of_the_sample_are_those_of_the_recorded_session() -> None:

@@ -194,7 +194,7 @@ class BatchNormStatistics(msgspec.Struct, kw_only=True):
     beta: list[Number] | None
     """Likewise; null for `center=False`."""
     dead: int
-    """Channels whose moving variance is at most epsilon: they carry nothing."""
+    """Channels whose moving variance is at most a hundredth of epsilon: they carry next to nothing."""
     non_finite: int
     """Channels with a value that is not finite in any of the four arrays."""
     mode: str

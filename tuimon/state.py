@@ -154,6 +154,8 @@ class RunState:
         """Per name of Keras' epoch logs (`loss`, `val_loss`, …), at the step where the epoch ended."""
         self.epoch_numbers = Series()
         """The epoch that ended at each step of `epoch_metrics`."""
+        self.epoch_phases = Series()
+        """Whether a request's learning phase, 1, or Keras' own, 0, was in force at each epoch's end."""
         self.epoch_times = Series()
         """Unix time at each epoch's end."""
         self.validation_batches: events.ValidationBatches | None = None
@@ -305,6 +307,7 @@ class RunState:
         self.learning_rate = from_wire(event.learning_rate)
         self.learning_rates.append(event.step, [self.learning_rate])
         self.epoch_numbers.append(event.step, [event.epoch])
+        self.epoch_phases.append(event.step, [self.phase != "auto"])
         self.epoch_times.append(event.step, [event.time])
         for name, number in event.logs.items():
             self.epoch_metrics.setdefault(name, Series()).append(event.step, [from_wire(number)])

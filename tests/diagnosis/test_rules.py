@@ -9,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diagnosis.trainings import FAULTS, HEALTHY, SPIKE_EPOCH, SPIKES, Facts, Training, finetune_one_sample
+from helpers import ROOT
 from tuimon import commands, events
 from tuimon.diagnosis.finding import SEVERITIES, Finding
 from tuimon.diagnosis.rules import CAUSES, findings
 from tuimon.diagnosis.spike_causes import spikes
+from tuimon.session_log import Tail
 from tuimon.state import RunState
 from tuimon.wire import from_wire
 
@@ -189,3 +191,11 @@ def test_the_question_of_the_first_sample_is_answered(tmp_path: Path, monkeypatc
 
     again = only_finding(facts)
     assert (again.rule, again.severity) == ("R2", "warning")
+
+
+def test_what_a_phase_makes_of_the_validation_is_no_spike() -> None:
+    """The recorded session of the first sample, in which somebody asks for the learning phase 1 for a while."""
+    state = fold(Tail(ROOT / "docs" / "recorded" / "finetune_one_sample.jsonl").read_all())
+    losses = state.epoch_metrics["val_loss"].values
+    assert losses.max() > losses.min() + 5
+    assert spikes(state) == []

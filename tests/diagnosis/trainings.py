@@ -4,7 +4,6 @@ Each function of ``FAULTS`` and ``HEALTHY`` trains one and returns its facts. No
 """
 
 import importlib.util
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,15 +119,17 @@ class Every(keras.callbacks.Callback):
         self.count += 1
 
 
-class ForSomeSeconds(keras.callbacks.Callback):
-    """Ends training when the layers have been sampled often enough to tell what moves: a few times a second."""
+class UntilSampled(keras.callbacks.Callback):
+    """Ends training when the layers have been sampled often enough after a step to tell what moves."""
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        if batch == 0 and not hasattr(self, "began"):
-            self.began = time.monotonic()
+    def __init__(self, runs: Path, *, after: int = 0, samples: int = 8) -> None:
+        super().__init__()
+        self.runs, self.after, self.samples = runs, after, samples
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self.model.stop_training = time.monotonic() - self.began > 2.0
+        log = max(self.runs.glob("*/session.jsonl"))
+        seen = [fact for fact in Tail(log).read_all() if isinstance(fact, events.BatchNorm) and fact.step > self.after]
+        self.model.stop_training = len(seen) >= self.samples
 
 
 # --- In good health -------------------------------------------------------------------------------------------------
@@ -351,7 +352,7 @@ class Forgetful(keras.Model):
 @fault("R4")
 def call_without_training(runs: Path) -> Facts:
     keras.utils.set_random_seed(14)
-    return train(compiled(Forgetful()), runs, blobs(2048), epochs=1000, callbacks=[ForSomeSeconds()])
+    return train(compiled(Forgetful()), runs, blobs(2048), epochs=1000, callbacks=[UntilSampled(runs)])
 
 
 @fault("R5")
@@ -380,13 +381,13 @@ def frozen_layer_that_moves(runs: Path) -> Facts:
     norm = OfOld(name="bn")
     model = keras.Sequential([keras.Input((8,)), layers.Dense(16), norm, layers.ReLU(), layers.Dense(1, "sigmoid")])
     norm.trainable = False
-    return train(compiled(model), runs, blobs(2048), epochs=1000, callbacks=[ForSomeSeconds()])
+    return train(compiled(model), runs, blobs(2048), epochs=1000, callbacks=[UntilSampled(runs)])
 
 
 @fault("R6")
 def learning_rate_zero(runs: Path) -> Facts:
     model = compiled(mlp(), keras.optimizers.SGD(0.0))
-    return train(model, runs, blobs(2048), epochs=1000, callbacks=[ForSomeSeconds()])
+    return train(model, runs, blobs(2048), epochs=1000, callbacks=[UntilSampled(runs)])
 
 
 @fault("R7")
@@ -397,7 +398,9 @@ def frozen_while_it_trains(runs: Path) -> Facts:
         if step == 200:
             model.get_layer("bn_1").trainable = False
 
-    return train(compiled(mlp()), runs, blobs(2048), epochs=1000, callbacks=[Every(freeze), ForSomeSeconds()])
+    return train(
+        compiled(mlp()), runs, blobs(2048), epochs=1000, callbacks=[Every(freeze), UntilSampled(runs, after=200)]
+    )
 
 
 @fault("R8")

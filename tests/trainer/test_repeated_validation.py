@@ -73,6 +73,10 @@ def shuffled() -> Any:
     return tf.data.Dataset.from_tensor_slices(arrays()).shuffle(24, seed=1).batch(8)
 
 
+def shuffled_once() -> Any:
+    return tf.data.Dataset.from_tensor_slices(arrays()).shuffle(24, seed=1).cache().batch(8)
+
+
 def random_map() -> Any:
     return tf.data.Dataset.from_tensor_slices(arrays()).map(lambda x, y: (x + tf.random.uniform(()), y)).batch(8)
 
@@ -99,6 +103,7 @@ class Sequence(keras.utils.PyDataset):
         (arrays, True),
         (plain_set, True),
         (shuffled, False),
+        (shuffled_once, True),
         (random_map, False),
         (from_python, False),
         (Sequence, False),
@@ -131,3 +136,11 @@ def test_it_is_not_repeated_where_the_budget_is_spent_or_nobody_probes(
     silent = tuimon.Monitor(runs_dir=runs, probe=False)
     fit(compiled(sequential()), 8, [silent])
     assert facts_of(silent, events.ValidationRepeated) == []
+
+
+def test_what_a_phase_makes_of_the_validation_is_no_spike(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tuimon.trainer.probing.is_spike", lambda values: True)
+    monitor = tuimon.Monitor(runs_dir=runs, probe_every=2, overhead=0.99)
+    ask = Ask(monitor, {0: [commands.Phase(phase="train")], 4: [commands.Phase(phase="auto")]})
+    fit(compiled(sequential()), 6, [ask, monitor])
+    assert {fact.epoch for fact in facts_of(monitor, events.ValidationRepeated)} == {4, 5}

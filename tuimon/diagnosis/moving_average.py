@@ -40,8 +40,8 @@ def stale(state: RunState) -> Iterator[Finding]:
     Threshold: a drift (symmetric KL divergence, in nats) above `STALE_DRIFT` and above `CHANCE_FACTOR` times what
     chance makes of it (a fourth of the divergence of the batch's two halves, as the variance of an estimate goes with 1
     over its size), of batch statistics of at least `ENOUGH_ELEMENTS` numbers; and moving statistics that make the loss
-    of the same batch worse, by at least `SHARE_OF_LOSS` of it. Not said while the initial value is about to be
-    forgotten within the run, which is a matter of waiting.
+    of the same batch worse, by at least `SHARE_OF_LOSS` of it, those of this layer alone by half as much. Not said
+    while the initial value is about to be forgotten within the run, which is a matter of waiting.
 
     Source: Ioffe & Szegedy 2015, section 3.1; Wu & Johnson, "Rethinking 'Batch' in BatchNorm", 2021, section 3 (the
     moving average lags behind; PreciseBN); keras#10666, #6977. Half-life: ln 2 / −ln(momentum) steps; share of the
@@ -51,9 +51,14 @@ def stale(state: RunState) -> Iterator[Finding]:
         return
     probe = state.probes[-1]
     batch_norm, inference = from_wire(probe.batch_norm), from_wire(probe.inference)
-    if not -batch_norm >= SHARE_OF_LOSS * max(abs(inference), abs(inference + batch_norm)):
+    matters = SHARE_OF_LOSS * max(abs(inference), abs(inference + batch_norm))
+    if not -batch_norm >= matters:
         return
-    drifts = {path: from_wire(layer.drift) for path, layer in probe.layers.items() if _is_stale(state, path, layer)}
+    drifts = {
+        path: from_wire(layer.drift)
+        for path, layer in probe.layers.items()
+        if _is_stale(state, path, layer) and -from_wire(layer.alone) >= matters / 2
+    }
     if not drifts:
         return
     paths = sorted(drifts, key=lambda path: -drifts[path])

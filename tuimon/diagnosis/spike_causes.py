@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.layers import request
 from tuimon.diagnosis.validation_spike import limits
+from tuimon.series import IntArray
 from tuimon.state import RunState
 from tuimon.wire import FloatArray, Number, from_wire, list_from_wire, to_wire
 
@@ -72,7 +74,8 @@ class Spike:
 def spikes(state: RunState) -> list[Spike]:
     """Return the validation losses of the newest `SCANNED` epochs that stand out, in order, each with its cause.
 
-    Of several epochs on end it is the highest. What stands out, `tuimon.diagnosis.validation_spike` defines. The causes
+    Epochs in a learning phase that somebody asked for are left out: what their losses do, was asked for. Of several
+    epochs on end it is the highest. What stands out, `tuimon.diagnosis.validation_spike` defines. The causes
     are tried in this order, the first that holds is taken:
 
     1. *Moving statistics lag*: validation repeated with batch statistics is back near the level, that is `BACK` of the
@@ -88,7 +91,7 @@ def spikes(state: RunState) -> list[Spike]:
     series = state.epoch_metrics.get(METRIC)
     if series is None:
         return []
-    finite = np.flatnonzero(np.isfinite(series.values))
+    finite = np.flatnonzero(np.isfinite(series.values) & ~_is_forced(state, series.steps))
     values = series.values[finite]
     limit = limits(values, newest=SCANNED)
     first = len(values) - len(limit.levels)
@@ -104,6 +107,13 @@ def spikes(state: RunState) -> list[Spike]:
         cause, evidence = _cause(state, epoch, step, value, level)
         found.append(Spike(epoch, step, METRIC, value, level, float(limit.thresholds[row]), cause, evidence))
     return found
+
+
+def _is_forced(state: RunState, steps: IntArray) -> npt.NDArray[np.bool_]:
+    """Return whether each step is the end of an epoch in a learning phase that somebody asked for."""
+    ends = state.epoch_phases.steps
+    rows = np.minimum(np.searchsorted(ends, steps), max(len(ends) - 1, 0))
+    return np.asarray(state.epoch_phases.values[rows] > 0) if len(ends) else np.zeros(len(steps), bool)
 
 
 def findings(state: RunState) -> Iterator[Finding]:

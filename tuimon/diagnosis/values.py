@@ -19,10 +19,10 @@ DEAD_SHARE = 0.1
 """Of a layer's channels: fewer that are dead are no finding."""
 FEWEST_DEAD = 2
 """One dead channel of a small layer is no finding either, unless it is the only one."""
+DEAD = 0.01
+"""Of epsilon: a channel with a smaller variance is counted as dead (`batch_norm` events)."""
 MOST_DEAD = 0.5
 """From this share on it is a warning, below it a note."""
-DEAD_OF_EPSILON = 0.01
-"""A variance of less than this share of epsilon: a tenth of unit scale is left behind BatchNormalization."""
 
 
 # --- R5: the moving variance ----------------------------------------------------------------------------------------
@@ -74,10 +74,10 @@ def bad_variances(state: RunState) -> Iterator[Finding]:
 def dead_channels(state: RunState) -> Iterator[Finding]:
     """R8: channels of a layer carry nothing: whatever the input is, they are the same number.
 
-    Threshold: `DEAD_SHARE` of the channels, and `FEWEST_DEAD` (or all), have a moving variance of at most epsilon, and
-    at least half of these have less than `DEAD_OF_EPSILON` × epsilon, so that they are dead and not just of small
-    scale; and more of them than at the first sample, for dead channels of a pre-trained net are none of this run's.
-    Only of layers in training mode. A warning from `MOST_DEAD` on.
+    Threshold: `DEAD_SHARE` of the channels, and `FEWEST_DEAD` (or all), have a moving variance of at most a hundredth
+    of epsilon, so that they are dead and not just of small scale; and more of them than at the first sample, for dead
+    channels of a pre-trained net are none of this run's. Only of layers in training mode. A warning from `MOST_DEAD`
+    on.
 
     Source: y = γ (x − μ) / √(σ² + ε) + β is β for σ² ≪ ε; channels before which a ReLU has died (Lu et al., "Dying ReLU
     and Initialization", 2019) come to that, as momentum^steps.
@@ -89,9 +89,7 @@ def dead_channels(state: RunState) -> Iterator[Finding]:
         if latest.dead < min(FEWEST_DEAD, channels) or latest.dead == 0:
             continue
         rows, epsilon = history.moving_variance.rows, history.layer.epsilon
-        if _quantile(rows[-1], latest.dead / channels / 2) > DEAD_OF_EPSILON * epsilon:
-            continue
-        if _quantile(rows[0], latest.dead / channels / 2) <= DEAD_OF_EPSILON * epsilon:
+        if _quantile(rows[0], latest.dead / channels / 2) <= DEAD * epsilon:
             continue
         share = latest.dead / channels
         yield Finding(
@@ -122,7 +120,7 @@ def _quantile(row: np.ndarray[tuple[int], np.dtype[np.float64]], share: float) -
 
 def _since(history: LayerHistory, share: float, epsilon: float) -> int:
     nearest = min(range(len(events.QUANTILES)), key=lambda number: abs(events.QUANTILES[number] - share))
-    is_dead = history.moving_variance.rows[:, nearest] <= epsilon
+    is_dead = history.moving_variance.rows[:, nearest] <= DEAD * epsilon
     alive = np.flatnonzero(~is_dead)
     first = min(int(alive[-1]) + 1, len(is_dead) - 1) if len(alive) else 0
     return int(history.moving_variance.steps[first])

@@ -21,6 +21,9 @@ WIDEST_TABLE = 130
 EARLIER = 3
 """Findings that are gone by now: how many are shown, the newest."""
 
+TOLERATED = 0.02
+"""A part that takes away less than this share of the gap is noise."""
+
 
 def page(state: RunState, found: Sequence[Finding], subject: Subject, width: int) -> list[Line]:
     """Return the page.
@@ -62,9 +65,11 @@ def _gap(told: Telling, width: int) -> list[Line]:
         ("− inference loss", scale.text(written.inference, unknown=number(probe.inference)), "", "inference"),
         ("= gap", scale.text(written.gap, signed=True), "", "strong"),
     ]
-    for part in PARTS:
-        value = from_wire(getattr(probe, part))
-        share = percent(value / gap) if gap and written.gap else ""
+    values = {part: from_wire(getattr(probe, part)) for part in PARTS}
+    # Parts that cancel are no shares of what is left.
+    are_shares = bool(gap and written.gap) and all(value / gap > -TOLERATED for value in values.values())
+    for part, value in values.items():
+        share = percent(value / gap) if are_shares else ""
         if part == "stochastic" and probe.masks > 1:
             error = from_wire(probe.standard_error)
             share = ", ".join(filter(None, (share, f"± {number(float(f'{error:.2g}'))} (standard error)")))

@@ -466,6 +466,11 @@ def loss_of(model: Any, x: Any, y: Any, outputs: Any, sample_weight: Any, *, tra
     return tf.cast(loss, tf.float32) * model.distribute_strategy.num_replicas_in_sync
 
 
+def regularized(model: Any) -> list[tuple[Any, Any]]:
+    """Return the weights with a regularizer, each with its value: a stateless scope must be told them for the loss."""
+    return [(weight, tf.convert_to_tensor(weight.value)) for weight in model.weights if weight.regularizer is not None]
+
+
 def keep_losses(model: Any) -> Callable[[], None]:
     """Note what layers hold of ``add_loss`` from their last call; returns the way back."""
     kept = [(layer, list(layer._losses), set(layer._loss_ids)) for layer in flatten_layers(model)]
@@ -591,7 +596,6 @@ def batch_sizes(model: Any) -> BatchSizes:
 _SAME_EACH_TIME = frozenset(
     {
         "BatchDataset",
-        "CacheDataset",
         "ConcatenateDataset",
         "FilterDataset",
         "FlatMapDataset",
@@ -628,7 +632,10 @@ def validation_comes_again(model: Any) -> bool:
 
 
 def _is_the_same_each_time(data: Any) -> bool:
-    if type(data).__name__.lstrip("_") not in _SAME_EACH_TIME:
+    kind = type(data).__name__.lstrip("_")
+    if kind == "CacheDataset":
+        return True  # It has been read to its end by now; nothing before it is read again.
+    if kind not in _SAME_EACH_TIME:
         return False
     function = getattr(data, "_map_func", None)
     if function is not None and _has_state(function.function):

@@ -391,7 +391,8 @@ class _Forward:
         seeds = [
             (state, tf.stack([seed + number * 1000, tf.zeros((), tf.uint32)])) for number, state in enumerate(states)
         ]
-        with self._scope(), keras.StatelessScope(state_mapping=seeds, collect_losses=True):
+        known = seeds + keras_internals.regularized(model)
+        with self._scope(), keras.StatelessScope(state_mapping=known, collect_losses=True):
             outputs = model(x, training=is_training) if keras_internals.takes_training(model) else model(x)
             loss = keras_internals.loss_of(model, x, y, outputs, sample_weight, training=is_training)
             losses = keras_internals.losses_of_examples(model, y, outputs, sample_weight)

@@ -118,14 +118,14 @@ class Probing:
 
     def end_validation(self, logs: Mapping[str, Any], now: float) -> None:
         """An epoch ended with these logs: where its validation loss stands out, probe, and repeat the validation."""
-        if (value := logs.get(METRIC)) is None:
+        mode, model = self._mode(), self._instruments.model
+        if (value := logs.get(METRIC)) is None or mode.phase != "auto":
             return
         self._validation_losses.append(float(value))
         is_wanted = self._is_on and self.newest is not None and not self.why_not and not self._cannot_repeat
         if not is_wanted or not is_spike(np.array(self._validation_losses)):
             return
-        mode, model = self._mode(), self._instruments.model
-        if mode.phase != "auto" or not self._budget.allows("repeated validation", now):
+        if not self._budget.allows("repeated validation", now):
             return
         if self.newest is None or self.newest.step != self._recorder.step:
             self._make("validation spike")
