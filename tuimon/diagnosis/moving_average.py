@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from tuimon import events
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.layers import (
@@ -40,8 +42,9 @@ def stale(state: RunState) -> Iterator[Finding]:
     Threshold: a drift (symmetric KL divergence, in nats) above `STALE_DRIFT` and above `CHANCE_FACTOR` times what
     chance makes of it (a fourth of the divergence of the batch's two halves, as the variance of an estimate goes with 1
     over its size), of batch statistics of at least `ENOUGH_ELEMENTS` numbers; and moving statistics that make the loss
-    of the same batch worse, by at least `SHARE_OF_LOSS` of it, those of this layer alone by half as much. Not said
-    while the initial value is about to be forgotten within the run, which is a matter of waiting.
+    of the same batch worse, by at least `SHARE_OF_LOSS` of it (of the loss of a validation batch, where that is more),
+    those of this layer alone by half as much. Not said while the initial value is about to be forgotten within the run,
+    which is a matter of waiting.
 
     Source: Ioffe & Szegedy 2015, section 3.1; Wu & Johnson, "Rethinking 'Batch' in BatchNorm", 2021, section 3 (the
     moving average lags behind; PreciseBN); keras#10666, #6977. Half-life: ln 2 / −ln(momentum) steps; share of the
@@ -51,7 +54,9 @@ def stale(state: RunState) -> Iterator[Finding]:
         return
     probe = state.probes[-1]
     batch_norm, inference = from_wire(probe.batch_norm), from_wire(probe.inference)
-    matters = SHARE_OF_LOSS * max(abs(inference), abs(inference + batch_norm))
+    losses = np.abs([inference, inference + batch_norm, from_wire(probe.validation)])
+    scale = max(float(np.nanmax(losses)), 1e-12)
+    matters = SHARE_OF_LOSS * scale
     if not -batch_norm >= matters:
         return
     drifts = {
@@ -90,7 +95,7 @@ def stale(state: RunState) -> Iterator[Finding]:
         },
         advice="recalibrate, which estimates them afresh, or take a lower momentum, so that they follow sooner",
         request=request(state, "recalibrate"),
-        weight=min(1.0, -batch_norm / max(abs(inference), 1e-12)),
+        weight=min(1.0, -batch_norm / scale),
     )
 
 

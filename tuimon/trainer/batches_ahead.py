@@ -18,6 +18,7 @@ class BatchesAhead:
         self._steps = steps
         self._source: Any = None
         self._kept: deque[Any] = deque()
+        self._error: Exception | None = None
 
     @property
     def has_some(self) -> bool:
@@ -27,7 +28,7 @@ class BatchesAhead:
     def clear(self) -> None:
         """Let go of everything."""
         self._kept.clear()
-        self._source = None
+        self._source = self._error = None
 
     def peek(self, iterator: Any, count: int, maximum_bytes: int) -> list[Any]:
         """Return the next batches that ``iterator`` will give to training.
@@ -39,7 +40,7 @@ class BatchesAhead:
         """
         self._follow(iterator)
         size = sum(map(_bytes, self._kept))
-        while len(self._kept) < count and size < maximum_bytes:
+        while len(self._kept) < count and size < maximum_bytes and self._error is None:
             if not self._read():
                 break
             size += _bytes(self._kept[-1])
@@ -48,10 +49,13 @@ class BatchesAhead:
     def of(self, iterator: Any) -> Any:
         """Return what the train function is to be given in the place of ``iterator``, for one call."""
         self._follow(iterator)
+        if not self._kept and self._error is not None:
+            error, self._error = self._error, None
+            raise error  # The user's, when its turn has come.
         if not self._kept:
             self._source = None  # An iterator may hold many batches of its own, and threads.
             return iterator
-        while len(self._kept) < self._steps and self._read():
+        while len(self._kept) < self._steps and self._error is None and self._read():
             pass
         batches = [self._kept.popleft() for _ in range(min(self._steps, len(self._kept)))]
         # What is spread over replicas cannot be made an iterator of the same kind; Keras takes a list as well.
@@ -60,13 +64,16 @@ class BatchesAhead:
     def _follow(self, iterator: Any) -> None:
         if iterator is not self._source:
             # Another epoch: what the last one has left, Keras has given up.
-            self._kept.clear()
+            self.clear()
             self._source = iterator
 
     def _read(self) -> bool:
         try:
             self._kept.append(next(self._source))
         except (StopIteration, tf.errors.OutOfRangeError):
+            return False
+        except Exception as error:  # noqa: BLE001 - whatever the user's data raise, training is to get it
+            self._error = error
             return False
         return True
 

@@ -404,6 +404,17 @@ def depends_on_training(layer: Any) -> bool:
     return not type(layer).__module__.startswith("keras.") or bool(_seed_generators(layer))
 
 
+def may_depend_on_training(layer: Any) -> bool:
+    """Whether a layer that is no BatchNormalization and draws nothing may compute something else in training.
+
+    Itself or in its way of calling layers within: one of the user's own may, and SpectralNormalization does.
+    """
+    if not takes_training(layer) or isinstance(layer, keras.Model):
+        return False
+    is_of_keras = type(layer).__module__.startswith("keras.")
+    return not is_of_keras or isinstance(layer, keras.layers.SpectralNormalization)
+
+
 def path_of(layer: Any) -> str:
     """Return a layer's path; its name where it has none, having no weights."""
     return str(layer.path or layer.name)
@@ -506,11 +517,14 @@ _WRITERS = (
     "StatefulUniform",
     "StatefulTruncatedNormal",
     "StatefulRandomBinomial",
+    # What Python code does, a graph does not tell.
+    "PyFunc",
+    "EagerPyFunc",
 )
 
 
-def writes_variables(function: Any) -> bool:
-    """Whether a traced function, or one that it calls, writes to a variable."""
+def has_state_of_its_own(function: Any) -> bool:
+    """Whether a traced function, or one that it calls, changes anything that outlives it."""
     return any(operation.startswith(_WRITERS) for operation in _operations(function))
 
 
@@ -631,14 +645,18 @@ def validation_comes_again(model: Any) -> bool:
     return isinstance(data, tf.data.Dataset) and _is_the_same_each_time(data)
 
 
+def compiled_loss(model: Any) -> Any:
+    """Return what ``compile`` has made of the loss: another object each time."""
+    return getattr(model, "_compile_loss", None)
+
+
 def _is_the_same_each_time(data: Any) -> bool:
     kind = type(data).__name__.lstrip("_")
     if kind == "CacheDataset":
         return True  # It has been read to its end by now; nothing before it is read again.
     if kind not in _SAME_EACH_TIME:
         return False
-    function = getattr(data, "_map_func", None)
-    if function is not None and _has_state(function.function):
+    if any(_has_state(function.function) for function in data._functions()):
         return False
     return all(map(_is_the_same_each_time, data._inputs()))
 

@@ -9,7 +9,6 @@ layers. A select is right here, where nothing trains; in the training step it is
 import contextlib
 import functools
 import inspect
-import random
 import threading
 import time
 from collections import OrderedDict
@@ -61,6 +60,7 @@ class Probes:
         self._model = instruments.model
         self._kept: OrderedDict[tuple[Kind, Mode], _Forward] = OrderedDict()
         self._selected: _Forward | None = None
+        self._made_for: tuple[Any, Any] = (None, None)
         self.first_seconds = 0.0
         """What all traces took so far, each with its first pass."""
 
@@ -93,11 +93,21 @@ class Probes:
         """
         if self.why_not:
             raise ProbeError(self.why_not)
-        with _translated_errors(), _random_state_kept(self._model):
+        self._forget_what_is_old()
+        with _translated_errors(), _losses_kept(self._model):
             return self._measure(batch, validation, _of_calls(mode), reason)
+
+    def _forget_what_is_old(self) -> None:
+        """Drop functions that were traced before the model was compiled anew, or its train function made anew."""
+        made_for = (keras_internals.compiled_loss(self._model), self._instruments.train.users_function)
+        if any(one is not other for one, other in zip(made_for, self._made_for, strict=True)):
+            self._kept.clear()
+            self._selected = None
+        self._made_for = made_for
 
     def has_probed(self, mode: Mode) -> bool:
         """Whether a probe was made in this mode, so that its functions are there."""
+        self._forget_what_is_old()
         return ("training", _of_calls(mode)) in self._kept
 
     def switches(self, mode: Mode) -> bool:
@@ -114,7 +124,7 @@ class Probes:
         """
         calls = self._function("training", _of_calls(mode)).calls
         selected = [path for path, used in calls.items() if switched and any(used)]
-        with _translated_errors(), _random_state_kept(self._model):
+        with _translated_errors(), _losses_kept(self._model):
             function = self._selecting(calls)
             one = function.run(batch, selected=selected)
             self.first_seconds += function.take_runs().first_seconds
@@ -171,7 +181,7 @@ class Probes:
         """Whether anything but BatchNormalization and the random layers may depend on ``training``."""
         known = {id(layer) for layer in (*self._instruments.reader.layers.values(), *randoms)}
         layers = (layer for layer in keras_internals.flatten_layers(self._model) if id(layer) not in known)
-        return keras_internals.has_own_call(self._model) or any(map(keras_internals.depends_on_training, layers))
+        return keras_internals.has_own_call(self._model) or any(map(keras_internals.may_depend_on_training, layers))
 
     def _layer(
         self, path: str, shares: "_Shares", trained: "_Pass", inference: "_Pass", held: "_Pass | None"
@@ -324,7 +334,8 @@ class _Forward:
         self._kind = kind
         self._layers = dict(instruments.reader.layers)
         self._scope = ModeScope(mode, self._model, instruments.layers)
-        self._salt = ("probe", kind, mode)
+        # Another's traces of what the user has compiled read another's variables.
+        self._salt = ("probe", object())
         self._randoms = keras_internals.random_layers(self._model) if kind == "quiet" else []
         # Variables, so that they are read in the graph also where the user has compiled a layer's call.
         with tf.init_scope():
@@ -333,7 +344,6 @@ class _Forward:
         # A validation's last batch may be a smaller one.
         self._run = tf.function(self._step, autograph=False, reduce_retracing=True)
         self._seen: dict[int, _Seen] = {}
-        self._known: set[Any] = set()
         self._runs = _Runs(0, 0.0)
 
     def run(self, batch: Any, *, selected: Sequence[str] = (), seed: int = 0, looks: bool = False) -> _Pass:
@@ -347,18 +357,17 @@ class _Forward:
         """
         self._looks.assign(looks)
         self._selected.assign([path in selected for path in self._layers] or [False])
-        started, key, seed = time.perf_counter(), _shape_of(batch), tf.constant(seed, tf.uint32)
-        is_first = key not in self._known
-        if self._model.run_eagerly:
-            loss, losses, given = self._step(batch, seed)
-        else:
-            if is_first and keras_internals.writes_variables(self._run.get_concrete_function(batch, seed)):
-                raise ProbeError("the model writes to a variable that Keras does not know")
-            loss, losses, given = self._run(batch, seed)
+        started, seed = time.perf_counter(), tf.constant(seed, tf.uint32)
+        traces = self._run.experimental_get_tracing_count()
+        # Traced also where the model runs eagerly: only of a graph it can be told that it leaves no trace.
+        function = self._run.get_concrete_function(batch, seed)
+        is_first = self._run.experimental_get_tracing_count() > traces
+        if is_first and keras_internals.has_state_of_its_own(function):
+            raise ProbeError("the model has state that Keras does not know: a variable, a generator, Python code")
+        loss, losses, given = self._run(batch, seed)
         local = self._model.distribute_strategy.experimental_local_results
         value = float(np.mean([float(part) for part in local(loss)]))
         found = tf.nest.map_structure(lambda part: np.asarray(local(part)[0], np.float64), given) if looks else {}
-        self._known.add(key)
         seconds = time.perf_counter() - started if is_first else 0.0
         self._runs = _Runs(self._runs.passes + 1, self._runs.first_seconds + seconds)
         each = None if losses is None else np.concatenate([np.asarray(part, np.float64) for part in local(losses)])
@@ -397,7 +406,13 @@ class _Forward:
             loss = keras_internals.loss_of(model, x, y, outputs, sample_weight, training=is_training)
             losses = keras_internals.losses_of_examples(model, y, outputs, sample_weight)
         self.calls = seen.calls
-        return loss, losses, seen.given
+        # What was made inside a function that the user has compiled, or in a loop, cannot be had from there.
+        reached = {
+            path: calls
+            for path, calls in seen.given.items()
+            if keras_internals.is_of_this_graph(part for call in calls for given in call for part in given)
+        }
+        return loss, losses, reached
 
     def _observe(self, path: str, layer: Any) -> Callable[[], None]:
         """Listen to a layer's calls, or have them switched; returns the way back."""
@@ -418,8 +433,7 @@ class _Forward:
             is_switched = [*self.switched.get(path, []), *[False] * (len(calls) + 1)][len(calls)]
             calls.append(uses_batch)
             given = self._given(layer, next(iter(bound.arguments.values())), bound.arguments.get("mask"))
-            if keras_internals.is_of_this_graph([part for each in given for part in each]):
-                seen.given.setdefault(path, []).append(given)
+            seen.given.setdefault(path, []).append(given)
             if self._kind != "selected" or not is_switched:
                 return original(*args, **kwargs)
             moving = original(*bound.args, **bound.kwargs)
@@ -473,11 +487,6 @@ def _without_training(layer: Any, here: Callable[[], bool]) -> Callable[[], None
     return keras_internals.set_untracked(layer, "call", call)
 
 
-def _shape_of(batch: Any) -> Any:
-    parts = tf.nest.flatten(batch, expand_composites=True)
-    return tuple((tuple(part.shape), part.dtype.name) if tf.is_tensor(part) else part for part in parts)
-
-
 def _divergence(left: _Given, right: _Given, *, epsilon: float) -> Number:
     """Return the mean over channels of KL(left ‖ right) + KL(right ‖ left) of normal distributions, in nats.
 
@@ -509,13 +518,10 @@ def _translated_errors() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _random_state_kept(model: Any) -> Iterator[None]:
-    """A trace runs the user's Python code, which may draw numbers, and leaves its losses with the layers."""
+def _losses_kept(model: Any) -> Iterator[None]:
+    """A trace leaves its losses with the layers."""
     put_losses_back = keras_internals.keep_losses(model)
-    python, numpy = random.getstate(), np.random.get_state()
     try:
         yield
     finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
         put_losses_back()

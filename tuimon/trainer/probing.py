@@ -20,6 +20,7 @@ from tuimon.trainer.instruments import Instruments
 from tuimon.trainer.modes import Mode
 from tuimon.trainer.probe import ProbeError
 from tuimon.trainer.recorder import Recorder
+from tuimon.wire import from_wire, scalars_to_wire
 
 TRACE_SHARE = 0.05
 """Nothing is traced for a probe that nobody has asked for until the trace is at most this share of the time so far."""
@@ -119,9 +120,10 @@ class Probing:
     def end_validation(self, logs: Mapping[str, Any], now: float) -> None:
         """An epoch ended with these logs: where its validation loss stands out, probe, and repeat the validation."""
         mode, model = self._mode(), self._instruments.model
-        if (value := logs.get(METRIC)) is None or mode.phase != "auto":
+        value = from_wire(scalars_to_wire(logs).get(METRIC))
+        if np.isnan(value) or mode.phase != "auto":
             return
-        self._validation_losses.append(float(value))
+        self._validation_losses.append(value)
         is_wanted = self._is_on and self.newest is not None and not self.why_not and not self._cannot_repeat
         if not is_wanted or not is_spike(np.array(self._validation_losses)):
             return
@@ -132,7 +134,7 @@ class Probing:
         self._cannot_repeat = repeated_validation.why_not(model)
         if not self._cannot_repeat:
             try:
-                self._repeat_validation(mode, float(value))
+                self._repeat_validation(mode, value)
             except Exception as error:  # noqa: BLE001 - what the user's data raise when they are read again ends nothing
                 self._cannot_repeat = plain(str(error), 200)
         if self._cannot_repeat:

@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from tuimon import events
 from tuimon.trainer import evaluation, keras_internals
@@ -46,10 +47,12 @@ def repeat(model: Any, probes: Probes, mode: Mode, metric: str, value: float) ->
 
     def look(iterator: Any) -> dict[str, Any]:
         nonlocal counts
-        for _ in range(steps):
+        for number in range(steps):
             try:
                 batch = next(iterator)
-            except StopIteration:
+            except (StopIteration, tf.errors.OutOfRangeError):
+                if not number:
+                    raise  # So Keras learns where data end whose length nobody knew.
                 break
             for switched in switches:
                 one = probes.validate(batch, mode, switched=switched)

@@ -133,6 +133,11 @@ class StepFunctions:
         """The change of mode that waits for the next step."""
         return self._pending
 
+    @property
+    def users_function(self) -> Any:
+        """The model's own function, in whose place this one stands."""
+        return self._users_function
+
     def install(self, mode: Mode | None = None) -> None:
         """Take the place of the model's function.
 
