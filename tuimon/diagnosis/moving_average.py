@@ -1,8 +1,7 @@
 """Moving statistics that are not those of the data: R1 and R10. Pure. Must not import Keras, TensorFlow or Textual."""
 
+import math
 from collections.abc import Iterator
-
-import numpy as np
 
 from tuimon import events
 from tuimon.diagnosis.finding import Finding
@@ -54,8 +53,8 @@ def stale(state: RunState) -> Iterator[Finding]:
         return
     probe = state.probes[-1]
     batch_norm, inference = from_wire(probe.batch_norm), from_wire(probe.inference)
-    losses = np.abs([inference, inference + batch_norm, from_wire(probe.validation)])
-    scale = max(float(np.nanmax(losses)), 1e-12)
+    losses = (inference, inference + batch_norm, from_wire(probe.validation))
+    scale = max((abs(loss) for loss in losses if math.isfinite(loss)), default=0.0) or 1e-12
     matters = SHARE_OF_LOSS * scale
     if not -batch_norm >= matters:
         return
