@@ -306,6 +306,14 @@ def test_an_error_of_the_data_ends_training_as_without_a_probe(runs: Path) -> No
     assert facts_of(monitor, events.RunEnded)[0].status == "failed"
 
 
+def test_what_was_asked_before_a_probe_is_in_it(runs: Path) -> None:
+    monitor = tuimon.Monitor(runs_dir=runs, probe=False)
+    plan = {1: [commands.Probe()], 2: [commands.Freeze(), commands.Probe()]}
+    fit(compiled(sequential()), 4, [Ask(monitor, plan), monitor])
+    free, frozen = facts_of(monitor, events.Probe)
+    assert free.batch_norm != 0 == frozen.batch_norm
+
+
 def test_a_model_that_writes_a_variable_of_its_own_is_not_probed() -> None:
     class Counts(keras.layers.Layer):
         def __init__(self) -> None:

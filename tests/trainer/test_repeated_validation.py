@@ -51,6 +51,15 @@ def test_it_is_repeated_with_moving_and_with_batch_statistics(runs: Path) -> Non
     assert any(fact.step == 20 for fact in facts_of(monitor, events.Probe))
 
 
+@pytest.mark.parametrize("options", [{"loss_weights": [10.0]}, {"loss": keras.losses.MeanSquaredError("sum")}])
+def test_examples_are_told_only_where_they_are_what_the_loss_is_made_of(runs: Path, options: dict[str, Any]) -> None:
+    model = sequential()
+    model.compile("sgd", **{"loss": "mse", "jit_compile": False, **options})
+    monitor, _ = watched(runs, model)
+    (fact,) = facts_of(monitor, events.ValidationRepeated)
+    assert (fact.examples, fact.without_highest) == (None, None)
+
+
 def test_without_batch_statistics_it_is_repeated_once(runs: Path) -> None:
     monitor = tuimon.Monitor(runs_dir=runs, probe_every=2, overhead=0.99)
     ask = Ask(monitor, {1: [commands.Freeze()]})

@@ -80,7 +80,8 @@ class Fit:
         self._next_look = self._next_sample = 0.0
         self._next_channels = self._began + CHANNELS_SECONDS
         self._next_overhead = self._began + OVERHEAD_SECONDS
-        self._budget = Budget(options.overhead, self._began)
+        recorder.budget = recorder.budget or Budget(options.overhead, self._began)
+        self._budget = recorder.budget
         self._diagnoses = True
         self._first_step_began: float | None = None
         self._compile_seconds = math.inf
@@ -401,7 +402,9 @@ class Fit:
         if self._is_compiling:
             self._is_compiling = False
             if self._first_step_began is not None:
-                self._compile_seconds = time.monotonic() - self._first_step_began
+                first_seconds = time.monotonic() - self._first_step_began
+                self._compile_seconds = max(first_seconds, self._instruments.compile_seconds)
+                self._instruments.compile_seconds = self._compile_seconds
             self._recorder.record(events.StateChanged(state="training"))
 
     def _read_validation(self) -> None:

@@ -44,6 +44,8 @@ class Instruments:
         """The test step's own values; None: not read."""
         self.listeners = listeners
         """Are told what the steps come to."""
+        self.compile_seconds = 0.0
+        """What the longest first step of a ``fit`` took: the one that was traced."""
         self.in_use = False
         """Whether a ``fit`` has them."""
         self._batch_loss = batch_loss
@@ -97,7 +99,7 @@ class Instruments:
         seen = [(layer, bool(layer.trainable)) for layer in layers.values()]
         if seen == self._seen:
             return False
-        if self._seen is None or [layer for layer, _ in seen] != [layer for layer, _ in self._seen]:
+        if list(layers.values()) != list(self.reader.layers.values()):
             self.probes = Probes(self)
         self._seen = seen
         self.reader = batch_norm.BatchNormReader(layers)

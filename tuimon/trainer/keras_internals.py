@@ -471,6 +471,11 @@ def has_own_train_step(model: Any) -> bool:
     return getattr(model.train_step, "__func__", None) is not keras.Model.train_step
 
 
+def has_own_test_step(model: Any) -> bool:
+    """Whether the model's ``test_step`` is the user's."""
+    return getattr(model.test_step, "__func__", None) is not keras.Model.test_step
+
+
 def loss_of(model: Any, x: Any, y: Any, outputs: Any, sample_weight: Any, *, training: bool) -> Any:
     """Return the loss as Keras' own step has it: regularisation and ``add_loss`` in it, not scaled for replicas."""
     loss = model._compute_loss(x=x, y=y, y_pred=outputs, sample_weight=sample_weight, training=training)

@@ -171,18 +171,20 @@ class Probing:
             except Exception as error:  # noqa: BLE001 - whatever the user has given, training goes on
                 self._turn_off(f"the batch given cannot be used: {error}", rejected)
                 return
-        if self._batch is not None and self._instruments.train.has_run:
+        train = self._instruments.train
+        # What was asked before it comes before it: a mode that waits for the next step.
+        if self._batch is not None and train.has_run and train.pending is None:
             self._measure(reason, applied, rejected)
         elif applied is not None or not self._waits:
             self._waits = self._waits or applied is None
-            self._instruments.train.before_next(partial(self._measure_there, reason, applied, rejected))
+            train.before_next(partial(self._measure_there, reason, applied, rejected))
 
     def _measure_there(self, reason: str, applied: Say | None, rejected: Say | None, iterator: Any) -> None:
         """Probe before a step, within its call, where its data are at hand."""
         train = self._instruments.train
         has_batch = self._batch is not None
         batches = train.peek(iterator, 1, MAXIMUM_BYTES) if train.has_run and not has_batch else []
-        if not train.has_run or not (has_batch or batches):
+        if not train.has_run or train.pending is not None or not (has_batch or batches):
             # Keras makes the variables of its metrics with the first step; and at an epoch's end, the next has data.
             train.before_next(partial(self._measure_there, reason, applied, rejected))
             return

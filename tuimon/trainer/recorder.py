@@ -16,6 +16,7 @@ from tuimon.diagnosis.live import LiveDiagnosis
 from tuimon.run_directory import RunDirectory
 from tuimon.session_log import Tail
 from tuimon.state import RunState
+from tuimon.trainer.budget import Budget
 from tuimon.trainer.session_writer import SessionWriter
 
 _PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy")
@@ -49,6 +50,8 @@ class Recorder:
         """One more after each rollback or resumption."""
         self.config: dict[str, object] = config or {}
         """Of this attempt."""
+        self.budget: Budget | None = None
+        """Of the run, in all of its fits; None before the first."""
         self.diagnosis = LiveDiagnosis()
         """Hears all that is recorded."""
         self._closed = False

@@ -24,6 +24,8 @@ def why_not(model: Any) -> str:
     """
     if not keras_internals.validation_comes_again(model):
         return "its data may come in another order, or as others, when they are read again"
+    if keras_internals.has_own_test_step(model):
+        return "the model's test_step is its own: which loss it has is not known"
     return ""
 
 
@@ -72,6 +74,7 @@ def repeat(model: Any, probes: Probes, mode: Mode, metric: str, value: float) ->
     finally:
         for put_back in undo:
             put_back()
+    examples.forget_unless(sums[False] / counts)
     highest, without = examples.without_highest()
     return events.ValidationRepeated(
         metric=metric,
@@ -100,6 +103,11 @@ class _Examples:
             self._losses = None
         else:
             self._losses.append(losses)
+
+    def forget_unless(self, mean: float) -> None:
+        """Keep them only where they are what the loss is made of: no weights, no regularisation, no other reduction."""
+        if self._losses and not np.isclose(np.mean(np.concatenate(self._losses)), mean, rtol=1e-4, atol=1e-6):
+            self._losses = None
 
     def without_highest(self) -> tuple[int, float | None]:
         """Return how many the highest are, and the mean of the others."""
