@@ -258,15 +258,15 @@ def test_what_is_compiled_anew_is_probed_anew(runs: Path) -> None:
     x, y = data()
     model = compiled(sequential(dropout=0))
     monitor = tuimon.Monitor(runs_dir=runs, probe=(x[:16], y[:16]), overhead=0.99)
-    fit(model, 2, [monitor])
+    fit(model, 1, [monitor])
     model.compile("adam", "mae", jit_compile=False)
-    fit(model, 2, [monitor])
+    fit(model, 1, [monitor])
     last = facts_of(monitor, events.Probe)[-1]
     assert from_wire(last.inference) == pytest.approx(np.ravel(model.evaluate(x[:16], y[:16], verbose=0))[0], rel=1e-5)
     for name in ("bn_1", "bn_2"):
         model.get_layer(name).trainable = False
     model.compile("adam", "mae", jit_compile=False)
-    fit(model, 2, [monitor])
+    fit(model, 1, [monitor])
     assert facts_of(monitor, events.Probe)[-1].gap == 0
 
 
@@ -394,7 +394,7 @@ def test_on_a_batch_of_the_users(runs: Path) -> None:
     x, y = data()
     monitor = tuimon.Monitor(runs_dir=runs, probe=(x[:7].astype(np.float64), y[:7]), overhead=0.99)
     model = compiled(sequential())
-    fit(model, 2, [monitor])
+    fit(model, 1, [monitor])
     last = facts_of(monitor, events.Probe)[-1]
     assert last.examples == 7
     assert from_wire(last.inference) == pytest.approx(model.evaluate(x[:7], y[:7], verbose=0)[0], rel=1e-5)

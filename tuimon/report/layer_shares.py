@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 
 from tuimon import events
+from tuimon.diagnosis.layers import half_life
 from tuimon.diagnosis.verdict import Scale, Telling, cause
 from tuimon.report.figures import number, percent
 from tuimon.report.lines import Line, Span, line, pad, shorten, width_of, wrap
@@ -55,17 +56,10 @@ def _share(state: RunState, told: Telling, path: str, layer: events.ProbeLayer) 
     is_newest = state.probes[-1] is told.probe
     is_held = not built.trainable or (is_newest and path in state.frozen | state.statistics_held)
     momentum = state.momentum.get(path, built.momentum)
-    half_life = _half_life(momentum)
     # With a momentum that was changed, or statistics that were held for a while, the power says nothing.
     is_known = not is_held and momentum == built.momentum
     updates = told.probe.step * max(1, layer.calls)
-    return LayerShare(path, layer, half_life, momentum**updates if is_known else math.nan, is_held)
-
-
-def _half_life(momentum: float) -> float:
-    if momentum >= 1:
-        return math.inf
-    return math.log(2) / -math.log(momentum) if momentum > 0 else 0.0
+    return LayerShare(path, layer, half_life(momentum), momentum**updates if is_known else math.nan, is_held)
 
 
 def said_of_cause(told: Telling) -> str:

@@ -260,6 +260,16 @@ def kept_with_train_function(model: Any) -> object:
     return getattr(model.train_function, "__dict__", {}).get(_KEPT)
 
 
+def examples(model: Any, batch: Any) -> int:
+    """Return how many examples a batch has, on all replicas together."""
+    return sum(map(_examples, model.distribute_strategy.experimental_local_results(batch)))
+
+
+def _examples(batch: Any) -> int:
+    first = next((part for part in tf.nest.flatten(batch) if tf.is_tensor(part)), None)
+    return 0 if first is None or not first.shape.rank else int(first.shape[0] or 0)
+
+
 def without_optionals(batch: Any) -> Any:
     """Return a batch with None for what is missing, as Keras gives it to its step."""
     return keras.tree.map_structure(lambda part: None if isinstance(part, tf.experimental.Optional) else part, batch)

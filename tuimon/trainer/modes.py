@@ -7,6 +7,7 @@ layer is as the user made it.
 """
 
 import contextlib
+import functools
 import inspect
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -119,7 +120,7 @@ class ModeScope:
             for layer, momentum in self._momentum:
                 undo.callback(keras_internals.set_untracked(layer, "momentum", momentum))
             for layer in self._held:
-                undo.callback(_force_training(layer, False))
+                undo.callback(force_training(layer, False))
             if self.mode.phase != "auto":
                 self._force_phase(undo, self.mode.phase == "train")
             optimizer = self._model.optimizer
@@ -139,7 +140,7 @@ class ModeScope:
         held = set(map(id, self._held))
         layers = [layer for layer in keras_internals.flatten_layers(self._model) if id(layer) not in held]
         for layer in filter(keras_internals.takes_training, layers):
-            undo.callback(_force_training(layer, training))
+            undo.callback(force_training(layer, training))
         # Their `call` is forced already, those that are held the other way.
         known = held.union(map(id, layers))
 
@@ -153,7 +154,7 @@ class ModeScope:
         return threading.get_ident() in self._threads
 
 
-def _force_training(layer: Any, training: bool) -> Callable[[], None]:
+def force_training(layer: Any, training: bool) -> Callable[[], None]:
     """Make ``layer.call`` run with ``training``, whatever it is given; returns the way back.
 
     Through the instance's own ``call`` and never through ``__call__``: Keras hands the ``training`` of a
@@ -162,6 +163,8 @@ def _force_training(layer: Any, training: bool) -> Callable[[], None]:
     original = layer.call
     signature = inspect.signature(original)
 
+    # Who puts another one around it looks at the signature.
+    @functools.wraps(original)
     def call(*args: Any, **kwargs: Any) -> Any:
         bound = signature.bind(*args, **kwargs)
         bound.arguments["training"] = training

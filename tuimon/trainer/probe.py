@@ -24,7 +24,7 @@ import tensorflow as tf
 from tuimon import events
 from tuimon.text import plain
 from tuimon.trainer import keras_internals
-from tuimon.trainer.modes import AUTO, Mode, ModeScope
+from tuimon.trainer.modes import AUTO, Mode, ModeScope, force_training
 from tuimon.trainer.recalibration import moments
 from tuimon.wire import FloatArray, Number, to_wire
 
@@ -128,7 +128,7 @@ class Probes:
             function = self._selecting(calls)
             one = function.run(batch, selected=selected)
             self.first_seconds += function.take_runs().first_seconds
-        return Validated(one.loss, examples(batch), one.losses)
+        return Validated(one.loss, keras_internals.examples(self._model, batch), one.losses)
 
     def _measure(self, batch: Any, validation: Any, mode: Mode, reason: str) -> events.Probe:
         started = time.perf_counter()
@@ -157,7 +157,7 @@ class Probes:
         self.first_seconds += first_seconds
         return events.Probe(
             reason=reason,
-            examples=examples(batch),
+            examples=keras_internals.examples(self._model, batch),
             train=to_wire(train),
             inference=to_wire(inference.loss),
             gap=to_wire(train - inference.loss),
@@ -282,12 +282,6 @@ def _of_calls(mode: Mode) -> Mode:
     return replace(mode, momentum=frozenset(), own_learning_rate=False)
 
 
-def examples(batch: Any) -> int:
-    """Return how many examples a batch has."""
-    first = next((part for part in tf.nest.flatten(batch, expand_composites=True) if tf.is_tensor(part)), None)
-    return 0 if first is None or not first.shape.rank else int(first.shape[0] or 0)
-
-
 def check(batch: Any, model: Any) -> None:
     """Look at a batch before it is held.
 
@@ -386,7 +380,7 @@ class _Forward:
             for path, layer in self._layers.items():
                 undo.callback(self._observe(path, layer))
             for layer in self._randoms:
-                undo.callback(_without_training(layer, lambda: threading.get_ident() in self._seen))
+                undo.callback(force_training(layer, False))
             undo.callback(keras_internals.trace_compiled_anew(self._salt, lambda: threading.get_ident() in self._seen))
             return self._model.distribute_strategy.run(self._forward, args=(batch, seed))
 
@@ -471,20 +465,6 @@ class _Seen:
 
     calls: Calls = field(default_factory=dict)
     given: dict[str, list[list[tuple[Any, Any, Any]]]] = field(default_factory=dict)
-
-
-def _without_training(layer: Any, here: Callable[[], bool]) -> Callable[[], None]:
-    original = layer.call
-    signature = inspect.signature(original)
-
-    @functools.wraps(original)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        bound = signature.bind(*args, **kwargs)
-        if here():
-            bound.arguments["training"] = False
-        return original(*bound.args, **bound.kwargs)
-
-    return keras_internals.set_untracked(layer, "call", call)
 
 
 def _divergence(left: _Given, right: _Given, *, epsilon: float) -> Number:

@@ -17,6 +17,7 @@ from tuimon.text import plain
 from tuimon.trainer import probe, repeated_validation
 from tuimon.trainer.budget import Budget
 from tuimon.trainer.instruments import Instruments
+from tuimon.trainer.interventions import MAXIMUM_BYTES
 from tuimon.trainer.modes import Mode
 from tuimon.trainer.probe import ProbeError
 from tuimon.trainer.recorder import Recorder
@@ -24,8 +25,6 @@ from tuimon.wire import from_wire, scalars_to_wire
 
 TRACE_SHARE = 0.05
 """Nothing is traced for a probe that nobody has asked for until the trace is at most this share of the time so far."""
-MAXIMUM_BYTES = 1024**3
-"""Of a batch that is held."""
 METRIC = "val_loss"
 """What is looked at for spikes."""
 REMEMBERED = 200
@@ -110,7 +109,7 @@ class Probing:
 
     def mode_changed(self, words: str) -> None:
         """Another mode is in force: where the run is probed at all, it is now."""
-        if self._is_on and self.newest is not None and not self.why_not and self._trace_pays(time.monotonic()):
+        if self.newest is not None and self._trace_pays(time.monotonic()) and self._is_unasked:
             self._make(words)
 
     def ask(self, applied: Say, rejected: Say) -> None:
@@ -124,12 +123,11 @@ class Probing:
         if np.isnan(value) or mode.phase != "auto":
             return
         self._validation_losses.append(value)
-        is_wanted = self._is_on and self.newest is not None and not self.why_not and not self._cannot_repeat
-        if not is_wanted or not is_spike(np.array(self._validation_losses)):
+        if self.newest is None or self._cannot_repeat or not self._is_unasked:
             return
-        if not self._budget.allows("repeated validation", now):
+        if not self._budget.allows("repeated validation", now) or not is_spike(np.array(self._validation_losses)):
             return
-        if self.newest is None or self.newest.step != self._recorder.step:
+        if self.newest.step != self._recorder.step:
             self._make("validation spike")
         self._cannot_repeat = repeated_validation.why_not(model)
         if not self._cannot_repeat:
@@ -142,7 +140,7 @@ class Probing:
 
     def before_validation_step(self, now: float) -> None:
         """Hold a validation batch, where one is wanted and there is none."""
-        if self._validation is None and self._is_on and not self.why_not and self._trace_pays(now):
+        if self._validation is None and self._trace_pays(now) and self._is_unasked:
             self._validation = ()  # Not asked for again.
             self._instruments.test.before_next(self._hold_validation)
 
@@ -156,8 +154,14 @@ class Probing:
         if fact is not None:
             self._recorder.record(fact)
 
+    @property
+    def _is_unasked(self) -> bool:
+        """Whether it is probed though nobody asks."""
+        return self._is_on and not self.why_not
+
     def _is_due(self, now: float) -> bool:
-        return self._is_on and not self.why_not and self._budget.allows("probe", now) and self._trace_pays(now)
+        # At each step of some runs: what costs least first.
+        return self._budget.allows("probe", now) and self._trace_pays(now) and self._is_unasked
 
     def _trace_pays(self, now: float) -> bool:
         if self._options.batch is not None or self._options.every is not None:

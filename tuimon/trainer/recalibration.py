@@ -77,7 +77,7 @@ def estimate(model: Any, layers: Mapping[str, Any], batches: Sequence[Any], scop
     pools = {path: _Pool() for path in paths}
     examples = 0
     for batch in batches:
-        examples += sum(_examples(part) for part in strategy.experimental_local_results(batch))
+        examples += keras_internals.examples(model, batch)
         for replica in strategy.experimental_local_results(run(batch)):
             for path, calls in zip(paths, replica, strict=True):
                 for count, mean, variance in calls:
@@ -167,8 +167,3 @@ def moments(layer: Any, inputs: Any, mask: Any) -> Moments:
     shape = [-1 if axis == layer.axis % x.shape.rank else 1 for axis in range(x.shape.rank)]
     squares = tf.reduce_sum(weights * (x - tf.reshape(mean, shape)) ** 2, axes)
     return count, mean, tf.math.divide_no_nan(squares, count)
-
-
-def _examples(batch: Any) -> int:
-    first = next((part for part in tf.nest.flatten(batch) if tf.is_tensor(part)), None)
-    return 0 if first is None else int(first.shape[0] or 0)

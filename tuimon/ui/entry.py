@@ -1,6 +1,5 @@
 """A question that is answered with a number, on one line."""
 
-import math
 from collections.abc import Callable
 from typing import ClassVar, Generic, TypeVar
 
@@ -12,6 +11,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from tuimon import spellings
+from tuimon.diagnosis.layers import half_life
 from tuimon.state import RunState
 from tuimon.text import plain
 from tuimon.ui.numbers import learning_rate, number
@@ -125,8 +125,7 @@ def momentum_entry(state: RunState, paths: list[str]) -> Entry[float]:
             return "The moving statistics become those of the last batch."
         if value == 1:
             return "The moving statistics are held as they are."
-        steps = math.log(2) / -math.log(value)
-        return f"Half-life of the moving statistics: {number(steps, 2)} steps."
+        return f"Half-life of the moving statistics: {number(half_life(value), 2)} steps."
 
     return Entry(
         f"Momentum of {of}",

@@ -5,12 +5,10 @@ The gap is the loss in training mode minus the loss in inference mode, on the sa
 
 import math
 
+from tuimon.diagnosis.verdict import PARTS
 from tuimon.events import Probe
 from tuimon.ui.moment import Moment
 from tuimon.wire import from_wire
-
-PARTS = ("batch_norm", "stochastic", "other")
-"""What a gap is made of, by the names of a probe."""
 
 _TINY = 1e-3
 """A gap of less than this part of the losses is none, and has no shares."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tuimon.diagnosis.layers import half_life
 from tuimon.state import LayerHistory
 from tuimon.text import plain
 from tuimon.ui.cells import Cells, cell_width, fit
@@ -163,7 +164,7 @@ def _half_life(momentum: float) -> str:
         return "–"
     if momentum == 1:
         return "held"
-    steps = math.log(2) / -math.log(momentum) if momentum > 0 else 0.0
+    steps = half_life(momentum)
     if steps < 10:
         return f"{steps:.1f} steps"
     return f"{count(round(steps)) if steps < 1e5 else number(steps, 3)} steps"
