@@ -487,6 +487,14 @@ def test_fast_epochs_have_a_line_a_second() -> None:
     assert [line.split("  ")[0] for line in lines] == ["epoch 1", "epoch 101", "epoch 201", "epoch 301"]
 
 
+def test_the_end_of_an_epoch_is_told_though_its_last_step_was() -> None:
+    progress = plain.Progress()
+    batches, ended = epoch(0, 1000)
+    lines = [*progress.lines([batches], now=0.0), *progress.lines([ended], now=0.1), *progress.lines([], now=2.0)]
+    assert [line.split("  ")[1:3] for line in lines] == [["step 1", "batch loss 0.5"], ["step 1", "loss 0.5"]]
+    assert list(progress.lines([], now=20.0)) == []
+
+
 def test_a_long_epoch_has_a_line_every_ten_seconds() -> None:
     progress = plain.Progress()
     list(progress.lines(epoch(0, 1000), now=0.0))

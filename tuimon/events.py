@@ -198,7 +198,7 @@ class BatchNormStatistics(msgspec.Struct, kw_only=True):
     non_finite: int
     """Channels with a value that is not finite in any of the four arrays."""
     mode: str
-    """How the layer computes now.
+    """How the layer is said to compute now: by `trainable` and the mode in force.
 
     `training`: batch statistics are used, moving statistics follow. `frozen`: moving statistics are
     used and held, gamma and beta too. `inference`: moving statistics are used and held, gamma and beta

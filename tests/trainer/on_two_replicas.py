@@ -19,7 +19,7 @@ from helpers import until
 from trainer.keras_models import BATCH, Ask, compiled, data, facts
 from tuimon import commands, events
 from tuimon.run_directory import RunDirectory
-from tuimon.trainer import keras_internals
+from tuimon.trainer import keras_internals, probing
 
 # Before TensorFlow is used.
 tf.config.set_logical_device_configuration(
@@ -372,6 +372,18 @@ def steer(trained: keras.Model, monitor: tuimon.Monitor) -> dict[str, Any]:
     }
 
 
+def repeat_validation(trained: keras.Model, begin: State) -> dict[str, Any]:
+    """Have validations repeated whose last batch is split into unequal parts."""
+    begin.put_back()
+    validation_spike, probing.is_spike = probing.is_spike, lambda values: True
+    monitor = tuimon.Monitor(DIRECTORY / "repeated", probe_every=2, overhead=0.99)
+    x, y = data(SAMPLES)
+    train(trained, 4, [monitor], validation_data=(x[:19], y[:19]))
+    probing.is_spike = validation_spike
+    (first, *_) = facts_of(monitor, events.ValidationRepeated)
+    return {"value": first.value, "moving": first.moving}
+
+
 def moving_statistics(trained: keras.Model) -> dict[str, list[list[list[float]]]]:
     layers = [trained.get_layer(name) for name in NORMS]
     return {
@@ -404,6 +416,7 @@ def main() -> None:
     asked, results["freeze"] = freeze(trained, begin, monitor)
     results["steer"] = steer(trained, monitor)
     results["freeze"]["differences"] = asked.differences(compile_anew(trained, begin))
+    results["repeated"] = repeat_validation(trained, begin)
     (DIRECTORY / "results.json").write_text(json.dumps(results), encoding="utf-8")
 
 

@@ -176,3 +176,8 @@ def test_the_test_would_see_replicas_that_differ(results: Any) -> None:
 def test_a_stop_is_after_the_batch(results: Any) -> None:
     steer = results["steer"]
     assert (steer["epochs"], steer["steps"], steer["status"]) == (7, 6 * STEPS + 4, "stopped")
+
+
+def test_a_repeated_validation_gives_what_was_validated(results: Any) -> None:
+    repeated = results["repeated"]
+    assert repeated["moving"] == pytest.approx(repeated["value"], rel=1e-5)

@@ -44,11 +44,17 @@ def compile_anew(model: keras.Model, frozen: Sequence[str]) -> None:
     compiled(model, model.optimizer, jit_compile=model.jit_compile)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True], ids=["plain", "xla"])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
-@pytest.mark.parametrize(
-    ("kind", "one"), [(sequential, "bn_2"), (functional, "bn_right")], ids=["sequential", "functional"]
-)
+COVERING = ("sequential-sgd-xla", "sequential-adam-plain", "functional-adamw-plain")
+EVERY_WAY = [
+    pytest.param(kind, one, make, compiler == "xla", id=name, marks=() if name in COVERING else pytest.mark.full)
+    for kind, one in ((sequential, "bn_2"), (functional, "bn_right"))
+    for optimizer, make in OPTIMIZERS.items()
+    for compiler in ("plain", "xla")
+    for name in (f"{kind.__name__}-{optimizer}-{compiler}",)
+]
+
+
+@pytest.mark.parametrize(("kind", "one", "optimizer", "jit_compile"), EVERY_WAY)
 def test_freeze_and_unfreeze_are_keras_own(
     runs: Path,
     kind: Callable[[], keras.Model],
@@ -520,3 +526,34 @@ def test_a_fit_without_a_monitor_is_keras_own_after_an_exception_right_before_a_
     fit(model, 1)
     assert not np.array_equal(before, model.get_layer("bn_1").moving_mean)
     assert model.train_function.__module__.startswith("keras.")
+
+
+def test_a_flag_set_without_compile_does_nothing_and_is_no_part_of_a_mode(runs: Path) -> None:
+    class Sets(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            for name in ("bn_1", "dense_2"):
+                self.model.get_layer(name).trainable = epoch < 1
+
+    monitor = tuimon.Monitor(runs_dir=runs)
+    plan = {2: [commands.Momentum(momentum=0.5)], 3: [commands.Phase(phase="train")]}
+    asked = compiled(sequential())
+    fit(asked, 4, [Sets(), Ask(monitor, plan), monitor])
+    expected = compiled(sequential())
+    fit(expected, 4, [Ask(monitor, plan), monitor])
+    assert same_weights(asked, expected)
+
+
+def test_what_has_a_flag_without_effect_can_be_frozen_and_thawed(runs: Path) -> None:
+    class Sets(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            self.model.get_layer("bn_1").trainable = epoch < 1
+
+    monitor = tuimon.Monitor(runs_dir=runs)
+    plan = {2: [commands.Freeze(layers=["bn_1"])], 3: [commands.Unfreeze(layers=["bn_1"])]}
+    model = compiled(sequential())
+    fit(model, 4, [Sets(), Ask(monitor, plan), monitor])
+    assert facts_of(monitor, events.CommandRejected) == []
+    assert [fact.held for fact in facts_of(monitor, events.CommandVerified)] == [True, True]
+    expected = compiled(sequential())
+    fit(expected, 4, [Ask(monitor, plan), monitor])
+    assert same_weights(model, expected)

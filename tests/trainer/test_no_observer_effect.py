@@ -24,8 +24,16 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("kind", [sequential, functional])
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+COVERING_OPTIONS = ("plain-functional", "xla-sequential", "several steps at once, xla-functional", "eager-sequential")
+EVERY_WAY = [
+    pytest.param(kind, options, id=name, marks=() if name in COVERING_OPTIONS else pytest.mark.full)
+    for kind in (sequential, functional)
+    for words, options in OPTIONS.items()
+    for name in (f"{words}-{kind.__name__}",)
+]
+
+
+@pytest.mark.parametrize(("kind", "options"), EVERY_WAY)
 def test_weights_and_history_are_those_of_a_run_without(
     runs: Path, kind: Callable[[], keras.Model], options: dict[str, Any]
 ) -> None:
@@ -90,17 +98,13 @@ def test_without_batch_loss_keras_own_function_runs(runs: Path) -> None:
 COVERING = (
     "made late",
     "nested",
-    "renorm",
-    "masked",
     "float16",
     "own train_step",
     "several inputs and outputs",
-    "generator",
     "data of unknown length",
     "gradient accumulation",
-    "use_ema",
 )
-COVERING_XLA = ("subclassed", "own layer")
+COVERING_XLA = ("own layer",)
 WITH_XLA = [kind for kind in every_kind(*COVERING_XLA) if not KINDS[kind.id].why_no_xla]
 EPOCHS = 2
 

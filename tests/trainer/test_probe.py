@@ -3,7 +3,7 @@
 import math
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -306,6 +306,24 @@ def test_an_error_of_the_data_ends_training_as_without_a_probe(runs: Path) -> No
     assert facts_of(monitor, events.RunEnded)[0].status == "failed"
 
 
+def test_a_flag_set_without_compile_is_not_in_the_step_and_not_in_its_probe(runs: Path) -> None:
+    class Sets(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            for name in ("bn_1", "bn_2"):
+                self.model.get_layer(name).trainable = epoch < 1
+
+    monitor = tuimon.Monitor(runs_dir=runs, probe=False)
+    model = compiled(sequential(dropout=0))
+    plan = {2: [commands.Probe()], 3: [commands.Freeze(), commands.Probe()]}
+    fit(model, 4, [Sets(), Ask(monitor, plan), monitor])
+    free, frozen = facts_of(monitor, events.Probe)
+    assert free.batch_norm != 0 == frozen.batch_norm
+    assert sum(from_wire(layer.in_order) for layer in free.layers.values()) == pytest.approx(
+        from_wire(free.batch_norm), rel=1e-5
+    )
+    assert not model.get_layer("bn_1").trainable
+
+
 def test_what_was_asked_before_a_probe_is_in_it(runs: Path) -> None:
     monitor = tuimon.Monitor(runs_dir=runs, probe=False)
     plan = {1: [commands.Probe()], 2: [commands.Freeze(), commands.Probe()]}
@@ -333,10 +351,108 @@ def test_a_model_that_writes_a_variable_of_its_own_is_not_probed() -> None:
     assert int(counter.numpy()) == before
 
 
+class Draws(keras.layers.Layer):
+    """Random numbers from no seeds of its own, in training or always, before batch statistics."""
+
+    def __init__(self, draw: Callable[[Any], Any], *, always: bool = False) -> None:
+        super().__init__()
+        self.draw = draw
+        self.always = always
+        self.bn = keras.layers.BatchNormalization(name="bn")
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        hidden = self.draw(inputs) if training or self.always else inputs
+        return self.bn(hidden, training=training)
+
+
+def of(layer: keras.layers.Layer) -> tuple[Probes, Instruments]:
+    keras.utils.set_random_seed(3)
+    model = compiled(keras.Sequential([keras.Input((6,)), layer, keras.layers.Dense(1)]))
+    fit(model, 1)
+    return probes_of(model)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        pytest.param(lambda x: keras.random.dropout(x, 0.5), id="Keras' own seeds"),
+        pytest.param(lambda x: x + tf.random.normal(tf.shape(x)), id="TensorFlow's"),
+    ],
+)
+def test_random_numbers_without_seeds_of_the_layer_are_stochastic(draw: Callable[[Any], Any]) -> None:
+    _, batch = fitted()
+    found = of(Draws(draw))[0].measure(batch, None, AUTO, "asked")
+    assert found.masks == MASKS
+    assert from_wire(found.standard_error) > 0
+    assert found.stochastic != 0 != found.batch_norm
+    # All else of the layer is as in training: its BatchNormalization, too.
+    assert from_wire(found.other) == pytest.approx(0, abs=1e-5)
+
+
+def test_where_inference_is_random_too_both_ways_draw_the_same() -> None:
+    _, batch = fitted()
+    inner = keras.layers.Dropout(0.5)
+    probes, instruments = of(Draws(lambda x: inner(x, training=True), always=True))
+    found = probes.measure(batch, None, AUTO, "asked")
+    assert found.masks == MASKS // 2
+    assert found.batch_norm != 0
+    assert from_wire(found.other) == pytest.approx(0, abs=1e-5)
+    assert found.passes <= 2 + MASKS + 2 * len(instruments.reader.layers)
+    frozen = probes.measure(batch, None, Mode(frozen=frozenset(instruments.reader.layers)), "asked")
+    assert frozen.gap == frozen.batch_norm == frozen.stochastic == 0
+
+
+def test_a_model_that_draws_beside_its_layers_has_that_in_other() -> None:
+    class Noisy(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = keras.layers.Dense(1)
+
+        def call(self, inputs: Any, training: bool | None = None) -> Any:
+            return self.dense(inputs + tf.random.normal(tf.shape(inputs)) if training else inputs)
+
+    keras.utils.set_random_seed(3)
+    model = compiled(Noisy())
+    fit(model, 1)
+    found = probes_of(model)[0].measure(fitted()[1], None, AUTO, "asked")
+    assert found.masks == MASKS
+    assert (found.batch_norm, found.stochastic) == (0, 0)
+    assert found.other == found.gap != 0
+
+
+def test_a_layer_with_dropout_and_batch_statistics_of_its_own_is_taken_apart() -> None:
+    class Both(keras.layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.seeds = keras.random.SeedGenerator(1)
+            self.bn = keras.layers.BatchNormalization(name="bn")
+
+        def call(self, inputs: Any, training: bool | None = None) -> Any:
+            hidden = self.bn(inputs, training=training)
+            return keras.random.dropout(hidden, 0.5, seed=self.seeds) if training else hidden
+
+    found = of(Both())[0].measure(fitted()[1], None, AUTO, "asked")
+    assert found.batch_norm != 0 != found.stochastic
+    assert from_wire(found.other) == pytest.approx(0, abs=1e-5)
+
+
+def test_a_loop_with_a_loss_of_its_own_makes_no_metrics(runs: Path) -> None:
+    inputs = keras.Input((6,))
+    hidden = keras.layers.BatchNormalization()(inputs)
+    model = keras.Model(inputs, [keras.layers.Dense(1, name="one")(hidden), keras.layers.Dense(1, name="two")(hidden)])
+    model.compile("sgd", {"one": "mse", "two": "mae"})
+    x, y = data()
+    names = [metric.name for metric in model.metrics]
+    probes, _ = probes_of(model)
+    with pytest.raises(ProbeError, match="has not been used"):
+        probes.measure((tf.constant(x), (tf.constant(y), tf.constant(y))), None, AUTO, "asked")
+    assert [metric.name for metric in model.metrics] == names
+
+
 # --- In a fit -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", every_kind("sequential", "own layer", "recurrent", "steps_per_execution"))
+@pytest.mark.parametrize("kind", every_kind("sequential", "own layer", "steps_per_execution"))
 def test_training_is_the_same_with_probes(kind: Kind, runs: Path) -> None:
     plain = kind.model()
     kind.fit(plain, 3)

@@ -61,7 +61,7 @@ class Progress:
             yield from self._progress(now)
 
     def _progress(self, now: float) -> Iterator[str]:
-        if self.state.step == self._printed_step:
+        if (self.state.step, self.state.epochs_ended) == (self._printed_step, self._printed_epochs):
             return
         self._printed_at, self._printed_step = now, self.state.step
         yield plain(progress_line(self.state, epoch_ended=self.state.epochs_ended > self._printed_epochs), limit=1000)

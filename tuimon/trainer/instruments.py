@@ -1,5 +1,6 @@
 """What tuimon keeps of one model, from one ``fit`` to the next: its functions by mode, its layers."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from tuimon import events
@@ -49,7 +50,7 @@ class Instruments:
         self.in_use = False
         """Whether a ``fit`` has them."""
         self._batch_loss = batch_loss
-        self.train = StepFunctions(model, "train", self.train_scope, values, listeners)
+        self.train = StepFunctions(model, "train", self.train_scope, values, listeners, traced=self._note_trace)
         """The train function, by mode."""
         self.test = StepFunctions(model, "test", self._test_scope, self.test_values, listeners)
         """The test function, by mode."""
@@ -62,6 +63,8 @@ class Instruments:
         self.probes = Probes(self)
         """What measures the gap between training mode and inference mode."""
         self._own_learning_rate: Any = None
+        self._traced_as: dict[int, bool] = {}
+        self._put_trainable: Callable[[], Callable[[], object]] = lambda: lambda: None
         self._seen: list[tuple[Any, bool]] | None = None
 
     @classmethod
@@ -122,8 +125,8 @@ class Instruments:
 
     @property
     def users_frozen(self) -> list[str]:
-        """Paths of the BatchNormalization layers that the user froze before training."""
-        return self.frozen(AUTO)
+        """Paths of the BatchNormalization layers that the user froze before training: Keras' own step holds them."""
+        return [path for path in self.reader.layers if self.traced_mode(path, AUTO) == "frozen"]
 
     def frozen(self, mode: Mode) -> list[str]:
         """Paths of all frozen BatchNormalization layers under ``mode``, in the order of the model."""
@@ -138,28 +141,42 @@ class Instruments:
         ]
 
     def layer_mode(self, path: str, mode: Mode) -> str:
-        """How a layer computes under ``mode``: the word of ``BatchNormStatistics.mode``."""
-        if path in mode.frozen or not self.reader.layers[path].trainable:
-            return "frozen"
-        return "inference" if mode.phase == "inference" or path in mode.statistics else "training"
+        """How a layer is said to compute under ``mode``: the word of ``BatchNormStatistics.mode``."""
+        return _word(path, mode, is_trainable=self.reader.layers[path].trainable)
+
+    def traced_mode(self, path: str, mode: Mode) -> str:
+        """How a layer computes under ``mode``, in the same words: a flag that was set since the trace does nothing."""
+        layer = self.reader.layers[path]
+        return _word(path, mode, is_trainable=self._traced_as.get(id(layer), layer.trainable))
 
     def validation_mode(self, mode: Mode) -> Mode:
         """The mode of the validation beside training's: one that needs no trace where Keras' own does the same."""
         if mode.phase == "train":
             # A frozen layer is in inference mode there, too.
-            return Mode(frozen=frozenset(self.frozen(mode)), statistics=mode.statistics, phase="train")
+            return Mode(frozen=self._frozen_in_step(mode), statistics=mode.statistics, phase="train")
         return Mode(phase=mode.phase)
 
     def forward_scope(self, mode: Mode) -> ModeScope:
         """What a call of the model in training mode, outside of a step, is to be made in: it moves no state."""
         phase: LearningPhase = "auto" if mode.phase == "auto" else "train"
-        mode = Mode(frozen=frozenset(self.frozen(mode)), statistics=mode.statistics, phase=phase)
-        return ModeScope(mode, self.model, self.layers, keeps_state=True)
+        mode = Mode(frozen=self._frozen_in_step(mode), statistics=mode.statistics, phase=phase)
+        return ModeScope(mode, self.model, self.layers, keeps_state=True, trainable=self._as_traced)
 
     def train_scope(self, mode: Mode) -> ModeScope:
         """What a train step is to run in."""
         rate = self.own_learning_rate if mode.own_learning_rate else None
-        return ModeScope(mode, self.model, self.layers, learning_rate=rate)
+        return ModeScope(mode, self.model, self.layers, learning_rate=rate, trainable=self._as_traced)
+
+    def _frozen_in_step(self, mode: Mode) -> frozenset[str]:
+        return frozenset(path for path in self.reader.layers if self.traced_mode(path, mode) == "frozen")
+
+    def _as_traced(self) -> Callable[[], object]:
+        return self._put_trainable()
+
+    def _note_trace(self) -> None:
+        layers = keras_internals.flatten_layers(self.model)
+        self._put_trainable = keras_internals.keep_trainable(layers)
+        self._traced_as = {id(layer): bool(layer.trainable) for layer in layers}
 
     def _begin_anew(self, listeners: Listeners) -> None:
         vars(self.listeners).update(vars(listeners))
@@ -171,7 +188,13 @@ class Instruments:
 
     def _test_scope(self, mode: Mode) -> ModeScope:
         # Validation with batch statistics and dropout must not move what training uses.
-        return ModeScope(mode, self.model, self.layers, keeps_state=mode.phase == "train")
+        return ModeScope(mode, self.model, self.layers, keeps_state=mode.phase == "train", trainable=self._as_traced)
+
+
+def _word(path: str, mode: Mode, *, is_trainable: bool) -> str:
+    if path in mode.frozen or not is_trainable:
+        return "frozen"
+    return "inference" if mode.phase == "inference" or path in mode.statistics else "training"
 
 
 def _size(variables: list[Any]) -> int:

@@ -103,6 +103,23 @@ def freeze(layer: Any) -> Callable[[], None]:
     return undo
 
 
+def keep_trainable(layers: Iterable[Any]) -> Callable[[], Callable[[], object]]:
+    """Note the layers' own ``trainable`` and their variables'; returns what sets them so and returns the way back."""
+    layers = list(layers)
+    flags = [(layer, layer._trainable) for layer in layers]
+    variable_flags = [(variable, variable.trainable) for layer in layers for variable in layer._trainable_variables]
+
+    def put_back() -> Callable[[], object]:
+        undo = keep_trainable(layers)
+        for layer, flag in flags:
+            layer.__dict__["_trainable"] = flag
+        for variable, flag in variable_flags:
+            variable.trainable = flag
+        return undo
+
+    return put_back
+
+
 def array(variable: Any) -> Any:
     """Return what a variable holds as an array of its own dtype; mirrored on several devices, what the first has."""
     return np.array(tf.convert_to_tensor(variable.value))
@@ -262,7 +279,12 @@ def kept_with_train_function(model: Any) -> object:
 
 def examples(model: Any, batch: Any) -> int:
     """Return how many examples a batch has, on all replicas together."""
-    return sum(map(_examples, model.distribute_strategy.experimental_local_results(batch)))
+    return sum(examples_of_replicas(model, batch))
+
+
+def examples_of_replicas(model: Any, batch: Any) -> list[int]:
+    """Return how many examples a batch has on each replica."""
+    return list(map(_examples, model.distribute_strategy.experimental_local_results(batch)))
 
 
 def _examples(batch: Any) -> int:
@@ -290,6 +312,13 @@ def unbuilt_metric_containers(model: Any) -> list[Any]:
     """Return what will make the metrics given to ``compile`` when the first step is traced."""
     containers = (getattr(model, "_compile_metrics", None), getattr(model, "_compile_loss", None))
     return [container for container in containers if container is not None and not container.built]
+
+
+def would_make_metrics(model: Any) -> bool:
+    """Whether computing the loss as Keras does would make what `compile` puts off to the first step."""
+    loss = compiled_loss(model)
+    is_used = getattr(model.compute_loss, "__func__", None) is keras.Model.compute_loss
+    return is_used and loss is not None and not loss.built
 
 
 def after(owner: Any, name: str, action: Callable[[], None]) -> Callable[[], None]:
@@ -536,6 +565,57 @@ _WRITERS = (
     "PyFunc",
     "EagerPyFunc",
 )
+
+
+_DRAWS = ("Random", "TruncatedNormal", "Multinomial")
+
+
+def used_draws(function: Any) -> set[Any]:
+    """Return the operations of a traced function whose random numbers are used, or that call a function which draws.
+
+    A recurrent layer makes its dropout masks in inference mode, too, and has no use for them.
+    """
+    pending = [output.op for output in function.graph.outputs] + list(function.graph.control_outputs)
+    used: dict[int, Any] = {}
+    while pending:
+        operation = pending.pop()
+        if id(operation) not in used:
+            used[id(operation)] = operation
+            pending += [tensor.op for tensor in operation.inputs]
+            pending += operation.control_inputs
+    library = function.graph.as_graph_def().library.function
+    drawing: set[str] = set()
+    grows = True
+    while grows:  # Functions call functions.
+        found = {
+            inner.signature.name for inner in library if any(_draws(node, node.op, drawing) for node in inner.node_def)
+        }
+        grows = found != drawing
+        drawing = found
+    return {operation for operation in used.values() if _draws(operation.node_def, operation.type, drawing)}
+
+
+def draws_of(graph: Any, since: int) -> list[Any]:
+    """Return the operations of a graph that draw random numbers, from the ``since``th operation on."""
+    return [operation for operation in graph.get_operations()[since:] if _is_draw(operation.type)]
+
+
+def _draws(node: Any, operation: str, drawing: set[str]) -> bool:
+    if _is_draw(operation) or operation in drawing:
+        return True
+    functions = (name.name for value in node.attr.values() for name in (value.func, *value.list.func))
+    return any(name in drawing for name in functions)
+
+
+def _is_draw(operation: str) -> bool:
+    return any(word in operation for word in _DRAWS)
+
+
+def may_draw(layer: Any) -> bool:
+    """Whether a layer may draw random numbers in its ``call``: one that has seeds, or that is the user's own."""
+    if not takes_training(layer) or isinstance(layer, keras.Model):
+        return False
+    return bool(_seed_generators(layer)) or not type(layer).__module__.startswith("keras.")
 
 
 def has_state_of_its_own(function: Any) -> bool:

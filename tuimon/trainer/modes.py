@@ -69,6 +69,8 @@ class ModeScope:
         layers: All its layers by path.
         learning_rate: The variable that stands for the schedule in a mode with a learning rate of its own.
         keeps_state: Whether the model's call may move nothing: no moving statistics, no random seed.
+        trainable: Sets the flags that Keras' own step was traced with; returns the way back. A flag that the user has
+            set since, without `compile`, has no effect in that step, and none in a mode.
 
     A distribution strategy enters once for each replica, in threads of its own that run interleaved:
     the first one in puts the mode in force, the last one out takes it back.
@@ -82,6 +84,7 @@ class ModeScope:
         *,
         learning_rate: Any = None,
         keeps_state: bool = False,
+        trainable: Callable[[], Callable[[], object]] = lambda: lambda: None,
     ) -> None:
         self.mode = mode
         self._model = model
@@ -89,6 +92,7 @@ class ModeScope:
         self._held = [layer for path, layer in layers.items() if path in mode.statistics]
         self._momentum = [(layers[path], momentum) for path, momentum in mode.momentum if path in layers]
         self._learning_rate = learning_rate
+        self._trainable = trainable
         self._seeds = keras_internals.copy_seeds(model) if keeps_state else None
         self._salt = (_token_of(model), mode, keeps_state)
         self._lock = threading.Lock()
@@ -115,6 +119,8 @@ class ModeScope:
 
     def _enter(self) -> None:
         with contextlib.ExitStack() as undo:
+            if self.mode != AUTO or self._seeds is not None:
+                undo.callback(self._trainable())
             for layer in self._frozen:
                 undo.callback(keras_internals.freeze(layer))
             for layer, momentum in self._momentum:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tuimon.trainer.instruments import Instruments
 
 MASKS = 8
-"""Random masks that the stochastic part is the mean of."""
+"""Random masks that the stochastic part is the mean of; half as many where inference is random as well, each way."""
 KEPT_FUNCTIONS = 4
 """Traced functions that are kept beside the one for all layers; each holds megabytes of a large model."""
 
@@ -42,6 +42,15 @@ Kind = Literal["training", "quiet", "selected"]
 Calls = dict[str, list[bool]]
 """By path of a BatchNormalization layer, in the order of their first calls: of each call, whether it uses batch
 statistics."""
+
+
+@dataclass(frozen=True)
+class _InForce:
+    """What a training step was traced with."""
+
+    mode: Mode
+    trainable: frozenset[tuple[str, bool]]
+    """Each BatchNormalization layer's flag. One that was set since, without `compile`, does nothing in the step."""
 
 
 class ProbeError(Exception):
@@ -58,7 +67,7 @@ class Probes:
     def __init__(self, instruments: "Instruments") -> None:
         self._instruments = instruments
         self._model = instruments.model
-        self._kept: OrderedDict[tuple[Kind, Mode], _Forward] = OrderedDict()
+        self._kept: OrderedDict[tuple[Kind, _InForce], _Forward] = OrderedDict()
         self._selected: _Forward | None = None
         self._made_for: tuple[Any, Any] = (None, None)
         self.first_seconds = 0.0
@@ -82,6 +91,10 @@ class Probes:
         nothing is random. Without such layers, one more where there are validation data, random layers and others that
         depend on `training`.
 
+        What draws random numbers beside the layers (the `call` of a subclassed model, a function that the user has
+        compiled) is in `other`, with what else depends on `training`. Python code in a layer's `call` that draws from
+        NumPy while it is traced does so for this trace, too.
+
         Args:
             batch: As the train step gets it.
             validation: As the test step gets it; None: there is none.
@@ -93,9 +106,11 @@ class Probes:
         """
         if self.why_not:
             raise ProbeError(self.why_not)
+        if keras_internals.would_make_metrics(self._model):
+            raise ProbeError("the loss given to compile has not been used: the loop has one of its own")
         self._forget_what_is_old()
         with _translated_errors(), _losses_kept(self._model):
-            return self._measure(batch, validation, _of_calls(mode), reason)
+            return self._measure(batch, validation, self._in_force(mode), reason)
 
     def _forget_what_is_old(self) -> None:
         """Drop functions that were traced before the model was compiled anew, or its train function made anew."""
@@ -108,11 +123,11 @@ class Probes:
     def has_probed(self, mode: Mode) -> bool:
         """Whether a probe was made in this mode, so that its functions are there."""
         self._forget_what_is_old()
-        return ("training", _of_calls(mode)) in self._kept
+        return ("training", self._in_force(mode)) in self._kept
 
     def switches(self, mode: Mode) -> bool:
         """Whether any BatchNormalization layer uses batch statistics in training; known once a probe was made."""
-        return any(map(any, self._function("training", _of_calls(mode)).calls.values()))
+        return any(map(any, self._function("training", self._in_force(mode)).calls.values()))
 
     def validate(self, batch: Any, mode: Mode, *, switched: bool) -> "Validated":
         """Return the loss of a validation batch in inference mode, or with batch statistics as training uses them.
@@ -122,7 +137,7 @@ class Probes:
         Raises:
             ProbeError: it cannot be done with this batch.
         """
-        calls = self._function("training", _of_calls(mode)).calls
+        calls = self._function("training", self._in_force(mode)).calls
         selected = [path for path, used in calls.items() if switched and any(used)]
         with _translated_errors(), _losses_kept(self._model):
             function = self._selecting(calls)
@@ -130,40 +145,51 @@ class Probes:
             self.first_seconds += function.take_runs().first_seconds
         return Validated(one.loss, keras_internals.examples(self._model, batch), one.losses)
 
-    def _measure(self, batch: Any, validation: Any, mode: Mode, reason: str) -> events.Probe:
+    def _measure(self, batch: Any, validation: Any, in_force: _InForce, reason: str) -> events.Probe:
         started = time.perf_counter()
-        randoms = keras_internals.random_layers(self._model)
-        is_random = bool(randoms) or keras_internals.has_own_call(self._model)
-        training = self._function("training", mode)
-        trained = [training.run(batch, seed=mask, looks=mask == 0) for mask in range(MASKS if is_random else 1)]
-        train = float(np.mean([each.loss for each in trained]))
+        training = self._function("training", in_force)
+        trained = [training.run(batch, looks=True)]
         selecting = self._selecting(training.calls)
-        inference = selecting.run(batch, looks=True)
+        inferred = [selecting.run(batch, looks=True)]
+        # The same random numbers both ways, where both draw some.
+        masks = 1 if not training.draws else MASKS // 2 if selecting.draws else MASKS
+        trained += [training.run(batch, seed=mask) for mask in range(1, masks)]
+        inferred += [selecting.run(batch, seed=mask) for mask in range(1, masks if selecting.draws else 1)]
+        losses = np.array([each.loss for each in trained])
+        gaps = losses - [each.loss for each in inferred]
+        gap, inference = float(np.mean(gaps)), inferred[0]
         paths = [path for path, calls in training.calls.items() if any(calls)]
         shares = _shares(selecting, batch, paths, inference.loss)
         used = [training, selecting]
-        if is_random:
-            quiet = shares.all_switched
-            if self._may_be_other(randoms):
-                used.append(self._function("quiet", mode))
-                quiet = used[-1].run(batch).loss
+        randoms = _but(
+            [*keras_internals.random_layers(self._model), *training.drawing],
+            # What inference draws as well is not the learning phase's.
+            selecting.drawing,
+        )
+        randoms = randoms if training.draws else []
+        if not randoms:
+            # Nothing to switch off. Of what both ways draw, the layers' shares are of one draw.
+            quiet = trained[0].loss if selecting.draws else inference.loss + gap
+        elif self._may_be_other():
+            used.append(self._function("quiet", in_force, training.calls, randoms))
+            quiet = used[-1].run(batch).loss
         else:
-            quiet = train
+            quiet = shares.all_switched
+        batch_norm, other = shares.all_switched - inference.loss, quiet - shares.all_switched
         held = selecting.run(validation, looks=True) if validation is not None else None
-        losses = np.array([each.loss for each in trained])
-        error = float(np.std(losses, ddof=1) / np.sqrt(len(losses))) if len(losses) > 1 else 0.0
+        error = float(np.std(gaps, ddof=1) / np.sqrt(len(gaps))) if len(gaps) > 1 else 0.0
         runs = [function.take_runs() for function in used]
         first_seconds = sum(run.first_seconds for run in runs)
         self.first_seconds += first_seconds
         return events.Probe(
             reason=reason,
             examples=keras_internals.examples(self._model, batch),
-            train=to_wire(train),
-            inference=to_wire(inference.loss),
-            gap=to_wire(train - inference.loss),
-            batch_norm=to_wire(shares.all_switched - inference.loss),
-            stochastic=to_wire(train - quiet),
-            other=to_wire(quiet - shares.all_switched),
+            train=to_wire(float(np.mean(losses))),
+            inference=to_wire(float(np.mean(losses)) - gap),
+            gap=to_wire(gap),
+            batch_norm=to_wire(batch_norm),
+            stochastic=to_wire(gap - batch_norm - other),
+            other=to_wire(other),
             masks=len(trained),
             standard_error=to_wire(error),
             validation=to_wire(held.loss) if held is not None else None,
@@ -177,10 +203,9 @@ class Probes:
             traced_seconds=first_seconds,
         )
 
-    def _may_be_other(self, randoms: Sequence[Any]) -> bool:
-        """Whether anything but BatchNormalization and the random layers may depend on ``training``."""
-        known = {id(layer) for layer in (*self._instruments.reader.layers.values(), *randoms)}
-        layers = (layer for layer in keras_internals.flatten_layers(self._model) if id(layer) not in known)
+    def _may_be_other(self) -> bool:
+        """Whether anything but BatchNormalization and randomness may depend on ``training``."""
+        layers = _but(keras_internals.flatten_layers(self._model), list(self._instruments.reader.layers.values()))
         return keras_internals.has_own_call(self._model) or any(map(keras_internals.may_depend_on_training, layers))
 
     def _layer(
@@ -211,10 +236,16 @@ class Probes:
             sampling_divergence=divergence(before[1], before[2]) if len(before) > 2 else None,
         )
 
-    def _function(self, kind: Kind, mode: Mode) -> "_Forward":
-        key = (kind, mode)
+    def _in_force(self, mode: Mode) -> _InForce:
+        modes = {path: self._instruments.traced_mode(path, mode) for path in self._instruments.reader.layers}
+        return _InForce(_of_calls(mode), frozenset((path, word != "frozen") for path, word in modes.items()))
+
+    def _function(
+        self, kind: Kind, in_force: _InForce, calls: Calls | None = None, off: Sequence[Any] = ()
+    ) -> "_Forward":
+        key = (kind, in_force)
         if key not in self._kept:
-            self._kept[key] = _Forward(self._instruments, kind, mode, {})
+            self._kept[key] = _Forward(self._instruments, kind, in_force, calls or {}, off)
         self._kept.move_to_end(key)
         while len(self._kept) > KEPT_FUNCTIONS:
             self._kept.popitem(last=False)
@@ -226,7 +257,7 @@ class Probes:
         if kept is None or any(
             kept.switched.get(path) != switched for path, switched in calls.items() if any(switched)
         ):
-            kept = self._selected = _Forward(self._instruments, "selected", AUTO, calls)
+            kept = self._selected = _Forward(self._instruments, "selected", _InForce(AUTO, frozenset()), calls)
         return kept
 
 
@@ -282,6 +313,11 @@ def _of_calls(mode: Mode) -> Mode:
     return replace(mode, momentum=frozenset(), own_learning_rate=False)
 
 
+def _but(layers: Sequence[Any], left_out: Sequence[Any]) -> list[Any]:
+    known = set(map(id, left_out))
+    return [layer for layer in {id(layer): layer for layer in layers}.values() if id(layer) not in known]
+
+
 def check(batch: Any, model: Any) -> None:
     """Look at a batch before it is held.
 
@@ -315,22 +351,32 @@ class _Forward:
     Args:
         instruments: The model.
         kind: What a pass is.
-        mode: In force in it.
-        switched: For the kind "selected": the calls that a layer's switch is for.
+        in_force: In it.
+        switched: For the kind "selected": the calls that a layer's switch is for. For the kind "quiet": the calls that
+            use batch statistics, as training has them.
+        off: Layers that are in inference mode all the same.
     """
 
-    def __init__(self, instruments: "Instruments", kind: Kind, mode: Mode, switched: Calls) -> None:
+    def __init__(
+        self, instruments: "Instruments", kind: Kind, in_force: _InForce, switched: Calls, off: Sequence[Any] = ()
+    ) -> None:
         self.calls: Calls = {}
         """What was called; known once a pass was made."""
+        self.draws = False
+        """Whether a pass draws random numbers; known once one was made."""
+        self.drawing: list[Any] = []
+        """The layers that do so themselves, as far as it can be seen; known once a pass was made."""
+        self._drawing: list[tuple[Any, list[Any]]] = []
         self.switched = switched
-        """The calls that a layer's switch is for."""
+        """As given."""
         self._model = instruments.model
         self._kind = kind
         self._layers = dict(instruments.reader.layers)
-        self._scope = ModeScope(mode, self._model, instruments.layers)
+        self._scope = ModeScope(in_force.mode, self._model, instruments.layers)
+        self._trainable = {self._layers[path]: flag for path, flag in in_force.trainable if path in self._layers}
         # Another's traces of what the user has compiled read another's variables.
         self._salt = ("probe", object())
-        self._randoms = keras_internals.random_layers(self._model) if kind == "quiet" else []
+        self._off = off
         # Variables, so that they are read in the graph also where the user has compiled a layer's call.
         with tf.init_scope():
             self._selected = tf.Variable(np.zeros(max(1, len(self._layers)), bool), trainable=False)
@@ -356,11 +402,24 @@ class _Forward:
         # Traced also where the model runs eagerly: only of a graph it can be told that it leaves no trace.
         function = self._run.get_concrete_function(batch, seed)
         is_first = self._run.experimental_get_tracing_count() > traces
-        if is_first and keras_internals.has_state_of_its_own(function):
-            raise ProbeError("the model has state that Keras does not know: a variable, a generator, Python code")
+        if is_first:
+            if keras_internals.has_state_of_its_own(function):
+                raise ProbeError("the model has state that Keras does not know: a variable, a generator, Python code")
+            draws = keras_internals.used_draws(function)
+            self.draws = bool(draws)
+            # What is drawn within a function that the user has compiled, or in a loop, is taken to be used.
+            self.drawing = [
+                layer
+                for layer, operations in self._drawing
+                if any(operation in draws or operation.graph is not function.graph for operation in operations)
+            ]
         loss, losses, given = self._run(batch, seed)
         local = self._model.distribute_strategy.experimental_local_results
-        value = float(np.mean([float(part) for part in local(loss)]))
+        # Of a short batch, replicas have other numbers of examples, or none.
+        sizes = keras_internals.examples_of_replicas(self._model, batch)
+        all_same = 0 if any(sizes) else 1
+        parts = [(float(part), max(size, all_same)) for part, size in zip(local(loss), sizes, strict=True)]
+        value = sum(part * size for part, size in parts if size) / sum(size for _, size in parts)
         found = tf.nest.map_structure(lambda part: np.asarray(local(part)[0], np.float64), given) if looks else {}
         seconds = time.perf_counter() - started if is_first else 0.0
         self._runs = _Runs(self._runs.passes + 1, self._runs.first_seconds + seconds)
@@ -379,8 +438,11 @@ class _Forward:
             undo.callback(self._seen.clear)
             for path, layer in self._layers.items():
                 undo.callback(self._observe(path, layer))
-            for layer in self._randoms:
+            for layer in self._off:
                 undo.callback(force_training(layer, False))
+            for layer in keras_internals.flatten_layers(self._model):
+                if keras_internals.may_draw(layer):
+                    undo.callback(self._listen_for_draws(layer))
             undo.callback(keras_internals.trace_compiled_anew(self._salt, lambda: threading.get_ident() in self._seen))
             return self._model.distribute_strategy.run(self._forward, args=(batch, seed))
 
@@ -395,11 +457,15 @@ class _Forward:
             (state, tf.stack([seed + number * 1000, tf.zeros((), tf.uint32)])) for number, state in enumerate(states)
         ]
         known = seeds + keras_internals.regularized(model)
-        with self._scope(), keras.StatelessScope(state_mapping=known, collect_losses=True):
+        with contextlib.ExitStack() as scopes:
+            scopes.enter_context(self._scope())
+            for layer, flag in self._trainable.items() if self._kind != "selected" else ():
+                scopes.callback(keras_internals.set_untracked(layer, "_trainable", flag))
+            scopes.enter_context(keras.StatelessScope(state_mapping=known, collect_losses=True))
             outputs = model(x, training=is_training) if keras_internals.takes_training(model) else model(x)
             loss = keras_internals.loss_of(model, x, y, outputs, sample_weight, training=is_training)
             losses = keras_internals.losses_of_examples(model, y, outputs, sample_weight)
-        self.calls = seen.calls
+        self.calls, self._drawing = seen.calls, list(seen.drawing.values())
         # What was made inside a function that the user has compiled, or in a loop, cannot be had from there.
         reached = {
             path: calls
@@ -428,14 +494,35 @@ class _Forward:
             calls.append(uses_batch)
             given = self._given(layer, next(iter(bound.arguments.values())), bound.arguments.get("mask"))
             seen.given.setdefault(path, []).append(given)
-            if self._kind != "selected" or not is_switched:
+            if not is_switched:
                 return original(*args, **kwargs)
-            moving = original(*bound.args, **bound.kwargs)
+            moving = None if self._kind == "quiet" else original(*bound.args, **bound.kwargs)
             bound.arguments["training"] = True
             # What it writes ends here, so that a further call of a shared layer reads what is in the variables.
-            with keras.StatelessScope():
+            with keras.StatelessScope(), contextlib.ExitStack() as undo:
+                undo.callback(keras_internals.set_untracked(layer, "_trainable", True))
                 own = original(*bound.args, **bound.kwargs)
-            return tf.where(self._selected[number], own, moving)
+            return own if moving is None else tf.where(self._selected[number], own, moving)
+
+        return keras_internals.set_untracked(layer, "call", call)
+
+    def _listen_for_draws(self, layer: Any) -> Callable[[], None]:
+        """Listen to whether a layer, and not one within it, draws random numbers; returns the way back."""
+        original = layer.call
+
+        @functools.wraps(original)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            seen = self._seen.get(threading.get_ident())
+            if seen is None:
+                return original(*args, **kwargs)
+            graph = tf.compat.v1.get_default_graph()
+            before = len(graph.get_operations())
+            outputs = original(*args, **kwargs)
+            own = [each for each in keras_internals.draws_of(graph, before) if each not in seen.draws]
+            seen.draws.update(own)
+            if own:
+                seen.drawing.setdefault(id(layer), (layer, []))[1].extend(own)
+            return outputs
 
         return keras_internals.set_untracked(layer, "call", call)
 
@@ -465,6 +552,10 @@ class _Seen:
 
     calls: Calls = field(default_factory=dict)
     given: dict[str, list[list[tuple[Any, Any, Any]]]] = field(default_factory=dict)
+    drawing: dict[int, tuple[Any, list[Any]]] = field(default_factory=dict)
+    """The layers that draw, each with its own operations, not those of the layers within."""
+    draws: set[Any] = field(default_factory=set)
+    """All of these operations."""
 
 
 def _divergence(left: _Given, right: _Given, *, epsilon: float) -> Number:

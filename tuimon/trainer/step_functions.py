@@ -83,6 +83,7 @@ class StepFunctions:
         scope: Makes what puts a mode in force.
         values: Reads each batch's own values; None: nobody does, and ``AUTO`` is the user's very function.
         listeners: Are told what it came to.
+        traced: Is told that Keras' own step was traced, with the layers as the user has them.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class StepFunctions:
         scope: Callable[[Mode], ModeScope],
         values: BatchValues | None,
         listeners: Listeners,
+        traced: Callable[[], None] = lambda: None,
     ) -> None:
         self.mode = AUTO
         """The mode in force."""
@@ -111,6 +113,7 @@ class StepFunctions:
         self._scope = scope
         self._values = values
         self._listeners = listeners
+        self._traced_listener = traced
         self._users_function: Any = None
         self._function: Any = None
         self._kept: OrderedDict[Mode, Any] = OrderedDict()
@@ -264,6 +267,8 @@ class StepFunctions:
             if self._pending is not None:
                 return self._first_step(iterator, self._pending)
             self.last_logs = logs = self._run(iterator)
+            if not self.has_run and self._function is self._users_function:
+                self._traced_listener()
             self.has_run = True
             if self._not_run:
                 self._all_ran()
@@ -406,6 +411,8 @@ class StepFunctions:
             if values is not None and listener is not None:
                 try:
                     values.record(listener, logs)
+                    if mode == AUTO:
+                        self._traced_listener()
                 except Exception as error:  # noqa: BLE001 - a mistake of ours must not end the user's training
                     self._listeners.mistake(error)
             return logs

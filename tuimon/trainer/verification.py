@@ -58,7 +58,7 @@ def compare(before: Before, instruments: Instruments, mode: Mode) -> Seen:
     for path, arrays in instruments.reader.read().items():
         if path not in before.arrays:
             continue  # A layer that came into being with this step.
-        layer_mode = instruments.layer_mode(path, mode)
+        layer_mode = instruments.traced_mode(path, mode)
         names = tuple(arrays) if layer_mode == "frozen" else _HELD_STATISTICS
         same = all(_equal(arrays[name], before.arrays[path][name]) for name in names)
         held, moved = held + same, moved + (not same)
