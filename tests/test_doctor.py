@@ -25,7 +25,8 @@ from tuimon import events
 from tuimon.cli import doctor
 from tuimon.cli.main import main
 from tuimon.diagnosis.finding import Finding
-from tuimon.diagnosis.verdict import cause, sums, telling, verdict
+from tuimon.diagnosis.gap import cause
+from tuimon.diagnosis.verdict import sums, telling, verdict
 from tuimon.report.chart import Curve, Mark, chart
 from tuimon.report.findings import SIGNS
 from tuimon.report.layer_shares import layer_shares

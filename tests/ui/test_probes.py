@@ -8,10 +8,10 @@ import pytest
 
 from helpers import a_run, make_run
 from tuimon import commands, events
+from tuimon.diagnosis.gap import disputed, gap_shares, layer_share
 from tuimon.ui.app import WatchApp
 from tuimon.ui.cell_view import CellView
 from tuimon.ui.drift import NOT_FINITE, SHADES, levels
-from tuimon.ui.gap import disputed, gap_shares, layer_share
 from tuimon.ui.palette import DRIFT, Meaning
 from tuimon.wire import Number
 from ui.watching import LiveRun, part, press, probe, probe_layer, text, training, until, watching
@@ -141,7 +141,7 @@ async def test_a_model_without_batch_normalization_has_a_gap_all_the_same(runs: 
     [
         ({}, {"batch_norm": 0.996, "stochastic": 0.004, "other": 0.0}),
         ({"other": -0.001}, {"batch_norm": 0.996, "stochastic": 0.004, "other": -0.001 / 5.8}),
-        ({"other": -0.01}, None),
+        ({"other": -0.1}, None),
         ({"gap": 5e-3, "batch_norm": 5e-3, "stochastic": 0.0}, None),
         ({"standard_error": 3.0}, None),
         ({"stochastic": "nan"}, None),

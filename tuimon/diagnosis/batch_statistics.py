@@ -11,8 +11,9 @@ import numpy as np
 
 from tuimon import events
 from tuimon.diagnosis.finding import Finding
+from tuimon.diagnosis.gap import are_alike
 from tuimon.diagnosis.layers import named, only, request, uses_batch_statistics
-from tuimon.diagnosis.verdict import Telling, are_alike, telling
+from tuimon.diagnosis.verdict import Telling, telling
 from tuimon.state import RunState
 from tuimon.wire import FloatArray, from_wire, to_wire
 

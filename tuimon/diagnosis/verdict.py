@@ -9,24 +9,17 @@ from dataclasses import dataclass
 
 from tuimon import events
 from tuimon.diagnosis.finding import Finding
+from tuimon.diagnosis.gap import ALIKE, PARTS, SMALL, are_alike, cause, gap_shares
 from tuimon.state import Command, RunState
 from tuimon.text import last_line_of, plain
 from tuimon.wire import from_wire
 
-PARTS = ("batch_norm", "stochastic", "other")
-"""What a gap is made of; they add up to it."""
 PART_WORDS = {
     "batch_norm": "batch statistics (BatchNormalization)",
     "stochastic": "dropout (stochastic)",
     "other": "other layers that depend on `training`",
 }
 """The parts in words."""
-ALIKE = 0.02
-"""Two losses that differ by less than this share of the larger one are called alike."""
-SMALL = 0.01
-"""A part that makes a smaller share of the gap is not worth a word."""
-AS_LARGE = 0.05
-"""Two layers that differ by less than this share make as much, alone: neither is the cause."""
 SHRUNK = 1.5
 """A request made the gap smaller, if it was this many times as large before."""
 OVER = ("finished", "stopped", "failed", "crashed")
@@ -74,14 +67,6 @@ def telling(state: RunState) -> Telling | None:
     return Telling(newest)
 
 
-def are_alike(probe: events.Probe) -> bool:
-    """Whether the losses of training and of inference mode are the same but for a little, or for chance."""
-    train, inference = from_wire(probe.train), from_wire(probe.inference)
-    chance = 2 * from_wire(probe.standard_error)
-    allowed = ALIKE * max(abs(train), abs(inference))
-    return abs(train - inference) <= max(allowed, chance if math.isfinite(chance) else 0.0)
-
-
 def _is_open(probe: events.Probe) -> bool:
     return math.isfinite(from_wire(probe.gap)) and not are_alike(probe)
 
@@ -93,39 +78,6 @@ def _holds(command: Command) -> bool:
 def _releases(command: Command) -> bool:
     is_weights = command.words.startswith("unfreeze weights")
     return not is_weights and command.words.startswith(("unfreeze", "phase auto", "phase train"))
-
-
-@dataclass(frozen=True)
-class Cause:
-    """Which layer makes most of what batch statistics make."""
-
-    in_order: str
-    """Path of the layer with the largest share, the layers switched one after another."""
-    alone: tuple[str, ...]
-    """Paths of those that make most when they alone are switched: the largest, and what is nearly as large."""
-    share: float
-    """Of `in_order`, in what batch statistics make: 0 to 1; above 1 where others make up for it."""
-
-    @property
-    def is_agreed(self) -> bool:
-        """Whether both ways of asking name the same layer, and it alone. Else none is to be named."""
-        return self.alone == (self.in_order,)
-
-
-def cause(probe: events.Probe) -> Cause | None:
-    """Return which layer makes most of what batch statistics make; None where they make nothing."""
-    batch_norm = from_wire(probe.batch_norm)
-    total = max(abs(from_wire(probe.train)), abs(from_wire(probe.inference)))
-    if not math.isfinite(batch_norm) or not math.isfinite(total) or abs(batch_norm) <= ALIKE * total:
-        return None
-    sign = math.copysign(1.0, batch_norm)
-    in_order = {path: sign * from_wire(layer.in_order) for path, layer in probe.layers.items()}
-    alone = {path: sign * from_wire(layer.alone) for path, layer in probe.layers.items()}
-    if not in_order or not all(map(math.isfinite, (*in_order.values(), *alone.values()))):
-        return None
-    first, most = max(in_order, key=in_order.__getitem__), max(alone.values())
-    as_large = tuple(path for path, size in alone.items() if size >= most - AS_LARGE * abs(most))
-    return Cause(first, as_large, in_order[first] / abs(batch_norm))
 
 
 @dataclass(frozen=True)
@@ -282,7 +234,7 @@ def _made_by(probe: events.Probe, written: Sums) -> str:
         named["batch_norm"] = f", {'most' if because.share > 0.5 else 'the largest part'} of it in " + plain(
             because.in_order, 200
         )
-    if all(shares[name] > 0 for name in large):
+    if gap_shares(probe) is not None:
         said = [
             f"{min(100, round(100 * shares[name]))} % by {PART_WORDS[name]}{layer}" for name, layer in named.items()
         ]

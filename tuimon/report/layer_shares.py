@@ -7,8 +7,9 @@ import math
 from dataclasses import dataclass
 
 from tuimon import events
+from tuimon.diagnosis.gap import cause
 from tuimon.diagnosis.layers import half_life
-from tuimon.diagnosis.verdict import Scale, Telling, cause
+from tuimon.diagnosis.verdict import Scale, Telling
 from tuimon.report.figures import number, percent
 from tuimon.report.lines import Line, Span, line, pad, shorten, width_of, wrap
 from tuimon.state import RunState

@@ -6,7 +6,8 @@ Pure: state → lines. Must not import Keras, TensorFlow or Textual.
 from collections.abc import Sequence
 
 from tuimon.diagnosis.finding import Finding
-from tuimon.diagnosis.verdict import PARTS, Telling, can_probe, sums, telling, verdict
+from tuimon.diagnosis.gap import PARTS, gap_shares
+from tuimon.diagnosis.verdict import Telling, can_probe, sums, telling, verdict
 from tuimon.report.figures import aligned, number, percent
 from tuimon.report.findings import blocks, ordered
 from tuimon.report.layer_shares import layer_shares, legend, said_of_cause, table
@@ -20,9 +21,6 @@ WIDEST_TABLE = 130
 """In cells; what a table has to say is said by then."""
 EARLIER = 3
 """Findings that are gone by now: how many are shown, the newest."""
-
-TOLERATED = 0.02
-"""A part that takes away less than this share of the gap is noise."""
 
 
 def page(state: RunState, found: Sequence[Finding], subject: Subject, width: int) -> list[Line]:
@@ -59,17 +57,15 @@ def _gap(told: Telling, width: int) -> list[Line]:
     """Return the sum: train − inference = gap = its parts."""
     probe, written = told.probe, sums(told.probe)
     scale = written.scale
-    gap = from_wire(probe.gap)
     rows: list[tuple[str, str, str, Role]] = [
         ("training loss", scale.text(written.train, unknown=number(probe.train)), "", "training"),
         ("− inference loss", scale.text(written.inference, unknown=number(probe.inference)), "", "inference"),
         ("= gap", scale.text(written.gap, signed=True), "", "strong"),
     ]
-    values = {part: from_wire(getattr(probe, part)) for part in PARTS}
     # Parts that cancel are no shares of what is left.
-    are_shares = bool(gap and written.gap) and all(value / gap > -TOLERATED for value in values.values())
-    for part, value in values.items():
-        share = percent(value / gap) if are_shares else ""
+    shares = gap_shares(probe) if written.gap else None
+    for part in PARTS:
+        share = percent(shares[part]) if shares else ""
         if part == "stochastic" and probe.masks > 1:
             error = from_wire(probe.standard_error)
             share = ", ".join(filter(None, (share, f"± {number(float(f'{error:.2g}'))} (standard error)")))

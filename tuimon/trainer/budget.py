@@ -11,7 +11,8 @@ SHARES = {"sampling": 0.35, "probe": 0.2, "repeated validation": 0.4, "diagnosis
 class Budget:
     """Keeps each part of monitoring to its share of the time, on the mean over a run.
 
-    A part is free to begin with, and then waits until its debt is paid; so what costs more comes more rarely.
+    A part waits until what it took is paid; so what costs more comes more rarely. The first time, it waits until what
+    it is expected to take is.
 
     Args:
         overhead: The share of the time that all parts may take together.
@@ -25,8 +26,10 @@ class Budget:
         self._began = now
         self._free_from = dict.fromkeys(SHARES, now)
 
-    def allows(self, part: str, now: float) -> bool:
-        """Whether a part has paid for what it took."""
+    def allows(self, part: str, now: float, expected: float = 0.0) -> bool:
+        """Whether a part has paid for what it took; if it took nothing yet, for the seconds that it is expected to."""
+        if self.seconds[part] == 0 and expected > (now - self._began) * self._overhead * SHARES[part]:
+            return False
         return now >= self._free_from[part]
 
     def charge(self, part: str, seconds: float, now: float) -> None:

@@ -76,6 +76,7 @@ class Fit:
         self._model = instruments.model
         self._options = options
         self._base_step = recorder.step - self._steps_of_model()
+        self._first_step = recorder.step
         self._began = self._epoch_began = time.monotonic()
         self._next_look = self._next_sample = 0.0
         self._next_channels = self._began + CHANNELS_SECONDS
@@ -106,6 +107,7 @@ class Fit:
             self._budget,
             mode=lambda: self._controller.mode,
             compile_seconds=lambda: self._compile_seconds,
+            step_seconds=self._mean_step_seconds,
         )
         self._next_checkpoint = self._began + options.checkpoint_minutes * 60
         if not instruments.why_not_steerable:
@@ -406,6 +408,10 @@ class Fit:
                 self._compile_seconds = max(first_seconds, self._instruments.compile_seconds)
                 self._instruments.compile_seconds = self._compile_seconds
             self._recorder.record(events.StateChanged(state="training"))
+
+    def _mean_step_seconds(self) -> float:
+        compiling = 0.0 if self._is_compiling else self._compile_seconds
+        return max(0.0, time.monotonic() - self._began - compiling) / max(1, self._recorder.step - self._first_step)
 
     def _read_validation(self) -> None:
         values = self._instruments.test_values

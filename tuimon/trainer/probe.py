@@ -57,6 +57,11 @@ class ProbeError(Exception):
     """This batch or this model cannot be probed; the message says why."""
 
 
+def most_passes(layers: int) -> int:
+    """Return how many forward passes a probe of so many BatchNormalization layers takes at most."""
+    return 2 + MASKS + 2 * layers
+
+
 class Probes:
     """Probes one model, again and again, with the functions that were traced the first time.
 

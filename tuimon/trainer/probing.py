@@ -25,6 +25,10 @@ from tuimon.wire import from_wire, scalars_to_wire
 
 TRACE_SHARE = 0.05
 """Nothing is traced for a probe that nobody has asked for until the trace is at most this share of the time so far."""
+FORWARD_SHARE = 1 / 3
+"""Of a train step, what a forward pass takes: the backward pass takes about twice that."""
+READINGS = 2
+"""Passes over the data that a repeated validation makes: with moving and with batch statistics."""
 METRIC = "val_loss"
 """What is looked at for spikes."""
 REMEMBERED = 200
@@ -57,6 +61,7 @@ class Probing:
         budget: What it may take.
         mode: Returns the mode in force.
         compile_seconds: Returns what the first step took; a trace for a probe takes less.
+        step_seconds: Returns what a step takes, about.
     """
 
     def __init__(
@@ -68,6 +73,7 @@ class Probing:
         *,
         mode: Callable[[], Mode],
         compile_seconds: Callable[[], float],
+        step_seconds: Callable[[], float],
     ) -> None:
         self.newest: events.Probe | None = None
         """The newest probe of this ``fit``."""
@@ -77,6 +83,8 @@ class Probing:
         self._budget = budget
         self._mode = mode
         self._compile_seconds = compile_seconds
+        self._step_seconds = step_seconds
+        self._validation_began: float | None = None
         self._began = time.monotonic()
         self._batch: Any = None
         self._validation: Any = None
@@ -119,13 +127,17 @@ class Probing:
     def end_validation(self, logs: Mapping[str, Any], now: float) -> None:
         """An epoch ended with these logs: where its validation loss stands out, probe, and repeat the validation."""
         mode, model = self._mode(), self._instruments.model
+        began, self._validation_began = self._validation_began, None
+        expected = 0.0 if began is None else READINGS * (now - began)
         value = from_wire(scalars_to_wire(logs).get(METRIC))
         if np.isnan(value) or mode.phase != "auto":
             return
         self._validation_losses.append(value)
         if self.newest is None or self._cannot_repeat or not self._is_unasked:
             return
-        if not self._budget.allows("repeated validation", now) or not is_spike(np.array(self._validation_losses)):
+        if not self._budget.allows("repeated validation", now, expected):
+            return
+        if not is_spike(np.array(self._validation_losses)):
             return
         if self.newest.step != self._recorder.step:
             self._make("validation spike")
@@ -140,6 +152,8 @@ class Probing:
 
     def before_validation_step(self, now: float) -> None:
         """Hold a validation batch, where one is wanted and there is none."""
+        if self._validation_began is None:
+            self._validation_began = now
         if self._validation is None and self._trace_pays(now) and self._is_unasked:
             self._validation = ()  # Not asked for again.
             self._instruments.test.before_next(self._hold_validation)
@@ -155,17 +169,28 @@ class Probing:
             self._recorder.record(fact)
 
     @property
+    def _is_wanted(self) -> bool:
+        """Whether somebody has said how it is to be probed."""
+        return self._options.batch is not None or self._options.every is not None
+
+    @property
     def _is_unasked(self) -> bool:
         """Whether it is probed though nobody asks."""
         return self._is_on and not self.why_not
 
     def _is_due(self, now: float) -> bool:
         # At each step of some runs: what costs least first.
-        return self._budget.allows("probe", now) and self._trace_pays(now) and self._is_unasked
+        return self._budget.allows("probe", now, self._expected()) and self._trace_pays(now) and self._is_unasked
+
+    def _expected(self) -> float:
+        """Return the seconds that the first probe may take; none where somebody wants it."""
+        if self.newest is not None or self._is_wanted:
+            return 0.0
+        return probe.most_passes(len(self._instruments.reader.layers)) * FORWARD_SHARE * self._step_seconds()
 
     def _trace_pays(self, now: float) -> bool:
-        if self._options.batch is not None or self._options.every is not None:
-            return True  # Somebody wants it.
+        if self._is_wanted:
+            return True
         return self._compile_seconds() <= TRACE_SHARE * (now - self._began)
 
     def _make(self, reason: str, applied: Say | None = None, rejected: Say | None = None) -> None:

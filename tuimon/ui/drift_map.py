@@ -12,9 +12,8 @@ from tuimon.ui.cell_view import CellView, draw_panel
 from tuimon.ui.cells import Cells, cell_width, fit_end
 from tuimon.ui.chart import draw_axes, draw_empty, steps_of
 from tuimon.ui.drift import LEGEND, NOT_FINITE, NOTHING, SHADES, levels
-from tuimon.ui.gap import no_probe_words
 from tuimon.ui.marks import marks
-from tuimon.ui.moment import Moment
+from tuimon.ui.moment import Moment, no_probe_words
 from tuimon.ui.palette import DRIFT, Meaning
 
 _MOST_ROWS = 3

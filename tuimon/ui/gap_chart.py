@@ -2,12 +2,11 @@
 
 import numpy as np
 
-from tuimon.diagnosis.verdict import PARTS
+from tuimon.diagnosis.gap import PARTS, gap_shares
 from tuimon.ui.axes import Axis
 from tuimon.ui.canvas import Canvas, Curve, Dash
 from tuimon.ui.chart import Chart
-from tuimon.ui.gap import gap_shares, no_probe_words
-from tuimon.ui.moment import Moment
+from tuimon.ui.moment import Moment, no_probe_words
 from tuimon.ui.numbers import negative, percent, signed
 from tuimon.ui.palette import Meaning
 from tuimon.ui.raster import ColumnExtremes

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tuimon.diagnosis.gap import disputed, layer_share
 from tuimon.diagnosis.layers import half_life
 from tuimon.state import LayerHistory
 from tuimon.text import plain
 from tuimon.ui.cells import Cells, cell_width, fit
 from tuimon.ui.distribution import BINS, bar, sparkline
 from tuimon.ui.drift import level_code
-from tuimon.ui.gap import disputed, layer_share
 from tuimon.ui.moment import Moment
 from tuimon.ui.numbers import count, number, percent, signed
 from tuimon.ui.palette import MODE_MEANINGS, Meaning

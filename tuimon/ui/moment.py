@@ -160,3 +160,14 @@ class Moment:
 
     def _asked_hold(self, path: str) -> Hold | None:
         return next((asked.holds[path] for asked in reversed(self.asked) if path in asked.holds), None)
+
+
+def no_probe_words(moment: Moment) -> str:
+    """Return why there is no probe, and what to do."""
+    if moment.state.ended or moment.status in ("crashed", "failed"):
+        return "This run has made no probe."
+    if reason := moment.cannot("probe"):
+        return f"No probe: {reason}."
+    if moment.refusal:
+        return "No probe yet: at the next epoch's end."
+    return "No probe yet: at the next epoch's end, or press g."

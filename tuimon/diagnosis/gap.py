@@ -1,0 +1,107 @@
+"""What a probe says of its gap: the share of each part, of each layer, and which layer makes most of it.
+
+The gap is the loss in training mode minus the loss in inference mode, on the same batch. Pure. Must not import Keras,
+TensorFlow or Textual.
+"""
+
+import math
+from dataclasses import dataclass
+
+from tuimon.events import Probe
+from tuimon.wire import from_wire
+
+PARTS = ("batch_norm", "stochastic", "other")
+"""What a gap is made of; they add up to it."""
+ALIKE = 0.02
+"""Two losses that differ by less than this share of the larger one are called alike."""
+SMALL = 0.01
+"""A part that makes a smaller share of the gap is not worth a word, whatever its sign."""
+AS_LARGE = 0.05
+"""Two layers that differ by less than this share make as much, alone: neither is the cause."""
+_TINY = 1e-3
+"""What is less than this share of the losses has no shares."""
+
+
+def are_alike(probe: Probe) -> bool:
+    """Whether the losses of training and of inference mode are the same but for a little, or for chance."""
+    gap = abs(from_wire(probe.train) - from_wire(probe.inference))
+    return gap <= max(ALIKE * _losses(probe), _chance(probe))
+
+
+def gap_shares(probe: Probe) -> dict[str, float] | None:
+    """Return the share of each of `PARTS` in the gap, adding up to about 1.
+
+    None where shares would mislead: the parts have different signs, one is not finite, or the gap is tiny
+    beside the losses or within its own noise.
+
+    Example:
+        >>> gap_shares(Probe(reason="asked", examples=1, train=2.0, inference=1.0, gap=1.0, batch_norm=0.75,
+        ...     stochastic=0.25, other=0.0, masks=8, standard_error=0.01, passes=16, seconds=0.1))
+        {'batch_norm': 0.75, 'stochastic': 0.25, 'other': 0.0}
+    """
+    gap = from_wire(probe.gap)
+    if not math.isfinite(gap) or abs(gap) <= max(_TINY * _losses(probe), _chance(probe), 1e-9):
+        return None
+    shares = {name: from_wire(getattr(probe, name)) / gap for name in PARTS}
+    if not all(math.isfinite(share) and share > -SMALL for share in shares.values()):
+        return None
+    return shares
+
+
+def layer_share(probe: Probe, path: str) -> float | None:
+    """Return a layer's share of `batch_norm`, in the order of the model; None where it is not known or has no meaning.
+
+    Negative where the layer makes the gap smaller.
+    """
+    layer = probe.layers.get(path)
+    whole, part = from_wire(probe.batch_norm), from_wire(layer.in_order if layer else None)
+    if not (math.isfinite(whole) and math.isfinite(part)) or abs(whole) <= max(_TINY * _losses(probe), 1e-9):
+        return None
+    return part / whole
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Which layer makes most of what batch statistics make."""
+
+    in_order: str
+    """Path of the layer with the largest share, the layers switched one after another."""
+    alone: tuple[str, ...]
+    """Paths of those that make most when they alone are switched: the largest, and what is nearly as large."""
+    share: float
+    """Of `in_order`, in what batch statistics make: 0 to 1; above 1 where others make up for it."""
+
+    @property
+    def is_agreed(self) -> bool:
+        """Whether both ways of asking name the same layer, and it alone. Else none is to be named."""
+        return self.alone == (self.in_order,)
+
+
+def cause(probe: Probe) -> Cause | None:
+    """Return which layer makes most of what batch statistics make; None where they make nothing."""
+    batch_norm, total = from_wire(probe.batch_norm), _losses(probe)
+    if not math.isfinite(batch_norm) or not math.isfinite(total) or abs(batch_norm) <= ALIKE * total:
+        return None
+    sign = math.copysign(1.0, batch_norm)
+    in_order = {path: sign * from_wire(layer.in_order) for path, layer in probe.layers.items()}
+    alone = {path: sign * from_wire(layer.alone) for path, layer in probe.layers.items()}
+    if not in_order or not all(map(math.isfinite, (*in_order.values(), *alone.values()))):
+        return None
+    first, most = max(in_order, key=in_order.__getitem__), max(alone.values())
+    as_large = tuple(path for path, size in alone.items() if size >= most - AS_LARGE * abs(most))
+    return Cause(first, as_large, in_order[first] / abs(batch_norm))
+
+
+def disputed(probe: Probe) -> frozenset[str]:
+    """Return the layers that the two ways of looking for the worst one name, where these are not the same layer."""
+    found = cause(probe)
+    return frozenset() if found is None or found.is_agreed else frozenset((found.in_order, *found.alone))
+
+
+def _losses(probe: Probe) -> float:
+    return max(abs(from_wire(probe.train)), abs(from_wire(probe.inference)))
+
+
+def _chance(probe: Probe) -> float:
+    error = 2 * from_wire(probe.standard_error)
+    return error if math.isfinite(error) else 0.0
