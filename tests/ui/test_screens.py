@@ -485,3 +485,19 @@ async def test_lines_that_are_no_events_stop_nothing(runs: Path) -> None:
 
 def test_facts_of_these_tests_are_facts() -> None:
     assert [msgspec.json.decode(line)["type"] for line in encode_log(training("bn_1")).splitlines()][-1] == "batch_norm"
+
+
+async def test_screens_open_by_their_keys_and_the_dashboard_stays_below(runs: Path) -> None:
+    with LiveRun(runs, *training("bn_1", "bn_2")) as run:
+        async with watching(run.directory, WIDE) as (app, pilot):
+            await press(pilot, "3")
+            await until(pilot, lambda: app.place.place == "layers" and "bn_2" in text(app))
+            await press(pilot, "down")
+            assert app.place.selected_layer == "bn_2"
+            await press(pilot, "f")
+            await until(pilot, lambda: bool(run.requests()))
+            assert getattr(run.requests()[0], "layers", None) == ["bn_2"]
+            await press(pilot, "3")
+            assert app.place.place == "layers"
+            await press(pilot, "escape")
+            await until(pilot, lambda: app.screen is app.dashboard and "q quit" in text(app))

@@ -156,7 +156,7 @@ def laid_out(app: WatchApp) -> bool:
 
 def views(app: WatchApp) -> list[CellView]:
     """Return the panels that are on the screen."""
-    return [view for view in app.dashboard.query(CellView) if view.display and view.size.area]
+    return [view for view in app.place.query(CellView) if view.display and view.size.area]
 
 
 def text(app: WatchApp) -> str:
@@ -166,4 +166,4 @@ def text(app: WatchApp) -> str:
 
 def part(app: WatchApp, kind: str) -> str:
     """Return what one panel shows, by its class or, with a hash, its id."""
-    return app.dashboard.query_one(kind, CellView).text()
+    return app.place.query_one(kind, CellView).text()

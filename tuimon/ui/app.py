@@ -22,8 +22,11 @@ from tuimon.ui.dashboard import Dashboard
 from tuimon.ui.entry import learning_rate_entry, momentum_entry
 from tuimon.ui.hangup import exit_on_hangup
 from tuimon.ui.help_screen import HelpScreen
+from tuimon.ui.keys import Place
+from tuimon.ui.layers_screen import LayersScreen
 from tuimon.ui.messages import CaughtUp, Facts, LogUnreadable, TrainerExited, TrainerGone, TrainerPrinted
 from tuimon.ui.moment import Moment, Notice
+from tuimon.ui.moment_screen import MomentScreen
 from tuimon.ui.palette import THEME
 from tuimon.ui.reader import Reader, Trainer
 from tuimon.ui.replay import ReplayClock
@@ -32,6 +35,9 @@ from tuimon.ui.steering import Steering
 from tuimon.ui.why_screen import WhyScreen
 
 __all__ = ["ReplayClock", "Trainer", "WatchApp"]
+
+SCREENS: dict[Place, type[MomentScreen]] = {"layers": LayersScreen}
+"""The screens beside the dashboard."""
 
 _REDRAW_SECONDS = 0.25
 _REPLAY_SECONDS = 0.1
@@ -102,6 +108,11 @@ class WatchApp(App[str]):
         screen = self.screen_stack[0]
         assert isinstance(screen, Dashboard)
         return screen
+
+    @property
+    def place(self) -> MomentScreen:
+        """The full screen that is shown, though a question may be open over it."""
+        return next(screen for screen in reversed(self.screen_stack) if isinstance(screen, MomentScreen))
 
     def on_mount(self) -> None:
         """Begin to read and to draw."""
@@ -188,7 +199,7 @@ class WatchApp(App[str]):
         self._changed = False
         self._shown_second = int(time.time())
         if self.screen_stack:
-            self.dashboard.show(self.moment())
+            self.place.show(self.moment())
 
     def say(self, text: str, *, bad: bool = False) -> None:
         """Show a sentence for some seconds."""
@@ -197,7 +208,7 @@ class WatchApp(App[str]):
 
     def action_freeze_layer(self) -> None:
         """Freeze the layer under the cursor, or thaw it."""
-        path = self.dashboard.selected_layer
+        path = self.place.selected_layer
         if path is None:
             self.say("There is no BatchNormalization layer to freeze.")
         else:
@@ -212,7 +223,7 @@ class WatchApp(App[str]):
 
     def action_hold_layer(self) -> None:
         """Hold the moving statistics of the layer under the cursor, or let them go."""
-        path = self.dashboard.selected_layer
+        path = self.place.selected_layer
         if path is None:
             self.say("There is no BatchNormalization layer to hold.")
         else:
@@ -232,7 +243,7 @@ class WatchApp(App[str]):
 
     def action_momentum(self, of_all: bool) -> None:
         """Ask for the momentum of the layer under the cursor, or of all."""
-        path = self.dashboard.selected_layer
+        path = self.place.selected_layer
         if path is None:
             self.say("There is no BatchNormalization layer with a momentum.")
         elif not self._refused("momentum"):
@@ -276,11 +287,21 @@ class WatchApp(App[str]):
 
     def action_cursor(self, by: int) -> None:
         """Select another layer."""
-        self.dashboard.move_cursor(by)
+        self.place.move_cursor(by)
 
     def action_next_chart(self, by: int) -> None:
         """Show another chart."""
         self.dashboard.next_chart(by)
+
+    async def action_open(self, place: Place) -> None:
+        """Show another screen; the dashboard stays below all others."""
+        if self.place is not self.screen or self.place.place == place:
+            return
+        if self.place is not self.dashboard:
+            await self.pop_screen()
+        if place != "dashboard":
+            await self.push_screen(SCREENS[place]())
+        self.redraw()
 
     def action_help(self) -> None:
         """Show the help screen."""
@@ -298,7 +319,7 @@ class WatchApp(App[str]):
 
     async def action_quit(self) -> None:
         """Leave; a question that is open is cancelled instead."""
-        if self.screen is self.dashboard:
+        if self.screen is self.place:
             self.action_leave()
         else:
             self.screen.dismiss(None)
@@ -396,7 +417,7 @@ class WatchApp(App[str]):
             self.say("Nothing was asked: what the alert advises is so already.")
             return
         if wanted.layer is not None:
-            self.dashboard.select_layer(wanted.layer)
+            self.place.select_layer(wanted.layer)
         await self.run_action(wanted.action)
 
     def _choose_phase(self, phase: str | None) -> None:

@@ -1,30 +1,25 @@
 """The one screen of a run: where its panels are, at every size of the terminal."""
 
+from collections.abc import Iterable
 from typing import ClassVar
 
-from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Container
 from textual.events import Resize
-from textual.screen import Screen
+from textual.widget import Widget
 
-from tuimon.ui.banner import Banner
 from tuimon.ui.cell_view import CellView
 from tuimon.ui.charts import LossChart, StatisticChart
 from tuimon.ui.drift_map import DriftMap
 from tuimon.ui.gap_chart import GapChart
-from tuimon.ui.header import Header
-from tuimon.ui.key_bar import KeyBar
-from tuimon.ui.keys import KEYS
 from tuimon.ui.layer_table import LayerTable
 from tuimon.ui.moment import Moment
+from tuimon.ui.moment_screen import TALL, WIDE, MomentScreen, bindings_of
 from tuimon.ui.timeline import Timeline
 from tuimon.ui.waiting import Waiting
 
 _OTHER_ROWS = 7
 """Of a small screen, those that are not the table's: the last one, with the keys, must not be pushed out."""
-_WIDE, _TALL = 140, 32
-"""Columns and rows from which on more charts have a place of their own."""
 _TAKE_TURNS: dict[tuple[bool, bool], tuple[str, ...]] = {
     (False, False): ("loss", "gap", "drift", "moving-mean", "moving-variance"),
     (False, True): ("loss", "gap", "drift"),
@@ -34,22 +29,15 @@ _TAKE_TURNS: dict[tuple[bool, bool], tuple[str, ...]] = {
 """The charts that share one place, by whether the screen is wide and whether it is tall; the others have their own."""
 
 
-class Dashboard(Screen[None]):
+class Dashboard(MomentScreen):
     """Header, charts, layers, events, keys. Shows moments; knows nothing of logs and requests."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        # What means another thing in a replay is one action all the same.
-        Binding(keys, f"app.{action}", show=False)
-        for keys, action in dict.fromkeys((key.keys, key.action) for key in KEYS)
-    ]
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (_TALL, "-tall"), (44, "-high")]
+    place = "dashboard"
+    BINDINGS: ClassVar[list[BindingType]] = bindings_of("dashboard")
 
     def __init__(self) -> None:
         super().__init__()
-        # Kept, not looked up: a message may come while the app is closing and its widgets are gone.
         self._table = LayerTable()
-        self._bar = KeyBar()
         self._charts: dict[str, CellView] = {
             "loss": LossChart(id="loss"),
             "gap": GapChart(id="gap"),
@@ -59,16 +47,12 @@ class Dashboard(Screen[None]):
         }
         self._chosen = "loss"
 
-    def compose(self) -> ComposeResult:
+    def panels(self) -> Iterable[Widget]:
         """Lay out the panels."""
-        yield Header()
-        yield Banner()
         yield Waiting()
-        with Container(id="charts"):
-            yield from self._charts.values()
+        yield Container(*self._charts.values(), id="charts")
         yield self._table
         yield Timeline()
-        yield self._bar
 
     def on_mount(self) -> None:
         """Begin with the loss."""
@@ -78,16 +62,16 @@ class Dashboard(Screen[None]):
         """Give the charts their places, the table the lines that it may have, and the footer its key."""
         self._fit_table(event.size.height)
         self._arrange()
-        self._bar.tabs = bool(self._take_turns)
-        self._bar.redraw()
+        self.bar.tabs = bool(self._take_turns)
+        self.bar.redraw()
 
     def on_layer_table_selected(self, event: LayerTable.Selected) -> None:
         """Draw the layer under the cursor."""
         for chart in self._charts.values():
             if isinstance(chart, DriftMap | StatisticChart):
                 chart.show_layer(event.path)
-        self._bar.layer_path = event.path
-        self._bar.redraw()
+        self.bar.layer_path = event.path
+        self.bar.redraw()
 
     @property
     def selected_layer(self) -> str | None:
@@ -97,8 +81,7 @@ class Dashboard(Screen[None]):
     def show(self, moment: Moment) -> None:
         """Show another moment."""
         self.set_class(not moment.has_facts, "waiting")
-        for view in self.query(CellView):
-            view.show(moment)
+        super().show(moment)
         self._fit_table(self.size.height)
 
     def move_cursor(self, by: int) -> None:
@@ -119,7 +102,7 @@ class Dashboard(Screen[None]):
     @property
     def _take_turns(self) -> tuple[str, ...]:
         """The charts of which one is shown at a time."""
-        return _TAKE_TURNS[self.size.width >= _WIDE, self.size.height >= _TALL]
+        return _TAKE_TURNS[self.size.width >= WIDE, self.size.height >= TALL]
 
     def _shown_of(self, turns: tuple[str, ...]) -> str:
         return self._chosen if self._chosen in turns else turns[0]
@@ -130,7 +113,7 @@ class Dashboard(Screen[None]):
             chart.display = name not in turns or name == self._shown_of(turns)
 
     def _fit_table(self, screen_height: int) -> None:
-        most = 6 if screen_height < _TALL else screen_height * 3 // 10
+        most = 6 if screen_height < TALL else screen_height * 3 // 10
         most = min(most, max(4, screen_height - _OTHER_ROWS))
         height = min(self._table.rows_wanted, most)
         if self._table.styles.height is None or self._table.styles.height.value != height:

@@ -4,7 +4,7 @@ from textual.events import Click
 
 from tuimon.ui.cell_view import CellView
 from tuimon.ui.cells import Cells, cell_width
-from tuimon.ui.keys import KEYS, Key
+from tuimon.ui.keys import Key, Place, keys_of
 from tuimon.ui.moment import Moment
 from tuimon.ui.palette import Meaning
 
@@ -12,15 +12,20 @@ _GAP = 2
 
 
 class KeyBar(CellView):
-    """Keys with their labels; a click does what the key does."""
+    """Keys with their labels; a click does what the key does.
+
+    Args:
+        place: The screen that it is on.
+    """
 
     tabs = False
     """Whether there are more charts than are shown."""
     layer_path: str | None = None
     """Path of the layer under the cursor."""
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self, place: Place) -> None:
+        super().__init__()
+        self._keys = [key for key in keys_of(place) if key.label]
         self._places: list[tuple[int, int, Key]] = []
 
     def draw(self, cells: Cells, moment: Moment) -> None:
@@ -41,11 +46,11 @@ class KeyBar(CellView):
         """Do what the clicked key does."""
         for start, end, key in self._places:
             if start <= event.x < end:
-                await self.run_action(f"app.{key.action}")
+                await self.run_action(key.full_action)
 
     def _fitting(self, width: int, moment: Moment) -> list[Key]:
         """Return the keys for which there is room: help and quit before all others."""
-        keys = [key for key in KEYS if key.label and self._useful(key, moment)]
+        keys = [key for key in self._keys if self._useful(key, moment)]
         while (
             len(keys) > 1
             and width < sum(cell_width(_shown(key)) + 1 + len(self._label(key, moment)) + _GAP for key in keys) - _GAP
@@ -74,7 +79,7 @@ class KeyBar(CellView):
             return self.tabs and moment.has_facts
         if key.needs == "alerts":
             return bool(moment.state.alerts)
-        return key.label != "layer" or len(moment.layers) > 1
+        return key.label != "select" or len(moment.layers) > 1
 
 
 def _shown(key: Key) -> str:

@@ -1,8 +1,12 @@
-"""Every key of the dashboard, in one table: bindings, footer and help screen are made from it."""
+"""Every key of every screen, in one table: bindings, footer and help screen are made from it."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
+Place = Literal["dashboard", "metrics", "layers", "timeline", "log", "system", "run", "compare"]
+"""A screen."""
+PLACES: tuple[Place, ...] = get_args(Place)
+"""In the order of their keys: 1, 2, …"""
 Needs = Literal["always", "steering", "replay", "tabs", "alerts"]
 
 
@@ -13,7 +17,7 @@ class Key:
     keys: str
     """As Textual names them, with commas between."""
     action: str
-    """The action of the app."""
+    """The action: of the app, or with a namespace in front, as Textual writes it."""
     shown: str
     """How the key is written."""
     label: str
@@ -27,10 +31,32 @@ class Key:
     """The request that it leads to, by its name on the wire."""
     rank: int = 0
     """Where the footer has no room for all keys, those of the highest rank are left out first."""
+    places: tuple[Place, ...] = ()
+    """The screens on which it does that; empty: on all of them."""
 
+    @property
+    def full_action(self) -> str:
+        """The action with its namespace."""
+        return self.action if "." in self.action.partition("(")[0] else f"app.{self.action}"
+
+
+_DASHBOARD: tuple[Place, ...] = ("dashboard",)
+_LAYERS: tuple[Place, ...] = ("dashboard", "layers")
+_LINES: tuple[Place, ...] = ("dashboard", "layers")
+_BESIDE: tuple[Place, ...] = PLACES[1:]
 
 KEYS = (
-    Key("f", "freeze_layer", "f", "freeze", "Freeze the layer under the cursor, or thaw it.", "steering", "freeze", 1),
+    Key(
+        "f",
+        "freeze_layer",
+        "f",
+        "freeze",
+        "Freeze the layer under the cursor, or thaw it.",
+        "steering",
+        "freeze",
+        1,
+        _LAYERS,
+    ),
     Key(
         "F",
         "freeze_all",
@@ -50,6 +76,7 @@ KEYS = (
         "steering",
         "freeze",
         10,
+        _LAYERS,
     ),
     Key(
         "H", "hold_all", "H", "", "Hold the moving statistics of every layer, or let them all go.", "steering", "freeze"
@@ -65,6 +92,7 @@ KEYS = (
         "steering",
         "momentum",
         8,
+        _LAYERS,
     ),
     Key("M", "momentum(True)", "M", "", "Set the momentum of every layer.", "steering", "momentum"),
     Key(
@@ -104,21 +132,43 @@ KEYS = (
     Key("right_square_bracket", "faster", "]", "faster", "Replay twice as fast.", "replay", rank=3),
     Key("left_square_bracket", "slower", "[", "slower", "Replay half as fast.", "replay", rank=4),
     Key("end", "to_end", "end", "to the end", "Go to the end of the log.", "replay", rank=6),
-    Key("up,k", "cursor(-1)", "↑", "", "Select the layer before."),
-    Key("down,j", "cursor(1)", "↓", "layer", "Select the next layer.", rank=9),
-    Key("pageup", "cursor(-10)", "page up", "", "Ten layers up."),
-    Key("pagedown", "cursor(10)", "page down", "", "Ten layers down."),
+    Key("up,k", "cursor(-1)", "↑", "", "Select the line before.", places=_LINES),
+    Key("down,j", "cursor(1)", "↓", "select", "Select the next line.", rank=9, places=_LINES),
+    Key("pageup", "cursor(-10)", "page up", "", "Ten lines up.", places=_LINES),
+    Key("pagedown", "cursor(10)", "page down", "", "Ten lines down.", places=_LINES),
     Key(
-        "tab", "next_chart(1)", "tab", "chart", "Show the next chart, where there is not room for all.", "tabs", rank=5
+        "tab",
+        "next_chart(1)",
+        "tab",
+        "chart",
+        "Show the next chart, where there is not room for all.",
+        "tabs",
+        rank=5,
+        places=_DASHBOARD,
     ),
-    Key("shift+tab", "next_chart(-1)", "shift tab", "", "Show the chart before.", "tabs"),
+    Key("shift+tab", "next_chart(-1)", "shift tab", "", "Show the chart before.", "tabs", places=_DASHBOARD),
     Key(
-        "enter", "why", "enter", "why", "Say why there is an alert: what it rests on, and what to do.", "alerts", rank=5
+        "enter",
+        "why",
+        "enter",
+        "why",
+        "Say why there is an alert: what it rests on, and what to do.",
+        "alerts",
+        rank=5,
+        places=_DASHBOARD,
     ),
+    Key("1", "open('dashboard')", "1", "", "The dashboard: what matters now."),
+    Key("3", "open('layers')", "3", "", "All BatchNormalization layers."),
+    Key("escape", "open('dashboard')", "esc", "back", "Back to the dashboard.", places=_BESIDE),
     Key("question_mark", "help", "?", "help", "Show this page."),
     Key("q,ctrl+c", "leave", "q", "quit", "Close this screen; a run that goes on asks how.", rank=-1),
 )
 """In the order in which the footer and the help screen have them. A key may mean another thing in a replay."""
+
+
+def keys_of(place: Place) -> list[Key]:
+    """Return the keys of a screen."""
+    return [key for key in KEYS if not key.places or place in key.places]
 
 
 def textual_name(shown: str) -> str:

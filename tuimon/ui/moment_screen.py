@@ -1,0 +1,73 @@
+"""The base of every full screen: it shows moments between a header and a line of keys."""
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.widget import Widget
+
+from tuimon.ui.banner import Banner
+from tuimon.ui.cell_view import CellView
+from tuimon.ui.header import Header
+from tuimon.ui.key_bar import KeyBar
+from tuimon.ui.keys import Place, keys_of
+from tuimon.ui.moment import Moment
+
+WIDE, TALL, HIGH = 140, 32, 44
+"""Columns and rows from which on there is room for more."""
+
+
+def bindings_of(place: Place) -> list[BindingType]:
+    """Return the bindings of a screen, from the table of keys."""
+    return [
+        # What means another thing in a replay is one action all the same.
+        Binding(keys, action, show=False)
+        for keys, action in dict.fromkeys((key.keys, key.full_action) for key in keys_of(place))
+    ]
+
+
+class MomentScreen(Screen[None]):
+    """Header, banner, panels, keys. Shows moments; knows nothing of logs and requests.
+
+    Subclasses name their place, bind its keys and yield their panels.
+    """
+
+    place: ClassVar[Place]
+    """Which screen this is."""
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (TALL, "-tall"), (HIGH, "-high")]
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Kept, not looked up: a message may come while the app is closing and its widgets are gone.
+        self.bar = KeyBar(self.place)
+        """The line of keys."""
+
+    def compose(self) -> ComposeResult:
+        """Lay out the panels."""
+        yield Header()
+        yield Banner()
+        yield from self.panels()
+        yield self.bar
+
+    def panels(self) -> Iterable[Widget]:
+        """Yield what is between the header and the keys."""
+        raise NotImplementedError
+
+    def show(self, moment: Moment) -> None:
+        """Show another moment."""
+        for view in self.query(CellView):
+            view.show(moment)
+
+    @property
+    def selected_layer(self) -> str | None:
+        """Path of the layer that keys mean; None where there is none."""
+        return None
+
+    def select_layer(self, path: str) -> None:
+        """Have keys mean another layer."""
+
+    def move_cursor(self, by: int) -> None:
+        """Select another line."""
