@@ -25,6 +25,7 @@ from tuimon.ui.help_screen import HelpScreen
 from tuimon.ui.keys import Place
 from tuimon.ui.layers_screen import LayersScreen
 from tuimon.ui.messages import CaughtUp, Facts, LogUnreadable, TrainerExited, TrainerGone, TrainerPrinted
+from tuimon.ui.metrics_screen import MetricsScreen
 from tuimon.ui.moment import Moment, Notice
 from tuimon.ui.moment_screen import MomentScreen
 from tuimon.ui.palette import THEME
@@ -36,7 +37,7 @@ from tuimon.ui.why_screen import WhyScreen
 
 __all__ = ["ReplayClock", "Trainer", "WatchApp"]
 
-SCREENS: dict[Place, type[MomentScreen]] = {"layers": LayersScreen}
+SCREENS: dict[Place, type[MomentScreen]] = {"metrics": MetricsScreen, "layers": LayersScreen}
 """The screens beside the dashboard."""
 
 _REDRAW_SECONDS = 0.25

@@ -42,7 +42,8 @@ class Key:
 
 _DASHBOARD: tuple[Place, ...] = ("dashboard",)
 _LAYERS: tuple[Place, ...] = ("dashboard", "layers")
-_LINES: tuple[Place, ...] = ("dashboard", "layers")
+_METRICS: tuple[Place, ...] = ("metrics",)
+_LINES: tuple[Place, ...] = ("dashboard", "metrics", "layers")
 _BESIDE: tuple[Place, ...] = PLACES[1:]
 
 KEYS = (
@@ -158,7 +159,71 @@ KEYS = (
         places=_DASHBOARD,
     ),
     Key("1", "open('dashboard')", "1", "", "The dashboard: what matters now."),
+    Key("2", "open('metrics')", "2", "", "Every metric: a grid of charts, or one in full."),
     Key("3", "open('layers')", "3", "", "All BatchNormalization layers."),
+    Key("left", "screen.look('cursor', -1)", "←", "", "Read values off further left.", places=_METRICS),
+    Key("right", "screen.look('cursor', 1)", "→", "read", "Read values off further right.", rank=3, places=_METRICS),
+    Key("plus,equals_sign", "screen.look('zoom', 1)", "+", "zoom", "Half as much of x.", rank=2, places=_METRICS),
+    Key("minus", "screen.look('zoom', -1)", "-", "", "Twice as much of x.", places=_METRICS),
+    Key(
+        "less_than_sign,shift+left",
+        "screen.look('pan', -1)",
+        "<",
+        "",
+        "Move to the left; lets go of the newest.",
+        places=_METRICS,
+    ),
+    Key("greater_than_sign,shift+right", "screen.look('pan', 1)", ">", "", "Move to the right.", places=_METRICS),
+    Key("G", "screen.look('follow')", "G", "", "Follow the newest again.", places=_METRICS),
+    Key("0", "screen.look('all')", "0", "all", "Show all of x.", rank=8, places=_METRICS),
+    Key(
+        "x",
+        "screen.look('x')",
+        "x",
+        "x",
+        "x is the step, the epoch, the time since the start, or the time of day.",
+        rank=4,
+        places=_METRICS,
+    ),
+    Key(
+        "y",
+        "screen.look('scale')",
+        "y",
+        "scale",
+        "Values on a linear or a logarithmic scale, or as fits.",
+        rank=6,
+        places=_METRICS,
+    ),
+    Key(
+        "e",
+        "screen.look('smoothing')",
+        "e",
+        "smooth",
+        "Smooth the batch curve: an exponential moving average, a median, or not.",
+        rank=5,
+        places=_METRICS,
+    ),
+    Key("left_parenthesis", "screen.look('strength', -1)", "(", "", "Smooth less.", places=_METRICS),
+    Key("right_parenthesis", "screen.look('strength', 1)", ")", "", "Smooth more.", places=_METRICS),
+    Key("v", "screen.grid", "v", "grid", "More charts at a time, or fewer: from 1×1 to 3×3.", rank=7, places=_METRICS),
+    Key(
+        "enter",
+        "screen.full",
+        "enter",
+        "full",
+        "One metric in full, with its statistics, or all again.",
+        rank=1,
+        places=_METRICS,
+    ),
+    Key(
+        "slash",
+        "screen.filter",
+        "/",
+        "filter",
+        "Type a glob or a regular expression: metrics that match are shown.",
+        rank=2,
+        places=_METRICS,
+    ),
     Key("escape", "open('dashboard')", "esc", "back", "Back to the dashboard.", places=_BESIDE),
     Key("question_mark", "help", "?", "help", "Show this page."),
     Key("q,ctrl+c", "leave", "q", "quit", "Close this screen; a run that goes on asks how.", rank=-1),

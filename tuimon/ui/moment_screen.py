@@ -36,6 +36,7 @@ class MomentScreen(Screen[None]):
 
     place: ClassVar[Place]
     """Which screen this is."""
+    AUTO_FOCUS = ""
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-short"), (TALL, "-tall"), (HIGH, "-high")]
 
