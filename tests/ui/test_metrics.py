@@ -234,3 +234,28 @@ def test_however_it_is_looked_at_the_window_is_within_what_there_is(moves: list[
         assert -1e-6 * end <= first < last <= end * (1 + 1e-6)
         if view.cursor is not None and move in ("back", "on", "in"):
             assert first - 1e-6 * end <= view.cursor <= last + 1e-6 * end
+
+
+async def test_what_is_seen_is_saved(runs: Path, tmp_path: Path) -> None:
+    with LiveRun(runs, *log()) as run:
+        async with watching(run.directory, WIDE) as (app, pilot):
+            await press(pilot, "2", "enter", "s")
+            await until(pilot, lambda: "Saved tuimon-" in text(app))
+            await press(pilot, "s")
+            await until(pilot, lambda: len(list(tmp_path.glob("tuimon-*.csv"))) == 2)
+            svg, *_ = tmp_path.glob("tuimon-*.svg")
+            assert "loss" in svg.read_text()
+            first, *_ = sorted(tmp_path.glob("tuimon-*.csv"))
+            heading, *rows = [line.split(",") for line in first.read_text().splitlines()]
+            assert heading == ["metric", "curve", "step", "value"]
+            found = [float(value) for metric, curve, _, value in rows if (metric, curve) == ("loss", "batch")]
+            np.testing.assert_array_equal(found, app.state.batch_metrics["loss"].values)
+            assert {row[0] for row in rows} == {"loss"}
+            before = len(list(tmp_path.iterdir()))
+            tmp_path.chmod(0o500)
+            try:
+                await press(pilot, "s")
+                if len(list(tmp_path.iterdir())) == before:  # Root may write all the same.
+                    await until(pilot, lambda: "cannot be saved" in text(app))
+            finally:
+                tmp_path.chmod(0o700)

