@@ -9,7 +9,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from tuimon.series import Series
-from tuimon.ui.banner import Banner
+from tuimon.ui.banner import WHY_KEY, Banner
 from tuimon.ui.cell_view import CellView
 from tuimon.ui.header import Header
 from tuimon.ui.key_bar import KeyBar
@@ -50,7 +50,7 @@ class MomentScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         """Lay out the panels."""
         yield Header()
-        yield Banner()
+        yield Banner(WHY_KEY if self.place == "dashboard" else "a")
         yield from self.panels()
         yield self.bar
 
