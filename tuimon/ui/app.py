@@ -2,12 +2,13 @@
 
 import threading
 import time
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 from msgspec import convert
-from textual.app import App
+from textual.app import App, SystemCommand
 from textual.binding import BindingType
 from textual.screen import Screen
 
@@ -24,7 +25,7 @@ from tuimon.ui.dashboard import Dashboard
 from tuimon.ui.entry import learning_rate_entry, momentum_entry
 from tuimon.ui.hangup import exit_on_hangup
 from tuimon.ui.help_screen import HelpScreen
-from tuimon.ui.keys import Place
+from tuimon.ui.keys import Place, keys_of
 from tuimon.ui.layers_screen import LayersScreen
 from tuimon.ui.messages import CaughtUp, Facts, LogUnreadable, TrainerExited, TrainerGone, TrainerPrinted
 from tuimon.ui.metrics_screen import MetricsScreen
@@ -66,7 +67,7 @@ class WatchApp(App[str]):
 
     CSS_PATH = "tuimon.tcss"
     TITLE = "tuimon"
-    ENABLE_COMMAND_PALETTE = False
+    ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = []
 
     def __init__(
@@ -175,6 +176,19 @@ class WatchApp(App[str]):
         """Know that the process that this screen started is over."""
         self._trainer_exit = message
         self._changed = True
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Yield what the command palette offers: what the keys of this screen do."""
+        if not isinstance(screen, MomentScreen):
+            return
+        moment = self.moment()
+        for key in keys_of(screen.place):
+            if not key.is_useful(moment):
+                continue
+            reason = moment.cannot(key.request) if key.request else ""
+            words = f"key {key.shown}" + (f": not now, {plain(reason, 200)}" if reason else "")
+            action = partial(self.run_action, key.full_action, default_namespace=screen)
+            yield SystemCommand(key.help.rstrip("."), words, action)
 
     def moment(self) -> Moment:
         """Return what is to be shown now."""

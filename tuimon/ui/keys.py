@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from tuimon.ui.moment import Moment
+
 Place = Literal["dashboard", "metrics", "layers", "timeline", "log", "system", "run", "compare"]
 """A screen."""
 PLACES: tuple[Place, ...] = get_args(Place)
@@ -38,6 +40,19 @@ class Key:
     def full_action(self) -> str:
         """The action with its namespace."""
         return self.action if "." in self.action.partition("(")[0] else f"app.{self.action}"
+
+    def is_useful(self, moment: Moment) -> bool:
+        """Whether it does anything in such a moment."""
+        match self.needs:
+            case "steering":
+                return not moment.refusal
+            case "replay":
+                return moment.replay is not None
+            case "tabs":
+                return moment.has_facts
+            case "alerts":
+                return bool(moment.state.alerts)
+        return self.label != "select" or len(moment.layers) > 1
 
 
 _DASHBOARD: tuple[Place, ...] = ("dashboard",)
@@ -245,6 +260,7 @@ KEYS = (
     ),
     Key("escape", "open('dashboard')", "esc", "back", "Back to the dashboard.", places=_BESIDE),
     Key("s", "save", "s", "save", "Save the screen as SVG and the curves on it as CSV, in this directory.", rank=14),
+    Key("ctrl+p,colon", "command_palette", ":", "", "Every action by its name."),
     Key("question_mark", "help", "?", "help", "Show this page."),
     Key("q,ctrl+c", "leave", "q", "quit", "Close this screen; a run that goes on asks how.", rank=-1),
 )
