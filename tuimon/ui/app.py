@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from msgspec import convert
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
+from textual.events import CursorPosition
 from textual.screen import Screen
 
 from tuimon import liveness, spellings
@@ -31,6 +32,7 @@ from tuimon.ui.messages import CaughtUp, Facts, LogUnreadable, TrainerExited, Tr
 from tuimon.ui.metrics_screen import MetricsScreen
 from tuimon.ui.moment import Moment, Notice
 from tuimon.ui.moment_screen import MomentScreen
+from tuimon.ui.pacing import QUESTION, Pacing
 from tuimon.ui.palette import THEME
 from tuimon.ui.reader import Reader, Trainer
 from tuimon.ui.replay import ReplayClock
@@ -46,6 +48,8 @@ SCREENS: dict[Place, type[MomentScreen]] = {"metrics": MetricsScreen, "layers": 
 _REDRAW_SECONDS = 0.25
 _REPLAY_SECONDS = 0.1
 _NOTICE_SECONDS = 8.0
+_LEAVE_SECONDS = 1.5
+"""How long a slow terminal is waited for when the screen is closed."""
 
 
 class WatchApp(App[str]):
@@ -101,6 +105,8 @@ class WatchApp(App[str]):
         self._changed = True
         self._shown_second = 0
         self._released_at = time.monotonic()
+        self._pacing = Pacing()
+        self._leaves_by = 0.0
 
     def get_default_screen(self) -> Dashboard:
         """Return the dashboard."""
@@ -156,6 +162,19 @@ class WatchApp(App[str]):
         self._grown_at = time.monotonic() - message.silent_seconds
         self._reading = None
         self.redraw()
+
+    def on_cursor_position(self, _: CursorPosition) -> None:
+        """The terminal has taken in all that was sent before it was asked."""
+        self._pacing.answered()
+
+    def exit(self, result: str | None = None, return_code: int = 0, message: Any = None) -> None:
+        """Close the app, once the terminal has answered: else its answer would be typed into the shell."""
+        now = time.monotonic()
+        self._leaves_by = self._leaves_by or now + _LEAVE_SECONDS
+        if self._pacing.is_waiting and now < self._leaves_by:
+            self.set_timer(0.02, partial(self.exit, result, return_code, message))
+        else:
+            super().exit(result, return_code, message)
 
     def on_log_unreadable(self, message: LogUnreadable) -> None:
         """Say so, until it can be read again."""
@@ -406,8 +425,17 @@ class WatchApp(App[str]):
     def _redraw_if_changed(self) -> None:
         # Seconds are shown of a run that goes on, so the time alone changes the screen.
         ticking = self.state.ended is None and int(time.time()) != self._shown_second
-        if self._changed or ticking or (self._notice is not None and self._current_notice() is None):
+        is_old = self._changed or ticking or (self._notice is not None and self._current_notice() is None)
+        # What a key asks for is drawn at once; what merely goes on waits for the line.
+        if is_old and self._pacing.may_draw(time.monotonic()):
             self.redraw()
+            self.call_after_refresh(self._ask_terminal)
+
+    def _ask_terminal(self) -> None:
+        if self._driver is not None and not self.is_headless and self._pacing.should_ask():
+            self._pacing.asked(time.monotonic())
+            self._driver.write(QUESTION)
+            self._driver.flush()
 
     def _current_notice(self) -> Notice | None:
         if self._notice is not None and time.monotonic() > self._notice_until:
