@@ -313,26 +313,30 @@ def keys(run: RunDirectory, last_words: bytes = b"quit") -> list[float]:
         return sorted(found)
 
 
-def slow_link(run: RunDirectory) -> float:
+def slow_link(run: RunDirectory) -> tuple[float, int]:
     """Return how old at most what is shown is, on a line of so many bytes a second, once the first screen is there.
 
-    What the screen holds is read back as a terminal would: a note that the run writes each second says when it did.
+    Also how many different notes were seen. What the screen holds is read back as a terminal would: a note that the run
+    writes each second says when it did.
     """
     screen = pyte.Screen(COLUMNS, ROWS)
     stream = pyte.ByteStream(screen)
     with terminal(watch(run)) as shown:
-        fed, oldest, began = 0, 0.0, time.monotonic()
-        while time.monotonic() - began < SLOW_SECONDS:
+        shown.seconds_until(LAYERS[0].encode(), b"quit", b"sent-")
+        shown.measure(SETTLE_SECONDS)
+        fed, oldest, began, seen = 0, 0.0, time.monotonic(), set[str]()
+        while (elapsed := time.monotonic() - began) < SLOW_SECONDS:
             tick = time.monotonic()
             shown.read(LINK_TICK, int(LINK_BYTES_A_SECOND * LINK_TICK))
             stream.feed(bytes(shown.written[fed:]))
             fed = len(shown.written)
             sent = re.findall(r"sent-(\d+\.\d\d)", "\n".join(screen.display))
-            if sent and time.monotonic() - began > SLOW_SECONDS / 2:
+            seen.update(sent)
+            if sent and elapsed > SLOW_SECONDS / 4:
                 # A note comes each second: one that is shown may be a second old without a newer one.
                 oldest = max(oldest, time.time() - max(map(float, sent)) - 1.0)
             time.sleep(max(0.0, LINK_TICK - (time.monotonic() - tick)))
-        return oldest
+        return oldest, len(seen)
 
 
 def many_points(run: RunDirectory) -> tuple[float, float, list[float]]:
@@ -366,7 +370,7 @@ def main() -> None:
         with live_run(Path(directory) / "keys") as running:
             pressed = keys(running)
         with live_run(Path(directory) / "slow") as running:
-            oldest = slow_link(running)
+            oldest, notes_seen = slow_link(running)
         long = long_run(Path(directory))
         many_size = long.session_log.stat().st_size
         many_seconds, many_megabytes, many_pressed = many_points(long)
@@ -381,7 +385,7 @@ def main() -> None:
     print(f"a key, until its screen is there, while data stream in ({len(pressed)} presses)")
     print(f"  median, 95th percentile           {_quantiles(pressed)}")
     print(f"a line that takes {LINK_BYTES_A_SECOND:,} bytes a second")
-    print(f"  what is shown is older by         {oldest:6.1f} s at most")
+    print(f"  what is shown is older by         {oldest:6.1f} s at most ({notes_seen} notes seen)")
     print(f"{MANY_STEPS:,} points, a log of {many_size / 1e6:.0f} MB")
     print(f"  all of the log read               {many_seconds:6.1f} s")
     print(f"  memory at most                    {many_megabytes:6.0f} MB")

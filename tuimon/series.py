@@ -10,6 +10,7 @@ from tuimon.wire import FloatArray
 IntArray = npt.NDArray[np.int64]
 
 _FIRST_CAPACITY = 64
+_LONG = 1_000_000
 
 
 class Series:
@@ -87,9 +88,11 @@ class Series:
         needed = self._size + count
         if needed <= len(self._steps):
             return
-        capacity = max(needed, 2 * len(self._steps))
+        # Of a long run, the old and the new columns are in memory at once: one after the other, and not twice as long.
+        capacity = max(needed, 2 * len(self._steps) if needed < _LONG else len(self._steps) * 5 // 4)
         steps = np.empty(capacity, dtype=np.int64)
-        rows = np.empty((capacity, self.width), dtype=np.float64)
         steps[: self._size] = self.steps
+        self._steps = steps
+        rows = np.empty((capacity, self.width), dtype=np.float64)
         rows[: self._size] = self.rows
-        self._steps, self._rows = steps, rows
+        self._rows = rows

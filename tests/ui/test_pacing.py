@@ -45,12 +45,14 @@ def test_an_answer_that_is_lost_is_not_waited_for_for_ever() -> None:
 def test_a_terminal_that_is_behind_gets_the_newest_frame_and_none_between(runs: Path) -> None:
     answer = b"\x1b[10;20R"
     with LiveRun(runs, *training("bn_1")) as run, terminal(run.directory) as there:
-        there.read_until(lambda: "quit" in there.shown and QUESTION.encode() in there.written)
-        os.write(there.ours, answer)
 
         def asked() -> int:
             return there.written.count(QUESTION.encode())
 
+        there.read_until(lambda: asked() == 1)
+        os.write(there.ours, answer)
+        there.read_until(lambda: asked() == 2 and "quit" in there.shown)
+        os.write(there.ours, answer)
         # A frame more, and it is asked again; that question stays open.
         before = asked()
         run.write(events.Note(text="the first", step=3))

@@ -128,6 +128,8 @@ class WatchApp(App[str]):
         """Begin to read and to draw."""
         if not self.is_headless:
             exit_on_hangup()
+        # Before anything is drawn: whether it answers at all is then known as soon as can be.
+        self._ask_terminal()
         follow = self._replay is None
         reader = Reader(self._run, self.post_message, follow=follow, trainer=self._trainer)
         self.run_worker(lambda: reader.run(self._stop_reading), name="reader", thread=True)
@@ -152,7 +154,7 @@ class WatchApp(App[str]):
         self._apply(message.events)
         if first:
             # The first full screen waits neither for the clock nor for the rest of the log.
-            self.redraw()
+            self._redraw_when_taken_in()
             self.call_after_refresh(message.taken.set)
         else:
             message.taken.set()
@@ -161,7 +163,7 @@ class WatchApp(App[str]):
         """Know how old the newest fact is."""
         self._grown_at = time.monotonic() - message.silent_seconds
         self._reading = None
-        self.redraw()
+        self._redraw_when_taken_in()
 
     def on_cursor_position(self, _: CursorPosition) -> None:
         """The terminal has taken in all that was sent before it was asked."""
@@ -426,8 +428,13 @@ class WatchApp(App[str]):
         # Seconds are shown of a run that goes on, so the time alone changes the screen.
         ticking = self.state.ended is None and int(time.time()) != self._shown_second
         is_old = self._changed or ticking or (self._notice is not None and self._current_notice() is None)
-        # What a key asks for is drawn at once; what merely goes on waits for the line.
-        if is_old and self._pacing.may_draw(time.monotonic()):
+        if is_old:
+            self._redraw_when_taken_in()
+
+    def _redraw_when_taken_in(self) -> None:
+        """Show the moment, if the line is free: what a key asks for is drawn at once, what merely goes on waits."""
+        self._changed = True
+        if self._pacing.may_draw(time.monotonic()):
             self.redraw()
             self.call_after_refresh(self._ask_terminal)
 

@@ -20,9 +20,9 @@ from tuimon.ui.moment import Moment
 from tuimon.ui.numbers import number
 from tuimon.ui.palette import Meaning
 from tuimon.ui.plot_frame import LABEL_WIDTH
-from tuimon.ui.raster import ColumnExtremes
+from tuimon.ui.raster import ColumnExtremes, XOf
 from tuimon.ui.smoothing import Smoothed
-from tuimon.ui.x_axis import XOf, whole_axis, window_axis, words, x_of
+from tuimon.ui.x_axis import whole_axis, window_axis, words, x_of
 
 NAMES_WIDTH = 8
 """Room at the right, for the names of the curves."""
@@ -133,11 +133,13 @@ class MetricChart(CellView):
             return self.view.at(last if by < 0 else first, whole)
         columns = self._axis[2] if self._axis else 80
         wanted = self.view.cursor + by * (last - first) / (2 * max(1, columns))
-        points = np.concatenate([to_x(curve.steps) for curve in self._curves(moment)] or [np.empty(0)])
-        beyond = points[points > self.view.cursor] if by > 0 else points[points < self.view.cursor]
-        if len(beyond):
-            nearest = float(beyond.min() if by > 0 else beyond.max())
-            wanted = max(wanted, nearest) if by > 0 else min(wanted, nearest)
+        beyond = []
+        for curve in self._curves(moment):
+            x = to_x(curve.steps)
+            index = int(np.searchsorted(x, self.view.cursor, "right" if by > 0 else "left")) - (by < 0)
+            beyond += [float(x[index])] if 0 <= index < len(x) else []
+        if beyond:
+            wanted = max(wanted, min(beyond)) if by > 0 else min(wanted, max(beyond))
         return self.view.at(wanted, whole)
 
     def on_resize(self, event: Resize) -> None:

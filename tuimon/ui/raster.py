@@ -20,9 +20,13 @@ DotArray = npt.NDArray[np.bool_]
 Fill = Literal["dense", "hatch"]
 """What is between the edges of a band."""
 
+XOf = Callable[[IntArray], FloatArray | IntArray]
+"""From steps to x, never descending."""
+
 _NARROW = 8
 """A band of fewer columns has no room for lines that slant."""
 _LARGEST = 1e300
+_AT_A_TIME = 1 << 18
 _BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], dtype=np.uint8)
 _BRAILLE = np.array([" ", *(chr(0x2800 + bits) for bits in range(1, 256))], dtype="<U1")
 
@@ -59,7 +63,7 @@ class ColumnExtremes:
         self._newest: tuple[float, float] | None = None
         self._is_begun = self._is_left = False
 
-    def update(self, steps: IntArray, values: FloatArray, x_of: Callable[[IntArray], FloatArray] | None = None) -> None:
+    def update(self, steps: IntArray, values: FloatArray, x_of: XOf | None = None) -> None:
         """Take in what is new in a series of points.
 
         Args:
@@ -67,20 +71,22 @@ class ColumnExtremes:
             values: Likewise.
             x_of: From steps to x; None: x is the step.
         """
-        new = slice(self.consumed, len(steps))
+        while self.consumed < len(steps) and not self._is_left:
+            # Of a long run, a part at a time: it takes no memory to speak of.
+            new = slice(self.consumed, min(len(steps), self.consumed + _AT_A_TIME))
+            self._take((steps[new] if x_of is None else x_of(steps[new])).astype(np.float64), values[new])
+            self.consumed = new.stop
         self.consumed = len(steps)
-        if self._is_left or new.start >= len(steps):
-            return
-        x = steps[new].astype(np.float64) if x_of is None else x_of(steps[new])
-        new_values = values[new]
+
+    def _take(self, x: FloatArray, values: FloatArray) -> None:
         inside = slice(*np.searchsorted(x, [self.first, np.nextafter(self.last, np.inf)]))
-        self._join_left(x, new_values, inside)
-        self._reduce(x[inside], new_values[inside])
+        self._join_left(x, values, inside)
+        self._reduce(x[inside], values[inside])
         if inside.stop:
-            self._newest = (float(x[inside.stop - 1]), float(new_values[inside.stop - 1]))
+            self._newest = (float(x[inside.stop - 1]), float(values[inside.stop - 1]))
         if inside.stop < len(x):
             self._is_left = True
-            self._cross(float(x[inside.stop]), float(new_values[inside.stop]), self.last, self.columns - 1)
+            self._cross(float(x[inside.stop]), float(values[inside.stop]), self.last, self.columns - 1)
 
     def _reduce(self, x: FloatArray, values: FloatArray) -> None:
         column = np.floor((x - self.first) / (self.last - self.first) * (self.columns - 1) + 0.5).astype(np.int64)

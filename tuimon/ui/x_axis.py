@@ -5,7 +5,6 @@ Points are kept by step. Epochs and times are read off what the log says of some
 
 import math
 import time
-from collections.abc import Callable
 from typing import Literal, get_args
 
 import numpy as np
@@ -14,6 +13,7 @@ from tuimon.series import IntArray
 from tuimon.state import RunState
 from tuimon.ui.axes import Axis, nice_ceiling, spacing
 from tuimon.ui.numbers import duration, tick
+from tuimon.ui.raster import XOf
 from tuimon.wire import FloatArray
 
 XKind = Literal["step", "epoch", "relative", "wall"]
@@ -27,9 +27,6 @@ X_WORDS: dict[XKind, str] = {
 }
 """Each in words."""
 
-XOf = Callable[[IntArray], FloatArray]
-"""From steps to x, never descending."""
-
 _SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
 """Round spans of time."""
 
@@ -37,7 +34,7 @@ _SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800
 def x_of(state: RunState, kind: XKind) -> XOf:
     """Return the way from a run's steps to x."""
     if kind == "step":
-        return lambda steps: steps.astype(np.float64)
+        return lambda steps: steps  # Of millions of points, no copy: whole numbers are as good here.
     if kind == "epoch":
         first = state.fit.initial_epoch if state.fit else 0
         known_steps = np.concatenate(([0], state.epoch_numbers.steps)).astype(np.float64)
