@@ -11,7 +11,18 @@ from textual.binding import BindingType
 from textual.screen import Screen
 
 from tuimon import liveness, spellings
-from tuimon.commands import AnyRequest, Checkpoint, LearningRate, Pause, Phase, Probe, Recalibrate, Resume, Rollback
+from tuimon.commands import (
+    AnyRequest,
+    Checkpoint,
+    LearningRate,
+    Note,
+    Pause,
+    Phase,
+    Probe,
+    Recalibrate,
+    Resume,
+    Rollback,
+)
 from tuimon.events import Alert, AnyEvent
 from tuimon.run_directory import RunDirectory
 from tuimon.state import RunState
@@ -19,7 +30,7 @@ from tuimon.text import plain
 from tuimon.ui.alerts import helping_key, pressing_alert
 from tuimon.ui.chooser import phase_chooser, quit_chooser, recalibrate_chooser, rollback_chooser
 from tuimon.ui.dashboard import Dashboard
-from tuimon.ui.entry import learning_rate_entry, momentum_entry
+from tuimon.ui.entry import learning_rate_entry, momentum_entry, note_entry
 from tuimon.ui.hangup import exit_on_hangup
 from tuimon.ui.help_screen import HelpScreen
 from tuimon.ui.keys import Place
@@ -32,6 +43,7 @@ from tuimon.ui.reader import Reader, Trainer
 from tuimon.ui.replay import ReplayClock
 from tuimon.ui.spans import only_what_changed
 from tuimon.ui.steering import Steering
+from tuimon.ui.undo import NothingToUndoError, newest_undo
 from tuimon.ui.why_screen import WhyScreen
 
 __all__ = ["ReplayClock", "Trainer", "WatchApp"]
@@ -266,6 +278,31 @@ class WatchApp(App[str]):
         if not self._refused("rollback") and checkpoint is not None:
             self.push_screen(rollback_chooser(checkpoint, moment.now - checkpoint.time), self._choose_rollback)
 
+    def action_undo(self) -> None:
+        """Take back the newest request that changed what is in force."""
+        moment = self.moment()
+        if moment.refusal:
+            self.say(f"Nothing was asked: {moment.refusal}.")
+            return
+        try:
+            undo = newest_undo(moment)
+        except NothingToUndoError as reason:
+            self.say(f"Nothing was undone: {reason}.")
+            return
+        if any(self._refused(str(request.__struct_config__.tag)) for request in undo.requests):
+            return
+        try:
+            self.steering.undo(undo, self.state)
+        except OSError as error:
+            self.say(f"The request cannot be written: {error}", bad=True)
+        else:
+            self.say(f"undo {plain(undo.command.words, 100)}: asked")
+
+    def action_note(self) -> None:
+        """Ask for a text for the log."""
+        if not self._refused("note"):
+            self.push_screen(note_entry(self.state), self._leave_note)
+
     def action_phase(self) -> None:
         """Ask for the learning phase."""
         if self._refused("phase"):
@@ -427,6 +464,10 @@ class WatchApp(App[str]):
     def _choose_learning_rate(self, text: str | None) -> None:
         if text is not None:
             self._ask(LearningRate(learning_rate=spellings.learning_rate(text)))
+
+    def _leave_note(self, text: str | None) -> None:
+        if text is not None:
+            self._ask(Note(text=spellings.note(text)))
 
     def _choose_momentum(self, paths: list[str], text: str | None) -> None:
         if text is not None:

@@ -105,6 +105,16 @@ KEYS = (
         "recalibrate",
         12,
     ),
+    Key(
+        "z",
+        "undo",
+        "z",
+        "undo",
+        "Take back the last request that changed something; again: the one before it.",
+        "steering",
+        rank=5,
+    ),
+    Key("n", "note", "n", "", "Leave a note in the log.", "steering", "note"),
     Key("space", "pause", "space", "pause", "Pause before the next step, or go on.", "steering", "pause", 4),
     Key("c", "checkpoint", "c", "checkpoint", "Save a checkpoint: the full state.", "steering", "checkpoint", 11),
     Key(
