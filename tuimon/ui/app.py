@@ -29,6 +29,7 @@ from tuimon.state import RunState
 from tuimon.text import plain
 from tuimon.ui.alerts import helping_key, pressing_alert
 from tuimon.ui.chooser import phase_chooser, quit_chooser, recalibrate_chooser, rollback_chooser
+from tuimon.ui.compare_screen import CompareScreen
 from tuimon.ui.dashboard import Dashboard
 from tuimon.ui.entry import learning_rate_entry, momentum_entry, note_entry
 from tuimon.ui.hangup import exit_on_hangup
@@ -48,7 +49,7 @@ from tuimon.ui.why_screen import WhyScreen
 
 __all__ = ["ReplayClock", "Trainer", "WatchApp"]
 
-SCREENS: dict[Place, type[MomentScreen]] = {"layers": LayersScreen}
+SCREENS: dict[Place, type[MomentScreen]] = {"layers": LayersScreen, "compare": CompareScreen}
 """The screens beside the dashboard."""
 
 _REDRAW_SECONDS = 0.25

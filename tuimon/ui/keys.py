@@ -42,8 +42,10 @@ class Key:
 
 _DASHBOARD: tuple[Place, ...] = ("dashboard",)
 _LAYERS: tuple[Place, ...] = ("dashboard", "layers")
-_LINES: tuple[Place, ...] = ("dashboard", "layers")
+_LINES: tuple[Place, ...] = ("dashboard", "layers", "compare")
 _BESIDE: tuple[Place, ...] = PLACES[1:]
+_COMPARE: tuple[Place, ...] = ("compare",)
+_NOT_COMPARE: tuple[Place, ...] = tuple(place for place in PLACES if place != "compare")
 
 KEYS = (
     Key(
@@ -115,7 +117,17 @@ KEYS = (
         rank=5,
     ),
     Key("n", "note", "n", "", "Leave a note in the log.", "steering", "note"),
-    Key("space", "pause", "space", "pause", "Pause before the next step, or go on.", "steering", "pause", 4),
+    Key(
+        "space",
+        "pause",
+        "space",
+        "pause",
+        "Pause before the next step, or go on.",
+        "steering",
+        "pause",
+        4,
+        _NOT_COMPARE,
+    ),
     Key("c", "checkpoint", "c", "checkpoint", "Save a checkpoint: the full state.", "steering", "checkpoint", 11),
     Key(
         "b",
@@ -137,7 +149,9 @@ KEYS = (
         "probe",
         7,
     ),
-    Key("space", "pause", "space", "play/pause", "Play the replay, or pause it.", "replay", rank=1),
+    Key(
+        "space", "pause", "space", "play/pause", "Play the replay, or pause it.", "replay", rank=1, places=_NOT_COMPARE
+    ),
     Key("full_stop", "next_epoch", ".", "next epoch", "Go on to the end of the next epoch.", "replay", rank=2),
     Key("right_square_bracket", "faster", "]", "faster", "Replay twice as fast.", "replay", rank=3),
     Key("left_square_bracket", "slower", "[", "slower", "Replay half as fast.", "replay", rank=4),
@@ -167,8 +181,14 @@ KEYS = (
         rank=5,
         places=_DASHBOARD,
     ),
+    Key("space", "screen.pick", "space", "pick", "Draw the run under the cursor, or do not any more.", places=_COMPARE),
+    Key("tab", "screen.next_metric(1)", "tab", "metric", "Draw the next metric.", places=_COMPARE),
+    Key("shift+tab", "screen.next_metric(-1)", "shift tab", "", "Draw the metric before.", places=_COMPARE),
+    Key("x", "screen.toggle_time", "x", "time/steps", "Draw over time, or over steps again.", places=_COMPARE),
+    Key("d", "screen.toggle_settings", "d", "settings", "Give the settings that differ more room.", places=_COMPARE),
     Key("1", "open('dashboard')", "1", "", "The dashboard: what matters now."),
     Key("3", "open('layers')", "3", "", "All BatchNormalization layers."),
+    Key("8", "open('compare')", "8", "", "Several runs of this directory side by side."),
     Key("escape", "open('dashboard')", "esc", "back", "Back to the dashboard.", places=_BESIDE),
     Key("question_mark", "help", "?", "help", "Show this page."),
     Key("q,ctrl+c", "leave", "q", "quit", "Close this screen; a run that goes on asks how.", rank=-1),
