@@ -94,6 +94,8 @@ class WatchApp(App[str]):
         """The log so far, folded."""
         self.steering = Steering(run, readonly=readonly)
         """Requests of this screen."""
+        self.next_run: RunDirectory | None = None
+        """The run that was chosen to be watched next; None where the screen was left."""
         self._run = run
         self._readonly = readonly
         self._replay = replay
@@ -340,6 +342,21 @@ class WatchApp(App[str]):
         if place != "dashboard":
             await self.push_screen(SCREENS[place]())
         self.redraw()
+
+    async def action_watch_run(self) -> None:
+        """Watch the run under the cursor in the place of this one: this screen ends, and another begins."""
+        path = self.place.selected_run
+        if path is None or path == self._run.path:
+            await self.action_open("dashboard")
+        elif self._replay is not None:
+            self.say(f"This is a replay of one run. Another one: tuimon replay {plain(path.name, 80)}")
+        elif self._trainer is not None:
+            self.say(
+                f"This screen belongs to the run that it started. Another one: tuimon watch {plain(path.name, 80)}"
+            )
+        else:
+            self.next_run = RunDirectory(path)
+            self.exit()
 
     def action_help(self) -> None:
         """Show the help screen."""

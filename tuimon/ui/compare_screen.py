@@ -84,7 +84,7 @@ class CompareScreen(MomentScreen):
 
     @property
     def selected_run(self) -> Path | None:
-        """The run under the cursor; None where there is none."""
+        """Directory of the run under the cursor; None where there is none."""
         return self._list.path
 
     def move_cursor(self, by: int) -> None:

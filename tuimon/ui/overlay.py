@@ -90,7 +90,13 @@ class Overlay(CellView):
         over = "time since training began" if self._by_time else "steps"
         place = (f"{names.index(metric) + 1} of {len(names)} metrics", int(Meaning.DIM))
         drawn = [
-            _Drawn(slot, run, metric, points, run.seconds(points.steps) if self._by_time else points.steps.astype(np.float64))
+            _Drawn(
+                slot,
+                run,
+                metric,
+                points,
+                run.seconds(points.steps) if self._by_time else points.steps.astype(np.float64),
+            )
             for slot, run in sorted(self._runs.items())
             if (points := run.metrics.get(metric)) is not None and not (self._by_time and run.clock is None)
         ]
