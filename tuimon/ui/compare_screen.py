@@ -19,7 +19,7 @@ from tuimon.ui.run_list import RunList
 from tuimon.ui.runs_reader import RunsReader
 
 _MOST_LIST_ROWS = 8
-"""Of the list, above the others on a narrow screen."""
+"""Of the list, where it is above the others."""
 _OVER = ("finished", "stopped", "failed", "crashed")
 
 
@@ -121,6 +121,7 @@ class CompareScreen(MomentScreen):
     def action_toggle_settings(self) -> None:
         """Give the settings the place of the overlay, or take it back."""
         self.toggle_class("-settings")
+        self._fit(self.size.width, self.size.height)
 
     def _show_runs(self) -> None:
         self._list.show_runs(self._in_order(), self._slots)
@@ -148,6 +149,11 @@ class CompareScreen(MomentScreen):
 
     def _fit(self, width: int, height: int) -> None:
         wanted = min(self._list.rows_wanted, _MOST_LIST_ROWS if height >= TALL else 6)
-        rows = "1fr" if width >= WIDE else wanted
-        if self._list.styles.height is None or str(self._list.styles.height) != str(rows):
-            self._list.styles.height = rows
+        _set_height(self._list, "1fr" if width >= WIDE else f"{wanted}")
+        most = height // 3
+        _set_height(self._table, "2fr" if self.has_class("-settings") else f"{min(self._table.rows_wanted, most)}")
+
+
+def _set_height(panel: Widget, height: str) -> None:
+    if str(panel.styles.height) != height:
+        panel.styles.height = height

@@ -22,6 +22,11 @@ class ConfigTable(CellView):
         super().__init__(id=id)
         self._runs: Mapping[int, RunCurves] = {}
 
+    @property
+    def rows_wanted(self) -> int:
+        """The height at which every difference has its line."""
+        return 3 + len(differences([run.facts for run in self._runs.values() if run.facts]))
+
     def show_runs(self, runs: Mapping[int, RunCurves]) -> None:
         """Show other runs, by the places of their letters."""
         self._runs = runs

@@ -232,7 +232,7 @@ def _draw_curves(canvas: Canvas, drawn: list[_Drawn], reduced: list[ColumnExtrem
 def _put_letters(canvas: Canvas, slot: int, points: ColumnExtremes, values: Axis) -> None:
     """Write a run's letter onto its curve here and there, at other columns than those of other runs."""
     exits = points.exit.reshape(canvas.columns, 2)
-    for column in range(4 + slot * (_LETTER_EVERY // len(LETTERS)), canvas.columns - 2, _LETTER_EVERY):
+    for column in range(4 + slot * (_LETTER_EVERY // len(LETTERS)), canvas.columns - 8, _LETTER_EVERY):
         value = exits[column][np.isfinite(exits[column])]
         if len(value):
             row = int(heights(value[-1:], values, canvas.rows)[0]) // 4
