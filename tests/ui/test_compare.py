@@ -136,9 +136,12 @@ def test_only_settings_that_differ_are_listed() -> None:
     third = curves(0.5, rate=1e-4, optimizer="SGD", momentum=0.99, units=[1, 2], flag=True)
     assert differences([first.facts, third.facts]) == [
         ("optimizer", ["Adam", "SGD"]),
-        ("learning rate, first", ["0.001", "1e-4"]),
-        ("learning rate, newest", ["0.001", "1e-4"]),
+        ("learning rate", ["0.001", "1e-4"]),
     ]
+    state = folded(epochs(0.5))
+    state.apply([events.EpochEnded(logs={}, learning_rate=1e-5, seconds=1.0, step=30)])
+    changed = curves_of("run", state, is_over=True)
+    assert differences([curves(0.5).facts, changed.facts]) == [("learning rate, newest", ["the same", "1e-5"])]
     assert differences([first.facts, first.facts]) == []
 
 

@@ -201,8 +201,9 @@ def _facts(state: RunState, config: Mapping[str, object]) -> Iterator[tuple[str,
         yield "optimizer", plain(state.fit.optimizer, _VALUE_LIMIT)
     rates = state.learning_rates.values
     if len(rates):
-        yield "learning rate, first", learning_rate(float(rates[0]))
-        yield "learning rate, newest", learning_rate(float(rates[-1]))
+        first, newest = learning_rate(float(rates[0])), learning_rate(float(rates[-1]))
+        yield "learning rate", first
+        yield "learning rate, newest", "the same" if newest == first else newest
     if state.fit is not None:
         yield "epochs", _count(state.fit.epochs)
         yield "steps per epoch", _count(state.fit.steps_per_epoch)
