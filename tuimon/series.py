@@ -69,6 +69,14 @@ class Series:
         self._rows[self._size : self._size + count, 0] = values
         self._size += count
 
+    def extend_rows(self, steps: IntArray, values: FloatArray) -> None:
+        """Add single values at these steps."""
+        count = len(values)
+        self._reserve(count)
+        self._steps[self._size : self._size + count] = steps
+        self._rows[self._size : self._size + count, 0] = values
+        self._size += count
+
     def keep_newest(self, rows: int) -> None:
         """Let go of all but the newest rows, once there are twice as many."""
         if self._size >= 2 * rows:

@@ -200,8 +200,8 @@ class RunState:
         """Whether a request's learning phase, 1, or Keras' own, 0, was in force at each epoch's end."""
         self.epoch_times = Series()
         """Unix time at each epoch's end."""
-        self.batch_times = Series()
-        """Unix time at each line of batches, at the last of its steps."""
+        self.clock = Series()
+        """Unix time at each step that the log has told the time of."""
         self.validation_batches: events.ValidationBatches | None = None
         """The newest validation, batch by batch."""
         self.validation_history: dict[int, events.ValidationBatches] = {}
@@ -261,7 +261,7 @@ class RunState:
             for series in metrics.values():
                 series.keep_newest(rows)
         self.learning_rates.keep_newest(rows)
-        self.batch_times.keep_newest(rows)
+        self.clock.keep_newest(rows)
         del self.probes[:-rows]
 
     @property
@@ -327,6 +327,7 @@ class RunState:
         self._fit_first_step = event.step
         self._recent.clear()
         self._recent.append((event.time, event.step))
+        self.clock.append(event.step, [event.time])
         self.timeline.append(event)
 
     @_fold.register
@@ -355,7 +356,7 @@ class RunState:
         for name, number in event.running.items():
             self.running_metrics.setdefault(name, Series()).append(last_step, [from_wire(number)])
         self._recent.append((event.time, last_step))
-        self.batch_times.append(last_step, [event.time])
+        self.clock.append(last_step, [event.time])
 
     @_fold.register
     def _(self, event: events.ValidationBatches) -> None:

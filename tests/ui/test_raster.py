@@ -220,3 +220,10 @@ def test_texts_are_made_to_fit(written: str, width: int) -> None:
     assert cell_width(fit_end(written, width)) <= width
     if width > 1:
         assert all(cell_width(row) <= width for row in wrap(written, width))
+
+
+@pytest.mark.parametrize("value", [1e-3, 0.7, 5.0, 1e8])
+def test_one_value_has_room_around_it_on_a_logarithmic_axis(value: float) -> None:
+    axis = log_axis(value, value, 4)
+    assert axis.first < value < axis.last
+    assert axis.ticks

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from textual.widgets import Static
+from textual.widgets import OptionList, Static
 
 from helpers import a_run, make_run
 from tuimon import commands, events
@@ -11,9 +11,9 @@ from tuimon.ui.app import WatchApp
 from tuimon.ui.chooser import Chooser
 from tuimon.ui.entry import Entry
 from tuimon.ui.key_bar import KeyBar
-from tuimon.ui.keys import KEYS, Key
+from tuimon.ui.keys import KEYS, Key, keys_of
 from tuimon.ui.palette import Meaning
-from ui.watching import CAN, LiveRun, part, text, training, until, watching
+from ui.watching import CAN, LiveRun, part, press, text, training, until, watching
 
 ODD = "block[0]/bn*?"
 
@@ -448,3 +448,20 @@ async def test_a_run_that_is_over_is_left_at_once(runs: Path) -> None:
         await pilot.press("q")
         await until(pilot, lambda: not app.is_running)
     assert app.return_value is None
+
+
+async def test_every_action_is_in_the_command_palette(runs: Path) -> None:
+    with LiveRun(runs, *training("bn_1")) as run:
+        async with watching(run.directory) as (app, pilot):
+            for place in ("1", "2", "3"):
+                await press(pilot, place)
+                offered = {command.title for command in app.get_system_commands(app.place)}
+                wanted = {key.help.rstrip(".") for key in keys_of(app.place.place) if key.is_useful(app.moment())}
+                assert offered == wanted
+            await press(pilot, "1")
+            await pilot.press("colon", *["space" if each == " " else each for each in "freeze every"])
+            await until(pilot, lambda: app.screen.query_one(OptionList).option_count == 1)
+            await pilot.press("enter")
+            await pilot.press("enter")
+            await until(pilot, lambda: bool(run.requests()))
+            assert run.requests()[0].__struct_config__.tag == "freeze"

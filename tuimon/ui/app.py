@@ -2,12 +2,15 @@
 
 import threading
 import time
+from collections.abc import Iterable
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 from msgspec import convert
-from textual.app import App
+from textual.app import App, SystemCommand
 from textual.binding import BindingType
+from textual.events import CursorPosition
 from textual.screen import Screen
 
 from tuimon import liveness, spellings
@@ -27,6 +30,7 @@ from tuimon.events import Alert, AnyEvent
 from tuimon.run_directory import RunDirectory
 from tuimon.state import RunState
 from tuimon.text import plain
+from tuimon.ui import saving
 from tuimon.ui.alerts import helping_key, pressing_alert
 from tuimon.ui.chooser import phase_chooser, quit_chooser, recalibrate_chooser, rollback_chooser
 from tuimon.ui.compare_screen import CompareScreen
@@ -34,11 +38,13 @@ from tuimon.ui.dashboard import Dashboard
 from tuimon.ui.entry import learning_rate_entry, momentum_entry, note_entry
 from tuimon.ui.hangup import exit_on_hangup
 from tuimon.ui.help_screen import HelpScreen
-from tuimon.ui.keys import Place
+from tuimon.ui.keys import Place, keys_of
 from tuimon.ui.layers_screen import LayersScreen
 from tuimon.ui.messages import CaughtUp, Facts, LogUnreadable, TrainerExited, TrainerGone, TrainerPrinted
+from tuimon.ui.metrics_screen import MetricsScreen
 from tuimon.ui.moment import Moment, Notice
 from tuimon.ui.moment_screen import MomentScreen
+from tuimon.ui.pacing import QUESTION, Pacing
 from tuimon.ui.palette import THEME
 from tuimon.ui.reader import Reader, Trainer
 from tuimon.ui.replay import ReplayClock
@@ -49,12 +55,18 @@ from tuimon.ui.why_screen import WhyScreen
 
 __all__ = ["ReplayClock", "Trainer", "WatchApp"]
 
-SCREENS: dict[Place, type[MomentScreen]] = {"layers": LayersScreen, "compare": CompareScreen}
+SCREENS: dict[Place, type[MomentScreen]] = {
+    "metrics": MetricsScreen,
+    "layers": LayersScreen,
+    "compare": CompareScreen,
+}
 """The screens beside the dashboard."""
 
 _REDRAW_SECONDS = 0.25
 _REPLAY_SECONDS = 0.1
 _NOTICE_SECONDS = 8.0
+_LEAVE_SECONDS = 1.5
+"""How long a slow terminal is waited for when the screen is closed."""
 
 
 class WatchApp(App[str]):
@@ -76,7 +88,7 @@ class WatchApp(App[str]):
 
     CSS_PATH = "tuimon.tcss"
     TITLE = "tuimon"
-    ENABLE_COMMAND_PALETTE = False
+    ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = []
 
     def __init__(
@@ -112,6 +124,8 @@ class WatchApp(App[str]):
         self._changed = True
         self._shown_second = 0
         self._released_at = time.monotonic()
+        self._pacing = Pacing()
+        self._leaves_by = 0.0
 
     def get_default_screen(self) -> Dashboard:
         """Return the dashboard."""
@@ -168,6 +182,19 @@ class WatchApp(App[str]):
         self._reading = None
         self.redraw()
 
+    def on_cursor_position(self, _: CursorPosition) -> None:
+        """The terminal has taken in all that was sent before it was asked."""
+        self._pacing.answered()
+
+    def exit(self, result: str | None = None, return_code: int = 0, message: Any = None) -> None:
+        """Close the app, once the terminal has answered: else its answer would be typed into the shell."""
+        now = time.monotonic()
+        self._leaves_by = self._leaves_by or now + _LEAVE_SECONDS
+        if self._pacing.is_waiting and now < self._leaves_by:
+            self.set_timer(0.02, partial(self.exit, result, return_code, message))
+        else:
+            super().exit(result, return_code, message)
+
     def on_log_unreadable(self, message: LogUnreadable) -> None:
         """Say so, until it can be read again."""
         self._unreadable = message.reason
@@ -187,6 +214,19 @@ class WatchApp(App[str]):
         """Know that the process that this screen started is over."""
         self._trainer_exit = message
         self._changed = True
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Yield what the command palette offers: what the keys of this screen do."""
+        if not isinstance(screen, MomentScreen):
+            return
+        moment = self.moment()
+        for key in keys_of(screen.place):
+            if not key.is_useful(moment):
+                continue
+            reason = moment.cannot(key.request) if key.request else ""
+            words = f"key {key.shown}" + (f": not now, {plain(reason, 200)}" if reason else "")
+            action = partial(self.run_action, key.full_action, default_namespace=screen)
+            yield SystemCommand(key.help.rstrip("."), words, action)
 
     def moment(self) -> Moment:
         """Return what is to be shown now."""
@@ -358,6 +398,19 @@ class WatchApp(App[str]):
             self.next_run = RunDirectory(path)
             self.exit()
 
+    def action_save(self) -> None:
+        """Save what is seen, where this program was started."""
+        moment, here = self.moment(), Path.cwd()
+        name = moment.state.run.name if moment.state.run else self._run.path.name
+        try:
+            written = saving.save(
+                here, name, self.export_screenshot(title=plain(name)), self.place.shown_curves(moment)
+            )
+        except OSError as error:
+            self.say(f"The screen cannot be saved in {here}: {error.strerror or error}", bad=True)
+        else:
+            self.say(f"Saved {' and '.join(path.name for path in written)} in {here}.")
+
     def action_help(self) -> None:
         """Show the help screen."""
         self.push_screen(HelpScreen(self.moment()))
@@ -431,8 +484,17 @@ class WatchApp(App[str]):
     def _redraw_if_changed(self) -> None:
         # Seconds are shown of a run that goes on, so the time alone changes the screen.
         ticking = self.state.ended is None and int(time.time()) != self._shown_second
-        if self._changed or ticking or (self._notice is not None and self._current_notice() is None):
+        is_old = self._changed or ticking or (self._notice is not None and self._current_notice() is None)
+        # What a key asks for is drawn at once; what merely goes on waits for the line.
+        if is_old and self._pacing.may_draw(time.monotonic()):
             self.redraw()
+            self.call_after_refresh(self._ask_terminal)
+
+    def _ask_terminal(self) -> None:
+        if self._driver is not None and not self.is_headless and self._pacing.should_ask():
+            self._pacing.asked(time.monotonic())
+            self._driver.write(QUESTION)
+            self._driver.flush()
 
     def _current_notice(self) -> Notice | None:
         if self._notice is not None and time.monotonic() > self._notice_until:

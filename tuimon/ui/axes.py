@@ -53,7 +53,7 @@ def step_axis(last_step: float, total: float | None, *, exact: bool, ticks: int)
 def value_axis(low: float, high: float, ticks: int) -> Axis:
     """Return a linear axis that holds ``low`` to ``high`` and begins and ends at round numbers."""
     low, high = (min(max(limit, -_LARGEST), _LARGEST) for limit in (low, high))
-    room = max(abs(low), abs(high)) * 1e-5 or 1.0
+    room = max(abs(low), abs(high)) * (1e-5 if low < high else 0.1) or 1.0
     if high - low < room:
         low, high = low - room, high + room
     gap = spacing(high - low, ticks)
@@ -69,6 +69,9 @@ def log_axis(low: float, high: float, ticks: int) -> Axis:
     first, last = _floor_125(low), _floor_125(high)
     if last < high:
         last = _next_125(last)
+    if first == last:
+        # One value all along.
+        first, last = _floor_125(first * 0.5), _next_125(last)
     decades = list(range(math.floor(math.log10(first) + 1e-9), math.ceil(math.log10(last) - 1e-9) + 1))
     every = max(1, math.ceil(len(decades) / max(2, ticks)))
     values = [float(f"1e{decade}") for decade in decades if decade % every == 0]

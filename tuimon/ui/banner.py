@@ -14,6 +14,8 @@ from tuimon.ui.palette import Meaning
 
 ANSWER_SECONDS = 10.0
 """After this long without an answer to a request, it is said."""
+WHY_KEY = "enter"
+"""Leads to the alerts on the dashboard."""
 _LOW = 20
 """On a screen of fewer lines, the banner takes none where it has nothing to say."""
 
@@ -31,7 +33,15 @@ class Sentence:
 
 
 class Banner(CellView):
-    """The most important sentence. Its line stays where there is none, so that nothing below it moves."""
+    """The most important sentence. Its line stays where there is none, so that nothing below it moves.
+
+    Args:
+        why_key: What leads to the alerts on this screen.
+    """
+
+    def __init__(self, why_key: str) -> None:
+        super().__init__()
+        self._why_key = why_key
 
     def show(self, moment: Moment) -> None:
         """Show another moment."""
@@ -43,10 +53,11 @@ class Banner(CellView):
         found = sentence(moment)
         if found is None:
             return
-        needed = sum(cell_width(f"{key} {label}") + 3 for key, label in found.keys)
+        keys = [(self._why_key if key == WHY_KEY else key, label) for key, label in found.keys]
+        needed = sum(cell_width(f"{key} {label}") + 3 for key, label in keys)
         end = cells.put(0, 1, found.words, found.meaning, width=cells.width - 2 - needed)
         column = end
-        for key, label in found.keys:
+        for key, label in keys:
             column = cells.put(0, column + 3, key, Meaning.KEY)
             column = cells.put(0, column + 1, label, Meaning.DIM)
 
@@ -72,7 +83,7 @@ def _about_alert(moment: Moment) -> Sentence | None:
     wanted = helping_key(alert, moment)
     # The key of a layer is that of the one under the cursor: enter leads to the right one.
     keys = [(wanted.key, wanted.words)] if wanted is not None and wanted.layer is None else []
-    return Sentence(f"{shown} {words.of(alert, moment.state)}", meaning, (*keys, ("enter", "why")))
+    return Sentence(f"{shown} {words.of(alert, moment.state)}", meaning, (*keys, (WHY_KEY, "why")))
 
 
 def _about_status(moment: Moment) -> Sentence | None:
@@ -107,7 +118,7 @@ def _about_status(moment: Moment) -> Sentence | None:
 def _why(moment: Moment) -> tuple[tuple[str, str], ...]:
     """Return the key that leads to the alerts, where there are any that matter."""
     number = sum(alert.severity in ("warning", "error") for alert in moment.state.alerts)
-    return (("enter", words.counted(number, "alert")),) if number else ()
+    return ((WHY_KEY, words.counted(number, "alert")),) if number else ()
 
 
 def _late_request(moment: Moment) -> str | None:

@@ -187,7 +187,7 @@ def _begin(state: RunState) -> float | None:
 
 
 def _clock(state: RunState) -> Points | None:
-    times = state.batch_times if len(state.batch_times) else state.epoch_times
+    times = state.clock if len(state.clock) else state.epoch_times
     first = next((entry for entry in state.timeline if isinstance(entry, FitStarted)), None)
     if not len(times):
         return None

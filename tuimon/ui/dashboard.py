@@ -8,6 +8,8 @@ from textual.containers import Container
 from textual.events import Resize
 from textual.widget import Widget
 
+from tuimon.series import Series
+from tuimon.ui import metrics
 from tuimon.ui.cell_view import CellView
 from tuimon.ui.charts import LossChart, StatisticChart
 from tuimon.ui.drift_map import DriftMap
@@ -83,6 +85,11 @@ class Dashboard(MomentScreen):
         self.set_class(not moment.has_facts, "waiting")
         super().show(moment)
         self._fit_table(self.size.height)
+
+    def shown_curves(self, moment: Moment) -> list[tuple[str, str, Series]]:
+        """Return the curves of the loss."""
+        name = metrics.names(moment.state)[:1]
+        return [(metric, line.name, line.series) for metric in name for line in metrics.lines(moment.state, metric)]
 
     def move_cursor(self, by: int) -> None:
         """Move the cursor of the table."""

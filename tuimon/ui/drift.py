@@ -14,12 +14,6 @@ EDGES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 SHADES = "·::░░▒▒▓▓███"
 """The character of each level: one for each decade, so that levels are told apart without colour."""
 
-LEGEND = tuple(
-    (f"{SHADES[level]} {words}", DRIFT + level)
-    for level, words in ((0, "<0.01"), (2, "0.01"), (4, "0.1"), (6, "1"), (8, "10"), (10, "100"))
-)
-"""What a shade stands for, with its colour: from this drift on."""
-
 NOTHING, NOT_FINITE = -1, -2
 
 

@@ -1,20 +1,25 @@
 """The heatmap of drift: BatchNormalization layers from above to below, steps from left to right."""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from tuimon.diagnosis.gap import layer_share
+from tuimon.series import IntArray
 from tuimon.text import plain
 from tuimon.ui.axes import Axis
 from tuimon.ui.canvas import Canvas
 from tuimon.ui.cell_view import CellView, draw_panel
 from tuimon.ui.cells import Cells, cell_width, fit_end
 from tuimon.ui.chart import draw_axes, draw_empty, steps_of
-from tuimon.ui.drift import LEGEND, NOT_FINITE, NOTHING, SHADES, levels
+from tuimon.ui.drift import NOT_FINITE, NOTHING, SHADES, levels
 from tuimon.ui.marks import marks
 from tuimon.ui.moment import Moment, no_probe_words
 from tuimon.ui.palette import DRIFT, Meaning
+from tuimon.wire import FloatArray
 
 _MOST_ROWS = 3
 """Rows of cells of one layer, where there are few."""
@@ -22,16 +27,73 @@ _CURSOR_WIDTH = 2
 _SMALLEST_NAME = 6
 
 LevelArray = npt.NDArray[np.int64]
+Points = tuple[IntArray, FloatArray]
+"""Steps and values, each of shape ``(points,)``."""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What a map shows of each layer."""
+
+    short: str
+    """In a word or two."""
+    title: str
+    """In full."""
+    points: Callable[[Moment, str], Points]
+    """Returns its values of a layer."""
+    legend: tuple[tuple[int, str], ...]
+    """What levels stand for: from this value on."""
+    is_of_probes: bool = False
+    """Whether only probes tell it."""
+
+
+def _drift(moment: Moment, path: str) -> Points:
+    series = moment.state.layers[path].drift
+    return series.steps, series.values
+
+
+def _share(moment: Moment, path: str) -> Points:
+    shares = [(probe.step, layer_share(probe, path)) for probe in moment.state.probes if path in probe.layers]
+    known = [(step, 100 * abs(share)) for step, share in shares if share is not None]
+    return np.array([step for step, _ in known], dtype=np.int64), np.array([share for _, share in known])
+
+
+def _change_of_mean(moment: Moment, path: str) -> Points:
+    history = moment.state.layers[path]
+    means, variances = history.moving_mean.rows, history.moving_variance.rows
+    if not len(means):
+        return history.moving_mean.steps, np.empty(0)
+    scale = np.sqrt(np.maximum(np.mean(variances[0]), history.layer.epsilon))
+    return history.moving_mean.steps, np.sqrt(np.mean((means - means[0]) ** 2, axis=1)) / scale
+
+
+def _change_of_variance(moment: Moment, path: str) -> Points:
+    history = moment.state.layers[path]
+    rows = history.moving_variance.rows + history.layer.epsilon
+    if not len(rows):
+        return history.moving_variance.steps, np.empty(0)
+    return history.moving_variance.steps, np.mean(np.abs(np.log(rows / rows[0])), axis=1)
+
+
+_DECADES = ((0, "<0.01"), (2, "0.01"), (4, "0.1"), (6, "1"), (8, "10"), (10, "100"))
+QUANTITIES = (
+    Quantity("drift", "drift of moving from batch statistics", _drift, _DECADES, is_of_probes=True),
+    Quantity("share", "share of what batch statistics make, in %", _share, _DECADES, is_of_probes=True),
+    Quantity("mean", "moving mean: change since start, σ", _change_of_mean, _DECADES),
+    Quantity("variance", "moving variance: change since start, |ln|", _change_of_variance, _DECADES),
+)
+"""In the order of the key."""
 
 
 class DriftMap(CellView):
-    """Drift of every layer at every probe; between two probes, that of the first.
+    """Drift of every layer at every probe, or another quantity; between two points in time, that of the first.
 
     Where there are more layers than rows, a row has the largest of some.
     """
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
+        self._quantity = QUANTITIES[0]
         self._path: str | None = None
         self._measured: tuple[tuple[tuple[str, ...], int, float, int], LevelArray] | None = None
 
@@ -41,22 +103,30 @@ class DriftMap(CellView):
             self._path = path
             self.redraw()
 
+    def show_next_quantity(self) -> None:
+        """Draw another quantity of the layers."""
+        self._quantity = QUANTITIES[(QUANTITIES.index(self._quantity) + 1) % len(QUANTITIES)]
+        self._measured = None
+        self.redraw()
+
     def draw(self, cells: Cells, moment: Moment) -> None:
         """Draw the panel."""
         paths = list(moment.state.layers)
-        words = _empty_words(moment)
+        words = _empty_words(moment, self._quantity)
         if words:
-            draw_empty(cells, "drift", words)
+            draw_empty(cells, self._quantity.short, words)
             return
         width, rows = cells.width - 2, cells.height - 4
         names = [plain(path) for path in paths]
         name_width = max(_SMALLEST_NAME, min(max(map(cell_width, names)) + _CURSOR_WIDTH, width // 3))
         groups = _groups(len(paths), max(1, rows))
         each = max(1, min(_MOST_ROWS, rows // len(groups))) if rows > 0 else 1
-        steps = steps_of(moment, moment.state.probes[-1].step, width)
+        newest = max(int(self._quantity.points(moment, path)[0][-1:].max(initial=0)) for path in paths)
+        steps = steps_of(moment, newest, width)
         blank = " " * name_width
         ticks = tuple(((len(groups) - row) * each - (each - 1) // 2 - 0.5, blank) for row in range(len(groups)))
-        draw_panel(cells, _title(cells.width, len(paths), len(groups)), list(LEGEND))
+        legend = [(f"{SHADES[level]} {words}", DRIFT + level) for level, words in self._quantity.legend]
+        draw_panel(cells, _title(self._quantity, cells.width, len(paths), len(groups)), legend)
         # The rows that are used stand on the axis of steps.
         above = max(0, rows - len(groups) * each)
         values = Axis(0.0, float(len(groups) * each + above), ticks)
@@ -78,12 +148,13 @@ class DriftMap(CellView):
 
     def _levels(self, moment: Moment, columns: int, steps: Axis) -> LevelArray:
         """Return the level of each layer in each column where there is a probe, of shape ``(layers, columns)``."""
-        key = (tuple(moment.state.layers), columns, steps.last, len(moment.state.probes))
+        points = [self._quantity.points(moment, path) for path in moment.state.layers]
+        key = (tuple(moment.state.layers), columns, steps.last, sum(len(each) for each, _ in points))
         if self._measured is None or self._measured[0] != key:
             found = np.full((len(moment.state.layers), columns), NOTHING, dtype=np.int64)
-            for row, history in enumerate(moment.state.layers.values()):
-                place = _columns_of(history.drift.steps, columns, steps)
-                level = levels(history.drift.values)
+            for row, (at, values) in enumerate(points):
+                place = _columns_of(at, columns, steps)
+                level = levels(values)
                 bad = level == NOT_FINITE
                 np.maximum.at(found[row], place[~bad], level[~bad])
                 found[row, place[bad]] = NOT_FINITE
@@ -91,19 +162,22 @@ class DriftMap(CellView):
         return self._measured[1]
 
 
-def _empty_words(moment: Moment) -> str:
+def _empty_words(moment: Moment, quantity: Quantity) -> str:
     if moment.state.model is None:
         return "The model is not built yet."
     if not moment.state.layers:
         return "This model has no BatchNormalization layer: nothing to draw here."
+    if not quantity.is_of_probes:
+        has_samples = any(len(layer.moving_mean) for layer in moment.layers)
+        return "" if has_samples else "No sample of the layers yet."
     return "" if moment.state.probes else no_probe_words(moment)
 
 
-def _title(width: int, layers: int, rows: int) -> str:
+def _title(quantity: Quantity, width: int, layers: int, rows: int) -> str:
     rest = f", {math.ceil(layers / rows)} layers a row" if rows < layers else ""
-    title = f"drift of moving from batch statistics{rest}"
-    legend = sum(cell_width(text) + 2 for text, _ in LEGEND)
-    return title if len(title) + legend + 8 <= width else f"drift{rest}"
+    title = quantity.title + rest
+    legend = sum(cell_width(words) + 4 for _, words in quantity.legend)
+    return title if len(title) + legend + 8 <= width else quantity.short + rest
 
 
 def _groups(layers: int, rows: int) -> list[slice]:

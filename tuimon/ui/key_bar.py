@@ -71,15 +71,7 @@ class KeyBar(CellView):
         return key.label
 
     def _useful(self, key: Key, moment: Moment) -> bool:
-        if key.needs == "steering":
-            return not moment.refusal
-        if key.needs == "replay":
-            return moment.replay is not None
-        if key.needs == "tabs":
-            return self.tabs and moment.has_facts
-        if key.needs == "alerts":
-            return bool(moment.state.alerts)
-        return key.label != "select" or len(moment.layers) > 1
+        return key.is_useful(moment) and (key.needs != "tabs" or self.tabs)
 
 
 def _shown(key: Key) -> str:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from tuimon.ui.moment import Moment
+
 Place = Literal["dashboard", "metrics", "layers", "timeline", "log", "system", "run", "compare"]
 """A screen."""
 PLACES: tuple[Place, ...] = get_args(Place)
@@ -39,10 +41,24 @@ class Key:
         """The action with its namespace."""
         return self.action if "." in self.action.partition("(")[0] else f"app.{self.action}"
 
+    def is_useful(self, moment: Moment) -> bool:
+        """Whether it does anything in such a moment."""
+        match self.needs:
+            case "steering":
+                return not moment.refusal
+            case "replay":
+                return moment.replay is not None
+            case "tabs":
+                return moment.has_facts
+            case "alerts":
+                return bool(moment.state.alerts)
+        return self.label != "select" or len(moment.layers) > 1
+
 
 _DASHBOARD: tuple[Place, ...] = ("dashboard",)
 _LAYERS: tuple[Place, ...] = ("dashboard", "layers")
-_LINES: tuple[Place, ...] = ("dashboard", "layers", "compare")
+_METRICS: tuple[Place, ...] = ("metrics",)
+_LINES: tuple[Place, ...] = ("dashboard", "metrics", "layers", "compare")
 _BESIDE: tuple[Place, ...] = PLACES[1:]
 _COMPARE: tuple[Place, ...] = ("compare",)
 _NOT_COMPARE: tuple[Place, ...] = tuple(place for place in PLACES if place != "compare")
@@ -187,10 +203,95 @@ KEYS = (
     Key("shift+tab", "screen.next_metric(-1)", "shift tab", "", "Draw the metric before.", places=_COMPARE),
     Key("x", "screen.toggle_time", "x", "time", "Draw over time, or over steps again.", rank=4, places=_COMPARE),
     Key("d", "screen.toggle_settings", "d", "settings", "Give the settings more room.", rank=2, places=_COMPARE),
+    Key("a", "why", "a", "why", "Say why there is an alert, wherever you are.", "alerts", rank=5, places=_BESIDE),
     Key("1", "open('dashboard')", "1", "", "The dashboard: what matters now."),
+    Key("2", "open('metrics')", "2", "", "Every metric: a grid of charts, or one in full."),
     Key("3", "open('layers')", "3", "", "All BatchNormalization layers."),
     Key("8", "open('compare')", "8", "", "Several runs of this directory side by side."),
+    Key("left", "screen.look('cursor', -1)", "←", "", "Read values off further left.", places=_METRICS),
+    Key("right", "screen.look('cursor', 1)", "→", "read", "Read values off further right.", rank=3, places=_METRICS),
+    Key("plus,equals_sign", "screen.look('zoom', 1)", "+", "zoom", "Half as much of x.", rank=2, places=_METRICS),
+    Key("minus", "screen.look('zoom', -1)", "-", "", "Twice as much of x.", places=_METRICS),
+    Key(
+        "less_than_sign,shift+left",
+        "screen.look('pan', -1)",
+        "<",
+        "",
+        "Move to the left; lets go of the newest.",
+        places=_METRICS,
+    ),
+    Key("greater_than_sign,shift+right", "screen.look('pan', 1)", ">", "", "Move to the right.", places=_METRICS),
+    Key("G", "screen.look('follow')", "G", "", "Follow the newest again.", places=_METRICS),
+    Key("0", "screen.look('all')", "0", "all", "Show all of x.", rank=8, places=_METRICS),
+    Key(
+        "x",
+        "screen.look('x')",
+        "x",
+        "x",
+        "x is the step, the epoch, the time since the start, or the time of day.",
+        rank=4,
+        places=_METRICS,
+    ),
+    Key(
+        "y",
+        "screen.look('scale')",
+        "y",
+        "scale",
+        "Values on a linear or a logarithmic scale, or as fits.",
+        rank=6,
+        places=_METRICS,
+    ),
+    Key(
+        "e",
+        "screen.look('smoothing')",
+        "e",
+        "smooth",
+        "Smooth the batch curve: an exponential moving average, a median, or not.",
+        rank=5,
+        places=_METRICS,
+    ),
+    Key("left_parenthesis", "screen.look('strength', -1)", "(", "", "Smooth less.", places=_METRICS),
+    Key("right_parenthesis", "screen.look('strength', 1)", ")", "", "Smooth more.", places=_METRICS),
+    Key("v", "screen.grid", "v", "grid", "More charts at a time, or fewer: from 1×1 to 3×3.", rank=7, places=_METRICS),
+    Key(
+        "enter",
+        "screen.full",
+        "enter",
+        "full",
+        "One metric in full, with its statistics, or all again.",
+        rank=1,
+        places=_METRICS,
+    ),
+    Key(
+        "slash",
+        "screen.filter",
+        "/",
+        "filter",
+        "Type a glob or a regular expression: metrics that match are shown.",
+        rank=2,
+        places=_METRICS,
+    ),
+    Key(
+        "o",
+        "screen.sort",
+        "o",
+        "order",
+        "List the layers by drift, by share, by change, or as the model has them.",
+        rank=5,
+        places=("layers",),
+    ),
+    Key(
+        "w",
+        "screen.quantity",
+        "w",
+        "map",
+        "Have the map show drift, share, or the change of mean or of variance.",
+        rank=6,
+        places=("layers",),
+    ),
     Key("escape", "open('dashboard')", "esc", "back", "Back to the dashboard.", places=_BESIDE),
+    Key("s", "save", "s", "save", "Save the screen as SVG and the curves on it as CSV, in this directory.", rank=14),
+    Key("ctrl+p,colon", "command_palette", ":", "", "Every action by its name."),
     Key("question_mark", "help", "?", "help", "Show this page."),
     Key("q,ctrl+c", "leave", "q", "quit", "Close this screen; a run that goes on asks how.", rank=-1),
 )

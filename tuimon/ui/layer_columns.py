@@ -78,6 +78,10 @@ class Measured:
         found = self.probe.layers.get(layer.layer.path) if self.probe else None
         return None if found is None or found.drift is None else from_wire(found.drift)
 
+    def share(self, layer: LayerHistory) -> float | None:
+        """Return a layer's share of what batch statistics make; None where it is not known."""
+        return layer_share(self.probe, layer.layer.path) if self.probe else None
+
     def momentum(self, layer: LayerHistory) -> float:
         """Return the momentum of a layer that is in force."""
         return self._momentum.get(layer.layer.path, layer.layer.momentum)

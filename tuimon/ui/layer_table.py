@@ -1,9 +1,14 @@
 """The table of BatchNormalization layers; its cursor says which layer the keys and the lower charts mean."""
 
+import math
+from collections.abc import Callable
+from typing import Literal, get_args
+
 from textual.events import Click, MouseScrollDown, MouseScrollUp
 from textual.message import Message
 from textual.reactive import reactive
 
+from tuimon.state import LayerHistory
 from tuimon.text import plain
 from tuimon.ui.cell_view import CellView, draw_panel
 from tuimon.ui.cells import Cells, cell_width, fit_end
@@ -11,6 +16,10 @@ from tuimon.ui.layer_columns import GAP, Measured, draw_mode, draw_value, fittin
 from tuimon.ui.moment import Moment
 from tuimon.ui.palette import SELECTED, Meaning
 from tuimon.words import counted
+
+Order = Literal["model", "drift", "share", "change"]
+ORDERS: tuple[Order, ...] = get_args(Order)
+"""The model's own, or the largest first."""
 
 
 class LayerTable(CellView, can_focus=True):
@@ -29,13 +38,15 @@ class LayerTable(CellView, can_focus=True):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
+        self.order: Order = "model"
+        """In which the layers are listed."""
         self._first = 0
         self._announced: str | None = None
 
     @property
     def path(self) -> str | None:
         """Path of the layer under the cursor; None where there is none."""
-        layers = self.moment.layers if self.moment else []
+        layers = self._layers()
         return layers[min(self.cursor, len(layers) - 1)].layer.path if layers else None
 
     @property
@@ -50,11 +61,11 @@ class LayerTable(CellView, can_focus=True):
 
     def draw(self, cells: Cells, moment: Moment) -> None:
         """Draw the panel."""
-        layers = moment.layers
+        layers = self._layers()
         frozen = sum(layer.layer.path in moment.state.frozen for layer in layers)
         rows = max(0, cells.height - 3)
         cursor = min(self.cursor, len(layers) - 1)
-        extra: list[tuple[str, int]] = []
+        extra: list[tuple[str, int]] = [] if self.order == "model" else [(f"by {self.order}", int(Meaning.KEY))]
         if layers and rows < len(layers):
             extra.append((f"{cursor + 1} of {len(layers)}", int(Meaning.DIM)))
         if others := len(moment.state.frozen_weights):
@@ -99,18 +110,26 @@ class LayerTable(CellView, can_focus=True):
 
     def move(self, by: int) -> None:
         """Move the cursor, as far as there are layers."""
-        layers = self.moment.layers if self.moment else []
+        layers = self._layers()
         self.cursor = max(0, min(len(layers) - 1, self.cursor + by))
 
     def select(self, path: str) -> None:
         """Put the cursor on a layer, if there is one of this path."""
-        paths = [layer.layer.path for layer in self.moment.layers] if self.moment else []
+        paths = [layer.layer.path for layer in self._layers()]
         if path in paths:
             self.cursor = paths.index(path)
 
+    def sort_by_next(self) -> None:
+        """List the layers in another order; the cursor stays on its layer."""
+        path = self.path
+        self.order = ORDERS[(ORDERS.index(self.order) + 1) % len(ORDERS)]
+        if path is not None:
+            self.select(path)
+        self.redraw()
+
     def on_click(self, event: Click) -> None:
         """Select the layer that was clicked."""
-        layers = self.moment.layers if self.moment else []
+        layers = self._layers()
         index = self._first + event.y - 2
         if event.y >= 2 and index < len(layers):
             self.cursor = index
@@ -123,7 +142,27 @@ class LayerTable(CellView, can_focus=True):
         """Go to the layer before."""
         self.move(-1)
 
+    def _layers(self) -> list[LayerHistory]:
+        """Return the layers as they are listed."""
+        if self.moment is None or self.order == "model":
+            return self.moment.layers if self.moment else []
+        measured = Measured(self.moment)
+        worst_first: dict[Order, Callable[[LayerHistory], float | None]] = {
+            "drift": measured.drift,
+            "share": measured.share,
+            "change": LayerHistory.change,
+        }
+        value_of = worst_first[self.order]
+        return sorted(self.moment.layers, key=lambda layer: -_size(value_of(layer)))
+
     def _announce(self) -> None:
         if self.path != self._announced:
             self._announced = self.path
             self.post_message(self.Selected(self.path))
+
+
+def _size(value: float | None) -> float:
+    """Return how far to the front a value belongs: what is not finite before all else, what is not known last."""
+    if value is None:
+        return -math.inf
+    return abs(value) if math.isfinite(value) else math.inf

@@ -1,4 +1,4 @@
-"""All BatchNormalization layers: their table in full, and the maps of the one under the cursor."""
+"""All BatchNormalization layers: their table in full, a map of them over time, and the channels of one."""
 
 from collections.abc import Iterable
 from typing import ClassVar
@@ -7,6 +7,7 @@ from textual.binding import BindingType
 from textual.containers import Container
 from textual.widget import Widget
 
+from tuimon.ui.channel_view import ChannelView
 from tuimon.ui.charts import StatisticChart
 from tuimon.ui.drift_map import DriftMap
 from tuimon.ui.layer_table import LayerTable
@@ -14,7 +15,7 @@ from tuimon.ui.moment_screen import MomentScreen, bindings_of
 
 
 class LayersScreen(MomentScreen):
-    """The table above the charts of one layer."""
+    """The table, beside it the map; below them the layer under the cursor."""
 
     place = "layers"
     BINDINGS: ClassVar[list[BindingType]] = bindings_of("layers")
@@ -22,12 +23,17 @@ class LayersScreen(MomentScreen):
     def __init__(self) -> None:
         super().__init__()
         self._table = LayerTable()
-        self._charts = (StatisticChart("moving_mean"), StatisticChart("moving_variance"), DriftMap())
+        self._map = DriftMap(id="layer-map")
+        self._of_one = (
+            ChannelView(),
+            StatisticChart("moving_mean", id="layer-mean"),
+            StatisticChart("moving_variance", id="layer-variance"),
+        )
 
     def panels(self) -> Iterable[Widget]:
         """Lay out the panels."""
         yield self._table
-        yield Container(*self._charts, id="layer-charts")
+        yield Container(self._map, *self._of_one, id="layer-charts")
 
     def on_mount(self) -> None:
         """Have the table take the keys."""
@@ -35,10 +41,18 @@ class LayersScreen(MomentScreen):
 
     def on_layer_table_selected(self, event: LayerTable.Selected) -> None:
         """Draw the layer under the cursor."""
-        for chart in self._charts:
-            chart.show_layer(event.path)
+        for panel in (self._map, *self._of_one):
+            panel.show_layer(event.path)
         self.bar.layer_path = event.path
         self.bar.redraw()
+
+    def action_sort(self) -> None:
+        """List the layers in another order."""
+        self._table.sort_by_next()
+
+    def action_quantity(self) -> None:
+        """Have the map show something else."""
+        self._map.show_next_quantity()
 
     @property
     def selected_layer(self) -> str | None:

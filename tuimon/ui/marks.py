@@ -17,8 +17,8 @@ _QUIET = frozenset(("checkpoint", "evaluate", "note", "pause", "probe", "recalib
 class Mark:
     """A step to mark."""
 
-    step: int
-    """Where."""
+    step: float
+    """Where: a step, or where a chart has it."""
     word: str
     """What happened, in at most a few cells: "freeze all", "freeze bn_1", "rollback"."""
 

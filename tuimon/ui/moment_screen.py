@@ -9,7 +9,8 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widget import Widget
 
-from tuimon.ui.banner import Banner
+from tuimon.series import Series
+from tuimon.ui.banner import WHY_KEY, Banner
 from tuimon.ui.cell_view import CellView
 from tuimon.ui.header import Header
 from tuimon.ui.key_bar import KeyBar
@@ -37,6 +38,7 @@ class MomentScreen(Screen[None]):
 
     place: ClassVar[Place]
     """Which screen this is."""
+    AUTO_FOCUS = ""
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-short"), (TALL, "-tall"), (HIGH, "-high")]
 
@@ -49,7 +51,7 @@ class MomentScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         """Lay out the panels."""
         yield Header()
-        yield Banner()
+        yield Banner(WHY_KEY if self.place == "dashboard" else "a")
         yield from self.panels()
         yield self.bar
 
@@ -61,6 +63,11 @@ class MomentScreen(Screen[None]):
         """Show another moment."""
         for view in self.query(CellView):
             view.show(moment)
+
+    def shown_curves(self, moment: Moment) -> list[tuple[str, str, Series]]:
+        """Return metric, line and points of each curve on the screen, for the file that is saved of it."""
+        del moment
+        return []
 
     @property
     def selected_layer(self) -> str | None:

@@ -3,6 +3,8 @@
 Pure. A cell is two dots wide and four high; a *column* here is one column of dots.
 """
 
+import math
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -33,11 +35,14 @@ class ColumnExtremes:
 
     Args:
         columns: How many columns of dots.
-        last: The step at the last column; step 0 is at the first one.
+        last: The x at the last column.
+        first: The x at the first one.
+        skip: Points that need not be looked at: all of them lie before ``first``, but for the last one.
     """
 
-    def __init__(self, columns: int, last: float) -> None:
+    def __init__(self, columns: int, last: float, first: float = 0.0, skip: int = 0) -> None:
         self.columns = columns
+        self.first = first
         self.last = last
         self.low: FloatArray = np.full(columns, np.inf)
         """Smallest finite value, shape ``(columns,)``; inf where there is none."""
@@ -49,21 +54,38 @@ class ColumnExtremes:
         """Last finite value."""
         self.non_finite: DotArray = np.zeros(columns, dtype=bool)
         """Whether a value there was NaN or infinite."""
-        self.consumed = 0
+        self.consumed = skip
         """Points taken in so far."""
+        self._newest: tuple[float, float] | None = None
+        self._is_begun = self._is_left = False
 
-    def update(self, steps: IntArray, values: FloatArray) -> None:
-        """Take in what is new in a series of points; ``steps`` and ``values`` hold the old ones too."""
+    def update(self, steps: IntArray, values: FloatArray, x_of: Callable[[IntArray], FloatArray] | None = None) -> None:
+        """Take in what is new in a series of points.
+
+        Args:
+            steps: Of all points, the old ones too; never descending.
+            values: Likewise.
+            x_of: From steps to x; None: x is the step.
+        """
         new = slice(self.consumed, len(steps))
         self.consumed = len(steps)
-        new_steps, new_values = steps[new].astype(np.float64), values[new]
-        if not len(new_steps):
+        if self._is_left or new.start >= len(steps):
             return
-        place = np.floor(new_steps / self.last * (self.columns - 1) + 0.5)
-        inside = (place >= 0) & (place < self.columns)
-        column = place[inside].astype(np.int64)
-        value = np.clip(new_values[inside], -_LARGEST, _LARGEST)
-        finite = np.isfinite(new_values[inside])
+        x = steps[new].astype(np.float64) if x_of is None else x_of(steps[new])
+        new_values = values[new]
+        inside = slice(*np.searchsorted(x, [self.first, np.nextafter(self.last, np.inf)]))
+        self._join_left(x, new_values, inside)
+        self._reduce(x[inside], new_values[inside])
+        if inside.stop:
+            self._newest = (float(x[inside.stop - 1]), float(new_values[inside.stop - 1]))
+        if inside.stop < len(x):
+            self._is_left = True
+            self._cross(float(x[inside.stop]), float(new_values[inside.stop]), self.last, self.columns - 1)
+
+    def _reduce(self, x: FloatArray, values: FloatArray) -> None:
+        column = np.floor((x - self.first) / (self.last - self.first) * (self.columns - 1) + 0.5).astype(np.int64)
+        value = np.clip(values, -_LARGEST, _LARGEST)
+        finite = np.isfinite(values)
         self.non_finite[column[~finite]] = True
         column, value = column[finite], value[finite]
         if not len(column):
@@ -77,6 +99,28 @@ class ColumnExtremes:
         empty = np.isnan(self.entry[runs])
         self.entry[runs[empty][::-1]] = value[starts][empty][::-1]
         self.exit[runs] = value[ends]
+
+    def _join_left(self, x: FloatArray, values: FloatArray, inside: slice) -> None:
+        """Have the line come in from the point before the first column."""
+        if inside.start:
+            self._newest = (float(x[inside.start - 1]), float(values[inside.start - 1]))
+        if not self._is_begun and inside.start < len(x):
+            self._is_begun = True
+            self._cross(float(x[inside.start]), float(values[inside.start]), self.first, 0)
+
+    def _cross(self, x: float, value: float, at: float, column: int) -> None:
+        """Have the line from the newest point to another one go through a column."""
+        if self._newest is None:
+            return
+        before, former = self._newest
+        share = (at - before) / (x - before) if x > before else 0.0
+        crossing = former + share * (value - former)
+        if not math.isfinite(crossing):
+            return
+        self.low[column], self.high[column] = min(self.low[column], crossing), max(self.high[column], crossing)
+        if math.isnan(self.entry[column]):
+            self.entry[column] = crossing
+        self.exit[column] = crossing
 
     @property
     def limits(self) -> tuple[float, float] | None:

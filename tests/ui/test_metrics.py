@@ -1,0 +1,261 @@
+"""The screen of all metrics: what is drawn is what the log says, however it is looked at."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tuimon import events
+from tuimon.series import Series
+from tuimon.state import RunState
+from tuimon.ui import metrics
+from tuimon.ui.chart_view import ChartView
+from tuimon.ui.metric_chart import MetricChart
+from tuimon.ui.metrics_screen import MetricsScreen
+from tuimon.ui.raster import ColumnExtremes
+from tuimon.ui.smoothing import Smoothed, window_of
+from tuimon.ui.x_axis import X_KINDS, window_axis, x_of
+from ui.watching import LiveRun, part, press, text, training, until, watching
+
+WIDE, NARROW = (200, 50), (80, 24)
+
+
+def log(steps: int = 200) -> list[events.AnyEvent]:
+    """Return a run whose loss falls, with one spike and one NaN."""
+    losses: list[float | str] = [2.0 / (1 + step / 20) for step in range(steps)]
+    losses[77], losses[120] = 9.5, "nan"
+    facts: list[events.AnyEvent] = [*training("bn_1")[:4]]
+    for first in range(0, steps, 10):
+        chunk = losses[first : first + 10]
+        numbers = {"loss": chunk, "accuracy": [first / steps] * len(chunk)}
+        facts.append(events.Batches(first_step=first, metrics=numbers, batches=10, step=first + 10))
+        logs = {"loss": 2.0 / (1 + first / 20), "val_loss": 2.5 / (1 + first / 20), "accuracy": first / steps}
+        facts.append(events.EpochEnded(logs=logs, learning_rate=1e-3, seconds=1.0, step=first + 10, epoch=first // 10))
+    return facts
+
+
+def screen(app: object) -> MetricsScreen:
+    found = app.place  # type: ignore[attr-defined]
+    assert isinstance(found, MetricsScreen)
+    return found
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+async def test_every_key_on_every_kind_of_run(runs: Path, size: tuple[int, int]) -> None:
+    keys = ["right", "left", "plus", "minus", "less_than_sign", "greater_than_sign", "G", "0", "x", "y", "e", ")", "("]
+    keys += ["v", "enter", "down", "up", "0"]
+    for number, facts in enumerate(([], training("bn_1")[:4], training("bn_1"), log())):
+        directory = runs / str(number)
+        directory.mkdir()
+        with LiveRun(directory, *facts) as run:
+            async with watching(run.directory, size) as (app, pilot):
+                await press(pilot, "2")
+                await until(pilot, lambda app=app: app.place.place == "metrics")
+                for key in (*keys, *keys):
+                    await press(pilot, key)
+                assert app.export_screenshot()
+                await press(pilot, "escape")
+                await until(pilot, lambda app=app: app.screen is app.dashboard)
+
+
+async def test_a_metric_in_full_with_its_statistics_and_a_cursor(runs: Path) -> None:
+    with LiveRun(runs, *log()) as run:
+        async with watching(run.directory, WIDE) as (app, pilot):
+            await press(pilot, "2", "enter")
+            await until(pilot, lambda: "smallest" in text(app) and "step 78" not in text(app))
+            shown = part(app, "Statistics")
+            assert "9.500" in shown  # The largest, and where.
+            assert "step 77" in shown
+            assert "1 not finite" in shown
+            await press(pilot, "right")
+            chart = screen(app).chosen_chart
+            for _ in range(40):
+                await press(pilot, "right")
+                for reading in chart.readings(app.moment()):
+                    line = next(line for line in metrics.lines(app.state, "loss") if line.name == reading.name)
+                    at = list(line.series.steps).index(reading.step)
+                    assert reading.value == line.series.values[at] or math.isnan(reading.value)
+            await press(pilot, "enter")
+            await until(pilot, lambda: "accuracy" in text(app) and "learning rate" in text(app))
+
+
+async def test_a_filter_is_heeded_as_it_is_typed(runs: Path) -> None:
+    with LiveRun(runs, *log()) as run:
+        async with watching(run.directory, WIDE) as (app, pilot):
+            await press(pilot, "2")
+            await until(pilot, lambda: "accuracy" in text(app))
+            await pilot.press("slash", "a", "c", "c")
+            await until(pilot, lambda: "learning rate" not in text(app) and "accuracy" in text(app))
+            await pilot.press("enter")
+            await until(pilot, lambda: "filter acc" in part(app, "StatusLine"))
+            await pilot.press("slash", "[")
+            await until(pilot, lambda: "0 metrics" in part(app, "StatusLine"))
+            await pilot.press("escape")
+            await until(pilot, lambda: "3 metrics" in part(app, "StatusLine"))
+            assert app.place.place == "metrics"
+
+
+async def test_following_lets_go_when_panned_and_comes_back_by_key(runs: Path) -> None:
+    with LiveRun(runs, *log()) as run:
+        async with watching(run.directory, WIDE) as (app, pilot):
+            await press(pilot, "2", "plus", "plus")
+            status = "StatusLine"
+            await until(pilot, lambda: "following" in part(app, status))
+            view = screen(app).view
+            assert view.span == pytest.approx(50)
+            await press(pilot, "less_than_sign")
+            await until(pilot, lambda: "let go" in part(app, status))
+            whole = screen(app).chosen_chart.whole(app.moment())
+            before = screen(app).view.window(whole)
+            run.write(events.Batches(first_step=200, metrics={"loss": [0.1] * 50}, batches=50, step=250, epoch=20))
+            await until(pilot, lambda: app.state.step == 250)
+            whole = screen(app).chosen_chart.whole(app.moment())
+            assert screen(app).view.window(whole) == before
+            await press(pilot, "G")
+            assert screen(app).view.window(whole) == (whole[1] - 50, whole[1])
+
+
+async def test_the_mouse_zooms_and_reads_values_off(runs: Path) -> None:
+    with LiveRun(runs, *log()) as run:
+        async with watching(run.directory, WIDE) as (app, pilot):
+            await press(pilot, "2")
+            await until(pilot, lambda: "accuracy" in text(app))
+            chart = screen(app).chosen_chart
+            await pilot.click(chart, offset=(40, 10))
+            await until(pilot, lambda: screen(app).view.cursor is not None)
+            assert "step" in chart.text().splitlines()[0]
+            chart.post_message(MetricChart.Scrolled(chart, 1))
+            await until(pilot, lambda: screen(app).view.span is not None)
+
+
+VALUES = st.floats(-1e6, 1e6)
+
+
+@given(st.lists(VALUES, min_size=2, max_size=300), st.integers(4, 120), st.floats(0, 1), st.floats(0.01, 1))
+def test_every_extreme_of_a_part_is_in_its_column(
+    values: list[float], columns: int, begin: float, share: float
+) -> None:
+    steps, points = np.arange(len(values)), np.array(values)
+    last = len(values) - 1
+    first_x = begin * last
+    last_x = min(float(last), first_x + max(1e-3, share * last))
+    if last_x <= first_x:
+        return
+    skip = max(0, int(np.searchsorted(steps, first_x)) - 1)
+    extremes = ColumnExtremes(columns, last_x, first_x, skip)
+    for end in (len(values) // 2, len(values)):
+        extremes.update(steps[:end], points[:end])
+    inside = (steps >= first_x) & (steps <= last_x)
+    column = np.floor((steps[inside] - first_x) / (last_x - first_x) * (columns - 1) + 0.5).astype(int)
+    assert (extremes.low[column] <= points[inside]).all()
+    assert (extremes.high[column] >= points[inside]).all()
+    if extremes.limits is not None:
+        # Nothing is drawn beyond the points around.
+        around = points[max(0, int(np.floor(first_x))) : int(np.ceil(last_x)) + 1]
+        assert around.min() - 1e-6 <= extremes.limits[0] <= extremes.limits[1] <= around.max() + 1e-6
+
+
+@given(st.lists(VALUES, min_size=1, max_size=200), st.lists(st.integers(0, 200), max_size=4))
+def test_what_is_smoothed_piece_by_piece_is_the_same(values: list[float], cuts: list[int]) -> None:
+    points, steps = np.array(values), np.arange(len(values))
+    mean, expected = 0.0, []
+    for count, value in enumerate(points, start=1):
+        mean = 0.9 * mean + 0.1 * value
+        expected.append(mean / (1 - 0.9**count))
+    window = window_of(0.9)
+    medians = [np.median(points[max(0, end - window) : end]) for end in range(1, len(points) + 1)]
+    for smoothing, wanted in (("ema", expected), ("median", medians)):
+        smoothed = Smoothed(smoothing, 0.9)  # type: ignore[arg-type]
+        found = Series()
+        for end in sorted({min(cut, len(points)) for cut in cuts} | {len(points)}):
+            found = smoothed.update(steps[:end], points[:end])
+        np.testing.assert_allclose(found.values, wanted, rtol=1e-9, atol=1e-6)
+
+
+def test_what_is_not_finite_has_no_part_in_what_follows() -> None:
+    values = np.array([1.0, math.nan, 3.0, math.inf, 5.0])
+    for smoothing in ("ema", "median"):
+        found = Smoothed(smoothing, 0.5).update(np.arange(5), values)  # type: ignore[arg-type]
+        assert np.isfinite(found.values).tolist() == [True, False, True, False, True]
+        alone = Smoothed(smoothing, 0.5).update(np.arange(3), values[[0, 2, 4]])  # type: ignore[arg-type]
+        np.testing.assert_allclose(found.values[[0, 2, 4]], alone.values)
+
+
+def folded(facts: list[events.AnyEvent]) -> RunState:
+    state = RunState()
+    for seq, fact in enumerate(facts):
+        fact.seq, fact.time = seq, 1_700_000_000.0 + seq
+    state.apply(facts)
+    return state
+
+
+def test_x_is_what_the_log_says_of_steps() -> None:
+    state = folded(log())
+    steps = np.array([0, 10, 15, 200])
+    assert x_of(state, "step")(steps).tolist() == [0, 10, 15, 200]
+    np.testing.assert_allclose(x_of(state, "epoch")(steps), [0, 1, 1.5, 20])
+    relative = x_of(state, "relative")(steps)
+    assert relative[0] == 0
+    assert (np.diff(relative) > 0).all()
+    np.testing.assert_allclose(x_of(state, "wall")(steps) - relative, state.clock.values[0])
+
+
+@given(st.sampled_from(X_KINDS), st.floats(0, 1e9), st.floats(1e-2, 1e8), st.integers(2, 20))
+def test_ticks_are_within_the_axis_and_not_too_many(kind: str, first: float, span: float, ticks: int) -> None:
+    axis = window_axis(kind, first, first + span, ticks)  # type: ignore[arg-type]
+    assert len(axis.ticks) <= 2 * ticks + 3
+    for at, label in axis.ticks:
+        assert axis.first - 1e-6 * span <= at <= axis.last + 1e-6 * span
+        assert 0 < len(label) <= 16
+
+
+@given(
+    st.lists(st.sampled_from(["in", "out", "left", "right", "back", "on", "follow", "all"]), max_size=40),
+    st.floats(5, 1e6),
+)
+def test_however_it_is_looked_at_the_window_is_within_what_there_is(moves: list[str], end: float) -> None:
+    view, whole = ChartView(), (0.0, end)
+    for move in moves:
+        match move:
+            case "in" | "out":
+                view = view.zoomed(whole, 1 if move == "in" else -1, 1.0)
+            case "left" | "right":
+                view = view.panned(whole, 1 if move == "right" else -1)
+            case "back" | "on":
+                view = view.at((view.cursor or 0.0) + (end / 7 if move == "on" else -end / 7), whole)
+            case "follow":
+                view = view.following()
+            case "all":
+                view = view.all()
+        first, last = view.window(whole)
+        assert -1e-6 * end <= first < last <= end * (1 + 1e-6)
+        if view.cursor is not None and move in ("back", "on", "in"):
+            assert first - 1e-6 * end <= view.cursor <= last + 1e-6 * end
+
+
+async def test_what_is_seen_is_saved(runs: Path, tmp_path: Path) -> None:
+    with LiveRun(runs, *log()) as run:
+        async with watching(run.directory, WIDE) as (app, pilot):
+            await press(pilot, "2", "enter", "s")
+            await until(pilot, lambda: "Saved tuimon-" in text(app))
+            await press(pilot, "s")
+            await until(pilot, lambda: len(list(tmp_path.glob("tuimon-*.csv"))) == 2)
+            svg, *_ = tmp_path.glob("tuimon-*.svg")
+            assert "loss" in svg.read_text()
+            first, *_ = sorted(tmp_path.glob("tuimon-*.csv"))
+            heading, *rows = [line.split(",") for line in first.read_text().splitlines()]
+            assert heading == ["metric", "curve", "step", "value"]
+            found = [float(value) for metric, curve, _, value in rows if (metric, curve) == ("loss", "batch")]
+            np.testing.assert_array_equal(found, app.state.batch_metrics["loss"].values)
+            assert {row[0] for row in rows} == {"loss"}
+            before = len(list(tmp_path.iterdir()))
+            tmp_path.chmod(0o500)
+            try:
+                await press(pilot, "s")
+                if len(list(tmp_path.iterdir())) == before:  # Root may write all the same.
+                    await until(pilot, lambda: "cannot be saved" in text(app))
+            finally:
+                tmp_path.chmod(0o700)

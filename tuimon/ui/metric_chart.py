@@ -1,0 +1,269 @@
+"""The chart of one metric: any x, any part of it, smoothed or not, with a cursor that reads values off."""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from textual.events import Click, MouseScrollDown, MouseScrollUp, Resize
+from textual.message import Message
+
+from tuimon.text import plain
+from tuimon.ui import metrics
+from tuimon.ui.axes import Axis, log_axis, value_axis
+from tuimon.ui.canvas import Curve
+from tuimon.ui.cell_view import CellView, draw_panel
+from tuimon.ui.cells import Cells
+from tuimon.ui.chart import draw_axes, draw_empty
+from tuimon.ui.chart_view import ChartView
+from tuimon.ui.marks import marks
+from tuimon.ui.moment import Moment
+from tuimon.ui.numbers import number
+from tuimon.ui.palette import Meaning
+from tuimon.ui.plot_frame import LABEL_WIDTH
+from tuimon.ui.raster import ColumnExtremes
+from tuimon.ui.smoothing import Smoothed
+from tuimon.ui.x_axis import XOf, whole_axis, window_axis, words, x_of
+
+NAMES_WIDTH = 8
+"""Room at the right, for the names of the curves."""
+_LOG_DECADES = 2.0
+_CURSOR = "│"
+_SMOOTH = "smooth"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A value of a curve, as it is read off at the cursor."""
+
+    name: str
+    """Of the curve."""
+    step: int
+    """Of the point nearest to the cursor."""
+    x: float
+    """Of that point."""
+    value: float
+    """The point's own value."""
+    meaning: Meaning
+    """The curve's colour."""
+
+
+class MetricChart(CellView):
+    """One metric, looked at through a `ChartView`."""
+
+    class Pointed(Message):
+        """Somebody clicked into the chart."""
+
+        def __init__(self, chart: "MetricChart", x: float) -> None:
+            super().__init__()
+            self.chart = chart
+            """Which."""
+            self.x = x
+            """Where."""
+
+    class Scrolled(Message):
+        """Somebody turned the wheel over the chart."""
+
+        def __init__(self, chart: "MetricChart", by: int) -> None:
+            super().__init__()
+            self.chart = chart
+            """Which."""
+            self.by = by
+            """1: nearer; -1: further away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.metric = ""
+        """What is drawn; empty: nothing."""
+        self.view = ChartView()
+        """How."""
+        self.is_chosen = False
+        """Whether keys mean this one."""
+        self._extremes: dict[tuple[object, ...], ColumnExtremes] = {}
+        self._smoothed: dict[str, Smoothed] = {}
+        self._axis: tuple[Axis, int, int] | None = None
+
+    def look_at(self, metric: str, view: ChartView, *, is_chosen: bool) -> None:
+        """Draw something, or in another way."""
+        if metric != self.metric:
+            self._smoothed.clear()
+        if (metric, view.x, view.span, view.first) != (self.metric, self.view.x, self.view.span, self.view.first):
+            self._extremes.clear()
+        self.metric, self.view, self.is_chosen = metric, view, is_chosen
+
+    def whole(self, moment: Moment) -> tuple[float, float]:
+        """Return the first and the last x there are."""
+        to_x = self.to_x(moment)
+        ends = [
+            to_x(line.series.steps[[0, -1]]) for line in metrics.lines(moment.state, self.metric) if len(line.series)
+        ]
+        if not ends:
+            return 0.0, 1.0
+        first = 0.0 if self.view.x in ("step", "relative") else float(min(pair[0] for pair in ends))
+        return first, max(first + 1e-3, float(max(pair[1] for pair in ends)))
+
+    def to_x(self, moment: Moment) -> XOf:
+        """Return the way from steps to x."""
+        return x_of(moment.state, self.view.x)
+
+    def least_span(self) -> float:
+        """Return the narrowest part that is worth a look."""
+        return {"step": 4.0, "epoch": 0.01, "relative": 0.5, "wall": 0.5}[self.view.x]
+
+    def readings(self, moment: Moment) -> list[Reading]:
+        """Return what is read off at the cursor: of each curve its point that is nearest."""
+        if self.view.cursor is None:
+            return []
+        to_x = self.to_x(moment)
+        found = []
+        for curve in self._curves(moment):
+            x = to_x(curve.steps)
+            index = int(np.searchsorted(x, self.view.cursor))
+            near = [at for at in (index - 1, index) if 0 <= at < len(x)]
+            at = min(near, key=lambda at: abs(x[at] - self.view.cursor))
+            found.append(
+                Reading(curve.name, int(curve.steps[at]), float(x[at]), float(curve.values[at]), curve.meaning)
+            )
+        return found
+
+    def cursor_moved(self, moment: Moment, by: int) -> ChartView:
+        """Return the view with the cursor so many columns further, at least at the next point."""
+        to_x, whole = self.to_x(moment), self.whole(moment)
+        first, last = self.view.window(whole)
+        if self.view.cursor is None:
+            return self.view.at(last if by < 0 else first, whole)
+        columns = self._axis[2] if self._axis else 80
+        wanted = self.view.cursor + by * (last - first) / (2 * max(1, columns))
+        points = np.concatenate([to_x(curve.steps) for curve in self._curves(moment)] or [np.empty(0)])
+        beyond = points[points > self.view.cursor] if by > 0 else points[points < self.view.cursor]
+        if len(beyond):
+            nearest = float(beyond.min() if by > 0 else beyond.max())
+            wanted = max(wanted, nearest) if by > 0 else min(wanted, nearest)
+        return self.view.at(wanted, whole)
+
+    def on_resize(self, event: Resize) -> None:
+        """Forget what was reduced to columns of another width."""
+        self._extremes.clear()
+        super().on_resize(event)
+
+    def on_click(self, event: Click) -> None:
+        """Put the cursor where it was clicked."""
+        if self._axis is not None:
+            axis, column, columns = self._axis
+            share = (event.x - column + 0.5) / max(1, columns)
+            if 0 <= share <= 1:
+                self.post_message(self.Pointed(self, axis.first + share * (axis.last - axis.first)))
+
+    def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
+        """Look from further away."""
+        event.stop()
+        self.post_message(self.Scrolled(self, -1))
+
+    def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
+        """Look from nearer."""
+        event.stop()
+        self.post_message(self.Scrolled(self, 1))
+
+    def draw(self, cells: Cells, moment: Moment) -> None:
+        """Draw the panel."""
+        self._axis = None
+        if not self.metric:
+            return
+        title = plain(self.metric, 60)
+        curves = self._curves(moment)
+        if not curves:
+            draw_empty(cells, title, "No value yet.")
+            self._mark_chosen(cells)
+            return
+        width, height = cells.width - 2 - NAMES_WIDTH, cells.height - 2
+        to_x = self.to_x(moment)
+        axis = self._x_axis(moment, width)
+        drawn = self._reduced(curves, to_x, axis, max(1, width - 1 - LABEL_WIDTH))
+        values = self._value_axis(drawn, height)
+        draw_panel(cells, title + (" (log)" if values.logarithmic else ""), self._legend(moment, curves))
+        self._mark_chosen(cells)
+        canvas = draw_axes(cells, width, axis, values)
+        if canvas is None:
+            return
+        self._axis = axis, canvas.column, canvas.columns
+        reduced = self._reduced(curves, to_x, axis, canvas.columns)
+        canvas.draw(curves, reduced, values)
+        seen = [replace(mark, step=float(to_x(np.array([mark.step]))[0])) for mark in marks(moment.state)]
+        canvas.mark(seen, axis)
+        canvas.name(curves, reduced, values, NAMES_WIDTH)
+        if self.view.cursor is not None and axis.first <= self.view.cursor <= axis.last:
+            share = (self.view.cursor - axis.first) / (axis.last - axis.first)
+            column = round(share * (2 * canvas.columns - 1)) // 2
+            blank = np.isin(canvas.chars[:, column], [" ", "┊"])
+            canvas.chars[blank, column] = _CURSOR
+            canvas.codes[blank, column] = Meaning.STRONG
+
+    def _curves(self, moment: Moment) -> list[Curve]:
+        found = []
+        for line in metrics.lines(moment.state, self.metric):
+            if not len(line.series):
+                continue
+            smooths = line.can_be_smoothed and self.view.smoothing != "none"
+            name, meaning = line.name, Meaning.FRAME if smooths else line.meaning
+            found.append(Curve("" if smooths else name, line.series.steps, line.series.values, meaning))
+            if smooths:
+                smooth = self._smooth(line.name).update(line.series.steps, line.series.values)
+                found.append(Curve(_SMOOTH, smooth.steps, smooth.values, line.meaning, over="replace"))
+        return found
+
+    def _smooth(self, name: str) -> Smoothed:
+        kept = self._smoothed.get(name)
+        if kept is None or (kept.smoothing, kept.strength) != (self.view.smoothing, self.view.strength):
+            kept = self._smoothed[name] = Smoothed(self.view.smoothing, self.view.strength)
+            self._extremes.clear()
+        return kept
+
+    def _x_axis(self, moment: Moment, width: int) -> Axis:
+        whole, ticks = self.whole(moment), max(2, width // 13)
+        if self.view.span is None or self.view.span >= whole[1] - whole[0]:
+            state = moment.state
+            totals = {"step": state.total_steps, "epoch": state.fit.epochs if state.fit else None}
+            total = totals.get(self.view.x)
+            return whole_axis(
+                self.view.x, *whole, None if total is None else float(total), exact=state.ended is not None, ticks=ticks
+            )
+        return window_axis(self.view.x, *self.view.window(whole), ticks)
+
+    def _value_axis(self, reduced: list[tuple[ColumnExtremes, ...]], height: int) -> Axis:
+        known = [pair for points in reduced for each in points if (pair := each.limits) is not None]
+        if not known:
+            return value_axis(0.0, 1.0, 2)
+        low, high = min(pair[0] for pair in known), max(pair[1] for pair in known)
+        ticks = max(2, min(8, height // 3))
+        is_far = low > 0 and math.log10(high) - math.log10(low) > _LOG_DECADES
+        if high > 0 and (self.view.scale == "log" or (self.view.scale == "auto" and is_far)):
+            return log_axis(low if low > 0 else high * 1e-6, high, ticks)
+        return value_axis(low, high, ticks)
+
+    def _reduced(self, curves: list[Curve], to_x: XOf, axis: Axis, columns: int) -> list[tuple[ColumnExtremes, ...]]:
+        found: list[tuple[ColumnExtremes, ...]] = []
+        for position, curve in enumerate(curves):
+            key = (curve.name, position, columns)
+            points = self._extremes.get(key)
+            is_same = points is not None and (points.first, points.last) == (axis.first, axis.last)
+            if points is None or not is_same or points.consumed > len(curve.steps):
+                # In a long run, a small part is found and not looked for.
+                skip = max(0, int(np.searchsorted(to_x(curve.steps), axis.first)) - 1) if self.view.span else 0
+                points = self._extremes[key] = ColumnExtremes(2 * columns, axis.last, axis.first, skip)
+            points.update(curve.steps, curve.values, to_x)
+            found.append((points,))
+        return found
+
+    def _legend(self, moment: Moment, curves: list[Curve]) -> list[tuple[str, int]]:
+        readings = self.readings(moment)
+        if readings:
+            at = words(self.view.x, self.view.cursor or 0.0)
+            shown = [(f"{each.name} {number(each.value)}", int(each.meaning)) for each in readings if each.name]
+            return [(at, int(Meaning.STRONG)), *shown]
+        return [
+            (f"{curve.name} {number(float(curve.values[-1])):<8}", int(curve.meaning)) for curve in curves if curve.name
+        ]
+
+    def _mark_chosen(self, cells: Cells) -> None:
+        if self.is_chosen and cells.width and cells.height:
+            for edge in (cells.codes[0], cells.codes[-1], cells.codes[:, 0], cells.codes[:, -1]):
+                edge[edge == Meaning.FRAME] = Meaning.KEY

@@ -1,0 +1,289 @@
+"""Every metric: a grid of charts, or one in full with its statistics; looked at by keys and mouse."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+from textual.binding import BindingType
+from textual.containers import Container
+from textual.events import Key as KeyPress
+from textual.widget import Widget
+from textual.widgets import Input
+
+from tuimon.series import Series
+from tuimon.text import plain
+from tuimon.ui import metrics
+from tuimon.ui.cell_view import CellView
+from tuimon.ui.cells import Cells
+from tuimon.ui.chart_view import GRIDS, ChartView
+from tuimon.ui.metric_chart import MetricChart
+from tuimon.ui.moment import Moment
+from tuimon.ui.moment_screen import MomentScreen, bindings_of
+from tuimon.ui.numbers import count, number
+from tuimon.ui.palette import Meaning
+from tuimon.ui.smoothing import window_of
+from tuimon.ui.x_axis import X_WORDS, words
+
+_GAP = 3
+
+
+class MetricsScreen(MomentScreen):
+    """Charts of all metrics that the filter is for, as many at a time as the grid has places."""
+
+    place = "metrics"
+    BINDINGS: ClassVar[list[BindingType]] = bindings_of("metrics")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.view = ChartView()
+        """How all charts are looked at."""
+        self._moment: Moment | None = None
+        self._charts = [MetricChart() for _ in range(max(rows * columns for rows, columns in GRIDS))]
+        self._status = StatusLine()
+        self._statistics = Statistics()
+        self._filter = Input(placeholder="a glob or a regular expression; enter keeps it, esc shows all", id="filter")
+        self._grid = GRIDS[2]
+        self._is_full = False
+        self._chosen = 0
+
+    def panels(self) -> Iterable[Widget]:
+        """Lay out the panels."""
+        yield self._status
+        yield Container(*self._charts, id="metric-charts")
+        yield self._statistics
+        yield self._filter
+
+    def on_mount(self) -> None:
+        """Begin with the grid."""
+        self._filter.display = False
+
+    def show(self, moment: Moment) -> None:
+        """Show another moment."""
+        self._moment = moment
+        self._arrange()
+        super().show(moment)
+
+    def shown_curves(self, moment: Moment) -> list[tuple[str, str, Series]]:
+        """Return metric, line and points of each curve on the screen."""
+        shown = [chart.metric for chart in self._charts if chart.display and chart.metric]
+        return [
+            (metric, line.name, line.series)
+            for metric in shown
+            for line in metrics.lines(moment.state, metric)
+            if len(line.series)
+        ]
+
+    @property
+    def chosen_chart(self) -> MetricChart:
+        """The chart that keys mean."""
+        shown = [chart for chart in self._charts if chart.display]
+        return next((chart for chart in shown if chart.is_chosen), self._charts[0])
+
+    def move_cursor(self, by: int) -> None:
+        """Choose another metric."""
+        self._chosen += by
+        self._again()
+
+    def action_look(self, what: str, by: int = 1) -> None:
+        """Change how all charts are looked at."""
+        moment, view = self._moment, self.view
+        if moment is None:
+            return
+        chart = self.chosen_chart
+        whole = chart.whole(moment)
+        match what:
+            case "x":
+                view = view.with_next_x()
+            case "scale":
+                view = view.with_next_scale()
+            case "smoothing":
+                view = view.with_next_smoothing()
+            case "strength":
+                view = view.with_strength(by)
+            case "zoom":
+                view = view.zoomed(whole, by, chart.least_span())
+            case "pan":
+                view = view.panned(whole, by)
+            case "cursor":
+                view = chart.cursor_moved(moment, by)
+            case "all":
+                view = view.all().without_cursor()
+            case "follow":
+                view = view.following()
+        self.view = view
+        self._again()
+
+    def action_grid(self) -> None:
+        """Show more charts at a time, or fewer."""
+        self._grid = GRIDS[(GRIDS.index(self._grid) + 1) % len(GRIDS)]
+        self._is_full = False
+        self._again()
+
+    def action_full(self) -> None:
+        """Show one metric in full, or all again."""
+        self._is_full = not self._is_full
+        self._again()
+
+    def action_filter(self) -> None:
+        """Type which metrics are to be shown."""
+        self._filter.display = True
+        self._filter.focus()
+
+    def on_input_changed(self, _: Input.Changed) -> None:
+        """Show those that match, as it is typed."""
+        self._chosen = 0
+        self._again()
+
+    def on_input_submitted(self, _: Input.Submitted) -> None:
+        """Keep the filter."""
+        self._leave_filter()
+
+    def on_key(self, event: KeyPress) -> None:
+        """Leave the filter without one."""
+        if event.key == "escape" and self._filter.has_focus:
+            event.stop()
+            event.prevent_default()
+            self._filter.value = ""
+            self._leave_filter()
+
+    def on_metric_chart_pointed(self, event: MetricChart.Pointed) -> None:
+        """Read values off where it was clicked."""
+        if self._moment is not None:
+            self._choose(event.chart)
+            self.view = self.view.at(event.x, event.chart.whole(self._moment))
+            self._again()
+
+    def on_metric_chart_scrolled(self, event: MetricChart.Scrolled) -> None:
+        """Look from nearer, or from further away."""
+        self._choose(event.chart)
+        self.action_look("zoom", event.by)
+
+    def _leave_filter(self) -> None:
+        self._filter.display = False
+        self.set_focus(None)
+        self._again()
+
+    def _choose(self, chart: MetricChart) -> None:
+        found = self._names()
+        if chart.metric in found:
+            self._chosen = found.index(chart.metric)
+
+    def _names(self) -> list[str]:
+        return metrics.matching(metrics.names(self._moment.state), self._filter.value) if self._moment else []
+
+    def _again(self) -> None:
+        if self._moment is not None:
+            self.show(self._moment)
+
+    def _arrange(self) -> None:
+        """Give each chart its metric, and its place."""
+        found = self._names()
+        self._chosen = max(0, min(self._chosen, len(found) - 1))
+        rows, columns = (1, 1) if self._is_full else self._grid
+        rows, columns = min(rows, max(1, self.size.height // 9)), min(columns, max(1, self.size.width // 38))
+        room = rows * columns
+        page = self._chosen // room
+        shown = found[page * room : (page + 1) * room]
+        # Where there are fewer metrics than places, they have the room.
+        columns = max(1, min(columns, len(shown)))
+        rows = max(1, min(rows, -(-len(shown) // columns)))
+        grid = self.query_one("#metric-charts")
+        if (grid.styles.grid_size_rows, grid.styles.grid_size_columns) != (rows, columns):
+            grid.styles.grid_size_rows, grid.styles.grid_size_columns = rows, columns
+        for position, chart in enumerate(self._charts):
+            chart.display = position < len(shown) or (position == 0 and not found)
+            metric = shown[position] if position < len(shown) else ""
+            chart.look_at(metric, self.view, is_chosen=room > 1 and page * room + position == self._chosen)
+        self._statistics.display = room == 1 and bool(found)
+        self._statistics.chart = self._charts[0]
+        self._status.tell(self.view, len(found), page + 1, -(-len(found) // room), self._filter.value)
+
+
+class StatusLine(CellView):
+    """One line: how charts are looked at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: list[tuple[str, Meaning]] = []
+
+    def tell(self, view: ChartView, found: int, page: int, pages: int, pattern: str) -> None:
+        """Say another view."""
+        smoothing = {
+            "none": "none",
+            "ema": f"EMA {view.strength:g}",
+            "median": f"median of {window_of(view.strength)}",
+        }[view.smoothing]
+        self._parts = [
+            (f"x {X_WORDS[view.x]}", Meaning.TEXT),
+            (f"scale {view.scale}", Meaning.TEXT),
+            (f"smoothing {smoothing}", Meaning.TEXT),
+            (
+                "following" if view.follows else "let go: G follows again",
+                Meaning.DIM if view.follows else Meaning.KEY,
+            ),
+            (f"{count(found)} metric{'' if found == 1 else 's'}", Meaning.DIM),
+        ]
+        if pages > 1:
+            self._parts.append((f"page {page} of {pages}", Meaning.DIM))
+        if pattern:
+            self._parts.append((f"filter {plain(pattern, 30)}", Meaning.KEY))
+
+    def draw(self, cells: Cells, moment: Moment) -> None:
+        """Draw the parts that there is room for."""
+        del moment
+        column = 2
+        for text, meaning in self._parts:
+            if column + len(text) + 1 > cells.width:
+                break
+            column = cells.put(0, column, text, meaning) + _GAP
+
+
+class Statistics(CellView):
+    """Numbers of the metric that is shown in full: of the part of it that is on the screen."""
+
+    chart: MetricChart | None = None
+    """Which."""
+
+    def draw(self, cells: Cells, moment: Moment) -> None:
+        """Draw a table: a line for each curve."""
+        if self.chart is None:
+            return
+        view = replace(self.chart.view, smoothing="none")
+        window, to_x = view.window(self.chart.whole(moment)), self.chart.to_x(moment)
+        columns = (("", 8), ("newest", 12), ("smallest", 12), ("at", 16), ("largest", 12), ("at", 16), ("mean", 12))
+        column = 2
+        for heading, width in (*columns, ("values", 10)):
+            cells.put(0, column, heading, Meaning.DIM, width=width - 1)
+            column += width
+        for row, line in enumerate(metrics.lines(moment.state, self.chart.metric), start=1):
+            if row >= cells.height or not len(line.series):
+                break
+            x = to_x(line.series.steps)
+            inside = slice(*np.searchsorted(x, [window[0], np.nextafter(window[1], np.inf)]))
+            cells.put(row, 2, line.name, line.meaning)
+            self._draw_numbers(cells, row, x[inside], line.series.values[inside])
+
+    def _draw_numbers(self, cells: Cells, row: int, x: np.ndarray, values: np.ndarray) -> None:
+        assert self.chart is not None
+        finite = np.isfinite(values)
+        shown = ["–"] * 6
+        if finite.any():
+            low, high = (int(np.flatnonzero(finite)[at(values[finite])]) for at in (np.argmin, np.argmax))
+            kind = self.chart.view.x
+            shown = [
+                number(float(values[-1])),
+                number(float(values[low])),
+                words(kind, float(x[low])),
+                number(float(values[high])),
+                words(kind, float(x[high])),
+                number(float(values[finite].mean())),
+            ]
+        column = 10
+        for text, width in zip(shown, (12, 12, 16, 12, 16, 12), strict=True):
+            cells.put(row, column, text, Meaning.TEXT, width=width - 1)
+            column += width
+        bad = len(values) - int(finite.sum())
+        cells.put(row, column, count(len(values)), Meaning.TEXT)
+        if bad:
+            cells.put(row, column + len(count(len(values))) + 2, f"{count(bad)} not finite", Meaning.ERROR)

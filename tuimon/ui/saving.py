@@ -1,0 +1,69 @@
+"""What is seen, as files: the screen as SVG, the points of the charts on it as CSV."""
+
+import csv
+import itertools
+import os
+import re
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from tuimon.series import Series
+
+_NAME_LIMIT = 60
+
+
+def save(directory: Path, name: str, svg: str, curves: Iterable[tuple[str, str, Series]]) -> list[Path]:
+    """Write the files, each whole or not at all, and over no other; return their paths.
+
+    Args:
+        directory: Where to.
+        name: What the run is called.
+        svg: The screen.
+        curves: Metric, line and points of each curve on it; without any, there is no CSV.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:_NAME_LIMIT] or "run"
+    base = stem = f"tuimon-{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    for number in itertools.count(2):
+        if not any((directory / f"{stem}{suffix}").exists() for suffix in (".svg", ".csv")):
+            break
+        stem = f"{base}-{number}"
+    written = [_write(directory / f"{stem}.svg", [svg])]
+    rows = list(curves)
+    if rows:
+        written.append(_write(directory / f"{stem}.csv", _csv_lines(rows)))
+    return written
+
+
+def _csv_lines(curves: Iterable[tuple[str, str, Series]]) -> Iterable[str]:
+    class Lines:
+        """What `csv` writes, line by line."""
+
+        line = ""
+
+        def write(self, line: str) -> None:
+            self.line = line
+
+    lines = Lines()
+    writer = csv.writer(lines, lineterminator="\n")
+    writer.writerow(("metric", "curve", "step", "value"))
+    yield lines.line
+    for metric, curve, series in curves:
+        for step, value in zip(series.steps.tolist(), series.values.tolist(), strict=True):
+            writer.writerow((metric, curve, step, repr(value)))
+            yield lines.line
+
+
+def _write(path: Path, texts: Iterable[str]) -> Path:
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with partial.open("x", encoding="utf-8") as file:
+            file.writelines(texts)
+        partial.rename(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    return path
