@@ -292,6 +292,11 @@ async def test_runs_are_listed_picked_drawn_and_told_apart(runs: Path) -> None:
         overlay = app.place.query_one(Overlay)
         assert {RUN, RUN + 1} <= set(overlay._cells.codes.ravel().tolist())
 
+        saved = app.place.shown_curves(app.moment())
+        assert [(metric, curve, series.values.tolist()) for metric, curve, series in saved] == [
+            ("loss", "A first", [0.5, 0.25, 0.125]),
+            ("loss", "B second", [0.75, 0.5, 0.625]),
+        ]
         await press(pilot, "tab")
         await until(pilot, lambda: "val_loss over steps" in text(app))
         await press(pilot, "tab")

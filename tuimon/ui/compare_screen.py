@@ -9,6 +9,7 @@ from textual.containers import Container
 from textual.events import Resize
 from textual.widget import Widget
 
+from tuimon.series import Series
 from tuimon.ui.compare import LETTERS, RunCurves, RunLine, curves_of, line_of
 from tuimon.ui.config_table import ConfigTable
 from tuimon.ui.messages import RunRead, RunsListed
@@ -81,6 +82,11 @@ class CompareScreen(MomentScreen):
         )
         super().show(moment)
         self._show_runs()
+
+    def shown_curves(self, moment: Moment) -> list[tuple[str, str, Series]]:
+        """Return metric, run and points of each curve."""
+        del moment
+        return self._overlay.shown_curves()
 
     @property
     def selected_run(self) -> Path | None:

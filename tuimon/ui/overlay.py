@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tuimon.series import IntArray, Series
 from tuimon.text import plain
 from tuimon.ui.axes import Axis, log_axis, step_axis, value_axis
 from tuimon.ui.canvas import Canvas
@@ -43,8 +44,11 @@ class _Drawn:
     run: RunCurves
     metric: str
     points: Points
-    at: FloatArray
-    """Where its points are on the lower axis."""
+    by_time: bool
+
+    def x_of(self, steps: IntArray) -> FloatArray:
+        """Return where steps are on the lower axis."""
+        return self.run.seconds(steps) if self.by_time else steps.astype(np.float64)
 
 
 class Overlay(CellView):
@@ -79,6 +83,18 @@ class Overlay(CellView):
         self._extremes.clear()
         self.redraw()
 
+    def shown_curves(self) -> list[tuple[str, str, Series]]:
+        """Return metric, run and points of each curve."""
+        found = []
+        names = metric_names(self._runs.values())
+        for slot, run in sorted(self._runs.items()) if names else []:
+            metric = self._shown_of(names)
+            if (points := run.metrics.get(metric)) is not None:
+                series = Series()
+                series.extend_rows(points.steps, points.values)
+                found.append((metric, f"{LETTERS[slot]} {run.name}", series))
+        return found
+
     def draw(self, cells: Cells, moment: Moment) -> None:
         """Draw the panel."""
         del moment
@@ -90,13 +106,7 @@ class Overlay(CellView):
         over = "time since training began" if self._by_time else "steps"
         place = (f"{names.index(metric) + 1} of {len(names)} metrics", int(Meaning.DIM))
         drawn = [
-            _Drawn(
-                slot,
-                run,
-                metric,
-                points,
-                run.seconds(points.steps) if self._by_time else points.steps.astype(np.float64),
-            )
+            _Drawn(slot, run, metric, points, self._by_time)
             for slot, run in sorted(self._runs.items())
             if (points := run.metrics.get(metric)) is not None and not (self._by_time and run.clock is None)
         ]
@@ -114,7 +124,7 @@ class Overlay(CellView):
     def _draw_chart(self, cells: Cells, drawn: list[_Drawn]) -> bool:
         """Draw axes and curves, and return whether the values' axis is logarithmic."""
         width = cells.width - 2 - _NAMES_WIDTH
-        newest = max((float(curve.at[-1]) for curve in drawn), default=1.0)
+        newest = max((float(curve.x_of(curve.points.steps[-1:])[0]) for curve in drawn), default=1.0)
         is_over = all(curve.run.is_over for curve in drawn)
         ticks = max(2, width // 13)
         if self._by_time:
@@ -134,10 +144,9 @@ class Overlay(CellView):
         key = curve.slot, curve.metric, columns
         kept = self._extremes.get(key)
         # Over time a point may move: its time is between those of two lines that were read.
-        if kept is None or kept.last != below.last or kept.consumed > len(curve.at) or self._by_time:
+        if kept is None or kept.last != below.last or kept.consumed > len(curve.points.steps) or self._by_time:
             kept = self._extremes[key] = ColumnExtremes(2 * columns, below.last)
-        # Seconds are fractions of the axis as steps are.
-        kept.update(curve.at, curve.points.values)  # type: ignore[arg-type]
+        kept.update(curve.points.steps, curve.points.values, curve.x_of)
         return kept
 
     def _legend_rows(self, width: int, height: int) -> int:
