@@ -13,7 +13,7 @@ from helpers import a_run, encode_log, layer, make_run, started
 from tuimon import events
 from tuimon.cli.main import main
 from tuimon.glance import Glance
-from tuimon.run_directory import RunDirectory
+from tuimon.run_directory import RunDirectory, runs_in
 from tuimon.session_log import Tail
 from tuimon.state import RunState
 from tuimon.ui.app import WatchApp
@@ -455,3 +455,17 @@ async def test_what_cannot_be_read_or_is_hostile_is_said_in_its_line(runs: Path)
             await press(pilot, "d", "x")
             app.redraw()
         assert app.is_running
+
+
+def test_a_directory_into_which_nobody_may_look_hides_no_run(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_run(runs, a_run())
+    (runs / "private").mkdir()
+    is_file = Path.is_file
+
+    def refused(path: Path) -> bool:
+        if path.parent.name == "private":
+            raise PermissionError
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", refused)
+    assert [run.name for run in runs_in(runs)] == ["run"]

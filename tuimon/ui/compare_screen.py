@@ -36,6 +36,7 @@ class CompareScreen(MomentScreen):
         self._overlay = Overlay()
         self._table = ConfigTable()
         self._reader: RunsReader | None = None
+        self._moment: Moment | None = None
         self._watched = Path()
         self._lines: dict[Path, RunLine] = {}
         self._curves: dict[Path, RunCurves] = {}
@@ -80,8 +81,9 @@ class CompareScreen(MomentScreen):
         self._curves[self._watched] = curves_of(
             self._watched.name, moment.state, is_over=moment.status in _OVER, share=moment.reading
         )
+        self._moment = moment
+        self._hand_out()
         super().show(moment)
-        self._show_runs()
 
     def shown_curves(self, moment: Moment) -> list[tuple[str, str, Series]]:
         """Return metric, run and points of each curve."""
@@ -130,6 +132,12 @@ class CompareScreen(MomentScreen):
         self._fit(self.size.width, self.size.height)
 
     def _show_runs(self) -> None:
+        self._hand_out()
+        for panel in (self._list, self._overlay, self._table):
+            panel.redraw()
+
+    def _hand_out(self) -> None:
+        """Give the panels what is known now."""
         self._list.show_runs(self._in_order(), self._slots)
         runs = {slot: self._curves[path] for path, slot in self._slots.items()}
         self._overlay.show_runs(runs)
@@ -138,11 +146,10 @@ class CompareScreen(MomentScreen):
 
     def _in_order(self) -> list[RunLine]:
         """Return the lines: the watched run, then the others, the newest first."""
-        moment = self._list.moment
         lines = [self._completed(line) for path, line in self._lines.items() if path != self._watched]
         lines.sort(key=lambda line: (line.started or 0.0, line.path.name), reverse=True)
-        if moment is not None:
-            lines.insert(0, line_of(self._watched, moment.state, moment.status))
+        if self._moment is not None:
+            lines.insert(0, line_of(self._watched, self._moment.state, self._moment.status))
         return lines
 
     def _completed(self, line: RunLine) -> RunLine:

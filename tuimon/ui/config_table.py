@@ -28,9 +28,8 @@ class ConfigTable(CellView):
         return 3 + len(differences([run.facts for run in self._runs.values() if run.facts]))
 
     def show_runs(self, runs: Mapping[int, RunCurves]) -> None:
-        """Show other runs, by the places of their letters."""
+        """Have other runs shown from the next drawing on, by the places of their letters."""
         self._runs = runs
-        self.redraw()
 
     def draw(self, cells: Cells, moment: Moment) -> None:
         """Draw the panel."""

@@ -62,12 +62,11 @@ class Overlay(CellView):
         self._extremes: dict[tuple[int, str, int], ColumnExtremes] = {}
 
     def show_runs(self, runs: Mapping[int, RunCurves]) -> None:
-        """Show other runs, by the places of their letters."""
+        """Have other runs shown from the next drawing on, by the places of their letters."""
         for slot, old in self._runs.items():
             if slot not in runs or runs[slot].name != old.name:
                 self._extremes = {key: kept for key, kept in self._extremes.items() if key[0] != slot}
         self._runs = runs
-        self.redraw()
 
     def next_metric(self, by: int) -> None:
         """Show another metric."""

@@ -46,14 +46,13 @@ class RunList(CellView, can_focus=True):
         return 3 + max(1, len(self._lines))
 
     def show_runs(self, lines: Sequence[RunLine], slots: Mapping[Path, int]) -> None:
-        """Show other runs.
+        """Have other runs shown from the next drawing on.
 
         Args:
             lines: In the order shown.
             slots: Of those that are drawn, which letter they have.
         """
         self._lines, self._slots = lines, slots
-        self.redraw()
 
     def move(self, by: int) -> None:
         """Move the cursor, as far as there are runs."""
