@@ -165,7 +165,8 @@ def differences(runs: Sequence[Mapping[str, str]]) -> list[tuple[str, list[str]]
         >>> differences([{"optimizer": "Adam", "epochs": "3"}, {"optimizer": "SGD", "epochs": "3"}])
         [('optimizer', ['Adam', 'SGD'])]
     """
-    keys = dict.fromkeys(key for run in runs for key in run)
+    # In the order of the run that has most to say: a user's own script has no config.
+    keys = dict.fromkeys(key for run in sorted(runs, key=len, reverse=True) for key in run)
     rows = [(key, [run.get(key, "–") for run in runs]) for key in keys]
     return [(key, values) for key, values in rows if len(set(values)) > 1]
 

@@ -164,7 +164,7 @@ class CompareScreen(MomentScreen):
         wanted = min(self._list.rows_wanted, _MOST_LIST_ROWS if height >= TALL else 6)
         _set_height(self._list, "1fr" if width >= WIDE else f"{wanted}")
         most = height // 3
-        _set_height(self._table, "2fr" if self.has_class("-settings") else f"{min(self._table.rows_wanted, most)}")
+        _set_height(self._table, "4fr" if self.has_class("-settings") else f"{min(self._table.rows_wanted, most)}")
 
 
 def _set_height(panel: Widget, height: str) -> None:

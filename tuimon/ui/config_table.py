@@ -42,7 +42,7 @@ class ConfigTable(CellView):
         rows = differences([run.facts for run in runs.values()])
         room = max(0, cells.height - 3)
         hidden = len(rows) - room if len(rows) > room else 0
-        extra = [(f"{hidden} more below, d has room for them", int(Meaning.DIM))] if hidden else []
+        extra = [(f"{hidden} more below", int(Meaning.DIM))] if hidden else []
         draw_panel(cells, "settings that differ", extra)
         if not rows:
             _draw_words(cells, "No setting that is in the logs differs, versions included.")

@@ -31,6 +31,8 @@ _LETTER_EVERY = 30
 _ROOMY_HEIGHT = 16
 """From so many rows on, the legend has a line for each run."""
 _COMPACT_WIDTH = 37
+_STEEP_DOTS = 8
+"""A column of more dots is drawn whole: it is a jump, or a peak."""
 _NON_FINITE = "▲"
 _SPACINGS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
 """Seconds between ticks."""
@@ -220,20 +222,22 @@ def _draw_curves(canvas: Canvas, drawn: list[_Drawn], reduced: list[ColumnExtrem
     dots: DotArray = np.zeros((4 * canvas.rows, 2 * canvas.columns), dtype=bool)
     # The watched run last: it lies in front.
     for curve, points in reversed(list(zip(drawn, reduced, strict=True))):
-        new = line(points, values, canvas.rows) & _mask(PATTERNS[curve.slot], 2 * canvas.columns)
+        new = line(points, values, canvas.rows)
+        # A jump or a peak must not fall into a gap of the pattern.
+        new &= _mask(PATTERNS[curve.slot], 2 * canvas.columns) | (new.sum(axis=0) > _STEEP_DOTS)
         touched = new.reshape(canvas.rows, 4, canvas.columns, 2).any(axis=(1, 3))
         dots |= new
         canvas.codes[touched] = RUN + curve.slot
     characters = braille(dots)
     canvas.chars[characters != " "] = characters[characters != " "]
-    ends: list[tuple[float, int]] = []
+    ends: list[tuple[int, int]] = []
     for curve, points in zip(drawn, reduced, strict=True):
         _put_letters(canvas, curve.slot, points, values)
         bad = points.non_finite.reshape(canvas.columns, 2).any(axis=1)
         canvas.chars[0, bad] = _NON_FINITE
         canvas.codes[0, bad] = RUN + curve.slot
         if points.newest is not None:
-            ends.append((float(heights(np.array([points.newest[1]]), values, canvas.rows)[0]) / 4, curve.slot))
+            ends.append((_row_of(points.newest[1], values, canvas.rows), curve.slot))
     _put_ends(canvas, ends)
 
 
@@ -243,17 +247,21 @@ def _put_letters(canvas: Canvas, slot: int, points: ColumnExtremes, values: Axis
     for column in range(4 + slot * (_LETTER_EVERY // len(LETTERS)), canvas.columns - 8, _LETTER_EVERY):
         value = exits[column][np.isfinite(exits[column])]
         if len(value):
-            row = int(heights(value[-1:], values, canvas.rows)[0]) // 4
+            row = _row_of(float(value[-1]), values, canvas.rows)
             canvas.chars[row, column] = LETTERS[slot]
             canvas.codes[row, column] = RUN + slot
 
 
-def _put_ends(canvas: Canvas, ends: list[tuple[float, int]]) -> None:
+def _row_of(value: float, values: Axis, rows: int) -> int:
+    """Return the row of cells in which a value's dot is."""
+    return int(heights(np.array([value]), values, rows)[0] + 0.5) // 4
+
+
+def _put_ends(canvas: Canvas, ends: list[tuple[int, int]]) -> None:
     """Write the letters right of the data, at the heights of the newest values, side by side where these meet."""
     column = canvas.column + canvas.columns + 1
     rows: dict[int, list[int]] = {}
-    for height, slot in sorted(ends):
-        row = int(height)
+    for row, slot in sorted(ends):
         while len(rows.get(row, [])) >= _NAMES_WIDTH - 1 and row < canvas.rows - 1:
             row += 1
         rows.setdefault(row, []).append(slot)
