@@ -28,6 +28,7 @@ bench: $(VENV)/installed-dev
 protocol: $(VENV)/installed
 	$(BIN)/python docs/make_protocol.py
 	$(BIN)/python docs/make_rules.py
+	$(BIN)/python docs/make_keys.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

@@ -8,6 +8,7 @@ import fcntl
 import os
 import pty
 import random
+import re
 import select
 import statistics
 import struct
@@ -21,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
+import pyte
 
 from tuimon import events, liveness
 from tuimon.run_directory import RunDirectory
@@ -30,6 +32,12 @@ COLUMNS, ROWS = 200, 50
 STEPS, STEPS_A_SECOND, ROUNDS = 100_000, 40, 5
 LIVE_FIRST_STEPS = 1_000
 SETTLE_SECONDS, SECONDS = 3.0, 15.0
+KEY_PRESSES = 60
+LINK_BYTES_A_SECOND, LINK_TICK = 2000, 0.05
+SLOW_SECONDS = 60.0
+MANY_STEPS, MANY_STEPS_A_LINE = 10_000_000, 2_000
+QUESTION, ANSWER = b"\x1b[6n", b"\x1b[1;1R"
+"""What the viewer asks a terminal after a frame, and what a terminal says to it."""
 METRICS = ("loss", "accuracy", "precision", "recall", "mean_squared_error", "top_5", "penalty", "norm")
 LAYERS = ("encoder/bn_1", "encoder/bn_2", "decoder/bn_3")
 EMPTY_APP = """
@@ -59,7 +67,7 @@ class Writer:
             )
             for path in LAYERS
         ]
-        return self._lines(
+        return self.lines(
             time_started,
             events.RunStarted(
                 protocol=events.PROTOCOL,
@@ -95,12 +103,15 @@ class Writer:
                 prefix + name: self._noisy(1.0) for name in METRICS for prefix in ("", "val_")
             }
             facts.append(events.EpochEnded(logs=logs, learning_rate=1e-3, seconds=2.5))
-        return self._lines(at, *facts)
+        return self.lines(at, *facts)
+
+    def note(self, at: float) -> list[bytes]:
+        return self.lines(at, events.Note(text=f"sent-{at:.2f}"))
 
     def end(self, at: float) -> list[bytes]:
-        return self._lines(at, events.RunEnded(status="finished"))
+        return self.lines(at, events.RunEnded(status="finished"))
 
-    def _lines(self, at: float, *facts: events.AnyEvent) -> list[bytes]:
+    def lines(self, at: float, *facts: events.AnyEvent) -> list[bytes]:
         lines = []
         for fact in facts:
             fact.seq, fact.time, fact.step, fact.epoch = self._seq, at, self.step, self.step // 100
@@ -135,6 +146,24 @@ def finished_run(directory: Path) -> RunDirectory:
     return run
 
 
+def long_run(directory: Path) -> RunDirectory:
+    """Make a finished run of `MANY_STEPS` steps and one metric, written as a run of fast steps is."""
+    run = RunDirectory.at(directory / "long")
+    writer, began = Writer(run), time.time() - 40_000
+    generator = random.Random(0)
+    losses = [round(5 / (1 + number / 500) * generator.uniform(0.9, 1.1), 6) for number in range(MANY_STEPS_A_LINE)]
+    line = msgspec.json.encode(losses)
+    with run.session_log.open("wb") as log:
+        log.writelines(writer.begin(began))
+        for first in range(0, MANY_STEPS, MANY_STEPS_A_LINE):
+            writer.step = first + MANY_STEPS_A_LINE
+            fact = events.Batches(first_step=first, metrics={"loss": []}, batches=MANY_STEPS_A_LINE)
+            (empty,) = writer.lines(began + first / 250, fact)
+            log.write(empty.replace(b'"loss":[]', b'"loss":' + line))
+        log.writelines(writer.end(began + MANY_STEPS / 250))
+    return run
+
+
 def write_live(path: str) -> None:
     """Be a trainer, until killed."""
     run = RunDirectory.at(Path(path))
@@ -145,8 +174,11 @@ def write_live(path: str) -> None:
     # A run that has gone on for a while: in its first minute every axis grows every few seconds.
     for _ in range(0, LIVE_FIRST_STEPS, 4):
         os.write(log, b"".join(writer.steps(time.time(), 4)))
-    began = time.monotonic()
+    began, noted = time.monotonic(), 0
     while True:
+        if noted < int(time.monotonic() - began):
+            noted = int(time.monotonic() - began)
+            os.write(log, b"".join(writer.note(time.time())))
         due = LIVE_FIRST_STEPS + int((time.monotonic() - began) * STEPS_A_SECOND) - writer.step
         if due > 0:
             os.write(log, b"".join(writer.steps(time.time(), due)))
@@ -178,10 +210,34 @@ class Terminal:
                 raise RuntimeError(f"{words} were not shown; last: {bytes(self.written[-300:])!r}")
         return time.perf_counter() - self._began
 
-    def read(self, seconds: float) -> None:
-        """Read what comes at once, or until ``seconds`` are over."""
+    def read(self, seconds: float, most: int = 1 << 20) -> None:
+        """Read what comes at once, or until ``seconds`` are over; answer as a terminal does."""
         if select.select([self._ours], [], [], seconds)[0]:
-            self.written += os.read(self._ours, 1 << 20)
+            data = os.read(self._ours, most)
+            self.written += data
+            asked = self.written.count(QUESTION, max(0, len(self.written) - len(data) - len(QUESTION) + 1))
+            self.press(ANSWER * asked)
+
+    def press(self, keys: bytes) -> None:
+        """Send keys."""
+        if keys:
+            os.write(self._ours, keys)
+
+    def seconds_from_key_to(self, keys: bytes, words: bytes) -> float:
+        """Return how long after a key ``words`` are written."""
+        before, began = len(self.written), time.perf_counter()
+        self.press(keys)
+        while words not in self.written[before:]:
+            self.read(0.5)
+            if time.perf_counter() - began > 60:
+                raise RuntimeError(f"{words!r} was not shown after {keys!r}")
+        return time.perf_counter() - began
+
+    @property
+    def megabytes(self) -> float:
+        """Memory of the process that is not shared with the disk, at its largest."""
+        lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
+        return float(next(line.split()[1] for line in lines if line.startswith("VmHWM:"))) / 1024
 
     def measure(self, seconds: float) -> tuple[float, float]:
         """Return bytes a second and the share of a core, over ``seconds``."""
@@ -225,19 +281,71 @@ def opening(run: RunDirectory) -> tuple[float, float, float]:
     return statistics.median(firsts), statistics.median(wholes), statistics.median(empties)
 
 
-def live(directory: Path) -> tuple[float, float]:
-    run = RunDirectory.at(directory / "live")
+@contextmanager
+def live_run(directory: Path) -> Iterator[RunDirectory]:
+    run = RunDirectory.at(directory)
     trainer = subprocess.Popen([sys.executable, __file__, "write", str(run.path)])
     try:
         while not run.session_log.exists():
             time.sleep(0.05)
-        with terminal(watch(run)) as shown:
-            shown.seconds_until(LAYERS[0].encode(), b"quit")
-            shown.measure(SETTLE_SECONDS)
-            return shown.measure(SECONDS)
+        yield run
     finally:
         trainer.kill()
         trainer.wait()
+
+
+def live(run: RunDirectory) -> tuple[float, float]:
+    with terminal(watch(run)) as shown:
+        shown.seconds_until(LAYERS[0].encode(), b"quit")
+        shown.measure(SETTLE_SECONDS)
+        return shown.measure(SECONDS)
+
+
+def keys(run: RunDirectory, last_words: bytes = b"quit") -> list[float]:
+    """Return seconds from a key to what it shows, while data stream in, the shortest first."""
+    with terminal(watch(run)) as shown:
+        shown.seconds_until(LAYERS[0].encode(), last_words)
+        shown.measure(SETTLE_SECONDS)
+        found = []
+        for _ in range(KEY_PRESSES):
+            found.append(shown.seconds_from_key_to(b"?", b"esc closes"))
+            found.append(shown.seconds_from_key_to(b"q", b"quit"))
+        return sorted(found)
+
+
+def slow_link(run: RunDirectory) -> float:
+    """Return how old at most what is shown is, on a line of so many bytes a second, once the first screen is there.
+
+    What the screen holds is read back as a terminal would: a note that the run writes each second says when it did.
+    """
+    screen = pyte.Screen(COLUMNS, ROWS)
+    stream = pyte.ByteStream(screen)
+    with terminal(watch(run)) as shown:
+        fed, oldest, began = 0, 0.0, time.monotonic()
+        while time.monotonic() - began < SLOW_SECONDS:
+            tick = time.monotonic()
+            shown.read(LINK_TICK, int(LINK_BYTES_A_SECOND * LINK_TICK))
+            stream.feed(bytes(shown.written[fed:]))
+            fed = len(shown.written)
+            sent = re.findall(r"sent-(\d+\.\d\d)", "\n".join(screen.display))
+            if sent and time.monotonic() - began > SLOW_SECONDS / 2:
+                # A note comes each second: one that is shown may be a second old without a newer one.
+                oldest = max(oldest, time.time() - max(map(float, sent)) - 1.0)
+            time.sleep(max(0.0, LINK_TICK - (time.monotonic() - tick)))
+        return oldest
+
+
+def many_points(run: RunDirectory) -> tuple[float, float, list[float]]:
+    """Return seconds until all of a long run is read, its memory, and seconds from key to screen."""
+    with terminal(watch(run)) as shown:
+        whole = shown.seconds_until("✓ finished".encode())
+        found = []
+        shown.press(b"2")
+        shown.measure(1.0)
+        for _ in range(KEY_PRESSES // 4):
+            found.append(shown.seconds_from_key_to(b"?", b"esc closes"))
+            found.append(shown.seconds_from_key_to(b"q", b"quit"))
+        return whole, shown.megabytes, sorted(found)
 
 
 def idle(run: RunDirectory) -> tuple[float, float]:
@@ -253,7 +361,15 @@ def main() -> None:
         run = finished_run(Path(directory))
         size = run.session_log.stat().st_size
         first, whole, empty = opening(run)
-        live_bytes, live_share = live(Path(directory))
+        with live_run(Path(directory) / "live") as running:
+            live_bytes, live_share = live(running)
+        with live_run(Path(directory) / "keys") as running:
+            pressed = keys(running)
+        with live_run(Path(directory) / "slow") as running:
+            oldest = slow_link(running)
+        long = long_run(Path(directory))
+        many_size = long.session_log.stat().st_size
+        many_seconds, many_megabytes, many_pressed = many_points(long)
         idle_bytes, idle_share = idle(run)
     print(f"{STEPS:,} steps × {len(METRICS)} metrics, a log of {size / 1e6:.0f} MB, {COLUMNS}×{ROWS} cells")
     print(f"  an empty Textual app              {empty:6.2f} s")
@@ -262,9 +378,22 @@ def main() -> None:
     print(f"live, {STEPS_A_SECOND} steps/s × {len(METRICS)} metrics, {len(LAYERS)} BatchNormalization layers")
     print(f"  to the terminal                   {live_bytes / 1000:6.1f} KB/s")
     print(f"  of a core                         {live_share:6.1%}")
+    print(f"a key, until its screen is there, while data stream in ({len(pressed)} presses)")
+    print(f"  median, 95th percentile           {_quantiles(pressed)}")
+    print(f"a line that takes {LINK_BYTES_A_SECOND:,} bytes a second")
+    print(f"  what is shown is older by         {oldest:6.1f} s at most")
+    print(f"{MANY_STEPS:,} points, a log of {many_size / 1e6:.0f} MB")
+    print(f"  all of the log read               {many_seconds:6.1f} s")
+    print(f"  memory at most                    {many_megabytes:6.0f} MB")
+    print(f"  a key: median, 95th percentile    {_quantiles(many_pressed)}")
     print("a finished run, left open")
     print(f"  to the terminal                   {idle_bytes:6.0f} B/s")
     print(f"  of a core                         {idle_share:6.1%}")
+
+
+def _quantiles(seconds: list[float]) -> str:
+    high = seconds[min(len(seconds) - 1, int(0.95 * len(seconds)))]
+    return f"{statistics.median(seconds) * 1e3:6.0f} ms {high * 1e3:6.0f} ms"
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""docs/protocol.md says what the types say, docs/rules.md what the rules say."""
+"""docs/protocol.md says what the types say, docs/rules.md what the rules say, docs/keys.md what the keys do."""
 
 import importlib.util
 import sys
 from types import ModuleType
 
 from helpers import ROOT
+from tuimon.ui.keys import KEYS
 
 
 def maker(name: str = "make_protocol") -> ModuleType:
@@ -39,3 +40,10 @@ def test_the_document_of_the_rules_is_up_to_date_and_has_all_of_them() -> None:
     assert {rule.number for rule in make_rules.rules()} == set(range(1, 14))
     assert all("Threshold" in rule.words or "Three ways" in rule.words for rule in make_rules.rules())
     assert all("Source: " in rule.words for rule in make_rules.rules())
+
+
+def test_the_document_of_the_keys_is_up_to_date_and_has_all_of_them() -> None:
+    make_keys = maker("make_keys")
+    text = make_keys.text()
+    assert make_keys.OUTPUT.read_text(encoding="utf-8") == text, "run: python docs/make_keys.py"
+    assert all(key.help in text for key in KEYS)

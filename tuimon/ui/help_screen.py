@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from tuimon.text import plain
 from tuimon.ui.cells import wrap
-from tuimon.ui.keys import KEYS, PLACES, Key
+from tuimon.ui.keys import Key, sections
 from tuimon.ui.moment import Moment
 from tuimon.ui.palette import STYLES, Meaning
 
@@ -94,7 +94,7 @@ class HelpScreen(ModalScreen[None]):
 
 def _page(moment: Moment, width: int) -> Content:
     lines: list[Content] = []
-    for heading, keys in _sections():
+    for heading, keys in sections():
         why = f": {moment.refusal}" if keys[0].needs == "steering" and moment.refusal else ""
         lines.append(Content.assemble((heading, "bold"), (why, "dim")))
         lines += [line for key in keys for line in _about_key(key, moment, width)]
@@ -102,22 +102,6 @@ def _page(moment: Moment, width: int) -> Content:
     lines.append(Content.styled("Words and signs", "bold"))
     lines += [line for term, meaning, words in _TERMS for line in _entry(term, str(STYLES[meaning]), words, width)]
     return Content("\n").join(lines)
-
-
-def _sections() -> Iterator[tuple[str, list[Key]]]:
-    """Yield headings with their keys, each key once."""
-    steering = [key for key in KEYS if key.needs == "steering"]
-    replay = [key for key in KEYS if key.needs == "replay"]
-    others = [key for key in KEYS if key.needs not in ("steering", "replay")]
-    dashboard = [key for key in others if not key.places or "dashboard" in key.places]
-    yield "Keys", dashboard
-    yield "In a run that takes requests", steering
-    yield "In a replay", replay
-    left = [key for key in others if key not in dashboard]
-    for place in PLACES[1:]:
-        if keys := [key for key in left if place in key.places]:
-            yield f"On the screen “{place}”", keys
-            left = [key for key in left if key not in keys]
 
 
 def _about_key(key: Key, moment: Moment, width: int) -> Iterator[Content]:

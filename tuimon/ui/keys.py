@@ -1,5 +1,6 @@
 """Every key of every screen, in one table: bindings, footer and help screen are made from it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -301,6 +302,21 @@ KEYS = (
 def keys_of(place: Place) -> list[Key]:
     """Return the keys of a screen."""
     return [key for key in KEYS if not key.places or place in key.places]
+
+
+def sections() -> Iterator[tuple[str, list[Key]]]:
+    """Yield headings with their keys, each key once."""
+    others = [key for key in KEYS if key.needs not in ("steering", "replay")]
+    dashboard = [key for key in others if not key.places or "dashboard" in key.places]
+    yield "Keys", dashboard
+    yield "In a run that takes requests", [key for key in KEYS if key.needs == "steering"]
+    yield "In a replay", [key for key in KEYS if key.needs == "replay"]
+    left = [key for key in others if key not in dashboard]
+    for place in PLACES[1:]:
+        if keys := [key for key in left if place in key.places and key.places != _BESIDE]:
+            yield f"On the screen “{place}”", keys
+            left = [key for key in left if key not in keys]
+    yield "On every screen but the dashboard", left
 
 
 def textual_name(shown: str) -> str:
