@@ -1,5 +1,6 @@
 """Several runs side by side: what is read of them, what is drawn, what differs."""
 
+import os
 import threading
 import time
 from collections.abc import Iterable
@@ -23,6 +24,7 @@ from tuimon.ui.overlay import PATTERNS, Overlay
 from tuimon.ui.palette import RUN
 from tuimon.ui.replay import ReplayClock
 from tuimon.ui.runs_reader import RunsReader
+from ui.test_terminal import terminal
 from ui.watching import LiveRun, part, press, text, training, until, watching
 
 WIDE, NARROW = (200, 50), (80, 24)
@@ -469,3 +471,18 @@ def test_a_directory_into_which_nobody_may_look_hides_no_run(runs: Path, monkeyp
 
     monkeypatch.setattr(Path, "is_file", refused)
     assert [run.name for run in runs_in(runs)] == ["run"]
+
+
+def test_one_screen_follows_the_other_in_a_real_terminal(runs: Path) -> None:
+    make_run(runs, over(*epochs(0.5)), name="old")
+    with LiveRun(runs, *training("bn_1")), terminal(RunDirectory(runs / "old")) as seen:
+        seen.read_until(lambda: "✓ finished" in seen.shown and "q quit" in seen.shown)
+        os.write(seen.ours, b"8")
+        seen.read_until(lambda: "A ✓ old" in seen.shown and "● live" in seen.shown)
+        os.write(seen.ours, b"\x1b[B\r")
+        seen.read_until(lambda: "● training" in seen.shown and "› bn_1" in seen.shown)
+        os.write(seen.ours, b"q")
+        seen.read_until(lambda: "Leave this screen?" in seen.shown)
+        os.write(seen.ours, b"l")
+        seen.read_until(lambda: seen.process.poll() is not None)
+        assert seen.process.returncode == 0
