@@ -182,19 +182,40 @@ NAMES: tuple[str, ...] = tuple(str(kind.__struct_config__.tag) for kind in AnyRe
 
 _decoder: msgspec.json.Decoder[AnyRequest] = msgspec.json.Decoder(AnyRequest)
 _counter = itertools.count()
+_UNDO = "undo-"
 _ENVELOPE = frozenset(Request.__struct_fields__)
 
 
-def signed(request: AnyRequest, attempt: int | None) -> AnyRequest:
-    """Return ``request`` with an id of its own and the sender's name in it."""
+def signed(request: AnyRequest, attempt: int | None, *, undoes: int | None = None) -> AnyRequest:
+    """Return ``request`` with an id of its own and the sender's name in it.
+
+    Args:
+        request: What is asked.
+        attempt: The attempt that it is meant for.
+        undoes: Number of the fact, of a request that was applied, which this one takes back. The id says so: it is in
+            the answer, so that every viewer knows what is undone already.
+    """
+    prefix = "" if undoes is None else f"{_UNDO}{undoes}-"
     return msgspec.structs.replace(
         request,
-        id=f"{secrets.token_hex(6)}-{next(_counter)}",
+        id=f"{prefix}{secrets.token_hex(6)}-{next(_counter)}",
         attempt=attempt,
         user=_user_name(),
         host=socket.gethostname(),
         pid=os.getpid(),
     )
+
+
+def undone_by(identity: str) -> int | None:
+    """Return the number of the fact that a request of this id takes back; None for a request of its own.
+
+    Example:
+        >>> undone_by("undo-366-00c5d15d6212-0"), undone_by("00c5d15d6212-0")
+        (366, None)
+    """
+    number, dash, _ = identity.removeprefix(_UNDO).partition("-")
+    known = identity.startswith(_UNDO) and dash and number.isascii() and number.isdigit() and len(number) < 20
+    return int(number) if known else None
 
 
 def encode(request: AnyRequest) -> bytes:

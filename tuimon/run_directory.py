@@ -144,7 +144,10 @@ def file_name(name: str) -> str:
 
 def is_run(path: Path) -> bool:
     """Whether ``path`` is a run directory: also one whose log has no line yet."""
-    return (path / "session.jsonl").is_file() or (path / "commands").is_dir()
+    try:
+        return (path / "session.jsonl").is_file() or (path / "commands").is_dir()
+    except OSError:  # somebody else's, into which nobody may look
+        return False
 
 
 def runs_in(directory: Path) -> Iterator[RunDirectory]:

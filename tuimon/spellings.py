@@ -7,6 +7,8 @@ import math
 
 SCHEDULE = "schedule"
 """Stands for the learning rate that the optimizer's own schedule gives."""
+SCHEDULE_SET_ASIDE = "the optimizer's schedule is set aside"
+"""What the answer to a learning rate says where the optimizer has a schedule: the way back is the schedule's."""
 
 
 def learning_rate(text: str) -> float | None:
@@ -41,6 +43,17 @@ def momentum(text: str) -> float:
     if value is None or not 0 <= value <= 1:
         raise ValueError(f"expected a number from 0 to 1; received {text!r}")
     return value
+
+
+def note(text: str) -> str:
+    """Return the note that ``text`` stands for, without blanks around it.
+
+    Raises:
+        ValueError: it says nothing.
+    """
+    if not text.strip():
+        raise ValueError("expected a text")
+    return text.strip()
 
 
 def _number(text: str) -> float | None:

@@ -5,13 +5,13 @@ Pure: no clock, no files. Must not import Keras, TensorFlow or Textual.
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import singledispatchmethod
 
 import numpy as np
 
 from tuimon import events
-from tuimon.commands import describe
+from tuimon.commands import describe, undone_by
 from tuimon.series import Series
 from tuimon.wire import from_wire, list_from_wire
 
@@ -68,6 +68,26 @@ class LayerHistory:
         return float(np.sqrt(np.mean((means[-1] - means[0]) ** 2)) / scale)
 
 
+@dataclass(frozen=True)
+class InForce:
+    """What requests can change, at one time."""
+
+    phase: str = "auto"
+    """The learning phase."""
+    frozen: frozenset[str] = frozenset()
+    """Paths of the frozen BatchNormalization layers."""
+    statistics_held: frozenset[str] = frozenset()
+    """Paths of those whose moving statistics alone are held."""
+    frozen_weights: frozenset[str] = frozenset()
+    """Paths of the other layers that requests froze."""
+    momentum: dict[str, float] = field(default_factory=dict)
+    """Of the BatchNormalization layers, by path."""
+    learning_rate: float | None = None
+    """As of the last epoch's end, or of a request since; None while not known."""
+    own_learning_rate: bool = False
+    """Whether a request set it."""
+
+
 @dataclass
 class Command:
     """A request and what became of it."""
@@ -90,6 +110,28 @@ class Command:
     """What its first use cost."""
     verified: events.CommandVerified | None = None
     """What the next step showed; None while not known."""
+    request: dict[str, object] = field(default_factory=dict)
+    """As it was understood."""
+    seq: int = -1
+    """Number of the answer."""
+    before: InForce = field(default_factory=InForce)
+    """What was in force until then."""
+    after: InForce = field(default_factory=InForce)
+    """What is in force since."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether there is no request that takes it back: it changed what the model has learned."""
+        name = self.request.get("command")
+        return name == "rollback" or (name == "recalibrate" and not self.request.get("dry_run"))
+
+    @property
+    def has_changed_something(self) -> bool:
+        """Whether something else was in force afterwards. A learning rate moves by itself, too."""
+        before, after = self.before, self.after
+        if self.request.get("command") != "lr":
+            before = replace(before, learning_rate=after.learning_rate)
+        return before != after
 
 
 TimelineEntry = (
@@ -192,12 +234,16 @@ class RunState:
         """Checkpoints by name, oldest first; some may have made room for newer ones."""
         self.commands: dict[str, Command] = {}
         """Answered requests by id, in the order of their answers."""
+        self.undoable: list[Command] = []
+        """Requests that changed something and were not taken back since, of this attempt, the newest last."""
         self.timeline: list[TimelineEntry] = []
         """What happened, in order."""
         self.dropped: dict[str, int] = {}
         """Events that the writer had to drop, by type."""
         self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT_BATCHES)
         self._disturbances = 0
+        self._own_learning_rate = False
+        self._own_learning_rate_at: dict[str, bool] = {}
 
     def apply(self, new: Iterable[events.AnyEvent]) -> None:
         """Fold further events, in the order of the log."""
@@ -217,6 +263,19 @@ class RunState:
         self.learning_rates.keep_newest(rows)
         self.clock.keep_newest(rows)
         del self.probes[:-rows]
+
+    @property
+    def in_force(self) -> InForce:
+        """What requests can change, as it is now."""
+        return InForce(
+            self.phase,
+            self.frozen,
+            self.statistics_held,
+            self.frozen_weights,
+            self.momentum,
+            self.learning_rate,
+            self._own_learning_rate,
+        )
 
     @property
     def steps_per_second(self) -> float | None:
@@ -361,13 +420,21 @@ class RunState:
 
     @_fold.register
     def _(self, event: events.CommandApplied) -> None:
+        before = self.in_force
         self._set_mode(event)
         self._disturbances += 1
         if event.learning_rate is not None:
             self.learning_rate = from_wire(event.learning_rate)
             self.learning_rates.append(event.first_step, [self.learning_rate])
-        self._answered(event, event.first_step, applied=True, detail=event.detail)
-        self.commands[event.id].traced_seconds = event.traced_seconds
+        if event.request.get("command") == "lr":
+            self._own_learning_rate = event.request.get("learning_rate") is not None
+        command = self._answered(event, event.first_step, applied=True, detail=event.detail)
+        command.traced_seconds, command.before, command.after = event.traced_seconds, before, self.in_force
+        undone = undone_by(event.id)
+        if undone is not None:
+            self.undoable = [other for other in self.undoable if other.seq != undone]
+        elif command.is_final or command.has_changed_something:
+            self.undoable.append(command)
 
     @_fold.register
     def _(self, event: events.CommandRejected) -> None:
@@ -391,15 +458,20 @@ class RunState:
     def _(self, event: events.CheckpointSaved) -> None:
         self.checkpoints.pop(event.name, None)
         self.checkpoints[event.name] = event
+        self._own_learning_rate_at[event.name] = self._own_learning_rate
         self.timeline.append(event)
 
     @_fold.register
     def _(self, event: events.RolledBack) -> None:
+        self._own_learning_rate = self._own_learning_rate_at.get(event.checkpoint, False)
         self.timeline.append(event)
         self._disturbances += 1
 
     @_fold.register
     def _(self, event: events.RunResumed) -> None:
+        self._own_learning_rate = self._own_learning_rate_at.get(event.checkpoint, False)
+        # What was in force at the checkpoint is, whatever was asked after it.
+        self.undoable = []
         self.timeline.append(event)
         self._disturbances += 1
 
@@ -427,7 +499,7 @@ class RunState:
 
     def _answered(
         self, event: events.CommandApplied | events.CommandRejected, step: int, *, applied: bool, detail: str
-    ) -> None:
+    ) -> Command:
         command = Command(
             id=event.id,
             words=describe(event.request),
@@ -436,9 +508,12 @@ class RunState:
             step=step,
             applied=applied,
             detail=detail,
+            request=event.request,
+            seq=event.seq,
         )
         self.commands[event.id] = command
         self.timeline.append(command)
+        return command
 
 
 def _extend(metrics: dict[str, Series], event: events.Batches) -> None:

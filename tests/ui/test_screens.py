@@ -81,7 +81,7 @@ async def test_every_state_has_its_words_and_bears_every_key(
     keys = [name for key in KEYS for name in key.keys.split(",") if key.action != "leave"]
     async with watching(make(runs, stack), size) as (app, pilot):
         await until(pilot, lambda: words in " ".join(text(app).split()) or words in text(app), words)
-        opening = ("p", "l", "m", "M", "r", "b", "question_mark")
+        opening = ("p", "l", "m", "M", "r", "b", "n", "question_mark")
         await press(pilot, *(key for key in keys if key not in opening), "enter", "home", "x")
         for key in opening:
             await pilot.press(key)

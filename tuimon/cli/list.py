@@ -6,18 +6,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tuimon import events, liveness
 from tuimon.cli.options import add_runs_dir
 from tuimon.errors import UsageError
+from tuimon.glance import Glance
 from tuimon.run_directory import RunDirectory, runs_in
-from tuimon.session_log import Tail
-from tuimon.state import RunState
 from tuimon.text import plain
 
 VERSION = 1
 """Of the JSON."""
-_WHOLE_BYTES = 1024 * 1024
-_END_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -62,33 +58,12 @@ def execute(options: argparse.Namespace) -> int:
 
 
 def summary(run: RunDirectory) -> Summary:
-    """Return what one run does, from the two ends of its log: a list must not read gigabytes."""
-    state = RunState()
-    tail = Tail(run.session_log)
-    try:
-        status = run.session_log.stat()
-    except FileNotFoundError:
-        return Summary(run.name, str(run.path), "starting", 0, 0, None, None)
-    state.apply(tail.read(_WHOLE_BYTES))
-    started = state.run
-    if status.st_size > tail.offset:
-        tail.offset = max(tail.offset, status.st_size - _END_BYTES)
-        state.apply(_end(tail))
-    silent = time.time() - status.st_mtime
-    word = liveness.status(state, gone=liveness.is_gone(run.session_log, started), silent_seconds=silent)
-    first = started.time if started else None
-    return Summary(run.name, str(run.path), word, state.epoch, state.step, first, state.last_time)
-
-
-def _end(tail: Tail) -> list[events.AnyEvent]:
-    new = tail.read_all()
-    # What the trainer did last was said before these lines; that batches go on means that it trains.
-    if any(isinstance(event, events.Batches) for event in new):
-        first = new[0]
-        new.insert(
-            0, events.StateChanged(seq=first.seq, time=first.time, step=first.step, epoch=first.epoch, state="training")
-        )
-    return new
+    """Return what one run does."""
+    glance = Glance(run)
+    glance.look()
+    state = glance.state
+    word = glance.status(time.time())
+    return Summary(run.name, str(run.path), word, state.epoch, state.step, glance.started, state.last_time)
 
 
 def _print_table(summaries: list[Summary]) -> None:

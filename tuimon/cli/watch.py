@@ -34,6 +34,10 @@ def execute(options: argparse.Namespace) -> int:
 
         app = WatchApp(run, readonly=options.readonly)
         app.run()
+        while app.next_run is not None:
+            run = app.next_run
+            app = WatchApp(run, readonly=options.readonly)
+            app.run()
         state = plain.read_state(run)
         if state.run is not None and state.ended is None and not liveness.is_gone(run.session_log, state.run):
             print(plain.training_goes_on(run))

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from tuimon import commands, events
+from tuimon.spellings import SCHEDULE_SET_ASIDE
 from tuimon.text import plain
 from tuimon.trainer import keras_internals, mode_requests, verification
 from tuimon.trainer.inbox import Received
@@ -311,7 +312,7 @@ class Controller:
             if left:
                 return f"{len(left)} layers stay frozen: they were frozen before training"
         if isinstance(request, commands.LearningRate) and request.learning_rate is not None:
-            return "the optimizer's schedule is set aside"
+            return SCHEDULE_SET_ASIDE
         return ""
 
     def _look_again(self) -> None:

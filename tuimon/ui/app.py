@@ -14,7 +14,18 @@ from textual.events import CursorPosition
 from textual.screen import Screen
 
 from tuimon import liveness, spellings
-from tuimon.commands import AnyRequest, Checkpoint, LearningRate, Pause, Phase, Probe, Recalibrate, Resume, Rollback
+from tuimon.commands import (
+    AnyRequest,
+    Checkpoint,
+    LearningRate,
+    Note,
+    Pause,
+    Phase,
+    Probe,
+    Recalibrate,
+    Resume,
+    Rollback,
+)
 from tuimon.events import Alert, AnyEvent
 from tuimon.run_directory import RunDirectory
 from tuimon.state import RunState
@@ -22,8 +33,9 @@ from tuimon.text import plain
 from tuimon.ui import saving
 from tuimon.ui.alerts import helping_key, pressing_alert
 from tuimon.ui.chooser import phase_chooser, quit_chooser, recalibrate_chooser, rollback_chooser
+from tuimon.ui.compare_screen import CompareScreen
 from tuimon.ui.dashboard import Dashboard
-from tuimon.ui.entry import learning_rate_entry, momentum_entry
+from tuimon.ui.entry import learning_rate_entry, momentum_entry, note_entry
 from tuimon.ui.hangup import exit_on_hangup
 from tuimon.ui.help_screen import HelpScreen
 from tuimon.ui.keys import Place, keys_of
@@ -38,11 +50,16 @@ from tuimon.ui.reader import Reader, Trainer
 from tuimon.ui.replay import ReplayClock
 from tuimon.ui.spans import only_what_changed
 from tuimon.ui.steering import Steering
+from tuimon.ui.undo import NothingToUndoError, newest_undo
 from tuimon.ui.why_screen import WhyScreen
 
 __all__ = ["ReplayClock", "Trainer", "WatchApp"]
 
-SCREENS: dict[Place, type[MomentScreen]] = {"metrics": MetricsScreen, "layers": LayersScreen}
+SCREENS: dict[Place, type[MomentScreen]] = {
+    "metrics": MetricsScreen,
+    "layers": LayersScreen,
+    "compare": CompareScreen,
+}
 """The screens beside the dashboard."""
 
 _REDRAW_SECONDS = 0.25
@@ -89,6 +106,8 @@ class WatchApp(App[str]):
         """The log so far, folded."""
         self.steering = Steering(run, readonly=readonly)
         """Requests of this screen."""
+        self.next_run: RunDirectory | None = None
+        """The run that was chosen to be watched next; None where the screen was left."""
         self._run = run
         self._readonly = readonly
         self._replay = replay
@@ -304,6 +323,31 @@ class WatchApp(App[str]):
         if not self._refused("rollback") and checkpoint is not None:
             self.push_screen(rollback_chooser(checkpoint, moment.now - checkpoint.time), self._choose_rollback)
 
+    def action_undo(self) -> None:
+        """Take back the newest request that changed what is in force."""
+        moment = self.moment()
+        if moment.refusal:
+            self.say(f"Nothing was asked: {moment.refusal}.")
+            return
+        try:
+            undo = newest_undo(moment)
+        except NothingToUndoError as reason:
+            self.say(f"Nothing was undone: {reason}.")
+            return
+        if any(self._refused(str(request.__struct_config__.tag)) for request in undo.requests):
+            return
+        try:
+            self.steering.undo(undo, self.state)
+        except OSError as error:
+            self.say(f"The request cannot be written: {error}", bad=True)
+        else:
+            self.say(f"undo {plain(undo.command.words, 100)}: asked")
+
+    def action_note(self) -> None:
+        """Ask for a text for the log."""
+        if not self._refused("note"):
+            self.push_screen(note_entry(self.state), self._leave_note)
+
     def action_phase(self) -> None:
         """Ask for the learning phase."""
         if self._refused("phase"):
@@ -340,6 +384,21 @@ class WatchApp(App[str]):
         if place != "dashboard":
             await self.push_screen(SCREENS[place]())
         self.redraw()
+
+    async def action_watch_run(self) -> None:
+        """Watch the run under the cursor in the place of this one: this screen ends, and another begins."""
+        path = self.place.selected_run
+        if path is None or path == self._run.path:
+            await self.action_open("dashboard")
+        elif self._replay is not None:
+            self.say(f"This is a replay of one run. Another one: tuimon replay {plain(path.name, 80)}")
+        elif self._trainer is not None:
+            self.say(
+                f"This screen belongs to the run that it started. Another one: tuimon watch {plain(path.name, 80)}"
+            )
+        else:
+            self.next_run = RunDirectory(path)
+            self.exit()
 
     def action_save(self) -> None:
         """Save what is seen, where this program was started."""
@@ -492,6 +551,10 @@ class WatchApp(App[str]):
     def _choose_learning_rate(self, text: str | None) -> None:
         if text is not None:
             self._ask(LearningRate(learning_rate=spellings.learning_rate(text)))
+
+    def _leave_note(self, text: str | None) -> None:
+        if text is not None:
+            self._ask(Note(text=spellings.note(text)))
 
     def _choose_momentum(self, paths: list[str], text: str | None) -> None:
         if text is not None:

@@ -1,4 +1,4 @@
-"""A question that is answered with a number, on one line."""
+"""A question that is answered with a number or a few words, on one line."""
 
 from collections.abc import Callable
 from typing import ClassVar, Generic, TypeVar
@@ -14,7 +14,7 @@ from tuimon import spellings
 from tuimon.diagnosis.layers import half_life
 from tuimon.state import RunState
 from tuimon.text import plain
-from tuimon.ui.numbers import learning_rate, number
+from tuimon.ui.numbers import count, learning_rate, number
 
 _SHOWN_VALUES = 4
 
@@ -30,6 +30,7 @@ class Entry(ModalScreen[str | None], Generic[Value]):
         wanted: What is expected, in words.
         read: Returns what a text stands for; raises ``ValueError`` with words for people.
         effect: Returns what a value would do, in words.
+        longest: How many characters may be typed.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -45,6 +46,7 @@ class Entry(ModalScreen[str | None], Generic[Value]):
         wanted: str,
         read: Callable[[str], Value],
         effect: Callable[[Value], str],
+        longest: int = 40,
     ) -> None:
         super().__init__()
         self._question = question
@@ -52,13 +54,14 @@ class Entry(ModalScreen[str | None], Generic[Value]):
         self._wanted = wanted
         self._read = read
         self._effect = effect
+        self._longest = longest
 
     def compose(self) -> ComposeResult:
         """Lay out the line, with what is in force above it and what is typed would do below."""
         with Vertical(id="entry") as panel:
             panel.border_title = Content(plain(self._question))
             yield Static(Content(self._present), id="present", markup=False)
-            line = Input(max_length=40, compact=True)
+            line = Input(max_length=self._longest, compact=True)
             line.cursor_blink = False
             yield line
             yield Static(Content(self._wanted), id="effect", markup=False)
@@ -133,4 +136,20 @@ def momentum_entry(state: RunState, paths: list[str]) -> Entry[float]:
         wanted="A number from 0 (the last batch alone) to 1 (held).",
         read=spellings.momentum,
         effect=effect,
+    )
+
+
+def note_entry(state: RunState) -> Entry[str]:
+    """Return the question for a note."""
+
+    def effect(_: str) -> str:
+        return f"Stays in the log and in the timeline, at about step {count(state.step)}."
+
+    return Entry(
+        "Note",
+        present="What you saw, tried or want to remember of this run.",
+        wanted="Any text, on one line.",
+        read=spellings.note,
+        effect=effect,
+        longest=500,
     )

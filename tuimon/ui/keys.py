@@ -59,8 +59,10 @@ class Key:
 _DASHBOARD: tuple[Place, ...] = ("dashboard",)
 _LAYERS: tuple[Place, ...] = ("dashboard", "layers")
 _METRICS: tuple[Place, ...] = ("metrics",)
-_LINES: tuple[Place, ...] = ("dashboard", "metrics", "layers")
+_LINES: tuple[Place, ...] = ("dashboard", "metrics", "layers", "compare")
 _BESIDE: tuple[Place, ...] = PLACES[1:]
+_COMPARE: tuple[Place, ...] = ("compare",)
+_NOT_COMPARE: tuple[Place, ...] = tuple(place for place in PLACES if place != "compare")
 
 KEYS = (
     Key(
@@ -122,7 +124,27 @@ KEYS = (
         "recalibrate",
         12,
     ),
-    Key("space", "pause", "space", "pause", "Pause before the next step, or go on.", "steering", "pause", 4),
+    Key(
+        "z",
+        "undo",
+        "z",
+        "undo",
+        "Take back the last request that changed something; again: the one before it.",
+        "steering",
+        rank=5,
+    ),
+    Key("n", "note", "n", "", "Leave a note in the log.", "steering", "note"),
+    Key(
+        "space",
+        "pause",
+        "space",
+        "pause",
+        "Pause before the next step, or go on.",
+        "steering",
+        "pause",
+        4,
+        _NOT_COMPARE,
+    ),
     Key("c", "checkpoint", "c", "checkpoint", "Save a checkpoint: the full state.", "steering", "checkpoint", 11),
     Key(
         "b",
@@ -144,7 +166,9 @@ KEYS = (
         "probe",
         7,
     ),
-    Key("space", "pause", "space", "play/pause", "Play the replay, or pause it.", "replay", rank=1),
+    Key(
+        "space", "pause", "space", "play/pause", "Play the replay, or pause it.", "replay", rank=1, places=_NOT_COMPARE
+    ),
     Key("full_stop", "next_epoch", ".", "next epoch", "Go on to the end of the next epoch.", "replay", rank=2),
     Key("right_square_bracket", "faster", "]", "faster", "Replay twice as fast.", "replay", rank=3),
     Key("left_square_bracket", "slower", "[", "slower", "Replay half as fast.", "replay", rank=4),
@@ -174,10 +198,17 @@ KEYS = (
         rank=5,
         places=_DASHBOARD,
     ),
+    Key("space", "screen.pick", "space", "pick", "Draw the run under the cursor, or no longer.", places=_COMPARE),
+    Key("enter", "watch_run", "enter", "watch", "Watch the run under the cursor instead.", rank=1, places=_COMPARE),
+    Key("tab", "screen.next_metric(1)", "tab", "metric", "Draw the next metric.", rank=1, places=_COMPARE),
+    Key("shift+tab", "screen.next_metric(-1)", "shift tab", "", "Draw the metric before.", places=_COMPARE),
+    Key("x", "screen.toggle_time", "x", "time", "Draw over time, or over steps again.", rank=1, places=_COMPARE),
+    Key("d", "screen.toggle_settings", "d", "settings", "Give the settings more room.", rank=1, places=_COMPARE),
     Key("a", "why", "a", "why", "Say why there is an alert, wherever you are.", "alerts", rank=5, places=_BESIDE),
     Key("1", "open('dashboard')", "1", "", "The dashboard: what matters now."),
     Key("2", "open('metrics')", "2", "", "Every metric: a grid of charts, or one in full."),
     Key("3", "open('layers')", "3", "", "All BatchNormalization layers."),
+    Key("8", "open('compare')", "8", "", "Several runs of this directory side by side."),
     Key("left", "screen.look('cursor', -1)", "←", "", "Read values off further left.", places=_METRICS),
     Key("right", "screen.look('cursor', 1)", "→", "read", "Read values off further right.", rank=3, places=_METRICS),
     Key("plus,equals_sign", "screen.look('zoom', 1)", "+", "zoom", "Half as much of x.", rank=2, places=_METRICS),

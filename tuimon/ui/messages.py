@@ -2,10 +2,12 @@
 
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from textual.message import Message
 
 from tuimon.events import AnyEvent
+from tuimon.ui.compare import RunCurves, RunLine
 
 
 @dataclass
@@ -60,3 +62,21 @@ class TrainerExited(Message):
     """Its exit status; None where it could not be started."""
     reason: str = ""
     """Why it could not be started."""
+
+
+@dataclass
+class RunsListed(Message):
+    """What the runs of a directory do has changed."""
+
+    lines: tuple[RunLine, ...]
+    """One for each run that was looked at by now."""
+
+
+@dataclass
+class RunRead(Message):
+    """More is known of a run that is compared."""
+
+    path: Path
+    """Of its directory."""
+    curves: RunCurves
+    """All that is known."""

@@ -31,6 +31,8 @@ class Asked:
     """The learning phase that it asks for; None for other requests."""
     learning_rate: str | None = None
     """The learning rate that it asks for, as it is shown; None for other requests."""
+    undoes: int | None = None
+    """Number of the fact that it takes back; None for a request of its own."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The base of every full screen: it shows moments between a header and a line of keys."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -71,6 +72,11 @@ class MomentScreen(Screen[None]):
     @property
     def selected_layer(self) -> str | None:
         """Path of the layer that keys mean; None where there is none."""
+        return None
+
+    @property
+    def selected_run(self) -> Path | None:
+        """Directory of the run that keys mean; None where there is none."""
         return None
 
     def select_layer(self, path: str) -> None:

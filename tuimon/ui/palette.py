@@ -39,6 +39,8 @@ class Meaning(IntEnum):
 
 DRIFT = 32
 """The code of the smallest drift; each further one of `DRIFT_COLORS` is one more."""
+RUN = 48
+"""The code of the first of the runs that are compared; each further one of `RUN_COLORS` is one more."""
 SELECTED = 64
 """Added to a meaning: the cell is on the line under the cursor."""
 
@@ -90,11 +92,15 @@ DRIFT_COLORS = (
 )
 """From the smallest drift to the largest: one hue, that of the moving statistics, ever lighter."""
 
+RUN_COLORS = ("#eef3f8", "#e0795a", "#7f9cf5", "#a5d34f", "#d67fe0", "#45c7d0")
+"""Of the runs that are compared: the watched one first. Each has a letter and a line of its own as well."""
+
 _CURSOR_STYLE = Style(bgcolor=CURSOR)
 
 _CODED = {int(meaning): style for meaning, style in _STYLES.items()} | {
     DRIFT + level: Style(color=color) for level, color in enumerate(DRIFT_COLORS)
 }
+_CODED |= {RUN + slot: Style(color=color) for slot, color in enumerate(RUN_COLORS)}
 
 STYLES: dict[int, Style] = _CODED | {code | SELECTED: style + _CURSOR_STYLE for code, style in _CODED.items()}
 """Rich styles by the codes that cells carry."""

@@ -12,6 +12,7 @@ from tuimon.spellings import SCHEDULE
 from tuimon.state import RunState
 from tuimon.ui.moment import Asked, Hold, Moment
 from tuimon.ui.numbers import learning_rate
+from tuimon.ui.undo import Undo
 
 
 class Steering:
@@ -66,22 +67,40 @@ class Steering:
         """Return the request that sets the momentum of layers; none: of all."""
         return Momentum(momentum=momentum, layers=[glob.escape(path) for path in paths])
 
-    def ask(self, request: AnyRequest, state: RunState) -> None:
-        """Put a request where the trainer looks.
+    def undo(self, undo: Undo, state: RunState) -> None:
+        """Ask for what takes a request back.
 
         Raises:
             OSError: it cannot be written.
         """
-        signed = commands.signed(request, state.run.attempt if state.run else None)
+        for request in undo.requests:
+            self.ask(request, state, undo=undo)
+
+    def ask(self, request: AnyRequest, state: RunState, *, undo: Undo | None = None) -> None:
+        """Put a request where the trainer looks.
+
+        Args:
+            request: What is asked.
+            state: Of the run.
+            undo: What it is a part of; None for a request of its own.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        undoes = undo.command.seq if undo else None
+        signed = commands.signed(request, state.run.attempt if state.run else None, undoes=undoes)
         self._run.put_request(signed)
         fields = commands.as_fields(signed)
         paths: list[str] = []
         if isinstance(signed, Freeze | Unfreeze | Momentum):
             wanted = set(signed.layers)
             paths = [path for path in state.layers if not wanted or glob.escape(path) in wanted]
-            if wanted:
+            if wanted and not fields.get("weights"):
                 fields["layers"] = paths
-        asked = Asked(signed.id, commands.describe(fields), time.time(), command=str(fields["command"]))
+        words = commands.describe(fields)
+        if undo is not None:
+            words = f"undo {undo.command.words}" + (f": {words}" if len(undo.requests) > 1 else "")
+        asked = Asked(signed.id, words, time.time(), command=str(fields["command"]), undoes=undoes)
         match signed:
             case Freeze():
                 hold: Hold = "statistics" if signed.statistics else "frozen"
