@@ -34,7 +34,7 @@ LIVE_FIRST_STEPS = 1_000
 SETTLE_SECONDS, SECONDS = 3.0, 15.0
 KEY_PRESSES = 60
 LINK_BYTES_A_SECOND, LINK_TICK = 2000, 0.05
-SLOW_SECONDS = 60.0
+SLOW_SECONDS = 40.0
 MANY_STEPS, MANY_STEPS_A_LINE = 10_000_000, 2_000
 QUESTION, ANSWER = b"\x1b[6n", b"\x1b[1;1R"
 """What the viewer asks a terminal after a frame, and what a terminal says to it."""
@@ -188,9 +188,9 @@ def write_live(path: str) -> None:
 class Terminal:
     """A process in a terminal."""
 
-    def __init__(self, arguments: list[str]) -> None:
+    def __init__(self, arguments: list[str], columns: int, rows: int) -> None:
         self._ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         variables = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
         variables["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), variables.get("PYTHONPATH"))))
         for name in ("LINES", "COLUMNS"):
@@ -257,8 +257,8 @@ class Terminal:
 
 
 @contextmanager
-def terminal(arguments: list[str]) -> Iterator[Terminal]:
-    opened = Terminal(arguments)
+def terminal(arguments: list[str], columns: int = COLUMNS, rows: int = ROWS) -> Iterator[Terminal]:
+    opened = Terminal(arguments, columns, rows)
     try:
         yield opened
     finally:
@@ -313,16 +313,16 @@ def keys(run: RunDirectory, last_words: bytes = b"quit") -> list[float]:
         return sorted(found)
 
 
-def slow_link(run: RunDirectory) -> tuple[float, int]:
+def slow_link(run: RunDirectory, columns: int, rows: int) -> tuple[float, int]:
     """Return how old at most what is shown is, on a line of so many bytes a second, once the first screen is there.
 
     Also how many different notes were seen. What the screen holds is read back as a terminal would: a note that the run
     writes each second says when it did.
     """
-    screen = pyte.Screen(COLUMNS, ROWS)
+    screen = pyte.Screen(columns, rows)
     stream = pyte.ByteStream(screen)
-    with terminal(watch(run)) as shown:
-        shown.seconds_until(LAYERS[0].encode(), b"quit", b"sent-")
+    with terminal(watch(run), columns, rows) as shown:
+        shown.seconds_until(b"quit", b"sent-")
         shown.measure(SETTLE_SECONDS)
         fed, oldest, began, seen = 0, 0.0, time.monotonic(), set[str]()
         while (elapsed := time.monotonic() - began) < SLOW_SECONDS:
@@ -370,7 +370,7 @@ def main() -> None:
         with live_run(Path(directory) / "keys") as running:
             pressed = keys(running)
         with live_run(Path(directory) / "slow") as running:
-            oldest, notes_seen = slow_link(running)
+            slow = {size: slow_link(running, *size) for size in ((COLUMNS, ROWS), (80, 24))}
         long = long_run(Path(directory))
         many_size = long.session_log.stat().st_size
         many_seconds, many_megabytes, many_pressed = many_points(long)
@@ -385,7 +385,8 @@ def main() -> None:
     print(f"a key, until its screen is there, while data stream in ({len(pressed)} presses)")
     print(f"  median, 95th percentile           {_quantiles(pressed)}")
     print(f"a line that takes {LINK_BYTES_A_SECOND:,} bytes a second")
-    print(f"  what is shown is older by         {oldest:6.1f} s at most ({notes_seen} notes seen)")
+    for (columns, rows), (oldest, notes_seen) in slow.items():
+        print(f"  {columns}×{rows}: what is shown is old by {oldest:8.1f} s at most ({notes_seen} notes seen)")
     print(f"{MANY_STEPS:,} points, a log of {many_size / 1e6:.0f} MB")
     print(f"  all of the log read               {many_seconds:6.1f} s")
     print(f"  memory at most                    {many_megabytes:6.0f} MB")
