@@ -15,6 +15,7 @@ from tuimon.commands import Recalibrate
 from tuimon.events import CheckpointSaved
 from tuimon.text import plain
 from tuimon.ui.numbers import count, duration
+from tuimon.ui.palette import Meaning, css_style
 
 BATCHES = Recalibrate().batches
 """How many batches a recalibration is made from."""
@@ -55,7 +56,11 @@ class Chooser(ModalScreen[str | None]):
         """Lay out the answers."""
         options = OptionList(
             *(
-                Option(Content.assemble((f" {answer.key}  ", "bold"), f"{answer.label}\n    ", (answer.words, "dim")))
+                Option(
+                    Content.assemble(
+                        (f" {answer.key}  ", "bold"), f"{answer.label}\n    ", (answer.words, css_style(Meaning.DIM))
+                    )
+                )
                 for answer in self._answers
             ),
             id="answers",

@@ -160,6 +160,7 @@ KEYS = (
     Key("1", "open('dashboard')", "1", "", "The dashboard: what matters now."),
     Key("3", "open('layers')", "3", "", "All BatchNormalization layers."),
     Key("escape", "open('dashboard')", "esc", "back", "Back to the dashboard.", places=_BESIDE),
+    Key("C", "next_palette", "C", "", "Show the next palette: dark, light, both for people who see fewer hues."),
     Key("question_mark", "help", "?", "help", "Show this page."),
     Key("q,ctrl+c", "leave", "q", "quit", "Close this screen; a run that goes on asks how.", rank=-1),
 )

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.events import Resize
 from textual.screen import Screen
 from textual.widget import Widget
 
@@ -14,6 +15,7 @@ from tuimon.ui.header import Header
 from tuimon.ui.key_bar import KeyBar
 from tuimon.ui.keys import Place, keys_of
 from tuimon.ui.moment import Moment
+from tuimon.ui.too_small import TooSmall, is_too_small
 
 WIDE, TALL, HIGH = 140, 32, 44
 """Columns and rows from which on there is room for more."""
@@ -51,6 +53,7 @@ class MomentScreen(Screen[None]):
         yield Banner()
         yield from self.panels()
         yield self.bar
+        yield TooSmall()
 
     def panels(self) -> Iterable[Widget]:
         """Yield what is between the header and the keys."""
@@ -60,6 +63,10 @@ class MomentScreen(Screen[None]):
         """Show another moment."""
         for view in self.query(CellView):
             view.show(moment)
+
+    def on_resize(self, event: Resize) -> None:
+        """Say so where there is room for nothing else."""
+        self.set_class(is_too_small(event.size), "-too-small")
 
     @property
     def selected_layer(self) -> str | None:
