@@ -84,5 +84,8 @@ def styles_of(app: App[Any]) -> dict[int, Style]:
 
 @lru_cache(4096)
 def _colorless(style: Style) -> Style:
+    kept = style.without_color
+    if style.bgcolor is not None and not style.bgcolor.is_default:
+        kept += Style(reverse=True)
     # What a click means is in the style as well.
-    return style.without_color + Style(meta=style.meta) if style.meta else style.without_color
+    return kept + Style(meta=style.meta) if style.meta else kept

@@ -56,7 +56,6 @@ class Palette:
         """The same for Textual's own widgets."""
         text, accent = self._color(Meaning.TEXT), self._color(Meaning.COMMAND)
         background, surface = _css(self.background), _css(self.surface)
-        selected = "reverse" if "reverse" in self.selected else "none"
         variables = {
             "foreground": text,
             "background": background,
@@ -65,7 +64,6 @@ class Palette:
             # What is behind a question shows through it, where colours can be mixed.
             "veil": background if self.is_ansi else f"{background} 70%",
             "cursor": _css(self.cursor),
-            "selected-style": selected,
             "muted": self._color(Meaning.DIM),
             "muted-style": self._attributes(Meaning.DIM),
             "error-style": self._attributes(Meaning.ERROR),
@@ -76,6 +74,8 @@ class Palette:
             "input-cursor-foreground": background,
             "input-cursor-text-style": "reverse" if self.is_ansi else "none",
             "input-selection-background": _css(self.cursor),
+            "ansi-background": background,
+            "ansi-foreground": text,
         }
         variables |= {css_style(meaning)[1:]: _css(look) for meaning, look in self.looks.items()}
         return Theme(
@@ -320,7 +320,9 @@ def _true(name: str, looks: Looks) -> Palette:
 def _sixteen(name: str, looks: Looks, dim: str, plain: str, strong: str) -> Palette:
     shades = (dim, plain, strong)
     drift = tuple(shades[level * len(shades) // DRIFT_LEVELS] for level in range(DRIFT_LEVELS))
-    return Palette(f"{name}-16", looks, drift, "reverse", dark="light" not in name)
+    is_light = "light" in name
+    # Reversed, the bars in the line under the cursor would be holes.
+    return Palette(f"{name}-16", looks, drift, "bold", cursor="cyan" if is_light else "blue", dark=not is_light)
 
 
 TRUE_PALETTES: dict[str, Palette] = {
@@ -336,8 +338,8 @@ SIXTEEN_PALETTES: dict[str, Palette] = {
 }
 """By the same names, for terminals with 16 colours."""
 
-COLORLESS = Palette("colorless", _NONE, ("dim",) * 4 + ("none",) * 4 + ("bold",) * 4, "reverse")
-"""For terminals, and people, that want no colour."""
+COLORLESS = Palette("colorless", _NONE, ("dim",) * 4 + ("none",) * 4 + ("bold",) * 4, "bold", cursor="white")
+"""For terminals, and people, that want no colour; what lies on a background is reversed."""
 
 PALETTES: dict[str, Palette] = {
     palette.name: palette for palette in (*TRUE_PALETTES.values(), *SIXTEEN_PALETTES.values(), COLORLESS)
