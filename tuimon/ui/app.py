@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from msgspec import convert, structs
 from textual.app import App
 from textual.binding import BindingType
+from textual.events import Resize
 from textual.screen import Screen
 
 from tuimon import liveness, spellings
@@ -33,6 +34,7 @@ from tuimon.ui.reader import Reader, Trainer
 from tuimon.ui.replay import ReplayClock
 from tuimon.ui.spans import only_what_changed
 from tuimon.ui.steering import Steering
+from tuimon.ui.too_small import TooSmall
 from tuimon.ui.view_memory import View, ViewMemory
 from tuimon.ui.why_screen import WhyScreen
 
@@ -140,6 +142,12 @@ class WatchApp(App[str]):
             self.dashboard.choose_chart(self._view.chart)
         if self._replay is not None:
             self.set_interval(_REPLAY_SECONDS, self._release)
+
+    def on_resize(self, event: Resize) -> None:
+        """Say so where the terminal has no room for anything."""
+        for screen in self.screen_stack:
+            for sentence in screen.query(TooSmall):
+                sentence.fit(event.size)
 
     def on_unmount(self) -> None:
         """Let the reading thread end: the interpreter waits for it. Remember what was chosen."""
@@ -325,6 +333,9 @@ class WatchApp(App[str]):
 
     def action_next_palette(self) -> None:
         """Show the next palette."""
+        if self.no_color:
+            self.say("This screen shows no colours.")
+            return
         palette = self._looks.next()
         self._view = structs.replace(self._view, palette=palette)
         self.say(f"Palette: {palette}.")

@@ -16,6 +16,7 @@ from tuimon.ui.cells import wrap
 from tuimon.ui.keys import KEYS, PLACES, Key
 from tuimon.ui.moment import Moment
 from tuimon.ui.palette import Meaning, css_style
+from tuimon.ui.too_small import TooSmall
 
 _WIDTH = 100
 _MARGINS = 10
@@ -79,6 +80,7 @@ class HelpScreen(ModalScreen[None]):
             page.border_title = Content("help")
             page.border_subtitle = Content("esc closes")
             yield Static(markup=False)
+        yield TooSmall()
 
     def on_resize(self, event: Resize) -> None:
         """Break the lines for this width."""

@@ -5,7 +5,6 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.events import Resize
 from textual.screen import Screen
 from textual.widget import Widget
 
@@ -15,7 +14,7 @@ from tuimon.ui.header import Header
 from tuimon.ui.key_bar import KeyBar
 from tuimon.ui.keys import Place, keys_of
 from tuimon.ui.moment import Moment
-from tuimon.ui.too_small import TooSmall, is_too_small
+from tuimon.ui.too_small import TooSmall
 
 WIDE, TALL, HIGH = 140, 32, 44
 """Columns and rows from which on there is room for more."""
@@ -63,10 +62,6 @@ class MomentScreen(Screen[None]):
         """Show another moment."""
         for view in self.query(CellView):
             view.show(moment)
-
-    def on_resize(self, event: Resize) -> None:
-        """Say so where there is room for nothing else."""
-        self.set_class(is_too_small(event.size), "-too-small")
 
     @property
     def selected_layer(self) -> str | None:

@@ -70,6 +70,7 @@ class Palette:
             "scrollbar": self._color(Meaning.DIM),
             "scrollbar-hover": self._color(Meaning.DIM),
             "scrollbar-active": text,
+            **dict.fromkeys(_SCROLLBAR_BACKGROUNDS, surface),
             "input-cursor-background": text,
             "input-cursor-foreground": background,
             "input-cursor-text-style": "reverse" if self.is_ansi else "none",
@@ -105,6 +106,12 @@ class Palette:
 
 
 _ATTRIBUTES = ("bold", "dim", "reverse", "underline")
+_SCROLLBAR_BACKGROUNDS = (
+    "scrollbar-background",
+    "scrollbar-background-hover",
+    "scrollbar-background-active",
+    "scrollbar-corner-color",
+)
 
 
 def _css(look: str) -> str:

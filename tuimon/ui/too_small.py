@@ -1,27 +1,26 @@
 """What a terminal shows that has no room for anything: one sentence."""
 
+from textual.content import Content
 from textual.geometry import Size
-
-from tuimon.ui.cell_view import CellView
-from tuimon.ui.cells import Cells, wrap
-from tuimon.ui.moment import Moment
-from tuimon.ui.palette import Meaning
+from textual.widgets import Static
 
 LEAST = Size(40, 10)
 """The smallest terminal in which something is drawn."""
 
 
-class TooSmall(CellView):
-    """Lies over all panels where the terminal is too small for them."""
+class TooSmall(Static):
+    """Lies over everything where the terminal is too small for it. Every screen has one."""
 
-    def draw(self, cells: Cells, moment: Moment) -> None:
-        """Draw the sentence."""
-        del moment
+    def __init__(self) -> None:
         words = f"Too small: tuimon needs {LEAST.width} columns and {LEAST.height} lines."
-        for row, line in enumerate(wrap(words, cells.width)):
-            cells.put(row, 0, line, Meaning.WARNING)
+        super().__init__(Content(words), markup=False)
 
+    def on_mount(self) -> None:
+        """Cover what was opened in a small terminal."""
+        self.fit(self.app.size)
 
-def is_too_small(size: Size) -> bool:
-    """Whether a terminal of this size has no room for panels."""
-    return size.width < LEAST.width or size.height < LEAST.height
+    def fit(self, size: Size) -> None:
+        """Cover the screen in a terminal of this size, or not."""
+        self.display = size.width < LEAST.width or size.height < LEAST.height
+        # What is below may want to scroll.
+        self.screen.set_class(self.display, "-too-small")

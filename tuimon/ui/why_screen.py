@@ -22,6 +22,7 @@ from tuimon.ui.keys import textual_name
 from tuimon.ui.moment import Moment
 from tuimon.ui.numbers import count, negative
 from tuimon.ui.palette import Meaning, css_style
+from tuimon.ui.too_small import TooSmall
 from tuimon.wire import Number, from_wire
 
 _WIDTH = 84
@@ -59,6 +60,7 @@ class WhyScreen(ModalScreen[Alert | None]):
         """Lay out the page."""
         with VerticalScroll(id="why"):
             yield Static(markup=False)
+        yield TooSmall()
 
     def on_resize(self, _: Resize) -> None:
         """Break the lines for this width."""
