@@ -113,6 +113,9 @@ def test_the_terminal_says_how_many_colours_it_has(variables: dict[str, str], co
         ({"LANG": "C.utf8"}, False),
         ({"LANG": ""}, False),
         ({"LANG": "C"}, True),
+        # As Python leaves it to the programs that it starts, and as an SSH session from a Mac has it.
+        ({"LANG": "C", "LC_CTYPE": "C.UTF-8"}, True),
+        ({"LANG": "", "LC_CTYPE": "UTF-8"}, False),
         ({"LC_ALL": "POSIX"}, True),
         ({"LC_CTYPE": "de_DE.ISO-8859-1"}, True),
         ({"LC_ALL": "ja_JP.eucJP", "LC_CTYPE": "C.UTF-8"}, True),

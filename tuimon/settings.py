@@ -103,6 +103,9 @@ def for_terminal(settings: Settings, environment: Mapping[str, str] = os.environ
     return msgspec.structs.replace(settings, colors=colors, ascii=ascii_only)
 
 
+_COERCED = ("C.UTF-8", "C.utf8", "UTF-8")
+
+
 def _colors(environment: Mapping[str, str]) -> Colors:
     if environment.get("NO_COLOR"):
         return "none"
@@ -115,9 +118,13 @@ def _colors(environment: Mapping[str, str]) -> Colors:
 
 
 def _has_utf8(environment: Mapping[str, str]) -> bool:
-    # Not Python's own encoding: it takes the C locale, and one that is not installed, for UTF-8.
-    name = next((value for key in ("LC_ALL", "LC_CTYPE", "LANG") if (value := environment.get(key))), None)
-    if name is None:
+    # Not Python's own encoding: it takes the C locale, and one that is not installed, for UTF-8, and then sets
+    # LC_CTYPE so (PEP 538).
+    character_type = environment.get("LC_CTYPE", "")
+    if character_type in _COERCED:
+        character_type = ""
+    name = environment.get("LC_ALL") or character_type or environment.get("LANG")
+    if not name:
         # A container says nothing, and the terminal that shows it is one of today.
         return True
     return re.search(r"utf-?8", name, re.IGNORECASE) is not None

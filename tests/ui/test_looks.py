@@ -3,6 +3,7 @@
 import itertools
 import os
 import re
+import select
 from pathlib import Path
 
 import numpy as np
@@ -72,8 +73,8 @@ def test_everything_can_be_read(palette: Palette) -> None:
         if style.color is None or (code & SELECTED and meaning in NOT_IN_TABLES):
             continue
         is_line = meaning in LINES or meaning >= DRIFT
-        if is_line and code & SELECTED:
-            # A bar beside its number.
+        if code & SELECTED and (is_line or meaning == Meaning.PAUSED):
+            # A bar beside its number; and a pause is not of a layer.
             continue
         assert contrast(style.color, style.bgcolor or background) >= (3 if is_line else 4.5), (palette.name, code)
     for meaning in (Meaning.TEXT, Meaning.STRONG, Meaning.DIM, Meaning.ERROR, Meaning.COMMAND):
@@ -155,12 +156,17 @@ PAGES = (("?", "esc closes"), ("p", "Learning phase"), ("l", "Learning rate"))
 
 def read_all_pages(there: Terminal) -> bytes:
     """Open every page, and return all that the terminal got."""
-    there.read_until(lambda: "q quit" in there.shown and "bn_1" in there.shown)
+
+    def settled() -> bool:
+        # A page that is half drawn may show what was there before.
+        return not select.select([there.ours], [], [], 0.2)[0]
+
+    there.read_until(lambda: "q quit" in there.shown and "bn_1" in there.shown and settled())
     for key, words in PAGES:
         os.write(there.ours, key.encode())
-        there.read_until(lambda words=words: words in there.shown)
+        there.read_until(lambda words=words: words in there.shown and settled())
         os.write(there.ours, b"\x1b")
-        there.read_until(lambda words=words: words not in there.shown and "q quit" in there.shown)
+        there.read_until(lambda words=words: words not in there.shown and "q quit" in there.shown and settled())
     return bytes(there.written)
 
 
@@ -184,7 +190,7 @@ def test_no_color_means_none(runs: Path) -> None:
 def test_a_terminal_with_sixteen_colours_gets_those(variables: dict[str, str], runs: Path) -> None:
     with LiveRun(runs, *training("bn_1")) as run, terminal(run.directory, **variables) as there:
         assert not any(style.startswith(("38", "48")) or ";38;" in style for style in styles_in(read_all_pages(there)))
-        assert "94" in styles_in(bytes(there.written))
+        assert any("94" in style.split(";") for style in styles_in(bytes(there.written)))
 
 
 def test_the_command_line_goes_before_the_terminal(runs: Path) -> None:

@@ -87,6 +87,8 @@ _BRAILLE, _BOXES = range(0x2800, 0x2900), range(0x2500, 0x2580)
 _FLAT, _UPRIGHT = frozenset("─━┄┅┈┉╌╍═╴╶╸╺╼╾"), frozenset("│┃┆┇┊┋╎╏║╵╷╹╻╽╿")
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 """The bits of a braille cell: four rows of two dots."""
+_SPARSE = (([0, 2], [1, 3]), ([1, 3], [0, 2]))
+"""Every second dot: the rows of the left ones and of the right ones."""
 _DENSE = 7
 """So many dots of eight are a full cell."""
 
@@ -150,7 +152,7 @@ def _of_dots(bits: int) -> str:
     if span < 2:
         middle = (rows[0] + rows[-1]) / 2
         return "'" if middle < 1 else "-" if middle < 2.5 else "_" if number > 1 else "."
-    if len(rows) <= span or (number == 4 and len(left) == len(right) == 2 and not {*left} & {*right}):
+    if len(rows) <= span or (left, right) in _SPARSE:
         # Lines one above the other, or the sparse dots between two edges.
         return ":"
     if left and right:

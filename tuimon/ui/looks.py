@@ -18,7 +18,12 @@ from tuimon.settings import PaletteName, Settings
 from tuimon.ui.ascii import AsciiFilter
 from tuimon.ui.palettes import COLORLESS, PALETTES, SIXTEEN_PALETTES, TRUE_PALETTES, Palette
 
-_SYSTEMS = {"256": ColorSystem.EIGHT_BIT, "16": ColorSystem.STANDARD, "none": ColorSystem.STANDARD}
+_SYSTEMS = {
+    "full": ColorSystem.TRUECOLOR,
+    "256": ColorSystem.EIGHT_BIT,
+    "16": ColorSystem.STANDARD,
+    "none": ColorSystem.STANDARD,
+}
 
 
 class ColorlessFilter(LineFilter):
