@@ -83,7 +83,16 @@ def test_a_file_that_cannot_be_read_is_said(tmp_path: Path) -> None:
 def test_where_the_file_is() -> None:
     assert settings_path({"TUIMON_SETTINGS": "/a/b.toml", "XDG_CONFIG_HOME": "/c"}) == Path("/a/b.toml")
     assert settings_path({"XDG_CONFIG_HOME": "/c"}) == Path("/c/tuimon/settings.toml")
-    assert settings_path({}) == Path.home() / ".config" / "tuimon" / "settings.toml"
+    for variables in ({}, {"XDG_CONFIG_HOME": ""}, {"XDG_CONFIG_HOME": "relative"}):
+        assert settings_path(variables) == Path.home() / ".config" / "tuimon" / "settings.toml"
+
+
+def test_a_user_without_a_home_has_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere(_: type[Path]) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", classmethod(nowhere))
+    assert read(settings_path({})) == (Settings(), "")
 
 
 @pytest.mark.parametrize(

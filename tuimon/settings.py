@@ -53,7 +53,22 @@ def settings_path(environment: Mapping[str, str] = os.environ) -> Path:
     """Return where the file is: ``$TUIMON_SETTINGS``, else ``tuimon/settings.toml`` where configurations are."""
     if path := environment.get(PATH_VARIABLE):
         return Path(path)
-    return Path(environment.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "tuimon" / "settings.toml"
+    return user_directory("XDG_CONFIG_HOME", ".config", environment) / "tuimon" / "settings.toml"
+
+
+def user_directory(variable: str, default: str, environment: Mapping[str, str] = os.environ) -> Path:
+    """Return a directory of the user's, by its variable, else by its name under the home directory.
+
+    Source: https://specifications.freedesktop.org/basedir/latest, which has relative paths ignored.
+    """
+    path = Path(environment.get(variable, ""))
+    if path.is_absolute():
+        return path
+    try:
+        return Path.home() / default
+    except RuntimeError:
+        # In a container, a user may be a number and nothing else.
+        return Path("/nonexistent")
 
 
 def read(path: Path) -> tuple[Settings, str]:

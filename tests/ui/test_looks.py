@@ -72,8 +72,8 @@ def test_everything_can_be_read(palette: Palette) -> None:
         meaning = code & ~SELECTED
         if style.color is None or (code & SELECTED and meaning in NOT_IN_TABLES):
             continue
-        is_line = meaning in LINES or meaning >= DRIFT
-        if code & SELECTED and (is_line or meaning == Meaning.PAUSED):
+        is_line = meaning in LINES
+        if code & SELECTED and (meaning >= DRIFT or meaning == Meaning.PAUSED):
             # A bar beside its number; and a pause is not of a layer.
             continue
         assert contrast(style.color, style.bgcolor or background) >= (3 if is_line else 4.5), (palette.name, code)

@@ -8,13 +8,12 @@ import hashlib
 import logging
 import os
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from tuimon.run_directory import RunDirectory
-from tuimon.settings import PaletteName
+from tuimon.settings import PaletteName, user_directory
 
 KEPT = 200
 """So many runs are remembered, those that were left last."""
@@ -49,7 +48,7 @@ class ViewMemory:
     """
 
     def __init__(self, directory: Path | None = None) -> None:
-        self.directory = directory or _default_directory()
+        self.directory = directory or user_directory("XDG_STATE_HOME", ".local/state") / "tuimon" / "views"
 
     def load(self, run: RunDirectory) -> View:
         """Return what was chosen the last time."""
@@ -91,7 +90,3 @@ class ViewMemory:
                 ages.append((path.stat().st_mtime, path))
         for _, path in sorted(ages)[:-KEPT]:
             path.unlink(missing_ok=True)
-
-
-def _default_directory(environment: Mapping[str, str] = os.environ) -> Path:
-    return Path(environment.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "tuimon" / "views"
