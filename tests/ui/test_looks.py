@@ -24,7 +24,7 @@ from tuimon.ui.raster import braille
 from tuimon.ui.too_small import TooSmall
 from tuimon.ui.view_memory import KEPT, View, ViewMemory
 from ui.test_terminal import Terminal, terminal
-from ui.watching import LiveRun, part, press, text, training, until, views, watching
+from ui.watching import LiveRun, part, press, text, training, until, watching
 
 Linear = npt.NDArray[np.float64]
 
@@ -148,6 +148,23 @@ async def test_every_palette_has_every_page(palette: str, colors: str, runs: Pat
                 await press(pilot, key)
                 assert app.export_screenshot().isascii()
                 await press(pilot, "escape")
+
+
+async def test_what_is_filtered_can_still_be_clicked(runs: Path) -> None:
+    with LiveRun(runs, *training("bn_1")) as run:
+        async with watching(run.directory, (80, 24), settings=Settings(colors="none", ascii=True)) as (app, pilot):
+            await press(pilot, "p")
+            # The third line inside of the frame and its padding: the second answer.
+            await pilot.click("#answers", offset=(6, 4))
+            await until(pilot, lambda: app.screen is app.dashboard and bool(run.requests()))
+            assert getattr(run.requests()[0], "phase", None) == "train"
+
+
+async def test_the_palette_does_nothing_where_there_are_no_colours(runs: Path) -> None:
+    async with watching(make_run(runs, a_run()), settings=Settings(colors="none")) as (app, pilot):
+        await press(pilot, "C")
+        assert "This screen shows no colours." in part(app, "Banner")
+        assert app.theme == COLORLESS.name
 
 
 PAGES = (("?", "esc closes"), ("p", "Learning phase"), ("l", "Learning rate"))
@@ -287,18 +304,21 @@ async def test_a_storm_of_sizes_breaks_nothing(runs: Path) -> None:
     sizes = list(itertools.product((20, 39, 40, 79, 139, 140, 300), (5, 9, 10, 31, 32, 44, 80)))
     rng = np.random.default_rng(0)
     order = [sizes[index] for index in rng.permutation(len(sizes))]
-    with LiveRun(runs, *training("bn_1", "bn_2")) as run:
-        async with watching(run.directory) as (app, pilot):
-            before = shown_in(app).partition("\n")[2]
-            for number, (columns, rows) in enumerate([*order, (20, 5)]):
-                await pilot.resize_terminal(columns, rows)
-                if number % 10 == 5:
-                    await press(pilot, "question_mark" if number % 20 == 5 else "escape")
-            while app.screen is not app.place:
-                await press(pilot, "escape")
-            await pilot.resize_terminal(200, 50)
-            await until(pilot, lambda: shown_in(app).partition("\n")[2] == before, "the screen of the beginning")
-            assert views(app)
+    async with watching(make_run(runs, a_run())) as (app, pilot):
+        # The charts of the layer are drawn once the table has said which one it is, the events once there is room.
+        wanted = ("bn_1 moving mean", "bn_1 moving variance", "─ events ─", "Finished after")
+        await until(
+            pilot, lambda: all(words in shown_in(app) for words in wanted) and "median" in part(app, "#moving-mean")
+        )
+        before = shown_in(app)
+        for number, (columns, rows) in enumerate([*order, (20, 5), (300, 80)]):
+            await pilot.resize_terminal(columns, rows)
+            if number % 10 == 5:
+                await press(pilot, "question_mark" if number % 20 == 5 else "escape")
+        while app.screen is not app.place:
+            await press(pilot, "escape")
+        await pilot.resize_terminal(200, 50)
+        await until(pilot, lambda: shown_in(app) == before, "the screen of the beginning")
 
 
 async def test_a_view_is_remembered(runs: Path, tmp_path: Path) -> None:
