@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from rich.color import Color, ColorType
+from rich.color import Color, ColorSystem, ColorType
 from textual.widgets import OptionList
 
 from helpers import a_run, make_run
@@ -19,7 +19,7 @@ from tuimon.ui.app import WatchApp
 from tuimon.ui.ascii import to_ascii
 from tuimon.ui.cells import cell_width
 from tuimon.ui.palette import DRIFT, DRIFT_LEVELS, SELECTED, SEVERITY_SIGNS, STATUS_SIGNS, Meaning
-from tuimon.ui.palettes import COLORLESS, PALETTES, SIXTEEN_PALETTES, TRUE_PALETTES, Palette
+from tuimon.ui.palettes import COLORLESS, PALETTES, SIXTEEN_PALETTES, TRUE_PALETTES, XTERM_PALETTES, Palette
 from tuimon.ui.raster import braille
 from tuimon.ui.too_small import TooSmall
 from tuimon.ui.view_memory import KEPT, View, ViewMemory
@@ -29,7 +29,7 @@ from ui.watching import LiveRun, part, press, text, training, until, watching
 Linear = npt.NDArray[np.float64]
 
 LINES = {Meaning.FRAME, Meaning.TRACK}
-"""What is only drawn with, never written."""
+"""What is drawn with; only keys that do nothing now are written so."""
 NOT_IN_TABLES = {Meaning.BATCH, Meaning.BAND, *LINES}
 TOLD_APART = (
     Meaning.TRAINING,
@@ -40,6 +40,7 @@ TOLD_APART = (
     Meaning.WARNING,
     Meaning.ERROR,
 )
+MANY_COLORS = (*TRUE_PALETTES.values(), *XTERM_PALETTES.values())
 # Machado, Oliveira and Fernandes, "A Physiologically-based Model for Simulation of Color Vision Deficiency" (2009).
 SEEN_BY = {
     "protanopes": ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216), (-0.003882, -0.048116, 1.051998)),
@@ -47,15 +48,17 @@ SEEN_BY = {
 }
 
 
-def linear(color: Color | None) -> Linear:
+def linear(color: Color | None, *, of_256: bool = False) -> Linear:
     assert color is not None
+    if of_256:
+        color = color.downgrade(ColorSystem.EIGHT_BIT)
     values = np.array(color.get_truecolor()) / 255
     return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
 
 
-def contrast(one: Color | None, other: Color | None) -> float:
+def contrast(one: Color | None, other: Color | None, *, of_256: bool = False) -> float:
     """Of WCAG 2: from 1 to 21."""
-    low, high = sorted(float(linear(color) @ (0.2126, 0.7152, 0.0722)) for color in (one, other))
+    low, high = sorted(float(linear(color, of_256=of_256) @ (0.2126, 0.7152, 0.0722)) for color in (one, other))
     return (high + 0.05) / (low + 0.05)
 
 
@@ -65,8 +68,9 @@ def lab(values: Linear) -> Linear:
     return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
 
-@pytest.mark.parametrize("palette", TRUE_PALETTES.values(), ids=list(TRUE_PALETTES))
+@pytest.mark.parametrize("palette", MANY_COLORS, ids=lambda palette: palette.name)
 def test_everything_can_be_read(palette: Palette) -> None:
+    of_256 = palette in XTERM_PALETTES.values()
     background, surface, cursor = map(Color.parse, (palette.background, palette.surface, palette.cursor))
     for code, style in palette.styles.items():
         meaning = code & ~SELECTED
@@ -76,17 +80,20 @@ def test_everything_can_be_read(palette: Palette) -> None:
         if code & SELECTED and (meaning >= DRIFT or meaning == Meaning.PAUSED):
             # A bar beside its number; and a pause is not of a layer.
             continue
-        assert contrast(style.color, style.bgcolor or background) >= (3 if is_line else 4.5), (palette.name, code)
+        assert contrast(style.color, style.bgcolor or background, of_256=of_256) >= (3 if is_line else 4.5), (
+            palette.name,
+            code,
+        )
     for meaning in (Meaning.TEXT, Meaning.STRONG, Meaning.DIM, Meaning.ERROR, Meaning.COMMAND):
-        assert contrast(palette.styles[meaning].color, surface) >= 4.5, (palette.name, meaning)
+        assert contrast(palette.styles[meaning].color, surface, of_256=of_256) >= 4.5, (palette.name, meaning)
     for meaning in (Meaning.TEXT, Meaning.STRONG):
-        assert contrast(palette.styles[meaning].color, cursor) >= 4.5, (palette.name, meaning)
+        assert contrast(palette.styles[meaning].color, cursor, of_256=of_256) >= 4.5, (palette.name, meaning)
 
 
 @pytest.mark.parametrize("people", SEEN_BY)
-@pytest.mark.parametrize("name", ["colorblind", "colorblind-light"])
+@pytest.mark.parametrize("name", ["colorblind", "colorblind-light", "colorblind-256", "colorblind-light-256"])
 def test_people_who_see_fewer_hues_tell_the_colours_apart(name: str, people: str) -> None:
-    styles, matrix = TRUE_PALETTES[name].styles, np.array(SEEN_BY[people])
+    styles, matrix = PALETTES[name].styles, np.array(SEEN_BY[people])
     seen = {meaning: lab(matrix @ linear(styles[meaning].color)) for meaning in TOLD_APART}
     for one, other in itertools.combinations(TOLD_APART, 2):
         assert np.linalg.norm(seen[one] - seen[other]) > 10, (one.name, other.name)
@@ -138,7 +145,7 @@ async def test_the_palette_changes_while_a_run_is_watched(runs: Path) -> None:
             assert {panel: drawn(panel) for panel in before} == before
 
 
-@pytest.mark.parametrize("colors", ["full", "16", "none"])
+@pytest.mark.parametrize("colors", ["full", "256", "16", "none"])
 @pytest.mark.parametrize("palette", NAMES)
 async def test_every_palette_has_every_page(palette: str, colors: str, runs: Path) -> None:
     settings = Settings(palette=palette, colors=colors, ascii=True)  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ from textual.filter import LineFilter, Monochrome, NoColor
 from tuimon.settings import PALETTES as NAMES
 from tuimon.settings import PaletteName, Settings
 from tuimon.ui.ascii import AsciiFilter
-from tuimon.ui.palettes import COLORLESS, PALETTES, SIXTEEN_PALETTES, TRUE_PALETTES, Palette
+from tuimon.ui.palettes import COLORLESS, PALETTES, SIXTEEN_PALETTES, TRUE_PALETTES, XTERM_PALETTES, Palette
 
 _SYSTEMS = {
     "full": ColorSystem.TRUECOLOR,
@@ -24,6 +24,7 @@ _SYSTEMS = {
     "16": ColorSystem.STANDARD,
     "none": ColorSystem.STANDARD,
 }
+_FEWER = {"256": XTERM_PALETTES, "16": SIXTEEN_PALETTES}
 
 
 class ColorlessFilter(LineFilter):
@@ -79,7 +80,7 @@ class Looks:
     def _palette(self) -> Palette:
         if self._colors == "none":
             return COLORLESS
-        return (SIXTEEN_PALETTES if self._colors == "16" else TRUE_PALETTES)[self.name]
+        return _FEWER.get(self._colors, TRUE_PALETTES)[self.name]
 
 
 def styles_of(app: App[Any]) -> dict[int, Style]:

@@ -12,6 +12,7 @@ from textual.theme import Theme
 
 from tuimon.settings import PALETTES as NAMES
 from tuimon.ui.palette import DRIFT, DRIFT_LEVELS, SELECTED, Meaning, css_style
+from tuimon.ui.xterm import nearest
 
 Looks = dict[Meaning, str]
 """A style of Rich by its meaning: attributes, a colour, and perhaps ``on`` a background."""
@@ -335,7 +336,57 @@ def _sixteen(name: str, looks: Looks, dim: str, plain: str, strong: str) -> Pale
 TRUE_PALETTES: dict[str, Palette] = {
     name: _true(name, looks) for name, looks in zip(NAMES, (_DARK, _LIGHT, _COLORBLIND, _COLORBLIND_LIGHT), strict=True)
 }
-"""By their names, for terminals that show any colour, or 256."""
+"""By their names, for terminals that show any colour."""
+
+_FIRST = (
+    Meaning.TEXT,
+    Meaning.TRAINING,
+    Meaning.VALIDATION,
+    Meaning.INFERENCE,
+    Meaning.STATISTIC,
+    Meaning.COMMAND,
+    Meaning.WARNING,
+    Meaning.ERROR,
+)
+"""What gets its colour before others."""
+_CHOSEN_256: dict[str, Looks] = {
+    "colorblind-light": {
+        Meaning.TRAINING: "#005fd7",
+        Meaning.INFERENCE: "#5f00d7",
+        Meaning.COMMAND: "#870087",
+        Meaning.WARNING: "#5f0000",
+        Meaning.ERROR: "#af005f",
+    }
+}
+"""Where the nearest one would be like another to somebody."""
+_NEVER_SELECTED = (Meaning.BATCH, Meaning.BAND)
+"""What never stands on the line under the cursor."""
+_LINES = (Meaning.FRAME, Meaning.TRACK)
+
+
+def _xterm(true: Palette) -> Palette:
+    """Return a palette in the 256 colours of terminals, as readable; what differed still does."""
+    background, surface, selected, cursor = ("#121212", "#1c1c1c", "#262626", "#303030")
+    if not true.dark:
+        # Rich shows light greys one step darker than they are written.
+        background, surface, selected, cursor = ("#ffffff", "#eeeeee", "#eeeeee", "#e4e4e4")
+    looks: Looks = {}
+    found = {true.looks[meaning].split()[-1]: color for meaning, color in _CHOSEN_256.get(true.name, {}).items()}
+    found[true.looks[Meaning.FRAME]] = "#6c6c6c" if true.dark else "#8a8a8a"
+    for meaning in sorted(true.looks, key=lambda meaning: meaning not in _FIRST):
+        *attributes, color = true.looks[meaning].partition(" on ")[0].split()
+        if color not in found:
+            on = (background,) if meaning in (*_NEVER_SELECTED, *_LINES) else (background, surface, selected)
+            found[color] = nearest(color, on, 3 if meaning in _LINES else 4.5, frozenset(found.values()))
+        looks[meaning] = " ".join((*attributes, found[color]))
+    *_, below = true.looks[Meaning.PAUSED].split()
+    looks[Meaning.PAUSED] = f"bold #121212 on {nearest(below, ('#121212',), 4.5)}"
+    drift = tuple(nearest(shade, (background,), 4.5) for shade in true.drift)
+    return Palette(f"{true.name}-256", looks, drift, f"on {selected}", background, surface, cursor, dark=true.dark)
+
+
+XTERM_PALETTES: dict[str, Palette] = {name: _xterm(palette) for name, palette in TRUE_PALETTES.items()}
+"""By the same names, for terminals with 256 colours."""
 
 SIXTEEN_PALETTES: dict[str, Palette] = {
     "dark": _sixteen("dark", _DARK_16, "dim cyan", "cyan", "bright_cyan"),
@@ -349,6 +400,7 @@ COLORLESS = Palette("colorless", _NONE, ("dim",) * 4 + ("none",) * 4 + ("bold",)
 """For terminals, and people, that want no colour; what lies on a background is reversed."""
 
 PALETTES: dict[str, Palette] = {
-    palette.name: palette for palette in (*TRUE_PALETTES.values(), *SIXTEEN_PALETTES.values(), COLORLESS)
+    palette.name: palette
+    for palette in (*TRUE_PALETTES.values(), *XTERM_PALETTES.values(), *SIXTEEN_PALETTES.values(), COLORLESS)
 }
 """All of them, by the names of their themes."""
