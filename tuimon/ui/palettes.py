@@ -356,9 +356,12 @@ _CHOSEN_256: dict[str, Looks] = {
         Meaning.COMMAND: "#870087",
         Meaning.WARNING: "#5f0000",
         Meaning.ERROR: "#af005f",
-    }
+    },
+    "dark": {Meaning.GAP: "#ffffd7"},
 }
-"""Where the nearest one would be like another to somebody."""
+"""Where the nearest one would be like another, to somebody at least."""
+_LIGHT_DRIFT_256 = tuple("#" + 3 * f"{grey:02x}" for grey in range(0x70, 0x10, -8))
+"""There are too few dark greens."""
 _NEVER_SELECTED = (Meaning.BATCH, Meaning.BAND)
 """What never stands on the line under the cursor."""
 _LINES = (Meaning.FRAME, Meaning.TRACK)
@@ -381,7 +384,7 @@ def _xterm(true: Palette) -> Palette:
         looks[meaning] = " ".join((*attributes, found[color]))
     *_, below = true.looks[Meaning.PAUSED].split()
     looks[Meaning.PAUSED] = f"bold #121212 on {nearest(below, ('#121212',), 4.5)}"
-    drift = tuple(nearest(shade, (background,), 4.5) for shade in true.drift)
+    drift = tuple(nearest(shade, (background,), 4.5) for shade in true.drift) if true.dark else _LIGHT_DRIFT_256
     return Palette(f"{true.name}-256", looks, drift, f"on {selected}", background, surface, cursor, dark=true.dark)
 
 
