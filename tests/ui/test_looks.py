@@ -225,6 +225,15 @@ def test_the_command_line_goes_before_the_terminal(runs: Path) -> None:
         assert b"48;2;248;249;250" in there.written
 
 
+def test_the_settings_of_the_user_hold(runs: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "mine.toml"
+    settings.write_text('palette = "light"\ncolors = "full"\nascii = true\nrefresh = 99\n')
+    with LiveRun(runs, *training("bn_1")) as run, terminal(run.directory, TUIMON_SETTINGS=str(settings)) as there:
+        there.read_until(lambda: "* training" in there.shown and "q quit" in there.shown)
+        assert b"48;2;248;249;250" in there.written
+        assert there.written.isascii()
+
+
 @pytest.mark.parametrize(
     ("arguments", "variables"), [(("--ascii",), {}), ((), {"LANG": "de_DE.ISO-8859-1"}), ((), {"LC_ALL": "C"})]
 )
