@@ -11,9 +11,12 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 @pytest.fixture(autouse=True)
 def _a_place_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("TUIMON_RUNS_DIR", "SLURM_JOB_ID", "SLURM_STEP_ID", "ENVIRONMENT"):
+    names = ("TUIMON_RUNS_DIR", "TUIMON_SETTINGS", "SLURM_JOB_ID", "SLURM_STEP_ID", "ENVIRONMENT")
+    for name in (*names, "NO_COLOR", "COLORTERM", "LC_ALL", "LC_CTYPE", "LANG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "of-the-user" / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "of-the-user" / "state"))
     monkeypatch.chdir(tmp_path)
 
 

@@ -389,7 +389,7 @@ def test_watch_goes_on_with_the_run_that_was_chosen(runs: Path, monkeypatch: pyt
     class App:
         return_code = 0
 
-        def __init__(self, run: RunDirectory, *, readonly: bool) -> None:
+        def __init__(self, run: RunDirectory, *, readonly: bool, **_: object) -> None:
             shown.append((run.name, readonly))
             self.next_run = None if run == other else other
 

@@ -32,7 +32,7 @@ ROWS, COLUMNS = 24, 80
 class Terminal:
     """``tuimon watch`` in a terminal of `ROWS` and `COLUMNS`."""
 
-    def __init__(self, run: RunDirectory) -> None:
+    def __init__(self, run: RunDirectory, *arguments: str, **variables: str) -> None:
         self.ours, self.theirs = pty.openpty()
         fcntl.ioctl(self.theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
         self.settings = termios.tcgetattr(self.theirs)
@@ -40,11 +40,11 @@ class Terminal:
         self._screen = pyte.Screen(COLUMNS, ROWS)
         self._stream = pyte.ByteStream(self._screen)
         self.process = subprocess.Popen(
-            command("watch", run.path),
+            command("watch", run.path, *arguments),
             stdin=self.theirs,
             stdout=self.theirs,
             stderr=self.theirs,
-            env={**environment(TERM="xterm-256color"), "LINES": str(ROWS), "COLUMNS": str(COLUMNS)},
+            env={**environment(**{"TERM": "xterm-256color", **variables}), "LINES": str(ROWS), "COLUMNS": str(COLUMNS)},
             start_new_session=True,
         )
 
@@ -66,8 +66,8 @@ class Terminal:
 
 
 @contextmanager
-def terminal(run: RunDirectory) -> Iterator[Terminal]:
-    opened = Terminal(run)
+def terminal(run: RunDirectory, *arguments: str, **variables: str) -> Iterator[Terminal]:
+    opened = Terminal(run, *arguments, **variables)
     try:
         yield opened
     finally:

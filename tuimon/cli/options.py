@@ -5,7 +5,12 @@ import os
 import sys
 from pathlib import Path
 
+import msgspec
+
+from tuimon import settings as settings_file
 from tuimon.run_directory import ENVIRONMENT_VARIABLE, RunDirectory, default_runs_directory, is_run, newest_run, runs_in
+from tuimon.settings import Settings
+from tuimon.text import plain
 
 
 def add_runs_dir(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +30,32 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         "run", metavar="RUN", help="a run directory, a session.jsonl, or a name under the runs directory"
     )
     add_runs_dir(parser)
+
+
+def add_looks(parser: argparse.ArgumentParser) -> None:
+    """Declare what goes before the settings of the user: ``--palette``, ``--colors``, ``--ascii``."""
+    group = parser.add_argument_group("looks", f"before those in {settings_file.PLACE}")
+    group.add_argument("--palette", choices=settings_file.PALETTES, help="the colours")
+    group.add_argument("--colors", choices=settings_file.COLORS, help="how many colours the terminal shows")
+    group.add_argument(
+        "--ascii",
+        action=argparse.BooleanOptionalAction,
+        help="draw with ASCII characters alone (default: where the locale has no UTF-8)",
+    )
+
+
+def read_settings(options: argparse.Namespace) -> tuple[Settings, str]:
+    """Return the user's settings under those of the command line, and what is wrong with the file; empty: nothing."""
+    settings, warning = settings_file.read(settings_file.settings_path())
+    named = {name: getattr(options, name) for name in ("palette", "colors", "ascii")}
+    named = {name: value for name, value in named.items() if value is not None}
+    return settings_file.for_terminal(msgspec.structs.replace(settings, **named)), warning
+
+
+def warn(warning: str) -> None:
+    """Say on stderr what is wrong with the settings, where something is."""
+    if warning:
+        print(f"tuimon: {plain(warning, limit=2000)}", file=sys.stderr)
 
 
 def find_run(options: argparse.Namespace) -> RunDirectory:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from tuimon.cli.options import add_run, has_screen
+from tuimon.cli.options import add_looks, add_run, has_screen, read_settings
 from tuimon.errors import UsageError
 from tuimon.run_directory import RunDirectory
 
@@ -11,6 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_run(parser)
     parser.add_argument("--speed", type=float, default=1.0, metavar="X", help="times as fast as it was (default: 1)")
+    add_looks(parser)
 
 
 def execute(options: argparse.Namespace) -> int:
@@ -22,7 +23,17 @@ def execute(options: argparse.Namespace) -> int:
         raise UsageError("replay needs a terminal; tuimon export writes a run's numbers to a file")
     from tuimon.ui.app import WatchApp
     from tuimon.ui.replay import ReplayClock
+    from tuimon.ui.view_memory import ViewMemory
 
-    app = WatchApp(run, readonly=True, replay=ReplayClock(speed=options.speed))
+    settings, warning = read_settings(options)
+    app = WatchApp(
+        run,
+        readonly=True,
+        replay=ReplayClock(speed=options.speed),
+        settings=settings,
+        palette=options.palette,
+        memory=ViewMemory(),
+        warning=warning,
+    )
     app.run()
     return app.return_code or 0

@@ -21,7 +21,7 @@ from types import FrameType
 from tuimon import config as config_file
 from tuimon import liveness
 from tuimon.cli import plain
-from tuimon.cli.options import add_runs_dir, has_screen
+from tuimon.cli.options import add_looks, add_runs_dir, has_screen, read_settings, warn
 from tuimon.commands import Stop, signed
 from tuimon.errors import UsageError
 from tuimon.launcher import TAKEN, TrainerProcess, logout_warning
@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a value in place of the config's, such as training.epochs=3 or model.arguments.units=64",
     )
+    add_looks(parser)
 
 
 def execute(options: argparse.Namespace) -> int:
@@ -63,13 +64,18 @@ def execute(options: argparse.Namespace) -> int:
         raise UsageError("--force goes with --resume RUN")
     run = _resumable(options) if options.resume is not None else _prepare(options)
     trainer = TrainerProcess(run, resumes=options.resume is not None)
+    settings, warning = read_settings(options)
     if options.headless or not has_screen():
+        warn(warning)
         return _without_screen(run, trainer)
     # Loaded here: lines need no Textual. And before the start: what fails now starts nothing.
     from tuimon.ui.app import WatchApp
+    from tuimon.ui.view_memory import ViewMemory
 
+    app = WatchApp(
+        run, trainer=trainer, settings=settings, palette=options.palette, memory=ViewMemory(), warning=warning
+    )
     trainer.start()
-    app = WatchApp(run, trainer=trainer)
     choice = app.run()
     if choice == "stop" and trainer.poll() is None:
         return _wait_for_stop(run, trainer)

@@ -8,7 +8,7 @@ import argparse
 
 from tuimon import liveness
 from tuimon.cli import plain
-from tuimon.cli.options import add_runs_dir, find_run, has_screen
+from tuimon.cli.options import add_looks, add_runs_dir, find_run, has_screen, read_settings, warn
 
 FAILED = 1
 
@@ -24,24 +24,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--readonly", action="store_true", help="change nothing: no key sends a request")
     add_runs_dir(parser)
+    add_looks(parser)
 
 
 def execute(options: argparse.Namespace) -> int:
     """Watch until told to leave, or until the end, and return the exit code."""
     run = find_run(options)
+    settings, warning = read_settings(options)
     if has_screen():
         from tuimon.ui.app import WatchApp
+        from tuimon.ui.view_memory import ViewMemory
 
-        app = WatchApp(run, readonly=options.readonly)
-        app.run()
-        while app.next_run is not None:
-            run = app.next_run
-            app = WatchApp(run, readonly=options.readonly)
+        memory = ViewMemory()
+        while True:
+            app = WatchApp(
+                run,
+                readonly=options.readonly,
+                settings=settings,
+                palette=options.palette,
+                memory=memory,
+                warning=warning,
+            )
             app.run()
+            if app.next_run is None:
+                break
+            run, warning = app.next_run, ""
         state = plain.read_state(run)
         if state.run is not None and state.ended is None and not liveness.is_gone(run.session_log, state.run):
             print(plain.training_goes_on(run))
         return app.return_code or 0
+    warn(warning)
     state = plain.follow(run, show=lambda line: print(line, flush=True), over=plain.until_ended(run))
     if state.ended is None:
         print(f"crashed after {state.step} steps: its trainer is gone")

@@ -7,10 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from msgspec import convert
+from msgspec import convert, structs
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
-from textual.events import CursorPosition
+from textual.events import CursorPosition, Resize
 from textual.screen import Screen
 
 from tuimon import liveness, spellings
@@ -28,6 +28,7 @@ from tuimon.commands import (
 )
 from tuimon.events import Alert, AnyEvent
 from tuimon.run_directory import RunDirectory
+from tuimon.settings import PaletteName, Settings
 from tuimon.state import RunState
 from tuimon.text import plain
 from tuimon.ui import saving
@@ -40,17 +41,19 @@ from tuimon.ui.hangup import exit_on_hangup
 from tuimon.ui.help_screen import HelpScreen
 from tuimon.ui.keys import Place, keys_of
 from tuimon.ui.layers_screen import LayersScreen
+from tuimon.ui.looks import Looks
 from tuimon.ui.messages import CaughtUp, Facts, LogUnreadable, TrainerExited, TrainerGone, TrainerPrinted
 from tuimon.ui.metrics_screen import MetricsScreen
 from tuimon.ui.moment import Moment, Notice
 from tuimon.ui.moment_screen import MomentScreen
 from tuimon.ui.pacing import QUESTION, Pacing
-from tuimon.ui.palette import THEME
 from tuimon.ui.reader import Reader, Trainer
 from tuimon.ui.replay import ReplayClock
 from tuimon.ui.spans import only_what_changed
 from tuimon.ui.steering import Steering
+from tuimon.ui.too_small import TooSmall
 from tuimon.ui.undo import NothingToUndoError, newest_undo
+from tuimon.ui.view_memory import View, ViewMemory
 from tuimon.ui.why_screen import WhyScreen
 
 __all__ = ["ReplayClock", "Trainer", "WatchApp"]
@@ -62,7 +65,6 @@ SCREENS: dict[Place, type[MomentScreen]] = {
 }
 """The screens beside the dashboard."""
 
-_REDRAW_SECONDS = 0.25
 _REPLAY_SECONDS = 0.1
 _NOTICE_SECONDS = 8.0
 _LEAVE_SECONDS = 1.5
@@ -79,6 +81,10 @@ class WatchApp(App[str]):
         readonly: Send no requests.
         replay: Show a recorded run by this clock; None for the run as it is now.
         trainer: The training process to start and wait for; None where another one trains.
+        settings: What is liked; `settings.for_terminal` has said what the terminal can show.
+        palette: The palette, whatever the settings say and whichever was chosen the last time.
+        memory: Where what is chosen is remembered; None for nowhere.
+        warning: What is wrong with the settings; empty where nothing is.
 
     Example:
         ```python
@@ -98,10 +104,19 @@ class WatchApp(App[str]):
         readonly: bool = False,
         replay: ReplayClock | None = None,
         trainer: Trainer | None = None,
+        settings: Settings | None = None,
+        palette: PaletteName | None = None,
+        memory: ViewMemory | None = None,
+        warning: str = "",
     ) -> None:
         super().__init__()
-        self.register_theme(THEME)
-        self.theme = THEME.name
+        self._settings = settings or Settings()
+        self._memory = memory
+        self._view = memory.load(run) if memory is not None else View()
+        """What is remembered; its layer only until it is selected."""
+        self._looks = Looks(self, self._settings)
+        self._looks.choose(palette or self._view.palette or self._looks.name)
+        self._dashboard = Dashboard()
         self.state = RunState()
         """The log so far, folded."""
         self.steering = Steering(run, readonly=readonly)
@@ -126,17 +141,17 @@ class WatchApp(App[str]):
         self._released_at = time.monotonic()
         self._pacing = Pacing()
         self._leaves_by = 0.0
+        if warning:
+            self._notice, self._notice_until = Notice(warning, bad=True), time.monotonic() + _NOTICE_SECONDS
 
     def get_default_screen(self) -> Dashboard:
         """Return the dashboard."""
-        return Dashboard()
+        return self._dashboard
 
     @property
     def dashboard(self) -> Dashboard:
         """The screen under all others."""
-        screen = self.screen_stack[0]
-        assert isinstance(screen, Dashboard)
-        return screen
+        return self._dashboard
 
     @property
     def place(self) -> MomentScreen:
@@ -152,13 +167,24 @@ class WatchApp(App[str]):
         follow = self._replay is None
         reader = Reader(self._run, self.post_message, follow=follow, trainer=self._trainer)
         self.run_worker(lambda: reader.run(self._stop_reading), name="reader", thread=True)
-        self.set_interval(_REDRAW_SECONDS, self._redraw_if_changed)
+        self.set_interval(1 / self._settings.refresh, self._redraw_if_changed)
+        if self._view.chart is not None:
+            self.dashboard.choose_chart(self._view.chart)
         if self._replay is not None:
             self.set_interval(_REPLAY_SECONDS, self._release)
 
+    def on_resize(self, event: Resize) -> None:
+        """Say so where the terminal has no room for anything."""
+        for screen in self.screen_stack:
+            for sentence in screen.query(TooSmall):
+                sentence.fit(event.size)
+
     def on_unmount(self) -> None:
-        """Let the reading thread end: the interpreter waits for it."""
+        """Let the reading thread end: the interpreter waits for it. Remember what was chosen."""
         self._stop_reading.set()
+        if self._memory is not None:
+            chosen = self.dashboard.selected_layer or self._view.layer
+            self._memory.save(self._run, structs.replace(self._view, layer=chosen, chart=self.dashboard.chosen_chart))
 
     def on_facts(self, message: Facts) -> None:
         """Fold what is new."""
@@ -257,6 +283,7 @@ class WatchApp(App[str]):
         self._shown_second = int(time.time())
         if self.screen_stack:
             self.place.show(self.moment())
+            self._select_remembered()
 
     def say(self, text: str, *, bad: bool = False) -> None:
         """Show a sentence for some seconds."""
@@ -413,6 +440,15 @@ class WatchApp(App[str]):
         else:
             self.say(f"Saved {' and '.join(path.name for path in written)} in {here}.")
 
+    def action_next_palette(self) -> None:
+        """Show the next palette."""
+        if self.no_color:
+            self.say("This screen shows no colours.")
+            return
+        palette = self._looks.next()
+        self._view = structs.replace(self._view, palette=palette)
+        self.say(f"Palette: {palette}.")
+
     def action_help(self) -> None:
         """Show the help screen."""
         self.push_screen(HelpScreen(self.moment()))
@@ -482,6 +518,11 @@ class WatchApp(App[str]):
         if self._replay is not None:
             self._replay.change_speed(factor)
             self.redraw()
+
+    def _select_remembered(self) -> None:
+        if self._view.layer in self.state.layers:
+            self.dashboard.select_layer(self._view.layer)
+            self._view = structs.replace(self._view, layer=None)
 
     def _redraw_if_changed(self) -> None:
         # Seconds are shown of a run that goes on, so the time alone changes the screen.

@@ -5,6 +5,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from tuimon.ui.cells import Cells, cell_width, differences, fit
+from tuimon.ui.looks import styles_of
 from tuimon.ui.moment import Moment
 from tuimon.ui.palette import Meaning
 
@@ -43,11 +44,15 @@ class CellView(Widget):
 
     def render_line(self, y: int) -> Strip:
         """Return one row of the cells."""
-        return self._cells.strip(y, self.rich_style)
+        return self._cells.strip(y, self.rich_style, styles_of(self.app))
 
     def text(self) -> str:
         """Return what is shown, as lines of text."""
         return "\n".join(self._cells.text(row).rstrip() for row in range(self._cells.height))
+
+    def on_mount(self) -> None:
+        """Follow the palette."""
+        self.app.theme_changed_signal.subscribe(self, lambda _: self.refresh())
 
     def on_resize(self, _: Resize) -> None:
         """Draw for the new size."""

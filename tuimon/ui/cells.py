@@ -1,5 +1,6 @@
 """A grid of character cells: what every panel draws into, and how two grids differ."""
 
+from collections.abc import Mapping
 from itertools import pairwise
 
 import numpy as np
@@ -10,7 +11,7 @@ from rich.style import Style
 from textual.geometry import Region
 from textual.strip import Strip
 
-from tuimon.ui.palette import STYLES, Meaning
+from tuimon.ui.palette import Meaning
 
 CharArray = npt.NDArray[np.str_]
 CodeArray = npt.NDArray[np.uint8]
@@ -80,15 +81,15 @@ class Cells:
         """Return one row as text."""
         return "".join(self.chars[row].tolist())
 
-    def strip(self, row: int, base: Style) -> Strip:
-        """Return one row as Textual draws it, on the background of ``base``."""
+    def strip(self, row: int, base: Style, styles: Mapping[int, Style]) -> Strip:
+        """Return one row as Textual draws it, on the background of ``base``, in the styles of the codes."""
         if not 0 <= row < self.height or self.width == 0:
             return Strip.blank(self.width, base)
         codes = self.codes[row]
         starts = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist(), self.width]
         characters = self.chars[row].tolist()
         segments = [
-            Segment("".join(characters[start:end]), base + STYLES[int(codes[start])]) for start, end in pairwise(starts)
+            Segment("".join(characters[start:end]), base + styles[int(codes[start])]) for start, end in pairwise(starts)
         ]
         return Strip(segments, self.width)
 

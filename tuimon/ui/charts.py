@@ -7,7 +7,7 @@ import numpy as np
 from tuimon.series import Series
 from tuimon.state import LayerHistory, RunState
 from tuimon.text import plain
-from tuimon.ui.canvas import Curve
+from tuimon.ui.canvas import Curve, Dash
 from tuimon.ui.cells import fit_end
 from tuimon.ui.chart import Chart
 from tuimon.ui.moment import Moment
@@ -36,14 +36,14 @@ class LossChart(Chart):
         """Return batch loss, epoch loss and validation loss, as far as there are any."""
         state = moment.state
         name = _loss_name(state)
-        series = (
-            ("batch", state.batch_metrics.get(name), Meaning.BATCH),
-            ("train", state.epoch_metrics.get(name), Meaning.TRAINING),
-            ("valid", state.epoch_metrics.get(f"val_{name}"), Meaning.VALIDATION),
+        series: tuple[tuple[str, Series | None, Meaning, Dash], ...] = (
+            ("batch", state.batch_metrics.get(name), Meaning.BATCH, "solid"),
+            ("train", state.epoch_metrics.get(name), Meaning.TRAINING, "solid"),
+            ("valid", state.epoch_metrics.get(f"val_{name}"), Meaning.VALIDATION, "dashed"),
         )
         return [
-            Curve(short, values.steps, values.values, meaning)
-            for short, values, meaning in series
+            Curve(short, values.steps, values.values, meaning, dash=dash)
+            for short, values, meaning, dash in series
             if values is not None and len(values)
         ]
 

@@ -15,6 +15,8 @@ from tuimon.commands import Recalibrate
 from tuimon.events import CheckpointSaved
 from tuimon.text import plain
 from tuimon.ui.numbers import count, duration
+from tuimon.ui.palette import Meaning, css_style
+from tuimon.ui.too_small import TooSmall
 
 BATCHES = Recalibrate().batches
 """How many batches a recalibration is made from."""
@@ -55,7 +57,11 @@ class Chooser(ModalScreen[str | None]):
         """Lay out the answers."""
         options = OptionList(
             *(
-                Option(Content.assemble((f" {answer.key}  ", "bold"), f"{answer.label}\n    ", (answer.words, "dim")))
+                Option(
+                    Content.assemble(
+                        (f" {answer.key}  ", "bold"), f"{answer.label}\n    ", (answer.words, css_style(Meaning.DIM))
+                    )
+                )
                 for answer in self._answers
             ),
             id="answers",
@@ -64,6 +70,7 @@ class Chooser(ModalScreen[str | None]):
         options.border_title = Content(self._question)
         yield options
         yield Static(Content("enter or its key chooses, esc cancels"), id="hint", markup=False)
+        yield TooSmall()
 
     def on_mount(self) -> None:
         """Put the cursor on what is in force."""

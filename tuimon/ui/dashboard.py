@@ -102,6 +102,17 @@ class Dashboard(MomentScreen):
             self._chosen = turns[(turns.index(self._shown_of(turns)) + by) % len(turns)]
             self._arrange()
 
+    @property
+    def chosen_chart(self) -> str:
+        """The chart that is shown where there is one at a time."""
+        return self._chosen
+
+    def choose_chart(self, name: str) -> None:
+        """Show this chart where there is one at a time."""
+        if name in self._charts:
+            self._chosen = name
+            self._arrange()
+
     def select_layer(self, path: str) -> None:
         """Put the cursor of the table on a layer."""
         self._table.select(path)

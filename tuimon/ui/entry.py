@@ -15,6 +15,7 @@ from tuimon.diagnosis.layers import half_life
 from tuimon.state import RunState
 from tuimon.text import plain
 from tuimon.ui.numbers import count, learning_rate, number
+from tuimon.ui.too_small import TooSmall
 
 _SHOWN_VALUES = 4
 
@@ -66,6 +67,7 @@ class Entry(ModalScreen[str | None], Generic[Value]):
             yield line
             yield Static(Content(self._wanted), id="effect", markup=False)
         yield Static(Content("enter asks for it, esc cancels"), id="hint", markup=False)
+        yield TooSmall()
 
     def on_mount(self) -> None:
         """Type at once."""

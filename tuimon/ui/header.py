@@ -128,7 +128,7 @@ def _progress(moment: Moment, width: int) -> Part:
     if room >= 6:
         filled = int(share * room * 2)
         bar = "━" * (filled // 2) + ("╸" if filled % 2 else "")
-        part += [(bar, int(Meaning.TRAINING)), ("━" * (room - len(bar)), int(Meaning.TRACK)), (" ", 0)]
+        part += [(bar, int(Meaning.TRAINING)), ("─" * (room - len(bar)), int(Meaning.TRACK)), (" ", 0)]
     return [*part, (percent, int(Meaning.TEXT))]
 
 

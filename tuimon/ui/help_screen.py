@@ -15,12 +15,14 @@ from tuimon.text import plain
 from tuimon.ui.cells import wrap
 from tuimon.ui.keys import Key, sections
 from tuimon.ui.moment import Moment
-from tuimon.ui.palette import STYLES, Meaning
+from tuimon.ui.palette import Meaning, css_style
+from tuimon.ui.too_small import TooSmall
 
 _WIDTH = 100
 _MARGINS = 10
 """Of the page: frame, padding, scroll bar."""
 _TERM_WIDTH, _INDENT = 13, 2
+_DIM = css_style(Meaning.DIM)
 
 _TERMS: tuple[tuple[str, Meaning, str], ...] = (
     ("training", Meaning.TRAINING, "batch statistics are used, the moving statistics follow"),
@@ -78,6 +80,7 @@ class HelpScreen(ModalScreen[None]):
             page.border_title = Content("help")
             page.border_subtitle = Content("esc closes")
             yield Static(markup=False)
+        yield TooSmall()
 
     def on_resize(self, event: Resize) -> None:
         """Break the lines for this width."""
@@ -96,22 +99,22 @@ def _page(moment: Moment, width: int) -> Content:
     lines: list[Content] = []
     for heading, keys in sections():
         why = f": {moment.refusal}" if keys[0].needs == "steering" and moment.refusal else ""
-        lines.append(Content.assemble((heading, "bold"), (why, "dim")))
+        lines.append(Content.assemble((heading, "bold"), (why, _DIM)))
         lines += [line for key in keys for line in _about_key(key, moment, width)]
         lines.append(Content(""))
     lines.append(Content.styled("Words and signs", "bold"))
-    lines += [line for term, meaning, words in _TERMS for line in _entry(term, str(STYLES[meaning]), words, width)]
+    lines += [line for term, meaning, words in _TERMS for line in _entry(term, css_style(meaning), words, width)]
     return Content("\n").join(lines)
 
 
 def _about_key(key: Key, moment: Moment, width: int) -> Iterator[Content]:
     reason = moment.cannot(key.request) if key.request and not moment.refusal else ""
-    yield from _entry(key.shown, "dim" if reason else "bold", key.help, width)
+    yield from _entry(key.shown, _DIM if reason else "bold", key.help, width)
     if reason:
-        yield from _entry("", "", f"not now: {plain(reason, 200)}", width, str(STYLES[Meaning.WARNING]))
+        yield from _entry("", "", f"not now: {plain(reason, 200)}", width, css_style(Meaning.WARNING))
 
 
-def _entry(term: str, style: str, words: str, width: int, words_style: str = "dim") -> Iterator[Content]:
+def _entry(term: str, style: str, words: str, width: int, words_style: str = _DIM) -> Iterator[Content]:
     """Yield a term and what is said of it, in as many lines as that takes."""
     for line in wrap(words, max(10, width - _TERM_WIDTH)):
         yield Content.assemble(" " * _INDENT, (term.ljust(_TERM_WIDTH - _INDENT), style), (line, words_style))

@@ -293,6 +293,7 @@ KEYS = (
     Key("escape", "open('dashboard')", "esc", "back", "Back to the dashboard.", places=_BESIDE),
     Key("s", "save", "s", "save", "Save the screen as SVG and the curves on it as CSV, in this directory.", rank=14),
     Key("ctrl+p,colon", "command_palette", ":", "", "Every action by its name."),
+    Key("C", "next_palette", "C", "", "Show the next palette: dark, light, both for people who see fewer hues."),
     Key("question_mark", "help", "?", "help", "Show this page."),
     Key("q,ctrl+c", "leave", "q", "quit", "Close this screen; a run that goes on asks how.", rank=-1),
 )

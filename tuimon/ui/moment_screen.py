@@ -16,6 +16,7 @@ from tuimon.ui.header import Header
 from tuimon.ui.key_bar import KeyBar
 from tuimon.ui.keys import Place, keys_of
 from tuimon.ui.moment import Moment
+from tuimon.ui.too_small import TooSmall
 
 WIDE, TALL, HIGH = 140, 32, 44
 """Columns and rows from which on there is room for more."""
@@ -54,6 +55,7 @@ class MomentScreen(Screen[None]):
         yield Banner(WHY_KEY if self.place == "dashboard" else "a")
         yield from self.panels()
         yield self.bar
+        yield TooSmall()
 
     def panels(self) -> Iterable[Widget]:
         """Yield what is between the header and the keys."""

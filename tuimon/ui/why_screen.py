@@ -21,7 +21,8 @@ from tuimon.ui.cells import cell_width, fit, wrap
 from tuimon.ui.keys import textual_name
 from tuimon.ui.moment import Moment
 from tuimon.ui.numbers import count, negative
-from tuimon.ui.palette import STYLES, Meaning
+from tuimon.ui.palette import Meaning, css_style
+from tuimon.ui.too_small import TooSmall
 from tuimon.wire import Number, from_wire
 
 _WIDTH = 84
@@ -59,6 +60,7 @@ class WhyScreen(ModalScreen[Alert | None]):
         """Lay out the page."""
         with VerticalScroll(id="why"):
             yield Static(markup=False)
+        yield TooSmall()
 
     def on_resize(self, _: Resize) -> None:
         """Break the lines for this width."""
@@ -102,11 +104,11 @@ def _page(alert: Alert, wanted: Help | None, width: int) -> Content:
     when = time.strftime("%H:%M:%S", time.localtime(alert.time))
     lines = [
         Content.assemble(
-            (f"{shown} {plain(alert.severity, 20)}  {plain(alert.rule, 10)}", str(STYLES[meaning])),
-            (f"   step {count(alert.step)}   epoch {count(alert.epoch + 1)}   {when}", _style(Meaning.DIM)),
+            (f"{shown} {plain(alert.severity, 20)}  {plain(alert.rule, 10)}", css_style(meaning)),
+            (f"   step {count(alert.step)}   epoch {count(alert.epoch + 1)}   {when}", css_style(Meaning.DIM)),
         ),
         Content(""),
-        *_text(_sentence(alert.what), width, _style(Meaning.STRONG)),
+        *_text(_sentence(alert.what), width, css_style(Meaning.STRONG)),
     ]
     if alert.layer is not None:
         lines += [Content(""), _heading("Layer"), *_text(plain(alert.layer), width)]
@@ -117,7 +119,7 @@ def _page(alert: Alert, wanted: Help | None, width: int) -> Content:
         request = f"tuimon send RUN {plain(alert.request, 300)}"
         if wanted is not None:
             lines.append(_key_line(wanted, request, width))
-        lines += _text(request, width, _style(Meaning.COMMAND)) if wanted is None else []
+        lines += _text(request, width, css_style(Meaning.COMMAND)) if wanted is None else []
     return Content("\n").join(lines)
 
 
@@ -126,9 +128,9 @@ def _key_line(wanted: Help, request: str, width: int) -> Content:
     room = width - _INDENT - len(wanted.key) - len(words)
     return Content.assemble(
         " " * _INDENT,
-        (wanted.key, _style(Meaning.KEY)),
-        (words, _style(Meaning.DIM)),
-        (fit(request, room), _style(Meaning.COMMAND)),
+        (wanted.key, css_style(Meaning.KEY)),
+        (words, css_style(Meaning.DIM)),
+        (fit(request, room), css_style(Meaning.COMMAND)),
     )
 
 
@@ -145,7 +147,7 @@ def _numbers(evidence: dict[str, Number], width: int) -> list[Content]:
         line = fit(f"{name}{space}{text}", width - _INDENT)
         lines.append(Content.assemble(" " * _INDENT, line))
     if rest > 0:
-        lines.append(Content.styled(f"{' ' * _INDENT}and {rest} more in the log", _style(Meaning.DIM)))
+        lines.append(Content.styled(f"{' ' * _INDENT}and {rest} more in the log", css_style(Meaning.DIM)))
     return lines
 
 
@@ -164,7 +166,7 @@ def _sentence(text: str) -> str:
 
 
 def _heading(text: str) -> Content:
-    return Content.styled(text, _style(Meaning.TITLE))
+    return Content.styled(text, css_style(Meaning.TITLE))
 
 
 def _text(text: str, width: int, style: str = "") -> list[Content]:
@@ -172,7 +174,3 @@ def _text(text: str, width: int, style: str = "") -> list[Content]:
         Content.assemble(" " * _INDENT, (line, style)) if style else Content(" " * _INDENT + line)
         for line in wrap(text, max(10, width - _INDENT))
     ]
-
-
-def _style(meaning: Meaning) -> str:
-    return str(STYLES[meaning])

@@ -1,0 +1,158 @@
+"""What a person likes to see: a TOML file of their own, which every screen reads and the command line overrides.
+
+A file that is wrong never keeps a screen from opening: what is wrong in it is said in one line, the rest holds.
+Must not import Keras, TensorFlow or Textual.
+"""
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import msgspec
+
+from tuimon.text import plain
+
+PATH_VARIABLE = "TUIMON_SETTINGS"
+PLACE = "~/.config/tuimon/settings.toml"
+"""Where the file mostly is, for people."""
+PaletteName = Literal["dark", "light", "colorblind", "colorblind-light"]
+PALETTES: tuple[PaletteName, ...] = get_args(PaletteName)
+"""The palettes, in the order in which their key goes through them."""
+Colors = Literal["auto", "full", "256", "16", "none"]
+COLORS: tuple[Colors, ...] = get_args(Colors)
+"""How many colours there may be; "auto": as many as the terminal says it has."""
+
+
+class Settings(msgspec.Struct, kw_only=True, frozen=True):
+    """The keys of the file. None of them is needed."""
+
+    palette: PaletteName = "dark"
+    """The colours."""
+    ascii: bool | None = None
+    """Whether only ASCII characters are drawn; unless set, where the locale has no UTF-8."""
+    colors: Colors = "auto"
+    """How many colours the terminal shows."""
+    refresh: Annotated[float, msgspec.Meta(ge=1, le=10)] = 4.0
+    """How often the screen is drawn again, at most, in a second."""
+    smoothing: Literal["none", "ema", "median"] = "none"
+    """How curves are smoothed at first: not, by an exponential moving average, by a moving median."""
+    smoothing_weight: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.6
+    """How much: 0 not at all, near 1 most."""
+    x_axis: Literal["step", "epoch", "wall", "relative"] = "step"
+    """What charts have on their axis at first: steps, epochs, the time of day, the time since the start."""
+
+
+_TYPES: Mapping[str, Any] = {field.name: field.type for field in msgspec.structs.fields(Settings)}
+
+
+def settings_path(environment: Mapping[str, str] = os.environ) -> Path:
+    """Return where the file is: ``$TUIMON_SETTINGS``, else ``tuimon/settings.toml`` where configurations are."""
+    if path := environment.get(PATH_VARIABLE):
+        return Path(path)
+    return user_directory("XDG_CONFIG_HOME", ".config", environment) / "tuimon" / "settings.toml"
+
+
+def user_directory(variable: str, default: str, environment: Mapping[str, str] = os.environ) -> Path:
+    """Return a directory of the user's, by its variable, else by its name under the home directory.
+
+    Source: https://specifications.freedesktop.org/basedir/latest, which has relative paths ignored.
+    """
+    path = Path(environment.get(variable, ""))
+    if path.is_absolute():
+        return path
+    try:
+        return Path.home() / default
+    except RuntimeError:
+        # In a container, a user may be a number and nothing else.
+        return Path("/nonexistent")
+
+
+def read(path: Path) -> tuple[Settings, str]:
+    """Read a file of settings.
+
+    Args:
+        path: The file; that it is not there is no mistake.
+
+    Returns:
+        The settings, with the defaults for what is not set or wrong; and what is wrong, in one line that names the
+        file and the key, empty where nothing is.
+    """
+    try:
+        tables = tomllib.loads(path.read_bytes().decode())
+    except FileNotFoundError:
+        return Settings(), ""
+    except OSError as error:
+        return Settings(), f"{path}: {error.strerror}: the defaults hold"
+    except UnicodeDecodeError:
+        return Settings(), f"{path}: not a TOML file, it is not UTF-8 text: the defaults hold"
+    except tomllib.TOMLDecodeError as error:
+        return Settings(), f"{path}: not TOML: {plain(str(error), 100)}: the defaults hold"
+    known: dict[str, Any] = {}
+    wrong: list[str] = []
+    for key, value in tables.items():
+        if key not in _TYPES:
+            wrong.append(f"{plain(key, 40)}: no such key{_suggestion(key)}")
+            continue
+        if key == "colors" and type(value) is int:
+            # 16 and "16" are the same to a person.
+            value = str(value)
+        try:
+            known[key] = msgspec.convert(value, _TYPES[key])
+        except msgspec.ValidationError as error:
+            wrong.append(f"{key}: {_words(key, value, error)}")
+    more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+    return Settings(**known), f"{path}: {wrong[0]}{more}" if wrong else ""
+
+
+def for_terminal(settings: Settings, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Return ``settings`` with what they leave to the terminal: how many colours, and whether ASCII alone.
+
+    Source: https://no-color.org for ``NO_COLOR``; ``COLORTERM`` as terminals set it.
+    """
+    colors: Colors = settings.colors if settings.colors != "auto" else _colors(environment)
+    ascii_only = settings.ascii if settings.ascii is not None else not _has_utf8(environment)
+    return msgspec.structs.replace(settings, colors=colors, ascii=ascii_only)
+
+
+_COERCED = ("C.UTF-8", "C.utf8", "UTF-8")
+
+
+def _colors(environment: Mapping[str, str]) -> Colors:
+    if environment.get("NO_COLOR"):
+        return "none"
+    if environment.get("COLORTERM", "").lower() in ("truecolor", "24bit"):
+        return "full"
+    terminal = environment.get("TERM", "").lower()
+    if terminal.endswith("-direct"):
+        return "full"
+    return "256" if "256color" in terminal or "kitty" in terminal else "16"
+
+
+def _has_utf8(environment: Mapping[str, str]) -> bool:
+    # Not Python's own encoding: it takes the C locale, and one that is not installed, for UTF-8, and then sets
+    # LC_CTYPE so (PEP 538).
+    character_type = environment.get("LC_CTYPE", "")
+    if character_type in _COERCED:
+        character_type = ""
+    name = environment.get("LC_ALL") or character_type or environment.get("LANG")
+    if not name:
+        # A container says nothing, and the terminal that shows it is one of today.
+        return True
+    return re.search(r"utf-?8", name, re.IGNORECASE) is not None
+
+
+def _words(key: str, value: object, error: msgspec.ValidationError) -> str:
+    choices = [choice for choice in get_args(_TYPES[key]) if isinstance(choice, str)]
+    if choices:
+        return f'"{plain(str(value), 40)}" is none of {", ".join(choices)}'
+    words = str(error).partition(" - at `$")[0]
+    return words[:1].lower() + words[1:].replace("`", "").replace(" | null", "")
+
+
+def _suggestion(key: str) -> str:
+    close = difflib.get_close_matches(key.casefold(), _TYPES, n=1)
+    return f' (did you mean "{close[0]}"?)' if close else f"; there are {', '.join(_TYPES)}"
