@@ -12,7 +12,7 @@ from textual.screen import Screen
 
 from tuimon import liveness, spellings
 from tuimon.commands import AnyRequest, Checkpoint, LearningRate, Pause, Phase, Probe, Recalibrate, Resume, Rollback
-from tuimon.events import Alert, AnyEvent
+from tuimon.events import Alert, AnyEvent, Batches, BatchNorm, BatchNormChannels, EpochEnded, ValidationBatches
 from tuimon.run_directory import RunDirectory
 from tuimon.state import RunState
 from tuimon.text import plain
@@ -24,20 +24,33 @@ from tuimon.ui.hangup import exit_on_hangup
 from tuimon.ui.help_screen import HelpScreen
 from tuimon.ui.keys import Place
 from tuimon.ui.layers_screen import LayersScreen
+from tuimon.ui.log_screen import LogScreen
 from tuimon.ui.messages import CaughtUp, Facts, LogUnreadable, TrainerExited, TrainerGone, TrainerPrinted
 from tuimon.ui.moment import Moment, Notice
 from tuimon.ui.moment_screen import MomentScreen
 from tuimon.ui.palette import THEME
 from tuimon.ui.reader import Reader, Trainer
 from tuimon.ui.replay import ReplayClock
+from tuimon.ui.run_screen import RunScreen
 from tuimon.ui.spans import only_what_changed
 from tuimon.ui.steering import Steering
+from tuimon.ui.system_screen import SystemScreen
+from tuimon.ui.timeline_screen import TimelineScreen
 from tuimon.ui.why_screen import WhyScreen
 
 __all__ = ["ReplayClock", "Trainer", "WatchApp"]
 
-SCREENS: dict[Place, type[MomentScreen]] = {"layers": LayersScreen}
+SCREENS: dict[Place, type[MomentScreen]] = {
+    "layers": LayersScreen,
+    "timeline": TimelineScreen,
+    "log": LogScreen,
+    "system": SystemScreen,
+    "run": RunScreen,
+}
 """The screens beside the dashboard."""
+
+_MEASURED = Batches | ValidationBatches | EpochEnded | BatchNorm | BatchNormChannels
+"""Facts that the timeline does not list, and that would take room twice."""
 
 _REDRAW_SECONDS = 0.25
 _REPLAY_SECONDS = 0.1
@@ -84,6 +97,7 @@ class WatchApp(App[str]):
         self._run = run
         self._readonly = readonly
         self._replay = replay
+        self._whole = RunState() if replay else None
         self._trainer = trainer
         self._stop_reading = threading.Event()
         self._gone = False
@@ -135,6 +149,8 @@ class WatchApp(App[str]):
         self._reading = message.reading
         if self._replay is not None:
             self._replay.load(message.events)
+            assert self._whole is not None
+            self._whole.apply(event for event in message.events if not isinstance(event, _MEASURED))
             self._changed = True
             message.taken.set()
             return
@@ -191,6 +207,7 @@ class WatchApp(App[str]):
             notice=self._current_notice(),
             reading=self._reading,
             replay=self._replay.position if self._replay else None,
+            whole=self._whole,
             exit_code=self._trainer_exit.code if self._trainer_exit else None,
         )
 
@@ -352,6 +369,23 @@ class WatchApp(App[str]):
         if self._replay is not None:
             self._apply(self._replay.to_end())
             self.redraw()
+
+    def on_timeline_screen_chosen(self, message: TimelineScreen.Chosen) -> None:
+        """Have a replay go to the event; say why there is an alert."""
+        if self._replay is not None:
+            self._go_to(self._replay, message.time)
+        if isinstance(message.source, Alert):
+            self.push_screen(WhyScreen(self.moment(), message.source), self._do_what_helps)
+
+    def _go_to(self, replay: ReplayClock, time: float) -> None:
+        """Have a replay go to a time of the log, and wait there."""
+        replay.playing = False
+        if time < replay.time:
+            # Facts cannot be taken back: they are folded anew.
+            replay.to_start()
+            self.state = RunState()
+        self._apply(replay.to_time(time))
+        self.redraw()
 
     def _display(self, screen: Screen[Any], renderable: Any) -> None:
         super()._display(screen, only_what_changed(renderable))

@@ -44,6 +44,8 @@ _DASHBOARD: tuple[Place, ...] = ("dashboard",)
 _LAYERS: tuple[Place, ...] = ("dashboard", "layers")
 _LINES: tuple[Place, ...] = ("dashboard", "layers")
 _BESIDE: tuple[Place, ...] = PLACES[1:]
+_SEARCHED: tuple[Place, ...] = ("timeline", "log")
+_SCROLLED: tuple[Place, ...] = ("timeline", "log", "run")
 
 KEYS = (
     Key(
@@ -131,7 +133,16 @@ KEYS = (
     Key("full_stop", "next_epoch", ".", "next epoch", "Go on to the end of the next epoch.", "replay", rank=2),
     Key("right_square_bracket", "faster", "]", "faster", "Replay twice as fast.", "replay", rank=3),
     Key("left_square_bracket", "slower", "[", "slower", "Replay half as fast.", "replay", rank=4),
-    Key("end", "to_end", "end", "to the end", "Go to the end of the log.", "replay", rank=6),
+    Key(
+        "end",
+        "to_end",
+        "end",
+        "to the end",
+        "Go to the end of the log.",
+        "replay",
+        rank=6,
+        places=tuple(place for place in PLACES if place not in _SCROLLED),
+    ),
     Key("up,k", "cursor(-1)", "↑", "", "Select the line before.", places=_LINES),
     Key("down,j", "cursor(1)", "↓", "select", "Select the next line.", rank=9, places=_LINES),
     Key("pageup", "cursor(-10)", "page up", "", "Ten lines up.", places=_LINES),
@@ -157,9 +168,52 @@ KEYS = (
         rank=5,
         places=_DASHBOARD,
     ),
+    Key("up,k", "cursor(-1)", "↑", "", "Go a line up.", places=_SCROLLED),
+    Key("down,j", "cursor(1)", "↓", "scroll", "Go a line down.", rank=9, places=_SCROLLED),
+    Key("pageup", "screen.page(-1)", "page up", "", "Go a page up.", places=_SCROLLED),
+    Key("pagedown", "screen.page(1)", "page down", "", "Go a page down.", places=_SCROLLED),
+    Key("home", "screen.to_first", "home", "", "Go to the first line.", places=_SCROLLED),
+    Key("end", "screen.to_last", "end", "last", "Go to the last line; of a log, follow it.", rank=8, places=_SCROLLED),
+    Key(
+        "enter",
+        "screen.choose",
+        "enter",
+        "open",
+        "Say why there is an alert; a replay goes to the event.",
+        rank=5,
+        places=("timeline",),
+    ),
+    Key(
+        "J,shift+down", "screen.scroll_details(1)", "J", "details", "Scroll the details.", rank=10, places=("timeline",)
+    ),
+    Key("K,shift+up", "screen.scroll_details(-1)", "K", "", "Scroll the details back.", places=("timeline",)),
+    Key("slash", "screen.search", "/", "search", "Search, or filter events.", rank=6, places=_SEARCHED),
+    Key(
+        "n", "screen.next_match(1)", "n", "next", "Go to the next place that was searched for.", rank=7, places=("log",)
+    ),
+    Key("N", "screen.next_match(-1)", "N", "before", "Go to the one before.", rank=7, places=("log",)),
     Key("1", "open('dashboard')", "1", "", "The dashboard: what matters now."),
     Key("3", "open('layers')", "3", "", "All BatchNormalization layers."),
-    Key("escape", "open('dashboard')", "esc", "back", "Back to the dashboard.", places=_BESIDE),
+    Key("4", "open('timeline')", "4", "", "All events, with what is known of each."),
+    Key("5", "open('log')", "5", "", "What the training process printed."),
+    Key("6", "open('system')", "6", "", "Processors, memory and GPUs."),
+    Key("7", "open('run')", "7", "", "What the run is: config, model, versions, what it takes."),
+    Key(
+        "escape",
+        "open('dashboard')",
+        "esc",
+        "back",
+        "Back to the dashboard.",
+        places=tuple(place for place in _BESIDE if place not in _SEARCHED),
+    ),
+    Key(
+        "escape",
+        "screen.back",
+        "esc",
+        "back",
+        "Forget what was searched for; then back to the dashboard.",
+        places=_SEARCHED,
+    ),
     Key("question_mark", "help", "?", "help", "Show this page."),
     Key("q,ctrl+c", "leave", "q", "quit", "Close this screen; a run that goes on asks how.", rank=-1),
 )

@@ -35,6 +35,7 @@ class Meaning(IntEnum):
     BATCH_NORM_PART = 20
     STOCHASTIC_PART = 21
     OTHER_PART = 22
+    MATCH = 23
 
 
 DRIFT = 32
@@ -72,6 +73,7 @@ _STYLES = {
     Meaning.BATCH_NORM_PART: Style(color="#b5a37f"),
     Meaning.STOCHASTIC_PART: Style(color="#a3bd6b"),
     Meaning.OTHER_PART: Style(color="#8f9dab"),
+    Meaning.MATCH: Style(color=BACKGROUND, bgcolor="#a9bccd", bold=True),
 }
 
 DRIFT_COLORS = (
