@@ -374,6 +374,9 @@ class WatchApp(App[str]):
         """Have a replay go to the event; say why there is an alert."""
         if self._replay is not None:
             self._go_to(self._replay, message.time)
+        elif not isinstance(message.source, Alert) and pressing_alert(self.moment()) is not None:
+            # As the line at the top says.
+            self.action_why()
         if isinstance(message.source, Alert):
             self.push_screen(WhyScreen(self.moment(), message.source), self._do_what_helps)
 

@@ -5,16 +5,17 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import structs
 
-from tuimon.events import Event, RunStarted
+from tuimon.events import Alert, Event, Note, RunStarted
 from tuimon.state import Command
 from tuimon.text import plain
 from tuimon.ui.moment import Asked, Moment
 from tuimon.ui.numbers import count, duration
+from tuimon.ui.palette import Meaning
 from tuimon.ui.scrolled import ScrolledView, TextLine, named, wrapped
 from tuimon.ui.timeline_list import Row
 from tuimon.words import applied, rejected, verified
 
-_NAME_WIDTH = 14
+_GAP = 2
 _OF_EVERY_FACT = frozenset(Event.__struct_fields__)
 
 
@@ -38,13 +39,19 @@ class EventDetails(ScrolledView):
         return "details"
 
     def lines(self, moment: Moment, width: int) -> list[TextLine]:
-        """Return the sentence of the timeline, then when, then every field that says something."""
+        """Return the sentence of the timeline where the fields are none, every field that says something, and when."""
         if self._row is None:
             return []
-        line = self._row.line
-        shown: list[TextLine] = [[(text, int(line.meaning))] for text in wrapped(line.words, width)]
-        for name, text in (("when", _when(self._row, moment)), *_fields(self._row.source)):
-            shown += named(name, text, width, name_width=_NAME_WIDTH)
+        source, line = self._row.source, self._row.line
+        shown: list[TextLine] = []
+        if not isinstance(source, Alert | Note | Command | Asked):
+            shown += [[(text, int(line.meaning))] for text in wrapped(line.words, width)]
+        # When comes last: the list has it too.
+        fields = [*_fields(source), ("when", _when(self._row, moment))]
+        name_width = max(len(name) for name, _ in fields) + _GAP
+        for name, text in fields:
+            code = line.meaning if name in ("what", "text", "request") else Meaning.TEXT
+            shown += named(name, text, width, name_width=name_width, code=code)
         return shown
 
 
@@ -53,7 +60,7 @@ def _when(row: Row, moment: Moment) -> str:
     words = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(line.time))
     first = next((entry for entry in moment.state.timeline if isinstance(entry, RunStarted)), None)
     if first is not None and line.time >= first.time:
-        words += f", {duration(line.time - first.time)} after the run started"
+        words += f", {duration(line.time - first.time)} into the run"
     if line.step is not None:
         words += f", step {count(line.step)}"
     if isinstance(row.source, Event) and line.step is not None:
@@ -80,7 +87,8 @@ def _fields(source: Event | Command | Asked) -> Iterator[tuple[str, str]]:
             yield "answer", rejected("").rstrip(": ")
             yield "reason", _whole(source.detail)
     else:
-        for name, value in structs.asdict(source).items():
+        # Sentences before tables: where there is little room, what is read first is seen first.
+        for name, value in sorted(structs.asdict(source).items(), key=lambda item: isinstance(item[1], Mapping)):
             if name not in _OF_EVERY_FACT and value not in ("", None, [], {}):
                 yield name.replace("_", " "), "\n".join(_values(value))
 
@@ -99,6 +107,8 @@ def _values(value: object, name: str = "") -> Iterator[str]:
     elif isinstance(value, str):
         lines = value.splitlines() or [""]
         yield from (before + _whole(line) for line in lines)
+    elif isinstance(value, int | float):
+        yield before + (count(value) if isinstance(value, int) else f"{value:.6g}")
     else:
         yield before + ("–" if value is None else _whole(str(value)))
 

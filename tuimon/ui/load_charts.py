@@ -25,6 +25,8 @@ _SECONDS = MINUTES * 60.0
 _TIMES = Axis(0.0, _SECONDS, tuple((60.0 * minute, f"−{MINUTES - minute} min") for minute in range(1, MINUTES)))
 _SHARES = Axis(0.0, 1.0, ((0.0, "0 %"), (0.5, "50 %"), (1.0, "100 %")))
 _NAMES_WIDTH = 8
+_WIDE = 60
+"""A panel this wide has room for what its numbers are out of."""
 _LOWEST_PANEL, _NARROWEST_PANEL = 7, 38
 
 Measured = Sequence[tuple[str, Meaning, Dash, Callable[[Sample], float | None]]]
@@ -55,15 +57,16 @@ class CpuChart(LoadChart):
         if self.samples:
             last = self.samples[-1]
             busy = "–" if last.trainer_cpu is None else f"{last.trainer_cpu:.1f}"
+            of = "" if cells.width < _WIDE else f" of {last.cores} processors"
             extra = [
-                (f"trainer {busy:>4} of {last.cores}", int(Meaning.TRAINING)),
+                (f"trainer {busy:>4}{of}", int(Meaning.TRAINING)),
                 (f"machine {percent(last.cpu, 0):>5}", int(Meaning.TEXT)),
             ]
         curves: Measured = (
             ("machine", Meaning.TEXT, "solid", lambda sample: sample.cpu),
             ("trainer", Meaning.TRAINING, "dashed", _trainer_cpu),
         )
-        _draw_load(cells, "processors", extra, self.samples, curves)
+        _draw_load(cells, "CPU", extra, self.samples, curves)
 
 
 class MemoryChart(LoadChart):
@@ -75,15 +78,16 @@ class MemoryChart(LoadChart):
         extra: list[tuple[str, int]] = []
         if self.samples:
             last = self.samples[-1]
+            of = "" if cells.width < _WIDE else f" of {size(last.memory_total)}"
             extra = [
                 (f"trainer {_size(last.trainer_memory)}", int(Meaning.TRAINING)),
-                (f"machine {size(last.memory_used)} of {size(last.memory_total)}", int(Meaning.TEXT)),
+                (f"machine {size(last.memory_used)}{of}", int(Meaning.TEXT)),
             ]
         curves: Measured = (
             ("machine", Meaning.TEXT, "solid", lambda sample: sample.memory_used / sample.memory_total),
             ("trainer", Meaning.TRAINING, "dashed", lambda sample: _share(sample.trainer_memory, sample.memory_total)),
         )
-        _draw_load(cells, "memory", extra, self.samples, curves)
+        _draw_load(cells, "memory" if cells.width >= _WIDE else "RAM", extra, self.samples, curves)
 
 
 class GpuView(LoadChart):

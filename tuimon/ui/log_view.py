@@ -247,14 +247,26 @@ class LogView(CellView):
 
     def _parts(self, index: int) -> list[tuple[int, str]]:
         """Return the rows that a line takes: where each begins in the text, and its text."""
-        text, width = self._window.lines[index].text, max(2, self.size.width - 2 * _MARGIN)
-        if text.isascii():
-            return [(begin, text[begin : begin + width]) for begin in range(0, max(1, len(text)), width)]
-        parts, begin = [], 0
-        while begin < len(text):
-            end = begin + width
-            while end > begin + 1 and cell_width(text[begin:end]) > width:
-                end -= 1
-            parts.append((begin, text[begin:end]))
-            begin = end
-        return parts or [(0, "")]
+        return rows_of(self._window.lines[index].text, max(2, self.size.width - 2 * _MARGIN))
+
+
+def rows_of(text: str, width: int) -> list[tuple[int, str]]:
+    """Return ``text`` in rows of at most ``width`` cells, broken between words where that leaves them half full.
+
+    Returns:
+        Where each row begins in the text, and its text; at least one.
+
+    Example:
+        >>> rows_of("loss: 0.25 acc: 0.5", 12)
+        [(0, 'loss: 0.25 '), (11, 'acc: 0.5')]
+    """
+    rows, begin = [], 0
+    while begin < len(text):
+        end = begin + width
+        while end > begin + 1 and cell_width(text[begin:end]) > width:
+            end -= 1
+        if end < len(text):
+            end = text.rfind(" ", begin + (end - begin) // 2, end) + 1 or end
+        rows.append((begin, text[begin:end]))
+        begin = end
+    return rows or [(0, "")]

@@ -14,7 +14,7 @@ from tuimon.ui.scrolled import ScrolledView, TextLine, named, wrapped
 from tuimon.wire import from_wire
 from tuimon.words import size
 
-_NAME_WIDTH = 22
+_NAME_WIDTH = 24
 _UNKNOWN = "–"
 _MOST_TEXT = 4000
 

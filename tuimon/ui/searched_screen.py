@@ -28,12 +28,18 @@ class SearchField(Input):
     def open(self) -> None:
         """Have it type at once."""
         self.display = True
-        self.focus()
+        # Not `focus`, which comes later: the next key may be the first letter.
+        self.screen.set_focus(self)
 
     def close(self) -> None:
         """Go away; what was typed stays in force."""
         self.display = False
         self.screen.set_focus(None)
+
+    async def action_submit(self) -> None:
+        """Go away, all words typed."""
+        await super().action_submit()
+        self.close()
 
     def action_clear_search(self) -> None:
         """Forget what was typed, and go away."""
@@ -77,5 +83,4 @@ class SearchedScreen(MomentScreen):
 
     def on_input_submitted(self) -> None:
         """Go to what was found."""
-        self.field.close()
         self.searched()
