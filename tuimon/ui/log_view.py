@@ -154,7 +154,8 @@ class LogView(CellView):
         if self._follows:
             first = self._back(len(self._window.lines), 0, self.page)
             self._top = self._window.lines[first[0]].offset, first[1]
-        for row, (index, _, begin, text) in enumerate(self._rows(*self._place(self._top), self.page), start=1):
+        shown = self._rows(*self._place(self._top), max(0, cells.height - 2))
+        for row, (index, _, begin, text) in enumerate(shown, start=1):
             line = self._window.lines[index]
             code = SELECTED if line.offset == self._found else 0
             cells.codes[row, 1:-1] = code

@@ -114,7 +114,7 @@ class TimelineList(CellView):
             words = f"No event matches “{plain(self._filter, 100)}”." if self._filter else "Nothing has happened yet."
             cells.put(1, 3, words, Meaning.DIM, width=cells.width - 5)
             return
-        rows = max(1, cells.height - 2)
+        rows = max(0, cells.height - 2)
         self._first = max(0, min(self._first, self._cursor, self._length - rows), self._cursor - rows + 1)
         present, steps = self._present, max(5, len(count(moment.state.step)))
         for row in range(min(rows, self._length - self._first)):
