@@ -91,7 +91,7 @@ async def test_the_timeline_lists_everything_newest_first_with_its_details(runs:
         await press(pilot, "down")
         await until(pilot, lambda: "and its end" in part(app, "EventDetails"))
         await press(pilot, "j")
-        await until(pilot, lambda: "share  0.996" in part(app, "EventDetails"))
+        await until(pilot, lambda: "share: 0.996" in part(app, "EventDetails"))
         assert "Freeze BatchNormalization" in part(app, "EventDetails")
         await press(pilot, "end")
         await until(pilot, lambda: "protocol" in part(app, "EventDetails"))
@@ -114,7 +114,7 @@ async def test_a_request_is_told_with_what_became_of_it(runs: Path) -> None:
                 )
             )
             await until(pilot, lambda: "freeze all: applied" in line_under_cursor(app))
-            assert "next step" in part(app, "EventDetails")
+            await until(pilot, lambda: "next step" in part(app, "EventDetails"))
             run.write(events.CommandVerified(id=request.id, held=True, detail="3/3 layers unchanged", step=5))
             await until(pilot, lambda: "verified: 3/3 layers" in line_under_cursor(app))
             await until(pilot, lambda: "verified: 3/3 layers" in part(app, "EventDetails"))
@@ -268,8 +268,8 @@ async def test_ten_thousand_events_are_each_put_into_words_once(runs: Path, monk
         await opened(app, pilot, "timeline")
         await press(pilot, *["down"] * 20, "end", "pageup", "home")
         app.redraw()
-        await typed(pilot, "number *77")
-        await until(pilot, lambda: "100 of 10,002 match" in text(app))
+        await typed(pilot, "number ??77")
+        await until(pilot, lambda: "90 of 10,002 match" in text(app))
         assert "number 9977" in line_under_cursor(app)
         assert told == 10_002
 
@@ -368,15 +368,14 @@ async def test_a_huge_log_opens_at_its_end_without_being_read(runs: Path) -> Non
         # A hole: nothing is on the disk.
         file.truncate(400_000_000)
         file.seek(0, os.SEEK_END)
-        file.write(b"\n" + b"".join(b"line %d\n" % index for index in range(30_000)))
+        file.write(b"\n" + b"".join(b"line %d %s\n" % (index, b"." * 60) for index in range(30_000)))
     async with watching(run, NARROW) as (app, pilot):
         await opened(app, pilot, "log")
         await until(pilot, lambda: "line 29999" in text(app))
         view = app.place.query_one(LogView)
         assert view._window.end - view._window.start <= 2 * BLOCK_BYTES
-        for _ in range(40):
-            await press(pilot, *["pageup"] * 30)
-        await until(pilot, lambda: view._window.start < run.trainer_log.stat().st_size - 2 * BLOCK_BYTES)
+        while view._window.start > run.trainer_log.stat().st_size - 3 * BLOCK_BYTES:
+            await press(pilot, *["pageup"] * 20)
         await press(pilot, "home")
         await until(pilot, lambda: "the first line" in text(app))
         await press(pilot, "end")
@@ -391,13 +390,13 @@ async def test_a_log_that_is_cut_or_missing_has_words(runs: Path) -> None:
             await until(pilot, lambda: "There is no" in text(app))
             log.touch()
             await until(pilot, lambda: "has printed nothing yet" in text(app))
-            log.write_text("before\n" * 100)
-            await until(pilot, lambda: "before" in text(app))
+            log.write_text("an old line\n" * 100)
+            await until(pilot, lambda: "an old line" in text(app))
             os.truncate(log, 0)
             await until(pilot, lambda: "trainer.log.1" in text(app))
             with log.open("a") as file:
                 file.write("afterwards\n")
-            await until(pilot, lambda: "afterwards" in text(app) and "before" not in text(app))
+            await until(pilot, lambda: "afterwards" in text(app) and "an old line" not in text(app))
             log.unlink()
             await until(pilot, lambda: "There is no" in text(app))
 
@@ -516,13 +515,15 @@ async def test_gpus_are_shown_with_what_is_known_of_them(
     with LiveRun(runs, of_this_process(), *training("bn_1")[1:]) as run:
         async with watching(run.directory, size) as (app, pilot):
             await opened(app, pilot, "system")
-            await until(pilot, lambda: "61 GB of" in part(app, "GpuView"))
+            await until(
+                pilot, lambda: "memory 61 GB" in part(app, "GpuView") or "memory   61 GB" in part(app, "GpuView")
+            )
             shown = part(app, "GpuView")
             assert "87 %" in shown
-            assert "NVIDIA H200" in shown
             assert "\x1b" not in shown
             assert "–" in shown
-            if size == WIDE:
+            if size == WIDE and count == 2:
+                assert "NVIDIA H200" in shown
                 assert "trainer 3.0 GB" in shown
                 assert "63 °C" in shown
                 assert "412 W" in shown
@@ -591,7 +592,7 @@ async def test_the_run_screen_says_what_the_run_is(runs: Path) -> None:
     facts[0] = of_this_process(name="fine-tuning", host="node-17", versions={"keras": "3.11.3"})
     saved = events.CheckpointSaved(name="step-3.npz", reason="asked", size_bytes=104_000_000, seconds=0.1, step=3)
     overhead = events.Overhead(share=0.0042, parts={"probe": 3.4})
-    with LiveRun(runs, *facts, saved, overhead, started(attempt=1, pid=77)) as run:
+    with LiveRun(runs, *facts, saved, overhead, started(attempt=1, pid=77, name="fine-tuning")) as run:
         run.directory.config.write_text('[training]\nepochs = 40\nname = "[red]x[/red]"\n')
         async with watching(run.directory, NARROW) as (app, pilot):
             await opened(app, pilot, "run")
@@ -609,6 +610,7 @@ async def test_the_run_screen_says_what_the_run_is(runs: Path) -> None:
                 "[red]x[/red]",
                 "nothing is missing",
                 "node-17, pid",
+                "pid 77",
             ):
                 assert words in page
             assert "–" in page

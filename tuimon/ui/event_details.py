@@ -99,7 +99,7 @@ def _values(value: object, name: str = "") -> Iterator[str]:
         for key, inner in value.items():
             yield from _values(inner, f"{name}.{_whole(str(key))}" if name else _whole(str(key)))
         return
-    before = f"{name}  " if name else ""
+    before = f"{name}: " if name else ""
     if isinstance(value, bool):
         yield before + ("yes" if value else "no")
     elif isinstance(value, list):

@@ -191,7 +191,7 @@ KEYS = (
     Key(
         "n", "screen.next_match(1)", "n", "next", "Go to the next place that was searched for.", rank=1, places=("log",)
     ),
-    Key("N", "screen.next_match(-1)", "N", "before", "Go to the one before.", rank=1, places=("log",)),
+    Key("N", "screen.next_match(-1)", "N", "previous", "Go to the one before.", rank=1, places=("log",)),
     Key("1", "open('dashboard')", "1", "", "The dashboard: what matters now."),
     Key("3", "open('layers')", "3", "", "All BatchNormalization layers."),
     Key("4", "open('timeline')", "4", "", "All events, with what is known of each."),

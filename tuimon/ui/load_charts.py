@@ -123,11 +123,12 @@ class GpuView(LoadChart):
             cells.codes[top:bottom, left:right] = part.codes
 
     def _draw_gpu(self, cells: Cells, index: int) -> None:
-        gpu = self.gpus[index]
+        gpu, is_wide = self.gpus[index], cells.width >= _WIDE
+        of = f" of {_size(gpu.memory_total)}" if is_wide else ""
         extra = [
             (f"{number(gpu.watts, 3)} W  {number(gpu.temperature, 2)} °C", int(Meaning.DIM)),
             (f"trainer {_size(gpu.trainer_memory)}", int(Meaning.TRAINING)),
-            (f"memory {_size(gpu.memory_used)} of {_size(gpu.memory_total)}", int(Meaning.STATISTIC)),
+            (f"memory {_size(gpu.memory_used)}{of}", int(Meaning.STATISTIC)),
             (f"busy {_percent(gpu.busy):>5}", int(Meaning.TEXT)),
         ]
 
@@ -138,7 +139,8 @@ class GpuView(LoadChart):
             ("memory", Meaning.STATISTIC, "dashed", memory_of),
             ("busy", Meaning.TEXT, "solid", lambda sample: sample.gpus[index].busy),
         )
-        _draw_load(cells, f"GPU {index}  {plain(gpu.name, 40)}", extra, self.samples, curves)
+        name = f"  {plain(gpu.name, 40)}" if is_wide else ""
+        _draw_load(cells, f"GPU {index}{name}", extra, self.samples, curves)
 
     def _draw_lines(self, cells: Cells) -> None:
         draw_panel(cells, f"GPUs: {len(self.gpus)}")

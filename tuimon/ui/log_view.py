@@ -178,18 +178,18 @@ class LogView(CellView):
         self.scroll_rows(-3)
 
     def _extra(self) -> list[tuple[str, int]]:
+        # Where there is not room for all, the first ones go.
         extra: list[tuple[str, int]] = []
-        if self._cut:
-            extra.append(("it was cut: what was before is in trainer.log.1", int(Meaning.WARNING)))
-        if self._words:
-            words = f"“{plain(self._words, 40)}”"
-            extra.append((f"{words} {self._said}".rstrip(), int(Meaning.COMMAND)))
         if self._log_bytes and self._window.lines:
             if self._follows:
                 extra.append((f"{size(self._log_bytes)}, following", int(Meaning.DIM)))
             else:
                 share = percent(self._top[0] / self._log_bytes, 0)
                 extra.append((f"at {share} of {size(self._log_bytes)}, end follows", int(Meaning.DIM)))
+        if self._cut:
+            extra.append(("what was before is in trainer.log.1", int(Meaning.WARNING)))
+        if self._words:
+            extra.append((f"“{plain(self._words, 40)}” {self._said}".rstrip(), int(Meaning.COMMAND)))
         return extra
 
     def _empty_words(self, moment: Moment) -> str:
