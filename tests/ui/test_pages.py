@@ -20,7 +20,7 @@ from tuimon.ui import timeline_list
 from tuimon.ui.app import SCREENS, WatchApp
 from tuimon.ui.keys import Place
 from tuimon.ui.log_view import LogView
-from tuimon.ui.log_window import BLOCK_BYTES, LogWindow, lines_of, read_block
+from tuimon.ui.log_window import BLOCK_BYTES, LogWindow, find, lines_of, read_block
 from tuimon.ui.palette import Meaning
 from tuimon.ui.replay import ReplayClock
 from tuimon.ui.timeline_list import TimelineList
@@ -426,6 +426,20 @@ def test_a_window_joins_blocks_in_any_order(tmp_path: Path) -> None:
     assert window.lines[window.index_at(window.lines[7].offset + 1)] is window.lines[7]
 
 
+def test_a_line_longer_than_a_block_is_passed_in_both_directions(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"first\n" + b"x" * (BLOCK_BYTES + 3) + b"\n" + b"y" * (BLOCK_BYTES - 1) + b"\nlast\n")
+    size = log.stat().st_size
+    back = find(log, "FIRST", before=size, go_on=lambda: True)
+    assert back is not None
+    assert back.offset == 0
+    on = find(log, "last", start=0, go_on=lambda: True)
+    assert on is not None
+    assert on.end == size
+    assert find(log, "nowhere", before=size, go_on=lambda: True) is None
+    assert find(log, "first", before=size, go_on=lambda: False) is None
+
+
 def test_a_line_without_end_is_taken_in_pieces() -> None:
     data = b"x" * 100_000 + b"\nlast"
     lines = list(lines_of(data, 7))
@@ -500,7 +514,8 @@ async def test_the_machine_and_the_trainer_are_measured(runs: Path, size: tuple[
             await until(pilot, lambda: "MB" in part(app, "MemoryChart"))
             assert "trainer" in part(app, "CpuChart")
             assert "trainer    –" not in part(app, "CpuChart")
-            assert "machine" in part(app, "MemoryChart")
+            assert "host" in part(app, "CpuChart")
+            assert "trainer" in part(app, "MemoryChart").splitlines()[0]
             assert "No GPU" in part(app, "GpuView")
             await until(pilot, lambda: len(app.place.query_one("CpuChart").samples) > 5)  # type: ignore[attr-defined]
 

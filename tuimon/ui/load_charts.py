@@ -60,10 +60,10 @@ class CpuChart(LoadChart):
             of = "" if cells.width < _WIDE else f" of {last.cores} processors"
             extra = [
                 (f"trainer {busy:>4}{of}", int(Meaning.TRAINING)),
-                (f"machine {percent(last.cpu, 0):>5}", int(Meaning.TEXT)),
+                (f"host {percent(last.cpu, 0):>5}", int(Meaning.TEXT)),
             ]
         curves: Measured = (
-            ("machine", Meaning.TEXT, "solid", lambda sample: sample.cpu),
+            ("host", Meaning.TEXT, "solid", lambda sample: sample.cpu),
             ("trainer", Meaning.TRAINING, "dashed", _trainer_cpu),
         )
         _draw_load(cells, "CPU", extra, self.samples, curves)
@@ -81,10 +81,10 @@ class MemoryChart(LoadChart):
             of = "" if cells.width < _WIDE else f" of {size(last.memory_total)}"
             extra = [
                 (f"trainer {_size(last.trainer_memory)}", int(Meaning.TRAINING)),
-                (f"machine {size(last.memory_used)}{of}", int(Meaning.TEXT)),
+                (f"host {size(last.memory_used)}{of}", int(Meaning.TEXT)),
             ]
         curves: Measured = (
-            ("machine", Meaning.TEXT, "solid", lambda sample: sample.memory_used / sample.memory_total),
+            ("host", Meaning.TEXT, "solid", lambda sample: sample.memory_used / sample.memory_total),
             ("trainer", Meaning.TRAINING, "dashed", lambda sample: _share(sample.trainer_memory, sample.memory_total)),
         )
         _draw_load(cells, "memory" if cells.width >= _WIDE else "RAM", extra, self.samples, curves)
@@ -149,8 +149,10 @@ class GpuView(LoadChart):
             words = f"memory {_size(gpu.memory_used):>7} of {_size(gpu.memory_total):>7}"
             column = cells.put(row, column, words, Meaning.STATISTIC) + 2
             column = cells.put(row, column, f"trainer {_size(gpu.trainer_memory):>7}", Meaning.TRAINING) + 2
-            words = f"{number(gpu.temperature, 2):>3} °C  {number(gpu.watts, 3):>4} W  {plain(gpu.name, 40)}"
-            cells.put(row, column, words, Meaning.DIM, width=cells.width - column - 2)
+            words = f"{number(gpu.temperature, 2):>3} °C  {number(gpu.watts, 3):>4} W"
+            column = cells.put(row, column, words, Meaning.DIM) + 2
+            if cells.width - column > _NAMES_WIDTH:
+                cells.put(row, column, plain(gpu.name, 40), Meaning.DIM, width=cells.width - column - 2)
 
 
 def _draw_load(

@@ -85,6 +85,12 @@ def read_block(path: Path, *, start: int | None = None, before: int | None = Non
     Raises:
         OSError: it cannot be read.
     """
+    data, first, size = _read(path, start, before)
+    return Block(tuple(lines_of(data, first)), size)
+
+
+def _read(path: Path, start: int | None, before: int | None) -> tuple[bytes, int, int]:
+    """Return whole lines, where they begin, and the size of the file."""
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         if start is not None:
@@ -95,12 +101,12 @@ def read_block(path: Path, *, start: int | None = None, before: int | None = Non
         file.seek(first)
         data = file.read(last - first)
     if start is None and first > 0:
-        # It begins somewhere in a line.
-        skipped = data.find(b"\n") + 1
+        # It begins somewhere in a line; of a line longer than the block, that is all there is.
+        skipped = data.find(b"\n", 0, -1) + 1
         first, data = first + skipped, data[skipped:]
     if start is not None and last < size and b"\n" in data:
         data = data[: data.rfind(b"\n") + 1]
-    return Block(tuple(lines_of(data, first)), size)
+    return data, first, size
 
 
 def with_lines_before(path: Path, line: LogLine) -> Block:
@@ -130,21 +136,29 @@ def find(
     """
     pattern = pattern_of(words)
     while go_on():
-        block = read_block(path, start=start, before=before)
-        if not block.lines:
+        data, first, _ = _read(path, start, before)
+        if not data:
             return None
-        found = (
-            line for line in (block.lines if before is None else reversed(block.lines)) if pattern.search(line.text)
-        )
-        if line := next(found, None):
-            return line
+        if _may_hold(data, words):
+            lines = list(lines_of(data, first))
+            found = (line for line in (lines if before is None else reversed(lines)) if pattern.search(line.text))
+            if line := next(found, None):
+                return line
         if before is None:
-            start = block.lines[-1].end
+            start = first + len(data)
+        elif first == 0:
+            return None
         else:
-            before = block.lines[0].offset
-            if before == 0:
-                return None
+            before = first
     return None
+
+
+def _may_hold(data: bytes, words: str) -> bool:
+    """Whether lines may hold ``words`` when they are shown: False is certain, and found without making the lines."""
+    # Escape sequences and backspaces are not shown, and capital letters beyond ASCII are not bytes.
+    if not words.isascii() or b"\x1b" in data or b"\b" in data:
+        return True
+    return words.lower().encode() in data.lower().replace(b"\t", b" ")
 
 
 def pattern_of(words: str) -> re.Pattern[str]:
