@@ -658,3 +658,24 @@ async def test_the_command_line_is_that_of_the_trainer(runs: Path) -> None:
         async with watching(run.directory) as (app, pilot):
             await opened(app, pilot, "run")
             await until(pilot, lambda: "pytest" in text(app))
+
+
+async def test_a_log_that_cannot_be_read_says_why(runs: Path) -> None:
+    run = make_run(runs, training("bn_1"))
+    run.trainer_log.mkdir()
+    async with watching(run, NARROW) as (app, pilot):
+        await opened(app, pilot, "log")
+        await until(pilot, lambda: "cannot be read: Is a directory" in text(app))
+        run.trainer_log.rmdir()
+        run.trainer_log.write_text("now it can\n")
+        await until(pilot, lambda: "now it can" in text(app))
+
+
+async def test_typing_is_ended_by_the_key_that_would_copy(runs: Path) -> None:
+    async with watching(make_run(runs, training("bn_1")), NARROW) as (app, pilot):
+        await opened(app, pilot, "timeline")
+        await typed(pilot, "run started")
+        await until(pilot, lambda: "1 of 2 match" in text(app))
+        await press(pilot, "ctrl+c")
+        await until(pilot, lambda: "match" not in text(app))
+        assert app.is_running

@@ -70,9 +70,10 @@ class LogReader:
     def _do(self, job: Callable[[], None]) -> None:
         try:
             job()
-        except OSError:
-            # The next look says what is the matter.
+        except OSError as error:
+            # Once it can be read again, the next look says so.
             self._seen = None
+            self._say(LogChanged(None, is_other=False, reason=error.strerror or str(error)))
 
     def _read(self, *, start: int | None = None, before: int | None = None, is_end: bool = False) -> None:
         self._post(LogRead(read_block(self._path, start=start, before=before), is_end))

@@ -51,7 +51,8 @@ class LogView(CellView):
     def changed(self, message: LogChanged) -> None:
         """Know how long the log is now."""
         if message.is_other or message.size is None:
-            self._cut = self._cut or bool(self._window.lines)
+            # Where it is cut, there still is a file.
+            self._cut = message.size is not None and (self._cut or bool(self._window.lines))
             self._window, self._follows, self._found, self._waits = LogWindow(), True, None, False
         self._log_bytes, self._reason = message.size, message.reason
         self._ask_for_more()

@@ -11,7 +11,7 @@ from tuimon import liveness
 from tuimon.events import RunStarted
 from tuimon.run_directory import RunDirectory
 
-_MOST_BYTES = 256 * 1024
+_MOST_BYTES = 64 * 1024
 
 
 @dataclass
