@@ -171,7 +171,7 @@ def _log(moment: Moment) -> Iterator[Entry]:
     yield _entry("facts", count(state.last_seq + 1))
     yield _entry("newest", None if state.last_time is None else _date(state.last_time))
     if state.run is not None and state.last_time is not None:
-        yield _entry("from first to newest", duration(state.last_time - state.run.time))
+        yield _entry("this attempt so far", duration(state.last_time - state.run.time))
     dropped = ", ".join(f"{count(number)} {plain(kind, 40)}" for kind, number in state.dropped.items())
     yield "not logged", dropped or "nothing is missing", Meaning.WARNING if dropped else Meaning.TEXT
 
