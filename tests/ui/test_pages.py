@@ -679,3 +679,15 @@ async def test_typing_is_ended_by_the_key_that_would_copy(runs: Path) -> None:
         await press(pilot, "ctrl+c")
         await until(pilot, lambda: "match" not in text(app))
         assert app.is_running
+
+
+@pytest.mark.parametrize("place", ["timeline", "log", "system", "run"])
+async def test_enter_does_what_the_line_at_the_top_says(runs: Path, place: Place) -> None:
+    with LiveRun(runs, *training("bn_1"), alert(), events.Note(text="later")) as run:
+        async with watching(run.directory, NARROW) as (app, pilot):
+            await opened(app, pilot, place)
+            assert "enter why" in part(app, "Banner")
+            await press(pilot, "enter")
+            await until(pilot, lambda: isinstance(app.screen, WhyScreen))
+            await press(pilot, "escape")
+            await until(pilot, lambda: app.screen is app.place)

@@ -44,6 +44,7 @@ _DASHBOARD: tuple[Place, ...] = ("dashboard",)
 _LAYERS: tuple[Place, ...] = ("dashboard", "layers")
 _LINES: tuple[Place, ...] = ("dashboard", "layers")
 _BESIDE: tuple[Place, ...] = PLACES[1:]
+_ALERTED: tuple[Place, ...] = ("dashboard", "layers", "log", "system", "run")
 _SEARCHED: tuple[Place, ...] = ("timeline", "log")
 _SCROLLED: tuple[Place, ...] = ("timeline", "log", "run")
 
@@ -166,7 +167,7 @@ KEYS = (
         "Say why there is an alert: what it rests on, and what to do.",
         "alerts",
         rank=5,
-        places=tuple(place for place in PLACES if place != "timeline"),
+        places=_ALERTED,
     ),
     Key("up,k", "cursor(-1)", "↑", "", "Go a line up.", places=_SCROLLED),
     Key("down,j", "cursor(1)", "↓", "scroll", "Go a line down.", rank=1, places=_SCROLLED),
