@@ -23,7 +23,7 @@ def is_gone(session_log: Path, started: RunStarted | None) -> bool:
     fits of one Monitor the lock is free while the process lives. A pid alone proves nothing: in a container the
     trainer has another one.
     """
-    if started is None or started.boot_id is None or started.boot_id != boot_id():
+    if started is None or not is_of_this_machine(started):
         return False
     return lock_is_free(session_log) is True and not _lives(started)
 
@@ -32,7 +32,17 @@ def may_live_here(session_log: Path, started: RunStarted | None) -> bool:
     """Whether a trainer of this machine may write this log: it holds the lock, or is of this boot and lives."""
     if lock_is_free(session_log) is False:
         return True
-    return started is not None and started.boot_id is not None and started.boot_id == boot_id() and _lives(started)
+    return started is not None and trainer_lives(started)
+
+
+def is_of_this_machine(started: RunStarted) -> bool:
+    """Whether it is proven that a run's trainer trains on this machine, or did since it was booted."""
+    return started.boot_id is not None and started.boot_id == boot_id()
+
+
+def trainer_lives(started: RunStarted) -> bool:
+    """Whether the trainer's process is one of this machine that can be seen from here and runs."""
+    return is_of_this_machine(started) and _lives(started)
 
 
 def _lives(started: RunStarted) -> bool:

@@ -22,9 +22,23 @@ def printed_lines(data: bytes) -> list[str]:
         ['epoch 2']
     """
     # Not splitlines: a progress bar's carriage returns begin no new line.
-    lines = data.decode(errors="replace").replace("\b", "").split("\n")
-    shown = (plain(line.rstrip("\r").rpartition("\r")[2]) for line in lines)
-    return [line for line in shown if line.strip() and not _TENSORFLOW_INFORMATION.match(line)]
+    shown = map(printed_line, data.decode(errors="replace").split("\n"))
+    return [line for line in shown if line.strip() and not is_tensorflow_information(line)]
+
+
+def printed_line(line: str, limit: int = 500) -> str:
+    r"""Return one printed line, to be shown: where it was rewritten with ``\r``, its newest text.
+
+    Example:
+        >>> printed_line("batch 1\rbatch 2\r")
+        'batch 2'
+    """
+    return plain(line.replace("\b", "").rstrip("\r").rpartition("\r")[2], limit)
+
+
+def is_tensorflow_information(line: str) -> bool:
+    """Whether a line is what TensorFlow says of itself at every start."""
+    return _TENSORFLOW_INFORMATION.match(line) is not None
 
 
 def last_line_of(text: str) -> str:
@@ -47,8 +61,9 @@ def plain(text: str, limit: int = 500) -> str:
         >>> plain("loss\x1b[31m\nred")
         'loss red'
     """
-    text = _ESCAPES.sub("", text[: limit * 4])
-    shown = "".join(_visible(character) for character in text)
+    text = text[: limit * 4]
+    # Nearly all text is printable, and then none of its characters needs a look of its own.
+    shown = text if text.isprintable() else "".join(map(_visible, _ESCAPES.sub("", text)))
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 

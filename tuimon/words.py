@@ -107,8 +107,8 @@ def _(event: events.Recalibrated, state: RunState) -> str:
 @of.register
 def _(event: events.CheckpointSaved, state: RunState) -> str:
     del state
-    size, reason = _size(event.size_bytes), plain(event.reason, 100)
-    return f"checkpoint {plain(event.name, 100)} saved, {size} in {event.seconds:.1f} s ({reason})"
+    shown, reason = size(event.size_bytes), plain(event.reason, 100)
+    return f"checkpoint {plain(event.name, 100)} saved, {shown} in {event.seconds:.1f} s ({reason})"
 
 
 @of.register
@@ -195,6 +195,19 @@ def counted(number: int, noun: str, nouns: str = "") -> str:
     return f"{number:,} {noun if number == 1 else nouns or f'{noun}s'}"
 
 
+def size(size_bytes: int) -> str:
+    """Return a size of a file or of memory.
+
+    Example:
+        >>> size(400), size(3_200_000), size(150_994_944_000)
+        ('400 bytes', '3.2 MB', '151 GB')
+    """
+    for power, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if size_bytes >= power:
+            return f"{size_bytes / power:.{0 if size_bytes >= 10 * power else 1}f} {unit}"
+    return f"{size_bytes} bytes"
+
+
 def _attempt(event: events.RunResumed, state: RunState) -> int:
     """Return the attempt that began before ``event``, which need not be the newest one."""
     is_before = False
@@ -224,10 +237,3 @@ def _number(value: Number) -> str:
 
 def _signed(value: Number) -> str:
     return f"{from_wire(value):+.4g}".replace("-", "−")
-
-
-def _size(size_bytes: int) -> str:
-    for power, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if size_bytes >= power:
-            return f"{size_bytes / power:.{0 if size_bytes >= 10 * power else 1}f} {unit}"
-    return f"{size_bytes} bytes"

@@ -85,8 +85,8 @@ def test_everything_can_be_read(palette: Palette) -> None:
         if style.color is None or (code & SELECTED and meaning in NOT_IN_TABLES):
             continue
         is_line = meaning in LINES
-        if code & SELECTED and (meaning >= DRIFT or meaning == Meaning.PAUSED):
-            # A bar beside its number; and a pause is not of a layer.
+        if code & SELECTED and (meaning >= DRIFT or meaning in (Meaning.PAUSED, Meaning.MATCH)):
+            # A bar beside its number; and a pause is not of a layer, nor is what was searched for.
             continue
         assert contrast(style.color, style.bgcolor or background, of_256=of_256) >= (3 if is_line else 4.5), (
             palette.name,

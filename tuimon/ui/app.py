@@ -26,7 +26,7 @@ from tuimon.commands import (
     Resume,
     Rollback,
 )
-from tuimon.events import Alert, AnyEvent
+from tuimon.events import Alert, AnyEvent, Batches, BatchNorm, BatchNormChannels, EpochEnded, ValidationBatches
 from tuimon.run_directory import RunDirectory
 from tuimon.settings import PaletteName, Settings
 from tuimon.state import RunState
@@ -34,23 +34,22 @@ from tuimon.text import plain
 from tuimon.ui import saving
 from tuimon.ui.alerts import helping_key, pressing_alert
 from tuimon.ui.chooser import phase_chooser, quit_chooser, recalibrate_chooser, rollback_chooser
-from tuimon.ui.compare_screen import CompareScreen
 from tuimon.ui.dashboard import Dashboard
 from tuimon.ui.entry import learning_rate_entry, momentum_entry, note_entry
 from tuimon.ui.hangup import exit_on_hangup
 from tuimon.ui.help_screen import HelpScreen
 from tuimon.ui.keys import Place, keys_of
-from tuimon.ui.layers_screen import LayersScreen
 from tuimon.ui.looks import Looks
 from tuimon.ui.messages import CaughtUp, Facts, LogUnreadable, TrainerExited, TrainerGone, TrainerPrinted
-from tuimon.ui.metrics_screen import MetricsScreen
 from tuimon.ui.moment import Moment, Notice
 from tuimon.ui.moment_screen import MomentScreen
 from tuimon.ui.pacing import QUESTION, Pacing
+from tuimon.ui.places import new_screen
 from tuimon.ui.reader import Reader, Trainer
 from tuimon.ui.replay import ReplayClock
 from tuimon.ui.spans import only_what_changed
 from tuimon.ui.steering import Steering
+from tuimon.ui.timeline_screen import TimelineScreen
 from tuimon.ui.too_small import TooSmall
 from tuimon.ui.undo import NothingToUndoError, newest_undo
 from tuimon.ui.view_memory import View, ViewMemory
@@ -58,12 +57,8 @@ from tuimon.ui.why_screen import WhyScreen
 
 __all__ = ["ReplayClock", "Trainer", "WatchApp"]
 
-SCREENS: dict[Place, type[MomentScreen]] = {
-    "metrics": MetricsScreen,
-    "layers": LayersScreen,
-    "compare": CompareScreen,
-}
-"""The screens beside the dashboard."""
+_MEASURED = Batches | ValidationBatches | EpochEnded | BatchNorm | BatchNormChannels
+"""Facts that the timeline does not list, and that would take room twice."""
 
 _REPLAY_SECONDS = 0.1
 _NOTICE_SECONDS = 8.0
@@ -126,6 +121,7 @@ class WatchApp(App[str]):
         self._run = run
         self._readonly = readonly
         self._replay = replay
+        self._whole = RunState() if replay else None
         self._trainer = trainer
         self._stop_reading = threading.Event()
         self._gone = False
@@ -192,6 +188,8 @@ class WatchApp(App[str]):
         self._reading = message.reading
         if self._replay is not None:
             self._replay.load(message.events)
+            assert self._whole is not None
+            self._whole.apply(event for event in message.events if not isinstance(event, _MEASURED))
             self._changed = True
             message.taken.set()
             return
@@ -274,6 +272,7 @@ class WatchApp(App[str]):
             notice=self._current_notice(),
             reading=self._reading,
             replay=self._replay.position if self._replay else None,
+            whole=self._whole,
             exit_code=self._trainer_exit.code if self._trainer_exit else None,
         )
 
@@ -409,7 +408,7 @@ class WatchApp(App[str]):
         if self.place is not self.dashboard:
             await self.pop_screen()
         if place != "dashboard":
-            await self.push_screen(SCREENS[place]())
+            await self.push_screen(new_screen(place))
         self.redraw()
 
     async def action_watch_run(self) -> None:
@@ -498,6 +497,26 @@ class WatchApp(App[str]):
         if self._replay is not None:
             self._apply(self._replay.to_end())
             self.redraw()
+
+    def on_timeline_screen_chosen(self, message: TimelineScreen.Chosen) -> None:
+        """Have a replay go to the event; say why there is an alert."""
+        if self._replay is not None:
+            self._go_to(self._replay, message.time)
+        elif not isinstance(message.source, Alert) and pressing_alert(self.moment()) is not None:
+            # As the line at the top says.
+            self.action_why()
+        if isinstance(message.source, Alert):
+            self.push_screen(WhyScreen(self.moment(), message.source), self._do_what_helps)
+
+    def _go_to(self, replay: ReplayClock, time: float) -> None:
+        """Have a replay go to a time of the log, and wait there."""
+        replay.playing = False
+        if time < replay.time:
+            # Facts cannot be taken back: they are folded anew.
+            replay.to_start()
+            self.state = RunState()
+        self._apply(replay.to_time(time))
+        self.redraw()
 
     def _display(self, screen: Screen[Any], renderable: Any) -> None:
         super()._display(screen, only_what_changed(renderable))

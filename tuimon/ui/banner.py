@@ -15,7 +15,7 @@ from tuimon.ui.palette import Meaning
 ANSWER_SECONDS = 10.0
 """After this long without an answer to a request, it is said."""
 WHY_KEY = "enter"
-"""Leads to the alerts on the dashboard."""
+"""Leads to the alerts on most screens."""
 _LOW = 20
 """On a screen of fewer lines, the banner takes none where it has nothing to say."""
 

@@ -63,6 +63,12 @@ _LINES: tuple[Place, ...] = ("dashboard", "metrics", "layers", "compare")
 _BESIDE: tuple[Place, ...] = PLACES[1:]
 _COMPARE: tuple[Place, ...] = ("compare",)
 _NOT_COMPARE: tuple[Place, ...] = tuple(place for place in PLACES if place != "compare")
+ALERTED: tuple[Place, ...] = ("dashboard", "layers", "log", "system", "run")
+"""The screens on which enter leads to the alerts; on the others, a does."""
+_NOT_ALERTED: tuple[Place, ...] = tuple(place for place in PLACES if place not in ALERTED)
+_NOT_LOG: tuple[Place, ...] = tuple(place for place in PLACES if place != "log")
+_SEARCHED: tuple[Place, ...] = ("timeline", "log")
+_SCROLLED: tuple[Place, ...] = ("timeline", "log", "run")
 
 KEYS = (
     Key(
@@ -133,7 +139,7 @@ KEYS = (
         "steering",
         rank=5,
     ),
-    Key("n", "note", "n", "", "Leave a note in the log.", "steering", "note"),
+    Key("n", "note", "n", "", "Leave a note in the log.", "steering", "note", places=_NOT_LOG),
     Key(
         "space",
         "pause",
@@ -172,7 +178,16 @@ KEYS = (
     Key("full_stop", "next_epoch", ".", "next epoch", "Go on to the end of the next epoch.", "replay", rank=2),
     Key("right_square_bracket", "faster", "]", "faster", "Replay twice as fast.", "replay", rank=3),
     Key("left_square_bracket", "slower", "[", "slower", "Replay half as fast.", "replay", rank=4),
-    Key("end", "to_end", "end", "to the end", "Go to the end of the log.", "replay", rank=6),
+    Key(
+        "end",
+        "to_end",
+        "end",
+        "to the end",
+        "Go to the end of the log.",
+        "replay",
+        rank=6,
+        places=tuple(place for place in PLACES if place not in _SCROLLED),
+    ),
     Key("up,k", "cursor(-1)", "↑", "", "Select the line before.", places=_LINES),
     Key("down,j", "cursor(1)", "↓", "select", "Select the next line.", rank=9, places=_LINES),
     Key("pageup", "cursor(-10)", "page up", "", "Ten lines up.", places=_LINES),
@@ -196,7 +211,7 @@ KEYS = (
         "Say why there is an alert: what it rests on, and what to do.",
         "alerts",
         rank=5,
-        places=_DASHBOARD,
+        places=ALERTED,
     ),
     Key("space", "screen.pick", "space", "pick", "Draw the run under the cursor, or no longer.", places=_COMPARE),
     Key("enter", "watch_run", "enter", "watch", "Watch the run under the cursor instead.", rank=1, places=_COMPARE),
@@ -204,7 +219,31 @@ KEYS = (
     Key("shift+tab", "screen.next_metric(-1)", "shift tab", "", "Draw the metric before.", places=_COMPARE),
     Key("x", "screen.toggle_time", "x", "time", "Draw over time, or over steps again.", rank=1, places=_COMPARE),
     Key("d", "screen.toggle_settings", "d", "settings", "Give the settings more room.", rank=1, places=_COMPARE),
-    Key("a", "why", "a", "why", "Say why there is an alert, wherever you are.", "alerts", rank=5, places=_BESIDE),
+    Key("a", "why", "a", "why", "Say why there is an alert, wherever you are.", "alerts", rank=5, places=_NOT_ALERTED),
+    Key("up,k", "cursor(-1)", "↑", "", "Go a line up.", places=_SCROLLED),
+    Key("down,j", "cursor(1)", "↓", "scroll", "Go a line down.", rank=1, places=_SCROLLED),
+    Key("pageup", "screen.page(-1)", "page up", "", "Go a page up.", places=_SCROLLED),
+    Key("pagedown", "screen.page(1)", "page down", "", "Go a page down.", places=_SCROLLED),
+    Key("home", "screen.to_first", "home", "", "Go to the first line.", places=_SCROLLED),
+    Key("end", "screen.to_last", "end", "last", "Go to the last line; of a log, follow it.", rank=4, places=_SCROLLED),
+    Key(
+        "enter",
+        "screen.choose",
+        "enter",
+        "open",
+        "Say why there is an alert; a replay goes to the event.",
+        rank=1,
+        places=("timeline",),
+    ),
+    Key(
+        "J,shift+down", "screen.scroll_details(1)", "J", "details", "Scroll the details.", rank=10, places=("timeline",)
+    ),
+    Key("K,shift+up", "screen.scroll_details(-1)", "K", "", "Scroll the details back.", places=("timeline",)),
+    Key("slash", "screen.search", "/", "search", "Search, or filter events.", rank=0, places=_SEARCHED),
+    Key(
+        "n", "screen.next_match(1)", "n", "next", "Go to the next place that was searched for.", rank=1, places=("log",)
+    ),
+    Key("N", "screen.next_match(-1)", "N", "previous", "Go to the one before.", rank=1, places=("log",)),
     Key("1", "open('dashboard')", "1", "", "The dashboard: what matters now."),
     Key("2", "open('metrics')", "2", "", "Every metric: a grid of charts, or one in full."),
     Key("3", "open('layers')", "3", "", "All BatchNormalization layers."),
@@ -290,10 +329,29 @@ KEYS = (
         rank=6,
         places=("layers",),
     ),
-    Key("escape", "open('dashboard')", "esc", "back", "Back to the dashboard.", places=_BESIDE),
     Key("s", "save", "s", "save", "Save the screen as SVG and the curves on it as CSV, in this directory.", rank=14),
     Key("ctrl+p,colon", "command_palette", ":", "", "Every action by its name."),
     Key("C", "next_palette", "C", "", "Show the next palette: dark, light, both for people who see fewer hues."),
+    Key("4", "open('timeline')", "4", "", "All events, with what is known of each."),
+    Key("5", "open('log')", "5", "", "What the training process printed."),
+    Key("6", "open('system')", "6", "", "Processors, memory and GPUs."),
+    Key("7", "open('run')", "7", "", "What the run is: config, model, versions, what it takes."),
+    Key(
+        "escape",
+        "open('dashboard')",
+        "esc",
+        "back",
+        "Back to the dashboard.",
+        places=tuple(place for place in _BESIDE if place not in _SEARCHED),
+    ),
+    Key(
+        "escape",
+        "screen.back",
+        "esc",
+        "back",
+        "Forget what was searched for; then back to the dashboard.",
+        places=_SEARCHED,
+    ),
     Key("question_mark", "help", "?", "help", "Show this page."),
     Key("q,ctrl+c", "leave", "q", "quit", "Close this screen; a run that goes on asks how.", rank=-1),
 )
@@ -317,7 +375,8 @@ def sections() -> Iterator[tuple[str, list[Key]]]:
         if keys := [key for key in left if place in key.places and key.places != _BESIDE]:
             yield f"On the screen “{place}”", keys
             left = [key for key in left if key not in keys]
-    yield "On every screen but the dashboard", left
+    if left:
+        yield "On every screen but the dashboard", left
 
 
 def textual_name(shown: str) -> str:

@@ -85,6 +85,8 @@ class Moment:
     """The share of a long log that is read; None when all of it is."""
     replay: ReplayPosition | None = None
     """None for a live view."""
+    whole: RunState | None = None
+    """In a replay, what the whole log says that the timeline lists, what is still to come included; else None."""
     exit_code: int | None = None
     """Of the trainer that this screen started; None while it runs, and where it started none."""
 

@@ -32,6 +32,7 @@ class Meaning(IntEnum):
     BATCH_NORM_PART = 20
     STOCHASTIC_PART = 21
     OTHER_PART = 22
+    MATCH = 23
 
 
 DRIFT = 32

@@ -189,6 +189,7 @@ _DARK: Looks = {
     Meaning.BATCH_NORM_PART: "#b5a37f",
     Meaning.STOCHASTIC_PART: "#a3bd6b",
     Meaning.OTHER_PART: "#8f9dab",
+    Meaning.MATCH: "bold #10151c on #a9bccd",
 }
 _LIGHT: Looks = {
     Meaning.TEXT: "#25303a",
@@ -214,6 +215,7 @@ _LIGHT: Looks = {
     Meaning.BATCH_NORM_PART: "#75602f",
     Meaning.STOCHASTIC_PART: "#566b1c",
     Meaning.OTHER_PART: "#55636f",
+    Meaning.MATCH: "bold #0b1117 on #a9bccd",
 }
 # The hues of Okabe and Ito, "Color Universal Design" (2008), as light or as dark as the background asks for.
 _COLORBLIND: Looks = _DARK | {
@@ -272,6 +274,7 @@ _DARK_16: Looks = {
     Meaning.BATCH_NORM_PART: "yellow",
     Meaning.STOCHASTIC_PART: "green",
     Meaning.OTHER_PART: "white",
+    Meaning.MATCH: "bold reverse default",
 }
 _LIGHT_16: Looks = {
     Meaning.TEXT: "default",
@@ -297,6 +300,7 @@ _LIGHT_16: Looks = {
     Meaning.BATCH_NORM_PART: "bright_black",
     Meaning.STOCHASTIC_PART: "green",
     Meaning.OTHER_PART: "bright_black",
+    Meaning.MATCH: "bold reverse default",
 }
 _COLORBLIND_16: Looks = _DARK_16 | {
     Meaning.STATISTIC: "bright_cyan",
@@ -327,7 +331,7 @@ _NONE: Looks = {
         ),
         "bold",
     ),
-    **dict.fromkeys((Meaning.PAUSED, Meaning.ERROR), "bold reverse"),
+    **dict.fromkeys((Meaning.PAUSED, Meaning.ERROR, Meaning.MATCH), "bold reverse"),
 }
 
 
@@ -394,8 +398,9 @@ def _xterm(true: Palette) -> Palette:
             on = (background,) if meaning in (*_NEVER_SELECTED, *_LINES) else (background, surface, selected)
             found[color] = nearest(color, on, 3 if meaning in _LINES else 4.5, frozenset(found.values()))
         looks[meaning] = " ".join((*attributes, found[color]))
-    *_, below = true.looks[Meaning.PAUSED].split()
-    looks[Meaning.PAUSED] = f"bold #121212 on {nearest(below, ('#121212',), 4.5)}"
+    for meaning in (Meaning.PAUSED, Meaning.MATCH):
+        *_, below = true.looks[meaning].split()
+        looks[meaning] = f"bold #121212 on {nearest(below, ('#121212',), 4.5)}"
     drift = tuple(nearest(shade, (background,), 4.5) for shade in true.drift) if true.dark else _LIGHT_DRIFT_256
     return Palette(f"{true.name}-256", looks, drift, f"on {selected}", background, surface, cursor, dark=true.dark)
 

@@ -25,6 +25,7 @@ class ReplayClock:
         """Where the replay is, Unix seconds of the log."""
         self._first: float | None = None
         self._last = 0.0
+        self._past: list[AnyEvent] = []
         self._pending: deque[AnyEvent] = deque()
 
     def load(self, events: Iterable[AnyEvent]) -> None:
@@ -42,7 +43,7 @@ class ReplayClock:
         self.time = min(self._last, self.time + seconds * self.speed)
         due = []
         while self._pending and self._pending[0].time <= self.time:
-            due.append(self._pending.popleft())
+            due.append(self._next())
         if not self._pending:
             self.time = self._last
         return due
@@ -52,7 +53,7 @@ class ReplayClock:
         self.playing = False
         due = []
         while self._pending:
-            event = self._pending.popleft()
+            event = self._next()
             due.append(event)
             self.time = max(self.time, event.time)
             if isinstance(event, EpochEnded):
@@ -62,13 +63,33 @@ class ReplayClock:
     def to_end(self) -> list[AnyEvent]:
         """Return all events that are left."""
         due = list(self._pending)
+        self._past += due
         self._pending.clear()
         self.time = self._last
+        return due
+
+    def to_start(self) -> None:
+        """Go back to before the first event: all are pending again."""
+        self._pending.extendleft(reversed(self._past))
+        self._past.clear()
+        self.time = self._first or 0.0
+
+    def to_time(self, time: float) -> list[AnyEvent]:
+        """Return the events up to a later time, in Unix seconds of the log, and go on from there."""
+        due = []
+        while self._pending and self._pending[0].time <= time:
+            due.append(self._next())
+        self.time = max(self.time, min(self._last, time))
         return due
 
     def change_speed(self, factor: float) -> None:
         """Go on ``factor`` times as fast."""
         self.speed = min(_FASTEST, max(_SLOWEST, self.speed * factor))
+
+    def _next(self) -> AnyEvent:
+        event = self._pending.popleft()
+        self._past.append(event)
+        return event
 
     @property
     def position(self) -> ReplayPosition:

@@ -12,7 +12,7 @@ from tuimon.text import plain
 from tuimon.ui.alerts import sign
 from tuimon.ui.cell_view import CellView, draw_panel
 from tuimon.ui.cells import Cells
-from tuimon.ui.moment import Moment
+from tuimon.ui.moment import Asked, Moment
 from tuimon.ui.numbers import count
 from tuimon.ui.palette import Meaning
 
@@ -54,7 +54,7 @@ class Timeline(CellView):
         first, rows = (1, cells.height - 2) if framed else (0, cells.height)
         steps = max(5, len(count(moment.state.step)))
         for row, item in zip(range(first, first + rows), lines(moment), strict=False):
-            column = cells.put(row, 2, time.strftime("%H:%M:%S", time.localtime(item.time)), Meaning.DIM) + 2
+            column = cells.put(row, 2, clock_time(item.time), Meaning.DIM) + 2
             if item.step is not None:
                 cells.put(row, column, f"step {count(item.step):>{steps}}", Meaning.DIM)
             column += 5 + steps + 2
@@ -64,12 +64,28 @@ class Timeline(CellView):
 def lines(moment: Moment) -> Iterator[Line]:
     """Return the lines, newest first."""
     for asked in reversed(moment.asked):
-        yield Line(asked.time, None, f"{plain(asked.words, 100)}: asked", Meaning.DIM)
+        yield asked_line(asked)
     for entry in reversed(moment.state.timeline):
-        yield _line(entry, moment.state)
+        yield line_of(entry, moment.state)
 
 
-def _line(entry: TimelineEntry, state: RunState) -> Line:
+def clock_time(seconds: float) -> str:
+    """Return a time of the day, of Unix seconds."""
+    return time.strftime("%H:%M:%S", time.localtime(seconds))
+
+
+def asked_line(asked: Asked) -> Line:
+    """Return the line of a request without an answer."""
+    return Line(asked.time, None, f"{plain(asked.words, 100)}: asked", Meaning.DIM)
+
+
+def line_of(entry: TimelineEntry, state: RunState) -> Line:
+    """Return the line of something that happened.
+
+    Args:
+        entry: What happened.
+        state: What the log adds up to, this included.
+    """
     match entry:
         case Command():
             return _command(entry)
