@@ -17,8 +17,8 @@ from tuimon import events, liveness
 from tuimon.run_directory import RunDirectory
 from tuimon.state import RunState
 from tuimon.ui import timeline_list
-from tuimon.ui.app import SCREENS, WatchApp
-from tuimon.ui.keys import Place
+from tuimon.ui.app import WatchApp
+from tuimon.ui.keys import PLACES, Place
 from tuimon.ui.log_view import LogView
 from tuimon.ui.log_window import BLOCK_BYTES, LogWindow, find, lines_of, read_block
 from tuimon.ui.palette import Meaning
@@ -63,11 +63,13 @@ def line_under_cursor(app: WatchApp) -> str:
 async def test_every_screen_bears_every_kind_of_run_and_every_key(kind: str, size: tuple[int, int], runs: Path) -> None:
     with ExitStack() as stack:
         async with watching(RUNS[kind][0](runs, stack), size) as (app, pilot):
-            for place in SCREENS:
+            for place in PLACES[1:]:
                 if place not in KEY_OF:
                     continue
                 await opened(app, pilot, place)
-                await press(pilot, "down", "up", "pagedown", "pageup", "end", "home", "J", "K", "n", "N")
+                await press(pilot, "down", "up", "pagedown", "pageup", "end", "home", "J", "K", "N")
+                if place == "log":  # Elsewhere, n is a question.
+                    await press(pilot, "n")
                 await pilot.resize_terminal(40, 12)
                 await pilot.resize_terminal(*size)
                 await until(pilot, lambda: "q quit" in part(app, "KeyBar"))

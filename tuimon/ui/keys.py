@@ -63,9 +63,9 @@ _LINES: tuple[Place, ...] = ("dashboard", "metrics", "layers", "compare")
 _BESIDE: tuple[Place, ...] = PLACES[1:]
 _COMPARE: tuple[Place, ...] = ("compare",)
 _NOT_COMPARE: tuple[Place, ...] = tuple(place for place in PLACES if place != "compare")
-ALERTED: tuple[Place, ...] = ("dashboard", "layers", "log", "system", "run")
-"""The screens on which enter leads to the alerts; on the others, a does."""
-_NOT_ALERTED: tuple[Place, ...] = tuple(place for place in PLACES if place not in ALERTED)
+_ALERTED: tuple[Place, ...] = ("dashboard", "layers", "log", "system", "run")
+OTHER_WHY: tuple[Place, ...] = ("metrics", "compare")
+"""The screens on which a leads to the alerts, for enter does something else; in the timeline, enter does both."""
 _NOT_LOG: tuple[Place, ...] = tuple(place for place in PLACES if place != "log")
 _SEARCHED: tuple[Place, ...] = ("timeline", "log")
 _SCROLLED: tuple[Place, ...] = ("timeline", "log", "run")
@@ -211,7 +211,7 @@ KEYS = (
         "Say why there is an alert: what it rests on, and what to do.",
         "alerts",
         rank=5,
-        places=ALERTED,
+        places=_ALERTED,
     ),
     Key("space", "screen.pick", "space", "pick", "Draw the run under the cursor, or no longer.", places=_COMPARE),
     Key("enter", "watch_run", "enter", "watch", "Watch the run under the cursor instead.", rank=1, places=_COMPARE),
@@ -219,7 +219,7 @@ KEYS = (
     Key("shift+tab", "screen.next_metric(-1)", "shift tab", "", "Draw the metric before.", places=_COMPARE),
     Key("x", "screen.toggle_time", "x", "time", "Draw over time, or over steps again.", rank=1, places=_COMPARE),
     Key("d", "screen.toggle_settings", "d", "settings", "Give the settings more room.", rank=1, places=_COMPARE),
-    Key("a", "why", "a", "why", "Say why there is an alert, wherever you are.", "alerts", rank=5, places=_NOT_ALERTED),
+    Key("a", "why", "a", "why", "Say why there is an alert.", "alerts", rank=5, places=OTHER_WHY),
     Key("up,k", "cursor(-1)", "↑", "", "Go a line up.", places=_SCROLLED),
     Key("down,j", "cursor(1)", "↓", "scroll", "Go a line down.", rank=1, places=_SCROLLED),
     Key("pageup", "screen.page(-1)", "page up", "", "Go a page up.", places=_SCROLLED),

@@ -14,7 +14,7 @@ from tuimon.ui.banner import WHY_KEY, Banner
 from tuimon.ui.cell_view import CellView
 from tuimon.ui.header import Header
 from tuimon.ui.key_bar import KeyBar
-from tuimon.ui.keys import ALERTED, Place, keys_of
+from tuimon.ui.keys import OTHER_WHY, Place, keys_of
 from tuimon.ui.moment import Moment
 from tuimon.ui.too_small import TooSmall
 
@@ -52,7 +52,7 @@ class MomentScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         """Lay out the panels."""
         yield Header()
-        yield Banner(WHY_KEY if self.place in ALERTED else "a")
+        yield Banner("a" if self.place in OTHER_WHY else WHY_KEY)
         yield from self.panels()
         yield self.bar
         yield TooSmall()
