@@ -8,14 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers import make_run
 from tuimon import events
 from tuimon.series import Series
+from tuimon.settings import Settings
 from tuimon.state import RunState
 from tuimon.ui import metrics
 from tuimon.ui.chart_view import ChartView
 from tuimon.ui.metric_chart import MetricChart
 from tuimon.ui.metrics_screen import MetricsScreen
 from tuimon.ui.raster import ColumnExtremes
+from tuimon.ui.replay import ReplayClock
 from tuimon.ui.smoothing import Smoothed, window_of
 from tuimon.ui.x_axis import X_KINDS, window_axis, x_of
 from ui.watching import LiveRun, part, press, text, training, until, watching
@@ -259,3 +262,39 @@ async def test_what_is_seen_is_saved(runs: Path, tmp_path: Path) -> None:
                     await until(pilot, lambda: "cannot be saved" in text(app))
             finally:
                 tmp_path.chmod(0o700)
+
+
+async def test_it_begins_as_the_settings_say(runs: Path) -> None:
+    settings = Settings(x_axis="epoch", smoothing="ema", smoothing_weight=0.93)
+    with LiveRun(runs, *log()) as run:
+        async with watching(run.directory, WIDE, settings=settings) as (app, pilot):
+            await press(pilot, "2")
+            await until(pilot, lambda: "x epoch" in part(app, "StatusLine"))
+            assert "EMA 0.95" in part(app, "StatusLine") or "EMA 0.9" in part(app, "StatusLine")
+
+
+async def test_a_replay_jumps_to_requests_alerts_and_epochs(runs: Path) -> None:
+    facts: list[events.AnyEvent] = [*training("bn_1")]
+    for step in range(4, 10):
+        facts.append(events.EpochEnded(logs={"loss": 0.1}, learning_rate=1e-3, seconds=1, step=step, epoch=step))
+        if step == 6:
+            alert = events.Alert(
+                rule="R1", severity="warning", layer=None, what="stale", advice="wait", request="", evidence={}, step=6
+            )
+            facts.append(alert)
+    facts.append(events.RunEnded(status="finished", step=9))
+    run = make_run(runs, facts)
+    async with watching(run, WIDE, replay=ReplayClock(speed=1 / 64), readonly=True) as (app, pilot):
+        await press(pilot, "right_curly_bracket")
+        await until(pilot, lambda: bool(app.state.alerts))
+        assert app.state.step == 6
+        await press(pilot, "comma")
+        await until(pilot, lambda: not app.state.alerts and app.state.step == 5)
+        await press(pilot, "semicolon")
+        await until(pilot, lambda: app.state.step == 6)
+        await press(pilot, "full_stop", "full_stop")
+        await until(pilot, lambda: app.state.step >= 7)
+        await press(pilot, "left_curly_bracket")
+        await until(pilot, lambda: app.state.step == 6)
+        await press(pilot, "left_curly_bracket")
+        await until(pilot, lambda: "no request and no alert before" in text(app))

@@ -29,7 +29,7 @@ from tuimon.commands import (
 from tuimon.events import Alert, AnyEvent, Batches, BatchNorm, BatchNormChannels, EpochEnded, ValidationBatches
 from tuimon.run_directory import RunDirectory
 from tuimon.settings import PaletteName, Settings
-from tuimon.state import RunState
+from tuimon.state import Command, RunState
 from tuimon.text import plain
 from tuimon.ui import saving
 from tuimon.ui.alerts import helping_key, pressing_alert
@@ -408,7 +408,7 @@ class WatchApp(App[str]):
         if self.place is not self.dashboard:
             await self.pop_screen()
         if place != "dashboard":
-            await self.push_screen(new_screen(place))
+            await self.push_screen(new_screen(place, self._settings))
         self.redraw()
 
     async def action_watch_run(self) -> None:
@@ -483,6 +483,33 @@ class WatchApp(App[str]):
         if self._replay is not None:
             self._apply(self._replay.next_epoch())
             self.redraw()
+
+    def action_epoch_before(self) -> None:
+        """Go back to the end of the epoch before."""
+        if self._replay is not None:
+            self._go_to(self._replay, self._replay.epoch_before())
+
+    def action_next_fact(self) -> None:
+        """Go on by one line of the log."""
+        if self._replay is not None:
+            self._apply(self._replay.next_fact())
+            self.redraw()
+
+    def action_jump(self, by: int) -> None:
+        """Go to the next request that took effect, or alert; or to the one before."""
+        if self._replay is None or self._whole is None:
+            return
+        now = self._replay.time
+        times = [
+            entry.time
+            for entry in self._whole.timeline
+            if isinstance(entry, Alert) or (isinstance(entry, Command) and entry.applied)
+        ]
+        wanted = [time for time in times if (time > now if by > 0 else time < now)]
+        if wanted:
+            self._go_to(self._replay, min(wanted) if by > 0 else max(wanted))
+        else:
+            self.say(f"There is no request and no alert {'after' if by > 0 else 'before'} this.")
 
     def action_faster(self) -> None:
         """Replay twice as fast."""

@@ -176,6 +176,18 @@ KEYS = (
         "space", "pause", "space", "play/pause", "Play the replay, or pause it.", "replay", rank=1, places=_NOT_COMPARE
     ),
     Key("full_stop", "next_epoch", ".", "next epoch", "Go on to the end of the next epoch.", "replay", rank=2),
+    Key("comma", "epoch_before", ",", "", "Go back to the end of the epoch before.", "replay"),
+    Key("semicolon", "next_fact", ";", "", "Go on by one line of the log.", "replay"),
+    Key(
+        "right_curly_bracket",
+        "jump(1)",
+        "}",
+        "next event",
+        "Go on to the next request that took effect, or alert.",
+        "replay",
+        rank=5,
+    ),
+    Key("left_curly_bracket", "jump(-1)", "{", "", "Go back to the request or alert before.", "replay"),
     Key("right_square_bracket", "faster", "]", "faster", "Replay twice as fast.", "replay", rank=3),
     Key("left_square_bracket", "slower", "[", "slower", "Replay half as fast.", "replay", rank=4),
     Key(

@@ -12,6 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from tuimon.series import Series
+from tuimon.settings import Settings
 from tuimon.text import plain
 from tuimon.ui import metrics
 from tuimon.ui.cell_view import CellView
@@ -22,21 +23,27 @@ from tuimon.ui.moment import Moment
 from tuimon.ui.moment_screen import MomentScreen, bindings_of
 from tuimon.ui.numbers import count, number
 from tuimon.ui.palette import Meaning
-from tuimon.ui.smoothing import window_of
+from tuimon.ui.smoothing import nearest_strength, window_of
 from tuimon.ui.x_axis import X_WORDS, words
 
 _GAP = 3
 
 
 class MetricsScreen(MomentScreen):
-    """Charts of all metrics that the filter is for, as many at a time as the grid has places."""
+    """Charts of all metrics that the filter is for, as many at a time as the grid has places.
+
+    Args:
+        settings: Say how charts are looked at to begin with.
+    """
 
     place = "metrics"
     BINDINGS: ClassVar[list[BindingType]] = bindings_of("metrics")
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings) -> None:
         super().__init__()
-        self.view = ChartView()
+        self.view = ChartView(
+            x=settings.x_axis, smoothing=settings.smoothing, strength=nearest_strength(settings.smoothing_weight)
+        )
         """How all charts are looked at."""
         self._moment: Moment | None = None
         self._charts = [MetricChart() for _ in range(max(rows * columns for rows, columns in GRIDS))]

@@ -1,11 +1,16 @@
 """The screens beside the dashboard, each imported when it is opened: the first screen waits for none of them."""
 
+from tuimon.settings import Settings
 from tuimon.ui.keys import Place
 from tuimon.ui.moment_screen import MomentScreen
 
 
-def new_screen(place: Place) -> MomentScreen:
+def new_screen(place: Place, settings: Settings) -> MomentScreen:
     """Return a screen that is not the dashboard.
+
+    Args:
+        place: Which.
+        settings: What is liked.
 
     Raises:
         ValueError: it is.
@@ -14,7 +19,7 @@ def new_screen(place: Place) -> MomentScreen:
         case "metrics":
             from tuimon.ui.metrics_screen import MetricsScreen
 
-            return MetricsScreen()
+            return MetricsScreen(settings)
         case "layers":
             from tuimon.ui.layers_screen import LayersScreen
 

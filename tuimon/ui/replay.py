@@ -60,6 +60,20 @@ class ReplayClock:
                 break
         return due
 
+    def next_fact(self) -> list[AnyEvent]:
+        """Return the next event alone, and pause."""
+        self.playing = False
+        if not self._pending:
+            return []
+        event = self._next()
+        self.time = max(self.time, event.time)
+        return [event]
+
+    def epoch_before(self) -> float:
+        """Return when the epoch before the last one that ended did, Unix seconds of the log; else its begin."""
+        ends = [event.time for event in self._past if isinstance(event, EpochEnded)]
+        return ends[-2] if len(ends) > 1 else self._first or 0.0
+
     def to_end(self) -> list[AnyEvent]:
         """Return all events that are left."""
         due = list(self._pending)

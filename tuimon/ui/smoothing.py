@@ -9,7 +9,7 @@ from tuimon.wire import FloatArray
 
 Smoothing = Literal["none", "ema", "median"]
 SMOOTHINGS: tuple[Smoothing, ...] = get_args(Smoothing)
-STRENGTHS = (0.5, 0.8, 0.9, 0.95, 0.99, 0.999)
+STRENGTHS = (0.6, 0.8, 0.9, 0.95, 0.99, 0.999)
 """Weights of what was before, for the exponential moving average; the median is over as many points as it remembers."""
 
 _BLOCK = 64
@@ -24,6 +24,11 @@ def window_of(strength: float) -> int:
         (3, 19, 199)
     """
     return max(3, 2 * round(1 / (1 - strength)) - 1)
+
+
+def nearest_strength(weight: float) -> float:
+    """Return the one of `STRENGTHS` that is nearest."""
+    return min(STRENGTHS, key=lambda strength: abs(strength - weight))
 
 
 class Smoothed:
