@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tuimon.series import Series
 from tuimon.ui.axes import Axis, log_axis, nice_ceiling, step_axis, value_axis
 from tuimon.ui.cells import Cells, cell_width, differences, fit, fit_end, wrap
-from tuimon.ui.raster import ColumnExtremes, band, braille, heights, line
+from tuimon.ui.raster import ColumnExtremes, band, braille, dashed, heights, line
 
 ROWS = st.integers(2, 30)
 COLUMNS = st.integers(2, 120)
@@ -227,3 +227,19 @@ def test_one_value_has_room_around_it_on_a_logarithmic_axis(value: float) -> Non
     axis = log_axis(value, value, 4)
     assert axis.first < value < axis.last
     assert axis.ticks
+
+
+@given(points(), COLUMNS, ROWS)
+def test_a_broken_line_hides_neither_a_jump_nor_an_extreme(
+    data: tuple[np.ndarray, np.ndarray], columns: int, rows: int
+) -> None:
+    steps, values = data
+    extremes = reduced(steps, values, 2 * columns)
+    axis = value_axis(values.min(), values.max(), 4)
+    whole = line(extremes, axis, rows)
+    broken = dashed(whole, 1, 6)
+    assert not (broken & ~whole).any()
+    used = np.flatnonzero(whole.any(axis=1))
+    assert (broken[used[[0, -1]]] == whole[used[[0, -1]]]).all()
+    steep = whole.sum(axis=0) > 2
+    assert (broken[:, steep] == whole[:, steep]).all()

@@ -23,6 +23,8 @@ Fill = Literal["dense", "hatch"]
 XOf = Callable[[IntArray], FloatArray | IntArray]
 """From steps to x, never descending."""
 
+_STEEP_DOTS = 2
+"""A line that takes more dots than this in a column jumps there."""
 _NARROW = 8
 """A band of fewer columns has no room for lines that slant."""
 _LARGEST = 1e300
@@ -193,8 +195,14 @@ def band(low: ColumnExtremes, high: ColumnExtremes, axis: Axis, rows: int, fill:
 
 
 def dashed(dots: DotArray, on: int, period: int) -> DotArray:
-    """Return ``dots`` without those between two dashes: of each ``period`` columns, the first ``on`` stay."""
-    return dots & (np.arange(dots.shape[1]) % period < on)
+    """Return ``dots`` without those between two dashes: of each ``period`` columns, the first ``on`` stay.
+
+    No jump and no extreme falls between two dashes.
+    """
+    rows = np.flatnonzero(dots.any(axis=1))
+    kept = (np.arange(dots.shape[1]) % period < on) | (dots.sum(axis=0) > _STEEP_DOTS)
+    result: DotArray = dots & (kept | dots[rows[:1]].any(axis=0) | dots[rows[-1:]].any(axis=0))
+    return result
 
 
 def heights(values: FloatArray, axis: Axis, rows: int) -> FloatArray:
