@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from textual.widget import Widget
+from textual.widgets import Input
 
 from helpers import a_run, encode_log, layer, make_run, started, statistics
 from tuimon import commands, events
@@ -19,7 +20,7 @@ from tuimon.ui.app import WatchApp
 from tuimon.ui.cell_view import CellView
 from tuimon.ui.dashboard import Dashboard
 from tuimon.ui.help_screen import HelpScreen
-from tuimon.ui.keys import KEYS
+from tuimon.ui.keys import KEYS, PLACES, keys_of
 from tuimon.ui.marks import marks
 from tuimon.ui.messages import TrainerExited
 from tuimon.ui.moment import Moment
@@ -501,3 +502,32 @@ async def test_screens_open_by_their_keys_and_the_dashboard_stays_below(runs: Pa
             assert app.place.place == "layers"
             await press(pilot, "escape")
             await until(pilot, lambda: app.screen is app.dashboard and "q quit" in text(app))
+
+
+EVERY_KEY = [
+    pytest.param(kind, size, id=f"{kind}-{size[0]}", marks=() if (kind, size) in covering else pytest.mark.full)
+    for covering in [(("training", WIDE), ("empty", NARROW), ("finished", NARROW))]
+    for kind in ("empty", "training", "no BatchNormalization", "finished", "crashed")
+    for size in SIZES
+]
+
+
+@pytest.mark.parametrize(("kind", "size"), EVERY_KEY)
+async def test_every_key_of_every_screen_is_borne(
+    kind: str, size: tuple[int, int], runs: Path, stack: ExitStack
+) -> None:
+    leaving = ("leave", "watch_run", "open")
+    async with watching(RUNS[kind][0](runs, stack), size) as (app, pilot):
+        for place in PLACES:
+            await app.run_action(f"open('{place}')")
+            await until(pilot, lambda place=place: app.place.place == place, place)
+            keys = [key for key in keys_of(place) if not key.action.startswith(leaving) and key.action != "screen.back"]
+            for name in [name for key in keys for name in key.keys.split(",")]:
+                await press(pilot, name)
+                # What a key has opened takes the keys that come next: it is closed again.
+                while app.screen is not app.place or isinstance(app.focused, Input):
+                    await pilot.press("escape")
+                    await pilot.pause()
+                assert app.is_running, (place, name)
+            assert app.place.place == place
+            assert app.export_screenshot()
