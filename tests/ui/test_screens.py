@@ -531,3 +531,10 @@ async def test_every_key_of_every_screen_is_borne(
                 assert app.is_running, (place, name)
             assert app.place.place == place
             assert app.export_screenshot()
+
+
+async def test_a_panel_says_what_it_shows_where_the_mouse_rests(runs: Path) -> None:
+    with LiveRun(runs, *training("bn_1")) as run:
+        async with watching(run.directory, WIDE) as (app, _):
+            assert "smallest to its largest" in str(app.dashboard.query_one("#loss").tooltip)
+            assert "g measures it" in str(app.dashboard.query_one("#gap").tooltip)

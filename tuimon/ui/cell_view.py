@@ -1,5 +1,7 @@
 """The base of every panel: it draws cells, and sends to the terminal only those that changed."""
 
+from typing import ClassVar
+
 from textual.events import Resize, Show
 from textual.strip import Strip
 from textual.widget import Widget
@@ -13,8 +15,12 @@ from tuimon.ui.palette import Meaning
 class CellView(Widget):
     """A widget whose content is `draw` of a moment. Subclasses draw; nothing else touches the screen."""
 
+    about: ClassVar[str] = ""
+    """What the mouse is told that rests on it: what is to be seen, in a sentence or two."""
+
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
+        self.tooltip = self.about or None
         self.moment: Moment | None = None
         """What is shown; None before the first."""
         self._cells = Cells(0, 0)

@@ -23,6 +23,8 @@ DEAD = 0.01
 class ChannelView(CellView):
     """Moving mean and moving variance of every channel of a layer, as of the newest full sample."""
 
+    about = "How many channels have which moving mean and moving variance, and the worst of them by their numbers."
+
     def __init__(self) -> None:
         super().__init__()
         self._path: str | None = None

@@ -21,6 +21,8 @@ _LEGEND_WIDTH = 8
 class LossChart(Chart):
     """Loss of each batch, of each epoch, and of each validation."""
 
+    about = "Loss of batches, epochs and validations. A column of dots reaches from its smallest to its largest value."
+
     def title(self, moment: Moment) -> str:
         """Return the metric's name."""
         return plain(_loss_name(moment.state), 40)
@@ -56,6 +58,8 @@ class LossChart(Chart):
 
 class StatisticChart(Chart):
     """A moving statistic of the layer under the cursor: median over channels, and the band from 5 to 95 %."""
+
+    about = "Over the channels of the layer under the cursor: nine of ten lie in the band, the line is the median."
 
     names_width = 5
     log_decades = 1.0

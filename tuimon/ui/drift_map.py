@@ -91,6 +91,8 @@ class DriftMap(CellView):
     Where there are more layers than rows, a row has the largest of some.
     """
 
+    about = "Layers from above to below, time from left to right; the legend says what a shade stands for."
+
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._quantity = QUANTITIES[0]

@@ -36,6 +36,10 @@ _DASHES: dict[str, Dash] = {"stochastic": "dashed", "other": "dotted"}
 class GapChart(Chart):
     """Gap of each probe as a line, the part of BatchNormalization as an area from 0 on, other parts as broken lines."""
 
+    about = (
+        "Loss in training mode minus loss in inference mode, on one held batch, and what makes it. g measures it now."
+    )
+
     from_zero = True
 
     def title(self, moment: Moment) -> str:

@@ -25,6 +25,8 @@ ORDERS: tuple[Order, ...] = get_args(Order)
 class LayerTable(CellView, can_focus=True):
     """BatchNormalization layers: mode, moving statistics, and how far they went."""
 
+    about = "BatchNormalization layers. The line under the cursor is what f, h and m act on; ? explains the columns."
+
     cursor: reactive[int] = reactive(0)
     """The layer that is selected, counted from 0."""
 

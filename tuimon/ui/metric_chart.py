@@ -50,6 +50,8 @@ class Reading:
 class MetricChart(CellView):
     """One metric, looked at through a `ChartView`."""
 
+    about = "The wheel zooms, a click reads values off."
+
     class Pointed(Message):
         """Somebody clicked into the chart."""
 

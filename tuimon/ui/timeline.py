@@ -46,6 +46,8 @@ class Line:
 class Timeline(CellView):
     """The newest lines, as many as there is room for. Where there is room, in a panel."""
 
+    about = "What happened, newest first. 4 shows all of it, with details."
+
     def draw(self, cells: Cells, moment: Moment) -> None:
         """Draw the lines."""
         framed = cells.height >= 5
