@@ -376,7 +376,7 @@ def repeat_validation(trained: keras.Model, begin: State) -> dict[str, Any]:
     """Have validations repeated whose last batch is split into unequal parts."""
     begin.put_back()
     validation_spike, probing.is_spike = probing.is_spike, lambda values: True
-    monitor = tuimon.Monitor(DIRECTORY / "repeated", probe_every=2, overhead=0.99)
+    monitor = tuimon.Monitor(DIRECTORY / "repeated", probe_every=8, overhead=0.99)
     x, y = data(SAMPLES)
     train(trained, 4, [monitor], validation_data=(x[:19], y[:19]))
     probing.is_spike = validation_spike
