@@ -39,7 +39,7 @@ OPTIMIZERS: Optimizers = {
     "loss scaling": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01), initial_scale=64.0),
     "schedule": lambda: keras.optimizers.Adam(keras.optimizers.schedules.ExponentialDecay(0.02, 5, 0.7)),
 }
-_COVERING = ("AdamW", "Muon", "accumulation", "loss scaling", "schedule")
+_COVERING = ("AdamW", "Muon", "accumulation", "loss scaling")
 
 
 def _marked(names: Sequence[str], covering: Sequence[str]) -> list[Any]:

@@ -58,8 +58,17 @@ def line_under_cursor(app: WatchApp) -> str:
     return next(line for line in part(app, "TimelineList").splitlines() if line.startswith("│›"))
 
 
-@pytest.mark.parametrize("size", SIZES, ids=["wide", "narrow"])
-@pytest.mark.parametrize("kind", RUNS)
+EVERY_SCREEN = [
+    pytest.param(
+        kind, size, id=f"{kind}-{size[0]}", marks=() if (size == WIDE) == (kind in often) else pytest.mark.full
+    )
+    for often in [("empty", "training", "crashed", "no BatchNormalization")]
+    for kind in RUNS
+    for size in SIZES
+]
+
+
+@pytest.mark.parametrize(("kind", "size"), EVERY_SCREEN)
 async def test_every_screen_bears_every_kind_of_run_and_every_key(kind: str, size: tuple[int, int], runs: Path) -> None:
     with ExitStack() as stack:
         async with watching(RUNS[kind][0](runs, stack), size) as (app, pilot):
