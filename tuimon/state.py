@@ -21,6 +21,8 @@ GAP_PARTS = ("train", "inference", "gap", "batch_norm", "stochastic", "other")
 """Numbers of a probe that are kept over time."""
 RECENT_VALIDATIONS = 200
 """Validations that are kept batch by batch."""
+OVER = ("finished", "stopped", "failed", "crashed")
+"""What `tuimon.liveness.status` says of a run that takes no requests any more."""
 RATE_SECONDS = 10.0
 """The speed is that of about this many seconds."""
 

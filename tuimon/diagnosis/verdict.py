@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tuimon import events
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.gap import ALIKE, PARTS, SMALL, are_alike, cause, gap_shares
-from tuimon.state import Command, RunState
+from tuimon.state import OVER, Command, RunState
 from tuimon.text import last_line_of, plain
 from tuimon.wire import from_wire
 
@@ -22,8 +22,6 @@ PART_WORDS = {
 """The parts in words."""
 SHRUNK = 1.5
 """A request made the gap smaller, if it was this many times as large before."""
-OVER = ("finished", "stopped", "failed", "crashed")
-"""What `tuimon.liveness.status` says of a run that takes no requests any more."""
 _GAP_RULES = ("R1", "R2")
 """What these find is what the sentence of the gap says."""
 

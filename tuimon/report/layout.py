@@ -5,8 +5,8 @@ Pure. Must not import Keras, TensorFlow or Textual.
 
 from dataclasses import dataclass
 
-from tuimon.diagnosis.verdict import OVER
 from tuimon.report.lines import Line, Span, line, width_of, wrap
+from tuimon.state import OVER
 from tuimon.text import plain
 
 WIDEST_TEXT = 100

@@ -440,7 +440,7 @@ def depends_on_training(layer: Any) -> bool:
         return False
     if any(takes_training(inner) for inner in flatten_layers(layer) if inner is not layer):
         return False
-    return not type(layer).__module__.startswith("keras.") or bool(_seed_generators(layer))
+    return not _is_of_keras(layer) or bool(_seed_generators(layer))
 
 
 def may_depend_on_training(layer: Any) -> bool:
@@ -450,8 +450,11 @@ def may_depend_on_training(layer: Any) -> bool:
     """
     if not takes_training(layer) or isinstance(layer, keras.Model):
         return False
-    is_of_keras = type(layer).__module__.startswith("keras.")
-    return not is_of_keras or isinstance(layer, keras.layers.SpectralNormalization)
+    return not _is_of_keras(layer) or isinstance(layer, keras.layers.SpectralNormalization)
+
+
+def _is_of_keras(layer: Any) -> bool:
+    return type(layer).__module__.startswith("keras.")
 
 
 def path_of(layer: Any) -> str:
@@ -615,7 +618,7 @@ def may_draw(layer: Any) -> bool:
     """Whether a layer may draw random numbers in its ``call``: one that has seeds, or that is the user's own."""
     if not takes_training(layer) or isinstance(layer, keras.Model):
         return False
-    return bool(_seed_generators(layer)) or not type(layer).__module__.startswith("keras.")
+    return bool(_seed_generators(layer)) or not _is_of_keras(layer)
 
 
 def has_state_of_its_own(function: Any) -> bool:

@@ -29,7 +29,7 @@ from tuimon.commands import (
 from tuimon.events import Alert, AnyEvent, Batches, BatchNorm, BatchNormChannels, EpochEnded, ValidationBatches
 from tuimon.run_directory import RunDirectory
 from tuimon.settings import PaletteName, Settings
-from tuimon.state import Command, RunState
+from tuimon.state import OVER, Command, RunState
 from tuimon.text import plain
 from tuimon.ui import saving
 from tuimon.ui.alerts import helping_key, pressing_alert
@@ -455,7 +455,7 @@ class WatchApp(App[str]):
     def action_leave(self) -> None:
         """Close the screen; ask first how, where a run goes on that this screen may end."""
         moment = self.moment()
-        over = moment.status in ("finished", "stopped", "failed", "crashed")
+        over = moment.status in OVER
         may_stop = not over and not self._readonly and self._replay is None
         if may_stop and (self.state.run is not None or self._trainer is not None):
             self.push_screen(quit_chooser(), self._choose_leaving)

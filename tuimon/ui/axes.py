@@ -1,7 +1,9 @@
 """Axes: limits that grow in steps, and ticks people can read. Pure."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -61,6 +63,36 @@ def value_axis(low: float, high: float, ticks: int) -> Axis:
     first = math.floor(low / gap * 2 + 1e-9) * gap / 2
     last = math.ceil(high / gap * 2 - 1e-9) * gap / 2
     return Axis(first, last, _ticks(first, last, gap))
+
+
+def fitted_axis(
+    limits: Iterable[tuple[float, float] | None],
+    height: int,
+    *,
+    log_decades: float = 2.0,
+    from_zero: bool = False,
+    scale: Literal["auto", "linear", "log"] = "auto",
+) -> Axis:
+    """Return the axis that holds all of some curves' values.
+
+    Args:
+        limits: Smallest and largest value of each curve; None for one without a finite value.
+        height: Of the chart, in cells.
+        log_decades: Where the scale is left open, it is logarithmic when all are above 0 and span more than this.
+        from_zero: Whether the axis always holds 0.
+        scale: Which one is wanted; a logarithmic one needs something above 0.
+    """
+    known = [pair for pair in limits if pair is not None]
+    if not known:
+        return value_axis(0.0, 1.0, 2)
+    low, high = min(pair[0] for pair in known), max(pair[1] for pair in known)
+    if from_zero:
+        low, high = min(low, 0.0), max(high, 0.0)
+    ticks = max(2, min(8, height // 3))
+    is_far = low > 0 and math.log10(high) - math.log10(low) > log_decades
+    if high > 0 and (scale == "log" or (scale == "auto" and is_far)):
+        return log_axis(low if low > 0 else high * 1e-6, high, ticks)
+    return value_axis(low, high, ticks)
 
 
 def log_axis(low: float, high: float, ticks: int) -> Axis:

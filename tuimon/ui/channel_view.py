@@ -8,12 +8,12 @@ from tuimon.state import LayerHistory
 from tuimon.text import plain
 from tuimon.ui.cell_view import CellView, draw_panel
 from tuimon.ui.cells import Cells, fit_end
+from tuimon.ui.distribution import BARS, decoded
 from tuimon.ui.moment import Moment
 from tuimon.ui.numbers import count, number
 from tuimon.ui.palette import Meaning
-from tuimon.wire import FloatArray, decode_array
+from tuimon.wire import FloatArray
 
-_EIGHTHS = " ▁▂▃▄▅▆▇█"
 _WORST_WIDTH = 34
 _LEAST_BINS = 8
 DEAD = 0.01
@@ -84,12 +84,8 @@ def worst_channels(mean: FloatArray, variance: FloatArray, epsilon: float) -> li
 def _arrays(history: LayerHistory) -> tuple[FloatArray, FloatArray] | None:
     if history.channels is None:
         return None
-    try:
-        mean, variance = (
-            decode_array(text).astype(np.float64)
-            for text in (history.channels.moving_mean_base64, history.channels.moving_variance_base64)
-        )
-    except ValueError:
+    mean, variance = decoded(history.channels.moving_mean_base64), decoded(history.channels.moving_variance_base64)
+    if mean is None or variance is None:
         return None
     return (mean, variance) if len(mean) and len(mean) == len(variance) else None
 
@@ -111,7 +107,7 @@ def _draw_histogram(cells: Cells, column: int, width: int, height: int, title: s
         level = np.clip(eighths - 8 * (rows - 1 - row), 0, 8)
         for bin_, filled in enumerate(level.tolist()):
             if filled:
-                cells.put(2 + row, column + bin_, _EIGHTHS[filled], Meaning.STATISTIC)
+                cells.put(2 + row, column + bin_, BARS[filled - 1], Meaning.STATISTIC)
     left, right = number(low), number(high)
     cells.put(height, column, left, Meaning.DIM)
     if len(left) + len(right) + 1 < width:

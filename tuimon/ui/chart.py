@@ -1,11 +1,9 @@
 """A chart: curves of braille cells in a panel, on axes that plotext drew."""
 
-import math
-
 from textual.events import Resize
 
 from tuimon.series import IntArray
-from tuimon.ui.axes import Axis, log_axis, step_axis, value_axis
+from tuimon.ui.axes import Axis, fitted_axis, step_axis
 from tuimon.ui.canvas import Canvas, Curve
 from tuimon.ui.cell_view import CellView, draw_panel
 from tuimon.ui.cells import Cells, wrap
@@ -133,19 +131,8 @@ class Chart(CellView):
     def _value_axis(self, curves: list[Curve], steps: Axis, width: int, height: int) -> Axis:
         # Any number of columns knows the limits; nearly always it is the number that is drawn.
         columns = max(1, width - 1 - LABEL_WIDTH)
-        limits = []
-        for curve in curves:
-            limits += [points.limits for points in self._reduced(curve, steps, columns)]
-        known = [pair for pair in limits if pair is not None]
-        if not known:
-            return value_axis(0.0, 1.0, 2)
-        low, high = min(pair[0] for pair in known), max(pair[1] for pair in known)
-        if self.from_zero:
-            low, high = min(low, 0.0), max(high, 0.0)
-        ticks = max(2, min(8, height // 3))
-        if low > 0 and math.log10(high) - math.log10(low) > self.log_decades:
-            return log_axis(low, high, ticks)
-        return value_axis(low, high, ticks)
+        limits = [points.limits for curve in curves for points in self._reduced(curve, steps, columns)]
+        return fitted_axis(limits, height, log_decades=self.log_decades, from_zero=self.from_zero)
 
     def _reduced(self, curve: Curve, steps: Axis, columns: int) -> tuple[ColumnExtremes, ...]:
         edges = (curve.values,) if curve.upper is None else (curve.values, curve.upper)

@@ -10,6 +10,7 @@ from textual.events import Resize
 from textual.widget import Widget
 
 from tuimon.series import Series
+from tuimon.state import OVER
 from tuimon.ui.compare import LETTERS, RunCurves, RunLine, curves_of, line_of
 from tuimon.ui.config_table import ConfigTable
 from tuimon.ui.messages import RunRead, RunsListed
@@ -21,7 +22,6 @@ from tuimon.ui.runs_reader import RunsReader
 
 _MOST_LIST_ROWS = 8
 """Of the list, where it is above the others."""
-_OVER = ("finished", "stopped", "failed", "crashed")
 
 
 class CompareScreen(MomentScreen):
@@ -79,7 +79,7 @@ class CompareScreen(MomentScreen):
             self._reader = reader = RunsReader(moment.run_path.parent, self.post_message)
             self.run_worker(reader.run, name="runs reader", thread=True)
         self._curves[self._watched] = curves_of(
-            self._watched.name, moment.state, is_over=moment.status in _OVER, share=moment.reading
+            self._watched.name, moment.state, is_over=moment.status in OVER, share=moment.reading
         )
         self._moment = moment
         self._hand_out()

@@ -10,7 +10,8 @@ from tuimon.wire import FloatArray, decode_array
 BINS = 9
 """Cells of a histogram."""
 
-_BARS = "▁▂▃▄▅▆▇█"
+BARS = "▁▂▃▄▅▆▇█"
+"""A cell filled from below, by eighths."""
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
@@ -45,7 +46,7 @@ def sparkline(quantiles: FloatArray, channels_base64: str | None) -> str:
     tallest = heights.max()
     if not tallest > 0:
         return "▁" * BINS
-    return "".join(_BARS[int(level)] for level in np.round(heights / tallest * (len(_BARS) - 1)))
+    return "".join(BARS[int(level)] for level in np.round(heights / tallest * (len(BARS) - 1)))
 
 
 def _from_quantiles(quantiles: FloatArray, edges: FloatArray) -> FloatArray:
@@ -58,7 +59,7 @@ def _from_quantiles(quantiles: FloatArray, edges: FloatArray) -> FloatArray:
 
 
 def _from_channels(channels_base64: str, edges: FloatArray) -> FloatArray | None:
-    values = _decode(channels_base64)
+    values = decoded(channels_base64)
     if values is None:
         return None
     heights = np.histogram(values, edges)[0].astype(np.float64)
@@ -67,8 +68,9 @@ def _from_channels(channels_base64: str, edges: FloatArray) -> FloatArray | None
 
 
 @lru_cache(maxsize=512)
-def _decode(text: str) -> FloatArray | None:
+def decoded(channels_base64: str) -> FloatArray | None:
+    """Return the value of every channel; None where they cannot be read. Kept: a screen asks again and again."""
     try:
-        return decode_array(text).astype(np.float64)
+        return decode_array(channels_base64).astype(np.float64)
     except ValueError:
         return None

@@ -1,6 +1,5 @@
 """The chart of one metric: any x, any part of it, smoothed or not, with a cursor that reads values off."""
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,7 +8,7 @@ from textual.message import Message
 
 from tuimon.text import plain
 from tuimon.ui import metrics
-from tuimon.ui.axes import Axis, log_axis, value_axis
+from tuimon.ui.axes import Axis, fitted_axis
 from tuimon.ui.canvas import Curve
 from tuimon.ui.cell_view import CellView, draw_panel
 from tuimon.ui.cells import Cells
@@ -26,7 +25,6 @@ from tuimon.ui.x_axis import whole_axis, window_axis, words, x_of
 
 NAMES_WIDTH = 8
 """Room at the right, for the names of the curves."""
-_LOG_DECADES = 2.0
 _CURSOR = "│"
 _SMOOTH = "smooth"
 
@@ -182,7 +180,7 @@ class MetricChart(CellView):
         to_x = self.to_x(moment)
         axis = self._x_axis(moment, width)
         drawn = self._reduced(curves, to_x, axis, max(1, width - 1 - LABEL_WIDTH))
-        values = self._value_axis(drawn, height)
+        values = fitted_axis([each.limits for points in drawn for each in points], height, scale=self.view.scale)
         draw_panel(cells, title + (" (log)" if values.logarithmic else ""), self._legend(moment, curves))
         self._mark_chosen(cells)
         canvas = draw_axes(cells, width, axis, values)
@@ -231,17 +229,6 @@ class MetricChart(CellView):
                 self.view.x, *whole, None if total is None else float(total), exact=state.ended is not None, ticks=ticks
             )
         return window_axis(self.view.x, *self.view.window(whole), ticks)
-
-    def _value_axis(self, reduced: list[tuple[ColumnExtremes, ...]], height: int) -> Axis:
-        known = [pair for points in reduced for each in points if (pair := each.limits) is not None]
-        if not known:
-            return value_axis(0.0, 1.0, 2)
-        low, high = min(pair[0] for pair in known), max(pair[1] for pair in known)
-        ticks = max(2, min(8, height // 3))
-        is_far = low > 0 and math.log10(high) - math.log10(low) > _LOG_DECADES
-        if high > 0 and (self.view.scale == "log" or (self.view.scale == "auto" and is_far)):
-            return log_axis(low if low > 0 else high * 1e-6, high, ticks)
-        return value_axis(low, high, ticks)
 
     def _reduced(self, curves: list[Curve], to_x: XOf, axis: Axis, columns: int) -> list[tuple[ColumnExtremes, ...]]:
         found: list[tuple[ColumnExtremes, ...]] = []

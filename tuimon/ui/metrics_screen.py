@@ -7,7 +7,6 @@ from typing import ClassVar
 import numpy as np
 from textual.binding import BindingType
 from textual.containers import Container
-from textual.events import Key as KeyPress
 from textual.widget import Widget
 from textual.widgets import Input
 
@@ -23,6 +22,7 @@ from tuimon.ui.moment import Moment
 from tuimon.ui.moment_screen import MomentScreen, bindings_of
 from tuimon.ui.numbers import count, number
 from tuimon.ui.palette import Meaning
+from tuimon.ui.searched_screen import SearchField
 from tuimon.ui.smoothing import nearest_strength, window_of
 from tuimon.ui.x_axis import X_WORDS, words
 
@@ -49,7 +49,7 @@ class MetricsScreen(MomentScreen):
         self._charts = [MetricChart() for _ in range(max(rows * columns for rows, columns in GRIDS))]
         self._status = StatusLine()
         self._statistics = Statistics()
-        self._filter = Input(placeholder="a glob or a regular expression; enter keeps it, esc shows all", id="filter")
+        self._filter = SearchField("a glob or a regular expression; enter keeps it, esc shows all")
         self._grid = GRIDS[2]
         self._is_full = False
         self._chosen = 0
@@ -60,10 +60,6 @@ class MetricsScreen(MomentScreen):
         yield Container(*self._charts, id="metric-charts")
         yield self._statistics
         yield self._filter
-
-    def on_mount(self) -> None:
-        """Begin with the grid."""
-        self._filter.display = False
 
     def show(self, moment: Moment) -> None:
         """Show another moment."""
@@ -134,25 +130,12 @@ class MetricsScreen(MomentScreen):
 
     def action_filter(self) -> None:
         """Type which metrics are to be shown."""
-        self._filter.display = True
-        self._filter.focus()
+        self._filter.open()
 
     def on_input_changed(self, _: Input.Changed) -> None:
         """Show those that match, as it is typed."""
         self._chosen = 0
         self._again()
-
-    def on_input_submitted(self, _: Input.Submitted) -> None:
-        """Keep the filter."""
-        self._leave_filter()
-
-    def on_key(self, event: KeyPress) -> None:
-        """Leave the filter without one."""
-        if event.key == "escape" and self._filter.has_focus:
-            event.stop()
-            event.prevent_default()
-            self._filter.value = ""
-            self._leave_filter()
 
     def on_metric_chart_pointed(self, event: MetricChart.Pointed) -> None:
         """Read values off where it was clicked."""
@@ -165,11 +148,6 @@ class MetricsScreen(MomentScreen):
         """Look from nearer, or from further away."""
         self._choose(event.chart)
         self.action_look("zoom", event.by)
-
-    def _leave_filter(self) -> None:
-        self._filter.display = False
-        self.set_focus(None)
-        self._again()
 
     def _choose(self, chart: MetricChart) -> None:
         found = self._names()

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from tuimon.events import CheckpointSaved
-from tuimon.state import LayerHistory, RunState
+from tuimon.state import OVER, LayerHistory, RunState
 
 Hold = Literal["frozen", "statistics", "nothing"]
 """What of a layer is held: everything, the moving statistics alone, nothing."""
@@ -98,7 +98,7 @@ class Moment:
     @property
     def has_facts(self) -> bool:
         """Whether there is anything to draw in a chart or a table."""
-        over = self.status in ("finished", "stopped", "failed", "crashed")
+        over = self.status in OVER
         return bool(self.state.batch_metrics or self.state.epoch_metrics or (self.state.model and not over))
 
     def mode(self, layer: LayerHistory) -> str | None:

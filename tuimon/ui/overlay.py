@@ -8,7 +8,7 @@ import numpy as np
 
 from tuimon.series import IntArray, Series
 from tuimon.text import plain
-from tuimon.ui.axes import Axis, log_axis, step_axis, value_axis
+from tuimon.ui.axes import Axis, fitted_axis, step_axis
 from tuimon.ui.canvas import Canvas
 from tuimon.ui.cell_view import CellView, draw_panel
 from tuimon.ui.cells import Cells, CharArray, cell_width, fit_end
@@ -24,7 +24,6 @@ PATTERNS = ("1", "111100", "100", "11111100100", "1100", "11111111100100100")
 """Of each run's line, the columns of dots that are drawn, over and over."""
 
 _NAMES_WIDTH = 3
-_LOG_DECADES = 2.0
 _SAMPLE_COLUMNS = 8
 _LETTER_EVERY = 30
 """Columns of cells from one letter on a curve to the next."""
@@ -133,7 +132,8 @@ class Overlay(CellView):
         else:
             below = step_axis(newest, None, exact=is_over, ticks=ticks)
         # Any number of columns knows the limits; how many are drawn is known with the labels of the axis.
-        values = _value_axis([self._reduced(curve, below, max(1, width)) for curve in drawn], cells.height - 2)
+        limits = [self._reduced(curve, below, max(1, width)).limits for curve in drawn]
+        values = fitted_axis(limits, cells.height - 2)
         canvas = draw_axes(cells, width, below, values)
         if canvas is None:
             return values.logarithmic
@@ -268,17 +268,6 @@ def _put_ends(canvas: Canvas, ends: list[tuple[int, int]]) -> None:
     for row, slots in rows.items():
         for index, slot in enumerate(slots[: _NAMES_WIDTH - 1]):
             canvas.cells.put(1 + row, column + index, LETTERS[slot], RUN + slot)
-
-
-def _value_axis(reduced: list[ColumnExtremes], height: int) -> Axis:
-    known = [points.limits for points in reduced if points.limits is not None]
-    if not known:
-        return value_axis(0.0, 1.0, 2)
-    low, high = min(pair[0] for pair in known), max(pair[1] for pair in known)
-    ticks = max(2, min(8, height // 3))
-    if low > 0 and math.log10(high) - math.log10(low) > _LOG_DECADES:
-        return log_axis(low, high, ticks)
-    return value_axis(low, high, ticks)
 
 
 def _time_axis(last: float, ticks: int, *, exact: bool) -> Axis:

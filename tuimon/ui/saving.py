@@ -5,8 +5,9 @@ import itertools
 import os
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TextIO
 
 from tuimon.series import Series
 
@@ -31,37 +32,26 @@ def save(directory: Path, name: str, svg: str, curves: Iterable[tuple[str, str, 
         if not any((directory / f"{stem}{suffix}").exists() for suffix in (".svg", ".csv")):
             break
         stem = f"{base}-{number}"
-    written = [_write(directory / f"{stem}.svg", [svg])]
+    written = [_write(directory / f"{stem}.svg", lambda file: file.write(svg))]
     rows = list(curves)
     if rows:
-        written.append(_write(directory / f"{stem}.csv", _csv_lines(rows)))
+        written.append(_write(directory / f"{stem}.csv", lambda file: _write_csv(file, rows)))
     return written
 
 
-def _csv_lines(curves: Iterable[tuple[str, str, Series]]) -> Iterable[str]:
-    class Lines:
-        """What `csv` writes, line by line."""
-
-        line = ""
-
-        def write(self, line: str) -> None:
-            self.line = line
-
-    lines = Lines()
-    writer = csv.writer(lines, lineterminator="\n")
+def _write_csv(file: TextIO, curves: Iterable[tuple[str, str, Series]]) -> None:
+    writer = csv.writer(file, lineterminator="\n")
     writer.writerow(("metric", "curve", "step", "value"))
-    yield lines.line
     for metric, curve, series in curves:
         for step, value in zip(series.steps.tolist(), series.values.tolist(), strict=True):
             writer.writerow((metric, curve, step, repr(value)))
-            yield lines.line
 
 
-def _write(path: Path, texts: Iterable[str]) -> Path:
+def _write(path: Path, fill: Callable[[TextIO], object]) -> Path:
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with partial.open("x", encoding="utf-8") as file:
-            file.writelines(texts)
+        with partial.open("x", encoding="utf-8", newline="") as file:
+            fill(file)
         partial.rename(path)
     except BaseException:
         partial.unlink(missing_ok=True)
