@@ -23,6 +23,7 @@ check: $(VENV)/installed-dev
 	$(BIN)/lint-imports
 
 bench: $(VENV)/installed-dev
+	@$(PIP) install --group bench
 	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python benchmarks/run.py
 
 protocol: $(VENV)/installed

@@ -1,5 +1,6 @@
 """All benchmarks, as ``make bench`` runs them. They compare ratios within one run and assert nothing."""
 
+import leet
 import overhead
 import probe
 import terminal
@@ -8,3 +9,4 @@ if __name__ == "__main__":
     overhead.main()
     probe.main()
     terminal.main()
+    leet.main()

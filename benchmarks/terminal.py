@@ -4,12 +4,14 @@ The real command runs in a terminal of 200×50 cells, of which every byte is cou
 a Textual app with one word in it, started in turns with it; shares are of one core, of the viewer alone.
 """
 
+import contextlib
 import fcntl
 import os
 import pty
 import random
 import re
 import select
+import signal
 import statistics
 import struct
 import subprocess
@@ -33,6 +35,7 @@ STEPS, STEPS_A_SECOND, ROUNDS = 100_000, 40, 5
 LIVE_FIRST_STEPS = 1_000
 SETTLE_SECONDS, SECONDS = 3.0, 15.0
 KEY_PRESSES = 60
+QUIET_SECONDS, MOST_UNREAD = 0.05, 200
 LINK_BYTES_A_SECOND, LINK_TICK = 2000, 0.05
 SLOW_SECONDS = 40.0
 MANY_STEPS, MANY_STEPS_A_LINE = 10_000_000, 2_000
@@ -200,38 +203,64 @@ class Terminal:
             arguments, stdin=theirs, stdout=theirs, stderr=theirs, env=variables, start_new_session=True
         )
         os.close(theirs)
-        self.written = bytearray()
+        self.bytes = 0
+        """Written so far."""
+        self._screen = pyte.Screen(columns, rows)
+        self._stream = pyte.ByteStream(self._screen)
+        self._unread: list[tuple[float, bytes]] = []
+        self._last = b""
 
-    def seconds_until(self, *words: bytes) -> float:
-        """Return how long after the start all of ``words`` had been written."""
-        while not all(word in self.written for word in words):
-            self.read(0.5)
-            if time.perf_counter() - self._began > 60:
-                raise RuntimeError(f"{words} were not shown; last: {bytes(self.written[-300:])!r}")
-        return time.perf_counter() - self._began
+    @property
+    def shown(self) -> str:
+        """What the terminal shows."""
+        for _, data in self._unread:
+            self._stream.feed(data)
+        self._unread.clear()
+        return "\n".join(self._screen.display)
 
-    def read(self, seconds: float, most: int = 1 << 20) -> None:
-        """Read what comes at once, or until ``seconds`` are over; answer as a terminal does."""
-        if select.select([self._ours], [], [], seconds)[0]:
-            data = os.read(self._ours, most)
-            self.written += data
-            asked = self.written.count(QUESTION, max(0, len(self.written) - len(data) - len(QUESTION) + 1))
-            self.press(ANSWER * asked)
+    def seconds_until(self, *words: str, since: float | None = None) -> float:
+        """Return how long after the start, or after another time, the terminal showed all of ``words``.
+
+        Only cells that change are sent, so words are looked for on the screen, which is slow. That is done afterwards:
+        what is written is kept with the time at which it came, and played once there is no more for a moment.
+        """
+        since = self._began if since is None else since
+        deadline = time.perf_counter() + 60
+        while True:
+            while self.read(QUIET_SECONDS) and len(self._unread) < MOST_UNREAD:
+                pass
+            while self._unread:
+                came, data = self._unread.pop(0)
+                self._stream.feed(data)
+                display = "\n".join(self._screen.display)
+                if all(word in display for word in words):
+                    return came - since
+            if time.perf_counter() > deadline:
+                raise RuntimeError(f"{words} were not shown:\n" + "\n".join(self._screen.display))
+
+    def read(self, seconds: float, most: int = 1 << 20) -> bool:
+        """Read what comes at once, or until ``seconds`` are over; answer as a terminal does. Return whether it came."""
+        if not select.select([self._ours], [], [], seconds)[0]:
+            return False
+        data = os.read(self._ours, most)
+        self._unread.append((time.perf_counter(), data))
+        self.bytes += len(data)
+        asked = (self._last + data).count(QUESTION)
+        self._last = data[1 - len(QUESTION) :]
+        self.press(ANSWER * asked)
+        return True
 
     def press(self, keys: bytes) -> None:
         """Send keys."""
         if keys:
             os.write(self._ours, keys)
 
-    def seconds_from_key_to(self, keys: bytes, words: bytes) -> float:
-        """Return how long after a key ``words`` are written."""
-        before, began = len(self.written), time.perf_counter()
+    def seconds_from_key_to(self, keys: bytes, words: str) -> float:
+        """Return how long after a key the terminal shows ``words``, which it does not show before."""
+        assert words not in self.shown, f"{words!r} is shown before {keys!r}"
+        began = time.perf_counter()
         self.press(keys)
-        while words not in self.written[before:]:
-            self.read(0.5)
-            if time.perf_counter() - began > 60:
-                raise RuntimeError(f"{words!r} was not shown after {keys!r}")
-        return time.perf_counter() - began
+        return self.seconds_until(words, since=began)
 
     @property
     def megabytes(self) -> float:
@@ -241,19 +270,26 @@ class Terminal:
 
     def measure(self, seconds: float) -> tuple[float, float]:
         """Return bytes a second and the share of a core, over ``seconds``."""
-        bytes_before, cpu_before, began = len(self.written), self._cpu_seconds(), time.monotonic()
+        bytes_before, cpu_before, began = self.bytes, self._cpu_seconds(), time.monotonic()
         while (left := began + seconds - time.monotonic()) > 0:
             self.read(left)
-        return (len(self.written) - bytes_before) / seconds, (self._cpu_seconds() - cpu_before) / seconds
+        return (self.bytes - bytes_before) / seconds, (self._cpu_seconds() - cpu_before) / seconds
 
     def close(self) -> None:
-        self._process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         os.close(self._ours)
 
     def _cpu_seconds(self) -> float:
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Of all processes of the terminal: a command may have started others."""
+        ticks = 0
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                fields = path.read_text().rpartition(")")[2].split()
+                if int(fields[3]) == self._process.pid:
+                    ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
@@ -274,10 +310,10 @@ def opening(run: RunDirectory) -> tuple[float, float, float]:
     firsts, wholes, empties = [], [], []
     for _ in range(ROUNDS):
         with terminal(EMPTY) as shown:
-            empties.append(shown.seconds_until(b"ready"))
+            empties.append(shown.seconds_until("ready"))
         with terminal(watch(run)) as shown:
-            firsts.append(shown.seconds_until(LAYERS[0].encode(), b"quit", b"loss"))
-            wholes.append(shown.seconds_until("✓ finished".encode()))
+            firsts.append(shown.seconds_until(LAYERS[0], "quit", "loss"))
+            wholes.append(shown.seconds_until("✓ finished"))
     return statistics.median(firsts), statistics.median(wholes), statistics.median(empties)
 
 
@@ -296,65 +332,68 @@ def live_run(directory: Path) -> Iterator[RunDirectory]:
 
 def live(run: RunDirectory) -> tuple[float, float]:
     with terminal(watch(run)) as shown:
-        shown.seconds_until(LAYERS[0].encode(), b"quit")
+        shown.seconds_until(LAYERS[0], "quit")
         shown.measure(SETTLE_SECONDS)
         return shown.measure(SECONDS)
 
 
-def keys(run: RunDirectory, last_words: bytes = b"quit") -> list[float]:
+def keys(run: RunDirectory) -> list[float]:
     """Return seconds from a key to what it shows, while data stream in, the shortest first."""
     with terminal(watch(run)) as shown:
-        shown.seconds_until(LAYERS[0].encode(), last_words)
+        shown.seconds_until(LAYERS[0], "quit")
         shown.measure(SETTLE_SECONDS)
         found = []
         for _ in range(KEY_PRESSES):
-            found.append(shown.seconds_from_key_to(b"?", b"esc closes"))
-            found.append(shown.seconds_from_key_to(b"q", b"quit"))
+            found.append(shown.seconds_from_key_to(b"?", "esc closes"))
+            found.append(shown.seconds_from_key_to(b"q", "batch "))
         return sorted(found)
 
 
-def slow_link(run: RunDirectory, columns: int, rows: int) -> tuple[float, int]:
-    """Return how old at most what is shown is, on a line of so many bytes a second, once the first screen is there.
+def slow_link(run: RunDirectory, columns: int, rows: int) -> tuple[float, int, float]:
+    """Return how old at most what is shown is, on a line of so many bytes a second.
 
-    Also how many different notes were seen. What the screen holds is read back as a terminal would: a note that the run
-    writes each second says when it did.
+    Also how many different notes were seen, and how long after a key its screen has begun to be there. A note that the
+    run writes each second says when it did.
     """
-    screen = pyte.Screen(columns, rows)
-    stream = pyte.ByteStream(screen)
     with terminal(watch(run), columns, rows) as shown:
-        shown.seconds_until(b"quit", b"sent-")
+        shown.seconds_until("quit", "sent-")
         shown.measure(SETTLE_SECONDS)
-        fed, oldest, began, seen = 0, 0.0, time.monotonic(), set[str]()
-        while (elapsed := time.monotonic() - began) < SLOW_SECONDS:
+        oldest, began, seen = 0.0, time.monotonic(), set[str]()
+        pressed_at, answered = 0.0, 0.0
+        while not answered:
             tick = time.monotonic()
             shown.read(LINK_TICK, int(LINK_BYTES_A_SECOND * LINK_TICK))
-            stream.feed(bytes(shown.written[fed:]))
-            fed = len(shown.written)
-            sent = re.findall(r"sent-(\d+\.\d\d)", "\n".join(screen.display))
+            display, elapsed = shown.shown, time.monotonic() - began
+            sent = re.findall(r"sent-(\d+\.\d\d)", display)
             seen.update(sent)
-            if sent and elapsed > SLOW_SECONDS / 4:
+            if sent and SLOW_SECONDS / 4 < elapsed < SLOW_SECONDS:
                 # A note comes each second: one that is shown may be a second old without a newer one.
                 oldest = max(oldest, time.time() - max(map(float, sent)) - 1.0)
+            if elapsed > SLOW_SECONDS and not pressed_at:
+                pressed_at = time.monotonic()
+                shown.press(b"?")
+            if pressed_at and "esc closes" in display:
+                answered = time.monotonic() - pressed_at
             time.sleep(max(0.0, LINK_TICK - (time.monotonic() - tick)))
-        return oldest, len(seen)
+        return oldest, len(seen), answered
 
 
 def many_points(run: RunDirectory) -> tuple[float, float, list[float]]:
     """Return seconds until all of a long run is read, its memory, and seconds from key to screen."""
     with terminal(watch(run)) as shown:
-        whole = shown.seconds_until("✓ finished".encode())
+        whole = shown.seconds_until("✓ finished")
         found = []
         shown.press(b"2")
         shown.measure(1.0)
         for _ in range(KEY_PRESSES // 4):
-            found.append(shown.seconds_from_key_to(b"?", b"esc closes"))
-            found.append(shown.seconds_from_key_to(b"q", b"quit"))
+            found.append(shown.seconds_from_key_to(b"?", "esc closes"))
+            found.append(shown.seconds_from_key_to(b"q", "batch "))
         return whole, shown.megabytes, sorted(found)
 
 
 def idle(run: RunDirectory) -> tuple[float, float]:
     with terminal(watch(run)) as shown:
-        shown.seconds_until("✓ finished".encode())
+        shown.seconds_until("✓ finished")
         shown.measure(SETTLE_SECONDS)
         return shown.measure(SECONDS)
 
@@ -385,8 +424,9 @@ def main() -> None:
     print(f"a key, until its screen is there, while data stream in ({len(pressed)} presses)")
     print(f"  median, 95th percentile           {_quantiles(pressed)}")
     print(f"a line that takes {LINK_BYTES_A_SECOND:,} bytes a second")
-    for (columns, rows), (oldest, notes_seen) in slow.items():
+    for (columns, rows), (oldest, notes_seen, answered) in slow.items():
         print(f"  {columns}×{rows}: what is shown is old by {oldest:8.1f} s at most ({notes_seen} notes seen)")
+        print(f"  {columns}×{rows}: help is there {answered:18.1f} s after its key")
     print(f"{MANY_STEPS:,} points, a log of {many_size / 1e6:.0f} MB")
     print(f"  all of the log read               {many_seconds:6.1f} s")
     print(f"  memory at most                    {many_megabytes:6.0f} MB")

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
+import pytest
 
 from tuimon import events, liveness
 from tuimon.run_directory import RunDirectory
@@ -157,3 +158,8 @@ def stand_in(run: RunDirectory, behaviour: str) -> Iterator[subprocess.Popen[byt
     finally:
         process.kill()
         process.wait()
+
+
+def selected(names: Iterable[str], *often: str) -> list[Any]:
+    """Return ``names`` as parameters of a test: those of ``often`` always run, the others in the full tests."""
+    return [pytest.param(name, marks=() if name in often else pytest.mark.full) for name in names]

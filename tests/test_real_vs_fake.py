@@ -73,6 +73,7 @@ def test_the_network_is_that_of_the_question(sample: ModuleType) -> None:
     assert channels == [(16,), (16,), (32,), (32,), (64,)]
 
 
+@pytest.mark.full
 def test_channels_first_trains_with_statistics_of_channels(sample: ModuleType, channels_first: None) -> None:
     model = sample.build_model()
     assert [described(layer) for layer in model.layers] == question(axis=1)

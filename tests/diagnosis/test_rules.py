@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diagnosis.trainings import FAULTS, HEALTHY, SPIKE_EPOCH, SPIKES, Facts, Training, finetune_one_sample
-from helpers import ROOT
+from helpers import ROOT, selected
 from tuimon import commands, events
 from tuimon.diagnosis.finding import SEVERITIES, Finding
 from tuimon.diagnosis.rules import CAUSES, findings
@@ -50,7 +50,17 @@ def only_finding(facts: Facts) -> Finding:
     return found[0]
 
 
-@pytest.mark.parametrize("name", HEALTHY)
+FAULTS_OFTEN = {rule: name for name, (rule, _) in FAULTS.items()}.values()
+"""One for each rule."""
+HEALTHY_OFTEN = (
+    "mlp_with_batch_normalization",
+    "fine_tuning_of_a_frozen_base",
+    "validation_on_few_examples",
+    "requests_on_the_way",
+)
+
+
+@pytest.mark.parametrize("name", selected(HEALTHY, *HEALTHY_OFTEN))
 def test_in_good_health_no_rule_fires(name: str, log: Log) -> None:
     """Nor has one fired on the way."""
     state = RunState()
@@ -59,7 +69,7 @@ def test_in_good_health_no_rule_fires(name: str, log: Log) -> None:
         assert findings(state) == []
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", selected(FAULTS, *FAULTS_OFTEN))
 def test_a_fault_is_found_and_nothing_else(name: str, log: Log) -> None:
     found = findings(fold(log(name)))
     assert {finding.rule for finding in found} == {FAULTS[name][0]}

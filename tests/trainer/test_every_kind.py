@@ -19,7 +19,7 @@ from trainer.kinds import KINDS, Kind, every_kind, state_of
 from tuimon import commands, events
 from tuimon.run_directory import RunDirectory
 
-COVERING = ("nested", "own train_step", "other normalizations")
+COVERING = ("nested", "other normalizations")
 
 NO_BATCH_NORM = "this model has no BatchNormalization layers"
 NO_PHASE = "no layer of this model depends on the learning phase"

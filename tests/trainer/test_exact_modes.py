@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import tuimon
+from helpers import selected
 from trainer.keras_models import STEPS, Ask, compiled, count_traces, facts_of, fit, same_weights
 from tuimon import commands, events
 
@@ -39,11 +40,7 @@ OPTIMIZERS: Optimizers = {
     "loss scaling": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01), initial_scale=64.0),
     "schedule": lambda: keras.optimizers.Adam(keras.optimizers.schedules.ExponentialDecay(0.02, 5, 0.7)),
 }
-_COVERING = ("AdamW", "Muon", "accumulation", "loss scaling")
-
-
-def _marked(names: Sequence[str], covering: Sequence[str]) -> list[Any]:
-    return [pytest.param(name, marks=() if name in covering else pytest.mark.full) for name in names]
+_COVERING = ("AdamW", "accumulation")
 
 
 class Held(keras.layers.BatchNormalization):
@@ -126,7 +123,7 @@ BOTH = ["bn_1", "bn_2"]
 @pytest.mark.parametrize(
     "jit_compile", [pytest.param(False, id="plain"), pytest.param(True, id="xla", marks=pytest.mark.full)]
 )
-@pytest.mark.parametrize("name", _marked(list(OPTIMIZERS), _COVERING))
+@pytest.mark.parametrize("name", selected(OPTIMIZERS, *_COVERING))
 def test_freezing_is_exact_for_every_optimizer(runs: Path, name: str, jit_compile: bool) -> None:
     stages = [Flags(), Flags(BOTH), Flags([*BOTH, "dense_2"]), Flags(["dense_2"]), Flags()]
     reference = trained_with_flags(OPTIMIZERS[name](), stages, jit_compile)
@@ -211,13 +208,13 @@ COMBINATIONS: dict[str, tuple[list[commands.AnyRequest], list[commands.AnyReques
 }
 
 
-_COVERING_COMBINATIONS = ("statistics", "weights", "momentum", "phase inference", "held in phase train", "all at once")
+_COVERING_COMBINATIONS = ("weights", "held in phase train", "all at once")
 
 
 @pytest.mark.parametrize(
     "jit_compile", [pytest.param(False, id="plain"), pytest.param(True, id="xla", marks=pytest.mark.full)]
 )
-@pytest.mark.parametrize("name", _marked(list(COMBINATIONS), _COVERING_COMBINATIONS))
+@pytest.mark.parametrize("name", selected(COMBINATIONS, *_COVERING_COMBINATIONS))
 def test_every_mode_is_exact_switched_on_and_off_twice_and_traced_once(
     runs: Path, name: str, jit_compile: bool
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 import tuimon
+from helpers import selected
 from trainer.keras_models import (
     STEPS,
     Ask,
@@ -44,7 +45,8 @@ def compile_anew(model: keras.Model, frozen: Sequence[str]) -> None:
     compiled(model, model.optimizer, jit_compile=model.jit_compile)
 
 
-COVERING = ("sequential-sgd-xla", "sequential-adam-plain", "functional-adamw-plain")
+COVERING = ("sequential-sgd-xla", "functional-adamw-plain")
+WITH_XLA_OR_NOT = [pytest.param(False, id="plain"), pytest.param(True, id="xla", marks=pytest.mark.full)]
 EVERY_WAY = [
     pytest.param(kind, one, make, compiler == "xla", id=name, marks=() if name in COVERING else pytest.mark.full)
     for kind, one in ((sequential, "bn_2"), (functional, "bn_right"))
@@ -134,7 +136,7 @@ def test_frozen_statistics_are_the_same_in_every_later_fact(runs: Path) -> None:
         assert np.isfinite(decode_array(arrays[0].moving_mean_base64)).all()
 
 
-@pytest.mark.parametrize("jit_compile", [False, True], ids=["plain", "xla"])
+@pytest.mark.parametrize("jit_compile", WITH_XLA_OR_NOT)
 def test_phase_inference_holds_statistics_while_gamma_and_beta_learn(runs: Path, jit_compile: bool) -> None:
     class InInferencePhase(keras.Sequential):
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -155,7 +157,7 @@ def test_phase_inference_holds_statistics_while_gamma_and_beta_learn(runs: Path,
     assert modes == {"inference"}
 
 
-@pytest.mark.parametrize("jit_compile", [False, True], ids=["plain", "xla"])
+@pytest.mark.parametrize("jit_compile", WITH_XLA_OR_NOT)
 def test_validation_in_phase_train_uses_batch_statistics_and_moves_nothing(runs: Path, jit_compile: bool) -> None:
     class Variables(keras.callbacks.Callback):
         changed: list[str] = []
@@ -368,8 +370,8 @@ def batch_norms(model: keras.Model) -> list[Any]:
     return [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
 
 
-@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.full)], ids=["plain", "xla"])
-@pytest.mark.parametrize("what", ["step", "call", "helper"])
+@pytest.mark.parametrize("jit_compile", WITH_XLA_OR_NOT)
+@pytest.mark.parametrize("what", selected(["step", "call", "helper"], "call"))
 def test_what_the_user_has_compiled_obeys(runs: Path, what: str, jit_compile: bool) -> None:
     model = with_parts(what, are_compiled=True, jit_compile=jit_compile)
     monitor = tuimon.Monitor(runs_dir=runs)

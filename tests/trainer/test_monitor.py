@@ -451,7 +451,7 @@ def test_a_long_step_is_not_taken_for_the_end(runs: Path, monkeypatch: pytest.Mo
     assert [fact.status for fact in facts_of(monitor, events.RunEnded)] == ["finished"]
 
 
-@pytest.mark.parametrize("reused", [True, False])
+@pytest.mark.parametrize("reused", [True, pytest.param(False, marks=pytest.mark.full)])
 def test_fits_of_one_epoch_are_traced_once(runs: Path, reused: bool) -> None:
     plain, model = compiled(sequential()), compiled(sequential())
     traces = count_traces(model)

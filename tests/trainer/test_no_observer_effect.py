@@ -97,11 +97,8 @@ def test_without_batch_loss_keras_own_function_runs(runs: Path) -> None:
 
 COVERING = (
     "made late",
-    "nested",
     "float16",
-    "own train_step",
     "several inputs and outputs",
-    "data of unknown length",
     "gradient accumulation",
 )
 COVERING_XLA = ("own layer",)

@@ -134,7 +134,7 @@ class Looks(keras.callbacks.Callback):
         self.seen.append(outline(self.model, self.but))
 
 
-@pytest.mark.parametrize("kind", every_kind("made late", "float16", "own train_step", "several inputs and outputs"))
+@pytest.mark.parametrize("kind", every_kind("made late", "several inputs and outputs"))
 def test_nothing_hangs_on_a_model_between_two_steps_nor_afterwards(runs: Path, kind: Kind) -> None:
     def look(callbacks: Sequence[Any]) -> tuple[list[dict[str, dict[str, str]]], list[object]]:
         model = kind.model()
@@ -310,7 +310,7 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stranger]:
         process.stdin.close()
 
 
-@pytest.mark.parametrize("kind", every_kind("nested", "made late", "float16", "own layer"))
+@pytest.mark.parametrize("kind", every_kind("nested", "float16"))
 def test_what_is_saved_in_the_middle_of_fit_is_as_without_and_loads_without(
     runs: Path, tmp_path: Path, stranger: Stranger, kind: Kind
 ) -> None:
@@ -364,7 +364,7 @@ HOOKS = {
     "on_test_end": "behind",
     "on_epoch_end": "behind",
 }
-ERRORS = [RuntimeError("a mistake of the user's"), KeyboardInterrupt()]
+ERRORS = {"error": RuntimeError("a mistake of the user's"), "interrupt": KeyboardInterrupt()}
 
 
 def interrupted(kind: Kind, callbacks: Sequence[Any], hook: str, error: BaseException) -> keras.Model:
@@ -377,8 +377,15 @@ def interrupted(kind: Kind, callbacks: Sequence[Any], hook: str, error: BaseExce
     return model
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=["error", "interrupt"])
-@pytest.mark.parametrize("hook", HOOKS)
+@pytest.mark.parametrize(
+    ("hook", "error"),
+    [
+        # Every hook with one of them, in turns; with the other one in the full tests.
+        pytest.param(hook, ERRORS[name], id=f"{hook}-{name}", marks=() if place % 2 == turn else pytest.mark.full)
+        for place, hook in enumerate(HOOKS)
+        for turn, name in enumerate(ERRORS)
+    ],
+)
 def test_an_exception_in_a_callback_leaves_everything_the_users(runs: Path, hook: str, error: BaseException) -> None:
     kind = KINDS["sequential"]
     alone = outline(interrupted(kind, [], hook, error))

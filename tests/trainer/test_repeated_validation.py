@@ -110,12 +110,17 @@ class Sequence(keras.utils.PyDataset):
     ("validation", "is_repeated"),
     [
         (arrays, True),
-        (plain_set, True),
         (shuffled, False),
-        (shuffled_once, True),
-        (random_map, False),
-        (from_python, False),
-        (Sequence, False),
+        *(
+            pytest.param(*case, marks=pytest.mark.full)
+            for case in (
+                (plain_set, True),
+                (shuffled_once, True),
+                (random_map, False),
+                (from_python, False),
+                (Sequence, False),
+            )
+        ),
     ],
 )
 def test_the_runs_numbers_are_the_same_whatever_the_data_are(

@@ -24,6 +24,7 @@ from tuimon.ui.overlay import PATTERNS, Overlay
 from tuimon.ui.palette import RUN
 from tuimon.ui.replay import ReplayClock
 from tuimon.ui.runs_reader import RunsReader
+from tuimon.ui.view_memory import ComparedView, View, ViewMemory
 from ui.test_terminal import terminal
 from ui.watching import LiveRun, part, press, text, training, until, watching
 
@@ -335,6 +336,28 @@ async def test_six_runs_at_most_have_letters_and_lines_of_their_own(runs: Path) 
         await press(pilot, "up", "up", "space", "down", "down", "space")
         await until(pilot, lambda: "6 of 6 drawn" in text(app))
         assert sorted(line[3] for line in rows(app) if line[3:4].strip() and " run-" in line) == list("ABCDEF")
+
+
+async def test_what_was_compared_is_compared_again(runs: Path) -> None:
+    memory = ViewMemory()
+    for number in range(4):
+        make_run(runs, over(*epochs(0.5, 0.1 * number)), name=f"run-{number}")
+    async with watching(RunDirectory(runs / "run-0"), WIDE, memory=memory) as (app, pilot):
+        await press(pilot, "8")
+        await until(pilot, lambda: len([line for line in rows(app) if " run-" in line]) == 4)
+        await press(pilot, "down", "space", "down", "space", "tab", "x")
+        await until(pilot, lambda: "3 of 6 drawn" in text(app) and "val_loss over time" in text(app))
+    # One of them is gone, and what is remembered never leads out of the directory.
+    chosen = memory.load(RunDirectory(runs / "run-0"))
+    assert chosen.compared == ComparedView(runs=("run-3", "run-2"), metric="val_loss", by_time=True)
+    others = ("run-9", "..", "../runs/run-1", "run-0", "run-2", "run-2")
+    memory.save(RunDirectory(runs / "run-0"), View(compared=ComparedView(runs=others, metric="val_loss", by_time=True)))
+    async with watching(RunDirectory(runs / "run-0"), WIDE, memory=memory) as (app, pilot):
+        await press(pilot, "8")
+        await until(pilot, lambda: "2 of 6 drawn" in text(app) and "val_loss over time" in text(app))
+        await until(pilot, lambda: "B ✓ run-2" in text(app))
+        await press(pilot, "1", "8")
+        await until(pilot, lambda: "2 of 6 drawn" in text(app) and "val_loss over time" in text(app))
 
 
 async def test_space_pauses_nothing_here(runs: Path) -> None:

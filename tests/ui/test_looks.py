@@ -21,12 +21,12 @@ from tuimon.ui.cells import cell_width
 from tuimon.ui.palette import DRIFT, DRIFT_LEVELS, RUN, SELECTED, SEVERITY_SIGNS, STATUS_SIGNS, Meaning
 from tuimon.ui.palettes import (
     COLORLESS,
-    PALETTES,
     RUN_MEANINGS,
     SIXTEEN_PALETTES,
     TRUE_PALETTES,
-    XTERM_PALETTES,
     Palette,
+    palette_of,
+    xterm_palettes,
 )
 from tuimon.ui.raster import braille
 from tuimon.ui.too_small import TooSmall
@@ -48,7 +48,8 @@ TOLD_APART = (
     Meaning.WARNING,
     Meaning.ERROR,
 )
-MANY_COLORS = (*TRUE_PALETTES.values(), *XTERM_PALETTES.values())
+EVERY_PALETTE = (*TRUE_PALETTES.values(), *xterm_palettes().values(), *SIXTEEN_PALETTES.values(), COLORLESS)
+MANY_COLORS = (*TRUE_PALETTES.values(), *xterm_palettes().values())
 # Machado, Oliveira and Fernandes, "A Physiologically-based Model for Simulation of Color Vision Deficiency" (2009).
 SEEN_BY = {
     "protanopes": ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216), (-0.003882, -0.048116, 1.051998)),
@@ -78,7 +79,7 @@ def lab(values: Linear) -> Linear:
 
 @pytest.mark.parametrize("palette", MANY_COLORS, ids=lambda palette: palette.name)
 def test_everything_can_be_read(palette: Palette) -> None:
-    of_256 = palette in XTERM_PALETTES.values()
+    of_256 = palette in xterm_palettes().values()
     background, surface, cursor = map(Color.parse, (palette.background, palette.surface, palette.cursor))
     for code, style in palette.styles.items():
         meaning = code & ~SELECTED
@@ -101,13 +102,13 @@ def test_everything_can_be_read(palette: Palette) -> None:
 @pytest.mark.parametrize("people", SEEN_BY)
 @pytest.mark.parametrize("name", ["colorblind", "colorblind-light", "colorblind-256", "colorblind-light-256"])
 def test_people_who_see_fewer_hues_tell_the_colours_apart(name: str, people: str) -> None:
-    styles, matrix = PALETTES[name].styles, np.array(SEEN_BY[people])
+    styles, matrix = palette_of(name).styles, np.array(SEEN_BY[people])
     seen = {meaning: lab(matrix @ linear(styles[meaning].color)) for meaning in TOLD_APART}
     for one, other in itertools.combinations(TOLD_APART, 2):
         assert np.linalg.norm(seen[one] - seen[other]) > 10, (one.name, other.name)
 
 
-@pytest.mark.parametrize("palette", PALETTES.values(), ids=list(PALETTES))
+@pytest.mark.parametrize("palette", EVERY_PALETTE, ids=lambda palette: palette.name)
 def test_a_palette_has_a_style_for_everything(palette: Palette) -> None:
     wanted = {*Meaning, *range(DRIFT, DRIFT + DRIFT_LEVELS), *range(RUN, RUN + len(RUN_MEANINGS))}
     assert palette.styles.keys() == wanted | {code | SELECTED for code in wanted}
@@ -375,7 +376,18 @@ async def test_a_view_of_a_layer_that_is_gone_does_no_harm(runs: Path) -> None:
             assert "loss" in part(app, "#loss")
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff", b"[]", b'{"layer": 3}', b'{"palette": "pink"}', b'{"new": 1}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff",
+        b"[]",
+        b'{"layer": 3}',
+        b'{"palette": "pink"}',
+        b'{"new": 1}',
+        b'{"metrics": {"charts": {"span": -1}, "grid": [1, 1]}}',
+    ],
+)
 def test_a_broken_view_is_none(content: bytes, runs: Path) -> None:
     memory, run = ViewMemory(), make_run(runs, a_run())
     memory.save(run, View(layer="bn_1"))

@@ -20,6 +20,7 @@ from tuimon.ui.metrics_screen import MetricsScreen
 from tuimon.ui.raster import ColumnExtremes
 from tuimon.ui.replay import ReplayClock
 from tuimon.ui.smoothing import Smoothed, window_of
+from tuimon.ui.view_memory import MetricsView, View, ViewMemory
 from tuimon.ui.x_axis import X_KINDS, window_axis, x_of
 from ui.watching import LiveRun, part, press, text, training, until, watching
 
@@ -262,6 +263,35 @@ async def test_what_is_seen_is_saved(runs: Path, tmp_path: Path) -> None:
                     await until(pilot, lambda: "cannot be saved" in text(app))
             finally:
                 tmp_path.chmod(0o700)
+
+
+async def test_what_was_looked_at_is_looked_at_again(runs: Path) -> None:
+    memory = ViewMemory()
+    with LiveRun(runs, *log()) as run:
+        async with watching(run.directory, WIDE, memory=memory) as (app, pilot):
+            await press(pilot, "2", "plus", "e", "y", "v", "down")
+            chosen, view = screen(app).chosen_chart.metric, screen(app).view
+            assert view.span == pytest.approx(100.0)
+            # On another screen, and back.
+            await press(pilot, "4", "2")
+            assert (screen(app).chosen_chart.metric, screen(app).view) == (chosen, view)
+            grid = app.place.query_one("#metric-charts").styles.grid_size_columns
+        async with watching(run.directory, WIDE, memory=memory) as (app, pilot):
+            await press(pilot, "2")
+            await until(pilot, lambda: screen(app).chosen_chart.metric == chosen, "the metric of the last time")
+            assert screen(app).view == view
+            assert app.place.query_one("#metric-charts").styles.grid_size_columns == grid
+
+
+async def test_a_remembered_part_of_another_axis_does_no_harm(runs: Path) -> None:
+    memory = ViewMemory()
+    charts = ChartView(x="wall", span=1e12, first=-5.0, strength=0.123)
+    with LiveRun(runs, *log()) as run:
+        chosen = MetricsView(charts=charts, grid=(7, 7), metric="of another model", pattern="[")
+        memory.save(run.directory, View(metrics=chosen))
+        async with watching(run.directory, WIDE, memory=memory) as (app, pilot):
+            await press(pilot, "2", "right_parenthesis", "plus", "minus", "less_than_sign", "slash", "escape")
+            await until(pilot, lambda: screen(app).chosen_chart.metric == "loss")
 
 
 async def test_it_begins_as_the_settings_say(runs: Path) -> None:

@@ -1,10 +1,10 @@
 """The real command in a real terminal, read back as a terminal shows it."""
 
 import fcntl
-import io
 import os
 import pty
 import select
+import signal
 import struct
 import subprocess
 import termios
@@ -14,16 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pyte
-from rich.console import Console
-from rich.segment import Segment
-from rich.style import Style
-from textual._compositor import ChopsUpdate
-from textual.strip import Strip
 
 from helpers import PATIENCE_SECONDS, a_run, command, environment, make_run, statistics
 from tuimon import events
 from tuimon.run_directory import RunDirectory
-from tuimon.ui.spans import SpansUpdate, only_what_changed
 from ui.watching import LiveRun, text, training, until, watching
 
 ROWS, COLUMNS = 24, 80
@@ -51,6 +45,12 @@ class Terminal:
     @property
     def shown(self) -> str:
         return "\n".join(line.rstrip() for line in self._screen.display)
+
+    def resize(self, columns: int, rows: int) -> None:
+        fcntl.ioctl(self.theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self._screen.resize(rows, columns)
+        # Not its controlling terminal, so the kernel tells it nothing.
+        self.process.send_signal(signal.SIGWINCH)
 
     def read_until(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS
@@ -111,22 +111,12 @@ async def test_what_is_sent_piece_by_piece_adds_up_to_the_screen(runs: Path) -> 
             await until(pilot, lambda: there.read(0) or there.shown.split() == text(app).split(), "both are the same")
 
 
-def test_only_the_cells_of_a_span_are_sent() -> None:
-    def shown(update: ChopsUpdate) -> tuple[list[str], int]:
-        screen = pyte.Screen(30, 2)
-        stream = pyte.Stream(screen)
-        stream.feed("·" * 60)
-        written = update.render_segments(Console(file=io.StringIO(), color_system="truecolor", width=30))
-        stream.feed(written)
-        return screen.display, len(written)
-
-    red, blue = Style(color="#ff0000"), Style(color="#0000ff")
-    left = Strip([Segment("abcdefgh", red), Segment("ij", blue)])
-    right = Strip([Segment("klmnopqrstuvwxyzABCD", blue)])
-    chops = [{0: left, 10: right}, {0: left, 10: right}]
-    update = ChopsUpdate(chops, [(0, 4, 6), (0, 8, 12), (0, 25, 30), (1, 29, 30)], [[10, 30], [10, 30]])
-    display, length = shown(only_what_changed(update))
-    assert display == ["····ef··ijkl·············zABCD"[:25] + "zABCD", "·" * 29 + "D"]
-    assert length < shown(update)[1]
-    assert isinstance(only_what_changed(update), SpansUpdate)
-    assert only_what_changed("anything else") == "anything else"
+def test_a_storm_of_sizes_leaves_the_screen_of_the_last_one(runs: Path) -> None:
+    with LiveRun(runs, *training("bn_1")) as run, terminal(run.directory) as there:
+        there.read_until(lambda: "● training" in there.shown and "quit" in there.shown)
+        for columns, rows in [(200, 50), (31, 9), (120, 30), (300, 80), (79, 23), (COLUMNS, ROWS)] * 3:
+            there.resize(columns, rows)
+        run.write(events.RunEnded(status="finished", step=15, epoch=14))
+        there.read_until(lambda: "✓ finished" in there.shown and "Finished after" in there.shown)
+        # A terminal loses what it held when it gets smaller, whatever the viewer was sent of it meanwhile.
+        there.read_until(lambda: "› bn_1" in there.shown and there.shown.endswith("the run is over"))

@@ -1,11 +1,12 @@
 """The app: hears of the world through messages, folds them, shows the moment, turns keys into requests."""
 
+import math
 import threading
 import time
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from msgspec import convert, structs
 from textual.app import App, SystemCommand
@@ -47,12 +48,12 @@ from tuimon.ui.pacing import QUESTION, Pacing
 from tuimon.ui.places import new_screen
 from tuimon.ui.reader import Reader, Trainer
 from tuimon.ui.replay import ReplayClock
-from tuimon.ui.spans import only_what_changed
 from tuimon.ui.steering import Steering
 from tuimon.ui.timeline_screen import TimelineScreen
 from tuimon.ui.too_small import TooSmall
 from tuimon.ui.undo import NothingToUndoError, newest_undo
 from tuimon.ui.view_memory import View, ViewMemory
+from tuimon.ui.virtual_screen import UPDATES, Frame, VirtualScreen
 from tuimon.ui.why_screen import WhyScreen
 
 __all__ = ["ReplayClock", "Trainer", "WatchApp"]
@@ -62,6 +63,10 @@ _MEASURED = Batches | ValidationBatches | EpochEnded | BatchNorm | BatchNormChan
 
 _REPLAY_SECONDS = 0.1
 _NOTICE_SECONDS = 8.0
+_BEHIND_SECONDS = 1.0
+"""After this long without all having been sent, the line is slow."""
+_SLOW_SECONDS = 5.0
+"""How long that is said."""
 _LEAVE_SECONDS = 1.5
 """How long a slow terminal is waited for when the screen is closed."""
 
@@ -112,6 +117,8 @@ class WatchApp(App[str]):
         self._looks = Looks(self, self._settings)
         self._looks.choose(palette or self._view.palette or self._looks.name)
         self._dashboard = Dashboard()
+        self._opened: MomentScreen = self._dashboard
+        """The screen that was opened last."""
         self.state = RunState()
         """The log so far, folded."""
         self.steering = Steering(run, readonly=readonly)
@@ -133,9 +140,14 @@ class WatchApp(App[str]):
         self._notice_until = 0.0
         self._unreadable = ""
         self._changed = True
+        self._drawn_at = 0.0
         self._shown_second = 0
         self._released_at = time.monotonic()
         self._pacing = Pacing()
+        self._terminal = VirtualScreen()
+        self._behind_since = math.inf
+        self._slow_until = 0.0
+        self._said_slow = False
         self._leaves_by = 0.0
         if warning:
             self._notice, self._notice_until = Notice(warning, bad=True), time.monotonic() + _NOTICE_SECONDS
@@ -170,7 +182,8 @@ class WatchApp(App[str]):
             self.set_interval(_REPLAY_SECONDS, self._release)
 
     def on_resize(self, event: Resize) -> None:
-        """Say so where the terminal has no room for anything."""
+        """Draw all anew; say so where the terminal has no room for anything."""
+        self._terminal.forget()
         for screen in self.screen_stack:
             for sentence in screen.query(TooSmall):
                 sentence.fit(event.size)
@@ -179,8 +192,7 @@ class WatchApp(App[str]):
         """Let the reading thread end: the interpreter waits for it. Remember what was chosen."""
         self._stop_reading.set()
         if self._memory is not None:
-            chosen = self.dashboard.selected_layer or self._view.layer
-            self._memory.save(self._run, structs.replace(self._view, layer=chosen, chart=self.dashboard.chosen_chart))
+            self._memory.save(self._run, self.dashboard.remember(self._opened.remember(self._view)))
 
     def on_facts(self, message: Facts) -> None:
         """Fold what is new."""
@@ -210,7 +222,12 @@ class WatchApp(App[str]):
 
     def on_cursor_position(self, _: CursorPosition) -> None:
         """The terminal has taken in all that was sent before it was asked."""
-        self._pacing.answered()
+        now = time.monotonic()
+        self._pacing.answered(now)
+        if now - self._drawn_at < 1 / self._settings.refresh:
+            self._send_rest()
+        else:
+            self._redraw_if_changed()
 
     def exit(self, result: str | None = None, return_code: int = 0, message: Any = None) -> None:
         """Close the app, once the terminal has answered: else its answer would be typed into the shell."""
@@ -274,12 +291,15 @@ class WatchApp(App[str]):
             replay=self._replay.position if self._replay else None,
             whole=self._whole,
             exit_code=self._trainer_exit.code if self._trainer_exit else None,
+            is_line_slow=self._is_line_slow,
         )
 
     def redraw(self) -> None:
         """Show the moment."""
         self._changed = False
+        self._drawn_at = time.monotonic()
         self._shown_second = int(time.time())
+        self._said_slow = self._is_line_slow
         if self.screen_stack:
             self.place.show(self.moment())
             self._select_remembered()
@@ -406,9 +426,13 @@ class WatchApp(App[str]):
         if self.place is not self.screen or self.place.place == place:
             return
         if self.place is not self.dashboard:
+            self._view = self.place.remember(self._view)
             await self.pop_screen()
+        self._opened = self.dashboard
         if place != "dashboard":
-            await self.push_screen(new_screen(place, self._settings))
+            self._opened = new_screen(place, self._settings)
+            self._opened.recall(self._view)
+            await self.push_screen(self._opened)
         self.redraw()
 
     async def action_watch_run(self) -> None:
@@ -546,7 +570,37 @@ class WatchApp(App[str]):
         self.redraw()
 
     def _display(self, screen: Screen[Any], renderable: Any) -> None:
-        super()._display(screen, only_what_changed(renderable))
+        if isinstance(renderable, UPDATES):
+            self._send(screen, renderable)
+        else:
+            super()._display(screen, renderable)
+
+    def _send(self, screen: Screen[Any], update: Any) -> None:
+        """Send what the terminal does not show yet, as much of it as there is room for on the line."""
+        frame = Frame(self._terminal, update, self._pacing.room(time.monotonic()))
+        super()._display(screen, cast(Any, frame))
+        if frame.written:
+            self._ask_terminal(frame.written)
+        self._know_line()
+
+    @property
+    def _is_line_slow(self) -> bool:
+        return time.monotonic() < self._slow_until
+
+    def _know_line(self) -> None:
+        """Know whether the line is too slow for what there is to send."""
+        now = time.monotonic()
+        if not self._terminal.is_behind:
+            self._behind_since = math.inf
+        elif now - (since := min(self._behind_since, now)) > _BEHIND_SECONDS:
+            self._slow_until = now + _SLOW_SECONDS
+        else:
+            self._behind_since = since
+
+    def _send_rest(self) -> None:
+        """Send what there was no room for."""
+        if self._terminal.is_behind and self._pacing.room(time.monotonic()) > 0:
+            self._send(self.screen, None)
 
     def _apply(self, events: list[AnyEvent]) -> None:
         self.state.apply(events)
@@ -573,20 +627,26 @@ class WatchApp(App[str]):
     def _redraw_if_changed(self) -> None:
         # Seconds are shown of a run that goes on, so the time alone changes the screen.
         ticking = self.state.ended is None and int(time.time()) != self._shown_second
-        is_old = self._changed or ticking or (self._notice is not None and self._current_notice() is None)
-        if is_old:
+        over = (self._notice is not None and self._current_notice() is None) or self._said_slow != self._is_line_slow
+        if self._changed or ticking or over:
             self._redraw_when_taken_in()
+        else:
+            self._send_rest()
 
     def _redraw_when_taken_in(self) -> None:
         """Show the moment, if the line is free: what a key asks for is drawn at once, what merely goes on waits."""
         self._changed = True
         if self._pacing.may_draw(time.monotonic()):
             self.redraw()
-            self.call_after_refresh(self._ask_terminal)
+            # What is drawn now comes before the rest of what was drawn before.
+            self.call_after_refresh(self._send_rest)
+        else:
+            self._send_rest()
 
-    def _ask_terminal(self) -> None:
-        if self._driver is not None and not self.is_headless and self._pacing.should_ask():
-            self._pacing.asked(time.monotonic())
+    def _ask_terminal(self, sent: int = 0) -> None:
+        """Ask the terminal to say when it has taken in ``sent`` bytes, and all that was sent before."""
+        if self._driver is not None and not self.is_headless and self._pacing.asks:
+            self._pacing.asked(time.monotonic(), sent, is_part=self._terminal.is_behind)
             self._driver.write(QUESTION)
             self._driver.flush()
 

@@ -1,15 +1,24 @@
 """The base of every panel: it draws cells, and sends to the terminal only those that changed."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
+from rich.segment import Segment
+from rich.style import Style
+from textual.color import TRANSPARENT, Color
 from textual.events import Resize, Show
+from textual.filter import LineFilter
+from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tuimon.ui.ascii import AsciiFilter
 from tuimon.ui.cells import Cells, cell_width, differences, fit
 from tuimon.ui.looks import styles_of
 from tuimon.ui.moment import Moment
 from tuimon.ui.palette import Meaning
+
+_TO_ASCII = AsciiFilter()
 
 
 class CellView(Widget):
@@ -24,6 +33,9 @@ class CellView(Widget):
         self.moment: Moment | None = None
         """What is shown; None before the first."""
         self._cells = Cells(0, 0)
+        self._strips: dict[int, Strip] = {}
+        """Rows as Textual draws them, so far as they have not changed since."""
+        self._look = _Styles(({}, Style.null(), (), TRANSPARENT))
 
     def show(self, moment: Moment) -> None:
         """Show another moment."""
@@ -40,17 +52,46 @@ class CellView(Widget):
             self.draw(cells, self.moment)
         old, self._cells = self._cells, cells
         if (old.width, old.height) != (width, height):
+            self._strips.clear()
             self.refresh()
         elif regions := differences(old, cells):
+            for region in regions:
+                self._strips.pop(region.y, None)
             self.refresh(*regions)
 
     def draw(self, cells: Cells, moment: Moment) -> None:
         """Draw ``moment`` into empty ``cells`` of the size of this widget."""
         raise NotImplementedError
 
-    def render_line(self, y: int) -> Strip:
-        """Return one row of the cells."""
-        return self._cells.strip(y, self.rich_style, styles_of(self.app))
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Return the rows of a part of the cells.
+
+        A view has no border, padding or opacity of Textual's: it draws its frame itself. So a row costs what it takes
+        to put it together, once; Textual's own way costs twice that for every row on the screen at every frame.
+        """
+        styles = self._styles
+        strips = []
+        for row in crop.line_range:
+            strip = self._strips.get(row)
+            if strip is None:
+                strip = self._cells.strip(row, styles)
+                if styles.is_ascii:
+                    strip = Strip(_TO_ASCII.apply(list(strip), TRANSPARENT), self._cells.width)
+                self._strips[row] = strip
+            strips.append(strip)
+        if crop.column_span != (0, self._cells.width):
+            strips = [strip.crop(*crop.column_span) for strip in strips]
+        return strips
+
+    @property
+    def _styles(self) -> "_Styles":
+        """The styles of the codes, as the screen shows them now."""
+        _, background = self.background_colors
+        look = (styles_of(self.app), self.rich_style, self.get_line_filters(), background)
+        if look != self._look.look:
+            self._look = _Styles(look)
+            self._strips.clear()
+        return self._look
 
     def text(self) -> str:
         """Return what is shown, as lines of text."""
@@ -67,6 +108,28 @@ class CellView(Widget):
     def on_show(self, _: Show) -> None:
         """Draw what happened while hidden."""
         self.redraw()
+
+
+class _Styles(dict[int, Style]):
+    """The styles of codes on the background of a view; each is put together once.
+
+    Args:
+        look: Styles of the palette, style of the view, what Textual does to every line, background.
+    """
+
+    def __init__(self, look: tuple[dict[int, Style], Style, Sequence[LineFilter], Color]) -> None:
+        super().__init__()
+        self.look = look
+        self.is_ascii = any(isinstance(each, AsciiFilter) for each in look[2])
+        """Whether texts are to be changed as well."""
+
+    def __missing__(self, code: int) -> Style:
+        palette, base, filters, background = self.look
+        segments = [Segment(" ", base + palette[code])]
+        for each in filters:
+            segments = each.apply(segments, background)
+        style = self[code] = segments[0].style or Style.null()
+        return style
 
 
 def draw_panel(cells: Cells, title: str, extra: list[tuple[str, int]] | None = None) -> None:

@@ -17,7 +17,7 @@ CharArray = npt.NDArray[np.str_]
 CodeArray = npt.NDArray[np.uint8]
 
 _MERGE_GAP = 8
-"""Changed spans closer than this are sent as one: a cursor move costs about as many bytes."""
+"""Changed spans closer than this are handed on as one."""
 
 
 class Cells:
@@ -81,15 +81,15 @@ class Cells:
         """Return one row as text."""
         return "".join(self.chars[row].tolist())
 
-    def strip(self, row: int, base: Style, styles: Mapping[int, Style]) -> Strip:
-        """Return one row as Textual draws it, on the background of ``base``, in the styles of the codes."""
+    def strip(self, row: int, styles: Mapping[int, Style]) -> Strip:
+        """Return one row as Textual draws it, in the styles of the codes."""
         if not 0 <= row < self.height or self.width == 0:
-            return Strip.blank(self.width, base)
+            return Strip.blank(self.width, styles[0])
         codes = self.codes[row]
         starts = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist(), self.width]
         characters = self.chars[row].tolist()
         segments = [
-            Segment("".join(characters[start:end]), base + styles[int(codes[start])]) for start, end in pairwise(starts)
+            Segment("".join(characters[start:end]), styles[int(codes[start])]) for start, end in pairwise(starts)
         ]
         return Strip(segments, self.width)
 

@@ -1,9 +1,11 @@
 """How charts are looked at: what x is, which part of it, on which scale, how smooth, and where the cursor is. Pure."""
 
 from dataclasses import dataclass, replace
-from typing import Literal, TypeVar, get_args
+from typing import Annotated, Literal, TypeVar, get_args
 
-from tuimon.ui.smoothing import SMOOTHINGS, STRENGTHS, Smoothing
+from msgspec import Meta
+
+from tuimon.ui.smoothing import SMOOTHINGS, STRENGTHS, Smoothing, nearest_strength
 from tuimon.ui.x_axis import X_KINDS, XKind
 
 ScaleChoice = Literal["auto", "linear", "log"]
@@ -23,7 +25,7 @@ class ChartView:
 
     x: XKind = "step"
     """What x is."""
-    span: float | None = None
+    span: Annotated[float, Meta(gt=0)] | None = None
     """How much of x is shown; None: all of it."""
     first: float | None = None
     """The first x that is shown; None: as fits the newest, which is followed."""
@@ -62,7 +64,7 @@ class ChartView:
 
     def with_strength(self, by: int) -> "ChartView":
         """Return the view smoothed more or less."""
-        index = max(0, min(len(STRENGTHS) - 1, STRENGTHS.index(self.strength) + by))
+        index = max(0, min(len(STRENGTHS) - 1, STRENGTHS.index(nearest_strength(self.strength)) + by))
         return replace(self, strength=STRENGTHS[index])
 
     def zoomed(self, whole: tuple[float, float], by: int, least: float) -> "ChartView":

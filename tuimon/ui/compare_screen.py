@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
+from msgspec import structs
 from textual.binding import BindingType
 from textual.containers import Container
 from textual.events import Resize
@@ -19,6 +20,7 @@ from tuimon.ui.moment_screen import TALL, WIDE, MomentScreen, bindings_of
 from tuimon.ui.overlay import Overlay
 from tuimon.ui.run_list import RunList
 from tuimon.ui.runs_reader import RunsReader
+from tuimon.ui.view_memory import ComparedView, View
 
 _MOST_LIST_ROWS = 8
 """Of the list, where it is above the others."""
@@ -41,6 +43,7 @@ class CompareScreen(MomentScreen):
         self._lines: dict[Path, RunLine] = {}
         self._curves: dict[Path, RunCurves] = {}
         self._slots: dict[Path, int] = {}
+        self._recalled: list[str] = []
 
     def panels(self) -> Iterable[Widget]:
         """Lay out the panels."""
@@ -78,6 +81,11 @@ class CompareScreen(MomentScreen):
             self._slots = {moment.run_path: 0}
             self._reader = reader = RunsReader(moment.run_path.parent, self.post_message)
             self.run_worker(reader.run, name="runs reader", thread=True)
+            paths = (moment.run_path.parent / name for name in self._recalled)
+            for path in paths:
+                if path != moment.run_path and path.is_dir():
+                    self._draw_too(path)
+            self._read_wanted()
         self._curves[self._watched] = curves_of(
             self._watched.name, moment.state, is_over=moment.status in OVER, share=moment.reading
         )
@@ -89,6 +97,22 @@ class CompareScreen(MomentScreen):
         """Return metric, run and points of each curve."""
         del moment
         return self._overlay.shown_curves()
+
+    def recall(self, view: View) -> None:
+        """Compare with what it was compared with the last time, so far as that is still there."""
+        if (chosen := view.compared) is not None:
+            others = (name for name in dict.fromkeys(chosen.runs) if name == Path(name).name and name not in ("", ".."))
+            self._recalled = list(others)[: len(LETTERS) - 1]
+            self._overlay.recall(chosen.metric, by_time=chosen.by_time)
+
+    def remember(self, view: View) -> View:
+        """Return ``view`` with what is compared here."""
+        if self._reader is None:
+            return view
+        others = sorted((slot, path.name) for path, slot in self._slots.items() if path != self._watched)
+        metric, by_time = self._overlay.chosen
+        chosen = ComparedView(runs=tuple(name for _, name in others), metric=metric, by_time=by_time)
+        return structs.replace(view, compared=chosen)
 
     @property
     def selected_run(self) -> Path | None:
@@ -111,11 +135,8 @@ class CompareScreen(MomentScreen):
         elif len(self._slots) == len(LETTERS):
             self._list.words = f"{len(LETTERS)} runs at most: space takes one out"
         else:
-            taken = self._slots.values()
-            self._slots[path] = next(slot for slot in range(len(LETTERS)) if slot not in taken)
-            self._curves[path] = RunCurves(path.name, share=0.0)
-        if self._reader is not None:
-            self._reader.want(path for path in self._slots if path != self._watched)
+            self._draw_too(path)
+        self._read_wanted()
         self._show_runs()
 
     def action_next_metric(self, by: int) -> None:
@@ -130,6 +151,15 @@ class CompareScreen(MomentScreen):
         """Give the settings the place of the overlay, or take it back."""
         self.toggle_class("-settings")
         self._fit(self.size.width, self.size.height)
+
+    def _draw_too(self, path: Path) -> None:
+        taken = self._slots.values()
+        self._slots[path] = next(slot for slot in range(len(LETTERS)) if slot not in taken)
+        self._curves[path] = RunCurves(path.name, share=0.0)
+
+    def _read_wanted(self) -> None:
+        if self._reader is not None:
+            self._reader.want(path for path in self._slots if path != self._watched)
 
     def _show_runs(self) -> None:
         self._hand_out()

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import ClassVar
 
+from msgspec import structs
 from textual.binding import BindingType
 from textual.containers import Container
 from textual.events import Resize
@@ -18,6 +19,7 @@ from tuimon.ui.layer_table import LayerTable
 from tuimon.ui.moment import Moment
 from tuimon.ui.moment_screen import TALL, WIDE, MomentScreen, bindings_of
 from tuimon.ui.timeline import Timeline
+from tuimon.ui.view_memory import View
 from tuimon.ui.waiting import Waiting
 
 _OTHER_ROWS = 7
@@ -74,6 +76,10 @@ class Dashboard(MomentScreen):
                 chart.show_layer(event.path)
         self.bar.layer_path = event.path
         self.bar.redraw()
+
+    def remember(self, view: View) -> View:
+        """Return ``view`` with what is chosen here."""
+        return structs.replace(view, layer=self.selected_layer or view.layer, chart=self.chosen_chart)
 
     @property
     def selected_layer(self) -> str | None:

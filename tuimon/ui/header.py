@@ -27,7 +27,7 @@ class Header(CellView):
         """Draw the lines."""
         name = plain(moment.state.run.name if moment.state.run else moment.run_path.name, 80)
         limit = max(12, cells.width // 4 if cells.width >= _ONE_LINE_COLUMNS else cells.width // 3)
-        first = [[(fit(name, limit), int(Meaning.STRONG))], _state(moment)]
+        first = [[(fit(name, limit), int(Meaning.STRONG))], _state(moment), _line(moment)]
         second = [
             part
             for part in (
@@ -94,6 +94,10 @@ def _state(moment: Moment) -> Part:
     if moment.is_paused != (moment.status == "paused"):
         shown.append((f"{'pause' if moment.is_paused else 'resume'}, asked", int(Meaning.DIM)))
     return shown
+
+
+def _line(moment: Moment) -> Part:
+    return [("slow line: charts late", int(Meaning.WARNING))] if moment.is_line_slow else []
 
 
 def status_words(moment: Moment) -> str:

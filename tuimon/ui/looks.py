@@ -16,7 +16,7 @@ from textual.filter import LineFilter, Monochrome, NoColor
 from tuimon.settings import PALETTES as NAMES
 from tuimon.settings import PaletteName, Settings
 from tuimon.ui.ascii import AsciiFilter
-from tuimon.ui.palettes import COLORLESS, PALETTES, SIXTEEN_PALETTES, TRUE_PALETTES, XTERM_PALETTES, Palette
+from tuimon.ui.palettes import palette_of, palettes
 
 _SYSTEMS = {
     "full": ColorSystem.TRUECOLOR,
@@ -24,7 +24,6 @@ _SYSTEMS = {
     "16": ColorSystem.STANDARD,
     "none": ColorSystem.STANDARD,
 }
-_FEWER = {"256": XTERM_PALETTES, "16": SIXTEEN_PALETTES}
 
 
 class ColorlessFilter(LineFilter):
@@ -52,7 +51,8 @@ class Looks:
         self._colors = settings.colors
         self.name: PaletteName = settings.palette
         """The palette by its own name, with however many colours."""
-        for palette in PALETTES.values():
+        self._palettes = palettes(settings.colors)
+        for palette in self._palettes.values():
             app.register_theme(palette.theme)
         app.no_color = self._colors == "none"
         # Textual's own answer to NO_COLOR is shades of grey, which are colours too.
@@ -69,23 +69,17 @@ class Looks:
     def choose(self, name: PaletteName) -> None:
         """Show another palette."""
         self.name = name
-        self._app.theme = self._palette.name
+        self._app.theme = self._palettes[name].name
 
     def next(self) -> PaletteName:
         """Show the next palette and return its name."""
         self.choose(NAMES[(NAMES.index(self.name) + 1) % len(NAMES)])
         return self.name
 
-    @property
-    def _palette(self) -> Palette:
-        if self._colors == "none":
-            return COLORLESS
-        return _FEWER.get(self._colors, TRUE_PALETTES)[self.name]
-
 
 def styles_of(app: App[Any]) -> dict[int, Style]:
     """Return the styles of the palette that an app shows, by the codes that cells carry."""
-    return PALETTES[app.theme].styles
+    return palette_of(app.theme).styles
 
 
 @lru_cache(4096)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
+from msgspec import structs
 from textual.binding import BindingType
 from textual.containers import Container
 from textual.widget import Widget
@@ -24,6 +25,7 @@ from tuimon.ui.numbers import count, number
 from tuimon.ui.palette import Meaning
 from tuimon.ui.searched_screen import SearchField
 from tuimon.ui.smoothing import nearest_strength, window_of
+from tuimon.ui.view_memory import MetricsView, View
 from tuimon.ui.x_axis import X_WORDS, words
 
 _GAP = 3
@@ -53,6 +55,8 @@ class MetricsScreen(MomentScreen):
         self._grid = GRIDS[2]
         self._is_full = False
         self._chosen = 0
+        self._recalled = ""
+        """The metric to be chosen, once there is one of this name."""
 
     def panels(self) -> Iterable[Widget]:
         """Lay out the panels."""
@@ -76,6 +80,26 @@ class MetricsScreen(MomentScreen):
             for line in metrics.lines(moment.state, metric)
             if len(line.series)
         ]
+
+    def recall(self, view: View) -> None:
+        """Look as it was looked the last time."""
+        if (chosen := view.metrics) is not None:
+            self.view = chosen.charts
+            self._grid = chosen.grid if chosen.grid in GRIDS else self._grid
+            self._is_full, self._recalled = chosen.is_full, chosen.metric
+            self._filter.value = chosen.pattern
+
+    def remember(self, view: View) -> View:
+        """Return ``view`` with how it is looked here."""
+        names = self._names()
+        chosen = MetricsView(
+            charts=self.view.without_cursor(),
+            grid=self._grid,
+            is_full=self._is_full,
+            metric=names[self._chosen] if names else self._recalled,
+            pattern=self._filter.value,
+        )
+        return structs.replace(view, metrics=chosen)
 
     @property
     def chosen_chart(self) -> MetricChart:
@@ -164,6 +188,8 @@ class MetricsScreen(MomentScreen):
     def _arrange(self) -> None:
         """Give each chart its metric, and its place."""
         found = self._names()
+        if self._recalled in found:
+            self._chosen, self._recalled = found.index(self._recalled), ""
         self._chosen = max(0, min(self._chosen, len(found) - 1))
         rows, columns = (1, 1) if self._is_full else self._grid
         rows, columns = min(rows, max(1, self.size.height // 9)), min(columns, max(1, self.size.width // 38))

@@ -17,6 +17,7 @@ from tuimon.ui.key_bar import KeyBar
 from tuimon.ui.keys import OTHER_WHY, Place, keys_of
 from tuimon.ui.moment import Moment
 from tuimon.ui.too_small import TooSmall
+from tuimon.ui.view_memory import View
 
 WIDE, TALL, HIGH = 140, 32, 44
 """Columns and rows from which on there is room for more."""
@@ -70,6 +71,13 @@ class MomentScreen(Screen[None]):
         """Return metric, line and points of each curve on the screen, for the file that is saved of it."""
         del moment
         return []
+
+    def recall(self, view: View) -> None:
+        """Begin with what was chosen the last time."""
+
+    def remember(self, view: View) -> View:
+        """Return ``view`` with what is chosen here."""
+        return view
 
     @property
     def selected_layer(self) -> str | None:

@@ -83,6 +83,15 @@ class Overlay(CellView):
         self._extremes.clear()
         self.redraw()
 
+    def recall(self, metric: str | None, *, by_time: bool) -> None:
+        """Begin with what was chosen the last time."""
+        self._metric, self._by_time = metric, by_time
+
+    @property
+    def chosen(self) -> tuple[str | None, bool]:
+        """The metric that was chosen, and whether time is."""
+        return self._metric, self._by_time
+
     def shown_curves(self) -> list[tuple[str, str, Series]]:
         """Return metric, run and points of each curve."""
         found = []

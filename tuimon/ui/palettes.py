@@ -5,7 +5,7 @@ that of another meaning. Without colours, only bold, dim and reverse are left.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 from rich.style import Style
 from textual.theme import Theme
@@ -405,9 +405,6 @@ def _xterm(true: Palette) -> Palette:
     return Palette(f"{true.name}-256", looks, drift, f"on {selected}", background, surface, cursor, dark=true.dark)
 
 
-XTERM_PALETTES: dict[str, Palette] = {name: _xterm(palette) for name, palette in TRUE_PALETTES.items()}
-"""By the same names, for terminals with 256 colours."""
-
 SIXTEEN_PALETTES: dict[str, Palette] = {
     "dark": _sixteen("dark", _DARK_16, "dim cyan", "cyan", "bright_cyan"),
     "light": _sixteen("light", _LIGHT_16, "dim green", "green", "bold green"),
@@ -419,8 +416,35 @@ SIXTEEN_PALETTES: dict[str, Palette] = {
 COLORLESS = Palette("colorless", _NONE, ("dim",) * 4 + ("none",) * 4 + ("bold",) * 4, "bold", cursor="white")
 """For terminals, and people, that want no colour; what lies on a background is reversed."""
 
-PALETTES: dict[str, Palette] = {
-    palette.name: palette
-    for palette in (*TRUE_PALETTES.values(), *XTERM_PALETTES.values(), *SIXTEEN_PALETTES.values(), COLORLESS)
-}
-"""All of them, by the names of their themes."""
+
+@cache
+def xterm_palettes() -> dict[str, Palette]:
+    """Return the palettes by the same names, for terminals with 256 colours: they take long to find."""
+    return {name: _xterm(palette) for name, palette in TRUE_PALETTES.items()}
+
+
+def palettes(colors: str) -> dict[str, Palette]:
+    """Return the palettes by their names, for a terminal with so many colours, as `settings.Settings` has it."""
+    match colors:
+        case "none":
+            return dict.fromkeys(NAMES, COLORLESS)
+        case "16":
+            return SIXTEEN_PALETTES
+        case "256":
+            return xterm_palettes()
+        case _:
+            return TRUE_PALETTES
+
+
+@cache
+def palette_of(theme: str) -> Palette:
+    """Return the palette of a theme.
+
+    Raises:
+        KeyError: There is none.
+    """
+    for colors in ("full", "16", "none", "256"):
+        for palette in palettes(colors).values():
+            if palette.name == theme:
+                return palette
+    raise KeyError(theme)

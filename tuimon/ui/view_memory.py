@@ -14,6 +14,7 @@ import msgspec
 
 from tuimon.run_directory import RunDirectory
 from tuimon.settings import PaletteName, user_directory
+from tuimon.ui.chart_view import ChartView
 
 KEPT = 200
 """So many runs are remembered, those that were left last."""
@@ -31,6 +32,36 @@ class View(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The chart that is shown where there is one at a time."""
     palette: PaletteName | None = None
     """The palette, where it was changed by its key."""
+    metrics: "MetricsView | None" = None
+    """How metrics are looked at."""
+    compared: "ComparedView | None" = None
+    """With what the run is compared."""
+
+
+class MetricsView(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """How metrics are looked at."""
+
+    charts: ChartView
+    """All of them."""
+    grid: tuple[int, int]
+    """Rows and columns of charts."""
+    is_full: bool = False
+    """Whether one is shown in full."""
+    metric: str = ""
+    """The one that keys mean."""
+    pattern: str = ""
+    """Which of them are shown."""
+
+
+class ComparedView(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """With what a run is compared."""
+
+    runs: tuple[str, ...] = ()
+    """Names of the directories of the other runs, in the order of their letters."""
+    metric: str | None = None
+    """Which of them is drawn."""
+    by_time: bool = False
+    """Over time, not over steps."""
 
 
 class ViewMemory:

@@ -1,0 +1,343 @@
+"""What the terminal shows beside what it is to show: only the cells that differ are sent, and not all at once.
+
+Textual sends each span that may have changed, every piece of it with all of its style. Far right in a wide chart that
+is a hundred times what changed, and a whole frame of a large terminal is longer than a slow line takes in ten seconds.
+The one module that knows how Textual's compositor hands over an update.
+"""
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+from rich.cells import get_character_cell_size
+from rich.color import Color, ColorSystem
+from rich.console import Console
+from rich.segment import Segment
+from rich.style import Style
+from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
+
+_STYLE_SHIFT = 32
+"""A cell is a number: the code of its character, and above it the number of its style."""
+_CODE = (1 << _STYLE_SHIFT) - 1
+_CONTINUED = 0x110000
+"""The code of the right half of a wide character; codes above it are characters with marks over them."""
+_UNKNOWN = 0
+"""What a cell of the terminal holds before it is drawn for the first time: no character has this code."""
+_REPLACED = 0xFFFD
+_MOST_STYLES = 10_000
+_RESET = "\x1b[0m"
+
+UPDATES = (LayoutUpdate, ChopsUpdate)
+"""What Textual's compositor hands over."""
+
+_Look = tuple[int, Color | None, Color | None]
+_PLAIN: _Look = (0, None, None)
+
+
+class VirtualScreen:
+    r"""The cells of the terminal as they are to be, and as they were sent; curses has the same pair.
+
+    Example:
+        >>> screen = VirtualScreen()
+        >>> screen.resize(10, 2)
+        >>> screen.put(0, 0, [Segment("epoch 7")])
+        >>> screen.changes(ColorSystem.TRUECOLOR, 1000).count("epoch 7")
+        1
+        >>> screen.put(0, 0, [Segment("epoch 8")])
+        >>> screen.changes(ColorSystem.TRUECOLOR, 1000)
+        '\x1b[1;7H8'
+    """
+
+    def __init__(self) -> None:
+        self._wanted = np.zeros((0, 0), dtype=np.uint64)
+        self._shown = self._wanted
+        self._numbers: dict[Style | None, int] = {None: 0}
+        self._looks: dict[_Look, int] = {_PLAIN: 0}
+        self._transitions: dict[tuple[int, int], str] = {}
+        self._clusters: list[str] = []
+        self._cluster_codes: dict[str, int] = {}
+        self._next_text = self._next_drawing = 0
+        """Where they were left off."""
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something is still to be sent."""
+        return not np.array_equal(self._wanted, self._shown)
+
+    def forget(self) -> None:
+        """Take nothing for granted that was sent: the terminal may have lost it."""
+        self._shown = np.full_like(self._wanted, _UNKNOWN)
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Have another size; what the terminal made of its content is not known."""
+        if self._wanted.shape != (rows, columns):
+            self._wanted = np.full((rows, columns), ord(" "), dtype=np.uint64)
+            self.forget()
+
+    def take(self, update: LayoutUpdate | ChopsUpdate) -> None:
+        """Have the screen be what an update of the compositor makes of it."""
+        if isinstance(update, LayoutUpdate):
+            left, top, width, height = update.region
+            if (left, top) == (0, 0):
+                self.resize(width, height)
+            for row, strips in enumerate(update.strips, top):
+                column = left
+                for strip in strips:
+                    self.put(row, column, strip)
+                    column += strip.cell_length
+            return
+        for row, first, last in update.spans:
+            for end, (start, part) in zip(update.chop_ends[row], update.chops[row].items(), strict=False):
+                if part is not None and start < last and end > first:
+                    self.put(row, start, part, max(start, first), min(end, last))
+
+    def put(self, row: int, column: int, segments: Iterable[Segment], first: int = 0, last: int | None = None) -> None:
+        """Have these texts from ``column`` on, but only what of them is within columns ``first`` to ``last``.
+
+        Args:
+            row: Outside of the screen, nothing is put.
+            column: Where the texts begin.
+            segments: The texts.
+            first: The first column that is changed.
+            last: The one after the last that is changed; None: as far as the screen goes.
+        """
+        rows, columns = self._wanted.shape
+        if not 0 <= row < rows:
+            return
+        cells, last = self._wanted[row], columns if last is None else min(last, columns)
+        for text, style, control in segments:
+            if control:
+                continue
+            if column >= last:
+                break
+            if text.isascii() and column + len(text) <= first:
+                column += len(text)
+                continue
+            codes = self._codes(text)
+            end = column + len(codes)
+            begin, stop = max(first, column), min(last, end)
+            if begin < stop:
+                if (begin, stop) != (column, end):
+                    codes = _part(codes, begin - column, stop - column)
+                cells[begin:stop] = codes | np.uint64(self._number(style) << _STYLE_SHIFT)
+            column = end
+
+    def changes(self, colors: ColorSystem, most: float) -> str:
+        """Return what makes the terminal show what it is to show, or the first part of that.
+
+        Args:
+            colors: The colours that the terminal has.
+            most: About how many bytes at most. Where that is too little for all, text comes before what is drawn in
+                dots and bars, which is many times as long and bears to be late.
+        """
+        differing = np.flatnonzero(self._wanted != self._shown)
+        if len(differing) == 0 or most <= 0:
+            return ""
+        right = self._right_halves()
+        positions = _with_other_halves(differing, right) if right is not None else differing
+        texts = len(positions)
+        if 4 * texts > most:
+            positions, texts = self._in_order_of_use(positions, right)
+        is_right = right[positions].tolist() if right is not None else [False] * len(positions)
+        columns = self._wanted.shape[1]
+        wanted = self._wanted.ravel()[positions]
+        codes, styles = (wanted & np.uint64(_CODE)).tolist(), (wanted >> np.uint64(_STYLE_SHIFT)).tolist()
+        written: list[str] = []
+        length, sent, style, expected = 0, 0, 0, -1
+        for position, code, number, ends in zip(positions.tolist(), codes, styles, is_right, strict=True):
+            if length >= most and not ends:
+                break
+            if code == _CONTINUED:
+                # Its left half was written just before, and moved the cursor over both.
+                sent, expected = sent + 1, position + 1
+                continue
+            if position != expected or position % columns == 0:
+                # Past the last column a terminal's cursor is not where it seems to be.
+                written.append(move := _move(expected, position, columns))
+                length += len(move)
+            if number != style:
+                written.append(change := self._transition(style, number, colors))
+                length += len(change)
+                style = number
+            character = chr(code) if code < _CONTINUED else self._clusters[code - _CONTINUED - 1]
+            written.append(character)
+            length += len(character.encode())
+            sent, expected = sent + 1, position + 1
+        if style:
+            written.append(_RESET)
+        done = positions[:sent]
+        self._shown.ravel()[done] = self._wanted.ravel()[done]
+        if sent <= texts:
+            self._next_text = int(done[-1]) + 1
+        else:
+            self._next_drawing = int(done[-1]) + 1
+        return "".join(written)
+
+    def _right_halves(self) -> npt.NDArray[np.bool_] | None:
+        """Return which cells are right halves of wide characters, of those that come or that go; None where none is."""
+        right: npt.NDArray[np.bool_] = ((self._wanted & np.uint64(_CODE)) == _CONTINUED) | (
+            (self._shown & np.uint64(_CODE)) == _CONTINUED
+        )
+        return right.ravel() if right.any() else None
+
+    def _in_order_of_use(
+        self, positions: npt.NDArray[np.int64], right: npt.NDArray[np.bool_] | None
+    ) -> tuple[npt.NDArray[np.int64], int]:
+        """Return the positions, those of texts first, both from where they were left off; and how many texts have."""
+        codes = [cells.ravel()[positions] & np.uint64(_CODE) for cells in (self._wanted, self._shown)]
+        drawn = _is_drawing(codes[0]) | _is_drawing(codes[1])
+        # Blanks that only change their colour are drawn as well: a map is made of them.
+        drawn |= (codes[0] == ord(" ")) & (codes[1] == ord(" "))
+        if right is not None:
+            # A wide character is text, both halves of it, whatever was drawn there before.
+            drawn &= ~(right | np.append(right[1:], False))[positions]
+        text, drawing = positions[~drawn], positions[drawn]
+        # Where neither has room for all, what is further down must not wait for ever.
+        first = self._next_text
+        while right is not None and first < len(right) and right[first]:
+            # Not in the middle of a wide character.
+            first -= 1
+        return np.concatenate((_from(first, text), _from(self._next_drawing, drawing))), len(text)
+
+    def _codes(self, text: str) -> npt.NDArray[np.uint64]:
+        codes = np.frombuffer(text.encode("utf-32-le", "replace"), dtype=np.uint32).astype(np.uint64)
+        if text.isascii() and text.isprintable():
+            return codes
+        if _is_one_cell_each(codes):
+            return codes
+        cells: list[int] = []
+        for character in text:
+            size = get_character_cell_size(character)
+            if size and not character.isprintable():
+                cells += [_REPLACED] * size
+            elif size:
+                cells += [ord(character), _CONTINUED][:size]
+            elif cells and character.isprintable():
+                # A mark belongs to the character before it, of which it may stand behind the right half.
+                before = len(cells) - 1 - (cells[-1] == _CONTINUED and len(cells) > 1)
+                cells[before] = self._cluster(cells[before], character)
+        return np.array(cells, dtype=np.uint64)
+
+    def _cluster(self, code: int, mark: str) -> int:
+        base = chr(code) if code < _CONTINUED else self._clusters[code - _CONTINUED - 1]
+        cluster = base + mark
+        if cluster not in self._cluster_codes:
+            self._clusters.append(cluster)
+            self._cluster_codes[cluster] = _CONTINUED + len(self._clusters)
+        return self._cluster_codes[cluster]
+
+    def _number(self, style: Style | None) -> int:
+        number = self._numbers.get(style)
+        if number is None:
+            if len(self._numbers) > _MOST_STYLES:
+                # Styles carry what else Textual wants to know of a place, and are as many as places.
+                self._numbers = {None: 0}
+            number = self._numbers[style] = self._looks.setdefault(_look(style or Style.null()), len(self._looks))
+        return number
+
+    def _transition(self, old: int, new: int, colors: ColorSystem) -> str:
+        """Return the SGR sequence between two looks: what they share is not said again."""
+        known = self._transitions.get((old, new))
+        if known is None:
+            looks = list(self._looks)
+            known = self._transitions[old, new] = _transition(looks[old], looks[new], colors)
+        return known
+
+
+class Frame(CompositorUpdate):
+    """What goes to the terminal for an update of the compositor: no more than what it does not show yet.
+
+    Args:
+        screen: What the terminal shows.
+        update: What it is to show, as the compositor hands it over; None for nothing new.
+        most: About how many bytes at most.
+    """
+
+    def __init__(self, screen: VirtualScreen, update: Any, most: float) -> None:
+        self._screen = screen
+        self._update = update
+        self._most = most
+        self.written = 0
+        """Bytes, once it is rendered."""
+
+    def render_segments(self, console: Console) -> str:
+        """Return what is written to the terminal."""
+        if isinstance(self._update, LayoutUpdate | ChopsUpdate):
+            self._screen.take(self._update)
+        # Textual's own way to know, where it draws without colours.
+        changes = self._screen.changes(cast(Any, console)._color_system or ColorSystem.TRUECOLOR, self._most)
+        self.written = len(changes.encode())
+        return changes
+
+
+def _move(cursor: int, position: int, columns: int) -> str:
+    """Return what moves the cursor from one cell to another; a cursor below 0 is anywhere."""
+    row, column = divmod(position, columns)
+    if cursor >= 0 and cursor // columns == row and cursor % columns and position > cursor:
+        ahead = position - cursor
+        return f"\x1b[{ahead}C" if ahead > 1 else "\x1b[C"
+    return f"\x1b[{row + 1};{column + 1}H"
+
+
+def _with_other_halves(positions: npt.NDArray[np.int64], right: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Return the positions with the other halves of wide characters: a terminal keeps no half."""
+    chosen = np.zeros(len(right), dtype=bool)
+    chosen[positions] = True
+    while True:
+        # Where wide characters give way to wide ones, one column on, halves of several hang together.
+        grown = chosen.copy()
+        grown[:-1] |= chosen[1:] & right[1:]
+        grown[1:] |= chosen[:-1] & right[1:]
+        if (grown == chosen).all():
+            return np.flatnonzero(chosen)
+        chosen = grown
+
+
+def _from(first: int, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return ascending positions from ``first`` on, then those before it."""
+    begin = int(np.searchsorted(positions, first))
+    return np.concatenate((positions[begin:], positions[:begin]))
+
+
+def _part(codes: npt.NDArray[np.uint64], first: int, last: int) -> npt.NDArray[np.uint64]:
+    """Return some cells of many; for half of a wide character, a blank."""
+    part = codes[first:last]
+    if part[0] == _CONTINUED:
+        part = np.concatenate(([np.uint64(ord(" "))], part[1:]))
+    if last < len(codes) and codes[last] == _CONTINUED:
+        part = np.concatenate((part[:-1], [np.uint64(ord(" "))]))
+    return part
+
+
+def _is_drawing(codes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+    """Whether characters are dots, bars or shades."""
+    return ((codes >= 0x2580) & (codes <= 0x259F)) | ((codes >= 0x2800) & (codes <= 0x28FF))
+
+
+def _is_one_cell_each(codes: npt.NDArray[np.uint64]) -> bool:
+    """Whether each of these takes one cell for sure; there are others that do."""
+    latin = ((codes >= 0x20) & (codes < 0x7F)) | ((codes >= 0xA1) & (codes < 0x300) & (codes != 0xAD))
+    return bool((latin | _is_drawing(codes) | ((codes >= 0x2500) & (codes < 0x2580))).all())
+
+
+def _look(style: Style) -> _Look:
+    """Return what is seen of a style: bold, dim and the like as Rich's bits, the colours."""
+    return style._attributes & style._set_attributes, style.color, style.bgcolor
+
+
+def _transition(old: _Look, new: _Look, colors: ColorSystem) -> str:
+    attributes, *inks = new
+    if old[0] != attributes:
+        # Some of them have no code of their own to end them.
+        set_bits = [code for bit, code in Style._style_map.items() if attributes & (1 << bit)]
+        codes = ["0", *set_bits, *(_color(ink, colors, index == 0) for index, ink in enumerate(inks) if ink)]
+    else:
+        codes = [_color(ink, colors, index == 0) for index, ink in enumerate(inks) if ink != old[1 + index]]
+    return f"\x1b[{';'.join(codes)}m" if codes else ""
+
+
+def _color(color: Color | None, colors: ColorSystem, foreground: bool) -> str:
+    if color is None:
+        return "39" if foreground else "49"
+    return ";".join(color.downgrade(colors).get_ansi_codes(foreground))
