@@ -17,6 +17,7 @@ from tuimon.ui.pacing import (
     LEAST_BYTES,
     LOST_SECONDS,
     MOST_BYTES,
+    OPENING_BYTES,
     QUESTION,
     Pacing,
 )
@@ -28,7 +29,7 @@ def answering() -> Pacing:
     """Return the pacing of a terminal that has answered once, after a tenth of a second."""
     pacing = Pacing()
     assert pacing.room(0.0) == math.inf  # It is not known yet whether it answers at all.
-    pacing.asked(0.0)
+    pacing.asked(0.0, 0)
     pacing.answered(0.1)
     return pacing
 
@@ -45,9 +46,16 @@ def test_no_more_is_sent_than_the_line_takes_in_soon() -> None:
     assert pacing.may_draw(6.0)
 
 
+def test_a_quick_first_answer_tells_a_quick_line() -> None:
+    pacing = Pacing()
+    pacing.asked(0.0, OPENING_BYTES)
+    pacing.answered(0.01)
+    assert pacing.room(0.1) == pytest.approx(OPENING_BYTES * LATE_SECONDS / 0.01)
+
+
 def test_a_slow_answer_alone_is_no_slow_line() -> None:
     pacing = Pacing()
-    pacing.asked(0.0)
+    pacing.asked(0.0, OPENING_BYTES)
     pacing.answered(2.0)
     for number in range(6):
         pacing.asked(10.0 * number, int(pacing.room(10.0 * number)), is_part=True)
@@ -56,14 +64,16 @@ def test_a_slow_answer_alone_is_no_slow_line() -> None:
 
 
 def test_what_is_not_made_use_of_is_given_back() -> None:
-    pacing = answering()
+    pacing = Pacing()
+    pacing.asked(0.0, OPENING_BYTES)
+    pacing.answered(0.5)
     for _ in range(4):
         pacing.asked(1.0, int(pacing.room(1.0)), is_part=True)
-        pacing.answered(1.1)
+        pacing.answered(1.5)
     assert pacing.room(2.0) == 16 * FIRST_BYTES
     for _ in range(40):
         pacing.asked(3.0, 1000)
-        pacing.answered(3.1)
+        pacing.answered(3.5)
     assert pacing.room(4.0) == FIRST_BYTES
 
 
@@ -79,7 +89,7 @@ def test_what_was_on_its_way_already_counts() -> None:
 @given(st.floats(500, 10_000_000), st.floats(0.0, 1.0))
 def test_what_is_on_its_way_settles_at_what_the_line_takes(bytes_a_second: float, round_trip: float) -> None:
     pacing, now = Pacing(), 0.0
-    pacing.asked(now)
+    pacing.asked(now, OPENING_BYTES)
     pacing.answered(now + round_trip)
     for _ in range(20):
         now += 10.0
@@ -95,7 +105,7 @@ def test_what_is_on_its_way_settles_at_what_the_line_takes(bytes_a_second: float
 
 def test_a_terminal_that_never_answers_is_drawn_to() -> None:
     pacing = Pacing()
-    pacing.asked(0.0)
+    pacing.asked(0.0, OPENING_BYTES)
     assert pacing.room(FIRST_SECONDS + 1) == math.inf
     assert pacing.may_draw(FIRST_SECONDS + 1)
     assert not pacing.asks

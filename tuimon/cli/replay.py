@@ -3,6 +3,7 @@
 import argparse
 
 from tuimon.cli.options import add_looks, add_run, has_screen, read_settings
+from tuimon.cli.startup import collect_later
 from tuimon.errors import UsageError
 from tuimon.run_directory import RunDirectory
 
@@ -21,6 +22,7 @@ def execute(options: argparse.Namespace) -> int:
     run = RunDirectory.find(options.run, options.runs_dir)
     if not has_screen():
         raise UsageError("replay needs a terminal; tuimon export writes a run's numbers to a file")
+    collect_later()
     from tuimon.ui.app import WatchApp
     from tuimon.ui.replay import ReplayClock
     from tuimon.ui.view_memory import ViewMemory

@@ -22,6 +22,7 @@ from tuimon import config as config_file
 from tuimon import liveness
 from tuimon.cli import plain
 from tuimon.cli.options import add_looks, add_runs_dir, has_screen, read_settings, warn
+from tuimon.cli.startup import collect_later
 from tuimon.commands import Stop, signed
 from tuimon.errors import UsageError
 from tuimon.launcher import TAKEN, TrainerProcess, logout_warning
@@ -69,6 +70,7 @@ def execute(options: argparse.Namespace) -> int:
         warn(warning)
         return _without_screen(run, trainer)
     # Loaded here: lines need no Textual. And before the start: what fails now starts nothing.
+    collect_later()
     from tuimon.ui.app import WatchApp
     from tuimon.ui.view_memory import ViewMemory
 

@@ -9,6 +9,7 @@ import argparse
 from tuimon import liveness
 from tuimon.cli import plain
 from tuimon.cli.options import add_looks, add_runs_dir, find_run, has_screen, read_settings, warn
+from tuimon.cli.startup import collect_later
 
 FAILED = 1
 
@@ -32,6 +33,7 @@ def execute(options: argparse.Namespace) -> int:
     run = find_run(options)
     settings, warning = read_settings(options)
     if has_screen():
+        collect_later()
         from tuimon.ui.app import WatchApp
         from tuimon.ui.view_memory import ViewMemory
 

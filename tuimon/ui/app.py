@@ -44,7 +44,7 @@ from tuimon.ui.looks import Looks
 from tuimon.ui.messages import CaughtUp, Facts, LogUnreadable, TrainerExited, TrainerGone, TrainerPrinted
 from tuimon.ui.moment import Moment, Notice
 from tuimon.ui.moment_screen import MomentScreen
-from tuimon.ui.pacing import QUESTION, Pacing
+from tuimon.ui.pacing import OPENING_BYTES, QUESTION, Pacing
 from tuimon.ui.places import new_screen
 from tuimon.ui.reader import Reader, Trainer
 from tuimon.ui.replay import ReplayClock
@@ -171,7 +171,7 @@ class WatchApp(App[str]):
         if not self.is_headless:
             exit_on_hangup()
         # Before anything is drawn: whether it answers at all is then known as soon as can be.
-        self._ask_terminal()
+        self._ask_terminal(OPENING_BYTES)
         follow = self._replay is None
         reader = Reader(self._run, self.post_message, follow=follow, trainer=self._trainer)
         self.run_worker(lambda: reader.run(self._stop_reading), name="reader", thread=True)
@@ -220,11 +220,11 @@ class WatchApp(App[str]):
         self._reading = None
         self._redraw_when_taken_in()
 
-    def on_cursor_position(self, _: CursorPosition) -> None:
+    def on_cursor_position(self, event: CursorPosition) -> None:
         """The terminal has taken in all that was sent before it was asked."""
-        now = time.monotonic()
-        self._pacing.answered(now)
-        if now - self._drawn_at < 1 / self._settings.refresh:
+        # When it came, not when there was time to look at it.
+        self._pacing.answered(event.time)
+        if time.monotonic() - self._drawn_at < 1 / self._settings.refresh:
             self._send_rest()
         else:
             self._redraw_if_changed()
@@ -643,7 +643,7 @@ class WatchApp(App[str]):
         else:
             self._send_rest()
 
-    def _ask_terminal(self, sent: int = 0) -> None:
+    def _ask_terminal(self, sent: int) -> None:
         """Ask the terminal to say when it has taken in ``sent`` bytes, and all that was sent before."""
         if self._driver is not None and not self.is_headless and self._pacing.asks:
             self._pacing.asked(time.monotonic(), sent, is_part=self._terminal.is_behind)

@@ -17,6 +17,8 @@ LOST_SECONDS = 60.0
 LATE_SECONDS = 0.5
 """How long what is sent may take, beyond what a question alone takes."""
 _KEPT = 0.9
+OPENING_BYTES = 400
+"""What Textual sends before a screen: that it wants keys, the mouse, another buffer."""
 FIRST_BYTES, LEAST_BYTES, MOST_BYTES = 4096, 512, 1 << 20
 """What may be on its way: at first, on the slowest line, on the fastest."""
 
@@ -56,7 +58,7 @@ class Pacing:
         """Whether the terminal is to be asked after what is sent."""
         return self._answers is not False
 
-    def asked(self, now: float, size: int = 0, *, is_part: bool = False) -> None:
+    def asked(self, now: float, size: int, *, is_part: bool = False) -> None:
         """It was asked, after ``size`` bytes; ``is_part`` where more would have been sent, had there been room."""
         self._on_the_way.append(_Sent(now, size, self._bytes, is_part))
 
@@ -66,16 +68,19 @@ class Pacing:
         if not self._on_the_way:
             return
         sent = self._on_the_way.popleft()
-        taken = now - sent.at
+        size, taken = sent.before + sent.size, now - sent.at
         self._soonest = min(self._soonest, taken)
         late = taken - self._soonest
         if late > LATE_SECONDS:
-            self._window = max(LEAST_BYTES, (sent.before + sent.size) * LATE_SECONDS / late)
-        elif sent.is_part and late < LATE_SECONDS / 2:
-            self._window = min(MOST_BYTES, 2 * self._window)
+            self._window = max(LEAST_BYTES, size * LATE_SECONDS / late)
+            return
+        if sent.is_part and late < LATE_SECONDS / 2:
+            self._window *= 2
         elif 2 * sent.size < self._window:
             # What a line took a while ago it may not take now: what is not made use of is given back.
             self._window = max(_KEPT * self._window, min(FIRST_BYTES, self._window))
+        # However far away the terminal is, at least this much the line takes.
+        self._window = min(MOST_BYTES, max(self._window, size * LATE_SECONDS / max(taken, 1e-6)))
 
     @property
     def _bytes(self) -> int:

@@ -6,6 +6,7 @@ The one module that knows how Textual's compositor hands over an update.
 """
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any, cast
 
 import numpy as np
@@ -82,10 +83,7 @@ class VirtualScreen:
             if (left, top) == (0, 0):
                 self.resize(width, height)
             for row, strips in enumerate(update.strips, top):
-                column = left
-                for strip in strips:
-                    self.put(row, column, strip)
-                    column += strip.cell_length
+                self.put(row, left, chain.from_iterable(strips))
             return
         for row, first, last in update.spans:
             for end, (start, part) in zip(update.chop_ends[row], update.chops[row].items(), strict=False):
@@ -105,31 +103,21 @@ class VirtualScreen:
         rows, columns = self._wanted.shape
         if not 0 <= row < rows:
             return
-        cells, last = self._wanted[row], columns if last is None else min(last, columns)
-        for text, style, control in segments:
-            if control:
-                continue
-            if column >= last:
-                break
-            if text.isascii() and column + len(text) <= first:
-                column += len(text)
-                continue
-            codes = self._codes(text)
-            end = column + len(codes)
-            begin, stop = max(first, column), min(last, end)
-            if begin < stop:
-                if (begin, stop) != (column, end):
-                    codes = _part(codes, begin - column, stop - column)
-                cells[begin:stop] = codes | np.uint64(self._number(style) << _STYLE_SHIFT)
-            column = end
+        texts = [(text, self._number(style)) for text, style, control in segments if text and not control]
+        codes, lengths = self._codes([text for text, _ in texts])
+        numbers = np.array([number for _, number in texts], dtype=np.uint64)
+        cells = codes | np.repeat(numbers << np.uint64(_STYLE_SHIFT), lengths)
+        begin, stop = max(first, column), min(columns if last is None else min(last, columns), column + len(cells))
+        if begin < stop:
+            self._wanted[row, begin:stop] = _part(cells, begin - column, stop - column)
 
     def changes(self, colors: ColorSystem, most: float) -> str:
         """Return what makes the terminal show what it is to show, or the first part of that.
 
         Args:
             colors: The colours that the terminal has.
-            most: About how many bytes at most. Where that is too little for all, text comes before what is drawn in
-                dots and bars, which is many times as long and bears to be late.
+            most: About how many bytes at most. Where that is too little for all, text comes before colours and before
+                what is drawn in dots and bars, which is many times as long and bears to be late.
         """
         differing = np.flatnonzero(self._wanted != self._shown)
         if len(differing) == 0 or most <= 0:
@@ -187,8 +175,8 @@ class VirtualScreen:
         """Return the positions, those of texts first, both from where they were left off; and how many texts have."""
         codes = [cells.ravel()[positions] & np.uint64(_CODE) for cells in (self._wanted, self._shown)]
         drawn = _is_drawing(codes[0]) | _is_drawing(codes[1])
-        # Blanks that only change their colour are drawn as well: a map is made of them.
-        drawn |= (codes[0] == ord(" ")) & (codes[1] == ord(" "))
+        # What only changes its colour waits as well: cells of a map, and all that lies behind a question.
+        drawn |= codes[0] == codes[1]
         if right is not None:
             # A wide character is text, both halves of it, whatever was drawn there before.
             drawn &= ~(right | np.append(right[1:], False))[positions]
@@ -200,24 +188,30 @@ class VirtualScreen:
             first -= 1
         return np.concatenate((_from(first, text), _from(self._next_drawing, drawing))), len(text)
 
-    def _codes(self, text: str) -> npt.NDArray[np.uint64]:
-        codes = np.frombuffer(text.encode("utf-32-le", "replace"), dtype=np.uint32).astype(np.uint64)
-        if text.isascii() and text.isprintable():
-            return codes
-        if _is_one_cell_each(codes):
-            return codes
+    def _codes(self, texts: list[str]) -> tuple[npt.NDArray[np.uint64], list[int]]:
+        """Return the codes of the cells of texts that follow each other, and how many cells each of the texts has."""
+        joined = "".join(texts)
+        codes = np.frombuffer(joined.encode("utf-32-le", "replace"), dtype=np.uint32).astype(np.uint64)
+        if (joined.isascii() and joined.isprintable()) or _is_one_cell_each(codes):
+            return codes, list(map(len, texts))
         cells: list[int] = []
-        for character in text:
-            size = get_character_cell_size(character)
-            if size and not character.isprintable():
-                cells += [_REPLACED] * size
-            elif size:
-                cells += [ord(character), _CONTINUED][:size]
-            elif cells and character.isprintable():
-                # A mark belongs to the character before it, of which it may stand behind the right half.
-                before = len(cells) - 1 - (cells[-1] == _CONTINUED and len(cells) > 1)
-                cells[before] = self._cluster(cells[before], character)
-        return np.array(cells, dtype=np.uint64)
+        ends = []
+        for text in texts:
+            for character in text:
+                self._append(cells, character)
+            ends.append(len(cells))
+        return np.array(cells, dtype=np.uint64), np.diff(ends, prepend=0).tolist()
+
+    def _append(self, cells: list[int], character: str) -> None:
+        size = get_character_cell_size(character)
+        if size and not character.isprintable():
+            cells += [_REPLACED] * size
+        elif size:
+            cells += [ord(character), _CONTINUED][:size]
+        elif cells and character.isprintable():
+            # A mark belongs to the character before it, of which it may stand behind the right half.
+            before = len(cells) - 1 - (cells[-1] == _CONTINUED and len(cells) > 1)
+            cells[before] = self._cluster(cells[before], character)
 
     def _cluster(self, code: int, mark: str) -> int:
         base = chr(code) if code < _CONTINUED else self._clusters[code - _CONTINUED - 1]
@@ -300,14 +294,23 @@ def _from(first: int, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]
     return np.concatenate((positions[begin:], positions[:begin]))
 
 
-def _part(codes: npt.NDArray[np.uint64], first: int, last: int) -> npt.NDArray[np.uint64]:
+def _part(cells: npt.NDArray[np.uint64], first: int, last: int) -> npt.NDArray[np.uint64]:
     """Return some cells of many; for half of a wide character, a blank."""
-    part = codes[first:last]
-    if part[0] == _CONTINUED:
-        part = np.concatenate(([np.uint64(ord(" "))], part[1:]))
-    if last < len(codes) and codes[last] == _CONTINUED:
-        part = np.concatenate((part[:-1], [np.uint64(ord(" "))]))
+    part = cells[first:last]
+    if first and _is_right_half(part[0]):
+        part = np.concatenate(([_blank(part[0])], part[1:]))
+    if last < len(cells) and _is_right_half(cells[last]):
+        part = np.concatenate((part[:-1], [_blank(part[-1])]))
     return part
+
+
+def _is_right_half(cell: np.uint64) -> bool:
+    return int(cell) & _CODE == _CONTINUED
+
+
+def _blank(cell: np.uint64) -> np.uint64:
+    """Return a blank in the style of a cell."""
+    return np.uint64((int(cell) & ~_CODE) | ord(" "))
 
 
 def _is_drawing(codes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:

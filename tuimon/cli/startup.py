@@ -1,0 +1,24 @@
+"""What makes the first screen come sooner."""
+
+import gc
+import threading
+
+_SECONDS = 2.0
+"""By then the first screen is there."""
+
+
+def collect_later() -> None:
+    """Have Python look for garbage only once the first screen is there, and not among what was made until then.
+
+    Modules and styles are made by the ten thousands and none of them is garbage, but they would be looked through
+    several times while they are made, and again and again afterwards, each time for as long as a key may take.
+    """
+    gc.disable()
+    later = threading.Timer(_SECONDS, _collect_again)
+    later.daemon = True
+    later.start()
+
+
+def _collect_again() -> None:
+    gc.freeze()
+    gc.enable()
