@@ -1,6 +1,8 @@
 """Draws docs/screenshot.svg and docs/screens/ from the recorded sessions.
 
 python docs/make_screenshot.py
+
+A test draws them as well and compares: the pictures are the snapshots of the screens.
 """
 
 import asyncio
@@ -8,7 +10,11 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from pathlib import Path
+from unittest.mock import patch
+
+from textual.pilot import Pilot
 
 from tuimon.run_directory import RunDirectory
 from tuimon.ui.app import WatchApp
@@ -16,6 +22,10 @@ from tuimon.ui.app import WatchApp
 DOCS = Path(__file__).parent
 RECORDED = DOCS / "recorded"
 SIZE = (144, 44)
+NAME = "/training"
+"""Where the pictures seem to be taken."""
+NOW = 1795300000.0
+"""When the pictures are taken: ages are in them."""
 SESSIONS = {
     "finetune_one_sample": "20261121-101500-finetune-one-sample",
     "real_vs_fake": "20261121-120000-real-vs-fake",
@@ -35,38 +45,69 @@ SCREENS = {
 """By their files: the session, and the keys that lead there."""
 
 
+def prepare(directory: Path) -> None:
+    """Lay the recorded sessions into a directory that is then worked in."""
+    os.chdir(directory)
+    for session, name in SESSIONS.items():
+        shutil.copyfile(RECORDED / f"{session}.jsonl", RunDirectory.at(Path("runs", name)).session_log)
+
+
 async def draw(session: str, keys: tuple[str, ...]) -> str:
     """Open the app on a recorded session, press keys, and return the screen as SVG."""
-    app = WatchApp(RunDirectory.at(Path("runs", SESSIONS[session])))
-    async with app.run_test(size=SIZE) as pilot:
-        while app.state.ended is None:
-            await pilot.pause(0.1)
-        for key in keys:
-            await pilot.press(key)
-            # What is read in a thread comes after the key.
-            await pilot.pause(0.5)
-        app.redraw()
-        await pilot.pause()
-        # A page that shows pictures loads no fonts for them.
-        return re.sub(r"@font-face \{.*?\}", "", app.export_screenshot(title="tuimon"), flags=re.DOTALL)
+    with patch("time.time", return_value=NOW):
+        app = WatchApp(RunDirectory.at(Path("runs", SESSIONS[session])))
+        async with app.run_test(size=SIZE) as pilot:
+            while app.state.ended is None or app.moment().reading is not None:
+                await pilot.pause(0.05)
+            for key in keys:
+                await pilot.press(key)
+                await _settle(app, pilot)
+            app.redraw()
+            await _settle(app, pilot)
+            # A page that shows pictures loads no fonts for them.
+            picture = re.sub(r"@font-face \{.*?\}", "", app.export_screenshot(title="tuimon"), flags=re.DOTALL)
+            return re.sub(rf"{re.escape(str(Path.cwd()))}([^<]*)", _named, picture)
+
+
+def _named(path: re.Match[str]) -> str:
+    """Return a path in the directory of this drawing as one in another, in as many cells."""
+    return f"{NAME}{path[1]}".ljust(len(path[0]), "\N{NO-BREAK SPACE}")
+
+
+async def _settle(app: WatchApp, pilot: Pilot[str]) -> None:
+    """Wait until nothing changes: what is read in a thread comes after the key."""
+    before, same = "", 0
+    while same < 5:
+        await pilot.pause(0.05)
+        now = app.export_screenshot()
+        is_reading = "Looking" in now or "reading" in now
+        before, same = now, same + 1 if now == before and not is_reading else 0
+
+
+def drawn(picture: str) -> list[tuple[str, str, str, str]]:
+    """Return what a picture shows, whatever names its parts have: where, which text, how it looks."""
+    looks = dict(re.findall(r"\.[\w-]+-(r\d+) \{(.*?)\}", picture))
+    shapes = re.findall(r'<rect fill="(#\w+)" x="([\d.]+)" y="([\d.]+)" width="([\d.]+)"', picture)
+    picture = picture.replace("&#160;", " ").replace("\N{NO-BREAK SPACE}", " ")
+    texts = re.findall(r'<text class="[\w-]+-(r\d+)" x="([\d.]+)" y="([\d.]+)".*?>(.*?)</text>', picture)
+    return sorted(shapes) + sorted((x, y, text.rstrip(), looks[look].strip()) for look, x, y, text in texts)
 
 
 def main() -> None:
     """Draw all of them."""
-    # Its name is in the pictures.
-    directory = Path(tempfile.gettempdir(), "training")
-    directory.mkdir()
+    here, directory = Path.cwd(), Path(tempfile.mkdtemp())
     try:
-        os.chdir(directory)
-        for session, name in SESSIONS.items():
-            shutil.copyfile(RECORDED / f"{session}.jsonl", RunDirectory.at(Path("runs", name)).session_log)
+        prepare(directory)
         for name, (session, keys) in SCREENS.items():
             path = DOCS / f"{name}.svg"
             path.parent.mkdir(exist_ok=True)
             path.write_text(asyncio.run(draw(session, keys)), encoding="utf-8")
     finally:
+        os.chdir(here)
         shutil.rmtree(directory)
 
 
 if __name__ == "__main__":
+    os.environ["TZ"] = "UTC"
+    time.tzset()
     main()

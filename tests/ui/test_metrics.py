@@ -133,6 +133,20 @@ async def test_the_mouse_zooms_and_reads_values_off(runs: Path) -> None:
             assert "step" in chart.text().splitlines()[0]
             chart.post_message(MetricChart.Scrolled(chart, 1))
             await until(pilot, lambda: screen(app).view.span is not None)
+            whole, cursor = chart.whole(app.moment()), screen(app).view.cursor
+            before = screen(app).view.window(whole)
+            await pilot.mouse_down(chart, offset=(30, 10))
+            for column in (35, 40, 50):
+                await pilot.hover(chart, offset=(column, 10))
+            await pilot.mouse_up(chart, offset=(50, 10))
+            await until(pilot, lambda: screen(app).view.window(whole)[0] < before[0], "what was before")
+            # It was held, not clicked.
+            assert screen(app).view.cursor == cursor
+            await pilot.hover(chart, offset=(80, 10))
+            moved = screen(app).view
+            await pilot.click(chart, offset=(80, 10))
+            await until(pilot, lambda: screen(app).view.cursor != cursor)
+            assert screen(app).view.first == moved.first
 
 
 VALUES = st.floats(-1e6, 1e6)

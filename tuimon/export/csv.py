@@ -7,7 +7,6 @@ The log is streamed: memory does not grow with the run. Must not import Keras, T
 """
 
 import csv
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from functools import singledispatch
@@ -18,6 +17,7 @@ from tuimon import events
 from tuimon.run_directory import RunDirectory
 from tuimon.session_log import Tail
 from tuimon.state import GAP_PARTS
+from tuimon.whole_file import whole_file
 from tuimon.wire import Number
 
 COLUMNS = ("step", "epoch", "time", "metric", "value")
@@ -39,16 +39,8 @@ def export(run: RunDirectory, out: str) -> None:
     path = Path(out)
     if path.is_dir():
         raise IsADirectoryError(out)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    try:
-        with unfinished.open("w", encoding="utf-8", newline="") as file:
-            _write(run, file)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
+    with whole_file(path) as file:
+        _write(run, file)
 
 
 def rows(new: Iterable[events.AnyEvent]) -> Iterator[Row]:

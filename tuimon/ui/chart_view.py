@@ -86,12 +86,16 @@ class ChartView:
         return replace(self, span=span, first=self.cursor - max(0.0, min(1.0, share)) * span)
 
     def panned(self, whole: tuple[float, float], by: int) -> "ChartView":
-        """Return the view moved to the left or to the right, where not all is shown; it lets go of the newest."""
+        """Return the view moved by a part of itself, to the left or to the right; it lets go of the newest."""
+        first, last = self.window(whole)
+        return self.moved(whole, by * _PAN * (last - first))
+
+    def moved(self, whole: tuple[float, float], by: float) -> "ChartView":
+        """Return the view with everything ``by`` further, where not all is shown; it lets go of the newest."""
         if self.span is None:
             return self
-        first, last = self.window(whole)
-        first += by * _PAN * (last - first)
-        return replace(self, first=max(whole[0], min(first, whole[1] - self.span)))
+        first, _ = self.window(whole)
+        return replace(self, first=max(whole[0], min(first + by, whole[1] - self.span)))
 
     def following(self) -> "ChartView":
         """Return the view at the newest end, as near as it is."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from textual.events import Click, MouseScrollDown, MouseScrollUp, Resize
+from textual.events import Click, MouseDown, MouseMove, MouseScrollDown, MouseScrollUp, MouseUp, Resize
 from textual.message import Message
 
 from tuimon.text import plain
@@ -48,7 +48,7 @@ class Reading:
 class MetricChart(CellView):
     """One metric, looked at through a `ChartView`."""
 
-    about = "The wheel zooms, a click reads values off."
+    about = "The wheel zooms, dragging pans, a click reads values off."
 
     class Pointed(Message):
         """Somebody clicked into the chart."""
@@ -70,6 +70,16 @@ class MetricChart(CellView):
             self.by = by
             """1: nearer; -1: further away."""
 
+    class Dragged(Message):
+        """Somebody moved the mouse over the chart with its button down."""
+
+        def __init__(self, chart: "MetricChart", by: float) -> None:
+            super().__init__()
+            self.chart = chart
+            """Which."""
+            self.by = by
+            """How much of x what is shown is to move on."""
+
     def __init__(self) -> None:
         super().__init__()
         self.metric = ""
@@ -81,6 +91,9 @@ class MetricChart(CellView):
         self._extremes: dict[tuple[object, ...], ColumnExtremes] = {}
         self._smoothed: dict[str, Smoothed] = {}
         self._axis: tuple[Axis, int, int] | None = None
+        self._held_at: int | None = None
+        """The column where the mouse is, while its button is down."""
+        self._was_dragged = False
 
     def look_at(self, metric: str, view: ChartView, *, is_chosen: bool) -> None:
         """Draw something, or in another way."""
@@ -149,11 +162,29 @@ class MetricChart(CellView):
 
     def on_click(self, event: Click) -> None:
         """Put the cursor where it was clicked."""
-        if self._axis is not None:
+        if self._axis is not None and not self._was_dragged:
             axis, column, columns = self._axis
             share = (event.x - column + 0.5) / max(1, columns)
             if 0 <= share <= 1:
                 self.post_message(self.Pointed(self, axis.first + share * (axis.last - axis.first)))
+
+    def on_mouse_down(self, event: MouseDown) -> None:
+        """Take hold of the chart."""
+        self._held_at, self._was_dragged = event.x, False
+        self.capture_mouse()
+
+    def on_mouse_move(self, event: MouseMove) -> None:
+        """Draw along what is held."""
+        if self._held_at is not None and self._axis is not None and event.x != self._held_at:
+            axis, _, columns = self._axis
+            by = (self._held_at - event.x) / max(1, columns) * (axis.last - axis.first)
+            self._held_at, self._was_dragged = event.x, True
+            self.post_message(self.Dragged(self, by))
+
+    def on_mouse_up(self, _: MouseUp) -> None:
+        """Let go."""
+        self._held_at = None
+        self.release_mouse()
 
     def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
         """Look from further away."""

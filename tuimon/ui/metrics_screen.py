@@ -168,6 +168,13 @@ class MetricsScreen(MomentScreen):
             self.view = self.view.at(event.x, event.chart.whole(self._moment))
             self._again()
 
+    def on_metric_chart_dragged(self, event: MetricChart.Dragged) -> None:
+        """Look further on, or further back."""
+        self._choose(event.chart)
+        if self._moment is not None:
+            self.view = self.view.moved(event.chart.whole(self._moment), event.by)
+            self._again()
+
     def on_metric_chart_scrolled(self, event: MetricChart.Scrolled) -> None:
         """Look from nearer, or from further away."""
         self._choose(event.chart)

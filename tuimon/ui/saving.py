@@ -2,14 +2,14 @@
 
 import csv
 import itertools
-import os
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
 
 from tuimon.series import Series
+from tuimon.whole_file import whole_file
 
 _NAME_LIMIT = 60
 
@@ -32,11 +32,14 @@ def save(directory: Path, name: str, svg: str, curves: Iterable[tuple[str, str, 
         if not any((directory / f"{stem}{suffix}").exists() for suffix in (".svg", ".csv")):
             break
         stem = f"{base}-{number}"
-    written = [_write(directory / f"{stem}.svg", lambda file: file.write(svg))]
-    rows = list(curves)
-    if rows:
-        written.append(_write(directory / f"{stem}.csv", lambda file: _write_csv(file, rows)))
-    return written
+    picture, table = (directory / f"{stem}{suffix}" for suffix in (".svg", ".csv"))
+    with whole_file(picture) as file:
+        file.write(svg)
+    if not (rows := list(curves)):
+        return [picture]
+    with whole_file(table) as file:
+        _write_csv(file, rows)
+    return [picture, table]
 
 
 def _write_csv(file: TextIO, curves: Iterable[tuple[str, str, Series]]) -> None:
@@ -45,15 +48,3 @@ def _write_csv(file: TextIO, curves: Iterable[tuple[str, str, Series]]) -> None:
     for metric, curve, series in curves:
         for step, value in zip(series.steps.tolist(), series.values.tolist(), strict=True):
             writer.writerow((metric, curve, step, repr(value)))
-
-
-def _write(path: Path, fill: Callable[[TextIO], object]) -> Path:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with partial.open("x", encoding="utf-8", newline="") as file:
-            fill(file)
-        partial.rename(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    return path

@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import logging
 import os
-import tempfile
 from pathlib import Path
 
 import msgspec
@@ -15,6 +14,7 @@ import msgspec
 from tuimon.run_directory import RunDirectory
 from tuimon.settings import PaletteName, user_directory
 from tuimon.ui.chart_view import ChartView
+from tuimon.whole_file import whole_file
 
 KEPT = 200
 """So many runs are remembered, those that were left last."""
@@ -98,14 +98,8 @@ class ViewMemory:
         path = self._path(run)
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(dir=self.directory, prefix=".")
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(msgspec.json.encode(view))
-                Path(name).replace(path)
-            except OSError:
-                Path(name).unlink(missing_ok=True)
-                raise
+            with whole_file(path) as file:
+                file.write(msgspec.json.encode(view).decode())
             self._forget_the_oldest()
         except OSError as error:
             _log.debug("the view in %s is not kept: %s", path, error)

@@ -1,0 +1,41 @@
+"""The pictures in the docs are what the screens show: they are the snapshots."""
+
+import importlib.util
+import tempfile
+import time
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from helpers import ROOT
+
+
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_screenshot", ROOT / "docs" / "make_screenshot.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+PICTURES = script()
+
+
+@pytest.mark.parametrize("name", PICTURES.SCREENS)
+async def test_a_picture_is_what_the_screen_shows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    try:
+        # Its path is in a picture: not a long one.
+        with tempfile.TemporaryDirectory() as directory:
+            monkeypatch.chdir(directory)
+            PICTURES.prepare(Path(directory))
+            now = PICTURES.drawn(await PICTURES.draw(*PICTURES.SCREENS[name]))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    before = PICTURES.drawn((ROOT / "docs" / f"{name}.svg").read_text(encoding="utf-8"))
+    assert len(before) > 100
+    assert now == before, "other than in the docs; if it is meant: python docs/make_screenshot.py"

@@ -1,0 +1,37 @@
+"""Files that are there whole or not at all: a full disk, a kill or a mistake leaves what was there before."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[TextIO]:
+    r"""Open a text file that has its name once it is written, and on the disk.
+
+    Lines end as they are written. Beside it lies, meanwhile, a hidden file of this process.
+
+    Args:
+        path: Its name; a file that has it already is replaced.
+
+    Raises:
+        OSError: It cannot be written.
+
+    Example:
+        ```python
+        with whole_file(Path("loss.csv")) as file:
+            file.write("step,loss\n")
+        ```
+    """
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    try:
+        with unfinished.open("w", encoding="utf-8", newline="") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
