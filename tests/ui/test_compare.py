@@ -1,6 +1,7 @@
 """Several runs side by side: what is read of them, what is drawn, what differs."""
 
 import os
+import re
 import threading
 import time
 from collections.abc import Iterable
@@ -336,6 +337,28 @@ async def test_six_runs_at_most_have_letters_and_lines_of_their_own(runs: Path) 
         await press(pilot, "up", "up", "space", "down", "down", "space")
         await until(pilot, lambda: "6 of 6 drawn" in text(app))
         assert sorted(line[3] for line in rows(app) if line[3:4].strip() and " run-" in line) == list("ABCDEF")
+
+
+async def test_settings_that_there_is_no_room_for_are_scrolled(runs: Path) -> None:
+    many = {f"option_{number:02}": number for number in range(30)}
+    make_run(runs, over(*epochs(0.5)), name="first")
+    make_run(runs, over(*epochs(0.5, **many)), name="second")
+    async with watching(RunDirectory(runs / "first"), NARROW) as (app, pilot):
+        await press(pilot, "8")
+        await until(pilot, lambda: "second" in text(app))
+        await press(pilot, "down", "space", "d")
+        await until(pilot, lambda: "model.option_00" in text(app) and "of 30, page down" in text(app))
+        assert "model.option_29" not in text(app)
+        seen = set[str]()
+        for _ in range(30):
+            seen.update(re.findall(r"option_\d\d", text(app)))
+            await press(pilot, "pagedown")
+        assert len(seen) == 30
+        await press(pilot, *["pageup"] * 30)
+        await until(pilot, lambda: "model.option_00" in text(app))
+        # With room for all, a page is one of the list.
+        await pilot.resize_terminal(200, 80)
+        await until(pilot, lambda: "model.option_29" in text(app) and "page down" not in part(app, "ConfigTable"))
 
 
 async def test_what_was_compared_is_compared_again(runs: Path) -> None:

@@ -15,7 +15,7 @@ from tuimon.wire import FloatArray
 
 _MARK = "┊"
 _NON_FINITE = "▲"
-_DASHES = {"dashed": (4, 6), "dotted": (1, 4)}
+_DASHES = {"dashed": "111100", "dotted": "1000"}
 """Columns of dots with a dash, and from one dash to the next."""
 _FEW = 4
 """Each point has its sign where there are at least this many columns to one; else only the newest."""
@@ -76,7 +76,7 @@ class Canvas:
             first, *others = points
             new = band(first, others[0], values, self.rows, curve.fill) if others else line(first, values, self.rows)
             if curve.dash != "solid":
-                new = dashed(new, *_DASHES[curve.dash])
+                new = dashed(new, _DASHES[curve.dash])
             touched = new.reshape(self.rows, 4, self.columns, 2).any(axis=(1, 3))
             if curve.over == "replace":
                 dots &= ~np.repeat(np.repeat(touched, 4, axis=0), 2, axis=1)

@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 
-from tuimon.state import LayerHistory
+from tuimon.state import OVER, LayerHistory
 from tuimon.text import plain
 from tuimon.ui.cell_view import CellView, draw_panel
-from tuimon.ui.cells import Cells, fit_end
+from tuimon.ui.cells import Cells, fit_end, wrap
 from tuimon.ui.distribution import BARS, decoded
 from tuimon.ui.moment import Moment
 from tuimon.ui.numbers import count, number
@@ -42,8 +42,9 @@ class ChannelView(CellView):
         draw_panel(cells, title, [] if history is None else [(count(history.layer.channels), int(Meaning.DIM))])
         arrays = None if history is None else _arrays(history)
         if history is None or arrays is None:
-            words = "No full sample of the channels yet." if history is not None else "There is no layer."
-            cells.put(1, 3, words, Meaning.DIM, width=cells.width - 5)
+            for row, words in enumerate(wrap(_why_empty(moment, history), cells.width - 6), start=1):
+                if row < cells.height - 1:
+                    cells.put(row, 3, words, Meaning.DIM)
             return
         mean, variance = arrays
         room, height = cells.width - 4, cells.height - 2
@@ -115,3 +116,11 @@ def _draw_histogram(cells: Cells, column: int, width: int, height: int, title: s
     most = f"most {math.ceil(counts.max())}"
     if len(title) + len(most) + 2 < width:
         cells.put_right(1, column + width, most, Meaning.DIM)
+
+
+def _why_empty(moment: Moment, history: LayerHistory | None) -> str:
+    if history is None:
+        return "There is no layer."
+    if moment.status in OVER:
+        return "The log has no full sample of the channels: tuimon send snapshot takes one while a run trains."
+    return "No full sample of the channels yet: tuimon send snapshot takes one now."

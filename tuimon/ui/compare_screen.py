@@ -120,8 +120,11 @@ class CompareScreen(MomentScreen):
         return self._list.path
 
     def move_cursor(self, by: int) -> None:
-        """Move the cursor of the list."""
-        self._list.move(by)
+        """Move the cursor of the list; a page at a time, scroll the settings."""
+        if abs(by) > 1 and self._table.has_more:
+            self._table.scroll_pages(1 if by > 0 else -1)
+        else:
+            self._list.move(by)
 
     def action_pick(self) -> None:
         """Draw the run under the cursor, or do not any more."""

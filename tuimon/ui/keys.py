@@ -202,8 +202,8 @@ KEYS = (
     ),
     Key("up,k", "cursor(-1)", "↑", "", "Select the line before.", places=_LINES),
     Key("down,j", "cursor(1)", "↓", "select", "Select the next line.", rank=9, places=_LINES),
-    Key("pageup", "cursor(-10)", "page up", "", "Ten lines up.", places=_LINES),
-    Key("pagedown", "cursor(10)", "page down", "", "Ten lines down.", places=_LINES),
+    Key("pageup", "cursor(-10)", "page up", "", "Ten lines up; of settings that differ, a page.", places=_LINES),
+    Key("pagedown", "cursor(10)", "page down", "", "Ten lines down; of settings that differ, a page.", places=_LINES),
     Key(
         "tab",
         "next_chart(1)",

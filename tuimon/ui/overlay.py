@@ -8,16 +8,17 @@ import numpy as np
 
 from tuimon.series import IntArray, Series
 from tuimon.text import plain
-from tuimon.ui.axes import Axis, fitted_axis, step_axis
+from tuimon.ui.axes import Axis, fitted_axis
 from tuimon.ui.canvas import Canvas
 from tuimon.ui.cell_view import CellView, draw_panel
 from tuimon.ui.cells import Cells, CharArray, cell_width, fit_end
 from tuimon.ui.chart import draw_axes, draw_empty
 from tuimon.ui.compare import LETTERS, Points, RunCurves, lower_is_better, metric_names
 from tuimon.ui.moment import Moment
-from tuimon.ui.numbers import count, duration, negative
+from tuimon.ui.numbers import count, negative
 from tuimon.ui.palette import RUN, Meaning
-from tuimon.ui.raster import ColumnExtremes, DotArray, braille, heights, line
+from tuimon.ui.raster import ColumnExtremes, DotArray, braille, dashed, heights, line, mask
+from tuimon.ui.x_axis import whole_axis
 from tuimon.wire import FloatArray
 
 PATTERNS = ("1", "111100", "100", "11111100100", "1100", "11111111100100100")
@@ -31,10 +32,8 @@ _ROOMY_HEIGHT = 16
 """From so many rows on, the legend has a line for each run."""
 _COMPACT_WIDTH = 37
 _STEEP_DOTS = 8
-"""A column of more dots is drawn whole: it is a jump, or a peak."""
+"""A column of more dots is drawn whole. Curves that are all noise would not be told apart otherwise."""
 _NON_FINITE = "▲"
-_SPACINGS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
-"""Seconds between ticks."""
 
 
 @dataclass(frozen=True)
@@ -136,10 +135,7 @@ class Overlay(CellView):
         newest = max((float(curve.x_of(curve.points.steps[-1:])[0]) for curve in drawn), default=1.0)
         is_over = all(curve.run.is_over for curve in drawn)
         ticks = max(2, width // 13)
-        if self._by_time:
-            below = _time_axis(newest, ticks, exact=is_over)
-        else:
-            below = step_axis(newest, None, exact=is_over, ticks=ticks)
+        below = whole_axis("relative" if self._by_time else "step", 0.0, newest, None, exact=is_over, ticks=ticks)
         # Any number of columns knows the limits; how many are drawn is known with the labels of the axis.
         limits = [self._reduced(curve, below, max(1, width)).limits for curve in drawn]
         values = fitted_axis(limits, cells.height - 2)
@@ -231,9 +227,7 @@ def _draw_curves(canvas: Canvas, drawn: list[_Drawn], reduced: list[ColumnExtrem
     dots: DotArray = np.zeros((4 * canvas.rows, 2 * canvas.columns), dtype=bool)
     # The watched run last: it lies in front.
     for curve, points in reversed(list(zip(drawn, reduced, strict=True))):
-        new = line(points, values, canvas.rows)
-        # A jump or a peak must not fall into a gap of the pattern.
-        new &= _mask(PATTERNS[curve.slot], 2 * canvas.columns) | (new.sum(axis=0) > _STEEP_DOTS)
+        new = dashed(line(points, values, canvas.rows), PATTERNS[curve.slot], steep=_STEEP_DOTS)
         touched = new.reshape(canvas.rows, 4, canvas.columns, 2).any(axis=(1, 3))
         dots |= new
         canvas.codes[touched] = RUN + curve.slot
@@ -279,25 +273,9 @@ def _put_ends(canvas: Canvas, ends: list[tuple[int, int]]) -> None:
             canvas.cells.put(1 + row, column + index, LETTERS[slot], RUN + slot)
 
 
-def _time_axis(last: float, ticks: int, *, exact: bool) -> Axis:
-    """Return the axis of seconds from 0 on, with ticks at whole minutes, hours or days."""
-    last = max(1.0, last)
-    rough = last / max(1, ticks)
-    days = 86400.0 * max(1, math.ceil(rough / 86400))
-    gap = float(next((spacing for spacing in _SPACINGS if spacing >= rough), days))
-    if not exact:
-        last = math.ceil(last / gap) * gap
-    marks = tuple((index * gap, duration(index * gap)) for index in range(int(last / gap + 1e-9) + 1))
-    return Axis(0.0, last, marks)
-
-
-def _mask(pattern: str, columns: int) -> DotArray:
-    return np.resize(np.array([letter == "1" for letter in pattern]), columns)
-
-
 def _sample(pattern: str, columns: int) -> CharArray:
     """Return a piece of a line, as it is drawn."""
     dots: DotArray = np.zeros((4, 2 * columns), dtype=bool)
-    dots[2] = _mask(pattern, 2 * columns)
+    dots[2] = mask(pattern, 2 * columns)
     row: CharArray = braille(dots)[0]
     return row

@@ -23,7 +23,7 @@ Fill = Literal["dense", "hatch"]
 XOf = Callable[[IntArray], FloatArray | IntArray]
 """From steps to x, never descending."""
 
-_STEEP_DOTS = 2
+STEEP_DOTS = 2
 """A line that takes more dots than this in a column jumps there."""
 _NARROW = 8
 """A band of fewer columns has no room for lines that slant."""
@@ -194,15 +194,23 @@ def band(low: ColumnExtremes, high: ColumnExtremes, axis: Axis, rows: int, fill:
     return dots
 
 
-def dashed(dots: DotArray, on: int, period: int) -> DotArray:
-    """Return ``dots`` without those between two dashes: of each ``period`` columns, the first ``on`` stay.
+def dashed(dots: DotArray, pattern: str, *, steep: int = STEEP_DOTS) -> DotArray:
+    """Return ``dots`` without those between two dashes. No jump and no extreme falls between two.
 
-    No jump and no extreme falls between two dashes.
+    Args:
+        dots: Of one line.
+        pattern: For one column of dots after another, over and over, whether it stays: "110".
+        steep: A line that takes more dots in a column jumps there.
     """
     rows = np.flatnonzero(dots.any(axis=1))
-    kept = (np.arange(dots.shape[1]) % period < on) | (dots.sum(axis=0) > _STEEP_DOTS)
+    kept = mask(pattern, dots.shape[1]) | (dots.sum(axis=0) > steep)
     result: DotArray = dots & (kept | dots[rows[:1]].any(axis=0) | dots[rows[-1:]].any(axis=0))
     return result
+
+
+def mask(pattern: str, columns: int) -> DotArray:
+    """Return which columns stay by a pattern of `dashed`."""
+    return np.resize(np.array([letter == "1" for letter in pattern]), columns)
 
 
 def heights(values: FloatArray, axis: Axis, rows: int) -> FloatArray:

@@ -99,12 +99,14 @@ def _why_not(moment: Moment) -> str:
     if run is None:
         return "The training process has not said yet on which machine it is."
     host = plain(run.host, 80) or "another machine"
+    over = moment.state.ended is not None or moment.status in ("crashed", "failed")
     if not liveness.is_of_this_machine(run):
+        if over:
+            return f"This run was on {host}, and it is over. How busy a machine was is not in the log."
         return (
             f"This run trains on {host}, and how busy that machine is cannot be seen from this one. "
             f"Open it there: tuimon watch"
         )
-    over = moment.state.ended is not None or moment.status in ("crashed", "failed")
     if over and not liveness.trainer_lives(run):
         return f"The run is over, and its process (pid {run.pid}) is gone: there is nothing to look at any more."
     return ""
