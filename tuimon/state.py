@@ -302,11 +302,14 @@ class RunState:
 
     @property
     def seconds_left(self) -> float | None:
-        """Until the last epoch ends, at the speed of now; None while not known."""
-        rate, total = self.steps_per_second, self.total_steps
-        if not rate or total is None or self.ended:
+        """Until the last epoch ends, at the speed of late; None while not known."""
+        total = self.total_steps
+        if self.steps_per_second is None or total is None or self.ended:
             return None
-        return max(0, total - self.step) / rate
+        # Of all that is kept: one slow validation must not double what is left.
+        (first_time, first_step), (last_time, last_step) = self._recent[0], self._recent[-1]
+        rate = (last_step - first_step) / (last_time - first_time) if last_time > first_time else 0.0
+        return max(0, total - self.step) / rate if rate > 0 else None
 
     _fit_first_step = 0
 
@@ -514,7 +517,9 @@ class RunState:
             seq=event.seq,
         )
         self.commands[event.id] = command
-        self.timeline.append(command)
+        if not applied or event.request.get("command") != "note":
+            # A note that was left stands there by itself.
+            self.timeline.append(command)
         return command
 
 

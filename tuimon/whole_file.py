@@ -8,13 +8,14 @@ from typing import TextIO
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[TextIO]:
+def whole_file(path: Path, *, permissions: int = 0o666) -> Iterator[TextIO]:
     r"""Open a text file that has its name once it is written, and on the disk.
 
     Lines end as they are written. Beside it lies, meanwhile, a hidden file of this process.
 
     Args:
         path: Its name; a file that has it already is replaced.
+        permissions: Of the file, less what the umask takes away.
 
     Raises:
         OSError: It cannot be written.
@@ -27,7 +28,8 @@ def whole_file(path: Path) -> Iterator[TextIO]:
     """
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
-        with unfinished.open("w", encoding="utf-8", newline="") as file:
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, permissions)
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

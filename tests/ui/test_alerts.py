@@ -17,7 +17,7 @@ from tuimon.ui.moment import Moment
 from tuimon.ui.palette import Meaning
 from tuimon.ui.replay import ReplayClock
 from tuimon.ui.why_screen import WhyScreen
-from ui.watching import CAN, SENDER, LiveRun, part, press, training, until, watching
+from ui.watching import CAN, SENDER, LiveRun, part, press, text, training, until, watching
 
 WIDE, NARROW = (200, 50), (80, 24)
 
@@ -85,6 +85,23 @@ def test_an_alert_that_was_answered_presses_no_more() -> None:
     assert pressing_alert(moment(newer, events.RolledBack(checkpoint="a", to_step=1, to_epoch=0, step=5))) is None
     assert pressing_alert(moment(newer, *training("bn_1")[2:3])) is None
     assert pressing_alert(moment(alert(request=""), applied(commands.Freeze()))) is not None
+
+
+async def test_an_alert_that_was_read_leaves_the_line_at_the_top(runs: Path) -> None:
+    with LiveRun(runs, *training("bn_1", "bn_2")) as run:
+        async with watching(run.directory, WIDE) as (app, pilot):
+            run.write(alert("R1", request="recalibrate"), alert())
+            await until(pilot, lambda: "▲ R2" in part(app, "Banner"))
+            await press(pilot, "enter", "escape")
+            await until(pilot, lambda: "▲ R1" in part(app, "Banner"))
+            await press(pilot, "enter", "escape")
+            await until(pilot, lambda: "▲" not in part(app, "Banner"))
+            # It can be read again, and what comes later is said.
+            await press(pilot, "enter")
+            await until(pilot, lambda: "R2" in text(app) and "why" in text(app))
+            await press(pilot, "escape")
+            run.write(alert("R12", "error", what="the loss is NaN"))
+            await until(pilot, lambda: "✗ R12 the loss is NaN" in part(app, "Banner"))
 
 
 @pytest.mark.parametrize(

@@ -311,7 +311,8 @@ async def test_runs_are_listed_picked_drawn_and_told_apart(runs: Path) -> None:
         await until(pilot, lambda: "val_loss over steps" in text(app))
         await press(pilot, "d")
         await until(pilot, lambda: not app.place.query_one("Overlay").display)
-        await press(pilot, "d")
+        await press(pilot, "escape")
+        await until(pilot, lambda: app.place.query_one("Overlay").display)
 
         await press(pilot, "space")
         await until(pilot, lambda: "1 of 6 drawn" in text(app) and "SGD" not in text(app))

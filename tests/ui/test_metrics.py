@@ -61,7 +61,7 @@ async def test_every_key_on_every_kind_of_run(runs: Path, size: tuple[int, int])
                 for key in (*keys, *keys):
                     await press(pilot, key)
                 assert app.export_screenshot()
-                await press(pilot, "escape")
+                await press(pilot, "escape", "escape")
                 await until(pilot, lambda app=app: app.screen is app.dashboard)
 
 
@@ -277,6 +277,18 @@ async def test_what_is_seen_is_saved(runs: Path, tmp_path: Path) -> None:
                     await until(pilot, lambda: "cannot be saved" in text(app))
             finally:
                 tmp_path.chmod(0o700)
+
+
+async def test_escape_leads_back_to_all_metrics_and_then_to_the_dashboard(runs: Path) -> None:
+    with LiveRun(runs, *log()) as run:
+        async with watching(run.directory, WIDE) as (app, pilot):
+            await press(pilot, "2", "enter")
+            await until(pilot, lambda: "smallest" in text(app))
+            await press(pilot, "escape")
+            await until(pilot, lambda: "smallest" not in text(app) and "accuracy" in text(app))
+            assert app.place.place == "metrics"
+            await press(pilot, "escape")
+            await until(pilot, lambda: app.place is app.dashboard)
 
 
 async def test_what_was_looked_at_is_looked_at_again(runs: Path) -> None:

@@ -692,7 +692,19 @@ async def test_typing_is_ended_by_the_key_that_would_copy(runs: Path) -> None:
         assert app.is_running
 
 
-@pytest.mark.parametrize("place", ["timeline", "log", "system", "run"])
+async def test_enter_on_an_event_reads_the_charts_at_its_step(runs: Path) -> None:
+    with LiveRun(runs, *training("bn_1"), alert(), events.Note(text="here", step=2)) as run:
+        run.write(events.Batches(first_step=3, metrics={"loss": [0.5] * 7}, batches=7, step=10))
+        async with watching(run.directory, (120, 36)) as (app, pilot):
+            await opened(app, pilot, "timeline")
+            assert "here" in line_under_cursor(app)
+            await press(pilot, "enter")
+            await until(pilot, lambda: app.place.place == "metrics" and "step 2" in text(app))
+            await press(pilot, "4")
+            await until(pilot, lambda: app.place.place == "timeline")
+
+
+@pytest.mark.parametrize("place", ["log", "system", "run"])
 async def test_enter_does_what_the_line_at_the_top_says(runs: Path, place: Place) -> None:
     with LiveRun(runs, *training("bn_1"), alert(), events.Note(text="later")) as run:
         async with watching(run.directory, NARROW) as (app, pilot):

@@ -212,6 +212,13 @@ def test_a_share_has_a_sign_and_no_meaning_without_a_whole() -> None:
     assert layer_share(probe(batch_norm=2.0, layers=layers), "not there") is None
 
 
+def test_layers_that_make_up_for_each_other_have_no_shares() -> None:
+    layers = {"a": probe_layer(-1.0), "b": probe_layer(1.5)}
+    assert layer_share(probe(batch_norm=0.5, layers=layers), "a") is None
+    layers = {"a": probe_layer(-0.5), "b": probe_layer(1.0)}
+    assert layer_share(probe(batch_norm=0.5, layers=layers), "b") == 2.0
+
+
 @pytest.mark.parametrize(
     ("batch_norm", "found"),
     [(2.0, {"a", "b"}), (-2.0, {"b", "c"})],

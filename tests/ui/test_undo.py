@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from helpers import started
@@ -148,6 +149,13 @@ def test_the_learning_rate_of_before_is_asked_for_or_that_of_the_schedule() -> N
     assert folded.way_back() == [{"command": "lr", "learning_rate": 0.5}]
     folded.apply(commands.LearningRate(learning_rate=None), learning_rate=0.01)
     assert folded.way_back() == [{"command": "lr", "learning_rate": 0.2}]
+
+
+def test_the_learning_rate_of_before_is_the_one_that_was_meant() -> None:
+    folded = Folded()
+    folded.apply(commands.LearningRate(learning_rate=0.01), learning_rate=float(np.float32(0.01)))  # As Keras has it.
+    folded.apply(commands.LearningRate(learning_rate=0.003), learning_rate=float(np.float32(0.003)))
+    assert folded.way_back() == [{"command": "lr", "learning_rate": 0.01}]
 
 
 def test_a_checkpoint_brings_its_own_learning_rate_back() -> None:

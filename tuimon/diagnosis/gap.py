@@ -18,6 +18,9 @@ SMALL = 0.01
 """A part that makes a smaller share of the gap is not worth a word, whatever its sign."""
 AS_LARGE = 0.05
 """Two layers that differ by less than this share make as much, alone: neither is the cause."""
+_CANCELLED = 3.0
+"""Where the parts of layers, whatever their signs, make more than so many times what they add up to, they mostly make
+up for each other, and a share would mislead."""
 _TINY = 1e-3
 """What is less than this share of the losses has no shares."""
 
@@ -56,6 +59,8 @@ def layer_share(probe: Probe, path: str) -> float | None:
     layer = probe.layers.get(path)
     whole, part = from_wire(probe.batch_norm), from_wire(layer.in_order if layer else None)
     if not (math.isfinite(whole) and math.isfinite(part)) or abs(whole) <= max(_TINY * _losses(probe), 1e-9):
+        return None
+    if sum(abs(from_wire(each.in_order)) for each in probe.layers.values()) > _CANCELLED * abs(whole):
         return None
     return part / whole
 

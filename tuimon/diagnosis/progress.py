@@ -101,8 +101,8 @@ def _stands_still(state: RunState) -> Iterator[Finding]:
         rule="R13",
         severity="info",
         step=int(state.epoch_metrics["loss"].steps[newest]),
-        what=f"{' and '.join(losses)} {'have' if len(losses) > 1 else 'has'} not improved since epoch {newest + 1} of "
-        f"{epochs:,}",
+        what=f"{' and '.join(losses)} {'have' if len(losses) > 1 else 'has'} not improved since epoch {newest + 1:,}; "
+        f"{epochs:,} have ended",
         evidence={
             "epochs_without_improvement": epochs - newest - 1,
             "epochs": epochs,

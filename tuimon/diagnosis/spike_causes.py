@@ -136,12 +136,13 @@ def findings(state: RunState) -> Iterator[Finding]:
     causes = (
         worst.cause if len(counts) == 1 else ", ".join(f"{cause} ({count})" for cause, count in counts.most_common())
     )
+    why = "why is not known" if set(counts) == {"not explained"} else f"put down to {causes}{_reason(worst)}"
     yield Finding(
         rule="R11",
         severity="warning" if serious else "info",
         step=worst.step,
         what=f"the validation loss spiked {times}, at worst in epoch {worst.epoch + 1}: {worst.value:.3g} instead of "
-        f"{worst.level:.3g}; put down to {causes}{_reason(worst)}",
+        f"{worst.level:.3g}; {why}",
         evidence={
             "spikes": len(found),
             "worst_epoch": worst.epoch + 1,

@@ -47,7 +47,7 @@ class Help:
 
 
 def pressing_alert(moment: Moment) -> Alert | None:
-    """Return the newest warning or error that nobody has answered; None where there is none.
+    """Return the newest warning or error that nobody has answered, nor read here; None where there is none.
 
     It is answered when what it advises was asked for and applied since; and what was found before the newest
     `fit`, or before the run went back, is of another model.
@@ -59,8 +59,9 @@ def pressing_alert(moment: Moment) -> Alert | None:
                 return None
             case Command(applied=True):
                 answered.add(entry.words.split(" ")[0])
-            case Alert(severity="warning" | "error") if not _command_words(entry.request) & answered:
-                return entry
+            case Alert(severity="warning" | "error", seq=seq) if seq not in moment.read:
+                if not _command_words(entry.request) & answered:
+                    return entry
     return None
 
 

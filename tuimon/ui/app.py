@@ -143,6 +143,7 @@ class WatchApp(App[str]):
         self._drawn_at = 0.0
         self._shown_second = 0
         self._released_at = time.monotonic()
+        self._read = set[int]()
         self._pacing = Pacing()
         self._terminal = VirtualScreen()
         self._behind_since = math.inf
@@ -291,6 +292,7 @@ class WatchApp(App[str]):
             replay=self._replay.position if self._replay else None,
             whole=self._whole,
             exit_code=self._trainer_exit.code if self._trainer_exit else None,
+            read=frozenset(self._read),
             is_line_slow=self._is_line_slow,
         )
 
@@ -411,7 +413,7 @@ class WatchApp(App[str]):
             self.say("There is no alert.")
         else:
             chosen = pressing_alert(moment) or moment.state.alerts[-1]
-            self.push_screen(WhyScreen(moment, chosen), self._do_what_helps)
+            self._say_why(moment, chosen)
 
     def action_cursor(self, by: int) -> None:
         """Select another layer."""
@@ -434,6 +436,11 @@ class WatchApp(App[str]):
             self._opened.recall(self._view)
             await self.push_screen(self._opened)
         self.redraw()
+
+    async def action_back(self) -> None:
+        """Go back: within this screen, else to the dashboard."""
+        if not self.place.go_back():
+            await self.action_open("dashboard")
 
     async def action_watch_run(self) -> None:
         """Watch the run under the cursor in the place of this one: this screen ends, and another begins."""
@@ -474,7 +481,7 @@ class WatchApp(App[str]):
 
     def action_help(self) -> None:
         """Show the help screen."""
-        self.push_screen(HelpScreen(self.moment()))
+        self.push_screen(HelpScreen(self.moment(), self.place.place))
 
     def action_leave(self) -> None:
         """Close the screen; ask first how, where a run goes on that this screen may end."""
@@ -505,6 +512,7 @@ class WatchApp(App[str]):
     def action_next_epoch(self) -> None:
         """Go on to the end of the next epoch."""
         if self._replay is not None:
+            self._notice = None
             self._apply(self._replay.next_epoch())
             self.redraw()
 
@@ -516,6 +524,7 @@ class WatchApp(App[str]):
     def action_next_fact(self) -> None:
         """Go on by one line of the log."""
         if self._replay is not None:
+            self._notice = None
             self._apply(self._replay.next_fact())
             self.redraw()
 
@@ -546,22 +555,23 @@ class WatchApp(App[str]):
     def action_to_end(self) -> None:
         """Go to the end of the log."""
         if self._replay is not None:
+            self._notice = None
             self._apply(self._replay.to_end())
             self.redraw()
 
-    def on_timeline_screen_chosen(self, message: TimelineScreen.Chosen) -> None:
-        """Have a replay go to the event; say why there is an alert."""
+    async def on_timeline_screen_chosen(self, message: TimelineScreen.Chosen) -> None:
+        """Say why there is an alert; have a replay go to the event, and a live view show it in the charts."""
         if self._replay is not None:
             self._go_to(self._replay, message.time)
-        elif not isinstance(message.source, Alert) and pressing_alert(self.moment()) is not None:
-            # As the line at the top says.
-            self.action_why()
         if isinstance(message.source, Alert):
-            self.push_screen(WhyScreen(self.moment(), message.source), self._do_what_helps)
+            self._say_why(self.moment(), message.source)
+        elif self._replay is None and message.step is not None:
+            await self.action_open("metrics")
+            self.place.read_at(message.step)
 
     def _go_to(self, replay: ReplayClock, time: float) -> None:
         """Have a replay go to a time of the log, and wait there."""
-        replay.playing = False
+        replay.playing, self._notice = False, None
         if time < replay.time:
             # Facts cannot be taken back: they are folded anew.
             replay.to_start()
@@ -616,6 +626,7 @@ class WatchApp(App[str]):
 
     def _change_speed(self, factor: float) -> None:
         if self._replay is not None:
+            self._notice = None
             self._replay.change_speed(factor)
             self.redraw()
 
@@ -678,6 +689,10 @@ class WatchApp(App[str]):
             self.say(f"The request cannot be written: {error}", bad=True)
         else:
             self.redraw()
+
+    def _say_why(self, moment: Moment, alert: Alert) -> None:
+        self._read.add(alert.seq)
+        self.push_screen(WhyScreen(moment, alert), self._do_what_helps)
 
     async def _do_what_helps(self, alert: Alert | None) -> None:
         if alert is None:

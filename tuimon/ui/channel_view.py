@@ -121,6 +121,6 @@ def _draw_histogram(cells: Cells, column: int, width: int, height: int, title: s
 def _why_empty(moment: Moment, history: LayerHistory | None) -> str:
     if history is None:
         return "There is no layer."
-    if moment.status in OVER:
+    if moment.status in OVER or moment.replay is not None:
         return "The log has no full sample of the channels: tuimon send snapshot takes one while a run trains."
     return "No full sample of the channels yet: tuimon send snapshot takes one now."

@@ -150,6 +150,13 @@ class CompareScreen(MomentScreen):
         """Draw over time, or over steps again."""
         self._overlay.toggle_time()
 
+    def go_back(self) -> bool:
+        """Give the overlay its place back, where the settings have it."""
+        has_settings = self.has_class("-settings")
+        if has_settings:
+            self.action_toggle_settings()
+        return has_settings
+
     def action_toggle_settings(self) -> None:
         """Give the settings the place of the overlay, or take it back."""
         self.toggle_class("-settings")

@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from tuimon.text import plain
 from tuimon.ui.cells import wrap
-from tuimon.ui.keys import Key, sections
+from tuimon.ui.keys import Key, Place, sections
 from tuimon.ui.moment import Moment
 from tuimon.ui.palette import Meaning, css_style
 from tuimon.ui.too_small import TooSmall
@@ -62,6 +62,7 @@ class HelpScreen(ModalScreen[None]):
 
     Args:
         moment: Says which keys do nothing now, and why.
+        place: The screen that it is opened on, whose keys come first.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -70,9 +71,10 @@ class HelpScreen(ModalScreen[None]):
         Binding("down,j", "scroll(1)", "down"),
     ]
 
-    def __init__(self, moment: Moment) -> None:
+    def __init__(self, moment: Moment, place: Place) -> None:
         super().__init__()
         self._moment = moment
+        self._place = place
 
     def compose(self) -> ComposeResult:
         """Lay out the page."""
@@ -84,7 +86,8 @@ class HelpScreen(ModalScreen[None]):
 
     def on_resize(self, event: Resize) -> None:
         """Break the lines for this width."""
-        self.query_one("#help > Static", Static).update(_page(self._moment, min(_WIDTH, event.size.width) - _MARGINS))
+        width = min(_WIDTH, event.size.width) - _MARGINS
+        self.query_one("#help > Static", Static).update(_page(self._moment, self._place, width))
 
     def action_close(self) -> None:
         """Go back."""
@@ -95,9 +98,9 @@ class HelpScreen(ModalScreen[None]):
         self.query_one("#help").scroll_relative(y=lines, animate=False)
 
 
-def _page(moment: Moment, width: int) -> Content:
+def _page(moment: Moment, place: Place, width: int) -> Content:
     lines: list[Content] = []
-    for heading, keys in sections():
+    for heading, keys in sections(place):
         why = f": {moment.refusal}" if keys[0].needs == "steering" and moment.refusal else ""
         lines.append(Content.assemble((heading, "bold"), (why, _DIM)))
         lines += [line for key in keys for line in _about_key(key, moment, width)]

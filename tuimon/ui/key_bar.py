@@ -4,11 +4,13 @@ from textual.events import Click
 
 from tuimon.ui.cell_view import CellView
 from tuimon.ui.cells import Cells, cell_width
-from tuimon.ui.keys import Key, Place, keys_of
+from tuimon.ui.keys import PLACES, Key, Place, keys_of
 from tuimon.ui.moment import Moment
 from tuimon.ui.palette import Meaning
 
 _GAP = 2
+_FOR_SEVERAL = {"↓": "↑↓", "2": f"1–{len(PLACES)}"}
+"""How a key is written that stands for others as well."""
 
 
 class KeyBar(CellView):
@@ -64,6 +66,9 @@ class KeyBar(CellView):
             return "unfreeze"
         if key.action == "freeze_all" and moment.state.layers and all(map(moment.is_frozen, moment.state.layers)):
             return "unfreeze all"
+        if key.action == "freeze_all" and self.layer_path is not None:
+            # It stands beside the key that freezes one.
+            return "all"
         if key.action == "hold_layer" and self.layer_path is not None and moment.is_held(self.layer_path):
             return "let go"
         if key.request == "pause" and moment.is_paused:
@@ -75,4 +80,4 @@ class KeyBar(CellView):
 
 
 def _shown(key: Key) -> str:
-    return "↑↓" if key.shown == "↓" else key.shown
+    return _FOR_SEVERAL.get(key.shown, key.shown)

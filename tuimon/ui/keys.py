@@ -64,8 +64,8 @@ _BESIDE: tuple[Place, ...] = PLACES[1:]
 _COMPARE: tuple[Place, ...] = ("compare",)
 _NOT_COMPARE: tuple[Place, ...] = tuple(place for place in PLACES if place != "compare")
 _ALERTED: tuple[Place, ...] = ("dashboard", "layers", "log", "system", "run")
-OTHER_WHY: tuple[Place, ...] = ("metrics", "compare")
-"""The screens on which a leads to the alerts, for enter does something else; in the timeline, enter does both."""
+OTHER_WHY: tuple[Place, ...] = ("metrics", "compare", "timeline")
+"""The screens on which a leads to the alerts, for enter does something else."""
 _NOT_LOG: tuple[Place, ...] = tuple(place for place in PLACES if place != "log")
 _SEARCHED: tuple[Place, ...] = ("timeline", "log")
 _SCROLLED: tuple[Place, ...] = ("timeline", "log", "run")
@@ -211,7 +211,7 @@ KEYS = (
         "chart",
         "Show the next chart, where there is not room for all.",
         "tabs",
-        rank=5,
+        rank=3,
         places=_DASHBOARD,
     ),
     Key("shift+tab", "next_chart(-1)", "shift tab", "", "Show the chart before.", "tabs", places=_DASHBOARD),
@@ -229,21 +229,30 @@ KEYS = (
     Key("enter", "watch_run", "enter", "watch", "Watch the run under the cursor instead.", rank=1, places=_COMPARE),
     Key("tab", "screen.next_metric(1)", "tab", "metric", "Draw the next metric.", rank=1, places=_COMPARE),
     Key("shift+tab", "screen.next_metric(-1)", "shift tab", "", "Draw the metric before.", places=_COMPARE),
-    Key("x", "screen.toggle_time", "x", "time", "Draw over time, or over steps again.", rank=1, places=_COMPARE),
-    Key("d", "screen.toggle_settings", "d", "settings", "Give the settings more room.", rank=1, places=_COMPARE),
+    Key("x", "screen.toggle_time", "x", "time", "Draw over time, or over steps again.", rank=6, places=_COMPARE),
+    Key("d", "screen.toggle_settings", "d", "settings", "Give the settings more room.", rank=0, places=_COMPARE),
     Key("a", "why", "a", "why", "Say why there is an alert.", "alerts", rank=5, places=OTHER_WHY),
     Key("up,k", "cursor(-1)", "↑", "", "Go a line up.", places=_SCROLLED),
     Key("down,j", "cursor(1)", "↓", "scroll", "Go a line down.", rank=1, places=_SCROLLED),
     Key("pageup", "screen.page(-1)", "page up", "", "Go a page up.", places=_SCROLLED),
     Key("pagedown", "screen.page(1)", "page down", "", "Go a page down.", places=_SCROLLED),
     Key("home", "screen.to_first", "home", "", "Go to the first line.", places=_SCROLLED),
-    Key("end", "screen.to_last", "end", "last", "Go to the last line; of a log, follow it.", rank=4, places=_SCROLLED),
+    Key(
+        "end",
+        "screen.to_last",
+        "end",
+        "last",
+        "Go to the last line; of a log, follow it.",
+        rank=4,
+        places=("log", "run"),
+    ),
+    Key("end", "screen.to_last", "end", "oldest", "Go to the first event of the run.", rank=4, places=("timeline",)),
     Key(
         "enter",
         "screen.choose",
         "enter",
         "open",
-        "Say why there is an alert; a replay goes to the event.",
+        "Why there is an alert; another event in the charts; a replay goes there.",
         rank=1,
         places=("timeline",),
     ),
@@ -257,7 +266,7 @@ KEYS = (
     ),
     Key("N", "screen.next_match(-1)", "N", "previous", "Go to the one before.", rank=1, places=("log",)),
     Key("1", "open('dashboard')", "1", "", "The dashboard: what matters now."),
-    Key("2", "open('metrics')", "2", "", "Every metric: a grid of charts, or one in full."),
+    Key("2", "open('metrics')", "2", "screens", "Every metric: a grid of charts, or one in full.", rank=3),
     Key("3", "open('layers')", "3", "", "All BatchNormalization layers."),
     Key("8", "open('compare')", "8", "", "Several runs of this directory side by side."),
     Key("left", "screen.look('cursor', -1)", "←", "", "Read values off further left.", places=_METRICS),
@@ -273,13 +282,13 @@ KEYS = (
         places=_METRICS,
     ),
     Key("greater_than_sign,shift+right", "screen.look('pan', 1)", ">", "", "Move to the right.", places=_METRICS),
-    Key("G", "screen.look('follow')", "G", "", "Follow the newest again.", places=_METRICS),
+    Key("G", "screen.look('follow')", "G", "follow", "Follow the newest again.", rank=6, places=_METRICS),
     Key("0", "screen.look('all')", "0", "all", "Show all of x.", rank=8, places=_METRICS),
     Key(
         "x",
         "screen.look('x')",
         "x",
-        "x",
+        "x axis",
         "x is the step, the epoch, the time since the start, or the time of day.",
         rank=4,
         places=_METRICS,
@@ -350,10 +359,10 @@ KEYS = (
     Key("7", "open('run')", "7", "", "What the run is: config, model, versions, what it takes."),
     Key(
         "escape",
-        "open('dashboard')",
+        "back",
         "esc",
         "back",
-        "Back to the dashboard.",
+        "Back to all metrics, to the curves, or to the dashboard.",
         places=tuple(place for place in _BESIDE if place not in _SEARCHED),
     ),
     Key(
@@ -375,17 +384,21 @@ def keys_of(place: Place) -> list[Key]:
     return [key for key in KEYS if not key.places or place in key.places]
 
 
-def sections() -> Iterator[tuple[str, list[Key]]]:
-    """Yield headings with their keys, each key once."""
+def sections(place: Place = "dashboard") -> Iterator[tuple[str, list[Key]]]:
+    """Yield headings with their keys, each key once; first what the keys of one screen are for."""
     others = [key for key in KEYS if key.needs not in ("steering", "replay")]
     dashboard = [key for key in others if not key.places or "dashboard" in key.places]
+    left = [key for key in others if key not in dashboard]
+    if place != "dashboard":
+        here = [key for key in left if place in key.places and key.places != _BESIDE]
+        left = [key for key in left if key not in here]
+        yield f"On this screen, “{place}”", here
     yield "Keys", dashboard
     yield "In a run that takes requests", [key for key in KEYS if key.needs == "steering"]
     yield "In a replay", [key for key in KEYS if key.needs == "replay"]
-    left = [key for key in others if key not in dashboard]
-    for place in PLACES[1:]:
-        if keys := [key for key in left if place in key.places and key.places != _BESIDE]:
-            yield f"On the screen “{place}”", keys
+    for other in PLACES[1:]:
+        if keys := [key for key in left if other in key.places and key.places != _BESIDE]:
+            yield f"On the screen “{other}”", keys
             left = [key for key in left if key not in keys]
     if left:
         yield "On every screen but the dashboard", left

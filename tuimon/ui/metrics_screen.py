@@ -101,6 +101,20 @@ class MetricsScreen(MomentScreen):
         )
         return structs.replace(view, metrics=chosen)
 
+    def go_back(self) -> bool:
+        """Show all metrics again, where one is shown in full."""
+        was_full, self._is_full = self._is_full, False
+        self._again()
+        return was_full
+
+    def read_at(self, step: int) -> None:
+        """Put the cursor at a step."""
+        if self._moment is not None:
+            chart = self.chosen_chart
+            x = float(chart.to_x(self._moment)(np.array([step]))[0])
+            self.view = self.view.at(x, chart.whole(self._moment))
+            self._again()
+
     @property
     def chosen_chart(self) -> MetricChart:
         """The chart that keys mean."""

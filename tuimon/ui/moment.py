@@ -89,6 +89,8 @@ class Moment:
     """In a replay, what the whole log says that the timeline lists, what is still to come included; else None."""
     exit_code: int | None = None
     """Of the trainer that this screen started; None while it runs, and where it started none."""
+    read: frozenset[int] = frozenset()
+    """Alerts that were read on this screen, by their numbers in the log."""
     is_line_slow: bool = False
     """Whether the terminal takes in less than there is to send."""
 

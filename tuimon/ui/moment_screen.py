@@ -79,6 +79,13 @@ class MomentScreen(Screen[None]):
         """Return ``view`` with what is chosen here."""
         return view
 
+    def go_back(self) -> bool:
+        """Undo what was opened within this screen; return whether there was anything."""
+        return False
+
+    def read_at(self, step: int) -> None:
+        """Read values off at a step, where there are curves."""
+
     @property
     def selected_layer(self) -> str | None:
         """Path of the layer that keys mean; None where there is none."""

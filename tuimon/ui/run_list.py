@@ -1,5 +1,6 @@
 """The list of runs: what each does, and which of them are drawn; its cursor says which one keys mean."""
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -63,6 +64,8 @@ class RunList(CellView, can_focus=True):
     def draw(self, cells: Cells, moment: Moment) -> None:
         """Draw the panel."""
         rows, cursor = max(0, cells.height - 3), self._cursor
+        # The other runs are as they are now, whatever time a replay is at.
+        now = time.time() if moment.replay is not None else moment.now
         extra: list[tuple[str, int]] = [(f"{len(self._slots)} of {len(LETTERS)} drawn", int(Meaning.DIM))]
         if len(self._lines) > rows:
             extra.insert(0, (f"{cursor + 1} of {len(self._lines)}", int(Meaning.DIM)))
@@ -88,7 +91,7 @@ class RunList(CellView, can_focus=True):
             cells.codes[row, 1:-1] = code
             if code:
                 cells.put(row, 1, "›", Meaning.STRONG | code)
-            self._draw_line(cells, row, self._lines[index], moment.now, columns, name_width, code)
+            self._draw_line(cells, row, self._lines[index], now, columns, name_width, code)
 
     def on_click(self, event: Click) -> None:
         """Put the cursor on the run that was clicked."""

@@ -19,14 +19,16 @@ class TimelineScreen(SearchedScreen):
     """The list of events above the details of the one under the cursor."""
 
     class Chosen(Message):
-        """An event was chosen: an alert says why, a replay goes there."""
+        """An event was chosen."""
 
-        def __init__(self, source: TimelineEntry, time: float) -> None:
+        def __init__(self, source: TimelineEntry, time: float, step: int | None) -> None:
             super().__init__()
             self.source = source
             """What happened."""
             self.time = time
             """When, Unix seconds."""
+            self.step = step
+            """At which step; None where none is meant."""
 
     place = "timeline"
     hint = "part of a line, or a glob such as freeze*rejected; esc clears"
@@ -60,7 +62,7 @@ class TimelineScreen(SearchedScreen):
         """Choose the event under the cursor."""
         row = self._list.row
         if row is not None and not isinstance(row.source, Asked):
-            self.post_message(self.Chosen(row.source, row.line.time))
+            self.post_message(self.Chosen(row.source, row.line.time, row.line.step))
 
     def action_page(self, by: int) -> None:
         """Move the cursor by pages."""

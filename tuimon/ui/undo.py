@@ -5,6 +5,7 @@ import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 from msgspec import convert
 
 from tuimon.commands import AnyRequest, Freeze, LearningRate, Momentum, Phase, Unfreeze
@@ -109,7 +110,8 @@ def _learning_rate(command: Command) -> AnyRequest:
     rate = command.before.learning_rate
     if rate is None or not 0 < rate < math.inf:
         raise NothingToUndoError(f"what the learning rate was before “{plain(command.words, 100)}” is not known")
-    return LearningRate(learning_rate=rate)
+    # Keras keeps it in 32 bits: the shortest number that is the same there is the one that was meant.
+    return LearningRate(learning_rate=float(str(np.float32(rate))))
 
 
 def _momentum(

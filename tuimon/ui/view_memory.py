@@ -98,7 +98,7 @@ class ViewMemory:
         path = self._path(run)
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with whole_file(path) as file:
+            with whole_file(path, permissions=0o600) as file:
                 file.write(msgspec.json.encode(view).decode())
             self._forget_the_oldest()
         except OSError as error:
