@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from textual.command import CommandPalette
 from textual.widget import Widget
 from textual.widgets import Input
 
@@ -533,6 +534,20 @@ async def test_every_key_of_every_screen_is_borne(
                 await app.run_action(f"open('{place}')")
             assert app.place.place == place
             assert app.export_screenshot()
+
+
+async def test_a_palette_that_is_clicked_while_it_closes_ends_nothing(runs: Path) -> None:
+    with LiveRun(runs, *training("bn_1")) as run:
+        async with watching(run.directory, WIDE) as (app, pilot):
+            await press(pilot, "colon")
+            await until(pilot, lambda: isinstance(app.screen, CommandPalette))
+            palette = app.screen
+            app.pop_screen()
+            await pilot.pause()
+            palette.dismiss()
+            await app.pop_screen()
+            await press(pilot, "2")
+            await until(pilot, lambda: app.place.place == "metrics")
 
 
 async def test_a_panel_says_what_it_shows_where_the_mouse_rests(runs: Path) -> None:

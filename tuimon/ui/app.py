@@ -10,6 +10,7 @@ from typing import Any, ClassVar, cast
 
 from msgspec import convert, structs
 from textual.app import App, SystemCommand
+from textual.await_complete import AwaitComplete
 from textual.binding import BindingType
 from textual.events import CursorPosition, Resize
 from textual.screen import Screen
@@ -238,6 +239,13 @@ class WatchApp(App[str]):
             self.set_timer(0.02, partial(self.exit, result, return_code, message))
         else:
             super().exit(result, return_code, message)
+
+    def pop_screen(self) -> AwaitComplete:
+        """Close the screen on top; the dashboard stays, however often something closes itself.
+
+        Textual's command palette does so twice when it is clicked while it closes, and that would end the program.
+        """
+        return super().pop_screen() if len(self.screen_stack) > 1 else AwaitComplete.nothing()  # type: ignore[no-untyped-call]
 
     def on_log_unreadable(self, message: LogUnreadable) -> None:
         """Say so, until it can be read again."""
