@@ -528,7 +528,7 @@ def bad_batches() -> Iterator[Any]:
     yield pytest.param((["a", "b"], y[:2]), "cannot be called with the batch", id="text", marks=full)
 
 
-@pytest.mark.parametrize(("batch", "words"), bad_batches())
+@pytest.mark.parametrize(("batch", "words"), list(bad_batches()))
 def test_a_batch_that_cannot_be_used_is_said_once_and_training_goes_on(runs: Path, batch: Any, words: str) -> None:
     monitor = tuimon.Monitor(runs_dir=runs, probe=batch, overhead=0.99)
     ask = Ask(monitor, {2: [commands.Probe()]})
