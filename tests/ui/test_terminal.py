@@ -52,6 +52,10 @@ class Terminal:
         # Not its controlling terminal, so the kernel tells it nothing.
         self.process.send_signal(signal.SIGWINCH)
 
+    def garble(self) -> None:
+        """Have something else write all over the screen."""
+        self._stream.feed(b"\x1b[2J")
+
     def read_until(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not condition():
@@ -120,3 +124,12 @@ def test_a_storm_of_sizes_leaves_the_screen_of_the_last_one(runs: Path) -> None:
         there.read_until(lambda: "✓ finished" in there.shown and "Finished after" in there.shown)
         # A terminal loses what it held when it gets smaller, whatever the viewer was sent of it meanwhile.
         there.read_until(lambda: "› bn_1" in there.shown and there.shown.endswith("the run is over"))
+
+
+def test_a_garbled_screen_is_drawn_anew_by_a_key(runs: Path) -> None:
+    with terminal(make_run(runs, a_run())) as there:
+        there.read_until(lambda: "✓ finished" in there.shown and "quit" in there.shown)
+        there.garble()
+        assert "quit" not in there.shown
+        os.write(there.ours, b"\x0c")
+        there.read_until(lambda: "✓ finished" in there.shown and "› bn_1" in there.shown and "quit" in there.shown)

@@ -487,6 +487,11 @@ class WatchApp(App[str]):
         self._view = structs.replace(self._view, palette=palette)
         self.say(f"Palette: {palette}.")
 
+    def action_repaint(self) -> None:
+        """Draw the whole screen anew."""
+        self._terminal.forget()
+        self._send_rest()
+
     def action_help(self) -> None:
         """Show the help screen."""
         self.push_screen(HelpScreen(self.moment(), self.place.place))

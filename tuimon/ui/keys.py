@@ -353,6 +353,7 @@ KEYS = (
     Key("s", "save", "s", "save", "Save the screen as SVG and the curves on it as CSV, in this directory.", rank=14),
     Key("ctrl+p,colon", "command_palette", ":", "", "Every action by its name."),
     Key("C", "next_palette", "C", "", "Show the next palette: dark, light, both for people who see fewer hues."),
+    Key("ctrl+l", "repaint", "ctrl l", "", "Draw the screen anew, where something else has written on it."),
     Key("4", "open('timeline')", "4", "", "All events, with what is known of each."),
     Key("5", "open('log')", "5", "", "What the training process printed."),
     Key("6", "open('system')", "6", "", "Processors, memory and GPUs."),
