@@ -385,6 +385,7 @@ async def test_a_view_of_a_layer_that_is_gone_does_no_harm(runs: Path) -> None:
         b'{"layer": 3}',
         b'{"palette": "pink"}',
         b'{"new": 1}',
+        b'{"layer": "\xff"}',
         b'{"metrics": {"charts": {"span": -1}, "grid": [1, 1]}}',
     ],
 )

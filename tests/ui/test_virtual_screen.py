@@ -186,8 +186,8 @@ def test_updates_of_the_compositor_are_taken_in() -> None:
     part = ChopsUpdate(chops, [(0, 3, 6), (1, 11, 12)], [[5, COLUMNS]] * ROWS)
     terminal.show(Frame(screen, part, 10_000).render_segments(console))
     assert terminal.screen.display == ["aaa345aaaaaa", "bbbbbbbbbbb1", "c" * COLUMNS]
-    # Of a wide character that is cut in two a blank is left, on either side.
+    # A wide character that a span cuts in two is put whole.
     wide = [{0: Strip([Segment("層" * 6)])}] * ROWS
     terminal.show(Frame(screen, ChopsUpdate(wide, [(2, 3, 7)], [[COLUMNS]] * ROWS), 10_000).render_segments(console))
-    assert terminal.screen.display[2] == "ccc 層 ccccc"
+    assert terminal.screen.display[2] == "cc層層層cccc"
     assert Frame(screen, None, 10_000).render_segments(console) == ""

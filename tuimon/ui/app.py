@@ -186,6 +186,7 @@ class WatchApp(App[str]):
     def on_resize(self, event: Resize) -> None:
         """Draw all anew; say so where the terminal has no room for anything."""
         self._terminal.forget()
+        self._pacing.forget()
         for screen in self.screen_stack:
             for sentence in screen.query(TooSmall):
                 sentence.fit(event.size)
@@ -490,6 +491,7 @@ class WatchApp(App[str]):
     def action_repaint(self) -> None:
         """Draw the whole screen anew."""
         self._terminal.forget()
+        self._pacing.forget()
         self._send_rest()
 
     def action_help(self) -> None:
@@ -669,7 +671,8 @@ class WatchApp(App[str]):
 
     def _ask_terminal(self, sent: int) -> None:
         """Ask the terminal to say when it has taken in ``sent`` bytes, and all that was sent before."""
-        if self._driver is not None and not self.is_headless and self._pacing.asks:
+        # A question while the screen is closed would be answered to the shell.
+        if self._driver is not None and not self.is_headless and self._pacing.asks and not self._leaves_by:
             self._pacing.asked(time.monotonic(), sent, is_part=self._terminal.is_behind)
             self._driver.write(QUESTION)
             self._driver.flush()

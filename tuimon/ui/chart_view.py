@@ -33,7 +33,7 @@ class ChartView:
     """Of the values; `auto` is logarithmic where they are above 0 and far apart."""
     smoothing: Smoothing = "none"
     """Of the batch curve."""
-    strength: float = STRENGTHS[2]
+    strength: Annotated[float, Meta(ge=0, lt=1)] = STRENGTHS[2]
     """How much of it."""
     cursor: float | None = None
     """Where values are read off, an x; None: nowhere."""

@@ -12,7 +12,7 @@ QUESTION = "\x1b[6n"
 """DSR: every terminal answers it with CPR, the position of its cursor (ECMA-48)."""
 FIRST_SECONDS = 5.0
 """A terminal that has not answered by then is one that does not."""
-LOST_SECONDS = 60.0
+LOST_SECONDS = 10.0
 """After this long an answer is taken to be lost."""
 LATE_SECONDS = 0.5
 """How long what is sent may take, beyond what a question alone takes."""
@@ -81,6 +81,10 @@ class Pacing:
             self._window = max(_KEPT * self._window, min(FIRST_BYTES, self._window))
         # However far away the terminal is, at least this much the line takes.
         self._window = min(MOST_BYTES, max(self._window, size * LATE_SECONDS / max(taken, 1e-6)))
+
+    def forget(self) -> None:
+        """Wait for no answer any more: another terminal may be there, or the same one drawn anew."""
+        self._on_the_way.clear()
 
     @property
     def _bytes(self) -> int:

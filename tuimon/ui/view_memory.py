@@ -89,7 +89,7 @@ class ViewMemory:
                 return msgspec.json.decode(file.read(_LARGEST), type=View)
         except FileNotFoundError:
             return View()
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             _log.debug("the view in %s is not used: %s", path, error)
             return View()
 
@@ -101,7 +101,7 @@ class ViewMemory:
             with whole_file(path, permissions=0o600) as file:
                 file.write(msgspec.json.encode(view).decode())
             self._forget_the_oldest()
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             _log.debug("the view in %s is not kept: %s", path, error)
 
     def _path(self, run: RunDirectory) -> Path:

@@ -108,8 +108,19 @@ class VirtualScreen:
         numbers = np.array([number for _, number in texts], dtype=np.uint64)
         cells = codes | np.repeat(numbers << np.uint64(_STYLE_SHIFT), lengths)
         begin, stop = max(first, column), min(columns if last is None else min(last, columns), column + len(cells))
-        if begin < stop:
-            self._wanted[row, begin:stop] = _part(cells, begin - column, stop - column)
+        if begin >= stop:
+            return
+        # A span may begin or end within a wide character, of those that come and of those that go.
+        if begin > column and _is_right_half(cells[begin - column]):
+            begin -= 1
+        if stop < min(columns, column + len(cells)) and _is_right_half(cells[stop - column]):
+            stop += 1
+        line = self._wanted[row]
+        if begin and _is_right_half(line[begin]):
+            line[begin - 1] = _blank(line[begin - 1])
+        if stop < columns and _is_right_half(line[stop]):
+            line[stop] = _blank(line[stop])
+        line[begin:stop] = _part(cells, begin - column, stop - column)
 
     def changes(self, colors: ColorSystem, most: float) -> str:
         """Return what makes the terminal show what it is to show, or the first part of that.
