@@ -1,5 +1,6 @@
 """What several tests need: logs to read, conditions to wait for, processes that are ended."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar
 
 import msgspec
@@ -163,3 +165,14 @@ def stand_in(run: RunDirectory, behaviour: str) -> Iterator[subprocess.Popen[byt
 def selected(names: Iterable[str], *often: str) -> list[Any]:
     """Return ``names`` as parameters of a test: those of ``often`` always run, the others in the full tests."""
     return [pytest.param(name, marks=() if name in often else pytest.mark.full) for name in names]
+
+
+def script(path: str) -> ModuleType:
+    """Return a file of the project that lies in no package, as a module."""
+    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module.__name__] = module  # Its dataclasses look there for their types.
+    spec.loader.exec_module(module)
+    return module

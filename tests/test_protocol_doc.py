@@ -1,21 +1,13 @@
 """docs/protocol.md says what the types say, docs/rules.md what the rules say, docs/keys.md what the keys do."""
 
-import importlib.util
-import sys
 from types import ModuleType
 
-from helpers import ROOT
+from helpers import ROOT, script
 from tuimon.ui.keys import KEYS
 
 
 def maker(name: str = "make_protocol") -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # Its dataclasses look there for their types.
-    spec.loader.exec_module(module)
-    return module
+    return script(f"docs/{name}.py")
 
 
 def test_the_protocol_document_is_up_to_date() -> None:

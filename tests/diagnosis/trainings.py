@@ -3,7 +3,6 @@
 Each function of ``FAULTS`` and ``HEALTHY`` trains one and returns its facts. Nothing of the logs is made up.
 """
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from keras import layers
 
 import tuimon
-from helpers import ROOT
+from helpers import script
 from trainer.keras_models import Ask
 from tuimon import commands, events
 from tuimon.run_directory import RunDirectory
@@ -476,11 +475,7 @@ def targets_that_nothing_explains(runs: Path) -> Facts:
 
 def finetune_one_sample(runs: Path) -> Facts:
     """Train sample_configs/finetune_one_sample.toml, smaller: a batch of one, frozen at step 40, thawed at step 80."""
-    spec = importlib.util.spec_from_file_location("finetune", ROOT / "sample_configs" / "finetune_one_sample.py")
-    assert spec is not None
-    assert spec.loader is not None
-    sample = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sample)
+    sample = script("sample_configs/finetune_one_sample.py")
     model = sample.build_model(samples=10_000, units=128, epochs=3)
     model.compile(keras.optimizers.Adam(3e-6), sample.negative_rate)
     monitor = tuimon.Monitor(runs_dir=runs, name="training", overhead=0.5, probe_every=20)

@@ -1,11 +1,9 @@
 """Every control on every kind of model; with all tests, docs/controls.md is made of it."""
 
-import importlib.util
 import inspect
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import keras
@@ -13,7 +11,7 @@ import numpy as np
 import pytest
 
 import tuimon
-from helpers import ROOT, until
+from helpers import script, until
 from trainer.keras_models import Ask, facts, facts_of
 from trainer.kinds import KINDS, Kind, every_kind, state_of
 from tuimon import commands, events
@@ -29,16 +27,7 @@ REASONS = dict(zip("abcd", (NO_BATCH_NORM, NO_PHASE, NO_AVERAGES, NOT_TWICE), st
 NOT_REPRODUCIBLE = {"use_ema": NO_AVERAGES}
 
 
-def maker() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_controls", ROOT / "docs" / "make_controls.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-make_controls = maker()
+make_controls = script("docs/make_controls.py")
 YES = make_controls.YES
 
 Rows = dict[str, dict[str, str]]

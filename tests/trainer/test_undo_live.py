@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 import tuimon
+from helpers import selected
 from trainer.keras_models import Ask, compiled, facts, facts_of, fit, same_weights, sequential
 from tuimon import commands, events
 from tuimon.state import RunState
@@ -49,9 +50,7 @@ ROUNDS: dict[str, tuple[list[commands.AnyRequest], list[commands.AnyRequest]]] =
 COVERING = ("freeze", "phase", "lr")
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in COVERING else pytest.mark.full) for name in ROUNDS]
-)
+@pytest.mark.parametrize("name", selected(ROUNDS, *COVERING))
 def test_what_is_undone_trains_as_if_it_had_been_taken_back(runs: Path, name: str) -> None:
     asked, back = ROUNDS[name]
     by_undo, by_hand = compiled(sequential()), compiled(sequential())

@@ -1,26 +1,14 @@
 """The pictures in the docs are what the screens show: they are the snapshots."""
 
-import importlib.util
 import tempfile
 import time
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-from helpers import ROOT
+from helpers import ROOT, script
 
-
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_screenshot", ROOT / "docs" / "make_screenshot.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-PICTURES = script()
+PICTURES = script("docs/make_screenshot.py")
 
 
 @pytest.mark.parametrize("name", PICTURES.SCREENS)
