@@ -39,8 +39,9 @@ QUIET_SECONDS, MOST_UNREAD = 0.05, 200
 LINK_BYTES_A_SECOND, LINK_TICK = 2000, 0.05
 SLOW_SECONDS = 40.0
 MANY_STEPS, MANY_STEPS_A_LINE = 10_000_000, 2_000
-QUESTION, ANSWER = b"\x1b[6n", b"\x1b[1;1R"
-"""What the viewer asks a terminal after a frame, and what a terminal says to it."""
+QUESTION = re.compile(rb"(?:\x1b\[(\d+);(\d+)H)?\x1b\[6n")
+"""What the viewer asks a terminal after a frame: where its cursor is, which it has just put somewhere."""
+LONGEST_QUESTION = 16
 METRICS = ("loss", "accuracy", "precision", "recall", "mean_squared_error", "top_5", "penalty", "norm")
 LAYERS = ("encoder/bn_1", "encoder/bn_2", "decoder/bn_3")
 EMPTY_APP = """
@@ -248,9 +249,10 @@ class Terminal:
         data = os.read(self._ours, most)
         self._unread.append((time.perf_counter(), data))
         self.bytes += len(data)
-        asked = (self._last + data).count(QUESTION)
-        self._last = data[1 - len(QUESTION) :]
-        self.press(ANSWER * asked)
+        new = self._last + data
+        questions = list(QUESTION.finditer(new))
+        self._last = new[questions[-1].end() if questions else 0 :][-LONGEST_QUESTION:]
+        self.press(b"".join(b"\x1b[%b;%bR" % (found[1] or b"1", found[2] or b"1") for found in questions))
         return True
 
     def press(self, keys: bytes) -> None:

@@ -24,14 +24,18 @@ ROWS, COLUMNS = 24, 80
 
 
 class Terminal:
-    """``tuimon watch`` in a terminal of `ROWS` and `COLUMNS`."""
+    """``tuimon watch`` in a terminal of `ROWS` and `COLUMNS`, which says where its cursor is when it is asked."""
 
     def __init__(self, run: RunDirectory, *arguments: str, **variables: str) -> None:
         self.ours, self.theirs = pty.openpty()
         fcntl.ioctl(self.theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
         self.settings = termios.tcgetattr(self.theirs)
         self.written = bytearray()
+        self.answers: list[bytes] = []
+        """Those that are held back."""
+        self.answers_at_once = True
         self._screen = pyte.Screen(COLUMNS, ROWS)
+        self._screen.write_process_input = lambda answer: self.answers.append(answer.encode())
         self._stream = pyte.ByteStream(self._screen)
         self.process = subprocess.Popen(
             command("watch", run.path, *arguments),
@@ -67,6 +71,14 @@ class Terminal:
             data = os.read(self.ours, 65536)
             self.written += data
             self._stream.feed(data)
+        if self.answers_at_once:
+            self.answer()
+
+    def answer(self) -> None:
+        """Send the answers that were held back."""
+        if self.answers:
+            os.write(self.ours, b"".join(self.answers))
+            self.answers.clear()
 
 
 @contextmanager
@@ -124,6 +136,24 @@ def test_a_storm_of_sizes_leaves_the_screen_of_the_last_one(runs: Path) -> None:
         there.read_until(lambda: "✓ finished" in there.shown and "Finished after" in there.shown)
         # A terminal loses what it held when it gets smaller, whatever the viewer was sent of it meanwhile.
         there.read_until(lambda: "› bn_1" in there.shown and there.shown.endswith("the run is over"))
+
+
+def test_after_a_stop_the_screen_is_drawn_anew(runs: Path) -> None:
+    with terminal(make_run(runs, a_run())) as there:
+        there.read_until(lambda: "✓ finished" in there.shown and "quit" in there.shown)
+        # As the shell's ctrl+z and fg do; the answer that is on its way then is read by the shell.
+        there.answers_at_once = False
+        os.write(there.ours, b"?")
+        there.read_until(lambda: "esc closes" in there.shown and bool(there.answers))
+        there.process.send_signal(signal.SIGTSTP)
+        there.read_until(lambda: there.written.rfind(b"\x1b[?1049l") > there.written.rfind(b"\x1b[?1049h"))
+        there.answers.clear()
+        there.garble()
+        there.answers_at_once = True
+        there.process.send_signal(signal.SIGCONT)
+        there.read_until(lambda: "esc closes" in there.shown)
+        os.write(there.ours, b"\x1b")
+        there.read_until(lambda: "✓ finished" in there.shown and "› bn_1" in there.shown and "quit" in there.shown)
 
 
 def test_a_garbled_screen_is_drawn_anew_by_a_key(runs: Path) -> None:

@@ -45,7 +45,7 @@ from tuimon.ui.looks import Looks
 from tuimon.ui.messages import CaughtUp, Facts, LogUnreadable, TrainerExited, TrainerGone, TrainerPrinted
 from tuimon.ui.moment import Moment, Notice
 from tuimon.ui.moment_screen import MomentScreen
-from tuimon.ui.pacing import OPENING_BYTES, QUESTION, Pacing
+from tuimon.ui.pacing import OPENING_BYTES, Pacing
 from tuimon.ui.places import new_screen
 from tuimon.ui.reader import Reader, Trainer
 from tuimon.ui.replay import ReplayClock
@@ -68,8 +68,8 @@ _BEHIND_SECONDS = 1.0
 """After this long without all having been sent, the line is slow."""
 _SLOW_SECONDS = 5.0
 """How long that is said."""
-_LEAVE_SECONDS = 1.5
-"""How long a slow terminal is waited for when the screen is closed."""
+_LEAVE_SECONDS, _LEAVE_ROUND_TRIPS = 1.5, 2.0
+"""How long a slow terminal is waited for when the screen is closed; at least so long, however near it is."""
 
 
 class WatchApp(App[str]):
@@ -226,7 +226,7 @@ class WatchApp(App[str]):
     def on_cursor_position(self, event: CursorPosition) -> None:
         """The terminal has taken in all that was sent before it was asked."""
         # When it came, not when there was time to look at it.
-        self._pacing.answered(event.time)
+        self._pacing.answered(event.time, event.x + 1, event.y + 1)
         if time.monotonic() - self._drawn_at < 1 / self._settings.refresh:
             self._send_rest()
         else:
@@ -235,7 +235,7 @@ class WatchApp(App[str]):
     def exit(self, result: str | None = None, return_code: int = 0, message: Any = None) -> None:
         """Close the app, once the terminal has answered: else its answer would be typed into the shell."""
         now = time.monotonic()
-        self._leaves_by = self._leaves_by or now + _LEAVE_SECONDS
+        self._leaves_by = self._leaves_by or now + max(_LEAVE_SECONDS, _LEAVE_ROUND_TRIPS * self._pacing.round_trip)
         if self._pacing.is_waiting and now < self._leaves_by:
             self.set_timer(0.02, partial(self.exit, result, return_code, message))
         else:
@@ -602,6 +602,11 @@ class WatchApp(App[str]):
 
     def _send(self, screen: Screen[Any], update: Any) -> None:
         """Send what the terminal does not show yet, as much of it as there is room for on the line."""
+        if self._leaves_by:
+            # It is gone in a moment, and a question now would be answered to the shell.
+            return
+        if self._pacing.doubts:
+            self._ask_terminal(0)
         frame = Frame(self._terminal, update, self._pacing.room(time.monotonic()))
         super()._display(screen, cast(Any, frame))
         if frame.written:
@@ -671,10 +676,9 @@ class WatchApp(App[str]):
 
     def _ask_terminal(self, sent: int) -> None:
         """Ask the terminal to say when it has taken in ``sent`` bytes, and all that was sent before."""
-        # A question while the screen is closed would be answered to the shell.
-        if self._driver is not None and not self.is_headless and self._pacing.asks and not self._leaves_by:
-            self._pacing.asked(time.monotonic(), sent, is_part=self._terminal.is_behind)
-            self._driver.write(QUESTION)
+        if self._driver is not None and not self.is_headless and self._pacing.asks:
+            question = self._pacing.question(time.monotonic(), sent, *self.size, is_part=self._terminal.is_behind)
+            self._driver.write(question)
             self._driver.flush()
 
     def _current_notice(self) -> Notice | None:

@@ -3,6 +3,9 @@
 After what is sent the terminal is asked where its cursor is. Its answer comes through the same line, behind all that
 was sent before, so it says that all of that has arrived: no buffer on the way, of a terminal, of SSH, of TCP, hides it.
 How much may be on its way at a time is learnt as TCP learns it: more while answers come soon, less when one is late.
+
+An answer says no more than where the cursor is, so it is put elsewhere for each question: what answers none of them, as
+a key that some terminals write like an answer (Shift+F3), is known by that, and so is an answer that was lost.
 """
 
 from collections import deque
@@ -10,6 +13,9 @@ from typing import NamedTuple
 
 QUESTION = "\x1b[6n"
 """DSR: every terminal answers it with CPR, the position of its cursor (ECMA-48)."""
+_KEEP_CURSOR, _RESTORE_CURSOR = "\x1b7", "\x1b8"
+_FIRST_ROW = 2
+"""Keys are written like positions in row 1."""
 FIRST_SECONDS = 5.0
 """A terminal that has not answered by then is one that does not."""
 LOST_SECONDS = 10.0
@@ -24,6 +30,9 @@ FIRST_BYTES, LEAST_BYTES, MOST_BYTES = 4096, 512, 1 << 20
 
 
 class _Sent(NamedTuple):
+    column: int
+    row: int
+    """Where the cursor is put, from 1."""
     at: float
     size: int
     before: int
@@ -36,6 +45,7 @@ class Pacing:
 
     def __init__(self) -> None:
         self._on_the_way: deque[_Sent] = deque()
+        self._questions = 0
         self._answers: bool | None = None
         self._soonest = float("inf")
         self._window = float(FIRST_BYTES)
@@ -54,22 +64,46 @@ class Pacing:
         return bool(self._on_the_way) and self._answers is not False
 
     @property
+    def round_trip(self) -> float:
+        """How many seconds an answer takes at least; 0 where there was none."""
+        return 0.0 if self._soonest == float("inf") else self._soonest
+
+    @property
+    def doubts(self) -> bool:
+        """Whether to ask before anything is sent: it is far away, and not slow, if that is answered as late."""
+        return self._window <= LEAST_BYTES and not self._on_the_way
+
+    @property
     def asks(self) -> bool:
         """Whether the terminal is to be asked after what is sent."""
         return self._answers is not False
 
-    def asked(self, now: float, size: int, *, is_part: bool = False) -> None:
-        """It was asked, after ``size`` bytes; ``is_part`` where more would have been sent, had there been room."""
-        self._on_the_way.append(_Sent(now, size, self._bytes, is_part))
+    def question(self, now: float, size: int, columns: int, rows: int, *, is_part: bool = False) -> str:
+        """Return what asks the terminal whether it has taken in what was sent.
 
-    def answered(self, now: float) -> None:
-        """It has answered."""
-        self._answers = True
-        if not self._on_the_way:
+        Args:
+            now: Seconds.
+            size: How many bytes were sent since it was asked last.
+            columns: Of the terminal.
+            rows: Likewise.
+            is_part: Whether more would have been sent, had there been room.
+        """
+        row, column = divmod(self._questions, max(1, columns))
+        row, column = _FIRST_ROW + row % max(1, rows - _FIRST_ROW + 1), 1 + column
+        self._questions += 1
+        self._on_the_way.append(_Sent(column, row, now, size, self._bytes, is_part))
+        return f"{_KEEP_CURSOR}\x1b[{row};{column}H{QUESTION}{_RESTORE_CURSOR}"
+
+    def answered(self, now: float, column: int, row: int) -> None:
+        """The terminal has said that its cursor is there, the first column and the first row being 1."""
+        if not any((sent.column, sent.row) == (column, row) for sent in self._on_the_way):
             return
-        sent = self._on_the_way.popleft()
+        self._answers = True
+        # Answers come in the order of the questions: those before it are lost.
+        while (sent := self._on_the_way.popleft()) and (sent.column, sent.row) != (column, row):
+            pass
         size, taken = sent.before + sent.size, now - sent.at
-        self._soonest = min(self._soonest, taken)
+        self._soonest = min(self._soonest, taken) if size else taken
         late = taken - self._soonest
         if late > LATE_SECONDS:
             self._window = max(LEAST_BYTES, size * LATE_SECONDS / late)
