@@ -56,6 +56,9 @@ class Terminal:
         # Not its controlling terminal, so the kernel tells it nothing.
         self.process.send_signal(signal.SIGWINCH)
 
+    def is_stopped(self) -> bool:
+        return os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOHANG) is not None
+
     def garble(self) -> None:
         """Have something else write all over the screen."""
         self._stream.feed(b"\x1b[2J")
@@ -146,7 +149,7 @@ def test_after_a_stop_the_screen_is_drawn_anew(runs: Path) -> None:
         os.write(there.ours, b"?")
         there.read_until(lambda: "esc closes" in there.shown and bool(there.answers))
         there.process.send_signal(signal.SIGTSTP)
-        there.read_until(lambda: there.written.rfind(b"\x1b[?1049l") > there.written.rfind(b"\x1b[?1049h"))
+        there.read_until(there.is_stopped)
         there.answers.clear()
         there.garble()
         there.answers_at_once = True
