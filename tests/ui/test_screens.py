@@ -21,7 +21,7 @@ from tuimon.ui.app import WatchApp
 from tuimon.ui.cell_view import CellView
 from tuimon.ui.dashboard import Dashboard
 from tuimon.ui.help_screen import HelpScreen
-from tuimon.ui.keys import KEYS, PLACES, keys_of
+from tuimon.ui.keys import KEYS, PLACES, Place, keys_of
 from tuimon.ui.marks import marks
 from tuimon.ui.messages import TrainerExited
 from tuimon.ui.moment import Moment
@@ -72,6 +72,17 @@ RUNS: dict[str, tuple[Any, str]] = {
 def stack() -> Iterator[ExitStack]:
     with ExitStack() as opened:
         yield opened
+
+
+@pytest.mark.parametrize("place", PLACES)
+async def test_what_comes_while_it_closes_breaks_nothing(runs: Path, place: Place) -> None:
+    with LiveRun(runs, *training("bn_1")) as run:
+        async with watching(run.directory) as (app, pilot):
+            await press(pilot, str(PLACES.index(place) + 1))
+            await until(pilot, lambda: app.place.place == place and bool(views(app)))
+            # Textual takes the panels away first, and the screens later.
+            await app.place.remove_children()
+            app.redraw()
 
 
 @pytest.mark.parametrize("size", SIZES, ids=["wide", "narrow"])

@@ -49,6 +49,7 @@ class MetricsScreen(MomentScreen):
         """How all charts are looked at."""
         self._moment: Moment | None = None
         self._charts = [MetricChart() for _ in range(max(rows * columns for rows, columns in GRIDS))]
+        self._places = Container(*self._charts, id="metric-charts")
         self._status = StatusLine()
         self._statistics = Statistics()
         self._filter = SearchField("a glob or a regular expression; enter keeps it, esc shows all")
@@ -61,7 +62,7 @@ class MetricsScreen(MomentScreen):
     def panels(self) -> Iterable[Widget]:
         """Lay out the panels."""
         yield self._status
-        yield Container(*self._charts, id="metric-charts")
+        yield self._places
         yield self._statistics
         yield self._filter
 
@@ -220,9 +221,9 @@ class MetricsScreen(MomentScreen):
         # Where there are fewer metrics than places, they have the room.
         columns = max(1, min(columns, len(shown)))
         rows = max(1, min(rows, -(-len(shown) // columns)))
-        grid = self.query_one("#metric-charts")
-        if (grid.styles.grid_size_rows, grid.styles.grid_size_columns) != (rows, columns):
-            grid.styles.grid_size_rows, grid.styles.grid_size_columns = rows, columns
+        styles = self._places.styles
+        if (styles.grid_size_rows, styles.grid_size_columns) != (rows, columns):
+            styles.grid_size_rows, styles.grid_size_columns = rows, columns
         for position, chart in enumerate(self._charts):
             chart.display = position < len(shown) or (position == 0 and not found)
             metric = shown[position] if position < len(shown) else ""

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from rich.cells import get_character_cell_size
+from rich.cells import split_graphemes
 from rich.color import Color, ColorSystem
 from rich.console import Console
 from rich.segment import Segment
@@ -22,12 +22,29 @@ _STYLE_SHIFT = 32
 """A cell is a number: the code of its character, and above it the number of its style."""
 _CODE = (1 << _STYLE_SHIFT) - 1
 _CONTINUED = 0x110000
-"""The code of the right half of a wide character; codes above it are characters with marks over them."""
+"""The code of the right half of a wide character; codes above it are characters with marks over them, joined emoji."""
 _UNKNOWN = 0
 """What a cell of the terminal holds before it is drawn for the first time: no character has this code."""
 _REPLACED = 0xFFFD
+_JOINER = "\u200d"
 _MOST_STYLES = 10_000
 _RESET = "\x1b[0m"
+
+_SURE = (
+    (0x20, 0x7E),
+    (0xA1, 0x2FF),  # Latin
+    (0x370, 0x482),  # Greek, Cyrillic
+    (0x48A, 0x52F),
+    (0x2010, 0x2027),  # Punctuation
+    (0x2190, 0x22FF),  # Arrows, mathematics
+    (0x2500, 0x25FC),  # Boxes, bars, shapes
+    (0x2800, 0x28FF),  # Braille
+    (0x3041, 0x3096),  # Kana
+    (0x30A1, 0x30FA),
+    (0x4E00, 0x9FFF),  # Han
+    (0xAC00, 0xD7A3),  # Hangul
+    (_CONTINUED, _CONTINUED),
+)
 
 UPDATES = (LayoutUpdate, ChopsUpdate)
 """What Textual's compositor hands over."""
@@ -141,15 +158,19 @@ class VirtualScreen:
         is_right = right[positions].tolist() if right is not None else [False] * len(positions)
         columns = self._wanted.shape[1]
         wanted = self._wanted.ravel()[positions]
-        codes, styles = (wanted & np.uint64(_CODE)).tolist(), (wanted >> np.uint64(_STYLE_SHIFT)).tolist()
+        codes, styles = wanted & np.uint64(_CODE), (wanted >> np.uint64(_STYLE_SHIFT)).tolist()
+        is_sure = _is_of_sure_width(codes).tolist()
         written: list[str] = []
         length, sent, style, expected = 0, 0, 0, -1
-        for position, code, number, ends in zip(positions.tolist(), codes, styles, is_right, strict=True):
+        spoiled: set[int] = set()
+        cells = zip(positions.tolist(), codes.tolist(), styles, is_right, is_sure, strict=True)
+        for position, code, number, ends, sure in cells:
             if length >= most and not ends:
                 break
+            spoiled.discard(position)
             if code == _CONTINUED:
                 # Its left half was written just before, and moved the cursor over both.
-                sent, expected = sent + 1, position + 1
+                sent, expected = sent + 1, position + 1 if expected >= 0 else -1
                 continue
             if position != expected or position % columns == 0:
                 # Past the last column a terminal's cursor is not where it seems to be.
@@ -160,13 +181,22 @@ class VirtualScreen:
                 length += len(change)
                 style = number
             character = chr(code) if code < _CONTINUED else self._clusters[code - _CONTINUED - 1]
+            sent, expected = sent + 1, position + 1
+            if not sure:
+                # The terminal may leave the second of two cells as it was, or write over some more, up to two cells for
+                # each part of a character; and so it moves its cursor.
+                size = 1 + (position + 1 < self._wanted.size and _is_right_half(self._wanted.flat[position + 1]))
+                end_of_row = position - position % columns + columns
+                spoiled.update(range(position + size, min(position + 2 * len(character), end_of_row)))
+                character = " " * size + _move(-1, position, columns) + character
+                expected = -1
             written.append(character)
             length += len(character.encode())
-            sent, expected = sent + 1, position + 1
         if style:
             written.append(_RESET)
         done = positions[:sent]
         self._shown.ravel()[done] = self._wanted.ravel()[done]
+        self._shown.ravel()[list(spoiled)] = _UNKNOWN
         if sent <= texts:
             self._next_text = int(done[-1]) + 1
         else:
@@ -208,29 +238,23 @@ class VirtualScreen:
         cells: list[int] = []
         ends = []
         for text in texts:
-            for character in text:
-                self._append(cells, character)
+            for first, last, size in split_graphemes(text)[0]:
+                if size:
+                    cells += [self._code(text[first:last]), _CONTINUED][:size]
             ends.append(len(cells))
         return np.array(cells, dtype=np.uint64), np.diff(ends, prepend=0).tolist()
 
-    def _append(self, cells: list[int], character: str) -> None:
-        size = get_character_cell_size(character)
-        if size and not character.isprintable():
-            cells += [_REPLACED] * size
-        elif size:
-            cells += [ord(character), _CONTINUED][:size]
-        elif cells and character.isprintable():
-            # A mark belongs to the character before it, of which it may stand behind the right half.
-            before = len(cells) - 1 - (cells[-1] == _CONTINUED and len(cells) > 1)
-            cells[before] = self._cluster(cells[before], character)
-
-    def _cluster(self, code: int, mark: str) -> int:
-        base = chr(code) if code < _CONTINUED else self._clusters[code - _CONTINUED - 1]
-        cluster = base + mark
-        if cluster not in self._cluster_codes:
-            self._clusters.append(cluster)
-            self._cluster_codes[cluster] = _CONTINUED + len(self._clusters)
-        return self._cluster_codes[cluster]
+    def _code(self, grapheme: str) -> int:
+        """Return the code of a character with what belongs to it, but nothing that a terminal would obey."""
+        shown = "".join(character for character in grapheme if character.isprintable() or character == _JOINER)
+        if not grapheme[0].isprintable():
+            return _REPLACED
+        if len(shown) == 1:
+            return ord(shown)
+        if shown not in self._cluster_codes:
+            self._clusters.append(shown)
+            self._cluster_codes[shown] = _CONTINUED + len(self._clusters)
+        return self._cluster_codes[shown]
 
     def _number(self, style: Style | None) -> int:
         number = self._numbers.get(style)
@@ -333,6 +357,14 @@ def _is_one_cell_each(codes: npt.NDArray[np.uint64]) -> bool:
     """Whether each of these takes one cell for sure; there are others that do."""
     latin = ((codes >= 0x20) & (codes < 0x7F)) | ((codes >= 0xA1) & (codes < 0x300) & (codes != 0xAD))
     return bool((latin | _is_drawing(codes) | ((codes >= 0x2500) & (codes < 0x2580))).all())
+
+
+def _is_of_sure_width(codes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+    """Whether terminals agree how many cells these take; about emoji, joined characters, some scripts they do not."""
+    sure = np.zeros(len(codes), dtype=bool)
+    for first, last in _SURE:
+        sure |= (codes >= first) & (codes <= last)
+    return sure
 
 
 def _look(style: Style) -> _Look:
