@@ -14,7 +14,7 @@ def whole_file(path: Path, *, permissions: int = 0o666) -> Iterator[TextIO]:
     Lines end as they are written. Beside it lies, meanwhile, a hidden file of this process.
 
     Args:
-        path: Its name; a file that has it already is replaced.
+        path: Its name. A file that has it already is replaced, a link followed, a pipe written to.
         permissions: Of the file, less what the umask takes away.
 
     Raises:
@@ -26,9 +26,16 @@ def whole_file(path: Path, *, permissions: int = 0o666) -> Iterator[TextIO]:
             file.write("step,loss\n")
         ```
     """
+    if path.exists() and not path.is_file():
+        with path.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        return
+    path = path.resolve()
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, permissions)
+        # What a process of this number has left, or somebody has laid there to be written through.
+        unfinished.unlink(missing_ok=True)
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, permissions)
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
             yield file
             file.flush()

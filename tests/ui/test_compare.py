@@ -374,7 +374,7 @@ async def test_what_was_compared_is_compared_again(runs: Path) -> None:
     # One of them is gone, and what is remembered never leads out of the directory.
     chosen = memory.load(RunDirectory(runs / "run-0"))
     assert chosen.compared == ComparedView(runs=("run-3", "run-2"), metric="val_loss", by_time=True)
-    others = ("run-9", "..", "../runs/run-1", "run-0", "run-2", "run-2")
+    others = ("run-9", "..", "../runs/run-1", "x" * 300, "a\0b", "run-0", "run-2", "run-2")
     memory.save(RunDirectory(runs / "run-0"), View(compared=ComparedView(runs=others, metric="val_loss", by_time=True)))
     async with watching(RunDirectory(runs / "run-0"), WIDE, memory=memory) as (app, pilot):
         await press(pilot, "8")

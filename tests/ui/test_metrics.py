@@ -1,6 +1,7 @@
 """The screen of all metrics: what is drawn is what the log says, however it is looked at."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from tuimon.ui.raster import ColumnExtremes
 from tuimon.ui.replay import ReplayClock
 from tuimon.ui.smoothing import Smoothed, window_of
 from tuimon.ui.view_memory import MetricsView, View, ViewMemory
-from tuimon.ui.x_axis import X_KINDS, window_axis, x_of
+from tuimon.ui.x_axis import X_KINDS, XKind, window_axis, x_of
 from ui.watching import LiveRun, part, press, text, training, until, watching
 
 WIDE, NARROW = (200, 50), (80, 24)
@@ -318,6 +319,20 @@ async def test_a_remembered_part_of_another_axis_does_no_harm(runs: Path) -> Non
         async with watching(run.directory, WIDE, memory=memory) as (app, pilot):
             await press(pilot, "2", "right_parenthesis", "plus", "minus", "less_than_sign", "slash", "escape")
             await until(pilot, lambda: screen(app).chosen_chart.metric == "loss")
+
+
+@pytest.mark.parametrize("x", X_KINDS)
+async def test_the_narrowest_part_that_may_be_remembered_has_an_axis(runs: Path, x: XKind) -> None:
+    memory = ViewMemory()
+    with LiveRun(runs, *log()) as run:
+        charts = ChartView(x=x, span=1e-3)
+        memory.save(run.directory, View(metrics=MetricsView(charts=charts, grid=(1, 1))))
+        async with watching(run.directory, WIDE, memory=memory) as (app, pilot):
+            await press(pilot, "2")
+            await until(pilot, lambda: "loss" in text(app) and screen(app).view.span == 1e-3)
+        # Narrower ones, which nobody can have chosen, are as if nothing had been.
+        memory.save(run.directory, View(metrics=MetricsView(charts=replace(charts, span=1e-320), grid=(1, 1))))
+        assert memory.load(run.directory) == View()
 
 
 async def test_it_begins_as_the_settings_say(runs: Path) -> None:

@@ -15,6 +15,8 @@ GRIDS = ((1, 1), (1, 2), (2, 2), (2, 3), (3, 3))
 
 Choice = TypeVar("Choice")
 
+_LEAST_SPAN = 1e-3
+"""Steps, epochs or seconds: less of them no key leads to, and somewhere below there are no ticks."""
 _ZOOM = 0.5
 _PAN = 0.2
 
@@ -25,7 +27,7 @@ class ChartView:
 
     x: XKind = "step"
     """What x is."""
-    span: Annotated[float, Meta(gt=0)] | None = None
+    span: Annotated[float, Meta(ge=_LEAST_SPAN)] | None = None
     """How much of x is shown; None: all of it."""
     first: float | None = None
     """The first x that is shown; None: as fits the newest, which is followed."""

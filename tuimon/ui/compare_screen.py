@@ -1,5 +1,6 @@
 """Several runs of one directory side by side: their list, one metric of them, and how their settings differ."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
@@ -83,7 +84,8 @@ class CompareScreen(MomentScreen):
             self.run_worker(reader.run, name="runs reader", thread=True)
             paths = (moment.run_path.parent / name for name in self._recalled)
             for path in paths:
-                if path != moment.run_path and path.is_dir():
+                # Of a name that no directory can have, a path would raise an error.
+                if path != moment.run_path and os.path.isdir(path):  # noqa: PTH112
                     self._draw_too(path)
             self._read_wanted()
         self._curves[self._watched] = curves_of(
