@@ -8,7 +8,7 @@ import pytest
 
 from helpers import a_run, make_run
 from tuimon import commands, events
-from tuimon.diagnosis.gap import disputed, gap_shares, layer_share
+from tuimon.diagnosis.gap import disputed, gap_shares, shares_of_layers
 from tuimon.ui.app import WatchApp
 from tuimon.ui.cell_view import CellView
 from tuimon.ui.drift import NOT_FINITE, SHADES, levels
@@ -206,17 +206,16 @@ async def test_the_half_life_is_that_of_the_momentum_in_force(runs: Path) -> Non
 
 def test_a_share_has_a_sign_and_no_meaning_without_a_whole() -> None:
     layers = {"a": probe_layer(-1.0), "b": probe_layer(3.0)}
-    assert layer_share(probe(batch_norm=2.0, layers=layers), "a") == -0.5
-    assert layer_share(probe(batch_norm=-2.0, layers=layers), "a") == 0.5
-    assert layer_share(probe(batch_norm=1e-4, layers=layers), "a") is None
-    assert layer_share(probe(batch_norm=2.0, layers=layers), "not there") is None
+    assert shares_of_layers(probe(batch_norm=2.0, layers=layers)) == {"a": -0.5, "b": 1.5}
+    assert shares_of_layers(probe(batch_norm=-2.0, layers=layers)) == {"a": 0.5, "b": -1.5}
+    assert shares_of_layers(probe(batch_norm=1e-4, layers=layers)) == {}
 
 
 def test_layers_that_make_up_for_each_other_have_no_shares() -> None:
     layers = {"a": probe_layer(-1.0), "b": probe_layer(1.5)}
-    assert layer_share(probe(batch_norm=0.5, layers=layers), "a") is None
+    assert shares_of_layers(probe(batch_norm=0.5, layers=layers)) == {}
     layers = {"a": probe_layer(-0.5), "b": probe_layer(1.0)}
-    assert layer_share(probe(batch_norm=0.5, layers=layers), "b") == 2.0
+    assert shares_of_layers(probe(batch_norm=0.5, layers=layers)) == {"a": -1.0, "b": 2.0}
 
 
 @pytest.mark.parametrize(

@@ -172,6 +172,18 @@ def test_text_goes_on_where_it_was_left_off() -> None:
     assert terminal.screen.display == ["e" * COLUMNS, "f" * COLUMNS, "d" * COLUMNS]
 
 
+def test_what_is_far_down_does_not_wait_for_ever_for_what_is_long_to_say() -> None:
+    screen, terminal = VirtualScreen(), Terminal()
+    screen.resize(COLUMNS, ROWS)
+    for letter in "abcdef":
+        # Few cells, but each has another style than the one before it.
+        for row in range(ROWS):
+            screen.put(row, 0, [Segment(letter, STYLES[column % 2 + 1]) for column in range(COLUMNS)])
+        terminal.show(screen.changes(COLORS, 4 * COLUMNS * ROWS))
+    assert "a" not in "".join(terminal.screen.display)
+    assert " " not in "".join(terminal.screen.display)
+
+
 def test_a_mark_stays_with_its_character() -> None:
     screen, terminal = screen_of([(0, 0, "e\u0301t\u00e9 層\u0301", 0)]), Terminal()
     written = screen.changes(COLORS, 1000)

@@ -51,18 +51,19 @@ def gap_shares(probe: Probe) -> dict[str, float] | None:
     return shares
 
 
-def layer_share(probe: Probe, path: str) -> float | None:
-    """Return a layer's share of `batch_norm`, in the order of the model; None where it is not known or has no meaning.
+def shares_of_layers(probe: Probe) -> dict[str, float]:
+    """Return the shares of layers in `batch_norm`, in the order of the model, of those of which they are known.
 
-    Negative where the layer makes the gap smaller.
+    Negative where a layer makes the gap smaller. Empty where shares have no meaning: there is next to no gap, or the
+    layers cancel each other.
     """
-    layer = probe.layers.get(path)
-    whole, part = from_wire(probe.batch_norm), from_wire(layer.in_order if layer else None)
-    if not (math.isfinite(whole) and math.isfinite(part)) or abs(whole) <= max(_TINY * _losses(probe), 1e-9):
-        return None
-    if sum(abs(from_wire(each.in_order)) for each in probe.layers.values()) > _CANCELLED * abs(whole):
-        return None
-    return part / whole
+    whole = from_wire(probe.batch_norm)
+    parts = {path: from_wire(layer.in_order) for path, layer in probe.layers.items()}
+    if not math.isfinite(whole) or abs(whole) <= max(_TINY * _losses(probe), 1e-9):
+        return {}
+    if sum(map(abs, parts.values())) > _CANCELLED * abs(whole):
+        return {}
+    return {path: part / whole for path, part in parts.items() if math.isfinite(part)}
 
 
 @dataclass(frozen=True)

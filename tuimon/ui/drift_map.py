@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tuimon.diagnosis.gap import layer_share
+from tuimon.diagnosis.gap import shares_of_layers
 from tuimon.series import IntArray
+from tuimon.state import LayerHistory
 from tuimon.text import plain
 from tuimon.ui.axes import Axis
 from tuimon.ui.canvas import Canvas
@@ -39,27 +40,32 @@ class Quantity:
     """In a word or two."""
     title: str
     """In full."""
-    points: Callable[[Moment, str], Points]
-    """Returns its values of a layer."""
+    points: Callable[[Moment], list[Points]]
+    """Returns its values of each layer, in the order of the model."""
     legend: tuple[tuple[int, str], ...]
     """What levels stand for: from this value on."""
     is_of_probes: bool = False
     """Whether only probes tell it."""
 
 
-def _drift(moment: Moment, path: str) -> Points:
-    series = moment.state.layers[path].drift
-    return series.steps, series.values
+def _of_each(points_of: Callable[[LayerHistory], Points]) -> Callable[[Moment], list[Points]]:
+    return lambda moment: [points_of(history) for history in moment.layers]
 
 
-def _share(moment: Moment, path: str) -> Points:
-    shares = [(probe.step, layer_share(probe, path)) for probe in moment.state.probes if path in probe.layers]
-    known = [(step, 100 * abs(share)) for step, share in shares if share is not None]
-    return np.array([step for step, _ in known], dtype=np.int64), np.array([share for _, share in known])
+def _drift(history: LayerHistory) -> Points:
+    return history.drift.steps, history.drift.values
 
 
-def _change_of_mean(moment: Moment, path: str) -> Points:
-    history = moment.state.layers[path]
+def _shares(moment: Moment) -> list[Points]:
+    probes = [(probe.step, shares_of_layers(probe)) for probe in moment.state.probes]
+    found = []
+    for path in moment.state.layers:
+        known = [(step, 100 * abs(shares[path])) for step, shares in probes if path in shares]
+        found.append((np.array([step for step, _ in known], dtype=np.int64), np.array([share for _, share in known])))
+    return found
+
+
+def _change_of_mean(history: LayerHistory) -> Points:
     means, variances = history.moving_mean.rows, history.moving_variance.rows
     if not len(means):
         return history.moving_mean.steps, np.empty(0)
@@ -67,8 +73,7 @@ def _change_of_mean(moment: Moment, path: str) -> Points:
     return history.moving_mean.steps, np.sqrt(np.mean((means - means[0]) ** 2, axis=1)) / scale
 
 
-def _change_of_variance(moment: Moment, path: str) -> Points:
-    history = moment.state.layers[path]
+def _change_of_variance(history: LayerHistory) -> Points:
     rows = history.moving_variance.rows + history.layer.epsilon
     if not len(rows):
         return history.moving_variance.steps, np.empty(0)
@@ -77,10 +82,10 @@ def _change_of_variance(moment: Moment, path: str) -> Points:
 
 _DECADES = ((0, "<0.01"), (2, "0.01"), (4, "0.1"), (6, "1"), (8, "10"), (10, "100"))
 QUANTITIES = (
-    Quantity("drift", "drift of moving from batch statistics", _drift, _DECADES, is_of_probes=True),
-    Quantity("share", "share of what batch statistics make, in %", _share, _DECADES, is_of_probes=True),
-    Quantity("mean", "moving mean: change since start, σ", _change_of_mean, _DECADES),
-    Quantity("variance", "moving variance: change since start, |ln|", _change_of_variance, _DECADES),
+    Quantity("drift", "drift of moving from batch statistics", _of_each(_drift), _DECADES, is_of_probes=True),
+    Quantity("share", "share of what batch statistics make, in %", _shares, _DECADES, is_of_probes=True),
+    Quantity("mean", "moving mean: change since start, σ", _of_each(_change_of_mean), _DECADES),
+    Quantity("variance", "moving variance: change since start, |ln|", _of_each(_change_of_variance), _DECADES),
 )
 """In the order of the key."""
 
@@ -123,7 +128,8 @@ class DriftMap(CellView):
         name_width = max(_SMALLEST_NAME, min(max(map(cell_width, names)) + _CURSOR_WIDTH, width // 3))
         groups = _groups(len(paths), max(1, rows))
         each = max(1, min(_MOST_ROWS, rows // len(groups))) if rows > 0 else 1
-        newest = max(int(self._quantity.points(moment, path)[0][-1:].max(initial=0)) for path in paths)
+        points = self._quantity.points(moment)
+        newest = max(int(at[-1:].max(initial=0)) for at, _ in points)
         steps = steps_of(moment, newest, width)
         blank = " " * name_width
         ticks = tuple(((len(groups) - row) * each - (each - 1) // 2 - 0.5, blank) for row in range(len(groups)))
@@ -135,7 +141,7 @@ class DriftMap(CellView):
         canvas = draw_axes(cells, width, steps, values)
         if canvas is None:
             return
-        found = _filled(self._levels(moment, canvas.columns, steps), moment, canvas.columns, steps)
+        found = _filled(self._levels(moment, points, canvas.columns, steps), moment, canvas.columns, steps)
         cursor = paths.index(self._path) if self._path in moment.state.layers else 0
         for index, group in enumerate(groups):
             first = above + index * each
@@ -148,9 +154,8 @@ class DriftMap(CellView):
                 cells.put(row, 1, "›", Meaning.STRONG)
         canvas.mark(marks(moment.state), steps)
 
-    def _levels(self, moment: Moment, columns: int, steps: Axis) -> LevelArray:
+    def _levels(self, moment: Moment, points: list[Points], columns: int, steps: Axis) -> LevelArray:
         """Return the level of each layer in each column where there is a probe, of shape ``(layers, columns)``."""
-        points = [self._quantity.points(moment, path) for path in moment.state.layers]
         key = (tuple(moment.state.layers), columns, steps.last, sum(len(each) for each, _ in points))
         if self._measured is None or self._measured[0] != key:
             found = np.full((len(moment.state.layers), columns), NOTHING, dtype=np.int64)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tuimon.diagnosis.gap import disputed, layer_share
+from tuimon.diagnosis.gap import disputed, shares_of_layers
 from tuimon.diagnosis.layers import half_life
 from tuimon.state import LayerHistory
 from tuimon.text import plain
@@ -69,8 +69,10 @@ class Measured:
         drifts = [self.drift(layer) for layer in moment.layers]
         self.largest_drift = max((drift for drift in drifts if drift is not None and math.isfinite(drift)), default=0.0)
         """Of all layers."""
-        shares = [layer_share(self.probe, layer.layer.path) for layer in moment.layers] if self.probe else []
-        self.largest_share = max((share for share in shares if share is not None), default=0.0)
+        self._shares = shares_of_layers(self.probe) if self.probe else {}
+        self.largest_share = max(
+            (self._shares[path] for path in moment.state.layers if path in self._shares), default=0.0
+        )
         """Likewise."""
 
     def drift(self, layer: LayerHistory) -> float | None:
@@ -80,7 +82,11 @@ class Measured:
 
     def share(self, layer: LayerHistory) -> float | None:
         """Return a layer's share of what batch statistics make; None where it is not known."""
-        return layer_share(self.probe, layer.layer.path) if self.probe else None
+        return self.share_of(layer.layer.path)
+
+    def share_of(self, path: str) -> float | None:
+        """Likewise, by its path."""
+        return self._shares.get(path)
 
     def momentum(self, layer: LayerHistory) -> float:
         """Return the momentum of a layer that is in force."""
@@ -190,7 +196,7 @@ def _draw_share(cells: Cells, row: int, start: int, path: str, measured: Measure
     if probe is None or layer is None or layer.in_order is None:
         cells.put_right(row, end, "–", Meaning.DIM | code)
         return
-    share, value = layer_share(probe, path), from_wire(layer.in_order)
+    share, value = measured.share_of(path), from_wire(layer.in_order)
     if share is None:
         cells.put_right(row, end, signed(value, 3), _of_finite(value) | code)
         return

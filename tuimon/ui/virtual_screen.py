@@ -77,6 +77,8 @@ class VirtualScreen:
         self._cluster_codes: dict[str, int] = {}
         self._next_text = self._next_drawing = 0
         """Where they were left off."""
+        self._was_cut = False
+        """Whether there was no room for all, the last time."""
 
     @property
     def is_behind(self) -> bool:
@@ -153,7 +155,7 @@ class VirtualScreen:
         right = self._right_halves()
         positions = _with_other_halves(differing, right) if right is not None else differing
         texts = len(positions)
-        if 4 * texts > most:
+        if self._was_cut or 4 * texts > most:
             positions, texts = self._in_order_of_use(positions, right)
         is_right = right[positions].tolist() if right is not None else [False] * len(positions)
         columns = self._wanted.shape[1]
@@ -194,7 +196,7 @@ class VirtualScreen:
             length += len(character.encode())
         if style:
             written.append(_RESET)
-        done = positions[:sent]
+        done, self._was_cut = positions[:sent], sent < len(positions)
         self._shown.ravel()[done] = self._wanted.ravel()[done]
         self._shown.ravel()[list(spoiled)] = _UNKNOWN
         if sent <= texts:
