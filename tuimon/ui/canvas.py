@@ -10,7 +10,7 @@ from tuimon.ui.axes import Axis
 from tuimon.ui.cells import Cells
 from tuimon.ui.marks import Mark
 from tuimon.ui.palette import Meaning
-from tuimon.ui.raster import ColumnExtremes, DotArray, Fill, band, braille, dashed, heights, line
+from tuimon.ui.raster import ColumnExtremes, DotArray, Fill, band, braille, dashed, heights, line, thinned
 from tuimon.wire import FloatArray
 
 _MARK = "┊"
@@ -42,6 +42,8 @@ class Curve:
     """What the upper edge is called at its end."""
     over: Literal["merge", "replace"] = "merge"
     """Where it meets what is below it: both show, or only this."""
+    gives_way: bool = False
+    """Whether it is drawn thinly, and not in cells where others are: noise would hide what it is the noise of."""
     fill: Fill = "dense"
     """What is between the edges of a band."""
     dash: Dash = "solid"
@@ -72,17 +74,23 @@ class Canvas:
     def draw(self, curves: list[Curve], reduced: list[tuple[ColumnExtremes, ...]], values: Axis) -> None:
         """Draw the curves, from the back to the front, and what was not finite."""
         dots: DotArray = np.zeros((4 * self.rows, 2 * self.columns), dtype=bool)
+        behind = dots.copy()
         for curve, points in zip(curves, reduced, strict=True):
             first, *others = points
             new = band(first, others[0], values, self.rows, curve.fill) if others else line(first, values, self.rows)
             if curve.dash != "solid":
                 new = dashed(new, _DASHES[curve.dash])
             touched = new.reshape(self.rows, 4, self.columns, 2).any(axis=(1, 3))
-            if curve.over == "replace":
-                dots &= ~np.repeat(np.repeat(touched, 4, axis=0), 2, axis=1)
-            dots |= new
             self.codes[touched] = curve.meaning
-        characters = braille(dots)
+            if curve.gives_way:
+                behind |= thinned(new)
+                continue
+            there = np.repeat(np.repeat(touched, 4, axis=0), 2, axis=1)
+            behind &= ~there
+            if curve.over == "replace":
+                dots &= ~there
+            dots |= new
+        characters = braille(dots | behind)
         self.chars[characters != " "] = characters[characters != " "]
         for curve, points in zip(curves, reduced, strict=True):
             if curve.sign:

@@ -44,7 +44,7 @@ class LossChart(Chart):
             ("valid", state.epoch_metrics.get(f"val_{name}"), Meaning.VALIDATION, "dashed"),
         )
         return [
-            Curve(short, values.steps, values.values, meaning, dash=dash)
+            Curve(short, values.steps, values.values, meaning, dash=dash, gives_way=short == "batch")
             for short, values, meaning, dash in series
             if values is not None and len(values)
         ]

@@ -237,7 +237,9 @@ class MetricChart(CellView):
                 continue
             smooths = line.can_be_smoothed and self.view.smoothing != "none"
             name, meaning = line.name, Meaning.FRAME if smooths else line.meaning
-            found.append(Curve("" if smooths else name, line.series.steps, line.series.values, meaning))
+            points = line.series.steps, line.series.values
+            curve = Curve("" if smooths else name, *points, meaning, dash=line.dash, gives_way=line.can_be_smoothed)
+            found.append(curve)
             if smooths:
                 smooth = self._smooth(line.name).update(line.series.steps, line.series.values)
                 found.append(Curve(_SMOOTH, smooth.steps, smooth.values, line.meaning, over="replace"))

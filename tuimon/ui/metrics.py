@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tuimon.series import Series
 from tuimon.state import RunState
+from tuimon.ui.canvas import Dash
 from tuimon.ui.palette import Meaning
 
 LEARNING_RATE = "learning rate"
@@ -24,6 +25,8 @@ class Line:
     """Its colour."""
     can_be_smoothed: bool = False
     """Whether it has a point for each step."""
+    dash: Dash = "solid"
+    """How it is drawn."""
 
 
 def names(state: RunState) -> list[str]:
@@ -37,13 +40,16 @@ def lines(state: RunState, name: str) -> list[Line]:
     """Return the lines of a metric, from the back to the front."""
     if name == LEARNING_RATE and name not in state.epoch_metrics:
         return [Line("lr", state.learning_rates, Meaning.COMMAND)]
-    wanted = (
-        ("batch", state.batch_metrics.get(name), Meaning.BATCH, True),
-        ("running", state.running_metrics.get(name), Meaning.BATCH, True),
-        ("train", state.epoch_metrics.get(name), Meaning.TRAINING, False),
-        ("valid", state.epoch_metrics.get(f"val_{name}"), Meaning.VALIDATION, False),
-    )
-    return [Line(short, series, meaning, can) for short, series, meaning, can in wanted if series is not None]
+    found = []
+    if (series := state.batch_metrics.get(name)) is not None:
+        found.append(Line("batch", series, Meaning.BATCH, can_be_smoothed=True))
+    if (series := state.running_metrics.get(name)) is not None:
+        found.append(Line("running", series, Meaning.BATCH, can_be_smoothed=True))
+    if (series := state.epoch_metrics.get(name)) is not None:
+        found.append(Line("train", series, Meaning.TRAINING))
+    if (series := state.epoch_metrics.get(f"val_{name}")) is not None:
+        found.append(Line("valid", series, Meaning.VALIDATION, dash="dashed"))
+    return found
 
 
 def matching(found: Iterable[str], pattern: str) -> list[str]:

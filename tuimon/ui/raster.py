@@ -204,7 +204,22 @@ def dashed(dots: DotArray, pattern: str, *, steep: int = STEEP_DOTS) -> DotArray
     """
     rows = np.flatnonzero(dots.any(axis=1))
     kept = mask(pattern, dots.shape[1]) | (dots.sum(axis=0) > steep)
-    result: DotArray = dots & (kept | dots[rows[:1]].any(axis=0) | dots[rows[-1:]].any(axis=0))
+    result: DotArray = dots & kept
+    for row in rows[[0, -1]] if len(rows) else ():
+        if not result[row].any():
+            result[row] = dots[row]
+    return result
+
+
+def thinned(dots: DotArray) -> DotArray:
+    """Return ``dots`` without every second one of those that have others on all four sides.
+
+    What is thick, as the values of many noisy batches, keeps its outline and every spike, and looks less heavy.
+    """
+    inner = np.zeros_like(dots)
+    inner[1:-1, 1:-1] = dots[1:-1, 1:-1] & dots[:-2, 1:-1] & dots[2:, 1:-1] & dots[1:-1, :-2] & dots[1:-1, 2:]
+    row, column = np.indices(dots.shape)
+    result: DotArray = dots & ~(inner & ((row + column) % 2 == 1))
     return result
 
 
