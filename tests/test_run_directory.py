@@ -51,6 +51,20 @@ def test_a_run_is_found_by_directory_log_and_name(runs: Path) -> None:
         assert RunDirectory.find(name, runs) == run
 
 
+def test_a_name_without_its_date_is_the_newest_run_of_it(runs: Path) -> None:
+    found = {}
+    for number, name in enumerate(
+        ("20261120-101500-one-2", "20261119-101500-one", "20261121-101500-one-more", "20261121-101500-one.two")
+    ):
+        found[name] = make_run(runs, a_run(), name)
+        os.utime(found[name].session_log, (number, number))
+    assert RunDirectory.find("one", runs) == found["20261119-101500-one"]
+    assert RunDirectory.find("one more", runs) == found["20261121-101500-one-more"]
+    for name in ("o.e", "runs/one", "", "101500-one"):
+        with pytest.raises(UsageError):
+            RunDirectory.find(name, runs)
+
+
 def test_what_is_no_run_is_said_with_the_runs_nearby(runs: Path, tmp_path: Path) -> None:
     make_run(runs, a_run(), "one")
     (tmp_path / "other").mkdir()

@@ -87,6 +87,8 @@ class RunDirectory:
     def find(cls, name: str, runs_directory: Path) -> "RunDirectory":
         """Find a run: a run directory, its ``session.jsonl``, or a name under ``runs_directory``.
 
+        The name may lack its date and time: then it is the newest run of that name.
+
         Raises:
             UsageError: there is none; names the runs nearby.
         """
@@ -95,6 +97,10 @@ class RunDirectory:
                 return cls(path.parent.absolute())
             if is_run(path):
                 return cls(path.absolute())
+        dated = re.compile(rf"\d{{8}}-\d{{6}}-{re.escape(file_name(name))}(-\d+)?")
+        is_name = name and os.sep not in name
+        if named := [run for run in runs_in(runs_directory) if is_name and dated.fullmatch(run.name)]:
+            return named[-1]
         nearby = [run.name for run in itertools.chain(runs_in(Path(name)), runs_in(runs_directory))]
         hint = f"Runs nearby: {', '.join(nearby[:5])}." if nearby else f"There are no runs in {runs_directory} either."
         what = "is not a run (it has no session.jsonl)" if Path(name).exists() else "is no run, and no name of one"

@@ -27,7 +27,9 @@ def add_runs_dir(parser: argparse.ArgumentParser) -> None:
 def add_run(parser: argparse.ArgumentParser) -> None:
     """Declare ``RUN`` and ``--runs-dir``."""
     parser.add_argument(
-        "run", metavar="RUN", help="a run directory, a session.jsonl, or a name under the runs directory"
+        "run",
+        metavar="RUN",
+        help="a run directory, a session.jsonl, or a name under the runs directory, without its date the newest of it",
     )
     add_runs_dir(parser)
 
