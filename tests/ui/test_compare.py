@@ -136,6 +136,8 @@ def test_only_settings_that_differ_are_listed() -> None:
         ("model.flag", ["yes", "–"]),
         ("model.extra", ["–", "x"]),
     ]
+    # Those that not all logs have come last, wherever they stand in the config.
+    assert [key for key, _ in differences([{"a": "1", "b": "1"}, {"b": "2"}])] == ["b", "a"]
     # What the run did is said once, whatever its config says.
     third = curves(0.5, rate=1e-4, optimizer="SGD", momentum=0.99, units=[1, 2], flag=True)
     assert differences([first.facts, third.facts]) == [
@@ -283,7 +285,7 @@ async def test_runs_are_listed_picked_drawn_and_told_apart(runs: Path) -> None:
         await until(pilot, lambda: "the watched run is always drawn" in text(app))
         # The watched one first, then the newest; of one age, the last name first.
         await press(pilot, "down", "down", "space")
-        await until(pilot, lambda: "B ✓ second" in text(app) and "2 of 6 drawn" in text(app))
+        await until(pilot, lambda: "B ✓ second" in text(app) and "2 drawn, 6 at most" in text(app))
         await until(pilot, lambda: "SGD" in part(app, "ConfigTable"))
         table = part(app, "ConfigTable")
         assert "A first" in table
@@ -315,7 +317,7 @@ async def test_runs_are_listed_picked_drawn_and_told_apart(runs: Path) -> None:
         await until(pilot, lambda: app.place.query_one("Overlay").display)
 
         await press(pilot, "space")
-        await until(pilot, lambda: "1 of 6 drawn" in text(app) and "SGD" not in text(app))
+        await until(pilot, lambda: "1 drawn, 6 at most" in text(app) and "SGD" not in text(app))
         await press(pilot, "escape")
         await until(pilot, lambda: app.screen is app.dashboard)
 
@@ -329,14 +331,14 @@ async def test_six_runs_at_most_have_letters_and_lines_of_their_own(runs: Path) 
         for _ in range(6):
             await press(pilot, "down", "space")
         await until(pilot, lambda: "6 runs at most: space takes one out" in text(app))
-        assert "6 of 6 drawn" in text(app)
+        assert "6 drawn, 6 at most" in text(app)
         await until(pilot, lambda: "reading" not in part(app, "Overlay") and "has no" not in part(app, "Overlay"))
         shown = part(app, "Overlay")
         assert all(f"│ {letter} " in shown for letter in "ABCDEF")
         assert len(set(PATTERNS)) == 6
         # A letter that is given back is the next one's.
         await press(pilot, "up", "up", "space", "down", "down", "space")
-        await until(pilot, lambda: "6 of 6 drawn" in text(app))
+        await until(pilot, lambda: "6 drawn, 6 at most" in text(app))
         assert sorted(line[3] for line in rows(app) if line[3:4].strip() and " run-" in line) == list("ABCDEF")
 
 
@@ -370,7 +372,7 @@ async def test_what_was_compared_is_compared_again(runs: Path) -> None:
         await press(pilot, "8")
         await until(pilot, lambda: len([line for line in rows(app) if " run-" in line]) == 4)
         await press(pilot, "down", "space", "down", "space", "tab", "x")
-        await until(pilot, lambda: "3 of 6 drawn" in text(app) and "val_loss over time" in text(app))
+        await until(pilot, lambda: "3 drawn, 6 at most" in text(app) and "val_loss over time" in text(app))
     # One of them is gone, and what is remembered never leads out of the directory.
     chosen = memory.load(RunDirectory(runs / "run-0"))
     assert chosen.compared == ComparedView(runs=("run-3", "run-2"), metric="val_loss", by_time=True)
@@ -378,10 +380,10 @@ async def test_what_was_compared_is_compared_again(runs: Path) -> None:
     memory.save(RunDirectory(runs / "run-0"), View(compared=ComparedView(runs=others, metric="val_loss", by_time=True)))
     async with watching(RunDirectory(runs / "run-0"), WIDE, memory=memory) as (app, pilot):
         await press(pilot, "8")
-        await until(pilot, lambda: "2 of 6 drawn" in text(app) and "val_loss over time" in text(app))
+        await until(pilot, lambda: "2 drawn, 6 at most" in text(app) and "val_loss over time" in text(app))
         await until(pilot, lambda: "B ✓ run-2" in text(app))
         await press(pilot, "1", "8")
-        await until(pilot, lambda: "2 of 6 drawn" in text(app) and "val_loss over time" in text(app))
+        await until(pilot, lambda: "2 drawn, 6 at most" in text(app) and "val_loss over time" in text(app))
 
 
 async def test_space_pauses_nothing_here(runs: Path) -> None:
@@ -492,7 +494,7 @@ async def test_what_cannot_be_read_or_is_hostile_is_said_in_its_line(runs: Path)
         await until(pilot, lambda: "cannot be read" in text(app) and "torn" in text(app))
         for _ in range(3):
             await press(pilot, "down", "space")
-        await until(pilot, lambda: "4 of 6 drawn" in text(app))
+        await until(pilot, lambda: "4 drawn, 6 at most" in text(app))
         await until(pilot, lambda: part(app, "Overlay").count("cannot be read") == 1)
         await until(pilot, lambda: "[red]x" in part(app, "ConfigTable"))
         for _ in range(5):

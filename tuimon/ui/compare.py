@@ -16,6 +16,8 @@ from tuimon.wire import FloatArray
 
 LETTERS = "ABCDEF"
 """Of the runs that are drawn; as many as there are can be."""
+UNKNOWN = "–"
+"""Stands for a setting that a run's log does not have."""
 OF_EACH_BATCH = " of each batch"
 """Ends the name of a metric whose values are those of batches."""
 
@@ -159,7 +161,9 @@ def lower_is_better(name: str) -> bool:
 
 
 def differences(runs: Sequence[Mapping[str, str]]) -> list[tuple[str, list[str]]]:
-    """Return the settings that are not the same in all runs, each with its value in every run; "–" where it has none.
+    """Return the settings that are not the same in all runs, each with its value in every run; `UNKNOWN` for none.
+
+    Those that the logs of all runs have come first.
 
     Example:
         >>> differences([{"optimizer": "Adam", "epochs": "3"}, {"optimizer": "SGD", "epochs": "3"}])
@@ -167,8 +171,8 @@ def differences(runs: Sequence[Mapping[str, str]]) -> list[tuple[str, list[str]]
     """
     # In the order of the run that has most to say: a user's own script has no config.
     keys = dict.fromkeys(key for run in sorted(runs, key=len, reverse=True) for key in run)
-    rows = [(key, [run.get(key, "–") for run in runs]) for key in keys]
-    return [(key, values) for key, values in rows if len(set(values)) > 1]
+    rows = [(key, [run.get(key, UNKNOWN) for run in runs]) for key in keys]
+    return sorted(((key, values) for key, values in rows if len(set(values)) > 1), key=lambda row: UNKNOWN in row[1])
 
 
 def _base(name: str) -> str:

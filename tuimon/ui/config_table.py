@@ -7,7 +7,7 @@ from textual.events import MouseScrollDown, MouseScrollUp
 from tuimon.text import plain
 from tuimon.ui.cell_view import CellView, draw_panel
 from tuimon.ui.cells import Cells, cell_width, fit_end, wrap
-from tuimon.ui.compare import LETTERS, RunCurves, differences
+from tuimon.ui.compare import LETTERS, UNKNOWN, RunCurves, differences
 from tuimon.ui.moment import Moment
 from tuimon.ui.palette import RUN, Meaning
 
@@ -69,8 +69,11 @@ class ConfigTable(CellView):
         self._hidden = max(0, len(rows) - room)
         self._first = min(self._first, self._hidden)
         last = self._first + min(room, len(rows))
-        # They are looked for with the eyes: how far down, and which key leads on.
-        extra = [(f"{self._first + 1}–{last} of {len(rows)}, page down", int(Meaning.DIM))] if self._hidden else []
+        partly = sum(UNKNOWN in values for _, values in rows)
+        extra = [(f"{len(rows) - partly} differ, {partly} not in every log", int(Meaning.DIM))] if partly else []
+        if self._hidden:
+            # They are looked for with the eyes: how far down, and which key leads on.
+            extra.append((f"{self._first + 1}–{last} of {len(rows)}, page down", int(Meaning.DIM)))
         draw_panel(cells, "settings that differ", extra)
         if not rows:
             _draw_words(cells, "No setting that is in the logs differs, versions included.")
@@ -90,10 +93,10 @@ class ConfigTable(CellView):
             cells.put(1, end, fit_end(plain(run.name), width - 2), Meaning.DIM)
             for row, (_, values) in enumerate(shown, start=2):
                 value = values[index]
-                cells.put(row, column, value, Meaning.DIM if value == "–" else Meaning.TEXT, width=width)
+                cells.put(row, column, value, Meaning.DIM if value == UNKNOWN else Meaning.TEXT, width=width)
             column += width + _GAP
-        for row, (key, _) in enumerate(shown, start=2):
-            cells.put(row, 3, fit_end(key, keys), Meaning.TITLE)
+        for row, (key, values) in enumerate(shown, start=2):
+            cells.put(row, 3, fit_end(key, keys), Meaning.DIM if UNKNOWN in values else Meaning.TITLE)
 
 
 def _draw_words(cells: Cells, words: str) -> None:

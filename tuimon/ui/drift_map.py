@@ -26,6 +26,8 @@ _MOST_ROWS = 3
 """Rows of cells of one layer, where there are few."""
 _CURSOR_WIDTH = 2
 _SMALLEST_NAME = 6
+_LEAST_COLUMNS = 36
+"""So many cells are left for time before names are cut, where there are so many."""
 
 LevelArray = npt.NDArray[np.int64]
 Points = tuple[IntArray, FloatArray]
@@ -125,7 +127,8 @@ class DriftMap(CellView):
             return
         width, rows = cells.width - 2, cells.height - 4
         names = [plain(path) for path in paths]
-        name_width = max(_SMALLEST_NAME, min(max(map(cell_width, names)) + _CURSOR_WIDTH, width // 3))
+        most = max(width // 3, width - _LEAST_COLUMNS)
+        name_width = max(_SMALLEST_NAME, min(max(map(cell_width, names)) + _CURSOR_WIDTH, most, width // 2))
         groups = _groups(len(paths), max(1, rows))
         each = max(1, min(_MOST_ROWS, rows // len(groups))) if rows > 0 else 1
         points = self._quantity.points(moment)

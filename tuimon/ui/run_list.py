@@ -66,7 +66,7 @@ class RunList(CellView, can_focus=True):
         rows, cursor = max(0, cells.height - 3), self._cursor
         # The other runs are as they are now, whatever time a replay is at.
         now = time.time() if moment.replay is not None else moment.now
-        extra: list[tuple[str, int]] = [(f"{len(self._slots)} of {len(LETTERS)} drawn", int(Meaning.DIM))]
+        extra: list[tuple[str, int]] = [(f"{len(self._slots)} drawn, {len(LETTERS)} at most", int(Meaning.DIM))]
         if len(self._lines) > rows:
             extra.insert(0, (f"{cursor + 1} of {len(self._lines)}", int(Meaning.DIM)))
         draw_panel(cells, "runs", extra)
