@@ -1,13 +1,16 @@
 """Only the cells that differ are sent, not all at once, and what they add up to is the screen."""
 
 import io
+import unicodedata
 from collections.abc import Sequence
 from unittest.mock import patch
 
+import numpy as np
 import pyte
 from hypothesis import example, given
 from hypothesis import strategies as st
-from rich.cells import split_graphemes
+from pyte.screens import wcwidth
+from rich.cells import get_character_cell_size, split_graphemes
 from rich.color import ColorSystem
 from rich.console import Console
 from rich.segment import Segment
@@ -15,9 +18,8 @@ from rich.style import Style
 from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.geometry import Region
 from textual.strip import Strip
-from wcwidth import wcwidth
 
-from tuimon.ui.virtual_screen import Frame, VirtualScreen
+from tuimon.ui.virtual_screen import _WIDTHS, Frame, VirtualScreen
 
 COLUMNS, ROWS = 12, 3
 COLORS = ColorSystem.TRUECOLOR
@@ -105,7 +107,8 @@ def test_where_the_terminal_takes_other_widths_all_else_is_in_its_place(
 ) -> None:
     def taken(character: str) -> int:
         """Return how many cells this terminal takes for it."""
-        return width if any(character in piece for piece in UNSURE) else wcwidth(character)
+        is_unsure = any(character in piece for piece in UNSURE) and unicodedata.category(character)[0] != "M"
+        return width if is_unsure else wcwidth(character)
 
     screen, terminal = VirtualScreen(), Terminal()
     screen.resize(COLUMNS, ROWS)
@@ -128,6 +131,15 @@ def test_where_the_terminal_takes_other_widths_all_else_is_in_its_place(
             if all(character not in piece for piece in UNSURE for character in text[first:last]):
                 assert terminal.screen.buffer[row][column].data == text[first:last]
             column += size
+
+
+def test_all_agree_about_widths_that_are_taken_for_sure() -> None:
+    known = _WIDTHS[: ord("\N{REPLACEMENT CHARACTER}")]
+    for code in np.flatnonzero(known).tolist():
+        assert wcwidth(chr(code)) == get_character_cell_size(chr(code)) == known[code], hex(code)
+        assert chr(code).isprintable()
+    for character in "👍🇩\u0301\u200d\ufe0f\x1b\n⚠❤":
+        assert _WIDTHS[ord(character)] == 0
 
 
 def test_what_the_terminal_shows_already_is_not_sent() -> None:

@@ -30,21 +30,31 @@ _JOINER = "\u200d"
 _MOST_STYLES = 10_000
 _RESET = "\x1b[0m"
 
-_SURE = (
+_NARROW = (
     (0x20, 0x7E),
-    (0xA1, 0x2FF),  # Latin
-    (0x370, 0x482),  # Greek, Cyrillic
+    (0xA1, 0xAC),  # Latin
+    (0xAE, 0x2FF),
+    (0x370, 0x377),  # Greek, Cyrillic
+    (0x391, 0x3A1),
+    (0x3A3, 0x482),
     (0x48A, 0x52F),
     (0x2010, 0x2027),  # Punctuation
     (0x2190, 0x22FF),  # Arrows, mathematics
     (0x2500, 0x25FC),  # Boxes, bars, shapes
     (0x2800, 0x28FF),  # Braille
+)
+_WIDE = (
     (0x3041, 0x3096),  # Kana
     (0x30A1, 0x30FA),
     (0x4E00, 0x9FFF),  # Han
     (0xAC00, 0xD7A3),  # Hangul
-    (_CONTINUED, _CONTINUED),
 )
+_WIDTHS = np.zeros(_CONTINUED + 2, dtype=np.uint8)
+"""How many cells each character takes in every terminal; 0 where they do not agree: emoji, clusters, some scripts."""
+for _width, _ranges in enumerate((_NARROW, _WIDE), start=1):
+    for _first, _last in _ranges:
+        _WIDTHS[_first : _last + 1] = _width
+_WIDTHS[_CONTINUED] = 1
 
 UPDATES = (LayoutUpdate, ChopsUpdate)
 """What Textual's compositor hands over."""
@@ -101,6 +111,8 @@ class VirtualScreen:
             left, top, width, height = update.region
             if (left, top) == (0, 0):
                 self.resize(width, height)
+                # Another screen, mostly: it is read from its top.
+                self._next_text = self._next_drawing = 0
             for row, strips in enumerate(update.strips, top):
                 self.put(row, left, chain.from_iterable(strips))
             return
@@ -161,7 +173,7 @@ class VirtualScreen:
         columns = self._wanted.shape[1]
         wanted = self._wanted.ravel()[positions]
         codes, styles = wanted & np.uint64(_CODE), (wanted >> np.uint64(_STYLE_SHIFT)).tolist()
-        is_sure = _is_of_sure_width(codes).tolist()
+        is_sure = (_widths(codes) > 0).tolist()
         written: list[str] = []
         length, sent, style, expected = 0, 0, 0, -1
         spoiled: set[int] = set()
@@ -235,7 +247,7 @@ class VirtualScreen:
         """Return the codes of the cells of texts that follow each other, and how many cells each of the texts has."""
         joined = "".join(texts)
         codes = np.frombuffer(joined.encode("utf-32-le", "replace"), dtype=np.uint32).astype(np.uint64)
-        if (joined.isascii() and joined.isprintable()) or _is_one_cell_each(codes):
+        if (joined.isascii() and joined.isprintable()) or (_widths(codes) == 1).all():
             return codes, list(map(len, texts))
         cells: list[int] = []
         ends = []
@@ -355,18 +367,10 @@ def _is_drawing(codes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
     return ((codes >= 0x2580) & (codes <= 0x259F)) | ((codes >= 0x2800) & (codes <= 0x28FF))
 
 
-def _is_one_cell_each(codes: npt.NDArray[np.uint64]) -> bool:
-    """Whether each of these takes one cell for sure; there are others that do."""
-    latin = ((codes >= 0x20) & (codes < 0x7F)) | ((codes >= 0xA1) & (codes < 0x300) & (codes != 0xAD))
-    return bool((latin | _is_drawing(codes) | ((codes >= 0x2500) & (codes < 0x2580))).all())
-
-
-def _is_of_sure_width(codes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
-    """Whether terminals agree how many cells these take; about emoji, joined characters, some scripts they do not."""
-    sure = np.zeros(len(codes), dtype=bool)
-    for first, last in _SURE:
-        sure |= (codes >= first) & (codes <= last)
-    return sure
+def _widths(codes: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
+    """Return how many cells each takes in every terminal; 0 where they do not agree."""
+    found: npt.NDArray[np.uint8] = _WIDTHS[np.minimum(codes, _CONTINUED + 1)]
+    return found
 
 
 def _look(style: Style) -> _Look:
