@@ -10,7 +10,7 @@ from tuimon.ui.axes import Axis
 from tuimon.ui.cells import Cells
 from tuimon.ui.marks import Mark
 from tuimon.ui.palette import Meaning
-from tuimon.ui.raster import ColumnExtremes, DotArray, Fill, band, braille, dashed, heights, line, thinned
+from tuimon.ui.raster import ColumnExtremes, DotArray, Fill, band, braille, dashed, heights, line, thinned, touched
 from tuimon.wire import FloatArray
 
 _MARK = "┊"
@@ -80,12 +80,12 @@ class Canvas:
             new = band(first, others[0], values, self.rows, curve.fill) if others else line(first, values, self.rows)
             if curve.dash != "solid":
                 new = dashed(new, _DASHES[curve.dash])
-            touched = new.reshape(self.rows, 4, self.columns, 2).any(axis=(1, 3))
-            self.codes[touched] = curve.meaning
+            in_cells = touched(new)
+            self.codes[in_cells] = curve.meaning
             if curve.gives_way:
                 behind |= thinned(new)
                 continue
-            there = np.repeat(np.repeat(touched, 4, axis=0), 2, axis=1)
+            there = np.repeat(np.repeat(in_cells, 4, axis=0), 2, axis=1)
             behind &= ~there
             if curve.over == "replace":
                 dots &= ~there

@@ -17,7 +17,7 @@ from tuimon.ui.compare import LETTERS, Points, RunCurves, lower_is_better, metri
 from tuimon.ui.moment import Moment
 from tuimon.ui.numbers import count, negative
 from tuimon.ui.palette import RUN, Meaning
-from tuimon.ui.raster import ColumnExtremes, DotArray, braille, dashed, heights, line, mask, thinned
+from tuimon.ui.raster import ColumnExtremes, DotArray, braille, dashed, heights, line, mask, thinned, touched
 from tuimon.ui.x_axis import whole_axis
 from tuimon.wire import FloatArray
 
@@ -228,9 +228,8 @@ def _draw_curves(canvas: Canvas, drawn: list[_Drawn], reduced: list[ColumnExtrem
     # The watched run last: it lies in front.
     for curve, points in reversed(list(zip(drawn, reduced, strict=True))):
         new = thinned(dashed(line(points, values, canvas.rows), PATTERNS[curve.slot], steep=_STEEP_DOTS))
-        touched = new.reshape(canvas.rows, 4, canvas.columns, 2).any(axis=(1, 3))
         dots |= new
-        canvas.codes[touched] = RUN + curve.slot
+        canvas.codes[touched(new)] = RUN + curve.slot
     characters = braille(dots)
     canvas.chars[characters != " "] = characters[characters != " "]
     ends: list[tuple[int, int]] = []

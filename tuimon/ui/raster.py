@@ -216,10 +216,11 @@ def thinned(dots: DotArray) -> DotArray:
 
     What is thick, as the values of many noisy batches, keeps its outline and every spike, and looks less heavy.
     """
-    inner = np.zeros_like(dots)
-    inner[1:-1, 1:-1] = dots[1:-1, 1:-1] & dots[:-2, 1:-1] & dots[2:, 1:-1] & dots[1:-1, :-2] & dots[1:-1, 2:]
-    row, column = np.indices(dots.shape)
-    result: DotArray = dots & ~(inner & ((row + column) % 2 == 1))
+    result = dots.copy()
+    if min(dots.shape) > 2:
+        inner = dots[1:-1, 1:-1] & dots[:-2, 1:-1] & dots[2:, 1:-1] & dots[1:-1, :-2] & dots[1:-1, 2:]
+        for first in (0, 1):
+            result[1 + first : -1 : 2, 2 - first : -1 : 2] &= ~inner[first::2, 1 - first :: 2]
     return result
 
 
@@ -241,6 +242,14 @@ def braille(dots: DotArray) -> npt.NDArray[np.str_]:
     bits = np.einsum("iajb,ab->ij", blocks.astype(np.uint8), _BITS)
     characters: npt.NDArray[np.str_] = _BRAILLE[bits]
     return characters
+
+
+def touched(dots: DotArray) -> DotArray:
+    """Return which cells have a dot, shape ``(rows, columns)`` in cells."""
+    # Many times as fast as `any` over two axes.
+    rows = dots[0::4] | dots[1::4] | dots[2::4] | dots[3::4]
+    result: DotArray = rows[:, 0::2] | rows[:, 1::2]
+    return result
 
 
 def _spans(columns: IntArray, top: FloatArray, bottom: FloatArray, rows: int, width: int) -> DotArray:
