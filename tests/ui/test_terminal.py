@@ -77,11 +77,11 @@ class Terminal:
         if self.answers_at_once:
             self.answer()
 
-    def answer(self) -> None:
-        """Send the answers that were held back."""
-        if self.answers:
-            os.write(self.ours, b"".join(self.answers))
-            self.answers.clear()
+    def answer(self, count: int | None = None) -> None:
+        """Send the answers that were held back, or the first ones of them."""
+        now, self.answers = self.answers[:count], self.answers[len(self.answers[:count]) :]
+        if now:
+            os.write(self.ours, b"".join(now))
 
 
 @contextmanager

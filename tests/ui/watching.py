@@ -123,7 +123,7 @@ async def watching(
     """Open the app on a run and wait until it has read what the log holds."""
     app = app or WatchApp(run, **options)
     async with app.run_test(size=size) as pilot:
-        if app._replay is None and run.session_log.exists() and (lines := run.session_log.read_bytes().splitlines()):
+        if app.clock is None and run.session_log.exists() and (lines := run.session_log.read_bytes().splitlines()):
             last = msgspec.json.decode(lines[-1])["seq"]
             await until(pilot, lambda: app.state.last_seq >= last, "the log is read")
         await until(pilot, lambda: bool(views(app)) and "quit" in text(app) and laid_out(app), "the first screen")
