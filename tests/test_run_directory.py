@@ -53,14 +53,20 @@ def test_a_run_is_found_by_directory_log_and_name(runs: Path) -> None:
 
 def test_a_name_without_its_date_is_the_newest_run_of_it(runs: Path) -> None:
     found = {}
-    for number, name in enumerate(
-        ("20261120-101500-one-2", "20261119-101500-one", "20261121-101500-one-more", "20261121-101500-one.two")
-    ):
+    names = ("two-2", "one-2", "one", "one-more", "one.two")
+    for number, name in enumerate(f"2026112{number}-101500-{name}" for number, name in enumerate(names)):
         found[name] = make_run(runs, a_run(), name)
         os.utime(found[name].session_log, (number, number))
-    assert RunDirectory.find("one", runs) == found["20261119-101500-one"]
-    assert RunDirectory.find("one more", runs) == found["20261121-101500-one-more"]
-    for name in ("o.e", "runs/one", "", "101500-one"):
+    assert RunDirectory.find("one", runs) == found["20261122-101500-one"]
+    assert RunDirectory.find("one more", runs) == found["20261123-101500-one-more"]
+    # A number at the end is a part of the name, but for runs that were made in the same second.
+    with pytest.raises(UsageError):
+        RunDirectory.find("two", runs)
+    second = make_run(runs, a_run(), "20261122-101500-one-2")
+    os.utime(second.session_log, (9, 9))
+    assert RunDirectory.find("one", runs) == second
+    make_run(runs, a_run(), "20261121-101500-run")
+    for name in ("o.e", "runs/one", "", "101500-one", ".", "!!", "日本", "x" * 300, "a\0b"):
         with pytest.raises(UsageError):
             RunDirectory.find(name, runs)
 

@@ -71,6 +71,26 @@ def test_speed_and_time_left() -> None:
     assert state.seconds_left == 3
 
 
+def test_what_had_it_wait_says_nothing_of_its_speed() -> None:
+    def batches(time: float, first: int) -> events.Batches:
+        return events.Batches(time=time, first_step=first, metrics={}, batches=20, step=first + 20)
+
+    state = fold(
+        [
+            started(time=100.0),
+            events.FitStarted(
+                time=100.0, optimizer="SGD", epochs=10, initial_epoch=0, steps_per_epoch=10, jit_compile=True, can={}
+            ),
+            batches(101.0, 0),
+            events.StateChanged(time=101.0, state="paused", step=20),
+            events.StateChanged(time=901.0, state="training", step=20),
+            batches(902.0, 20),
+        ]
+    )
+    assert state.steps_per_second == 20
+    assert state.seconds_left == 3
+
+
 def test_a_second_fit_goes_on_where_the_first_ended() -> None:
     again = [
         events.FitStarted(

@@ -34,6 +34,22 @@ def test_a_mistake_leaves_what_was_there(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_what_is_replaced_keeps_its_permissions(tmp_path: Path) -> None:
+    path = tmp_path / "loss.csv"
+    path.write_text("before")
+    path.chmod(0o600)
+    with whole_file(path) as file:
+        file.write("after")
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_names_may_be_as_long_as_they_can_be(tmp_path: Path) -> None:
+    path = tmp_path / ("ü" * 120 + "x" * 15)
+    with whole_file(path) as file:
+        file.write("whole")
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_link_stays_one(tmp_path: Path) -> None:
     target, link = tmp_path / "on another disk" / "loss.csv", tmp_path / "loss.csv"
     target.parent.mkdir()

@@ -97,13 +97,14 @@ class RunDirectory:
                 return cls(path.parent.absolute())
             if is_run(path):
                 return cls(path.absolute())
-        dated = re.compile(rf"\d{{8}}-\d{{6}}-{re.escape(file_name(name))}(-\d+)?")
-        is_name = name and os.sep not in name
-        if named := [run for run in runs_in(runs_directory) if is_name and dated.fullmatch(run.name)]:
+        is_name = os.sep not in name and re.search(r"[^\W_]", name, re.ASCII)
+        if is_name and (named := _dated(file_name(name), list(runs_in(runs_directory)))):
             return named[-1]
         nearby = [run.name for run in itertools.chain(runs_in(Path(name)), runs_in(runs_directory))]
         hint = f"Runs nearby: {', '.join(nearby[:5])}." if nearby else f"There are no runs in {runs_directory} either."
-        what = "is not a run (it has no session.jsonl)" if Path(name).exists() else "is no run, and no name of one"
+        # Of a name that nothing can have, a path would raise an error.
+        exists = os.path.exists(name)  # noqa: PTH110
+        what = "is not a run (it has no session.jsonl)" if exists else "is no run, and no name of one"
         raise UsageError(f"{name}: {what}. {hint}")
 
     def put_request(self, request: AnyRequest) -> Path:
@@ -160,10 +161,17 @@ def runs_in(directory: Path) -> Iterator[RunDirectory]:
     """Yield the runs directly under ``directory``, newest last."""
     try:
         entries = [entry for entry in directory.iterdir() if is_run(entry)]
-    except OSError:
+    except (OSError, ValueError):
         return
     for entry in sorted(entries, key=_age):
         yield RunDirectory(entry.absolute())
+
+
+def _dated(stem: str, runs: list[RunDirectory]) -> list[RunDirectory]:
+    """Return the runs of a name: those that were made in the same second have a number as well."""
+    dated = re.compile(rf"(\d{{8}}-\d{{6}}-{re.escape(stem)})(-\d+)?")
+    names = {run.name for run in runs}
+    return [run for run in runs if (found := dated.fullmatch(run.name)) and found[1] in names]
 
 
 def newest_run(runs_directory: Path) -> RunDirectory:

@@ -23,6 +23,8 @@ RECENT_VALIDATIONS = 200
 """Validations that are kept batch by batch."""
 OVER = ("finished", "stopped", "failed", "crashed")
 """What `tuimon.liveness.status` says of a run that takes no requests any more."""
+_NO_STEPS = frozenset(("compiling", "paused", "recalibrating"))
+"""States that come once, and say nothing of how fast it trains."""
 RATE_SECONDS = 10.0
 """The speed is that of about this many seconds."""
 
@@ -200,8 +202,6 @@ class RunState:
         """The epoch that ended at each step of `epoch_metrics`."""
         self.epoch_phases = Series()
         """Whether a request's learning phase, 1, or Keras' own, 0, was in force at each epoch's end."""
-        self.epoch_times = Series()
-        """Unix time at each epoch's end."""
         self.clock = Series()
         """Unix time at each step that the log has told the time of."""
         self.validation_batches: events.ValidationBatches | None = None
@@ -350,6 +350,10 @@ class RunState:
 
     @_fold.register
     def _(self, event: events.StateChanged) -> None:
+        if self.state is not None and self.state.state in _NO_STEPS:
+            # How fast it trains is not how long somebody had it wait.
+            waited = event.time - self.state.time
+            self._recent = deque(((at + waited, step) for at, step in self._recent), maxlen=self._recent.maxlen)
         self.state = event
         if event.state in ("preparing", "compiling"):
             self.timeline.append(event)
@@ -377,7 +381,7 @@ class RunState:
         self.learning_rates.append(event.step, [self.learning_rate])
         self.epoch_numbers.append(event.step, [event.epoch])
         self.epoch_phases.append(event.step, [self.phase != "auto"])
-        self.epoch_times.append(event.step, [event.time])
+        self.clock.append(event.step, [event.time])
         for name, number in event.logs.items():
             self.epoch_metrics.setdefault(name, Series()).append(event.step, [from_wire(number)])
 

@@ -112,9 +112,9 @@ def test_the_best_value_is_finite() -> None:
 
 
 def test_steps_have_times_since_training_began() -> None:
-    # `fit` began at 1002, the first line of batches came at 1003, the next one two seconds later.
+    # `fit` began at 1002, the first epoch was over at 1004, its last batch a second earlier; the next one likewise.
     seconds = curves(0.5, 0.25).seconds(np.array([0, 10, 15, 20]))
-    assert seconds.tolist() == [0.0, 1.0, 2.0, 3.0]
+    assert seconds.tolist() == [0.0, 2.0, 2.5, 4.0]
     assert curves_of("run", RunState(), is_over=False).seconds(np.array([3])).tolist() == [0.0]
 
 
@@ -143,11 +143,12 @@ def test_only_settings_that_differ_are_listed() -> None:
     assert differences([first.facts, third.facts]) == [
         ("optimizer", ["Adam", "SGD"]),
         ("learning rate", ["0.001", "1e-4"]),
+        ("learning rate, newest", ["0.001", "1e-4"]),
     ]
     state = folded(epochs(0.5))
     state.apply([events.EpochEnded(logs={}, learning_rate=1e-5, seconds=1.0, step=30)])
     changed = curves_of("run", state, is_over=True)
-    assert differences([curves(0.5).facts, changed.facts]) == [("learning rate, newest", ["the same", "1e-5"])]
+    assert differences([curves(0.5).facts, changed.facts]) == [("learning rate, newest", ["0.001", "1e-5"])]
     assert differences([first.facts, first.facts]) == []
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers import make_run
+from helpers import encode_log, make_run, started
 from tuimon import events
 from tuimon.series import Series
 from tuimon.settings import Settings
@@ -319,6 +319,46 @@ async def test_a_remembered_part_of_another_axis_does_no_harm(runs: Path) -> Non
         async with watching(run.directory, WIDE, memory=memory) as (app, pilot):
             await press(pilot, "2", "right_parenthesis", "plus", "minus", "less_than_sign", "slash", "escape")
             await until(pilot, lambda: screen(app).chosen_chart.metric == "loss")
+
+
+def test_a_log_of_epochs_alone_has_their_times() -> None:
+    epochs = [
+        events.EpochEnded(
+            time=100.0 + 60 * number, logs={"loss": 1.0}, learning_rate=1e-3, seconds=60, step=10 * number, epoch=number
+        )
+        for number in range(1, 5)
+    ]
+    fit = events.FitStarted(
+        time=100.0, optimizer="SGD", epochs=4, initial_epoch=0, steps_per_epoch=10, jit_compile=True, can={}
+    )
+    facts = [started(time=100.0), fit, *epochs]
+    encode_log(facts)
+    state = RunState()
+    state.apply(facts)
+    assert x_of(state, "relative")(np.array([10, 25, 40])).tolist() == [60.0, 150.0, 240.0]
+
+
+async def test_a_spike_is_found_and_looked_at(runs: Path) -> None:
+    with LiveRun(runs, *log()) as run:
+        async with watching(run.directory, WIDE) as (app, pilot):
+            await press(pilot, "2", "enter")
+            await until(pilot, lambda: "newest" in text(app))
+            # Of validation the largest is the first one.
+            await press(pilot, "circumflex_accent")
+            assert screen(app).view.cursor == pytest.approx(10.0)
+            await press(pilot, "ctrl+right")
+            near = screen(app).view.cursor
+            await press(pilot, *["right"] * 3)
+            assert near is not None
+            assert 0 < screen(app).view.cursor - near < near - 10.0
+            await press(pilot, "ctrl+left", "ctrl+left")
+            assert screen(app).view.cursor < near
+            await press(pilot, "0")
+            assert "of x" not in part(app, "StatusLine")
+            await press(pilot, "plus", "plus")
+            assert "25 % of x: 0 shows all" in part(app, "StatusLine")
+            await press(pilot, "0")
+            assert "of x" not in part(app, "StatusLine")
 
 
 @pytest.mark.parametrize("x", X_KINDS)

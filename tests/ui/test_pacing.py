@@ -20,6 +20,7 @@ from tuimon.ui.pacing import (
     LOST_SECONDS,
     MOST_BYTES,
     OPENING_BYTES,
+    PATIENT_SECONDS,
     Pacing,
 )
 from ui.test_terminal import COLUMNS, ROWS, terminal
@@ -148,7 +149,43 @@ def test_an_answer_that_is_lost_is_not_waited_for_for_ever() -> None:
     line = answering()
     line.send(1.0, FIRST_BYTES)
     assert line.room(LOST_SECONDS) == 0
-    assert line.room(LOST_SECONDS + 2) == FIRST_BYTES
+    assert line.room(LOST_SECONDS + 2) == FIRST_BYTES / 2
+    assert line.pacing.asks
+
+
+def test_before_the_first_answer_no_more_is_sent_than_after_it() -> None:
+    line = Line()
+    line.send(0.0, OPENING_BYTES)
+    assert line.room(0.1) == FIRST_BYTES - OPENING_BYTES
+    assert line.room(PATIENT_SECONDS) == 2 * FIRST_BYTES - OPENING_BYTES
+    assert line.room(FIRST_SECONDS + 1) == math.inf
+
+
+def test_a_line_that_takes_longer_than_is_waited_for_settles_all_the_same() -> None:
+    line, now, free = Line(), 0.0, 0.0
+    sent = list[tuple[float, tuple[int, int]]]()
+    behind = []
+    line.send(now, OPENING_BYTES)
+    sent.append((OPENING_BYTES / 300, line.answers.pop()))
+    while now < 400.0:
+        now += 0.25
+        while sent and sent[0][0] <= now:
+            line.pacing.answered(*(sent[0][0], *sent.pop(0)[1]))
+        size = min(30_000.0, line.room(now))
+        if size > 0 and line.pacing.asks:
+            line.send(now, size, is_part=True)
+            free = max(free, now) + size / 300
+            sent.append((free, line.answers.pop()))
+        behind.append(free - now)
+    assert max(behind[-400:]) < 5.0
+
+
+def test_a_terminal_that_answers_late_is_one_that_answers() -> None:
+    line = Line()
+    line.send(0.0, OPENING_BYTES)
+    assert line.room(FIRST_SECONDS + 1) == math.inf
+    assert not line.pacing.asks
+    line.answer(FIRST_SECONDS + 2)
     assert line.pacing.asks
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from textual.command import CommandPalette
+from textual.command import CommandList, CommandPalette
 from textual.widget import Widget
 from textual.widgets import Input
 
@@ -545,6 +545,31 @@ async def test_every_key_of_every_screen_is_borne(
                 await app.run_action(f"open('{place}')")
             assert app.place.place == place
             assert app.export_screenshot()
+
+
+@pytest.mark.parametrize(
+    ("place", "typed", "found"),
+    [
+        ("1", "zoom", "No matches found"),
+        ("2", "zoom", "zoom: Half as much of x"),
+        ("2", "fre al", "freeze all: Freeze every BatchNormalization layer, or thaw them all"),
+        ("2", "undo", "undo: Take back the last request that changed something; again: the one before it"),
+        ("2", "twice", "Twice as much of x"),
+    ],
+)
+async def test_the_palette_finds_what_a_key_does_by_its_words(runs: Path, place: str, typed: str, found: str) -> None:
+    with LiveRun(runs, *training("bn_1")) as run:
+        async with watching(run.directory) as (app, pilot):
+            await press(pilot, place, "colon")
+            await until(pilot, lambda: isinstance(app.screen, CommandPalette))
+            options = app.screen.query_one(CommandList)
+            await until(pilot, lambda: options.option_count > 20)
+            app.screen.query_one(Input).value = typed
+
+            def shown() -> list[str]:
+                return [str(option.prompt).strip().partition("\n")[0] for option in options.options]
+
+            await until(pilot, lambda: len(shown()) == 1 and found in shown()[0])
 
 
 async def test_a_palette_that_is_clicked_while_it_closes_ends_nothing(runs: Path) -> None:

@@ -100,8 +100,7 @@ def test_watch_draws_and_q_leaves_the_terminal_as_it_was(runs: Path) -> None:
     with terminal(make_run(runs, a_run())) as there:
         there.read_until(lambda: "✓ finished" in there.shown and "? help  q quit" in there.shown)
         assert b"\x1b[?1049h" in there.written
-        assert "Finished after" in there.shown
-        assert "› bn_1" in there.shown
+        there.read_until(lambda: "Finished after" in there.shown and "› bn_1" in there.shown)
         os.write(there.ours, b"q")
         there.read_until(lambda: there.process.poll() is not None and not select.select([there.ours], [], [], 0)[0])
         assert there.process.returncode == 0

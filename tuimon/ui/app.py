@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec import structs
 from textual.app import SystemCommand
@@ -38,10 +38,20 @@ from tuimon.ui.timeline_screen import TimelineScreen
 from tuimon.ui.too_small import TooSmall
 from tuimon.ui.view_memory import View, ViewMemory
 
+if TYPE_CHECKING:
+    from textual.command import Provider
+
 __all__ = ["ReplayClock", "Trainer", "WatchApp"]
 
 _REPLAY_SECONDS = 0.1
 _NOTICE_SECONDS = 8.0
+
+
+def _key_commands() -> "type[Provider]":
+    # Loaded when the palette is opened: the first screen does without.
+    from tuimon.ui.palette_commands import KeyCommands
+
+    return KeyCommands
 
 
 class WatchApp(ReplayingApp):
@@ -68,6 +78,7 @@ class WatchApp(ReplayingApp):
     CSS_PATH = "tuimon.tcss"
     TITLE = "tuimon"
     ENABLE_COMMAND_PALETTE = True
+    COMMANDS: ClassVar[set[Any]] = {_key_commands}
     BINDINGS: ClassVar[list[BindingType]] = []
 
     def __init__(
@@ -204,12 +215,13 @@ class WatchApp(ReplayingApp):
             return
         moment = self.moment()
         for key in keys_of(screen.place):
-            if not key.is_useful(moment):
+            if not key.is_useful(moment) or key.action == "command_palette":
                 continue
             reason = moment.cannot(key.request) if key.request else ""
             words = f"key {key.shown}" + (f": not now, {plain(reason, 200)}" if reason else "")
             action = partial(self.run_action, key.full_action, default_namespace=screen)
-            yield SystemCommand(key.help.rstrip("."), words, action)
+            name = f"{key.label}: " if key.label else ""
+            yield SystemCommand(f"{name}{key.help.rstrip('.')}", words, action)
 
     def moment(self) -> Moment:
         """Return what is to be shown now."""

@@ -104,7 +104,7 @@ def _about_status(moment: Moment) -> Sentence | None:
         )
     if moment.status == "paused" and moment.replay is None:
         how = "tuimon send RUN resume goes on" if moment.refusal else "space goes on"
-        return Sentence(f"Paused: the next step waits, requests are answered. {how}.", Meaning.WARNING, _why(moment))
+        return Sentence(f"Paused: {how}. The next step waits, requests are answered.", Meaning.WARNING, _why(moment))
     if moment.status in ("finished", "stopped") and moment.replay is None:
         how = "Finished" if moment.status == "finished" else "Stopped, as asked"
         return Sentence(

@@ -17,6 +17,8 @@ _MARK = "┊"
 _NON_FINITE = "▲"
 _DASHES = {"dashed": "111100", "dotted": "1000"}
 """Columns of dots with a dash, and from one dash to the next."""
+_TURN = 2
+"""So many cells in the colour of one of two lines, then in that of the other."""
 _FEW = 4
 """Each point has its sign where there are at least this many columns to one; else only the newest."""
 
@@ -75,13 +77,17 @@ class Canvas:
         """Draw the curves, from the back to the front, and what was not finite."""
         dots: DotArray = np.zeros((4 * self.rows, 2 * self.columns), dtype=bool)
         behind = dots.copy()
+        taken = np.zeros((self.rows, self.columns), dtype=bool)
+        # Where lines are so near each other that they share cells, their colours take turns.
+        turn = np.arange(self.columns) // _TURN % 2 == 0
         for curve, points in zip(curves, reduced, strict=True):
             first, *others = points
             new = band(first, others[0], values, self.rows, curve.fill) if others else line(first, values, self.rows)
             if curve.dash != "solid":
                 new = dashed(new, _DASHES[curve.dash])
             in_cells = touched(new)
-            self.codes[in_cells] = curve.meaning
+            shared = taken & (curve.over == "merge")
+            self.codes[in_cells & (~shared | turn)] = curve.meaning
             if curve.gives_way:
                 behind |= thinned(new)
                 continue
@@ -90,6 +96,8 @@ class Canvas:
             if curve.over == "replace":
                 dots &= ~there
             dots |= new
+            if not others:
+                taken |= in_cells
         characters = braille(dots | behind)
         self.chars[characters != " "] = characters[characters != " "]
         for curve, points in zip(curves, reduced, strict=True):

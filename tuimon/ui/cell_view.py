@@ -37,6 +37,11 @@ class CellView(Widget):
         """Rows as Textual draws them, so far as they have not changed since."""
         self._look = _Styles(({}, Style.null(), (), TRANSPARENT))
 
+    @property
+    def has_colors(self) -> bool:
+        """Whether the terminal shows colours."""
+        return not self.app.no_color
+
     def show(self, moment: Moment) -> None:
         """Show another moment."""
         self.moment = moment

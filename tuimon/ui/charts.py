@@ -7,15 +7,18 @@ import numpy as np
 from tuimon.series import Series
 from tuimon.state import LayerHistory, RunState
 from tuimon.text import plain
-from tuimon.ui.canvas import Curve, Dash
+from tuimon.ui.canvas import Curve
 from tuimon.ui.cells import fit_end
 from tuimon.ui.chart import Chart
+from tuimon.ui.metrics import lines
 from tuimon.ui.moment import Moment
 from tuimon.ui.numbers import number
 from tuimon.ui.palette import Meaning
 
 _LEGEND_WIDTH = 8
 """Of a number in a legend: it keeps its place as it changes."""
+_BESIDE_PATH = 31
+"""What the upper edge of a statistic's panel has beside a path and the statistic: "(log)", the median, the frame."""
 
 
 class LossChart(Chart):
@@ -36,18 +39,8 @@ class LossChart(Chart):
 
     def curves(self, moment: Moment) -> list[Curve]:
         """Return batch loss, epoch loss and validation loss, as far as there are any."""
-        state = moment.state
-        name = _loss_name(state)
-        series: tuple[tuple[str, Series | None, Meaning, Dash], ...] = (
-            ("batch", state.batch_metrics.get(name), Meaning.BATCH, "solid"),
-            ("train", state.epoch_metrics.get(name), Meaning.TRAINING, "solid"),
-            ("valid", state.epoch_metrics.get(f"val_{name}"), Meaning.VALIDATION, "dashed"),
-        )
-        return [
-            Curve(short, values.steps, values.values, meaning, dash=dash, gives_way=short == "batch")
-            for short, values, meaning, dash in series
-            if values is not None and len(values)
-        ]
+        found = lines(moment.state, _loss_name(moment.state))
+        return [line.curve(colors=self.has_colors) for line in found if len(line.series)]
 
     def empty_words(self, moment: Moment) -> str:
         """Say that there is no loss yet."""
@@ -79,7 +72,7 @@ class StatisticChart(Chart):
     def title(self, moment: Moment) -> str:
         """Return the layer's path and the statistic."""
         words = self._statistic.replace("_", " ")
-        room = max(8, self.size.width - len(words) - 34)
+        room = max(8, self.size.width - len(words) - _BESIDE_PATH)
         return f"{fit_end(plain(self._path), room)} {words}" if self._path else words
 
     def legend(self, moment: Moment) -> list[tuple[str, int]]:
@@ -115,7 +108,7 @@ class StatisticChart(Chart):
         return history.moving_mean if self._statistic == "moving_mean" else history.moving_variance
 
 
-_WORDS = {"batch": "batch", "train": "training", "valid": "validation"}
+_WORDS = {"batch": "batch", "running": "running mean", "train": "training", "valid": "validation"}
 
 
 def _loss_name(state: RunState) -> str:

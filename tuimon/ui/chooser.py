@@ -8,7 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.events import Key as KeyPress
 from textual.screen import ModalScreen
-from textual.widgets import OptionList, Static
+from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from tuimon.commands import Recalibrate
@@ -68,8 +68,8 @@ class Chooser(ModalScreen[str | None]):
             markup=False,
         )
         options.border_title = Content(self._question)
+        options.border_subtitle = Content("enter or its key chooses, esc cancels")
         yield options
-        yield Static(Content("enter or its key chooses, esc cancels"), id="hint", markup=False)
         yield TooSmall()
 
     def on_mount(self) -> None:

@@ -192,7 +192,7 @@ def _begin(state: RunState) -> float | None:
 
 
 def _clock(state: RunState) -> Points | None:
-    times = state.clock if len(state.clock) else state.epoch_times
+    times = state.clock
     first = next((entry for entry in state.timeline if isinstance(entry, FitStarted)), None)
     if not len(times):
         return None
@@ -208,7 +208,7 @@ def _facts(state: RunState, config: Mapping[str, object]) -> Iterator[tuple[str,
     if len(rates):
         first, newest = learning_rate(float(rates[0])), learning_rate(float(rates[-1]))
         yield "learning rate", first
-        yield "learning rate, newest", "the same" if newest == first else newest
+        yield "learning rate, newest", newest
     if state.fit is not None:
         yield "epochs", _count(state.fit.epochs)
         yield "steps per epoch", _count(state.fit.steps_per_epoch)

@@ -61,12 +61,12 @@ class Entry(ModalScreen[str | None], Generic[Value]):
         """Lay out the line, with what is in force above it and what is typed would do below."""
         with Vertical(id="entry") as panel:
             panel.border_title = Content(plain(self._question))
+            panel.border_subtitle = Content("enter sends it, esc cancels")
             yield Static(Content(self._present), id="present", markup=False)
             line = Input(max_length=self._longest, compact=True)
             line.cursor_blink = False
             yield line
             yield Static(Content(self._wanted), id="effect", markup=False)
-        yield Static(Content("enter asks for it, esc cancels"), id="hint", markup=False)
         yield TooSmall()
 
     def on_mount(self) -> None:

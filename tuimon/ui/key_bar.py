@@ -57,7 +57,7 @@ class KeyBar(CellView):
             len(keys) > 1
             and width < sum(cell_width(_shown(key)) + 1 + len(self._label(key, moment)) + _GAP for key in keys) - _GAP
         ):
-            keys.remove(max(reversed(keys), key=lambda key: key.rank))
+            keys.remove(max(reversed(keys), key=lambda key: _rank(key, moment)))
         return keys
 
     def _label(self, key: Key, moment: Moment) -> str:
@@ -77,6 +77,11 @@ class KeyBar(CellView):
 
     def _useful(self, key: Key, moment: Moment) -> bool:
         return key.is_useful(moment) and (key.needs != "tabs" or self.tabs)
+
+
+def _rank(key: Key, moment: Moment) -> int:
+    # While it waits, what has it go on is needed most.
+    return -1 if key.request == "pause" and moment.is_paused else key.rank
 
 
 def _shown(key: Key) -> str:

@@ -138,6 +138,16 @@ class MetricChart(CellView):
             )
         return found
 
+    def at_largest(self, moment: Moment) -> ChartView:
+        """Return the view with the cursor at the largest value that is shown, of the line in front."""
+        drawn = [line.series for line in metrics.lines(moment.state, self.metric) if len(line.series)]
+        if not drawn:
+            return self.view
+        whole, x = self.whole(moment), self.to_x(moment)(drawn[-1].steps)
+        inside = slice(*np.searchsorted(x, [(window := self.view.window(whole))[0], np.nextafter(window[1], np.inf)]))
+        values = np.where(np.isfinite(drawn[-1].values[inside]), drawn[-1].values[inside], -np.inf)
+        return self.view.at(float(x[inside][np.argmax(values)]), whole) if len(values) else self.view
+
     def cursor_moved(self, moment: Moment, by: int) -> ChartView:
         """Return the view with the cursor so many columns further, at least at the next point."""
         to_x, whole = self.to_x(moment), self.whole(moment)
@@ -236,10 +246,8 @@ class MetricChart(CellView):
             if not len(line.series):
                 continue
             smooths = line.can_be_smoothed and self.view.smoothing != "none"
-            name, meaning = line.name, Meaning.FRAME if smooths else line.meaning
-            points = line.series.steps, line.series.values
-            curve = Curve("" if smooths else name, *points, meaning, dash=line.dash, gives_way=line.can_be_smoothed)
-            found.append(curve)
+            curve = line.curve(colors=self.has_colors)
+            found.append(replace(curve, name="", meaning=Meaning.FRAME) if smooths else curve)
             if smooths:
                 smooth = self._smooth(line.name).update(line.series.steps, line.series.values)
                 found.append(Curve(_SMOOTH, smooth.steps, smooth.values, line.meaning, over="replace"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tuimon.series import Series
 from tuimon.state import RunState
-from tuimon.ui.canvas import Dash
+from tuimon.ui.canvas import Curve, Dash
 from tuimon.ui.palette import Meaning
 
 LEARNING_RATE = "learning rate"
@@ -26,7 +26,13 @@ class Line:
     can_be_smoothed: bool = False
     """Whether it has a point for each step."""
     dash: Dash = "solid"
-    """How it is drawn."""
+    """How it is drawn where no colour tells it apart."""
+
+    def curve(self, *, colors: bool) -> Curve:
+        """Return what is drawn of it, with colours or without."""
+        dash: Dash = "solid" if colors else self.dash
+        points = self.series.steps, self.series.values
+        return Curve(self.name, *points, self.meaning, dash=dash, gives_way=self.can_be_smoothed)
 
 
 def names(state: RunState) -> list[str]:

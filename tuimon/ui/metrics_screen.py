@@ -21,7 +21,7 @@ from tuimon.ui.chart_view import GRIDS, ChartView
 from tuimon.ui.metric_chart import MetricChart
 from tuimon.ui.moment import Moment
 from tuimon.ui.moment_screen import MomentScreen, bindings_of
-from tuimon.ui.numbers import count, number
+from tuimon.ui.numbers import count, number, percent
 from tuimon.ui.palette import Meaning
 from tuimon.ui.searched_screen import SearchField
 from tuimon.ui.smoothing import nearest_strength, window_of
@@ -149,6 +149,8 @@ class MetricsScreen(MomentScreen):
                 view = view.panned(whole, by)
             case "cursor":
                 view = chart.cursor_moved(moment, by)
+            case "largest":
+                view = chart.at_largest(moment)
             case "all":
                 view = view.all().without_cursor()
             case "follow":
@@ -230,7 +232,17 @@ class MetricsScreen(MomentScreen):
             chart.look_at(metric, self.view, is_chosen=room > 1 and page * room + position == self._chosen)
         self._statistics.display = room == 1 and bool(found)
         self._statistics.chart = self._charts[0]
-        self._status.tell(self.view, len(found), page + 1, -(-len(found) // room), self._filter.value)
+        self._status.tell(
+            self.view, self._part_words(), len(found), page + 1, -(-len(found) // room), self._filter.value
+        )
+
+    def _part_words(self) -> str:
+        """Return how much of x is shown, where it is not all."""
+        if self._moment is None or self.view.span is None:
+            return ""
+        first, last = self._charts[0].whole(self._moment)
+        share = self.view.span / (last - first)
+        return f"{percent(share, 0 if share > 0.1 else 1)} of x: 0 shows all" if share < 1 else ""
 
 
 class StatusLine(CellView):
@@ -240,7 +252,7 @@ class StatusLine(CellView):
         super().__init__()
         self._parts: list[tuple[str, Meaning]] = []
 
-    def tell(self, view: ChartView, found: int, page: int, pages: int, pattern: str) -> None:
+    def tell(self, view: ChartView, part: str, found: int, page: int, pages: int, pattern: str) -> None:
         """Say another view."""
         smoothing = {
             "none": "none",
@@ -251,6 +263,7 @@ class StatusLine(CellView):
             (f"x {X_WORDS[view.x]}", Meaning.TEXT),
             (f"scale {view.scale}", Meaning.TEXT),
             (f"smoothing {smoothing}", Meaning.TEXT),
+            *([(part, Meaning.KEY)] if part else []),
             (
                 "following" if view.follows else "let go: G follows again",
                 Meaning.DIM if view.follows else Meaning.KEY,

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from textual.app import App
 from textual.await_complete import AwaitComplete
-from textual.events import CursorPosition, Resize
+from textual.events import CursorPosition, Event, InputEvent, Paste, Resize
 from textual.screen import Screen
 
 from tuimon.ui.pacing import OPENING_BYTES, Pacing
@@ -49,8 +49,15 @@ class PacedApp(App[str]):
     def on_resize(self, event: Resize) -> None:
         """Draw all anew."""
         del event
+        if self._terminal.has_size:
+            # Not the first one, which comes when the first question is on its way.
+            self._pacing.forget()
         self._terminal.forget()
-        self._pacing.forget()
+
+    async def on_event(self, event: Event) -> None:
+        """Do what keys and mouse ask for; not what is typed while the screen closes, which is for the shell."""
+        if not (self._leaves_by and isinstance(event, InputEvent | Paste)):
+            await super().on_event(event)
 
     def on_cursor_position(self, event: CursorPosition) -> None:
         """The terminal has taken in all that was sent before it was asked."""

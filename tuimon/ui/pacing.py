@@ -16,8 +16,11 @@ QUESTION = "\x1b[6n"
 _KEEP_CURSOR, _RESTORE_CURSOR = "\x1b7", "\x1b8"
 _FIRST_ROW = 2
 """Keys are written like positions in row 1."""
+_MOST_GIVEN_UP = 100
 FIRST_SECONDS = 5.0
 """A terminal that has not answered by then is one that does not."""
+PATIENT_SECONDS = 1.0
+"""A terminal that has not answered yet gets `FIRST_BYTES` each so many seconds."""
 LOST_SECONDS = 10.0
 """After this long an answer is taken to be lost."""
 LATE_SECONDS = 0.5
@@ -46,13 +49,20 @@ class Pacing:
     def __init__(self) -> None:
         self._on_the_way: deque[_Sent] = deque()
         self._questions = 0
+        self._given_up = deque[tuple[int, int]](maxlen=_MOST_GIVEN_UP)
+        """Where the cursor was for questions that no answer is waited for any more."""
         self._answers: bool | None = None
         self._soonest = float("inf")
         self._window = float(FIRST_BYTES)
 
     def room(self, now: float) -> float:
         """Return how many bytes may be sent now."""
-        return max(0.0, self._window - self._bytes) if self._is_known(now) else float("inf")
+        if self._is_known(now):
+            return max(0.0, self._window - self._bytes)
+        if self._answers is None and self._on_the_way:
+            waited = now - self._on_the_way[0].at
+            return max(0.0, FIRST_BYTES * (1 + waited // PATIENT_SECONDS) - self._bytes)
+        return float("inf")
 
     def may_draw(self, now: float) -> bool:
         """Whether what merely goes on may be drawn: only what the line then takes soon."""
@@ -97,6 +107,8 @@ class Pacing:
     def answered(self, now: float, column: int, row: int) -> None:
         """The terminal has said that its cursor is there, the first column and the first row being 1."""
         if not any((sent.column, sent.row) == (column, row) for sent in self._on_the_way):
+            # It does answer, though later than it was waited for.
+            self._answers = True if (column, row) in self._given_up else self._answers
             return
         self._answers = True
         # Answers come in the order of the questions: those before it are lost.
@@ -118,6 +130,7 @@ class Pacing:
 
     def forget(self) -> None:
         """Wait for no answer any more: another terminal may be there, or the same one drawn anew."""
+        self._given_up.extend((sent.column, sent.row) for sent in self._on_the_way)
         self._on_the_way.clear()
 
     @property
@@ -131,5 +144,7 @@ class Pacing:
             if self._answers is None and waited >= FIRST_SECONDS:
                 self._answers = False
             if waited > LOST_SECONDS or self._answers is False:
-                self._on_the_way.clear()
+                # Lost, or the line takes longer for it than that.
+                self._window = max(LEAST_BYTES, self._window / 2)
+                self.forget()
         return self._answers is True

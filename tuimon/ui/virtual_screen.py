@@ -91,6 +91,11 @@ class VirtualScreen:
         """Whether there was no room for all, the last time."""
 
     @property
+    def has_size(self) -> bool:
+        """Whether it is known how large the terminal is."""
+        return bool(self._wanted.size)
+
+    @property
     def is_behind(self) -> bool:
         """Whether something is still to be sent."""
         return not np.array_equal(self._wanted, self._shown)
