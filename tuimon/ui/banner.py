@@ -116,9 +116,10 @@ def _about_status(moment: Moment) -> Sentence | None:
 
 
 def _why(moment: Moment) -> tuple[tuple[str, str], ...]:
-    """Return the key that leads to the alerts, where there are any that matter."""
-    number = sum(alert.severity in ("warning", "error") for alert in moment.state.alerts)
-    return ((WHY_KEY, words.counted(number, "alert")),) if number else ()
+    """Return the key that leads to the alerts, where any of them matters."""
+    alerts = moment.state.alerts
+    matters = any(alert.severity in ("warning", "error") for alert in alerts)
+    return ((WHY_KEY, words.counted(len(alerts), "alert")),) if matters else ()
 
 
 def _late_request(moment: Moment) -> str | None:

@@ -25,7 +25,7 @@ def steps_of(moment: Moment, newest: int, width: int) -> Axis:
     """
     state = moment.state
     last = max(state.step, newest)
-    return step_axis(last, state.total_steps, exact=state.ended is not None, ticks=max(2, width // 13))
+    return step_axis(last, state.total_steps, exact=state.ended is not None, ticks=max(3, width // 13))
 
 
 def draw_axes(cells: Cells, width: int, steps: Axis, values: Axis) -> Canvas | None:

@@ -95,6 +95,8 @@ class ConfigTable(CellView):
                 value = values[index]
                 cells.put(row, column, value, Meaning.DIM if value == UNKNOWN else Meaning.TEXT, width=width)
             column += width + _GAP
+        if missing := " ".join(LETTERS[slot] for slot in list(runs)[fitting:]):
+            cells.put(cells.height - 1, 3, f" no room for {missing} ", Meaning.WARNING)
         for row, (key, values) in enumerate(shown, start=2):
             cells.put(row, 3, fit_end(key, keys), Meaning.DIM if UNKNOWN in values else Meaning.TITLE)
 

@@ -23,6 +23,8 @@ from tuimon.ui.raster import ColumnExtremes, XOf
 from tuimon.ui.smoothing import Smoothed
 from tuimon.ui.x_axis import whole_axis, window_axis, words, x_of
 
+_READ_DIGITS = 6
+"""As many as an axis that is looked at closely has in its labels."""
 NAMES_WIDTH = 8
 """Room at the right, for the names of the curves."""
 _CURSOR = "│"
@@ -261,7 +263,7 @@ class MetricChart(CellView):
         return kept
 
     def _x_axis(self, moment: Moment, width: int) -> Axis:
-        whole, ticks = self.whole(moment), max(2, width // 13)
+        whole, ticks = self.whole(moment), max(3, width // 13)
         if self.view.span is None or self.view.span >= whole[1] - whole[0]:
             state = moment.state
             totals = {"step": state.total_steps, "epoch": state.fit.epochs if state.fit else None}
@@ -289,7 +291,9 @@ class MetricChart(CellView):
         readings = self.readings(moment)
         if readings:
             at = words(self.view.x, self.view.cursor or 0.0)
-            shown = [(f"{each.name} {number(each.value)}", int(each.meaning)) for each in readings if each.name]
+            shown = [
+                (f"{each.name} {number(each.value, _READ_DIGITS)}", int(each.meaning)) for each in readings if each.name
+            ]
             return [(at, int(Meaning.STRONG)), *shown]
         return [
             (f"{curve.name} {number(float(curve.values[-1])):<8}", int(curve.meaning)) for curve in curves if curve.name

@@ -29,6 +29,8 @@ from tuimon.ui.view_memory import MetricsView, View
 from tuimon.ui.x_axis import X_WORDS, words
 
 _GAP = 3
+_DIGITS = 6
+"""Of statistics: as many as an axis that is looked at closely has in its labels."""
 
 
 class MetricsScreen(MomentScreen):
@@ -300,6 +302,8 @@ class Statistics(CellView):
         columns = (("", 8), ("newest", 12), ("smallest", 12), ("at", 16), ("largest", 12), ("at", 16), ("mean", 12))
         column = 2
         for heading, width in (*columns, ("values", 10)):
+            if column + width > cells.width:
+                break
             cells.put(0, column, heading, Meaning.DIM, width=width - 1)
             column += width
         for row, line in enumerate(metrics.lines(moment.state, self.chart.metric), start=1):
@@ -318,15 +322,17 @@ class Statistics(CellView):
             low, high = (int(np.flatnonzero(finite)[at(values[finite])]) for at in (np.argmin, np.argmax))
             kind = self.chart.view.x
             shown = [
-                number(float(values[-1])),
-                number(float(values[low])),
+                number(float(values[-1]), _DIGITS),
+                number(float(values[low]), _DIGITS),
                 words(kind, float(x[low])),
-                number(float(values[high])),
+                number(float(values[high]), _DIGITS),
                 words(kind, float(x[high])),
-                number(float(values[finite].mean())),
+                number(float(values[finite].mean()), _DIGITS),
             ]
         column = 10
         for text, width in zip(shown, (12, 12, 16, 12, 16, 12), strict=True):
+            if column + width > cells.width:
+                return
             cells.put(row, column, text, Meaning.TEXT, width=width - 1)
             column += width
         bad = len(values) - int(finite.sum())

@@ -134,7 +134,7 @@ class Overlay(CellView):
         width = cells.width - 2 - _NAMES_WIDTH
         newest = max((float(curve.x_of(curve.points.steps[-1:])[0]) for curve in drawn), default=1.0)
         is_over = all(curve.run.is_over for curve in drawn)
-        ticks = max(2, width // 13)
+        ticks = max(3, width // 13)
         below = whole_axis("relative" if self._by_time else "step", 0.0, newest, None, exact=is_over, ticks=ticks)
         # Any number of columns knows the limits; how many are drawn is known with the labels of the axis.
         limits = [self._reduced(curve, below, max(1, width)).limits for curve in drawn]
