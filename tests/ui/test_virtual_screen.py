@@ -67,6 +67,14 @@ def put_whole(screen: VirtualScreen, put: Put) -> None:
     screen.put(row, 0, Strip([blank, Segment(text, STYLES[style])]).adjust_cell_length(COLUMNS))
 
 
+def show_rest(screen: VirtualScreen, terminal: Terminal, size: int, *, pieces: int) -> None:
+    """Send what is left, in so many pieces at most."""
+    while screen.is_behind:
+        assert pieces > 0
+        terminal.show(screen.changes(COLORS, size))
+        pieces -= 1
+
+
 def puts_of(pieces: list[str]) -> st.SearchStrategy[list[Put]]:
     one = st.tuples(
         st.integers(0, ROWS - 1),
@@ -88,11 +96,7 @@ def test_pieces_of_any_size_add_up_to_the_screen(puts: list[Put], sizes: list[in
         put_whole(screen, put)
         last[put[0]] = put
         terminal.show(screen.changes(COLORS, sizes[number % len(sizes)]))
-    pieces = 0
-    while screen.is_behind:
-        terminal.show(screen.changes(COLORS, sizes[0]))
-        pieces += 1
-        assert pieces <= 3 * COLUMNS * ROWS
+    show_rest(screen, terminal, sizes[0], pieces=3 * COLUMNS * ROWS)
     fresh = VirtualScreen()
     fresh.resize(COLUMNS, ROWS)
     for put in last.values():
@@ -120,11 +124,7 @@ def test_where_the_terminal_takes_other_widths_all_else_is_in_its_place(
             put_whole(screen, put)
             wanted[put[0]] = Strip([Segment(" " * put[1] + put[2])]).adjust_cell_length(COLUMNS).text
             terminal.show(screen.changes(COLORS, sizes[number % len(sizes)]))
-        pieces = 0
-        while screen.is_behind:
-            terminal.show(screen.changes(COLORS, sizes[0]))
-            pieces += 1
-            assert pieces <= 6 * COLUMNS * ROWS
+        show_rest(screen, terminal, sizes[0], pieces=6 * COLUMNS * ROWS)
     for row, text in enumerate(wanted):
         column = 0
         for first, last, size in split_graphemes(text)[0]:

@@ -124,6 +124,11 @@ def nice_ceiling(value: float) -> float:
     return next((factor * power for factor in _NICE if factor * power >= value * (1 - 1e-12)), 10 * power)
 
 
+def ticks_in(width: int) -> int:
+    """Return about how many ticks along x a chart ``width`` cells wide has room for."""
+    return max(3, width // 13)
+
+
 def spacing(span: float, ticks: int) -> float:
     """Return a round distance that divides ``span`` into at most about ``ticks`` parts."""
     rough = span / max(1, ticks)

@@ -3,7 +3,7 @@
 from textual.events import Resize
 
 from tuimon.series import IntArray
-from tuimon.ui.axes import Axis, fitted_axis, step_axis
+from tuimon.ui.axes import Axis, fitted_axis, step_axis, ticks_in
 from tuimon.ui.canvas import Canvas, Curve
 from tuimon.ui.cell_view import CellView, draw_panel
 from tuimon.ui.cells import Cells, wrap
@@ -25,7 +25,7 @@ def steps_of(moment: Moment, newest: int, width: int) -> Axis:
     """
     state = moment.state
     last = max(state.step, newest)
-    return step_axis(last, state.total_steps, exact=state.ended is not None, ticks=max(3, width // 13))
+    return step_axis(last, state.total_steps, exact=state.ended is not None, ticks=ticks_in(width))
 
 
 def draw_axes(cells: Cells, width: int, steps: Axis, values: Axis) -> Canvas | None:

@@ -8,7 +8,7 @@ from textual.message import Message
 
 from tuimon.text import plain
 from tuimon.ui import metrics
-from tuimon.ui.axes import Axis, fitted_axis
+from tuimon.ui.axes import Axis, fitted_axis, ticks_in
 from tuimon.ui.canvas import Curve
 from tuimon.ui.cell_view import CellView, draw_panel
 from tuimon.ui.cells import Cells
@@ -19,12 +19,12 @@ from tuimon.ui.moment import Moment
 from tuimon.ui.numbers import number
 from tuimon.ui.palette import Meaning
 from tuimon.ui.plot_frame import LABEL_WIDTH
-from tuimon.ui.raster import ColumnExtremes, XOf
+from tuimon.ui.raster import ColumnExtremes, XOf, within
 from tuimon.ui.smoothing import Smoothed
 from tuimon.ui.x_axis import whole_axis, window_axis, words, x_of
 
-_READ_DIGITS = 6
-"""As many as an axis that is looked at closely has in its labels."""
+READ_DIGITS = 6
+"""Of what is read off: as many as an axis that is looked at closely has in its labels."""
 NAMES_WIDTH = 8
 """Room at the right, for the names of the curves."""
 _CURSOR = "│"
@@ -146,7 +146,7 @@ class MetricChart(CellView):
         if not drawn:
             return self.view
         whole, x = self.whole(moment), self.to_x(moment)(drawn[-1].steps)
-        inside = slice(*np.searchsorted(x, [(window := self.view.window(whole))[0], np.nextafter(window[1], np.inf)]))
+        inside = within(x, *self.view.window(whole))
         values = np.where(np.isfinite(drawn[-1].values[inside]), drawn[-1].values[inside], -np.inf)
         return self.view.at(float(x[inside][np.argmax(values)]), whole) if len(values) else self.view
 
@@ -263,7 +263,7 @@ class MetricChart(CellView):
         return kept
 
     def _x_axis(self, moment: Moment, width: int) -> Axis:
-        whole, ticks = self.whole(moment), max(3, width // 13)
+        whole, ticks = self.whole(moment), ticks_in(width)
         if self.view.span is None or self.view.span >= whole[1] - whole[0]:
             state = moment.state
             totals = {"step": state.total_steps, "epoch": state.fit.epochs if state.fit else None}
@@ -292,7 +292,7 @@ class MetricChart(CellView):
         if readings:
             at = words(self.view.x, self.view.cursor or 0.0)
             shown = [
-                (f"{each.name} {number(each.value, _READ_DIGITS)}", int(each.meaning)) for each in readings if each.name
+                (f"{each.name} {number(each.value, READ_DIGITS)}", int(each.meaning)) for each in readings if each.name
             ]
             return [(at, int(Meaning.STRONG)), *shown]
         return [

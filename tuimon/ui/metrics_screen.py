@@ -18,19 +18,18 @@ from tuimon.ui import metrics
 from tuimon.ui.cell_view import CellView
 from tuimon.ui.cells import Cells
 from tuimon.ui.chart_view import GRIDS, ChartView
-from tuimon.ui.metric_chart import MetricChart
+from tuimon.ui.metric_chart import READ_DIGITS, MetricChart
 from tuimon.ui.moment import Moment
 from tuimon.ui.moment_screen import MomentScreen, bindings_of
 from tuimon.ui.numbers import count, number, percent
 from tuimon.ui.palette import Meaning
+from tuimon.ui.raster import within
 from tuimon.ui.searched_screen import SearchField
 from tuimon.ui.smoothing import nearest_strength, window_of
 from tuimon.ui.view_memory import MetricsView, View
 from tuimon.ui.x_axis import X_WORDS, words
 
 _GAP = 3
-_DIGITS = 6
-"""Of statistics: as many as an axis that is looked at closely has in its labels."""
 
 
 class MetricsScreen(MomentScreen):
@@ -310,7 +309,7 @@ class Statistics(CellView):
             if row >= cells.height or not len(line.series):
                 break
             x = to_x(line.series.steps)
-            inside = slice(*np.searchsorted(x, [window[0], np.nextafter(window[1], np.inf)]))
+            inside = within(x, *window)
             cells.put(row, 2, line.name, line.meaning)
             self._draw_numbers(cells, row, x[inside], line.series.values[inside])
 
@@ -322,12 +321,12 @@ class Statistics(CellView):
             low, high = (int(np.flatnonzero(finite)[at(values[finite])]) for at in (np.argmin, np.argmax))
             kind = self.chart.view.x
             shown = [
-                number(float(values[-1]), _DIGITS),
-                number(float(values[low]), _DIGITS),
+                number(float(values[-1]), READ_DIGITS),
+                number(float(values[low]), READ_DIGITS),
                 words(kind, float(x[low])),
-                number(float(values[high]), _DIGITS),
+                number(float(values[high]), READ_DIGITS),
                 words(kind, float(x[high])),
-                number(float(values[finite].mean()), _DIGITS),
+                number(float(values[finite].mean()), READ_DIGITS),
             ]
         column = 10
         for text, width in zip(shown, (12, 12, 16, 12, 16, 12), strict=True):

@@ -8,7 +8,7 @@ import numpy as np
 
 from tuimon.series import IntArray, Series
 from tuimon.text import plain
-from tuimon.ui.axes import Axis, fitted_axis
+from tuimon.ui.axes import Axis, fitted_axis, ticks_in
 from tuimon.ui.canvas import Canvas
 from tuimon.ui.cell_view import CellView, draw_panel
 from tuimon.ui.cells import Cells, CharArray, cell_width, fit_end
@@ -134,7 +134,7 @@ class Overlay(CellView):
         width = cells.width - 2 - _NAMES_WIDTH
         newest = max((float(curve.x_of(curve.points.steps[-1:])[0]) for curve in drawn), default=1.0)
         is_over = all(curve.run.is_over for curve in drawn)
-        ticks = max(3, width // 13)
+        ticks = ticks_in(width)
         below = whole_axis("relative" if self._by_time else "step", 0.0, newest, None, exact=is_over, ticks=ticks)
         # Any number of columns knows the limits; how many are drawn is known with the labels of the axis.
         limits = [self._reduced(curve, below, max(1, width)).limits for curve in drawn]

@@ -81,7 +81,7 @@ class ColumnExtremes:
         self.consumed = len(steps)
 
     def _take(self, x: FloatArray, values: FloatArray) -> None:
-        inside = slice(*np.searchsorted(x, [self.first, np.nextafter(self.last, np.inf)]))
+        inside = within(x, self.first, self.last)
         self._join_left(x, values, inside)
         self._reduce(x[inside], values[inside])
         if inside.stop:
@@ -141,6 +141,11 @@ class ColumnExtremes:
         """Column and value of the newest finite point; None while there is none."""
         present = np.flatnonzero(np.isfinite(self.exit))
         return (int(present[-1]), float(self.exit[present[-1]])) if len(present) else None
+
+
+def within(x: FloatArray | IntArray, first: float, last: float) -> slice:
+    """Return which of ``x``, never descending, lie between two of them, these included."""
+    return slice(*np.searchsorted(x, [first, np.nextafter(last, np.inf)]))
 
 
 def line(points: ColumnExtremes, axis: Axis, rows: int) -> DotArray:
