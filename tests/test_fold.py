@@ -1,0 +1,112 @@
+"""A recorded log folds to the same state as ever."""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from helpers import ROOT, a_run, encode_log
+from tuimon import events
+from tuimon.series import Series
+from tuimon.session_log import Tail
+from tuimon.state import RunState
+
+SENDER = events.Sender(uid=1000, user="somebody", host="somewhere", pid=7)
+
+
+def requests() -> list[events.AnyEvent]:
+    """Return the answers to every kind of request, some of them undone, rejected or verified."""
+    bodies: list[dict[str, object]] = [
+        {"command": "freeze", "layers": ["bn_1"], "statistics": True},
+        {"command": "freeze", "layers": ["dense*"], "weights": True},
+        {"command": "unfreeze", "layers": []},
+        {"command": "phase", "phase": "inference"},
+        {"command": "momentum", "momentum": 0.9, "layers": ["bn_1"]},
+        {"command": "recalibrate", "batches": 4, "dry_run": True},
+        {"command": "recalibrate", "batches": 4},
+        {"command": "lr", "learning_rate": 1e-4},
+        {"command": "pause"},
+        {"command": "resume"},
+        {"command": "checkpoint"},
+        {"command": "rollback", "checkpoint": "step-2"},
+        {"command": "evaluate"},
+        {"command": "probe"},
+        {"command": "snapshot"},
+        {"command": "note", "text": "hello"},
+        {"command": "stop", "after": "epoch"},
+        {"command": "something of a later version", "field": 1},
+    ]
+    answers: list[events.AnyEvent] = []
+    for number, body in enumerate(bodies):
+        applied = events.CommandApplied(
+            id=f"request-{number}",
+            request=body,
+            sender=SENDER,
+            first_step=4 + number,
+            step=4 + number,
+            epoch=1,
+            phase="inference" if number in (3, 4) else "auto",
+            frozen=["bn_1"] if number % 2 else [],
+            learning_rate=1e-4 if number >= 7 else 1e-3,
+        )
+        answers.append(applied)
+    answers.append(
+        events.CommandRejected(id="rejected", request=bodies[0], sender=SENDER, reason="it is full", step=30, epoch=1)
+    )
+    return answers
+
+
+def canonical(value: object) -> object:
+    """Return JSON of a value that does not depend on how its type is called or where it lives."""
+    if isinstance(value, Series):
+        return {"steps": value.steps.tolist(), "rows": canonical(value.rows)}
+    if isinstance(value, np.ndarray):
+        return [canonical(item) for item in value.tolist()]
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, msgspec.Struct):
+        return canonical(msgspec.to_builtins(value))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        # A command's request is told by its words.
+        names = [field.name for field in dataclasses.fields(value) if field.name != "request"]
+        return {name: canonical(getattr(value, name)) for name in names}
+    if isinstance(value, dict):
+        return [[str(key), canonical(item)] for key, item in value.items()]
+    if isinstance(value, frozenset):
+        return sorted(map(str, value))
+    if isinstance(value, list | tuple):
+        return [canonical(item) for item in value]
+    assert value is None or isinstance(value, bool | int | str), type(value)
+    return value
+
+
+def digest(state: RunState) -> str:
+    """Return a hash of all that a state shows."""
+    shown = {name: canonical(value) for name, value in vars(state).items() if not name.startswith("_")}
+    derived = ("in_force", "steps_per_second", "total_steps", "seconds_left")
+    shown |= {name: canonical(getattr(state, name)) for name in derived}
+    return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize(
+    ("log", "expected"),
+    [
+        ("finetune_one_sample", "9a49fc2984abc17b"),
+        ("real_vs_fake", "a1ddc54b223c8b05"),
+        ("requests", "8ed4773b00fd1880"),
+    ],
+)
+def test_a_log_folds_to_the_same_state(log: str, expected: str, tmp_path: Path) -> None:
+    path = ROOT / "docs" / "recorded" / f"{log}.jsonl"
+    if log == "requests":
+        path = tmp_path / "session.jsonl"
+        path.write_bytes(encode_log([*a_run()[:-1], *requests(), a_run()[-1]]))
+    state, tail = RunState(), Tail(path)
+    for events_read in iter(tail.read, []):
+        state.apply(events_read)
+    assert state.step > 0
+    assert digest(state) == expected
