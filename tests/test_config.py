@@ -9,7 +9,7 @@ import pytest
 
 from helpers import ROOT
 from tuimon import config as config_file
-from tuimon import user_code
+from tuimon import ownership, user_code
 from tuimon.errors import UsageError
 
 MINIMAL = '[model]\nbuild = "mine:build"\n[data]\nbuild = "mine:data"\n'
@@ -190,7 +190,7 @@ def test_beside_the_config_comes_before_the_working_directory(place: Path, tmp_p
 def test_code_that_others_can_write_is_not_run(
     place: Path, mode: int, letters: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(user_code, "_is_private_group", lambda _: False)
+    monkeypatch.setattr(ownership, "_is_private_group", lambda _: False)
     (place / "mine.py").chmod(mode)
     with pytest.raises(UsageError, match=f"others can write this file.*chmod {letters}-w"):
         user_code.load("mine:build", [place])

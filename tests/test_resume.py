@@ -14,6 +14,7 @@ import pytest
 
 from helpers import a_run, command, environment, make_run, stand_in, started, until
 from tuimon import commands, events
+from tuimon.launcher import TrainerProcess
 from tuimon.run_directory import RunDirectory
 from tuimon.session_log import Tail
 
@@ -420,7 +421,79 @@ def with_config(run: RunDirectory, project: Path) -> RunDirectory:
     (project / "mine.py").chmod(0o644)
     text = config(minutes="0").replace("[model]", f'[run]\nname = "run"\nsource = "{project}/sample.toml"\n[model]')
     run.config.write_text(text)
+    run.config.chmod(0o600)
     return run
+
+
+def that_others_planted(runs: Path) -> RunDirectory:
+    """Return a run that can be resumed, whose code makes a file `pwned`."""
+    stopped = [*a_run()[:-1], events.RunEnded(status="stopped", step=4, epoch=1)]
+    run = make_run(runs, stopped, "20991231-000000-mlp")
+    touch = f'build = "os:system"\narguments = {{command = "touch {runs}/pwned"}}\n'
+    run.config.write_text(f"[model]\n{touch}[data]\n{touch}")
+    run.config.chmod(0o600)
+    run.checkpoints.mkdir()
+    (run.checkpoints / "step-00000004.npz").write_text("")
+    return run
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("given_away", ["all of it", "its config"])
+def test_a_run_of_another_user_is_refused(runs: Path, given_away: str) -> None:
+    runs.chmod(0o1777)
+    mine = with_config(make_run(runs, a_run()[:-1], "20261120-211503-mlp"), runs.parent / "project")
+    planted = that_others_planted(runs)
+    os.utime(mine.session_log, (9, 9))
+    paths = [planted.path, *planted.path.rglob("*")] if given_away == "all of it" else [planted.config]
+    for path in paths:
+        os.chown(path, 12345, 12345)
+    words = refusal(runs, "mlp")
+    if given_away == "all of it":
+        assert words == f"tuimon: {planted.path}: the directory is another user's (uid 12345), the run is not resumed"
+    else:
+        assert words == f"tuimon: {planted.config}: the file is another user's (uid 12345), what it names is not run"
+    assert not (runs / "pwned").exists()
+    assert not planted.trainer_log.exists()
+    # Named in full, the caller's own is resumed: the next thing is looked at.
+    assert "it has no checkpoint" in refusal(runs, mine.name)
+
+
+@pytest.mark.parametrize("mode", [0o757, 0o703])
+def test_a_run_in_a_directory_where_others_can_put_runs_is_refused(runs: Path, mode: int) -> None:
+    run = that_others_planted(runs)
+    runs.chmod(mode)
+    words = f"{runs}: others can write this directory, the run is not resumed; mend it with: chmod o-w {runs}"
+    assert refusal(runs, "mlp") == f"tuimon: {words}"
+    assert refusal(runs, str(run.session_log)) == f"tuimon: {words}"
+    assert not (runs / "pwned").exists()
+
+
+def test_a_run_whose_config_others_can_write_is_refused(runs: Path) -> None:
+    run = that_others_planted(runs)
+    run.config.chmod(0o602)
+    words = f"{run.config}: others can write this file, what it names is not run; mend it with: chmod o-w {run.config}"
+    assert refusal(runs, "mlp") == f"tuimon: {words}"
+    process = TrainerProcess(run, resumes=True)
+    process.start()
+    assert process.wait() == 1, "the trainer looks as well: the file may be another one by then"
+    assert words in run.trainer_log.read_text()
+    assert not (runs / "pwned").exists()
+
+
+@pytest.mark.parametrize("name", ["config.toml", "session.jsonl", "trainer.log"])
+def test_a_run_with_a_link_in_the_place_of_a_file_is_refused(runs: Path, name: str) -> None:
+    run = that_others_planted(runs)
+    elsewhere = runs / "elsewhere"
+    path = run.path / name
+    if path.exists():
+        path.rename(elsewhere)
+    else:
+        elsewhere.touch()
+    path.symlink_to(elsewhere)
+    before = elsewhere.read_bytes()
+    assert refusal(runs, "mlp").startswith(f"tuimon: {path}: it is a link, ")
+    assert not (runs / "pwned").exists()
+    assert elsewhere.read_bytes() == before
 
 
 def test_a_run_without_a_checkpoint_is_refused(runs: Path, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ def test_a_new_run_is_its_owners_alone(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert (mode(run.path), mode(run.commands), mode(path)) == (0o700, 0o700, 0o600)
+    assert mode(run.path.parent) == 0o755, "nobody else can put runs beside it"
     assert run.name.endswith("-my-run")
     assert run.path.is_absolute()
 

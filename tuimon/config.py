@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import tomlkit
 
-from tuimon import commands, user_code
+from tuimon import commands, ownership, user_code
 from tuimon.errors import UsageError
 
 Reference = Annotated[str, msgspec.Meta(min_length=1)]
@@ -131,18 +131,21 @@ _STRUCTS: Mapping[str, type[msgspec.Struct]] = {
 _OF_COMPILE = ("optimizer", "learning_rate", "metrics", "jit_compile", "steps_per_execution")
 
 
-def read(path: Path, overrides: Iterable[str] = ()) -> Config:
+def read(path: Path, overrides: Iterable[str] = (), *, only_own: bool = False) -> Config:
     """Read a config file.
 
     Args:
         path: The file.
         overrides: ``TABLE.KEY=VALUE`` each, with a TOML value, else a string.
+        only_own: Refuse a file that is not the caller's, or that somebody else can write. For the config in a run
+            directory: the caller may never have seen it.
 
     Raises:
         UsageError: the file or an override is wrong; names the file and the key.
     """
     try:
-        tables = tomllib.loads(path.read_bytes().decode())
+        data = ownership.read_own(path, "what it names is not run") if only_own else path.read_bytes()
+        tables = tomllib.loads(data.decode())
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:

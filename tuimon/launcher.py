@@ -54,7 +54,7 @@ class TrainerProcess:
         # -P: nothing in the working directory takes the place of an installed module.
         command = [sys.executable, "-P", "-m", "tuimon.trainer.job", str(self.run.path)]
         command += ["--resume"] if self.resumes else []
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         log = os.open(self.run.trainer_log, flags, 0o600)
         try:
             self._process = subprocess.Popen(

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tuimon import ownership
 from tuimon.commands import AnyRequest, encode
 from tuimon.errors import UsageError
 
@@ -65,7 +66,8 @@ class RunDirectory:
         """
         stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{file_name(name)}"
         try:
-            runs_directory.mkdir(parents=True, exist_ok=True)
+            # Others must not plant runs there, whatever the umask.
+            runs_directory.mkdir(mode=0o755, parents=True, exist_ok=True)
             for count in itertools.count(1):
                 path = runs_directory.resolve() / (stem if count == 1 else f"{stem}-{count}")
                 with contextlib.suppress(FileExistsError):
@@ -106,6 +108,18 @@ class RunDirectory:
         exists = os.path.exists(name)  # noqa: PTH110
         what = "is not a run (it has no session.jsonl)" if exists else "is no run, and no name of one"
         raise UsageError(f"{name}: {what}. {hint}")
+
+    def require_own(self) -> None:
+        """Check that the run is the caller's, and that nobody else can change it or put another in its place.
+
+        Raises:
+            UsageError: it is not so, or one of its logs is a link; names the path.
+            OSError: a directory on the way cannot be looked at.
+        """
+        ownership.require_own_directory(self.path, "the run is not resumed")
+        for log in (self.session_log, self.trainer_log):
+            if log.is_symlink():
+                raise UsageError(f"{log}: it is a link, the run is not resumed; put the file itself there")
 
     def put_request(self, request: AnyRequest) -> Path:
         """Put a request where the trainer looks, whole at once, and return its file.

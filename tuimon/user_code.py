@@ -6,11 +6,8 @@ Looking for one never runs any code: sources are parsed. Must not import Keras, 
 import ast
 import contextlib
 import difflib
-import grp
 import importlib
 import os
-import pwd
-import stat
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +16,7 @@ from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import CodeType, ModuleType
 
+from tuimon import ownership
 from tuimon.errors import UsageError
 
 
@@ -227,31 +225,4 @@ def _reach(directory: Path) -> None:
 
 
 def _require_trusted(path: Path, status: os.stat_result | None = None) -> None:
-    status = status or path.stat()
-    what = "directory" if stat.S_ISDIR(status.st_mode) else "file"
-    if status.st_uid not in (os.getuid(), 0):
-        raise UsageError(f"{path}: the {what} is another user's (uid {status.st_uid}), its code is not run")
-    writers = [
-        letter
-        for bit, letter in ((stat.S_IWGRP, "g"), (stat.S_IWOTH, "o"))
-        if status.st_mode & bit and not (letter == "g" and _is_private_group(status.st_gid))
-    ]
-    if writers:
-        who = "".join(writers)
-        raise UsageError(
-            f"{path}: others can write this {what}, its code is not run; mend it with: chmod {who}-w {path}"
-        )
-
-
-def _is_private_group(gid: int) -> bool:
-    """Whether the caller is alone in a group, as where every user has a group of their own (umask 002)."""
-    if gid == 0:
-        return True
-    try:
-        me = pwd.getpwuid(os.getuid())
-        group = grp.getgrgid(gid)
-    except KeyError:
-        return False
-    if gid != me.pw_gid or group.gr_name != me.pw_name or set(group.gr_mem) - {me.pw_name}:
-        return False
-    return all(user.pw_uid == me.pw_uid for user in pwd.getpwall() if user.pw_gid == gid)
+    ownership.require_trusted(path, status or path.stat(), "its code is not run")

@@ -92,6 +92,8 @@ def _resumable(options: argparse.Namespace) -> RunDirectory:
     if options.config is not None or options.name is not None or options.set:
         raise UsageError("--resume goes on with the run's own config: it takes no CONFIG, --name or --set")
     run = RunDirectory.find(options.resume, options.runs_dir)
+    # Checked before anything of it is read: another user may have planted it as the newest of this name.
+    run.require_own()
     state = plain.read_state(run)
     if state.ended is not None and state.ended.status == "finished":
         raise UsageError(f"{run.name}: it has finished; there is nothing to go on with")
@@ -106,7 +108,7 @@ def _resumable(options: argparse.Namespace) -> RunDirectory:
             )
     if not run.config.is_file():
         raise UsageError(f"{run.name}: it has no config.toml: a script of your own goes on with its own means")
-    config_file.require_functions(config_file.read(run.config), run.config)
+    config_file.require_functions(config_file.read(run.config, only_own=True), run.config)
     if not any(run.checkpoints.glob("step-*.npz")):
         raise UsageError(
             f"{run.name}: it has no checkpoint; one is made every monitor.checkpoint_minutes, "

@@ -29,7 +29,8 @@ def main(arguments: list[str]) -> int:
     run, resumes = RunDirectory.at(Path(arguments[0])), "--resume" in arguments[1:]
     trainer_log.keep_bounded(run.trainer_log)
     trainer_log.forgive_full_disk()
-    config = configuration.read(run.config)
+    # `tuimon run` has checked a file of this name; this may be another one by now.
+    config = configuration.read(run.config, only_own=resumes)
     try:
         recorder = Recorder(run, name=config.run.name, config=configuration.as_tables(config), resumes=resumes)
     except LogTakenError as error:

@@ -48,14 +48,14 @@ def rotate(path: Path, maximum_bytes: int = MAXIMUM_BYTES) -> None:
     """Move what the log holds, at most ``maximum_bytes`` of it, to ``trainer.log.1``.
 
     Raises:
-        OSError: the disk does not take it.
+        OSError: the disk does not take it, or one of the two files is a link.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     with os.fdopen(descriptor, "r+b") as log:
         size = log.seek(0, os.SEEK_END)
         log.seek(max(0, size - maximum_bytes))
         older = path.with_name(f"{path.name}.1")
-        kept = os.open(older, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        kept = os.open(older, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(kept, "wb") as file:
             file.write(log.read())
         log.truncate(0)
