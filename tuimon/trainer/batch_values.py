@@ -45,6 +45,7 @@ class BatchValues:
         self._lock = threading.Lock()
         self._listeners: dict[int, _Listener] = {}
         self._undo = contextlib.ExitStack()
+        self._hears_all = True
 
     @contextlib.contextmanager
     def listen(self) -> Iterator["_Listener"]:
@@ -64,29 +65,46 @@ class BatchValues:
             with self._lock:
                 del self._listeners[threading.get_ident()]
                 if not self._listeners:
-                    self._undo.close()
+                    # A metric that refuses must not end the user's step; the others are given back all the same.
+                    with contextlib.suppress(Exception):
+                        self._undo.close()
 
     def _attach(self) -> None:
+        """Listen to every metric that can be listened to; raises nothing, as the user's step is under way."""
         attached: list[Any] = []
+        self._hears_all = True
 
         def attach() -> None:
-            for metric in keras_internals.single_metrics(self._model):
-                if any(metric is other for other in attached):
-                    continue
-                attached.append(metric)
-                if isinstance(metric, keras.metrics.Mean) and "total" in metric.__dict__:
-                    _listen_to(metric, self._listeners, self._undo)
-                else:
-                    _note_what_runs(metric, self._listeners, self._undo)
+            try:
+                for metric in keras_internals.single_metrics(self._model):
+                    if not any(metric is other for other in attached):
+                        attached.append(metric)
+                        self._attach_to(metric)
+            except Exception:  # noqa: BLE001 - a metric may be anything
+                self._hears_all = False
 
         attach()
-        # The metrics of `compile` come into being in the middle of the first trace.
-        for container in keras_internals.unbuilt_metric_containers(self._model):
-            self._undo.callback(keras_internals.after(container, "build", attach))
+        try:
+            # The metrics of `compile` come into being in the middle of the first trace.
+            for container in keras_internals.unbuilt_metric_containers(self._model):
+                self._undo.callback(keras_internals.after(container, "build", attach))
+        except Exception:  # noqa: BLE001 - without them, Keras' running values are known
+            self._hears_all = False
+
+    def _attach_to(self, metric: Any) -> None:
+        """Listen to a metric, or note what it shows, or leave it alone."""
+        for attach in (_listen_to, _note_what_runs):
+            with contextlib.suppress(Exception), contextlib.ExitStack() as undo:
+                attach(metric, self._listeners, undo)
+                self._undo.callback(undo.pop_all().close)
+                return
+        self._hears_all = False
 
     def record(self, listener: "_Listener", logs: object) -> None:
         """Put the step's values into the ring and count the step. Part of the step."""
-        values = listener.batch_values(logs, _sum_of_replicas if self._is_replicated else None)
+        values = listener.batch_values(
+            logs, _sum_of_replicas if self._is_replicated else None, hears_all=self._hears_all
+        )
         if not self.names:
             self.names = sorted(values)[:WIDTH]
         if self._is_replicated and not _is_first_replica():
@@ -127,39 +145,45 @@ class _Listener:
         self._heard.append(_Heard(metric, result))
         return self._heard[-1]
 
-    def batch_values(self, logs: object, summed: "Callable[[Any], Any] | None") -> dict[str, Any]:
+    def batch_values(
+        self, logs: object, summed: "Callable[[Any], Any] | None", *, hears_all: bool = True
+    ) -> dict[str, Any]:
         """Return the batch's own value per name in ``logs``: tensors of this very graph.
 
         Args:
             logs: What the step returns.
             summed: Adds a vector up over all replicas; None: there is one.
+            hears_all: Whether every metric is listened to. If not, the logs may hold the running value of one
+                that is not, and what nobody has shown is left out.
         """
         if not isinstance(logs, dict):
             return {}
-        shown = {
-            name: heard
-            for name, tensor in logs.items()
-            if (heard := next((heard for heard in self._heard if heard.shown is tensor), None)) and heard.is_usable()
-        }
-        plain = {} if summed is not None else self._plain_values(logs)
+        values = self._plain_values(logs) if summed is None and hears_all else {}
+        shown: dict[str, tuple[_Heard, tuple[Any, Any]]] = {}
+        for name, tensor in logs.items():
+            heard = next((heard for heard in self._heard if heard.shown is tensor), None)
+            # A step may leave a metric with another total than it had.
+            with contextlib.suppress(Exception):
+                if heard is not None and heard.is_usable(only_numbers=summed is not None):
+                    shown[name] = heard, heard.parts()
         if not shown:
-            return plain
-        parts = [part for heard in shown.values() for part in heard.parts()]
+            return values
+        parts = [part for _, both in shown.values() for part in both]
         if summed is not None:
             # In one go: what the replicas tell each other costs by the message.
             parts = tf.unstack(summed(tf.stack([tf.cast(part, tf.float32) for part in parts])))
-        values = dict(plain)
-        for name, total, count in zip(shown, parts[::2], parts[1::2], strict=True):
+        for (name, (heard, _)), total, count in zip(shown.items(), parts[::2], parts[1::2], strict=True):
             # A metric of the user's own may do what it likes in `result`: then it has no value of a batch.
             with contextlib.suppress(Exception):
-                value = tf.cast(shown[name].value(total, count), tf.float32)
+                value = tf.cast(heard.value(total, count), tf.float32)
                 if value.shape.rank == 0:
                     values[name] = value
         return values
 
     def _plain_values(self, logs: dict[str, Any]) -> dict[str, Any]:
         """Return what no metric has shown: a loss that a step of the user's own returns as it is."""
-        known = {id(tensor) for tensor in (*self.running, *(heard.shown for heard in self._heard))}
+        shown = [tensor for heard in self._heard for tensor in keras.tree.flatten(heard.shown)]
+        known = {id(tensor) for tensor in (*self.running, *shown)}
         return {
             name: tf.cast(tensor, tf.float32)
             for name, tensor in logs.items()
@@ -181,30 +205,58 @@ def _is_first_replica() -> bool:
 
 
 class _Heard:
+    """What one step of one replica has added to one metric."""
+
     def __init__(self, metric: Any, result: Callable[[], Any]) -> None:
         self.metric = metric
         self.totals: list[Any] = []
         self.counts: list[Any] = []
         self.shown: Any = None
+        self.writes = False
+        """Whether showing it changes a variable, so that it must not be asked once more."""
         self._result = result
 
-    def is_usable(self) -> bool:
-        return bool(self.totals and self.counts) and keras_internals.is_of_this_graph((*self.totals, *self.counts))
+    def is_usable(self, *, only_numbers: bool) -> bool:
+        """Whether its value of the batch can be had.
+
+        Args:
+            only_numbers: Whether its total and its count must be scalars.
+        """
+        if not (self.totals and self.counts) or self.writes:
+            return False
+        if only_numbers and (len(self.metric.total.shape) or len(self.metric.count.shape)):
+            return False
+        return keras_internals.is_of_this_graph((*self.totals, *self.counts))
 
     def parts(self) -> tuple[Any, Any]:
         """What this step added to the metric: its total and its count."""
-        return tf.add_n(self.totals), tf.add_n(self.counts)
+        return _sum(self.totals, self.metric.total), _sum(self.counts, self.metric.count)
 
     def value(self, total: Any, count: Any) -> Any:
         """What the metric shows when only this step was added to it."""
         with contextlib.ExitStack() as undo:
             undo.callback(keras_internals.set_untracked(self.metric, "total", total))
             undo.callback(keras_internals.set_untracked(self.metric, "count", count))
-            return self._result()
+            return keras_internals.result_without_writing(self._result)
+
+
+def _sum(values: list[Any], variable: Any) -> Any:
+    # Made here, after the step: an operation more within it, and the seeds of those behind would be others.
+    # What is added may be of another type or shape than the variable, as Keras allows.
+    tensors = [keras.ops.convert_to_tensor(value, dtype=variable.dtype) for value in values]
+    return tf.add_n(
+        [tensor if tensor.shape == variable.shape else tf.broadcast_to(tensor, variable.shape) for tensor in tensors]
+    )
 
 
 def _listen_to(metric: Any, listeners: Mapping[int, _Listener], undo: contextlib.ExitStack) -> None:
-    """Hear what is added to a metric, and what it shows; the variables stay the user's own."""
+    """Hear what is added to a metric, and what it shows; the variables stay the user's own.
+
+    Raises:
+        TypeError: it is not made as Keras' means are.
+    """
+    if not (keras_internals.adds_up(metric) and keras_internals.can_wrap_result(metric)):
+        raise TypeError("it adds nothing up in two variables")
     own_result = metric.result
 
     def heard() -> _Heard:
@@ -212,9 +264,11 @@ def _listen_to(metric: Any, listeners: Mapping[int, _Listener], undo: contextlib
         # Another thread may use the metric meanwhile: what it adds is none of the step's.
         return (listener or _Listener()).of(metric, own_result)
 
-    def result() -> Any:
+    def result(*args: Any, **kwargs: Any) -> Any:
         mine = heard()
-        mine.shown = own_result()
+        before = keras_internals.operations_here()
+        mine.shown = own_result(*args, **kwargs)
+        mine.writes = mine.writes or keras_internals.writes_here(before)
         return mine.shown
 
     undo.callback(_hear(metric.total, lambda value: heard().totals.append(value)))
@@ -223,11 +277,17 @@ def _listen_to(metric: Any, listeners: Mapping[int, _Listener], undo: contextlib
 
 
 def _note_what_runs(metric: Any, listeners: Mapping[int, _Listener], undo: contextlib.ExitStack) -> None:
-    """Note what a metric shows that is no mean."""
+    """Note what a metric shows that is no mean.
+
+    Raises:
+        TypeError: its ``result`` is no method.
+    """
+    if not keras_internals.can_wrap_result(metric):
+        raise TypeError("its result is a property")
     own_result = metric.result
 
-    def result() -> Any:
-        shown = own_result()
+    def result(*args: Any, **kwargs: Any) -> Any:
+        shown = own_result(*args, **kwargs)
         if (listener := listeners.get(threading.get_ident())) is not None:
             listener.running += keras.tree.flatten(shown)
         return shown
@@ -239,7 +299,11 @@ def _hear(variable: Any, tell: Callable[[Any], None]) -> Callable[[], None]:
     assign_add = variable.assign_add
 
     def listening(value: Any) -> Any:
-        tell(tf.convert_to_tensor(value, dtype=variable.dtype))
+        # A variable is read now: later it may hold something else. None has no sum, and the metric no value.
+        added = None
+        with contextlib.suppress(Exception):
+            added = tf.convert_to_tensor(value) if isinstance(value, keras.Variable | tf.Variable) else value
+        tell(added)
         return assign_add(value)
 
     return keras_internals.set_untracked(variable, "assign_add", listening)

@@ -302,10 +302,38 @@ def single_metrics(model: Any) -> Iterator[Any]:
     pending = list(model.metrics)
     while pending:
         metric = pending.pop(0)
-        if not isinstance(metric, keras.metrics.Mean) and (inner := getattr(metric, "metrics", None)):
+        if inner := _metrics_within(metric):
             pending += inner
         else:
             yield metric
+
+
+def _metrics_within(metric: Any) -> list[Any]:
+    if isinstance(metric, keras.metrics.Mean):
+        return []
+    # A user's metric may keep something else under this name, or have a property that fails.
+    with contextlib.suppress(Exception):
+        inner = list(metric.metrics)
+        return inner if all(isinstance(each, keras.Metric) for each in inner) else []
+    return []
+
+
+def adds_up(metric: Any) -> bool:
+    """Whether a metric is a mean that keeps its total and its count in variables, as Keras' own means do."""
+    return isinstance(metric, keras.metrics.Mean) and all(
+        isinstance(vars(metric).get(name), keras.Variable) and not _is_property(metric, name)
+        for name in ("total", "count")
+    )
+
+
+def can_wrap_result(metric: Any) -> bool:
+    """Whether a metric's ``result`` is a method, for which a wrapper can stand."""
+    return not _is_property(metric, "result")
+
+
+def _is_property(owner: Any, name: str) -> bool:
+    # What is put past the tracker would not be seen under such a name.
+    return inspect.isdatadescriptor(inspect.getattr_static(type(owner), name, None))
 
 
 def unbuilt_metric_containers(model: Any) -> list[Any]:
@@ -549,6 +577,32 @@ def is_of_this_graph(tensors: Iterable[Any]) -> bool:
         return True
     graph = tf.compat.v1.get_default_graph()
     return all(getattr(tensor, "graph", graph) is graph for tensor in tensors)
+
+
+def operations_here() -> int:
+    """Return how many operations there are in the graph that is being traced; 0 outside of one."""
+    return 0 if tf.executing_eagerly() else len(tf.compat.v1.get_default_graph().get_operations())
+
+
+def writes_here(since: int) -> bool:
+    """Whether an operation of the graph that is being traced changes a variable, from the ``since``th on."""
+    if tf.executing_eagerly():
+        return False
+    operations = tf.compat.v1.get_default_graph().get_operations()[since:]
+    return any(operation.type.startswith(_WRITERS) for operation in operations)
+
+
+def result_without_writing(function: Callable[[], Any]) -> Any:
+    """Return what a function returns; the Keras variables that it writes keep their values.
+
+    Raises:
+        ValueError: it writes one, so that its result is not of its inputs alone.
+    """
+    with keras.StatelessScope() as scope:
+        result = function()
+    if scope.state_mapping:
+        raise ValueError("it writes variables")
+    return result
 
 
 _WRITERS = (
