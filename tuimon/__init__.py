@@ -3,7 +3,6 @@
 The names below are imported when they are first used, so that a viewer never loads Keras.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,10 +11,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["Monitor"]
 
-_LAZY = {"Monitor": "tuimon.trainer.monitor"}
-
 
 def __getattr__(name: str) -> object:
-    if name in _LAZY:
-        return getattr(import_module(_LAZY[name]), name)
+    if name == "Monitor":
+        from tuimon.trainer.standing_aside import monitor_class
+
+        return monitor_class()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -23,8 +23,8 @@ from tuimon import commands, events
 from tuimon.run_directory import RunDirectory
 from tuimon.trainer import checkpoint, job
 from tuimon.trainer.checkpoint import Arrays, CheckpointError, Checkpoints, Meta
-from tuimon.trainer.fit import Options
 from tuimon.trainer.modes import Mode
+from tuimon.trainer.options import Options
 
 # No test here looks at a validation, which would be traced each time.
 fit = partial(keras_models.fit, validation_data=None)

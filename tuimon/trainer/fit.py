@@ -2,8 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -19,7 +18,8 @@ from tuimon.trainer.instruments import Instruments
 from tuimon.trainer.interventions import AT_THE_END_SECONDS, EpochLeft, Interventions
 from tuimon.trainer.mode_requests import RejectedError
 from tuimon.trainer.modes import AUTO, Mode
-from tuimon.trainer.probing import ProbeOptions, Probing, Say
+from tuimon.trainer.options import Options
+from tuimon.trainer.probing import Probing, Say
 from tuimon.trainer.recorder import Recorder
 from tuimon.wire import Number, list_to_wire, scalars_to_wire, to_wire
 
@@ -31,24 +31,6 @@ OVERHEAD_SECONDS = 10.0
 """How often it is written at most what monitoring takes."""
 SAMPLES = 1000
 """After t seconds the layers are sampled every t / 1000 s at most, so that a long run's log stays small."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a Monitor was told."""
-
-    overhead: float = 0.01
-    """The share of the time that monitoring may take."""
-    probe: ProbeOptions = field(default_factory=ProbeOptions)
-    """When and on what the gap between training mode and inference mode is measured."""
-    prepare: Sequence[str] = ()
-    """Modes that are traced before the first step, in the words of `tuimon send`."""
-    checkpoint_minutes: float = 0.0
-    """A checkpoint is made at the first epoch's end after so many; 0: only when somebody asks."""
-    checkpoints_kept: int = 3
-    """How many."""
-    checkpoint_at_stop: bool = False
-    """Whether one is made when training was stopped, for a later attempt to go on from."""
 
 
 class Fit:

@@ -68,10 +68,9 @@ def _train(config: configuration.Config, recorder: Recorder, *, resumes: bool) -
     recorder.record(events.StateChanged(state="preparing", detail="loading Keras"))
     import keras
 
-    from tuimon.trainer.fit import Options
     from tuimon.trainer.modes import AUTO
     from tuimon.trainer.monitor import Monitor
-    from tuimon.trainer.probing import ProbeOptions
+    from tuimon.trainer.options import Options, ProbeOptions
 
     training = config.training
     if training.seed is not None:

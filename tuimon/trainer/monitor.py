@@ -13,15 +13,15 @@ from typing import Any, TypeVar
 
 import keras
 
-from tuimon import commands, events
+from tuimon import events
 from tuimon.run_directory import RunDirectory, default_runs_directory
 from tuimon.trainer import keras_internals
-from tuimon.trainer.fit import Fit, Options
+from tuimon.trainer.fit import Fit
 from tuimon.trainer.instruments import Instruments
 from tuimon.trainer.lookout import Lookout
 from tuimon.trainer.loop import NO_DATA, NO_FUNCTION, LoggedValues, Loop
 from tuimon.trainer.modes import AUTO, Mode
-from tuimon.trainer.probing import ProbeOptions
+from tuimon.trainer.options import Options
 from tuimon.trainer.recorder import Recorder
 from tuimon.trainer.step_functions import Listeners
 
@@ -90,18 +90,7 @@ class Monitor(keras.callbacks.Callback):
         prepare: Sequence[str] = (),
     ) -> None:
         super().__init__()
-        if not 0 < overhead < 1:
-            raise ValueError(f"overhead is a share of the training time, between 0 and 1; received {overhead!r}")
-        if probe_every is not None and not probe_every >= 1:
-            raise ValueError(f"probe_every is a number of steps, at least 1; received {probe_every!r}")
-        batch = None if probe is None or isinstance(probe, bool) else probe
-        if batch is not None and not (isinstance(batch, tuple | list) and 2 <= len(batch) <= 3):
-            raise ValueError("probe is one batch, (x, y) or (x, y, sample_weight)")
-        prepare = (prepare,) if isinstance(prepare, str) else tuple(prepare)
-        for words in prepare:
-            commands.from_words(words)
-        probe_options = ProbeOptions(is_on=probe is not False, batch=batch, every=probe_every)
-        self._options = Options(overhead=overhead, probe=probe_options, prepare=prepare)
+        self._options = Options.checked(overhead=overhead, probe=probe, probe_every=probe_every, prepare=prepare)
         self._run_dir = Path(run_dir) if run_dir is not None else None
         self._name = (
             name or (self._run_dir.name if self._run_dir else "") or Path((sys.argv or [""])[0]).stem or "python"

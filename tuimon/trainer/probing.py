@@ -3,7 +3,6 @@
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -19,6 +18,7 @@ from tuimon.trainer.budget import Budget
 from tuimon.trainer.instruments import Instruments
 from tuimon.trainer.interventions import MAXIMUM_BYTES
 from tuimon.trainer.modes import Mode
+from tuimon.trainer.options import ProbeOptions
 from tuimon.trainer.probe import ProbeError
 from tuimon.trainer.recorder import Recorder
 from tuimon.wire import from_wire, scalars_to_wire
@@ -37,18 +37,6 @@ LONG_SECONDS = 0.5
 """A probe that takes longer is said before it begins."""
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class ProbeOptions:
-    """When and on what a ``fit`` is probed."""
-
-    is_on: bool = True
-    """Whether it is probed unless somebody asks."""
-    batch: Any = None
-    """``(x, y)`` or ``(x, y, sample_weight)`` to probe on; None: a training batch."""
-    every: int | None = None
-    """Steps from one probe to the next; None: at the ends of epochs."""
 
 
 class Probing:
