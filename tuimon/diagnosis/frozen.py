@@ -161,7 +161,7 @@ def _move_at_rate_zero(state: RunState) -> Iterator[Finding]:
 
 
 def _change_without_effect(state: RunState, layers: dict[str, Movement]) -> Iterator[Finding]:
-    """R7: `trainable` was changed while training ran, and the step goes on as it was traced.
+    """R7: `trainable` was changed after the step was traced, and the step goes on as it was.
 
     Threshold: `model_built` shows another `trainable` than before, and since then, in at least `ENOUGH_INTERVALS` pairs
     of samples, the statistics move though the layer is frozen, or do not though it is not (over `ENOUGH_STEPS` steps).
@@ -173,7 +173,7 @@ def _change_without_effect(state: RunState, layers: dict[str, Movement]) -> Iter
         return
     paths = list(layers)
     frozen = [path for path in paths if state.layers[path].mode == "frozen"]
-    told = f"`trainable` of {named(paths)} was set to {not frozen} while training ran, without effect: "
+    told = f"`trainable` of {named(paths)} was set to {not frozen} after the step was traced, without effect: "
     steps = [state.layers[path].trainable_changed or 0 for path in paths]
     most = max(layers.values(), key=lambda seen: seen.intervals)
     yield Finding(
