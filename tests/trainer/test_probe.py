@@ -42,7 +42,7 @@ def probes_of(model: keras.Model) -> tuple[Probes, Instruments]:
     def ignore(*_: Any) -> None:
         """Nothing is steered here."""
 
-    instruments = Instruments(model, batch_loss=True, listeners=Listeners(ignore, ignore, ignore, ignore))
+    instruments = Instruments(model, batch_loss=True, listeners=Listeners(ignore, ignore, ignore, ignore, ignore))
     instruments.look_for_layers()
     return instruments.probes, instruments
 

@@ -200,6 +200,8 @@ class Controller:
             self._applied(received, f"{' and '.join(drivers)} may set it again" if drivers else "")
         elif rate is None:
             self._switch(replace(self.coming_mode, own_learning_rate=False), received)
+        elif self._instruments.why_not_steerable:
+            raise RejectedError(self._instruments.why_not_steerable)
         else:
             own = self._instruments.own_learning_rate
             if self._rate_before is None:
@@ -307,8 +309,10 @@ class Controller:
 
     def _detail(self, received: Received) -> str:
         request = received.request
-        if isinstance(request, commands.Unfreeze) and not request.weights:
+        if isinstance(request, commands.Unfreeze | commands.Freeze) and not request.weights:
             left = set(mode_requests.matched(request, self._instruments)) & set(self._instruments.users_frozen)
+            if left and isinstance(request, commands.Freeze):
+                return f"{len(left)} layers are as they were: they were frozen before training"
             if left:
                 return f"{len(left)} layers stay frozen: they were frozen before training"
         if isinstance(request, commands.LearningRate) and request.learning_rate is not None:

@@ -14,7 +14,7 @@ from tuimon.trainer.budget import Budget
 from tuimon.trainer.checkpoint import Checkpoints
 from tuimon.trainer.control import Controller
 from tuimon.trainer.inbox import Inbox
-from tuimon.trainer.instruments import Instruments
+from tuimon.trainer.instruments import UNKNOWN_FLAGS, Instruments
 from tuimon.trainer.interventions import AT_THE_END_SECONDS, EpochLeft, Interventions
 from tuimon.trainer.mode_requests import RejectedError
 from tuimon.trainer.modes import AUTO, Mode
@@ -74,8 +74,8 @@ class Fit:
         self._is_compiling = True
         self._validation: dict[str, list[Number]] = {}
         self._validation_batches = 0
-        if instruments.look_for_layers():
-            recorder.record(instruments.describe())
+        self._iterations_before = self._iterations()
+        self._record_model()
         self._params = params
         self._is_described = False
         checkpoints = Checkpoints(recorder.run.checkpoints, kept=options.checkpoints_kept)
@@ -120,7 +120,8 @@ class Fit:
 
     def before_step(self) -> None:
         """Take requests and, now and then, fetch what the steps left."""
-        if not self._instruments.why_not_steerable:
+        # Batches that were read ahead come through it, even where nothing else may.
+        if not self._instruments.why_not_steerable or self._instruments.train.is_needed:
             self._instruments.train.install()
         if self._unread_calls and self._is_compiling:
             self._compiled()
@@ -202,6 +203,16 @@ class Fit:
         """The validation's function of the mode in force gave way to Keras' own."""
         words = f"validation goes on as Keras does it: the mode cannot be traced there: {plain(str(error))}"
         self._recorder.record(events.Note(text=words))
+
+    def leave_steps(self, kind: str, error: Exception) -> None:
+        """The first step of ours could not be traced, and Keras' own ran in its place."""
+        text = f"Keras' own {kind} step runs as it is, without values of single batches: {plain(str(error))}"
+        if kind == "test":
+            self._instruments.leave_test_values()
+        else:
+            self._instruments.leave_steps(text)
+            self._base_step = self._first_step - self._iterations_before
+        self._recorder.record(events.Note(text=text))
 
     def count_anew(self) -> None:
         """The model's own counter of steps was put back; those of the run go on."""
@@ -403,8 +414,26 @@ class Fit:
     def _steps_of_model(self) -> int:
         if self._instruments.values is not None:
             return self._instruments.values.steps
+        return self._iterations()
+
+    def _iterations(self) -> int:
         optimizer = self._model.optimizer
         return int(keras_internals.number(optimizer.iterations)) if optimizer is not None else 0
+
+    def _record_model(self) -> None:
+        """Record the layers; first with the flags that have effect, where others were set since."""
+        if self._instruments.why_not_steerable == UNKNOWN_FLAGS:
+            self._recorder.record(events.Note(text=UNKNOWN_FLAGS))
+        is_new = not self._instruments.is_described
+        if not self._instruments.look_for_layers():
+            return
+        changed = self._instruments.changed_since_trace if is_new else []
+        if changed:
+            self._recorder.record(self._instruments.describe_as_traced())
+            count = "1 layer" if len(changed) == 1 else f"{len(changed)} layers"
+            text = f"`trainable` of {count} was set after the step was traced, without effect: compile the model anew"
+            self._recorder.record(events.Note(text=text))
+        self._recorder.record(self._instruments.describe())
 
     def _running_values(self, own: dict[str, Any]) -> dict[str, Number]:
         logs = self._instruments.train.last_logs

@@ -1,15 +1,22 @@
 """What tuimon keeps of one model, from one ``fit`` to the next: its functions by mode, its layers."""
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from tuimon import events
-from tuimon.trainer import batch_norm, keras_internals
+from tuimon.trainer import batch_norm, keras_internals, traced_before
 from tuimon.trainer.batch_values import BatchValues
 from tuimon.trainer.modes import AUTO, LearningPhase, Mode, ModeScope
 from tuimon.trainer.probe import Probes
-from tuimon.trainer.step_functions import Listeners, StepFunctions
+from tuimon.trainer.step_flags import StepFlags, as_they_are
+from tuimon.trainer.step_functions import Listeners, StepFunctions, WrongTraceError
+from tuimon.trainer.traced_before import TracedFlags, UnknownFlagsError
 from tuimon.wire import FloatArray
+
+UNKNOWN_FLAGS = (
+    "Keras traced the step before tuimon came, with `trainable` flags that are not known here: "
+    "compile the model anew to have it steered and each batch's loss shown"
+)
+OTHER_FLAGS = "it was traced before tuimon came, with other `trainable` flags"
 
 
 class StepValues(Protocol):
@@ -50,7 +57,9 @@ class Instruments:
         self.in_use = False
         """Whether a ``fit`` has them."""
         self._batch_loss = batch_loss
-        self.train = StepFunctions(model, "train", self.train_scope, values, listeners, traced=self._note_trace)
+        self.flags = StepFlags(model)
+        """The ``trainable`` flags of the train step in use."""
+        self.train = StepFunctions(model, "train", self.train_scope, values, listeners, traced=self.flags.note_trace)
         """The train function, by mode."""
         self.test = StepFunctions(model, "test", self._test_scope, self.test_values, listeners)
         """The test function, by mode."""
@@ -63,8 +72,8 @@ class Instruments:
         self.probes = Probes(self)
         """What measures the gap between training mode and inference mode."""
         self._own_learning_rate: Any = None
-        self._traced_as: dict[int, bool] = {}
-        self._put_trainable: Callable[[], Callable[[], object]] = lambda: lambda: None
+        self._train_function: Any = None
+        self._set_aside: tuple[StepValues | None, BatchValues | None] | None = None
         self._seen: list[tuple[Any, bool]] | None = None
 
     @classmethod
@@ -108,6 +117,87 @@ class Instruments:
         self.reader = batch_norm.BatchNormReader(layers)
         return True
 
+    def begin_fit(self) -> None:
+        """Find the flags of a step that Keras traced before; where they are not known, its function stays untouched."""
+        self._take_up_values()
+        if self.model.train_function is not self._train_function:
+            self._train_function = self.model.train_function
+            self.flags.forget()
+        self.flags.before = self.train.check = None
+        tests = self.model.test_function
+        self.test.check = self._check_test_step if tests is not None and keras_internals.traces(tests) else None
+        # In a loop of the user's own, only a step tells what it trains on.
+        if self.why_not_steerable or keras_internals.frame_of_fit(self.model) is None:
+            return
+        try:
+            flags = traced_before.flags_of(self.model)
+        except UnknownFlagsError:
+            self.train.begin_anew()
+            self.leave_steps(UNKNOWN_FLAGS)
+            return
+        if flags is not None:
+            self._take_flags(flags)
+
+    def leave_steps(self, reason: str) -> None:
+        """Leave Keras' own functions as they are, and read no values in them, until the next ``fit``."""
+        self._set_aside = self._set_aside or (self.values, self.test_values)
+        self.why_not_steerable = reason
+        self.values = None
+        self.leave_test_values()
+
+    def leave_test_values(self) -> None:
+        """Read no values in the test step, so that it is Keras' own until the next ``fit``."""
+        self._set_aside = self._set_aside or (self.values, self.test_values)
+        self.test_values = None
+        self.test.read_values(None)
+
+    def _take_up_values(self) -> None:
+        if self._set_aside is None:
+            return
+        (self.values, self.test_values), self._set_aside = self._set_aside, None
+        self.why_not_steerable = keras_internals.why_not_steerable(self.model)
+        self.train.read_values(self.values if isinstance(self.values, BatchValues) else None)
+        self.test.read_values(self.test_values)
+
+    def _check_test_step(self, trace: Any) -> None:
+        users = self.test.users_function
+        if trace is not None and users is not None and not traced_before.tests_the_same(self.model, users, trace):
+            raise WrongTraceError(OTHER_FLAGS)
+
+    def _take_flags(self, flags: TracedFlags) -> None:
+        if self.flags.take(flags):
+            self.train.forget_traces()  # Keras' own step was traced since, in a `fit` without a Monitor.
+        if flags.is_of_now:
+            return
+
+        def check(trace: Any) -> None:
+            if trace is not None and not traced_before.writes_the_same(self.model, flags, trace):
+                raise WrongTraceError(OTHER_FLAGS)
+
+        self.train.check = check
+
+    @property
+    def is_described(self) -> bool:
+        """Whether the layers were looked for in this run."""
+        return self._seen is not None
+
+    @property
+    def changed_since_trace(self) -> list[str]:
+        """Paths of the layers with weights whose ``trainable`` was set after the trace of the step, without effect."""
+        return [
+            path
+            for path, layer in self.layers.items()
+            if (path in self.reader.layers or keras_internals.own_weights(layer)) and self.flags.was_changed(layer)
+        ]
+
+    def describe_as_traced(self) -> events.ModelBuilt:
+        """Return what the log says of the model, with the flags that the step was traced with."""
+        undo = self.flags.put()
+        try:
+            return self.describe()
+        finally:
+            undo()
+
     def describe(self) -> events.ModelBuilt:
         """Return what the log says of the model."""
         self.other_layers = [
@@ -147,7 +237,7 @@ class Instruments:
     def traced_mode(self, path: str, mode: Mode) -> str:
         """How a layer computes under ``mode``, in the same words: a flag that was set since the trace does nothing."""
         layer = self.reader.layers[path]
-        return _word(path, mode, is_trainable=self._traced_as.get(id(layer), layer.trainable))
+        return _word(path, mode, is_trainable=self.flags.is_trainable(layer))
 
     def validation_mode(self, mode: Mode) -> Mode:
         """The mode of the validation beside training's: one that needs no trace where Keras' own does the same."""
@@ -160,23 +250,16 @@ class Instruments:
         """What a call of the model in training mode, outside of a step, is to be made in: it moves no state."""
         phase: LearningPhase = "auto" if mode.phase == "auto" else "train"
         mode = Mode(frozen=self._frozen_in_step(mode), statistics=mode.statistics, phase=phase)
-        return ModeScope(mode, self.model, self.layers, keeps_state=True, trainable=self._as_traced)
+        return ModeScope(mode, self.model, self.layers, keeps_state=True, trainable=self.flags.put)
 
     def train_scope(self, mode: Mode) -> ModeScope:
         """What a train step is to run in."""
         rate = self.own_learning_rate if mode.own_learning_rate else None
-        return ModeScope(mode, self.model, self.layers, learning_rate=rate, trainable=self._as_traced)
+        trainable = self.flags.put if mode != AUTO else self.flags.put_before
+        return ModeScope(mode, self.model, self.layers, learning_rate=rate, trainable=trainable)
 
     def _frozen_in_step(self, mode: Mode) -> frozenset[str]:
         return frozenset(path for path in self.reader.layers if self.traced_mode(path, mode) == "frozen")
-
-    def _as_traced(self) -> Callable[[], object]:
-        return self._put_trainable()
-
-    def _note_trace(self) -> None:
-        layers = keras_internals.flatten_layers(self.model)
-        self._put_trainable = keras_internals.keep_trainable(layers)
-        self._traced_as = {id(layer): bool(layer.trainable) for layer in layers}
 
     def _begin_anew(self, listeners: Listeners) -> None:
         vars(self.listeners).update(vars(listeners))
@@ -188,7 +271,8 @@ class Instruments:
 
     def _test_scope(self, mode: Mode) -> ModeScope:
         # Validation with batch statistics and dropout must not move what training uses.
-        return ModeScope(mode, self.model, self.layers, keeps_state=mode.phase == "train", trainable=self._as_traced)
+        trainable = self.flags.put if mode != AUTO else as_they_are
+        return ModeScope(mode, self.model, self.layers, keeps_state=mode.phase == "train", trainable=trainable)
 
 
 def _word(path: str, mode: Mode, *, is_trainable: bool) -> str:

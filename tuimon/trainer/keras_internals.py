@@ -109,15 +109,21 @@ def keep_trainable(layers: Iterable[Any]) -> Callable[[], Callable[[], object]]:
     flags = [(layer, layer._trainable) for layer in layers]
     variable_flags = [(variable, variable.trainable) for layer in layers for variable in layer._trainable_variables]
 
-    def put_back() -> Callable[[], object]:
-        undo = keep_trainable(layers)
-        for layer, flag in flags:
-            layer.__dict__["_trainable"] = flag
-        for variable, flag in variable_flags:
-            variable.trainable = flag
-        return undo
+    return functools.partial(set_trainable, flags, variable_flags)
 
-    return put_back
+
+def set_trainable(layers: Iterable[tuple[Any, bool]], variables: Iterable[tuple[Any, bool]]) -> Callable[[], object]:
+    """Set layers' own ``trainable`` and variables', each to its flag; returns the way back."""
+    former = [(layer, layer._trainable) for layer, _ in layers], [(each, each.trainable) for each, _ in variables]
+    _set_flags(layers, variables)
+    return functools.partial(_set_flags, *former)
+
+
+def _set_flags(layers: Iterable[tuple[Any, bool]], variables: Iterable[tuple[Any, bool]]) -> None:
+    for layer, flag in layers:
+        layer.__dict__["_trainable"] = flag
+    for variable, flag in variables:
+        variable.trainable = flag
 
 
 def array(variable: Any) -> Any:
@@ -248,21 +254,64 @@ def as_float32(value: float) -> float:
         return float(np.float32(value))
 
 
-def trace(function: Any, data: Any) -> None:
-    """Trace a train function for an iterator (or a list of batches) without running it.
+_ON_ITERATOR, _ON_DATA = "multi_step_on_iterator", "one_step_on_data"
+
+
+def trace(function: Any, data: Any) -> Any:
+    """Trace a train function for an iterator (or a list of batches) without running it; returns the trace.
 
     Does nothing where it is not traced at all.
     """
-    names = function.__code__.co_freevars
-    cells = dict(zip(names, function.__closure__ or (), strict=True))
     is_iterator = isinstance(data, tf.data.Iterator | tf.distribute.DistributedIterator)
-    name, argument = ("multi_step_on_iterator", data) if is_iterator else ("one_step_on_data", next(iter(data), None))
-    if name in cells:
-        inner = cells[name].cell_contents
-        if not hasattr(inner, "get_concrete_function"):
-            inner = getattr(inner, "__wrapped__", None)  # Keras wraps the step that is for lists.
-        if hasattr(inner, "get_concrete_function"):
-            inner.get_concrete_function(argument)
+    name, argument = (_ON_ITERATOR, data) if is_iterator else (_ON_DATA, next(iter(data), None))
+    compiled = _compiled_parts(function).get(name)
+    return compiled.get_concrete_function(argument) if compiled is not None else None
+
+
+def traces(function: Any) -> list[Any] | None:
+    """Return the traces of a train function for iterators; None where it is not made as Keras makes it."""
+    parts = _compiled_parts(function)
+    if _ON_ITERATOR not in parts:
+        return None
+    compiled = parts[_ON_ITERATOR]
+    return list(compiled._list_all_concrete_functions()) if compiled is not None else []
+
+
+def count_traces(function: Any) -> int:
+    """Return how often the parts of a train function were traced."""
+    return sum(part.experimental_get_tracing_count() for part in _compiled_parts(function).values() if part is not None)
+
+
+def _compiled_parts(function: Any) -> dict[str, Any]:
+    """Return the functions that TensorFlow traces within a train function, by name; None: one that runs eagerly."""
+    names = getattr(getattr(function, "__code__", None), "co_freevars", ())
+    parts = {}
+    for name, cell in zip(names, getattr(function, "__closure__", None) or (), strict=True):
+        if name in (_ON_ITERATOR, _ON_DATA):
+            found = cell.cell_contents
+            if not hasattr(found, "get_concrete_function"):
+                found = getattr(found, "__wrapped__", None)  # Keras wraps the step that is for lists.
+            parts[name] = found if hasattr(found, "get_concrete_function") else None
+    return parts
+
+
+def element_spec_of_fit(model: Any) -> Any:
+    """Return the types of what the ``fit`` that runs trains on; None where they are not known."""
+    frame = frame_of_fit(model)
+    data = getattr(frame.f_locals["epoch_iterator"], "_distributed_dataset", None) if frame is not None else None
+    return getattr(data, "element_spec", None)
+
+
+def takes(trace: Any, element_spec: Any) -> bool:
+    """Whether TensorFlow would use a trace of a train function again for an iterator over such elements."""
+    (iterator_spec,), _ = trace.structured_input_signature
+    traced_spec = getattr(iterator_spec, "_element_spec", None)
+    try:
+        tf.nest.assert_same_structure(traced_spec, element_spec)
+    except (TypeError, ValueError):
+        return False
+    pairs = zip(tf.nest.flatten(element_spec), tf.nest.flatten(traced_spec), strict=True)
+    return all(spec.is_subtype_of(traced) for spec, traced in pairs)
 
 
 def keep_with_train_function(model: Any, thing: object) -> None:

@@ -184,8 +184,8 @@ class LoopFunction(StepFunctions):
     def _is_eager(self) -> bool:
         return bool(tf.config.functions_run_eagerly())
 
-    def _trace(self, function: Any, call: "_Call") -> None:
-        function.traced.get_concrete_function(*call.args, **call.kwargs)
+    def _trace(self, function: Any, call: "_Call") -> Any:
+        return function.traced.get_concrete_function(*call.args, **call.kwargs)
 
     def _make(self, mode: Mode) -> Any:
         # The user's step is a function of its own in it, so that TensorFlow converts its `if` and `for`, not ours.

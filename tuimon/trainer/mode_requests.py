@@ -79,10 +79,15 @@ def _thawed(mode: Mode, request: commands.Unfreeze, instruments: Instruments) ->
         return replace(mode, statistics=mode.statistics - set(paths))
     if request.weights:
         wanted = _within(paths, instruments)
-        users = {path for path in wanted if keras_internals.is_frozen_by_user(instruments.layers[path])}
+        users = {path for path in wanted if instruments.flags.has_frozen_weights(instruments.layers[path])}
     else:
         wanted, users = frozenset(paths), set(instruments.users_frozen)
     if wanted and wanted <= users:
+        if any(instruments.flags.was_changed(instruments.layers[path]) for path in wanted):
+            raise RejectedError(
+                "these layers were frozen when the step was traced, and setting trainable=True since has no effect: "
+                "compile the model anew"
+            )
         raise RejectedError(
             "these layers were frozen before training, so the optimizer does not know their weights: "
             "set trainable=True before compile"
@@ -103,7 +108,7 @@ def _trained(mode: Mode, instruments: Instruments) -> bool:
         if path in instruments.layers
         for variable in keras_internals.own_weights(instruments.layers[path])
     }
-    return any(id(variable) not in frozen for variable in instruments.model.trainable_variables)
+    return any(id(variable) not in frozen for variable in instruments.flags.trained())
 
 
 def _match(patterns: Sequence[str], paths: Collection[str], kind: str) -> list[str]:

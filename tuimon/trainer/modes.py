@@ -69,8 +69,8 @@ class ModeScope:
         layers: All its layers by path.
         learning_rate: The variable that stands for the schedule in a mode with a learning rate of its own.
         keeps_state: Whether the model's call may move nothing: no moving statistics, no random seed.
-        trainable: Sets the flags that Keras' own step was traced with; returns the way back. A flag that the user has
-            set since, without `compile`, has no effect in that step, and none in a mode.
+        trainable: Sets the flags that Keras' own step was traced with, for a mode; returns the way back. A flag that
+            the user has set since, without `compile`, has no effect in that step, and none in a mode.
 
     A distribution strategy enters once for each replica, in threads of its own that run interleaved:
     the first one in puts the mode in force, the last one out takes it back.
@@ -119,8 +119,7 @@ class ModeScope:
 
     def _enter(self) -> None:
         with contextlib.ExitStack() as undo:
-            if self.mode != AUTO or self._seeds is not None:
-                undo.callback(self._trainable())
+            undo.callback(self._trainable())
             for layer in self._frozen:
                 undo.callback(keras_internals.freeze(layer))
             for layer, momentum in self._momentum:

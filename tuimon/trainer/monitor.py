@@ -212,6 +212,7 @@ class Monitor(keras.callbacks.Callback):
             self._instruments = Instruments.of(self.model, batch_loss=self._batch_loss, listeners=self._listeners())
         else:
             vars(self._instruments.listeners).update(vars(self._listeners()))  # Another Monitor may have had them.
+        self._instruments.begin_fit()
         self._fit = fit = Fit(self._recorder, self._instruments, self.params, self._options, on_trouble=self._warn)
         frame = keras_internals.frame_of_fit(self.model)
         self._instruments.train.frame_of_fit = self._instruments.test.frame_of_fit = frame
@@ -292,6 +293,7 @@ class Monitor(keras.callbacks.Callback):
             retreat=self._retreat,
             validation_retreat=self._retreat_of_validation,
             mistake=self._give_up,
+            left=self._leave_steps,
         )
 
     def _retreat(self, error: Exception) -> None:
@@ -301,6 +303,10 @@ class Monitor(keras.callbacks.Callback):
     def _retreat_of_validation(self, error: Exception) -> None:
         if self._fit:
             self._fit.retreat_of_validation(error)
+
+    def _leave_steps(self, kind: str, error: Exception) -> None:
+        if self._fit:
+            self._fit.leave_steps(kind, error)
 
     def _fail(self, error: BaseException) -> None:
         """An exception within a step ends the training; Keras tells its callbacks nothing of it."""

@@ -65,6 +65,12 @@ class Listeners:
     """Likewise of the test function."""
     mistake: Callable[[Exception], None]
     """Called with an exception of ours, which ends nothing."""
+    left: Callable[[Literal["train", "test"], Exception], None]
+    """Called when the very first step of ours could not be traced, and the user's own function took its place."""
+
+
+class WrongTraceError(Exception):
+    """A step of ours that was traced is not the user's."""
 
 
 def _is_called_from(frame: FrameType) -> bool:
@@ -83,7 +89,8 @@ class StepFunctions:
         scope: Makes what puts a mode in force.
         values: Reads each batch's own values; None: nobody does, and ``AUTO`` is the user's very function.
         listeners: Are told what it came to.
-        traced: Is told that Keras' own step was traced, with the layers as the user has them.
+        traced: Is told that Keras' own step was traced, with the layers as the user has them. Where it was traced
+            before, it is given that trace.
     """
 
     def __init__(
@@ -93,7 +100,7 @@ class StepFunctions:
         scope: Callable[[Mode], ModeScope],
         values: BatchValues | None,
         listeners: Listeners,
-        traced: Callable[[], None] = lambda: None,
+        traced: Callable[[Any], None] | None = None,
     ) -> None:
         self.mode = AUTO
         """The mode in force."""
@@ -107,6 +114,8 @@ class StepFunctions:
         """Whether an exception in a step ends the training."""
         self.has_run = False
         """Whether a step was made: Keras makes variables of its own with the first."""
+        self.check: Callable[[Any], None] | None = None
+        """Raises WrongTraceError where our first trace of ``AUTO``, which it is given, is not the user's step."""
         self._model = model
         self._kind = kind
         self._name = f"{kind}_function"
@@ -178,6 +187,17 @@ class StepFunctions:
         """Be the user's function for whoever calls, until it is installed again; from any thread."""
         self._is_over = True
         self.frame_of_fit = None
+
+    def read_values(self, values: BatchValues | None) -> None:
+        """Have another reader of each batch's own values, or none: then ``AUTO`` is the user's very function."""
+        if values is not self._values:
+            self._values = values
+            self.forget_traces()
+
+    def forget_traces(self) -> None:
+        """Trace every mode anew at its next use."""
+        self._kept.clear()
+        self._function, self.has_run = None, False
 
     @property
     def is_needed(self) -> bool:
@@ -266,9 +286,7 @@ class StepFunctions:
                 iterator = self._ahead.of(iterator)
             if self._pending is not None:
                 return self._first_step(iterator, self._pending)
-            self.last_logs = logs = self._run(iterator)
-            if not self.has_run and self._function is self._users_function:
-                self._traced_listener()
+            self.last_logs = logs = self._run_first(iterator) if not self.has_run else self._run(iterator)
             self.has_run = True
             if self._not_run:
                 self._all_ran()
@@ -300,12 +318,56 @@ class StepFunctions:
     def _traced(self, mode: Mode, iterator: Any) -> Any:
         """Return the function of a mode, traced for this iterator, without a step."""
         if not self.has_run:
-            # The first trace makes the variables of metrics and optimizer. One that fails leaves them half
-            # made, so it must be Keras' own.
-            self._trace(self._get(AUTO), iterator)
+            self._trace_first(iterator)
         function = self._get(mode)
         self._trace(function, iterator)
         return function
+
+    def _trace_first(self, iterator: Any) -> None:
+        """Trace ``AUTO``.
+
+        The first trace makes the variables of metrics and optimizer. One that fails leaves them half made, so it must
+        be Keras' own.
+        """
+        function = self._get(AUTO)
+        count = keras_internals.count_traces(function)
+        trace = self._trace(function, iterator)
+        if function is self._users_function:
+            self._note_users_trace(function, iterator, count)
+        elif self.check is not None:
+            self.check(trace)
+
+    def _note_users_trace(self, function: Any, iterator: Any, count: int) -> None:
+        if self._traced_listener is not None:
+            is_new = count != keras_internals.count_traces(function)
+            self._tell(self._traced_listener, None if is_new else self._trace(function, iterator))
+
+    def _run_first(self, iterator: Any) -> Any:
+        """Run the first step; where ours cannot be traced, the user's own function runs on the same batch."""
+        function = self._function
+        if self.mode != AUTO:
+            return self._run(iterator)
+        if function is self._users_function:
+            count = keras_internals.count_traces(function)
+            logs = function(iterator)
+            self._note_users_trace(function, iterator, count)
+            return logs
+        try:
+            if self.check is not None:
+                self._trace_first(iterator)
+            return function(iterator)
+        except _END_OF_DATA:
+            raise
+        except Exception as error:
+            if self._is_eager() or not (self._take_trace_error() or isinstance(error, WrongTraceError)):
+                raise
+            failure = error
+        # If the user's model is at fault, this raises what it would raise without us.
+        logs = self._users_function(iterator)
+        self.read_values(None)
+        self._use(AUTO)
+        self._tell(partial(self._listeners.left, self._kind), failure)
+        return logs
 
     def _all_ran(self) -> None:
         switches, self._not_run = self._not_run, []
@@ -341,14 +403,13 @@ class StepFunctions:
         try:
             switch.prepare(not is_kept)
             if not self.has_run:
-                # The first trace makes the variables of metrics and optimizer. One that fails leaves them half
-                # made, so it must be Keras' own.
-                self._trace(self._get(AUTO), iterator)
+                self._trace_first(iterator)
             function = self._get(switch.mode)
         except Exception as error:  # noqa: BLE001 - no step was made, so the former mode goes on
+            self._take_trace_error()
             self._pending = None
             self._tell(switch.failed, error)
-            return self._function(iterator)
+            return self._run_first(iterator) if not self.has_run else self._run(iterator)
         started = time.perf_counter()
         try:
             logs = function(iterator)
@@ -394,8 +455,8 @@ class StepFunctions:
             del self._kept[oldest]
         return self._kept[mode]
 
-    def _trace(self, function: Any, iterator: Any) -> None:
-        keras_internals.trace(function, iterator)
+    def _trace(self, function: Any, iterator: Any) -> Any:
+        return keras_internals.trace(function, iterator)
 
     def _in_mode(self, mode: Mode, users_step: Callable[..., Any]) -> Callable[..., Any]:
         """Return the body of a step with a mode in force within it."""
@@ -411,8 +472,8 @@ class StepFunctions:
             if values is not None and listener is not None:
                 try:
                     values.record(listener, logs)
-                    if mode == AUTO:
-                        self._traced_listener()
+                    if mode == AUTO and self._traced_listener is not None:
+                        self._traced_listener(None)
                 except Exception as error:  # noqa: BLE001 - a mistake of ours must not end the user's training
                     self._listeners.mistake(error)
             return logs
