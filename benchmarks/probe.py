@@ -13,10 +13,10 @@ import numpy as np
 import overhead
 
 import tuimon
-from tuimon import events
-from tuimon.run_directory import RunDirectory
-from tuimon.session_log import Tail
-from tuimon.wire import from_wire
+from tuimon.protocol import events
+from tuimon.protocol.wire import from_wire
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.runs.session_log import Tail
 
 
 def resnet() -> keras.Model:

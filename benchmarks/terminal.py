@@ -26,8 +26,9 @@ from pathlib import Path
 import msgspec
 import pyte
 
-from tuimon import events, liveness
-from tuimon.run_directory import RunDirectory
+from tuimon.protocol import events
+from tuimon.runs import liveness
+from tuimon.runs.run_directory import RunDirectory
 
 ROOT = Path(__file__).parent.parent
 COLUMNS, ROWS = 200, 50

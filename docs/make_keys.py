@@ -5,12 +5,12 @@ python docs/make_keys.py          writes docs/keys.md
 
 from pathlib import Path
 
-from tuimon.ui.keys import Key, sections
+from tuimon.ui.viewer.keys import Key, sections
 
 OUTPUT = Path(__file__).parent / "keys.md"
 
 HEAD = """\
-<!-- Made by docs/make_keys.py from tuimon/ui/keys.py: change that. -->
+<!-- Made by docs/make_keys.py from tuimon/ui/viewer/keys.py: change that. -->
 
 # Keys
 

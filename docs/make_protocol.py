@@ -1,6 +1,6 @@
 """Write docs/protocol.md from the types of the facts and requests and from the command line's parsers.
 
-The words are the docstrings of tuimon/events.py and tuimon/commands.py, read without importing them.
+The words are the docstrings of tuimon/protocol/events.py and tuimon/protocol/commands.py, read without importing them.
 
     python docs/make_protocol.py          writes docs/protocol.md
 """
@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tuimon.cli.main import COMMANDS, make_parser
-from tuimon.events import PROTOCOL, snake_case
+from tuimon.protocol.events import PROTOCOL, snake_case
 
 ROOT = Path(__file__).parent.parent
 OUTPUT = ROOT / "docs" / "protocol.md"
 
 HEAD = f"""\
-<!-- Made by docs/make_protocol.py from tuimon/events.py, tuimon/commands.py and tuimon/cli: change those. -->
+<!-- Made by docs/make_protocol.py from tuimon/protocol and tuimon/cli: change those. -->
 
 # The protocol of a run, version {PROTOCOL}
 
@@ -186,7 +186,7 @@ def table(fields: list[Field], *, defaults: bool = False) -> str:
 
 def facts() -> Iterator[str]:
     """Yield the section on the facts."""
-    found, module = structs(ROOT / "tuimon" / "events.py")
+    found, module = structs(ROOT / "tuimon" / "protocol" / "events.py")
     names = union(module, "AnyEvent")
     yield "## Facts: the lines of session.jsonl\n"
     yield f"{found['Event'].words} `type` is its name.\n"
@@ -208,7 +208,7 @@ def facts() -> Iterator[str]:
 
 def requests() -> Iterator[str]:
     """Yield the section on the requests."""
-    found, module = structs(ROOT / "tuimon" / "commands.py")
+    found, module = structs(ROOT / "tuimon" / "protocol" / "commands.py")
     yield "## Requests: the files of commands/\n"
     yield REQUESTS
     yield "Every request has `command`, its name, and:\n"
@@ -221,7 +221,7 @@ def requests() -> Iterator[str]:
 
 def config() -> Iterator[str]:
     """Yield the section on the config file."""
-    found, _ = structs(ROOT / "tuimon" / "config.py")
+    found, _ = structs(ROOT / "tuimon" / "launch" / "config.py")
     yield "## The config file of tuimon run\n"
     yield CONFIG
     for name, tables in {

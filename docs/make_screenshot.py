@@ -16,7 +16,7 @@ from unittest.mock import patch
 
 from textual.pilot import Pilot
 
-from tuimon.run_directory import RunDirectory
+from tuimon.runs.run_directory import RunDirectory
 from tuimon.ui.app import WatchApp
 
 DOCS = Path(__file__).parent

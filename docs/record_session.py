@@ -18,11 +18,11 @@ from pathlib import Path
 
 import msgspec
 
-from tuimon import events
 from tuimon.diagnosis.spike_causes import spikes
-from tuimon.run_directory import RunDirectory
-from tuimon.session_log import Tail
-from tuimon.state import RunState
+from tuimon.protocol import events
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.runs.session_log import Tail
+from tuimon.runs.state import RunState
 
 ROOT = Path(__file__).parent.parent
 KEPT_SAMPLES = 50

@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 
-from tuimon import events, liveness
-from tuimon.run_directory import RunDirectory
+from tuimon.protocol import events
+from tuimon.runs import liveness
+from tuimon.runs.run_directory import RunDirectory
 
 ROOT = Path(__file__).parent.parent
 STAND_IN = Path(__file__).parent / "stand_in_trainer.py"

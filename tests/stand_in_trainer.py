@@ -14,8 +14,9 @@ from pathlib import Path
 import msgspec
 
 from helpers import layer, started
-from tuimon import commands, events, liveness
-from tuimon.run_directory import RunDirectory
+from tuimon.protocol import commands, events
+from tuimon.runs import liveness
+from tuimon.runs.run_directory import RunDirectory
 
 
 def results(request: commands.AnyRequest) -> list[events.AnyEvent]:

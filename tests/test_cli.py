@@ -12,14 +12,14 @@ import pytest
 
 import tuimon
 from helpers import PATIENCE_SECONDS, a_run, command, encode_log, environment, make_run, stand_in, started, until
-from tuimon import commands, events
-from tuimon.cli import plain
+from tuimon.cli import progress_lines
 from tuimon.cli import run as run_command
 from tuimon.cli.main import COMMANDS, main
 from tuimon.cli.send import NO_ANSWER, _newest_start
-from tuimon.launcher import logout_warning
-from tuimon.run_directory import RunDirectory
-from tuimon.session_log import Tail
+from tuimon.launch.launcher import logout_warning
+from tuimon.protocol import commands, events
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.runs.session_log import Tail
 
 Capture = pytest.CaptureFixture[str]
 
@@ -479,7 +479,7 @@ def epoch(number: int, time: float) -> list[events.AnyEvent]:
 
 
 def test_fast_epochs_have_a_line_a_second() -> None:
-    progress = plain.Progress()
+    progress = progress_lines.Progress()
     lines = [
         line for number in range(400) for line in progress.lines(epoch(number, 1000 + number / 100), now=number / 100)
     ]
@@ -487,7 +487,7 @@ def test_fast_epochs_have_a_line_a_second() -> None:
 
 
 def test_the_end_of_an_epoch_is_told_though_its_last_step_was() -> None:
-    progress = plain.Progress()
+    progress = progress_lines.Progress()
     batches, ended = epoch(0, 1000)
     lines = [*progress.lines([batches], now=0.0), *progress.lines([ended], now=0.1), *progress.lines([], now=2.0)]
     assert [line.split("  ")[1:3] for line in lines] == [["step 1", "batch loss 0.5"], ["step 1", "loss 0.5"]]
@@ -495,7 +495,7 @@ def test_the_end_of_an_epoch_is_told_though_its_last_step_was() -> None:
 
 
 def test_a_long_epoch_has_a_line_every_ten_seconds() -> None:
-    progress = plain.Progress()
+    progress = progress_lines.Progress()
     list(progress.lines(epoch(0, 1000), now=0.0))
     lines = []
     for step in range(1, 100):
@@ -508,7 +508,7 @@ def test_a_long_epoch_has_a_line_every_ten_seconds() -> None:
 
 
 def test_names_from_outside_are_shown_and_not_interpreted() -> None:
-    progress = plain.Progress()
+    progress = progress_lines.Progress()
     log = [events.EpochEnded(logs={"lo\x1b]0;title\x07ss\n": 1.0}, learning_rate=0.1, seconds=1.0, step=1)]
     (line,) = progress.lines(list(log), now=1.0)
     assert "\x1b" not in line
@@ -517,7 +517,7 @@ def test_names_from_outside_are_shown_and_not_interpreted() -> None:
 
 def test_the_lines_of_a_log_that_grows_and_is_shortened(tmp_path: Path) -> None:
     path = tmp_path / "trainer.log"
-    lines = plain.LogLines(path)
+    lines = progress_lines.LogLines(path)
     assert lines.read() == []
     path.write_text("one\n 1/3 \r 2/3 \r 3/3 done\nhal")
     assert lines.read() == ["one", " 3/3 done"]

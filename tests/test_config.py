@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from helpers import ROOT
-from tuimon import config as config_file
-from tuimon import ownership, user_code
+from tuimon import ownership
 from tuimon.errors import UsageError
+from tuimon.launch import config as config_file
+from tuimon.launch import user_code
 
 MINIMAL = '[model]\nbuild = "mine:build"\n[data]\nbuild = "mine:data"\n'
 CODE = "def build(units=3): ...\ndef data(): ...\ndef loss(a, b): ...\n"

@@ -21,22 +21,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import a_run, command, encode_log, environment, layer, make_run, stand_in, started, statistics, until
-from tuimon import events
 from tuimon.cli import doctor
 from tuimon.cli.main import main
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.gap import cause
 from tuimon.diagnosis.verdict import sums, telling, verdict
+from tuimon.protocol import events
+from tuimon.protocol.wire import from_wire, to_wire
 from tuimon.report.chart import Curve, Mark, chart
 from tuimon.report.findings import SIGNS
 from tuimon.report.layer_shares import layer_shares
 from tuimon.report.layout import Subject
 from tuimon.report.lines import as_text, width_of
 from tuimon.report.page import page
-from tuimon.run_directory import RunDirectory
-from tuimon.session_log import Tail
-from tuimon.state import RunState
-from tuimon.wire import from_wire, to_wire
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.runs.session_log import Tail
+from tuimon.runs.state import RunState
 
 Capture = pytest.CaptureFixture[str]
 SENDER = events.Sender(uid=1000, user="somebody", host="somewhere", pid=7)

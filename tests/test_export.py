@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from helpers import a_run, command, environment, make_run
-from tuimon import events
 from tuimon.cli.main import main
-from tuimon.run_directory import RunDirectory
+from tuimon.protocol import events
+from tuimon.runs.run_directory import RunDirectory
 
 HEADER = "step,epoch,time,metric,value"
 

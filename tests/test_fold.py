@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from helpers import ROOT, a_run, encode_log
-from tuimon import events
-from tuimon.series import Series
-from tuimon.session_log import Tail
-from tuimon.state import RunState
+from tuimon.protocol import events
+from tuimon.runs.series import Series
+from tuimon.runs.session_log import Tail
+from tuimon.runs.state import RunState
 
 SENDER = events.Sender(uid=1000, user="somebody", host="somewhere", pid=7)
 

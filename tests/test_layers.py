@@ -12,10 +12,10 @@ from tuimon.cli.main import COMMANDS
 LIGHT = [
     "tuimon",
     "tuimon.ui.app",
-    "tuimon.config",
-    "tuimon.launcher",
+    "tuimon.launch.config",
+    "tuimon.launch.launcher",
     "tuimon.cli.main",
-    "tuimon.cli.plain",
+    "tuimon.cli.progress_lines",
     "tuimon.export.csv",
     *(f"tuimon.cli.{name}" for name in COMMANDS),
 ]
@@ -53,6 +53,6 @@ def test_a_viewer_loads_no_keras(module: str) -> None:
 def test_a_subcommand_loads_what_it_needs() -> None:
     loaded = loaded_by("from tuimon.cli.main import main; main(['list'])")
     assert "tuimon.cli.list" in loaded
-    assert not loaded & {"textual", "plotext", "tomlkit", "tuimon.cli.send", "tuimon.config", "tuimon.ui"}
+    assert not loaded & {"textual", "plotext", "tomlkit", "tuimon.cli.send", "tuimon.launch.config", "tuimon.ui"}
     for module in ("tuimon.cli.run", "tuimon.cli.watch", "tuimon.cli.replay"):
         assert not loaded_by(f"import {module}") & {"textual", "plotext", "tuimon.ui"}

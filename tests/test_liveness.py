@@ -5,10 +5,10 @@ import signal
 from pathlib import Path
 
 from helpers import a_run, encode_log, make_run, stand_in, started, until
-from tuimon import liveness
-from tuimon.run_directory import RunDirectory
-from tuimon.session_log import Tail
-from tuimon.state import RunState
+from tuimon.runs import liveness
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.runs.session_log import Tail
+from tuimon.runs.state import RunState
 
 
 def fold(run: RunDirectory) -> RunState:

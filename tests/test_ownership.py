@@ -7,9 +7,9 @@ import pytest
 
 from tuimon import ownership
 from tuimon.errors import UsageError
-from tuimon.launcher import TrainerProcess
-from tuimon.run_directory import RunDirectory
-from tuimon.trainer import trainer_log
+from tuimon.launch.launcher import TrainerProcess
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.trainer.session import trainer_log
 
 SO = "it is not used"
 

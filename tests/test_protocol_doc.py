@@ -3,7 +3,7 @@
 from types import ModuleType
 
 from helpers import ROOT, script
-from tuimon.ui.keys import KEYS
+from tuimon.ui.viewer.keys import KEYS
 
 
 def maker(name: str = "make_protocol") -> ModuleType:

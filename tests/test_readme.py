@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from helpers import ROOT, environment, until
-from tuimon import config, events
 from tuimon.cli.main import main
-from tuimon.run_directory import RunDirectory, runs_in
-from tuimon.session_log import Tail
+from tuimon.launch import config
+from tuimon.protocol import events
+from tuimon.runs.run_directory import RunDirectory, runs_in
+from tuimon.runs.session_log import Tail
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

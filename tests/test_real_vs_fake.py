@@ -10,10 +10,10 @@ from types import ModuleType
 import pytest
 
 from helpers import ROOT, command, environment
-from tuimon import events
-from tuimon.run_directory import RunDirectory
-from tuimon.session_log import Tail
-from tuimon.wire import from_wire
+from tuimon.protocol import events
+from tuimon.protocol.wire import from_wire
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.runs.session_log import Tail
 
 CONFIG = ROOT / "sample_configs" / "real_vs_fake.toml"
 SHORT = ("data.arguments.images=400", "training.epochs=2")

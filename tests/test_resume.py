@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from helpers import a_run, command, environment, make_run, stand_in, started, until
-from tuimon import commands, events
-from tuimon.launcher import TrainerProcess
-from tuimon.run_directory import RunDirectory
-from tuimon.session_log import Tail
+from tuimon.launch.launcher import TrainerProcess
+from tuimon.protocol import commands, events
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.runs.session_log import Tail
 
 STEPS = 8
 """Of an epoch."""

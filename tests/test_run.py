@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from helpers import command, environment, until
-from tuimon import config, events
-from tuimon.run_directory import RunDirectory
-from tuimon.session_log import Tail
+from tuimon.launch import config
+from tuimon.protocol import events
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.runs.session_log import Tail
 
 MODEL = """
 import keras
@@ -169,7 +170,7 @@ class Says(keras.callbacks.Callback):
     run = RunDirectory.create(runs, "full")
     config.write(settings, run.config)
     with Path("/dev/full").open("wb") as full:
-        line = [sys.executable, "-P", "-m", "tuimon.trainer.job", str(run.path)]
+        line = [sys.executable, "-P", "-m", "tuimon.trainer.keras.job", str(run.path)]
         done = subprocess.run(line, stdout=full, stderr=full, cwd=project, env=environment(), check=False)
     assert done.returncode == 0
     assert [event.status for event in facts(run) if isinstance(event, events.RunEnded)] == ["finished"]

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from helpers import a_run, make_run
-from tuimon import commands
 from tuimon.errors import UsageError
-from tuimon.run_directory import RunDirectory, default_runs_directory, file_name, newest_run, runs_in
+from tuimon.protocol import commands
+from tuimon.runs.run_directory import RunDirectory, default_runs_directory, file_name, newest_run, runs_in
 
 
 def mode(path: Path) -> int:

@@ -3,8 +3,8 @@
 import math
 
 from helpers import a_run, encode_log, started
-from tuimon import events
-from tuimon.state import Command, RunState
+from tuimon.protocol import events
+from tuimon.runs.state import Command, RunState
 
 
 def fold(facts: list[events.AnyEvent]) -> RunState:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tuimon.whole_file import whole_file
+from tuimon.atomic_file import whole_file
 
 
 def test_it_has_its_name_once_it_is_written(tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ import msgspec
 import pytest
 
 from helpers import a_run, encode_log, started
-from tuimon import events, words
-from tuimon.state import RunState
-from tuimon.wire import Number
+from tuimon.protocol import events
+from tuimon.protocol.wire import Number
+from tuimon.runs import facts_in_words
+from tuimon.runs.state import RunState
 
 Logs = dict[str, Number]
 
@@ -82,7 +83,7 @@ def saved(size_bytes: int) -> events.CheckpointSaved:
     ],
 )
 def test_words(event: events.AnyEvent, said: str) -> None:
-    assert words.of(event, RunState()) == said
+    assert facts_in_words.of(event, RunState()) == said
 
 
 def test_a_resumption_is_of_the_attempt_that_it_began() -> None:
@@ -91,7 +92,7 @@ def test_a_resumption_is_of_the_attempt_that_it_began() -> None:
     log = [*a_run(), started(attempt=1), resumed(1, 2), *a_run()[2:], started(attempt=2), resumed(3, 4)]
     encode_log(log)
     state.apply(log)
-    said = [words.of(event, state) for event in log if isinstance(event, events.RunResumed)]
+    said = [facts_in_words.of(event, state) for event in log if isinstance(event, events.RunResumed)]
     assert [line.partition(" goes")[0] for line in said] == ["attempt 2", "attempt 3"]
 
 
@@ -120,13 +121,13 @@ def hostile(kind: type[msgspec.Struct]) -> msgspec.Struct:
 @pytest.mark.parametrize("kind", events.AnyEvent.__args__, ids=lambda kind: kind.__name__)
 def test_what_comes_from_outside_is_shown_and_not_obeyed(kind: type[msgspec.Struct]) -> None:
     if kind in (events.CommandApplied, events.CommandRejected, events.CommandVerified):
-        said = "".join((words.applied(1.0, HOSTILE), words.rejected(HOSTILE)))
-        said += words.verified(events.CommandVerified(id=HOSTILE, held=False, detail=HOSTILE))
+        said = "".join((facts_in_words.applied(1.0, HOSTILE), facts_in_words.rejected(HOSTILE)))
+        said += facts_in_words.verified(events.CommandVerified(id=HOSTILE, held=False, detail=HOSTILE))
     else:
         event = hostile(kind)
         if isinstance(event, events.StateChanged):
             event.state = "compiling"
-        said = words.of(event, RunState())  # type: ignore[arg-type]
+        said = facts_in_words.of(event, RunState())  # type: ignore[arg-type]
     assert not [character for character in said if unicodedata.category(character) in ("Cc", "Cf")]
     silent = (events.ModelBuilt, events.Batches, events.ValidationBatches, events.EpochEnded, events.BatchNorm)
     assert bool(said) != (kind in (*silent, events.BatchNormChannels, events.Heartbeat, events.Overhead))

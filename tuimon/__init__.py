@@ -6,7 +6,7 @@ The names below are imported when they are first used, so that a viewer never lo
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tuimon.trainer.monitor import Monitor
+    from tuimon.trainer.keras.monitor import Monitor
 
 __version__ = "0.1.0"
 __all__ = ["Monitor"]
@@ -14,7 +14,7 @@ __all__ = ["Monitor"]
 
 def __getattr__(name: str) -> object:
     if name == "Monitor":
-        from tuimon.trainer.standing_aside import monitor_class
+        from tuimon.trainer.keras.standing_aside import monitor_class
 
         return monitor_class()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

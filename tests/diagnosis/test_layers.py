@@ -1,9 +1,9 @@
 """How layers are looked at: what moved, what they are called, what may be asked."""
 
 from helpers import layer, statistics
-from tuimon import events
 from tuimon.diagnosis.layers import Movement, movement, named, request, starts_fresh
-from tuimon.state import RunState
+from tuimon.protocol import events
+from tuimon.runs.state import RunState
 
 
 def state_with(*samples: tuple[int, float, str] | events.AnyEvent) -> RunState:

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from diagnosis.trainings import FAULTS, HEALTHY, SPIKE_EPOCH, SPIKES, Facts, Training, finetune_one_sample
 from helpers import ROOT, selected
-from tuimon import commands, events
 from tuimon.diagnosis.finding import SEVERITIES, Finding
 from tuimon.diagnosis.rules import CAUSES, findings
 from tuimon.diagnosis.spike_causes import spikes
-from tuimon.session_log import Tail
-from tuimon.state import RunState
-from tuimon.wire import from_wire
+from tuimon.protocol import commands, events
+from tuimon.protocol.wire import from_wire
+from tuimon.runs.session_log import Tail
+from tuimon.runs.state import RunState
 
 Log = Callable[[str], Facts]
 EVERY: dict[str, Training] = {

@@ -15,9 +15,9 @@ from keras import layers
 import tuimon
 from helpers import script
 from trainer.keras_models import Ask
-from tuimon import commands, events
-from tuimon.run_directory import RunDirectory
-from tuimon.session_log import Tail
+from tuimon.protocol import commands, events
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.runs.session_log import Tail
 
 Facts = list[events.AnyEvent]
 Training = Callable[[Path], Facts]

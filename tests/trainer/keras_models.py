@@ -8,9 +8,9 @@ import numpy as np
 
 import tuimon
 from helpers import until
-from tuimon import commands, events
-from tuimon.run_directory import RunDirectory
-from tuimon.session_log import Tail
+from tuimon.protocol import commands, events
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.runs.session_log import Tail
 
 SAMPLES, BATCH = 80, 16
 STEPS = SAMPLES // BATCH

@@ -17,9 +17,10 @@ import tensorflow as tf
 import tuimon
 from helpers import until
 from trainer.keras_models import BATCH, Ask, compiled, data, facts
-from tuimon import commands, events
-from tuimon.run_directory import RunDirectory
-from tuimon.trainer import keras_internals, probing
+from tuimon.protocol import commands, events
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.trainer import schedule
+from tuimon.trainer.keras import keras_internals
 
 # Before TensorFlow is used.
 tf.config.set_logical_device_configuration(
@@ -375,11 +376,11 @@ def steer(trained: keras.Model, monitor: tuimon.Monitor) -> dict[str, Any]:
 def repeat_validation(trained: keras.Model, begin: State) -> dict[str, Any]:
     """Have validations repeated whose last batch is split into unequal parts."""
     begin.put_back()
-    validation_spike, probing.is_spike = probing.is_spike, lambda values: True
+    validation_spike, schedule.is_spike = schedule.is_spike, lambda values: True
     monitor = tuimon.Monitor(DIRECTORY / "repeated", probe_every=8, overhead=0.99)
     x, y = data(SAMPLES)
     train(trained, 4, [monitor], validation_data=(x[:19], y[:19]))
-    probing.is_spike = validation_spike
+    schedule.is_spike = validation_spike
     (first, *_) = facts_of(monitor, events.ValidationRepeated)
     return {"value": first.value, "moving": first.moving}
 

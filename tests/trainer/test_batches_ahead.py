@@ -12,7 +12,7 @@ import tensorflow as tf
 import tuimon
 from helpers import selected
 from trainer.keras_models import BATCH, STEPS, compiled, count_traces, data, fit, same_weights, sequential
-from tuimon.trainer.batches_ahead import BatchesAhead
+from tuimon.trainer.keras.steps.batches_ahead import BatchesAhead
 
 ROOM = 1 << 30
 

@@ -19,11 +19,11 @@ import tensorflow as tf
 import tuimon
 from trainer import keras_models
 from trainer.keras_models import STEPS, Ask, compiled, facts, facts_of, same_weights, sequential
-from tuimon import commands, events
-from tuimon.run_directory import RunDirectory
-from tuimon.trainer import checkpoint, job
-from tuimon.trainer.checkpoint import Arrays, CheckpointError, Checkpoints, Meta
-from tuimon.trainer.modes import Mode
+from tuimon.protocol import commands, events
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.trainer.keras import checkpoint, job
+from tuimon.trainer.keras.checkpoint import Arrays, CheckpointError, Checkpoints, Meta
+from tuimon.trainer.keras.steps.modes import Mode
 from tuimon.trainer.options import Options
 
 # No test here looks at a validation, which would be traced each time.

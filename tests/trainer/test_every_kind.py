@@ -14,8 +14,8 @@ import tuimon
 from helpers import script, until
 from trainer.keras_models import Ask, facts, facts_of
 from trainer.kinds import KINDS, Kind, every_kind, state_of
-from tuimon import commands, events
-from tuimon.run_directory import RunDirectory
+from tuimon.protocol import commands, events
+from tuimon.runs.run_directory import RunDirectory
 
 COVERING = ("nested", "other normalizations")
 

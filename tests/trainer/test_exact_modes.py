@@ -12,7 +12,7 @@ import pytest
 import tuimon
 from helpers import selected
 from trainer.keras_models import STEPS, Ask, compiled, count_traces, facts_of, fit, same_weights
-from tuimon import commands, events
+from tuimon.protocol import commands, events
 
 Optimizers = dict[str, Callable[[], keras.optimizers.Optimizer]]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from helpers import until
-from tuimon import commands
-from tuimon.run_directory import RunDirectory
-from tuimon.trainer import inbox as inbox_module
-from tuimon.trainer.inbox import Inbox
+from tuimon.protocol import commands
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.trainer.requests import inbox as inbox_module
+from tuimon.trainer.requests.inbox import Inbox
 
 NAME = "00000000000000000001-1-0.json"
 

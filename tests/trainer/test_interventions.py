@@ -27,10 +27,10 @@ from trainer.keras_models import (
     same_weights,
     sequential,
 )
-from tuimon import commands, events
-from tuimon.run_directory import RunDirectory
-from tuimon.trainer import interventions
-from tuimon.trainer.checkpoint import Checkpoints
+from tuimon.protocol import commands, events
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.trainer.keras.checkpoint import Checkpoints
+from tuimon.trainer.requests import actions
 
 
 def applied(monitor: tuimon.Monitor, command: str) -> list[Any]:
@@ -447,7 +447,7 @@ def test_when_tuimon_gives_up_the_steps_stay_what_they_are(
 
 
 def test_a_disk_that_does_not_answer_holds_training_only_so_long(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(interventions, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(actions, "PATIENCE_SECONDS", 0.1)
     answers, real = threading.Event(), Checkpoints.save
 
     def save(*arguments: Any) -> Any:

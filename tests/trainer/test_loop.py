@@ -13,10 +13,10 @@ import tensorflow as tf
 import tuimon
 from helpers import until
 from trainer.keras_models import BATCH, STEPS, compiled, data, facts, facts_of, same_weights, sequential
-from tuimon import commands, events
-from tuimon.run_directory import RunDirectory
-from tuimon.trainer.loop import NO_DATA, NO_FUNCTION
-from tuimon.wire import list_from_wire
+from tuimon.protocol import commands, events
+from tuimon.protocol.wire import list_from_wire
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.trainer.keras.loop import NO_DATA, NO_FUNCTION
 
 Plan = Mapping[int, Sequence[commands.AnyRequest]]
 Step = Callable[[Any, Any], Any]

@@ -25,10 +25,10 @@ from trainer.keras_models import (
     same_weights,
     sequential,
 )
-from tuimon import commands, events
-from tuimon.trainer import keras_internals
-from tuimon.trainer.modes import Mode, ModeScope
-from tuimon.wire import decode_array
+from tuimon.protocol import commands, events
+from tuimon.protocol.wire import decode_array
+from tuimon.trainer.keras import keras_internals
+from tuimon.trainer.keras.steps.modes import Mode, ModeScope
 
 OPTIMIZERS: dict[str, Callable[[], keras.optimizers.Optimizer]] = {
     "sgd": lambda: keras.optimizers.SGD(0.05, momentum=0.9, nesterov=True),

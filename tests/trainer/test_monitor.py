@@ -29,12 +29,13 @@ from trainer.keras_models import (
     sequential,
 )
 from trainer.kinds import KINDS, Adversarial
-from tuimon import commands, events
-from tuimon.run_directory import RunDirectory
-from tuimon.trainer import batch_values, lookout
-from tuimon.trainer.control import Controller
+from tuimon.protocol import commands, events
+from tuimon.protocol.wire import list_from_wire
+from tuimon.runs.run_directory import RunDirectory
 from tuimon.trainer.fit import Fit
-from tuimon.wire import list_from_wire
+from tuimon.trainer.keras import fit_watchdog
+from tuimon.trainer.keras.steps import batch_values
+from tuimon.trainer.requests.controller import Controller
 
 
 def values(monitor: tuimon.Monitor, name: str) -> np.ndarray:
@@ -426,7 +427,7 @@ def test_a_mode_is_kept_from_one_fit_to_the_next(runs: Path) -> None:
 def test_a_fit_that_a_callback_ended_is_told_though_keras_tells_nobody(
     runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookout, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(fit_watchdog, "LOOK_SECONDS", 0.02)
 
     class Interrupted(keras.callbacks.Callback):
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -445,7 +446,7 @@ def test_a_fit_that_a_callback_ended_is_told_though_keras_tells_nobody(
 
 
 def test_a_long_step_is_not_taken_for_the_end(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lookout, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(fit_watchdog, "LOOK_SECONDS", 0.001)
     model, monitor = compiled(sequential(), run_eagerly=True), tuimon.Monitor(runs_dir=runs)
     fit(model, 3, [monitor])
     assert [fact.status for fact in facts_of(monitor, events.RunEnded)] == ["finished"]

@@ -11,8 +11,8 @@ import pytest
 import tuimon
 from trainer.keras_models import compiled, facts, facts_of, fit, functional, same_weights, sequential
 from trainer.kinds import KINDS, Kind, every_kind, state_of
-from tuimon import events
-from tuimon.wire import list_from_wire
+from tuimon.protocol import events
+from tuimon.protocol.wire import list_from_wire
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "plain": {},

@@ -23,7 +23,7 @@ import tuimon
 from helpers import ROOT, until
 from trainer.keras_models import Ask, facts_of
 from trainer.kinds import KINDS, Kind, every_kind, state_of
-from tuimon import commands, events
+from tuimon.protocol import commands, events
 
 EPOCHS = 2
 REQUESTS = (commands.Freeze(), commands.Phase(phase="train"))

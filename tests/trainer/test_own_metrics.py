@@ -12,9 +12,9 @@ import pytest
 import tuimon
 from helpers import selected
 from trainer.keras_models import STEPS, compiled, facts_of, fit, same_weights, sequential
-from tuimon import events
-from tuimon.trainer import keras_internals
-from tuimon.wire import list_from_wire
+from tuimon.protocol import events
+from tuimon.protocol.wire import list_from_wire
+from tuimon.trainer.keras import keras_internals
 
 EPOCHS = 2
 ops = keras.ops

@@ -16,13 +16,14 @@ from keras.src.trainers import data_adapters
 import tuimon
 from trainer.keras_models import Ask, compiled, data, facts_of, fit, same_weights, sequential
 from trainer.kinds import Kind, every_kind, state_of
-from tuimon import commands, events
-from tuimon.trainer import keras_internals, probe
-from tuimon.trainer.instruments import Instruments
-from tuimon.trainer.modes import AUTO, Mode
-from tuimon.trainer.probe import MASKS, ProbeError, Probes
-from tuimon.trainer.step_functions import Listeners
-from tuimon.wire import from_wire
+from tuimon.protocol import commands, events
+from tuimon.protocol.wire import from_wire
+from tuimon.trainer.keras import keras_internals
+from tuimon.trainer.keras.probes import measure
+from tuimon.trainer.keras.probes.measure import MASKS, ProbeError, Probes
+from tuimon.trainer.keras.steps.modes import AUTO, Mode
+from tuimon.trainer.keras.steps.step_functions import Listeners
+from tuimon.trainer.keras.watched_model import WatchedModel
 
 COVERING = (
     "sequential",
@@ -38,11 +39,11 @@ PRECISION = {"bfloat16": 2e-2, "float16": 2e-3}
 """Relative; what is computed in half precision is not more exact. All else: 1e-5."""
 
 
-def probes_of(model: keras.Model) -> tuple[Probes, Instruments]:
+def probes_of(model: keras.Model) -> tuple[Probes, WatchedModel]:
     def ignore(*_: Any) -> None:
         """Nothing is steered here."""
 
-    instruments = Instruments(model, batch_loss=True, listeners=Listeners(ignore, ignore, ignore, ignore, ignore))
+    instruments = WatchedModel(model, batch_loss=True, listeners=Listeners(ignore, ignore, ignore, ignore, ignore))
     instruments.look_for_layers()
     return instruments.probes, instruments
 
@@ -365,7 +366,7 @@ class Draws(keras.layers.Layer):
         return self.bn(hidden, training=training)
 
 
-def of(layer: keras.layers.Layer) -> tuple[Probes, Instruments]:
+def of(layer: keras.layers.Layer) -> tuple[Probes, WatchedModel]:
     keras.utils.set_random_seed(3)
     model = compiled(keras.Sequential([keras.Input((6,)), layer, keras.layers.Dense(1)]))
     fit(model, 1)
@@ -469,7 +470,7 @@ def test_training_is_the_same_with_probes(kind: Kind, runs: Path) -> None:
 
 
 def test_probes_come_at_the_ends_of_epochs_once_the_trace_pays(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tuimon.trainer.probing.TRACE_SHARE", 1e9)
+    monkeypatch.setattr("tuimon.trainer.schedule.TRACE_SHARE", 1e9)
     monitor = tuimon.Monitor(runs_dir=runs, overhead=0.99)
     fit(compiled(sequential()), 6, [monitor])
     found = facts_of(monitor, events.Probe)
@@ -549,7 +550,7 @@ def test_a_batch_that_does_not_fit_into_memory_turns_the_probe_off(runs: Path, m
     def too_much(*_: Any) -> Any:
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
 
-    monkeypatch.setattr(probe, "_shares", too_much)
+    monkeypatch.setattr(measure, "_shares", too_much)
     monitor = tuimon.Monitor(runs_dir=runs, probe_every=2)
     fit(compiled(sequential()), 2, [monitor])
     assert [fact.text for fact in facts_of(monitor, events.Note)] == [

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 import tuimon
 from helpers import until
 from trainer.keras_models import BATCH, compiled, data, facts, sequential
-from tuimon import commands, events
-from tuimon.run_directory import RunDirectory
-from tuimon.trainer import keras_internals
+from tuimon.protocol import commands, events
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.trainer.keras import keras_internals
 
 EPOCHS, STEPS = 2, 4
 NORMS = ("bn_1", "bn_2")

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tuimon
 from trainer.keras_models import Ask, facts_of
 from trainer.kinds import KINDS, Kind, every_kind
-from tuimon import commands, events
+from tuimon.protocol import commands, events
 
 Statistics = dict[str, tuple[np.ndarray, np.ndarray]]
 

@@ -11,13 +11,13 @@ import tensorflow as tf
 
 import tuimon
 from trainer.keras_models import Ask, compiled, data, facts_of, fit, same_weights, sequential
-from tuimon import commands, events
-from tuimon.wire import from_wire
+from tuimon.protocol import commands, events
+from tuimon.protocol.wire import from_wire
 
 
 @pytest.fixture(autouse=True)
 def _a_spike_in_the_fourth_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tuimon.trainer.probing.is_spike", lambda values: len(values) == 4)
+    monkeypatch.setattr("tuimon.trainer.schedule.is_spike", lambda values: len(values) == 4)
 
 
 def watched(runs: Path, model: keras.Model, **options: Any) -> tuple[tuimon.Monitor, Any]:
@@ -174,7 +174,7 @@ def test_a_validation_loss_that_is_no_number_ends_nothing(runs: Path, value: Any
 def test_it_is_not_repeated_where_the_budget_does_not_pay_or_nobody_probes(
     runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tuimon.trainer.probing.is_spike", lambda values: len(values) >= 4)
+    monkeypatch.setattr("tuimon.trainer.schedule.is_spike", lambda values: len(values) >= 4)
     monitor = tuimon.Monitor(runs_dir=runs, probe_every=2, overhead=1e-6)
     fit(compiled(sequential()), 8, [monitor])
     assert facts_of(monitor, events.ValidationRepeated) == []
@@ -184,7 +184,7 @@ def test_it_is_not_repeated_where_the_budget_does_not_pay_or_nobody_probes(
 
 
 def test_what_a_phase_makes_of_the_validation_is_no_spike(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tuimon.trainer.probing.is_spike", lambda values: True)
+    monkeypatch.setattr("tuimon.trainer.schedule.is_spike", lambda values: True)
     monitor = tuimon.Monitor(runs_dir=runs, probe_every=2, overhead=0.99)
     ask = Ask(monitor, {0: [commands.Phase(phase="train")], 4: [commands.Phase(phase="auto")]})
     fit(compiled(sequential()), 6, [ask, monitor])

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from helpers import until
-from tuimon import events
-from tuimon.session_log import Tail
-from tuimon.trainer import session_writer
-from tuimon.trainer.session_writer import LogTakenError, SessionWriter
+from tuimon.protocol import events
+from tuimon.runs.session_log import Tail
+from tuimon.trainer.session import session_writer
+from tuimon.trainer.session.session_writer import LogTakenError, SessionWriter
 
 
 def epoch(number: int) -> events.EpochEnded:

@@ -11,10 +11,10 @@ import pytest
 import tuimon
 from helpers import selected
 from trainer.keras_models import BATCH, STEPS, Ask, compiled, count_traces, data, facts_of, fit, same_weights
-from tuimon import commands, events
-from tuimon.trainer import traced_before
-from tuimon.trainer.batch_values import BatchValues
-from tuimon.trainer.graph_uses import UnreadableGraphError, Uses
+from tuimon.protocol import commands, events
+from tuimon.trainer.keras.steps import traced_before
+from tuimon.trainer.keras.steps.batch_values import BatchValues
+from tuimon.trainer.keras.steps.graph_uses import UnreadableGraphError, Uses
 
 VALIDATION = "Keras' own test step runs as it is"
 

@@ -8,10 +8,10 @@ import pytest
 import tuimon
 from helpers import selected
 from trainer.keras_models import Ask, compiled, facts, facts_of, fit, same_weights, sequential
-from tuimon import commands, events
-from tuimon.state import RunState
-from tuimon.ui.moment import Moment
-from tuimon.ui.undo import newest_undo
+from tuimon.protocol import commands, events
+from tuimon.runs.state import RunState
+from tuimon.ui.viewer.moment import Moment
+from tuimon.ui.viewer.undo import newest_undo
 
 
 class Undo(Ask):

@@ -8,15 +8,15 @@ import pytest
 from textual.widgets import Static
 
 from helpers import make_run
-from tuimon import commands, events
-from tuimon.state import RunState
-from tuimon.ui.alerts import helping_key, pressing_alert
+from tuimon.protocol import commands, events
+from tuimon.runs.state import RunState
 from tuimon.ui.app import WatchApp
-from tuimon.ui.cell_view import CellView
-from tuimon.ui.moment import Moment
-from tuimon.ui.palette import Meaning
-from tuimon.ui.replay import ReplayClock
-from tuimon.ui.why_screen import WhyScreen
+from tuimon.ui.dialogs.why_screen import WhyScreen
+from tuimon.ui.drawing.cell_view import CellView
+from tuimon.ui.viewer.alerts import helping_key, pressing_alert
+from tuimon.ui.viewer.meanings import Meaning
+from tuimon.ui.viewer.moment import Moment
+from tuimon.ui.viewer.replay_clock import ReplayClock
 from ui.watching import CAN, SENDER, LiveRun, part, press, text, training, until, watching
 
 WIDE, NARROW = (200, 50), (80, 24)

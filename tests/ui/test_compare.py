@@ -12,20 +12,28 @@ import numpy as np
 import pytest
 
 from helpers import a_run, encode_log, layer, make_run, started
-from tuimon import events
 from tuimon.cli.main import main
-from tuimon.glance import Glance
-from tuimon.run_directory import RunDirectory, runs_in
-from tuimon.session_log import Tail
-from tuimon.state import RunState
+from tuimon.protocol import events
+from tuimon.runs.glance import Glance
+from tuimon.runs.run_directory import RunDirectory, runs_in
+from tuimon.runs.session_log import Tail
+from tuimon.runs.state import RunState
 from tuimon.ui.app import WatchApp
-from tuimon.ui.compare import OF_EACH_BATCH, RunCurves, curves_of, differences, line_of, lower_is_better, metric_names
 from tuimon.ui.messages import RunRead, RunsListed
-from tuimon.ui.overlay import PATTERNS, Overlay
-from tuimon.ui.palette import RUN
-from tuimon.ui.replay import ReplayClock
-from tuimon.ui.runs_reader import RunsReader
-from tuimon.ui.view_memory import ComparedView, View, ViewMemory
+from tuimon.ui.screens.compare.overlay_chart import PATTERNS, Overlay
+from tuimon.ui.screens.compare.run_curves import (
+    OF_EACH_BATCH,
+    RunCurves,
+    curves_of,
+    differences,
+    line_of,
+    lower_is_better,
+    metric_names,
+)
+from tuimon.ui.screens.compare.runs_reader import RunsReader
+from tuimon.ui.viewer.meanings import RUN
+from tuimon.ui.viewer.replay_clock import ReplayClock
+from tuimon.ui.viewer.view_memory import ComparedView, View, ViewMemory
 from ui.test_terminal import terminal
 from ui.watching import LiveRun, part, press, text, training, until, watching
 

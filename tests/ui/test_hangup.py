@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 
 from helpers import a_run, command, environment, make_run, stand_in, until
-from tuimon.run_directory import RunDirectory
-from tuimon.ui.hangup import EXIT_CODE
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.ui.terminal.hangup import EXIT_CODE
 
 
 def test_a_viewer_ends_when_its_terminal_hangs_up(runs: Path) -> None:

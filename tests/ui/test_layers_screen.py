@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from helpers import statistics
-from tuimon import events
-from tuimon.ui.channel_view import worst_channels
-from tuimon.ui.layer_table import LayerTable
-from tuimon.ui.palette import Meaning
+from tuimon.protocol import events
+from tuimon.ui.screens.layers.channel_view import worst_channels
+from tuimon.ui.screens.layers.layer_table import LayerTable
+from tuimon.ui.viewer.meanings import Meaning
 from ui.watching import LiveRun, part, press, probe, probe_layer, text, training, until, watching
 
 WIDE, NARROW = (200, 50), (80, 24)

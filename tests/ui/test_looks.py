@@ -13,13 +13,13 @@ from rich.color import Color, ColorSystem, ColorType
 from textual.widgets import OptionList
 
 from helpers import a_run, make_run
+from tuimon.plot.raster import braille
 from tuimon.settings import PALETTES as NAMES
 from tuimon.settings import Settings
 from tuimon.ui.app import WatchApp
-from tuimon.ui.ascii import to_ascii
-from tuimon.ui.cells import cell_width
-from tuimon.ui.palette import DRIFT, DRIFT_LEVELS, RUN, SELECTED, SEVERITY_SIGNS, STATUS_SIGNS, Meaning
-from tuimon.ui.palettes import (
+from tuimon.ui.drawing.ascii import to_ascii
+from tuimon.ui.drawing.cells import cell_width
+from tuimon.ui.drawing.palettes import (
     COLORLESS,
     RUN_MEANINGS,
     SIXTEEN_PALETTES,
@@ -28,9 +28,9 @@ from tuimon.ui.palettes import (
     palette_of,
     xterm_palettes,
 )
-from tuimon.ui.raster import braille
-from tuimon.ui.too_small import TooSmall
-from tuimon.ui.view_memory import KEPT, View, ViewMemory
+from tuimon.ui.drawing.too_small import TooSmall
+from tuimon.ui.viewer.meanings import DRIFT, DRIFT_LEVELS, RUN, SELECTED, SEVERITY_SIGNS, STATUS_SIGNS, Meaning
+from tuimon.ui.viewer.view_memory import KEPT, View, ViewMemory
 from ui.test_terminal import Terminal, terminal
 from ui.watching import LiveRun, part, press, text, training, until, watching
 

@@ -10,19 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import encode_log, make_run, started
-from tuimon import events
-from tuimon.series import Series
+from tuimon.plot.raster import ColumnExtremes
+from tuimon.plot.smoothing import Smoothed, window_of
+from tuimon.plot.viewport import Viewport
+from tuimon.plot.x_axis import X_KINDS, XKind, window_axis, x_of
+from tuimon.protocol import events
+from tuimon.runs.series import Series
+from tuimon.runs.state import RunState
 from tuimon.settings import Settings
-from tuimon.state import RunState
-from tuimon.ui import metrics
-from tuimon.ui.chart_view import ChartView
-from tuimon.ui.metric_chart import MetricChart
-from tuimon.ui.metrics_screen import MetricsScreen
-from tuimon.ui.raster import ColumnExtremes
-from tuimon.ui.replay import ReplayClock
-from tuimon.ui.smoothing import Smoothed, window_of
-from tuimon.ui.view_memory import MetricsView, View, ViewMemory
-from tuimon.ui.x_axis import X_KINDS, XKind, window_axis, x_of
+from tuimon.ui.screens.metrics import lines
+from tuimon.ui.screens.metrics.metric_chart import MetricChart
+from tuimon.ui.screens.metrics.screen import MetricsScreen
+from tuimon.ui.viewer.replay_clock import ReplayClock
+from tuimon.ui.viewer.view_memory import MetricsView, View, ViewMemory
 from ui.watching import LiveRun, part, press, text, training, until, watching
 
 WIDE, NARROW = (200, 50), (80, 24)
@@ -80,7 +80,7 @@ async def test_a_metric_in_full_with_its_statistics_and_a_cursor(runs: Path) -> 
             for _ in range(40):
                 await press(pilot, "right")
                 for reading in chart.readings(app.moment()):
-                    line = next(line for line in metrics.lines(app.state, "loss") if line.name == reading.name)
+                    line = next(line for line in lines.lines(app.state, "loss") if line.name == reading.name)
                     at = list(line.series.steps).index(reading.step)
                     assert reading.value == line.series.values[at] or math.isnan(reading.value)
             await press(pilot, "enter")
@@ -236,7 +236,7 @@ def test_ticks_are_within_the_axis_and_not_too_many(kind: str, first: float, spa
     st.floats(5, 1e6),
 )
 def test_however_it_is_looked_at_the_window_is_within_what_there_is(moves: list[str], end: float) -> None:
-    view, whole = ChartView(), (0.0, end)
+    view, whole = Viewport(), (0.0, end)
     for move in moves:
         match move:
             case "in" | "out":
@@ -312,7 +312,7 @@ async def test_what_was_looked_at_is_looked_at_again(runs: Path) -> None:
 
 async def test_a_remembered_part_of_another_axis_does_no_harm(runs: Path) -> None:
     memory = ViewMemory()
-    charts = ChartView(x="wall", span=1e12, first=-5.0, strength=0.123)
+    charts = Viewport(x="wall", span=1e12, first=-5.0, strength=0.123)
     with LiveRun(runs, *log()) as run:
         chosen = MetricsView(charts=charts, grid=(7, 7), metric="of another model", pattern="[")
         memory.save(run.directory, View(metrics=chosen))
@@ -365,7 +365,7 @@ async def test_a_spike_is_found_and_looked_at(runs: Path) -> None:
 async def test_the_narrowest_part_that_may_be_remembered_has_an_axis(runs: Path, x: XKind) -> None:
     memory = ViewMemory()
     with LiveRun(runs, *log()) as run:
-        charts = ChartView(x=x, span=1e-3)
+        charts = Viewport(x=x, span=1e-3)
         memory.save(run.directory, View(metrics=MetricsView(charts=charts, grid=(1, 1))))
         async with watching(run.directory, WIDE, memory=memory) as (app, pilot):
             await press(pilot, "2")

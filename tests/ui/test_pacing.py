@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuimon import events
-from tuimon.ui.pacing import (
+from tuimon.protocol import events
+from tuimon.ui.terminal.pacing import (
     FIRST_BYTES,
     FIRST_SECONDS,
     LATE_SECONDS,

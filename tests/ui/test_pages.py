@@ -14,22 +14,23 @@ from textual.events import MouseScrollUp
 from textual.pilot import Pilot
 
 from helpers import a_run, make_run, started
-from tuimon import events, liveness
-from tuimon.run_directory import RunDirectory
-from tuimon.state import RunState
-from tuimon.ui import timeline_list
+from tuimon.protocol import events
+from tuimon.runs import liveness
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.runs.state import RunState
 from tuimon.ui.app import WatchApp
-from tuimon.ui.keys import PLACES, Place
-from tuimon.ui.log_view import LogView
-from tuimon.ui.log_window import BLOCK_BYTES, LogWindow, find, lines_of, read_block
-from tuimon.ui.palette import Meaning
-from tuimon.ui.replay import ReplayClock
-from tuimon.ui.timeline_list import TimelineList
-from tuimon.ui.why_screen import WhyScreen
+from tuimon.ui.dialogs.why_screen import WhyScreen
+from tuimon.ui.screens.timeline import timeline_list
+from tuimon.ui.screens.timeline.timeline_list import TimelineList
+from tuimon.ui.screens.trainer_log.log_view import LogView
+from tuimon.ui.screens.trainer_log.log_window import BLOCK_BYTES, LogWindow, find, lines_of, read_block
+from tuimon.ui.viewer.keys import PLACES, ScreenName
+from tuimon.ui.viewer.meanings import Meaning
+from tuimon.ui.viewer.replay_clock import ReplayClock
 from ui.test_screens import HOSTILE, NARROW, RUNS, SIZES, WIDE
 from ui.watching import SENDER, LiveRun, part, press, text, training, until, watching
 
-KEY_OF: dict[Place, str] = {"timeline": "4", "log": "5", "system": "6", "run": "7"}
+KEY_OF: dict[ScreenName, str] = {"timeline": "4", "log": "5", "system": "6", "run": "7"}
 
 
 def alert(step: int = 3, **fields: Any) -> events.Alert:
@@ -44,7 +45,7 @@ def alert(step: int = 3, **fields: Any) -> events.Alert:
     return events.Alert(**{**values, **fields}, step=step)
 
 
-async def opened(app: WatchApp, pilot: "Pilot[str]", place: Place) -> None:
+async def opened(app: WatchApp, pilot: "Pilot[str]", place: ScreenName) -> None:
     await press(pilot, KEY_OF[place])
     await until(pilot, lambda: app.place.place == place and "quit" in text(app), f"the screen {place}")
 
@@ -470,7 +471,7 @@ def of_this_process(**fields: Any) -> events.RunStarted:
 
 @pytest.fixture
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tuimon.ui.sampler.SAMPLE_SECONDS", 0.02)
+    monkeypatch.setattr("tuimon.ui.screens.system.sampler.SAMPLE_SECONDS", 0.02)
 
 
 class StandInForNvml(SimpleNamespace):
@@ -706,7 +707,7 @@ async def test_enter_on_an_event_reads_the_charts_at_its_step(runs: Path) -> Non
 
 
 @pytest.mark.parametrize("place", ["log", "system", "run"])
-async def test_enter_does_what_the_line_at_the_top_says(runs: Path, place: Place) -> None:
+async def test_enter_does_what_the_line_at_the_top_says(runs: Path, place: ScreenName) -> None:
     with LiveRun(runs, *training("bn_1"), alert(), events.Note(text="later")) as run:
         async with watching(run.directory, NARROW) as (app, pilot):
             await opened(app, pilot, place)

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from helpers import a_run, make_run
-from tuimon import commands, events
 from tuimon.diagnosis.gap import disputed, gap_shares, shares_of_layers
+from tuimon.protocol import commands, events
+from tuimon.protocol.wire import Number
 from tuimon.ui.app import WatchApp
-from tuimon.ui.cell_view import CellView
-from tuimon.ui.drift import NOT_FINITE, SHADES, levels
-from tuimon.ui.palette import DRIFT, Meaning
-from tuimon.wire import Number
+from tuimon.ui.drawing.cell_view import CellView
+from tuimon.ui.screens.layers.drift_levels import NOT_FINITE, SHADES, levels
+from tuimon.ui.viewer.meanings import DRIFT, Meaning
 from ui.watching import LiveRun, part, press, probe, probe_layer, text, training, until, watching
 
 WIDE, NARROW = (200, 50), (80, 24)

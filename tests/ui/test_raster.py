@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuimon.series import Series
-from tuimon.ui.axes import Axis, log_axis, nice_ceiling, step_axis, value_axis
-from tuimon.ui.canvas import Canvas, Curve
-from tuimon.ui.cells import Cells, cell_width, differences, fit, fit_end, wrap
-from tuimon.ui.palette import Meaning
-from tuimon.ui.raster import ColumnExtremes, band, braille, dashed, heights, line, thinned
+from tuimon.plot.axes import Axis, log_axis, nice_ceiling, step_axis, value_axis
+from tuimon.plot.raster import ColumnExtremes, band, braille, dashed, heights, line, thinned
+from tuimon.runs.series import Series
+from tuimon.ui.charts.canvas import Canvas, Curve
+from tuimon.ui.drawing.cells import Cells, cell_width, differences, fit, fit_end, wrap
+from tuimon.ui.viewer.meanings import Meaning
 
 ROWS = st.integers(2, 30)
 COLUMNS = st.integers(2, 120)

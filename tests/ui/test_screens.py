@@ -14,18 +14,18 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from helpers import a_run, encode_log, layer, make_run, started, statistics
-from tuimon import commands, events
-from tuimon.run_directory import RunDirectory
-from tuimon.state import RunState
+from tuimon.protocol import commands, events
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.runs.state import RunState
 from tuimon.ui.app import WatchApp
-from tuimon.ui.cell_view import CellView
-from tuimon.ui.dashboard import Dashboard
-from tuimon.ui.help_screen import HelpScreen
-from tuimon.ui.keys import KEYS, PLACES, Place, keys_of
-from tuimon.ui.marks import marks
+from tuimon.ui.charts.request_marks import marks
+from tuimon.ui.dialogs.help_screen import HelpScreen
+from tuimon.ui.drawing.cell_view import CellView
 from tuimon.ui.messages import TrainerExited
-from tuimon.ui.moment import Moment
-from tuimon.ui.replay import ReplayClock
+from tuimon.ui.screens.dashboard.screen import Dashboard
+from tuimon.ui.viewer.keys import KEYS, PLACES, ScreenName, keys_of
+from tuimon.ui.viewer.moment import Moment
+from tuimon.ui.viewer.replay_clock import ReplayClock
 from ui.watching import LiveRun, part, press, text, training, until, views, watching
 
 SIZES = [(200, 50), (80, 24)]
@@ -75,7 +75,7 @@ def stack() -> Iterator[ExitStack]:
 
 
 @pytest.mark.parametrize("place", PLACES)
-async def test_what_comes_while_it_closes_breaks_nothing(runs: Path, place: Place) -> None:
+async def test_what_comes_while_it_closes_breaks_nothing(runs: Path, place: ScreenName) -> None:
     with LiveRun(runs, *training("bn_1")) as run:
         async with watching(run.directory) as (app, pilot):
             await press(pilot, str(PLACES.index(place) + 1))

@@ -6,13 +6,13 @@ import pytest
 from textual.widgets import OptionList, Static
 
 from helpers import a_run, make_run
-from tuimon import commands, events
+from tuimon.protocol import commands, events
 from tuimon.ui.app import WatchApp
-from tuimon.ui.chooser import Chooser
-from tuimon.ui.entry import Entry
-from tuimon.ui.key_bar import KeyBar
-from tuimon.ui.keys import KEYS, Key, keys_of
-from tuimon.ui.palette import Meaning
+from tuimon.ui.dialogs.choice import ChoiceDialog
+from tuimon.ui.dialogs.text_entry import TextDialog
+from tuimon.ui.frame.key_bar import KeyBar
+from tuimon.ui.viewer.keys import KEYS, Key, keys_of
+from tuimon.ui.viewer.meanings import Meaning
 from ui.watching import CAN, LiveRun, part, press, text, training, until, watching
 
 ODD = "block[0]/bn*?"
@@ -206,7 +206,7 @@ async def test_l_asks_for_the_learning_rate(runs: Path) -> None:
     with LiveRun(runs, *training("bn_1")) as run:
         async with watching(run.directory, (80, 24)) as (app, pilot):
             await pilot.press("l")
-            assert isinstance(app.screen, Entry)
+            assert isinstance(app.screen, TextDialog)
             assert "Now 0.001" in dialog(app)
             await pilot.press(*"fast")
             await until(
@@ -214,7 +214,7 @@ async def test_l_asks_for_the_learning_rate(runs: Path) -> None:
             )
             # What is wrong cannot be asked for.
             await pilot.press("enter")
-            assert isinstance(app.screen, Entry)
+            assert isinstance(app.screen, TextDialog)
             await pilot.press(*["backspace"] * 4, "1", "e", "minus", "4")
             await until(pilot, lambda: "1e-4 from the next step on, 0.1 times that of now." in dialog(app))
             await pilot.press("enter")
@@ -237,7 +237,7 @@ async def test_m_asks_for_the_momentum(runs: Path, key: str, layers: list[str]) 
     with LiveRun(runs, *training("bn_1", ODD)) as run:
         async with watching(run.directory, (80, 24)) as (app, pilot):
             await pilot.press("down", key)
-            assert isinstance(app.screen, Entry)
+            assert isinstance(app.screen, TextDialog)
             assert ("Momentum of all layers" if key == "M" else f"Momentum of {ODD}") in dialog(app)
             assert "Now 0.99" in dialog(app)
             await pilot.press("2", "enter")
@@ -263,7 +263,7 @@ async def test_r_asks_before_it_recalibrates(runs: Path, keys: tuple[str, ...], 
     with LiveRun(runs, *training("bn_1")) as run:
         async with watching(run.directory, (80, 24)) as (app, pilot):
             await pilot.press("r")
-            assert isinstance(app.screen, Chooser)
+            assert isinstance(app.screen, ChoiceDialog)
             assert run.requests() == []
             await pilot.press(*keys)
             await until(pilot, lambda: app.screen is app.dashboard)
@@ -385,7 +385,7 @@ async def test_escape_asks_for_nothing(runs: Path) -> None:
     with LiveRun(runs, *training("bn_1")) as run:
         async with watching(run.directory) as (app, pilot):
             await pilot.press("p")
-            assert isinstance(app.screen, Chooser)
+            assert isinstance(app.screen, ChoiceDialog)
             await pilot.press("escape")
             await until(pilot, lambda: app.screen is app.dashboard)
             assert run.requests() == []
@@ -429,7 +429,7 @@ async def test_q_asks_how_to_leave_a_run_that_goes_on(runs: Path, key: str, choi
     with LiveRun(runs, *training("bn_1")) as run:
         async with watching(run.directory) as (app, pilot):
             await pilot.press("q")
-            assert isinstance(app.screen, Chooser)
+            assert isinstance(app.screen, ChoiceDialog)
             await pilot.press(key)
             await until(pilot, lambda: not app.is_running)
         assert app.return_value == choice

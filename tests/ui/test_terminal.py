@@ -16,8 +16,8 @@ from pathlib import Path
 import pyte
 
 from helpers import PATIENCE_SECONDS, a_run, command, environment, make_run, statistics
-from tuimon import events
-from tuimon.run_directory import RunDirectory
+from tuimon.protocol import events
+from tuimon.runs.run_directory import RunDirectory
 from ui.watching import LiveRun, text, training, until, watching
 
 ROWS, COLUMNS = 24, 80

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from helpers import started
-from tuimon import commands, events
-from tuimon.spellings import SCHEDULE_SET_ASIDE
-from tuimon.state import RunState
-from tuimon.ui.entry import Entry
-from tuimon.ui.moment import Asked, Moment
-from tuimon.ui.undo import NothingToUndoError, Undo, newest_undo
+from tuimon.protocol import commands, events
+from tuimon.protocol.values import SCHEDULE_SET_ASIDE
+from tuimon.runs.state import RunState
+from tuimon.ui.dialogs.text_entry import TextDialog
+from tuimon.ui.viewer.moment import Asked, Moment
+from tuimon.ui.viewer.undo import NothingToUndoError, Undo, newest_undo
 from ui.watching import SENDER, LiveRun, part, training, until, watching
 
 CAN_NOT = "Nothing was undone: "
@@ -299,9 +299,9 @@ async def test_n_leaves_a_note(runs: Path) -> None:
     with LiveRun(runs, *training("bn_1")) as run:
         async with watching(run.directory, (80, 24)) as (app, pilot):
             await pilot.press("n")
-            assert isinstance(app.screen, Entry)
+            assert isinstance(app.screen, TextDialog)
             await pilot.press("space", "enter")
-            assert isinstance(app.screen, Entry)
+            assert isinstance(app.screen, TextDialog)
             await pilot.press(*"so", "space", *"far", "enter")
             await until(pilot, lambda: app.screen is app.dashboard)
             [request] = run.requests()

@@ -19,7 +19,7 @@ from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.geometry import Region
 from textual.strip import Strip
 
-from tuimon.ui.virtual_screen import _WIDTHS, Frame, VirtualScreen
+from tuimon.ui.terminal.virtual_screen import _WIDTHS, Frame, VirtualScreen
 
 COLUMNS, ROWS = 12, 3
 COLORS = ColorSystem.TRUECOLOR

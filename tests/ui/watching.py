@@ -13,11 +13,11 @@ import msgspec
 from textual.pilot import Pilot
 
 from helpers import PATIENCE_SECONDS, layer, started, statistics
-from tuimon import commands, events
-from tuimon.run_directory import RunDirectory
+from tuimon.protocol import commands, events
+from tuimon.protocol.wire import Number
+from tuimon.runs.run_directory import RunDirectory
 from tuimon.ui.app import WatchApp
-from tuimon.ui.cell_view import CellView
-from tuimon.wire import Number
+from tuimon.ui.drawing.cell_view import CellView
 
 CAN = dict.fromkeys(commands.NAMES, "")
 SENDER = events.Sender(uid=1000, user="somebody", host="somewhere", pid=7)

@@ -17,20 +17,20 @@ import sys
 import time
 from collections.abc import Sequence
 
-from tuimon import liveness
 from tuimon.cli.options import add_run
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.rules import findings
 from tuimon.diagnosis.verdict import verdict
 from tuimon.errors import UsageError
+from tuimon.protocol.wire import Number, to_wire
 from tuimon.report.findings import ordered
 from tuimon.report.layout import Subject
 from tuimon.report.lines import as_ansi, as_text
 from tuimon.report.page import page
-from tuimon.run_directory import RunDirectory, default_runs_directory
-from tuimon.session_log import Tail
-from tuimon.state import RunState
-from tuimon.wire import Number, to_wire
+from tuimon.runs import liveness
+from tuimon.runs.run_directory import RunDirectory, default_runs_directory
+from tuimon.runs.session_log import Tail
+from tuimon.runs.state import RunState
 
 VERSION = 1
 """Of the JSON."""

@@ -9,7 +9,7 @@ import argparse
 
 from tuimon.cli.options import add_run
 from tuimon.errors import UsageError
-from tuimon.run_directory import RunDirectory
+from tuimon.runs.run_directory import RunDirectory
 
 FORMATS = ("csv",)
 

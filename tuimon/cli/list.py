@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tuimon.cli.options import add_runs_dir
 from tuimon.errors import UsageError
-from tuimon.glance import Glance
-from tuimon.run_directory import RunDirectory, runs_in
+from tuimon.runs.glance import Glance
+from tuimon.runs.run_directory import RunDirectory, runs_in
 from tuimon.text import plain
 
 VERSION = 1
@@ -23,7 +23,7 @@ class Summary:
     name: str
     path: str
     state: str
-    """As `tuimon.liveness.status` has it."""
+    """As `tuimon.runs.liveness.status` has it."""
     epoch: int
     """From 0."""
     step: int

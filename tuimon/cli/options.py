@@ -8,7 +8,14 @@ from pathlib import Path
 import msgspec
 
 from tuimon import settings as settings_file
-from tuimon.run_directory import ENVIRONMENT_VARIABLE, RunDirectory, default_runs_directory, is_run, newest_run, runs_in
+from tuimon.runs.run_directory import (
+    ENVIRONMENT_VARIABLE,
+    RunDirectory,
+    default_runs_directory,
+    is_run,
+    newest_run,
+    runs_in,
+)
 from tuimon.settings import Settings
 from tuimon.text import plain
 

@@ -2,10 +2,10 @@
 
 import argparse
 
+from tuimon.cli.garbage_collection import collect_later
 from tuimon.cli.options import add_looks, add_run, has_screen, read_settings
-from tuimon.cli.startup import collect_later
 from tuimon.errors import UsageError
-from tuimon.run_directory import RunDirectory
+from tuimon.runs.run_directory import RunDirectory
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,8 +24,8 @@ def execute(options: argparse.Namespace) -> int:
         raise UsageError("replay needs a terminal; tuimon export writes a run's numbers to a file")
     collect_later()
     from tuimon.ui.app import WatchApp
-    from tuimon.ui.replay import ReplayClock
-    from tuimon.ui.view_memory import ViewMemory
+    from tuimon.ui.viewer.replay_clock import ReplayClock
+    from tuimon.ui.viewer.view_memory import ViewMemory
 
     settings, warning = read_settings(options)
     app = WatchApp(

@@ -18,16 +18,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 
-from tuimon import config as config_file
-from tuimon import liveness
-from tuimon.cli import plain
+from tuimon.cli import progress_lines
+from tuimon.cli.garbage_collection import collect_later
 from tuimon.cli.options import add_looks, add_runs_dir, has_screen, read_settings, warn
-from tuimon.cli.startup import collect_later
-from tuimon.commands import Stop, signed
 from tuimon.errors import UsageError
-from tuimon.launcher import TAKEN, TrainerProcess, logout_warning
-from tuimon.run_directory import RunDirectory
-from tuimon.state import RunState
+from tuimon.launch import config as config_file
+from tuimon.launch.launcher import TAKEN, TrainerProcess, logout_warning
+from tuimon.protocol.commands import Stop, signed
+from tuimon.runs import liveness
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.runs.state import RunState
 from tuimon.text import plain as plain_text
 
 FAILED = 1
@@ -72,7 +72,7 @@ def execute(options: argparse.Namespace) -> int:
     # Loaded here: lines need no Textual. And before the start: what fails now starts nothing.
     collect_later()
     from tuimon.ui.app import WatchApp
-    from tuimon.ui.view_memory import ViewMemory
+    from tuimon.ui.viewer.view_memory import ViewMemory
 
     app = WatchApp(
         run, trainer=trainer, settings=settings, palette=options.palette, memory=ViewMemory(), warning=warning
@@ -84,7 +84,7 @@ def execute(options: argparse.Namespace) -> int:
     if trainer.poll() is None:
         _show(_left(run))
         return app.return_code or 0
-    return _outcome(run, plain.read_state(run), trainer.wait())
+    return _outcome(run, progress_lines.read_state(run), trainer.wait())
 
 
 def _resumable(options: argparse.Namespace) -> RunDirectory:
@@ -94,7 +94,7 @@ def _resumable(options: argparse.Namespace) -> RunDirectory:
     run = RunDirectory.find(options.resume, options.runs_dir)
     # Checked before anything of it is read: another user may have planted it as the newest of this name.
     run.require_own()
-    state = plain.read_state(run)
+    state = progress_lines.read_state(run)
     if state.ended is not None and state.ended.status == "finished":
         raise UsageError(f"{run.name}: it has finished; there is nothing to go on with")
     if state.ended is None and not liveness.is_gone(run.session_log, state.run):
@@ -149,7 +149,7 @@ def _without_screen(run: RunDirectory, trainer: TrainerProcess) -> int:
     with leaving.signals():
         trainer.start()
         try:
-            state = plain.follow(
+            state = progress_lines.follow(
                 run,
                 show=_show,
                 trainer_log=True,
@@ -169,10 +169,10 @@ def _wait_for_stop(run: RunDirectory, trainer: TrainerProcess) -> int:
     _show("asked to stop; Ctrl-C leaves it training")
     with leaving.signals():
         while trainer.poll() is None and not leaving.left:
-            time.sleep(plain.LOOK_SECONDS)
+            time.sleep(progress_lines.LOOK_SECONDS)
     if trainer.poll() is None:
         return _leave(run, leaving)
-    state = plain.read_state(run)
+    state = progress_lines.read_state(run)
     if state.ended is not None:
         _show(f"{state.ended.status} after {state.step} steps: {run.path}")
     return _outcome(run, state, trainer.wait())
@@ -190,14 +190,14 @@ def _outcome(run: RunDirectory, state: RunState, code: int) -> int:
         raise UsageError(f"{run.name}: somebody else goes on with it; watch it: tuimon watch {run.path}")
     if state.ended is not None and state.ended.status != "failed" and code == 0:
         return 0
-    reason = plain.last_line_of(state.ended.traceback) if state.ended else ""
-    reason = reason or plain.last_line(run.trainer_log) or f"the training process ended with exit code {code}"
+    reason = progress_lines.last_line_of(state.ended.traceback) if state.ended else ""
+    reason = reason or progress_lines.last_line(run.trainer_log) or f"the training process ended with exit code {code}"
     print(f"tuimon: {run.name} failed: {reason}; its output: {run.trainer_log}", file=sys.stderr)
     return FAILED
 
 
 def _left(run: RunDirectory) -> str:
-    return "\n".join(filter(None, (plain.training_goes_on(run), logout_warning())))
+    return "\n".join(filter(None, (progress_lines.training_goes_on(run), logout_warning())))
 
 
 def _show(line: str) -> None:

@@ -14,12 +14,13 @@ from typing import TypeVar
 
 import msgspec
 
-from tuimon import commands, events, liveness, spellings, words
 from tuimon.cli.options import add_run
 from tuimon.errors import UsageError
-from tuimon.run_directory import RunDirectory
-from tuimon.session_log import Tail, encoder
-from tuimon.state import RunState
+from tuimon.protocol import commands, events, values
+from tuimon.runs import facts_in_words, liveness
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.runs.session_log import Tail, encoder
+from tuimon.runs.state import RunState
 from tuimon.text import plain
 
 REJECTED = 1
@@ -86,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     momentum = _add_request(requests, commands.Momentum)
     momentum.add_argument(
-        "momentum", metavar="MOMENTUM", type=_spelled(spellings.momentum), help="from 0 (the last batch alone) to 1"
+        "momentum", metavar="MOMENTUM", type=_spelled(values.momentum), help="from 0 (the last batch alone) to 1"
     )
     _add_layers(momentum)
     recalibrate = _add_request(requests, commands.Recalibrate)
@@ -99,8 +100,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_request(requests, commands.LearningRate).add_argument(
         "learning_rate",
         metavar="RATE",
-        type=_spelled(spellings.learning_rate),
-        help=f"a number above 0, or the word {spellings.SCHEDULE}: back to the optimizer's own",
+        type=_spelled(values.learning_rate),
+        help=f"a number above 0, or the word {values.SCHEDULE}: back to the optimizer's own",
     )
     _add_request(requests, commands.Pause)
     _add_request(requests, commands.Resume)
@@ -364,11 +365,11 @@ def _print(fact: Answer | Result | events.CommandVerified, *, as_json: bool) -> 
         return
     match fact:
         case events.CommandApplied():
-            said = words.applied(fact.traced_seconds, fact.detail, at_step=fact.first_step)
+            said = facts_in_words.applied(fact.traced_seconds, fact.detail, at_step=fact.first_step)
         case events.CommandRejected():
-            said = words.rejected(fact.reason)
+            said = facts_in_words.rejected(fact.reason)
         case events.CommandVerified():
-            said = words.verified(fact)
+            said = facts_in_words.verified(fact)
         case _:
-            said = words.of(fact, RunState())
+            said = facts_in_words.of(fact, RunState())
     print(plain(said, limit=2000), flush=True)

@@ -6,10 +6,10 @@ that failed or crashed, else 0.
 
 import argparse
 
-from tuimon import liveness
-from tuimon.cli import plain
+from tuimon.cli import progress_lines
+from tuimon.cli.garbage_collection import collect_later
 from tuimon.cli.options import add_looks, add_runs_dir, find_run, has_screen, read_settings, warn
-from tuimon.cli.startup import collect_later
+from tuimon.runs import liveness
 
 FAILED = 1
 
@@ -35,7 +35,7 @@ def execute(options: argparse.Namespace) -> int:
     if has_screen():
         collect_later()
         from tuimon.ui.app import WatchApp
-        from tuimon.ui.view_memory import ViewMemory
+        from tuimon.ui.viewer.view_memory import ViewMemory
 
         memory = ViewMemory()
         while True:
@@ -51,12 +51,12 @@ def execute(options: argparse.Namespace) -> int:
             if app.next_run is None:
                 break
             run, warning = app.next_run, ""
-        state = plain.read_state(run)
+        state = progress_lines.read_state(run)
         if state.run is not None and state.ended is None and not liveness.is_gone(run.session_log, state.run):
-            print(plain.training_goes_on(run))
+            print(progress_lines.training_goes_on(run))
         return app.return_code or 0
     warn(warning)
-    state = plain.follow(run, show=lambda line: print(line, flush=True), over=plain.until_ended(run))
+    state = progress_lines.follow(run, show=lambda line: print(line, flush=True), over=progress_lines.until_ended(run))
     if state.ended is None:
         print(f"crashed after {state.step} steps: its trainer is gone")
         return FAILED

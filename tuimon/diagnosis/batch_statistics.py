@@ -9,13 +9,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tuimon import events
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.gap import are_alike
 from tuimon.diagnosis.layers import named, only, request, uses_batch_statistics
 from tuimon.diagnosis.verdict import Telling, telling
-from tuimon.state import RunState
-from tuimon.wire import FloatArray, from_wire, to_wire
+from tuimon.protocol import events
+from tuimon.protocol.wire import FloatArray, from_wire, to_wire
+from tuimon.runs.state import RunState
 
 FEW_ELEMENTS = 16
 """Batch statistics of fewer numbers are noisy: the mean is off by a fourth of a standard deviation, and more."""

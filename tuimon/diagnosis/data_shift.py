@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from tuimon import events
 from tuimon.diagnosis.finding import Finding
-from tuimon.state import RunState
-from tuimon.wire import from_wire, to_wire
+from tuimon.protocol import events
+from tuimon.protocol.wire import from_wire, to_wire
+from tuimon.runs.state import RunState
 
 LARGE_DIVERGENCE = 0.5
 """Nats: means that are 0.7 standard deviations apart, or variances that differ by a factor of 2.6."""

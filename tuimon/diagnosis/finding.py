@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tuimon.wire import Number
+from tuimon.protocol.wire import Number
 
 Severity = Literal["info", "warning", "error"]
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.layers import Movement, movement, named, only, request, starts_fresh
-from tuimon.state import LayerHistory, RunState
-from tuimon.wire import to_wire
+from tuimon.protocol.wire import to_wire
+from tuimon.runs.state import LayerHistory, RunState
 
 ENOUGH_INTERVALS = 2
 """Between samples; what happens once may be a callback that puts the best weights back."""

@@ -7,8 +7,8 @@ TensorFlow or Textual.
 import math
 from dataclasses import dataclass
 
-from tuimon.events import Probe
-from tuimon.wire import from_wire
+from tuimon.protocol.events import Probe
+from tuimon.protocol.wire import from_wire
 
 PARTS = ("batch_norm", "stochastic", "other")
 """What a gap is made of; they add up to it."""

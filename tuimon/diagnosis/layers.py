@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tuimon import events
-from tuimon.state import LayerHistory, RunState
-from tuimon.wire import FloatArray, from_wire
+from tuimon.protocol import events
+from tuimon.protocol.wire import FloatArray, from_wire
+from tuimon.runs.state import LayerHistory, RunState
 
 RECENT_SAMPLES = 64
 """Samples of a layer that are looked at, the newest."""

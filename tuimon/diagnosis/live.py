@@ -3,10 +3,10 @@
 from collections import deque
 from collections.abc import Iterator
 
-from tuimon import events
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.rules import findings
-from tuimon.state import RunState
+from tuimon.protocol import events
+from tuimon.runs.state import RunState
 
 ROWS = 20_000
 """Steps and epochs that are remembered, the newest; of a run of any length."""

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator
 
-from tuimon import events
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.layers import (
     half_life,
@@ -14,8 +13,9 @@ from tuimon.diagnosis.layers import (
     starts_fresh,
     uses_batch_statistics,
 )
-from tuimon.state import RunState
-from tuimon.wire import Number, from_wire, to_wire
+from tuimon.protocol import events
+from tuimon.protocol.wire import Number, from_wire, to_wire
+from tuimon.runs.state import RunState
 
 STALE_DRIFT = 0.25
 """Nats: a mean that is half a standard deviation off, or a variance that is off by a factor of two."""

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from tuimon.diagnosis.finding import Finding
-from tuimon.state import RunState
-from tuimon.wire import FloatArray, to_wire
+from tuimon.protocol.wire import FloatArray, to_wire
+from tuimon.runs.state import RunState
 
 STUCK_EPOCHS = 5
 """A run that has not moved from the start is not judged before."""

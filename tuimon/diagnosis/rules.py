@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from tuimon.diagnosis import batch_statistics, data_shift, frozen, moving_average, progress, spike_causes, values
 from tuimon.diagnosis.finding import SEVERITIES, Finding
-from tuimon.state import RunState
+from tuimon.runs.state import RunState
 
 RULES: tuple[Callable[[RunState], Iterable[Finding]], ...] = (
     moving_average.stale,

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.layers import request
 from tuimon.diagnosis.validation_spike import limits
-from tuimon.series import IntArray
-from tuimon.state import RunState
-from tuimon.wire import FloatArray, Number, from_wire, list_from_wire, to_wire
+from tuimon.protocol.wire import FloatArray, Number, from_wire, list_from_wire, to_wire
+from tuimon.runs.series import IntArray
+from tuimon.runs.state import RunState
 
 METRIC = "val_loss"
 SCANNED = 500

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tuimon.wire import FloatArray
+from tuimon.protocol.wire import FloatArray
 
 LEVEL_EPOCHS = 5
 """Epochs before that make the level: a few, so that it follows a loss that falls."""

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tuimon import events
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.layers import request
-from tuimon.series import Series
-from tuimon.state import LayerHistory, RunState
-from tuimon.wire import to_wire
+from tuimon.protocol import events
+from tuimon.protocol.wire import to_wire
+from tuimon.runs.series import Series
+from tuimon.runs.state import LayerHistory, RunState
 
 DEAD_SHARE = 0.1
 """Of a layer's channels: fewer that are dead are no finding."""

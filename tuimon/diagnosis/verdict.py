@@ -7,12 +7,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tuimon import events
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.gap import ALIKE, PARTS, SMALL, are_alike, cause, gap_shares
-from tuimon.state import OVER, Command, RunState
+from tuimon.protocol import events
+from tuimon.protocol.wire import from_wire
+from tuimon.runs.state import OVER, Command, RunState
 from tuimon.text import last_line_of, plain
-from tuimon.wire import from_wire
 
 PART_WORDS = {
     "batch_norm": "batch statistics (BatchNormalization)",
@@ -156,7 +156,7 @@ def verdict(state: RunState, found: Sequence[Finding], status: str = "") -> str:
     Args:
         state: What its log says.
         found: What the rules find in it, the worst first.
-        status: As `tuimon.liveness.status` has it; empty: not known.
+        status: As `tuimon.runs.liveness.status` has it; empty: not known.
     """
     if state.last_seq < 0:
         return "The log has no line yet: there is nothing to diagnose."

@@ -13,12 +13,12 @@ from functools import singledispatch
 from pathlib import Path
 from typing import TextIO
 
-from tuimon import events
-from tuimon.run_directory import RunDirectory
-from tuimon.session_log import Tail
-from tuimon.state import GAP_PARTS
-from tuimon.whole_file import whole_file
-from tuimon.wire import Number
+from tuimon.atomic_file import whole_file
+from tuimon.protocol import events
+from tuimon.protocol.wire import Number
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.runs.session_log import Tail
+from tuimon.runs.state import GAP_PARTS
 
 COLUMNS = ("step", "epoch", "time", "metric", "value")
 QUANTILE_NAMES = tuple(f"p{round(100 * quantile)}" for quantile in events.QUANTILES)

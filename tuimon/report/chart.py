@@ -1,6 +1,6 @@
 """A curve over steps in a few lines of text: braille dots, limits at the left, marks and steps below.
 
-Pure; the app draws its own charts (`tuimon.ui.raster`). Must not import Keras, TensorFlow or Textual.
+Pure; the app draws its own charts (`tuimon.plot.raster`). Must not import Keras, TensorFlow or Textual.
 """
 
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tuimon.protocol.wire import FloatArray
 from tuimon.report.figures import number
 from tuimon.report.lines import Line, Role, Span, line, width_of
-from tuimon.series import IntArray
+from tuimon.runs.series import IntArray
 from tuimon.text import plain
-from tuimon.wire import FloatArray
 
 MOST_COLUMNS = 60
 ROWS = 4

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from tuimon.diagnosis.finding import Finding
 from tuimon.report.chart import Curve, Mark
-from tuimon.series import Series
-from tuimon.state import Command, RunState
+from tuimon.runs.series import Series
+from tuimon.runs.state import Command, RunState
 from tuimon.text import plain
 
 _GAP = ("R1", "R2")

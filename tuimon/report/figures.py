@@ -6,7 +6,7 @@ Pure. Must not import Keras, TensorFlow or Textual.
 import math
 from collections.abc import Sequence
 
-from tuimon.wire import Number, from_wire
+from tuimon.protocol.wire import Number, from_wire
 
 
 def number(value: Number, digits: int = 4) -> str:

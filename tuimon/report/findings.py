@@ -11,7 +11,7 @@ from tuimon.report.curves import curve_for
 from tuimon.report.figures import aligned, number
 from tuimon.report.layout import Subject, command, section, sentence, text_width
 from tuimon.report.lines import Line, Role, Span, as_text, line, pad, shorten, width_of, wrap
-from tuimon.state import RunState
+from tuimon.runs.state import RunState
 from tuimon.text import plain
 
 SHOWN_OF_A_RULE = 3

@@ -6,15 +6,15 @@ Pure. Must not import Keras, TensorFlow or Textual.
 import math
 from dataclasses import dataclass
 
-from tuimon import events
 from tuimon.diagnosis.gap import cause
 from tuimon.diagnosis.layers import half_life
 from tuimon.diagnosis.verdict import Scale, Telling
+from tuimon.protocol import events
+from tuimon.protocol.wire import Number, from_wire
 from tuimon.report.figures import number, percent
 from tuimon.report.lines import Line, Span, line, pad, shorten, width_of, wrap
-from tuimon.state import RunState
+from tuimon.runs.state import RunState
 from tuimon.text import plain
-from tuimon.wire import Number, from_wire
 
 MOST_ROWS = 10
 _SHORTEST_NAME = 10

@@ -6,7 +6,7 @@ Pure. Must not import Keras, TensorFlow or Textual.
 from dataclasses import dataclass
 
 from tuimon.report.lines import Line, Span, line, width_of, wrap
-from tuimon.state import OVER
+from tuimon.runs.state import OVER
 from tuimon.text import plain
 
 WIDEST_TEXT = 100
@@ -22,7 +22,7 @@ class Subject:
     paste: str
     """The run as a shell takes it: a name or a path, quoted."""
     status: str
-    """As `tuimon.liveness.status` has it."""
+    """As `tuimon.runs.liveness.status` has it."""
     unreadable: int = 0
     """Lines of the log that are no fact."""
 

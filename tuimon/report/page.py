@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.gap import PARTS, gap_shares
 from tuimon.diagnosis.verdict import Telling, can_probe, sums, telling, verdict
+from tuimon.protocol.wire import from_wire
 from tuimon.report.figures import aligned, number, percent
 from tuimon.report.findings import blocks, ordered
 from tuimon.report.layer_shares import layer_shares, legend, said_of_cause, table
 from tuimon.report.layout import Subject, command, section, text_width
 from tuimon.report.lines import Line, Role, Span, as_text, line, pad, shorten, width_of, wrap
-from tuimon.state import RunState
+from tuimon.runs.state import RunState
 from tuimon.text import plain
-from tuimon.wire import from_wire
 
 WIDEST_TABLE = 130
 """In cells; what a table has to say is said by then."""

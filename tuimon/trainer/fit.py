@@ -6,22 +6,24 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from tuimon import commands, events
+from tuimon.protocol import commands, events
+from tuimon.protocol.wire import Number, list_to_wire, scalars_to_wire, to_wire
 from tuimon.text import plain
-from tuimon.trainer import batch_norm, keras_internals, mode_requests
-from tuimon.trainer.batch_values import RING_STEPS
 from tuimon.trainer.budget import Budget
-from tuimon.trainer.checkpoint import Checkpoints
-from tuimon.trainer.control import Controller
-from tuimon.trainer.inbox import Inbox
-from tuimon.trainer.instruments import UNKNOWN_FLAGS, Instruments
-from tuimon.trainer.interventions import AT_THE_END_SECONDS, EpochLeft, Interventions
-from tuimon.trainer.mode_requests import RejectedError
-from tuimon.trainer.modes import AUTO, Mode
+from tuimon.trainer.keras import keras_internals
+from tuimon.trainer.keras.checkpoint import Checkpoints
+from tuimon.trainer.keras.measuring import batch_norm
+from tuimon.trainer.keras.steps.batch_values import RING_STEPS
+from tuimon.trainer.keras.steps.modes import AUTO, Mode
+from tuimon.trainer.keras.watched_model import UNKNOWN_FLAGS, WatchedModel
 from tuimon.trainer.options import Options
-from tuimon.trainer.probing import Probing, Say
-from tuimon.trainer.recorder import Recorder
-from tuimon.wire import Number, list_to_wire, scalars_to_wire, to_wire
+from tuimon.trainer.requests import mode_changes
+from tuimon.trainer.requests.actions import AT_THE_END_SECONDS, EpochLeft, RequestActions
+from tuimon.trainer.requests.controller import Controller
+from tuimon.trainer.requests.inbox import Inbox
+from tuimon.trainer.requests.mode_changes import RejectedError
+from tuimon.trainer.schedule import ProbeSchedule, Say
+from tuimon.trainer.session.recorder import Recorder
 
 LOOK_SECONDS = 0.25
 """How often the steps' values are fetched from the device, and the layers at most."""
@@ -47,7 +49,7 @@ class Fit:
     def __init__(
         self,
         recorder: Recorder,
-        instruments: Instruments,
+        instruments: WatchedModel,
         params: dict[str, Any],
         options: Options,
         *,
@@ -79,10 +81,10 @@ class Fit:
         self._params = params
         self._is_described = False
         checkpoints = Checkpoints(recorder.run.checkpoints, kept=options.checkpoints_kept)
-        self._interventions = Interventions(recorder, instruments, checkpoints, self._epoch_left)
+        self._interventions = RequestActions(recorder, instruments, checkpoints, self._epoch_left)
         self._interventions.epoch_first_step = recorder.step
         self._controller = Controller(recorder, instruments, self, self._interventions)
-        self._probing = Probing(
+        self._probing = ProbeSchedule(
             recorder,
             instruments,
             options.probe,
@@ -359,7 +361,7 @@ class Fit:
         for words in self._options.prepare:
             request = commands.from_words(words)
             try:
-                mode = mode_requests.changed(AUTO, request, self._instruments)
+                mode = mode_changes.changed(AUTO, request, self._instruments)
             except RejectedError as error:
                 self._recorder.record(events.Note(text=f"prepare {words!r}: {error}"))
             else:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tuimon import commands
+from tuimon.protocol import commands
 
 
 @dataclass(frozen=True)

@@ -13,30 +13,30 @@ from textual.binding import BindingType
 from textual.events import Resize
 from textual.screen import Screen
 
-from tuimon import liveness
-from tuimon.events import Alert, AnyEvent
-from tuimon.run_directory import RunDirectory
+from tuimon.protocol.events import Alert, AnyEvent
+from tuimon.runs import liveness
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.runs.state import OVER
 from tuimon.settings import PaletteName, Settings
-from tuimon.state import OVER
 from tuimon.text import plain
-from tuimon.ui import saving
-from tuimon.ui.chooser import quit_chooser
-from tuimon.ui.dashboard import Dashboard
-from tuimon.ui.hangup import exit_on_hangup
-from tuimon.ui.help_screen import HelpScreen
-from tuimon.ui.keys import Place, keys_of
-from tuimon.ui.looks import Looks
+from tuimon.ui import screenshot
+from tuimon.ui.dialogs.choice import quit_chooser
+from tuimon.ui.dialogs.help_screen import HelpScreen
+from tuimon.ui.drawing.theme import Looks
+from tuimon.ui.drawing.too_small import TooSmall
+from tuimon.ui.frame.base_screen import BaseScreen
 from tuimon.ui.messages import CaughtUp, Facts, LogUnreadable, TrainerExited, TrainerGone, TrainerPrinted
-from tuimon.ui.moment import Moment, Notice
-from tuimon.ui.moment_screen import MomentScreen
-from tuimon.ui.places import new_screen
-from tuimon.ui.reader import Reader, Trainer
-from tuimon.ui.replay import ReplayClock
-from tuimon.ui.replaying_app import ReplayingApp
-from tuimon.ui.steering import Steering
-from tuimon.ui.timeline_screen import TimelineScreen
-from tuimon.ui.too_small import TooSmall
-from tuimon.ui.view_memory import View, ViewMemory
+from tuimon.ui.replay_keys import ReplayingApp
+from tuimon.ui.run_reader import Reader, Trainer
+from tuimon.ui.screens.catalog import new_screen
+from tuimon.ui.screens.dashboard.screen import Dashboard
+from tuimon.ui.screens.timeline.screen import TimelineScreen
+from tuimon.ui.terminal.hangup import exit_on_hangup
+from tuimon.ui.viewer.keys import ScreenName, keys_of
+from tuimon.ui.viewer.moment import Moment, Notice
+from tuimon.ui.viewer.replay_clock import ReplayClock
+from tuimon.ui.viewer.steering import Steering
+from tuimon.ui.viewer.view_memory import View, ViewMemory
 
 if TYPE_CHECKING:
     from textual.command import Provider
@@ -49,7 +49,7 @@ _NOTICE_SECONDS = 8.0
 
 def _key_commands() -> "type[Provider]":
     # Loaded when the palette is opened: the first screen does without.
-    from tuimon.ui.palette_commands import KeyCommands
+    from tuimon.ui.command_palette import KeyCommands
 
     return KeyCommands
 
@@ -101,7 +101,7 @@ class WatchApp(ReplayingApp):
         self._looks = Looks(self, self._settings)
         self._looks.choose(palette or self._view.palette or self._looks.name)
         self._dashboard = Dashboard()
-        self._opened: MomentScreen = self._dashboard
+        self._opened: BaseScreen = self._dashboard
         """The screen that was opened last."""
         self.next_run: RunDirectory | None = None
         """The run that was chosen to be watched next; None where the screen was left."""
@@ -211,7 +211,7 @@ class WatchApp(ReplayingApp):
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Yield what the command palette offers: what the keys of this screen do."""
-        if not isinstance(screen, MomentScreen):
+        if not isinstance(screen, BaseScreen):
             return
         moment = self.moment()
         for key in keys_of(screen.place):
@@ -270,7 +270,7 @@ class WatchApp(ReplayingApp):
         """Show another chart."""
         self.dashboard.next_chart(by)
 
-    async def action_open(self, place: Place) -> None:
+    async def action_open(self, place: ScreenName) -> None:
         """Show another screen; the dashboard stays below all others."""
         if self.place is not self.screen or self.place.place == place:
             return
@@ -309,7 +309,7 @@ class WatchApp(ReplayingApp):
         moment, here = self.moment(), Path.cwd()
         name = moment.state.run.name if moment.state.run else self._run.path.name
         try:
-            written = saving.save(
+            written = screenshot.save(
                 here, name, self.export_screenshot(title=plain(name)), self.place.shown_curves(moment)
             )
         except OSError as error:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from textual.message import Message
 
-from tuimon.events import AnyEvent
-from tuimon.ui.compare import RunCurves, RunLine
-from tuimon.ui.log_window import Block
+from tuimon.protocol.events import AnyEvent
+from tuimon.ui.screens.compare.run_curves import RunCurves, RunLine
+from tuimon.ui.screens.trainer_log.log_window import Block
 
 
 @dataclass

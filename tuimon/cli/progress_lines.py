@@ -1,0 +1,239 @@
+"""Plain progress lines, for where there is no terminal."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tuimon.protocol import events
+from tuimon.runs import facts_in_words, liveness
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.runs.session_log import Tail
+from tuimon.runs.state import RunState
+from tuimon.text import last_line_of as last_line_of
+from tuimon.text import plain, printed_lines
+
+LINE_SECONDS = 1.0
+"""Progress is printed at the end of an epoch, at most this often."""
+LONG_EPOCH_SECONDS = 10.0
+"""Within an epoch, this often."""
+LOOK_SECONDS = 0.1
+"""How often the log is read."""
+FURTHER_FIT_SECONDS = 2.0
+"""How long after its end a run may begin another `fit` and still be followed."""
+_LOG_BYTES = 64 * 1024
+
+
+class Progress:
+    """Turns a run's events into lines; it is told the time, so it needs no clock.
+
+    Example:
+        ```python
+        progress = Progress()
+        for line in progress.lines(tail.read(), now=time.monotonic()):
+            print(line)
+        ```
+    """
+
+    def __init__(self) -> None:
+        self.state = RunState()
+        """What the events so far add up to."""
+        self._printed_at = float("-inf")
+        self._printed_step = 0
+        self._printed_epochs = 0
+
+    def skip(self, old: list[events.AnyEvent]) -> None:
+        """Fold events that were printed at another time."""
+        self.state.apply(old)
+        self._printed_step, self._printed_epochs = self.state.step, self.state.epochs_ended
+
+    def lines(self, new: list[events.AnyEvent], now: float) -> Iterator[str]:
+        """Fold further events and yield what is worth printing of them."""
+        for event in new:
+            if isinstance(event, events.Evaluated | events.Recalibrated | events.RolledBack | events.RunEnded):
+                # The newest numbers of training belong before what comes after it.
+                yield from self._progress(now)
+            self.state.apply([event])
+            if line := _line(event, self.state):
+                yield plain(line, limit=1000)
+        waited = now - self._printed_at
+        ended = self.state.epochs_ended > self._printed_epochs
+        if waited >= (LINE_SECONDS if ended else LONG_EPOCH_SECONDS):
+            yield from self._progress(now)
+
+    def _progress(self, now: float) -> Iterator[str]:
+        if (self.state.step, self.state.epochs_ended) == (self._printed_step, self._printed_epochs):
+            return
+        self._printed_at, self._printed_step = now, self.state.step
+        yield plain(progress_line(self.state, epoch_ended=self.state.epochs_ended > self._printed_epochs), limit=1000)
+        self._printed_epochs = self.state.epochs_ended
+
+
+def progress_line(state: RunState, *, epoch_ended: bool) -> str:
+    """Return where a run is: epoch, step, metrics (the epoch's, or the newest batch's), speed, modes."""
+    epochs = state.fit.epochs if state.fit else None
+    epoch = state.epoch_numbers.last if epoch_ended else None
+    number = (state.epoch if epoch is None else int(epoch)) + 1
+    parts = [f"epoch {number}/{epochs}" if epochs else f"epoch {number}", f"step {state.step}"]
+    metrics = state.epoch_metrics if epoch_ended else state.batch_metrics
+    prefix = "" if epoch_ended else "batch "
+    shown = [(name, series.last) for name, series in metrics.items() if series.last is not None]
+    parts += [f"{prefix}{name} {value:.4g}" for name, value in shown[: facts_in_words.MOST_METRICS]]
+    if state.steps_per_second is not None:
+        parts.append(f"{state.steps_per_second:.3g} steps/s")
+    parts.append(f"phase {state.phase}")
+    if state.layers:
+        parts.append(f"frozen {len(state.frozen)}/{len(state.layers)}")
+    if state.statistics_held:
+        parts.append(f"held {len(state.statistics_held)}/{len(state.layers)}")
+    return "  ".join(parts)
+
+
+def follow(
+    run: RunDirectory,
+    *,
+    show: Callable[[str], None] = print,
+    trainer_log: bool = False,
+    since: int = 0,
+    over: Callable[[RunState], bool],
+) -> RunState:
+    """Print a run's lines until it is over.
+
+    Args:
+        run: The run.
+        show: Prints a line.
+        trainer_log: Whether new lines of ``trainer.log`` are passed on until `fit` begins.
+        since: How many bytes of the log are an earlier attempt's, which is not printed again.
+        over: Whether nothing more will be written: asked before each look at the log.
+
+    Returns:
+        What the run came to.
+    """
+    tail, progress = Tail(run.session_log), Progress()
+    output = LogLines(run.trainer_log) if trainer_log else None
+    if since:
+        progress.skip(tail.read_until(since))
+        if output is not None:
+            output.skip()
+    fit_before = progress.state.fit
+    while True:
+        # Asked before the log is read: what is written until the end is then surely read.
+        is_over = over(progress.state)
+        if output is not None:
+            for line in output.read():
+                show(line)
+        while new := tail.read():
+            for line in progress.lines(new, time.monotonic()):
+                show(line)
+        if progress.state.fit is not fit_before:
+            output = None
+        if is_over:
+            return progress.state
+        time.sleep(LOOK_SECONDS)
+
+
+def training_goes_on(run: RunDirectory) -> str:
+    """Return what somebody who leaves a run training is told."""
+    return f"training goes on in {run.path}\nwatch it with: tuimon watch {run.path}"
+
+
+def read_state(run: RunDirectory) -> RunState:
+    """Return how a run stands, from the whole of its log, without its numbers."""
+    tail, state = Tail(run.session_log), RunState()
+    while True:
+        before = tail.offset
+        state.apply(
+            event for event in tail.read() if isinstance(event, events.RunStarted | events.FitStarted | events.RunEnded)
+        )
+        if tail.offset == before:
+            return state
+
+
+def until_ended(run: RunDirectory) -> Callable[[RunState], bool]:
+    """Return whether a run that others train is over: its log says so, or its trainer is gone."""
+    last_seq, changed_at = -1, time.monotonic()
+
+    def over(state: RunState) -> bool:
+        nonlocal last_seq, changed_at
+        if state.ended is None:
+            return liveness.is_gone(run.session_log, state.run)
+        # A script may call `fit` again. The log's age is known at once, but by another host's clock maybe.
+        if state.last_seq != last_seq:
+            last_seq, changed_at = state.last_seq, time.monotonic()
+        age = time.time() - run.session_log.stat().st_mtime
+        return max(age, time.monotonic() - changed_at) > FURTHER_FIT_SECONDS
+
+    return over
+
+
+class LogLines:
+    """The new lines of a text file, as they come."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def skip(self) -> None:
+        """Leave out what the file holds by now."""
+        with contextlib.suppress(FileNotFoundError):
+            self._offset = self._path.stat().st_size
+
+    def read(self) -> list[str]:
+        """Return the lines that are whole by now, of a progress bar what it shows at last, without TensorFlow's own."""
+        try:
+            with self._path.open("rb") as file:
+                if file.seek(0, 2) < self._offset:
+                    # The trainer has shortened it: it is bounded.
+                    self._offset = 0
+                file.seek(self._offset)
+                data = file.read(_LOG_BYTES)
+        except FileNotFoundError:
+            return []
+        end = data.rfind(b"\n") + 1 or (len(data) if len(data) == _LOG_BYTES else 0)
+        self._offset += end
+        return printed_lines(data[:end])
+
+
+def last_line(path: Path) -> str:
+    """Return the last line of a text file that says something; empty where there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, 2) - _LOG_BYTES))
+            return last_line_of(file.read().decode(errors="replace"))
+    except OSError:
+        return ""
+
+
+def _line(event: events.AnyEvent, state: RunState) -> str:
+    """Return what is printed of a fact; nothing for what the progress line shows anyway."""
+    match event:
+        case events.RunStarted():
+            # The first attempt says enough of itself with its fit, a further one with where it goes on.
+            return ""
+        case events.Probe(reason="epoch" | "steps"):
+            # As often as they can be afforded; what they add up to, the rules say.
+            return ""
+        case events.CommandApplied() | events.CommandRejected():
+            command = state.commands[event.id]
+            became = facts_in_words.applied(command.traced_seconds, command.detail)
+            outcome = became if command.applied else facts_in_words.rejected(command.detail)
+            return f"step {command.step}  {command.words}, asked by {plain(event.sender.user, 40)}: {outcome}"
+        case events.CommandVerified():
+            answered = state.commands.get(event.id)
+            return f"step {event.step}  {answered.words if answered else event.id}: {facts_in_words.verified(event)}"
+        case _:
+            said = facts_in_words.of(event, state)
+            return f"step {event.step}  {said}" if said and isinstance(event, _AT_A_STEP) else said
+
+
+_AT_A_STEP = (
+    events.Probe
+    | events.ValidationRepeated
+    | events.Alert
+    | events.Recalibrated
+    | events.CheckpointSaved
+    | events.RolledBack
+    | events.Note
+    | events.LogGap
+)
+"""Facts of which the step is worth saying."""

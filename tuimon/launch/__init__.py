@@ -1,0 +1,1 @@
+"""Starts a run: its config, the user's code that it names, the training process."""

@@ -1,0 +1,290 @@
+"""What ``tuimon run`` trains: a TOML file with the tables run, model, data, training and monitor.
+
+Must not import Keras, TensorFlow or Textual.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import tomlkit
+
+from tuimon import ownership
+from tuimon.errors import UsageError
+from tuimon.launch import user_code
+from tuimon.protocol import commands
+
+Reference = Annotated[str, msgspec.Meta(min_length=1)]
+"""``module:function``: looked for beside the config file, in the working directory, among installed modules."""
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Run(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What the run is called."""
+
+    name: str = ""
+    """Part of the run directory's name; the config file's name without its ending unless set."""
+    source: str = ""
+    """Absolute path of the config file that it came from. Written by tuimon: modules are looked for beside it."""
+
+
+class Build(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A function of the user's that makes the model, or the data."""
+
+    build: Reference
+    """For `[model]`: returns a `keras.Model`. For `[data]`: returns a dictionary of `fit`'s arguments
+    (`x`, `y`, `validation_data`, …), a tuple `(x, y)`, or a data set."""
+    arguments: dict[str, Any] = {}
+    """Keyword arguments of the function."""
+
+
+class Training(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """How the model is compiled and fitted.
+
+    Without a `loss` the model must come compiled, and is trained as it is.
+    """
+
+    loss: Reference | None = None
+    """Name of a Keras loss, or `module:function`."""
+    optimizer: Reference | None = None
+    """Name of a class in `keras.optimizers`; Adam unless set."""
+    learning_rate: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    """The optimizer's own default unless set."""
+    metrics: list[Reference] = []
+    """Names of Keras metrics, or `module:function`."""
+    jit_compile: bool | Literal["auto"] = "auto"
+    """Whether XLA compiles the step; "auto": as Keras does it."""
+    steps_per_execution: Count = 1
+    """Steps in one call of the compiled function."""
+    epochs: Count = 1
+    """How many."""
+    batch_size: Count | None = None
+    """Keras' default (32) unless set; a data set has its own."""
+    validation_split: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
+    """Share of `x` and `y` that is kept for validation."""
+    shuffle: bool = True
+    """Whether arrays are shuffled before each epoch."""
+    seed: Annotated[int, msgspec.Meta(ge=0, lt=2**32)] | None = None
+    """For `keras.utils.set_random_seed`, before the model is built; nothing is seeded unless set."""
+    evaluate: bool = False
+    """Whether the model is evaluated on the validation data before and after `fit`, and once more with the
+    weights that a ModelCheckpoint saved."""
+    callbacks: list[dict[str, Any]] = []
+    """Each a table: `class`, a name in `keras.callbacks` or `module:Class`, and its arguments. A relative
+    `filepath` lies in the run directory."""
+
+
+class Monitor(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What tuimon's own part may do."""
+
+    overhead: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.01
+    """Share of the training time that looking at the run may take: reading the layers, probes, diagnosis."""
+    probe: bool = True
+    """Whether the gap between training mode and inference mode is measured without being asked."""
+    probe_every: Count | None = None
+    """Steps from one probe to the next; at the ends of epochs unless set."""
+    batch_loss: bool = True
+    """Whether each batch's own loss is read out."""
+    prepare: list[str] = []
+    """Modes that are traced before the first step, so that their first use costs nothing: `freeze`,
+    `freeze statistics`, `freeze weights conv*`, `phase inference`, `momentum 0.9`."""
+    checkpoint_minutes: Annotated[float, msgspec.Meta(ge=0)] = 10.0
+    """A full state is saved at the first epoch's end after so many, and when training is stopped, for
+    `tuimon run --resume`; 0: only when somebody asks."""
+    checkpoints_kept: Count = 3
+    """How many of the newest are kept."""
+
+
+class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A config file."""
+
+    run: Run = msgspec.field(default_factory=Run)
+    model: Build
+    data: Build
+    training: Training = msgspec.field(default_factory=Training)
+    monitor: Monitor = msgspec.field(default_factory=Monitor)
+
+    @property
+    def directories(self) -> tuple[Path, Path]:
+        """Where modules of the user's own are looked for: beside the config file, in the working directory."""
+        return Path(self.run.source).parent, Path.cwd()
+
+    def load(self, reference: str) -> Any:
+        """Import and return the function of a ``module:function`` in this config.
+
+        Raises:
+            UsageError: it is not there, or somebody else could have changed it.
+        """
+        return user_code.load(reference, self.directories)
+
+
+_STRUCTS: Mapping[str, type[msgspec.Struct]] = {
+    "run": Run,
+    "model": Build,
+    "data": Build,
+    "training": Training,
+    "monitor": Monitor,
+}
+_OF_COMPILE = ("optimizer", "learning_rate", "metrics", "jit_compile", "steps_per_execution")
+
+
+def read(path: Path, overrides: Iterable[str] = (), *, only_own: bool = False) -> Config:
+    """Read a config file.
+
+    Args:
+        path: The file.
+        overrides: ``TABLE.KEY=VALUE`` each, with a TOML value, else a string.
+        only_own: Refuse a file that is not the caller's, or that somebody else can write. For the config in a run
+            directory: the caller may never have seen it.
+
+    Raises:
+        UsageError: the file or an override is wrong; names the file and the key.
+    """
+    try:
+        data = ownership.read_own(path, "what it names is not run") if only_own else path.read_bytes()
+        tables = tomllib.loads(data.decode())
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: not a TOML file: it is not UTF-8 text") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path}: {_toml_error(error)}") from None
+    keys = [_override(tables, text) for text in overrides]
+    try:
+        config = msgspec.convert(tables, Config)
+    except msgspec.ValidationError as error:
+        key, words = _validation_error(error)
+        overridden = any(f"{name}.".startswith(f"{key}.") for name in keys)
+        origin = f"--set {key}" if overridden and key else f"{path}: {key}" if key else str(path)
+        raise UsageError(f"{origin}: {words}") from None
+    config.run.source = config.run.source or str(path.absolute())
+    config.run.name = config.run.name or path.stem
+    _require_sense(config, path)
+    return config
+
+
+def require_functions(config: Config, path: Path) -> None:
+    """Check that everything the config names is there, without running or importing any of it.
+
+    Raises:
+        UsageError: names the file and the key.
+    """
+    training = config.training
+    references = {"model.build": config.model.build, "data.build": config.data.build}
+    keras_names: dict[str, tuple[str, str]] = {}
+    if training.optimizer:
+        keras_names["training.optimizer"] = ("optimizers", training.optimizer)
+    if training.loss and ":" in training.loss:
+        references["training.loss"] = training.loss
+    for number, metric in enumerate(training.metrics):
+        if ":" in metric:
+            references[f"training.metrics[{number}]"] = metric
+    for number, callback in enumerate(training.callbacks):
+        key = f"training.callbacks[{number}].class"
+        if ":" in callback["class"]:
+            references[key] = callback["class"]
+        else:
+            keras_names[key] = ("callbacks", callback["class"])
+    for key, reference in references.items():
+        try:
+            user_code.find(reference, config.directories)
+        except UsageError as error:
+            raise UsageError(f"{path}: {key}: {error}") from None
+    for key, (module, name) in keras_names.items():
+        source = user_code.installed_file(f"keras.{module}")
+        names = user_code.names_in(source) if source else None
+        if names is not None and name not in names:
+            raise UsageError(f'{path}: {key}: Keras has no "{name}"{user_code.suggestion(name, names)}')
+
+
+def write(config: Config, path: Path) -> None:
+    """Write a config with every default filled in; `read` gives the same again.
+
+    What is not set and has no value in TOML is left out.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    text = tomlkit.dumps(as_tables(config))
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def as_tables(config: Config) -> dict[str, Any]:
+    """Return a config as TOML's tables, without the keys that are not set."""
+    tables: dict[str, dict[str, Any]] = {name: msgspec.structs.asdict(getattr(config, name)) for name in _STRUCTS}
+    return {name: {key: value for key, value in table.items() if value is not None} for name, table in tables.items()}
+
+
+def _require_sense(config: Config, path: Path) -> None:
+    training = config.training
+    for number, words in enumerate(config.monitor.prepare):
+        try:
+            commands.from_words(words)
+        except ValueError as error:
+            raise UsageError(f"{path}: monitor.prepare[{number}]: {error}") from None
+    if training.loss is None:
+        defaults = Training()
+        for key in _OF_COMPILE:
+            if getattr(training, key) != getattr(defaults, key):
+                raise UsageError(
+                    f"{path}: training.{key}: without a training.loss the model must come compiled, with this in it"
+                )
+    else:
+        training.optimizer = training.optimizer or "Adam"
+        if ":" in training.optimizer:
+            raise UsageError(f"{path}: training.optimizer: expected the name of a class in keras.optimizers")
+    for number, callback in enumerate(training.callbacks):
+        name = callback.get("class")
+        if not isinstance(name, str) or not name:
+            raise UsageError(f"{path}: training.callbacks[{number}].class: expected the name of a callback")
+
+
+def _override(tables: dict[str, Any], text: str) -> str:
+    """Put ``TABLE.KEY=VALUE`` into ``tables`` and return ``TABLE.KEY``."""
+    key, equals, value = text.partition("=")
+    *parents, last = (part.strip() for part in key.split("."))
+    if not equals or not parents or not all([*parents, last]):
+        raise UsageError(f'--set {text}: expected TABLE.KEY=VALUE, as in "training.epochs=3"')
+    table = tables
+    for name in parents:
+        table = table.setdefault(name, {})
+        if not isinstance(table, dict):
+            raise UsageError(f"--set {text}: {name} is no table")
+    table[last] = _value(value.strip())
+    return ".".join([*parents, last])
+
+
+def _value(text: str) -> Any:
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    return parsed["value"] if parsed.keys() == {"value"} else text
+
+
+def _toml_error(error: tomllib.TOMLDecodeError) -> str:
+    words, _, place = str(error).partition(" (at ")
+    line = re.match(r"line (\d+)", place)
+    where = f"line {line[1]}: " if line else "at its end: " if place else ""
+    return f"{where}not TOML: {words[:1].lower()}{words[1:]}"
+
+
+def _validation_error(error: msgspec.ValidationError) -> tuple[str, str]:
+    """Return the key that an error is about, and what is wrong there."""
+    words, _, place = str(error).partition(" - at `$")
+    key = place.rstrip("`").lstrip(".").replace("[...]", "")
+    if unknown := re.search(r"unknown field `(.*)`", words):
+        struct = _STRUCTS.get(key, Config)
+        known = struct.__struct_fields__
+        hint = user_code.suggestion(unknown[1], known) or f"; there are {', '.join(known)}"
+        return ".".join(filter(None, (key, unknown[1]))), f"no such {'key' if key else 'table'}{hint}"
+    if missing := re.search(r"missing required field `(.*)`", words):
+        return ".".join(filter(None, (key, missing[1]))), "is missing"
+    return key, words[:1].lower() + words[1:].replace("`", "").replace(" | null", "")

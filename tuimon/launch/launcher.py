@@ -1,0 +1,157 @@
+"""Starting a training process that outlives the terminal, and saying where it will not.
+
+Must not import Keras, TensorFlow or Textual.
+"""
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from tuimon.runs.run_directory import RunDirectory
+
+Ask = Callable[[Sequence[str]], str | None]
+"""Runs a command and returns what it printed; None where it is not there or fails."""
+
+
+TAKEN = 75
+"""Exit code of a training process that found another one training the same run."""
+
+
+class TrainerProcess:
+    """The process that trains one run.
+
+    Example:
+        ```python
+        trainer = TrainerProcess(run)
+        trainer.start()
+        status = trainer.wait()
+        ```
+    """
+
+    def __init__(self, run: RunDirectory, *, resumes: bool = False) -> None:
+        self.run = run
+        """The run it trains."""
+        self.resumes = resumes
+        """Whether it goes on from the run's newest checkpoint."""
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id; None before the start."""
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        """Start it, in a session of its own so that no terminal's signals reach it. Once only; later calls do nothing.
+
+        Raises:
+            OSError: it cannot be started, or its log cannot be written.
+        """
+        if self._process is not None:
+            return
+        # -P: nothing in the working directory takes the place of an installed module.
+        command = [sys.executable, "-P", "-m", "tuimon.trainer.keras.job", str(self.run.path)]
+        command += ["--resume"] if self.resumes else []
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        log = os.open(self.run.trainer_log, flags, 0o600)
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=_environment(),
+            )
+        finally:
+            os.close(log)
+
+    def poll(self) -> int | None:
+        """Return its exit code; None while it runs, or was not started."""
+        return self._process.poll() if self._process else None
+
+    def wait(self) -> int:
+        """Wait for its end and return its exit code."""
+        assert self._process is not None, "it was not started"
+        return self._process.wait()
+
+
+def _environment() -> dict[str, str]:
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    root = Path(__file__).absolute().parent.parent.parent
+    if root.name not in ("site-packages", "dist-packages"):
+        # A checkout: also where it is not installed, the trainer is of the same tuimon.
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(root), environment.get("PYTHONPATH"))))
+    return environment
+
+
+def logout_warning(
+    environment: Mapping[str, str] | None = None, cgroup: str | None = None, ask: Ask | None = None
+) -> str | None:
+    """Return what to tell somebody who leaves a training running: that logging out ends it, and what helps.
+
+    systemd stops the processes of a login session where logind has `KillUserProcesses=yes`, and those of
+    the user's own service manager, which ends with the last session of a user without linger
+    (logind.conf(5), loginctl(1)). Slurm stops the processes of a step at its end.
+
+    Args:
+        environment: ``os.environ`` unless given.
+        cgroup: The text of ``/proc/self/cgroup`` unless given.
+        ask: Runs a command unless given.
+
+    Returns:
+        One line; None where nothing is known to end it.
+    """
+    environment = os.environ if environment is None else environment
+    if "SLURM_STEP_ID" in environment or (environment.get("ENVIRONMENT") == "BATCH" and "SLURM_JOB_ID" in environment):
+        return _slurm_warning(environment)
+    return _systemd_warning(_own_cgroup() if cgroup is None else cgroup, _output_of if ask is None else ask)
+
+
+def _slurm_warning(environment: Mapping[str, str]) -> str:
+    job = environment.get("SLURM_JOB_ID", "")
+    step = environment.get("SLURM_STEP_ID")
+    here = f"step {job}.{step}" if step is not None else f"batch job {job}"
+    return (
+        f"Slurm ends this training with {here}. One that stays: sbatch --wrap 'tuimon run CONFIG --headless'; "
+        f"to watch it: srun --overlap --pty --jobid JOB tuimon watch RUN"
+    )
+
+
+def _systemd_warning(cgroup: str, ask: Ask) -> str | None:
+    units = cgroup.strip().rpartition(":")[2].split("/")
+    if any(unit.startswith("session-") and unit.endswith(".scope") for unit in units):
+        manager = "org.freedesktop.login1"
+        answer = ask(
+            ["busctl", "get-property", manager, "/org/freedesktop/login1", f"{manager}.Manager", "KillUserProcesses"]
+        )
+        if answer != "b true":
+            return None
+        return (
+            "Logging out ends this training (logind has KillUserProcesses=yes). One that stays: "
+            "loginctl enable-linger && systemd-run --user --scope tuimon run CONFIG"
+        )
+    if f"user@{os.getuid()}.service" in units:
+        if ask(["loginctl", "show-user", str(os.getuid()), "--property=Linger", "--value"]) != "no":
+            return None
+        return (
+            "Logging out ends this training (it belongs to your systemd user manager). "
+            "It stays after: loginctl enable-linger"
+        )
+    return None
+
+
+def _own_cgroup() -> str:
+    with contextlib.suppress(OSError):
+        return Path("/proc/self/cgroup").read_text()
+    return ""
+
+
+def _output_of(command: Sequence[str]) -> str | None:
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=2, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,265 @@
+"""Data to braille cells, by NumPy: every column keeps its smallest and its largest value.
+
+Pure. A cell is two dots wide and four high; a *column* here is one column of dots.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from tuimon.plot.axes import Axis
+from tuimon.protocol.wire import FloatArray
+from tuimon.runs.series import IntArray
+
+DotArray = npt.NDArray[np.bool_]
+"""Dots, shape ``(4 * rows, 2 * columns)``, the upper left first."""
+
+Fill = Literal["dense", "hatch"]
+"""What is between the edges of a band."""
+
+XOf = Callable[[IntArray], FloatArray | IntArray]
+"""From steps to x, never descending."""
+
+STEEP_DOTS = 2
+"""A line that takes more dots than this in a column jumps there."""
+_NARROW = 8
+"""A band of fewer columns has no room for lines that slant."""
+_LARGEST = 1e300
+_AT_A_TIME = 1 << 18
+_BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], dtype=np.uint8)
+_BRAILLE = np.array([" ", *(chr(0x2800 + bits) for bits in range(1, 256))], dtype="<U1")
+
+
+class ColumnExtremes:
+    """Points reduced to the columns of an axis, point by point as they come.
+
+    What it costs to draw does not grow with the run: only points that are new are looked at, until the
+    axis changes.
+
+    Args:
+        columns: How many columns of dots.
+        last: The x at the last column.
+        first: The x at the first one.
+        skip: Points that need not be looked at: all of them lie before ``first``, but for the last one.
+    """
+
+    def __init__(self, columns: int, last: float, first: float = 0.0, skip: int = 0) -> None:
+        self.columns = columns
+        self.first = first
+        self.last = last
+        self.low: FloatArray = np.full(columns, np.inf)
+        """Smallest finite value, shape ``(columns,)``; inf where there is none."""
+        self.high: FloatArray = np.full(columns, -np.inf)
+        """Largest finite value; -inf where there is none."""
+        self.entry: FloatArray = np.full(columns, np.nan)
+        """First finite value."""
+        self.exit: FloatArray = np.full(columns, np.nan)
+        """Last finite value."""
+        self.non_finite: DotArray = np.zeros(columns, dtype=bool)
+        """Whether a value there was NaN or infinite."""
+        self.consumed = skip
+        """Points taken in so far."""
+        self._newest: tuple[float, float] | None = None
+        self._is_begun = self._is_left = False
+
+    def update(self, steps: IntArray, values: FloatArray, x_of: XOf | None = None) -> None:
+        """Take in what is new in a series of points.
+
+        Args:
+            steps: Of all points, the old ones too; never descending.
+            values: Likewise.
+            x_of: From steps to x; None: x is the step.
+        """
+        while self.consumed < len(steps) and not self._is_left:
+            # Of a long run, a part at a time: it takes no memory to speak of.
+            new = slice(self.consumed, min(len(steps), self.consumed + _AT_A_TIME))
+            self._take((steps[new] if x_of is None else x_of(steps[new])).astype(np.float64), values[new])
+            self.consumed = new.stop
+        self.consumed = len(steps)
+
+    def _take(self, x: FloatArray, values: FloatArray) -> None:
+        inside = within(x, self.first, self.last)
+        self._join_left(x, values, inside)
+        self._reduce(x[inside], values[inside])
+        if inside.stop:
+            self._newest = (float(x[inside.stop - 1]), float(values[inside.stop - 1]))
+        if inside.stop < len(x):
+            self._is_left = True
+            self._cross(float(x[inside.stop]), float(values[inside.stop]), self.last, self.columns - 1)
+
+    def _reduce(self, x: FloatArray, values: FloatArray) -> None:
+        column = np.floor((x - self.first) / (self.last - self.first) * (self.columns - 1) + 0.5).astype(np.int64)
+        value = np.clip(values, -_LARGEST, _LARGEST)
+        finite = np.isfinite(values)
+        self.non_finite[column[~finite]] = True
+        column, value = column[finite], value[finite]
+        if not len(column):
+            return
+        # Runs of points in one column: the reduction then touches each point once, and each run twice.
+        starts = np.concatenate(([0], np.flatnonzero(np.diff(column)) + 1))
+        ends = np.concatenate((starts[1:], [len(column)])) - 1
+        runs = column[starts]
+        np.minimum.at(self.low, runs, np.minimum.reduceat(value, starts))
+        np.maximum.at(self.high, runs, np.maximum.reduceat(value, starts))
+        empty = np.isnan(self.entry[runs])
+        self.entry[runs[empty][::-1]] = value[starts][empty][::-1]
+        self.exit[runs] = value[ends]
+
+    def _join_left(self, x: FloatArray, values: FloatArray, inside: slice) -> None:
+        """Have the line come in from the point before the first column."""
+        if inside.start:
+            self._newest = (float(x[inside.start - 1]), float(values[inside.start - 1]))
+        if not self._is_begun and inside.start < len(x):
+            self._is_begun = True
+            self._cross(float(x[inside.start]), float(values[inside.start]), self.first, 0)
+
+    def _cross(self, x: float, value: float, at: float, column: int) -> None:
+        """Have the line from the newest point to another one go through a column."""
+        if self._newest is None:
+            return
+        before, former = self._newest
+        share = (at - before) / (x - before) if x > before else 0.0
+        crossing = former + share * (value - former)
+        if not math.isfinite(crossing):
+            return
+        self.low[column], self.high[column] = min(self.low[column], crossing), max(self.high[column], crossing)
+        if math.isnan(self.entry[column]):
+            self.entry[column] = crossing
+        self.exit[column] = crossing
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """Smallest and largest value; None while there is no finite one."""
+        low, high = float(self.low.min(initial=np.inf)), float(self.high.max(initial=-np.inf))
+        return (low, high) if low <= high else None
+
+    @property
+    def newest(self) -> tuple[int, float] | None:
+        """Column and value of the newest finite point; None while there is none."""
+        present = np.flatnonzero(np.isfinite(self.exit))
+        return (int(present[-1]), float(self.exit[present[-1]])) if len(present) else None
+
+
+def within(x: FloatArray | IntArray, first: float, last: float) -> slice:
+    """Return which of ``x``, never descending, lie between two of them, these included."""
+    return slice(*np.searchsorted(x, [first, np.nextafter(last, np.inf)]))
+
+
+def line(points: ColumnExtremes, axis: Axis, rows: int) -> DotArray:
+    """Return the dots of a line through ``points``: each column from its smallest to its largest value, joined.
+
+    Where a column holds nothing but values that are not finite, the line has a gap.
+
+    Args:
+        points: What to draw.
+        axis: Of the values.
+        rows: Height in cells.
+    """
+    present = np.flatnonzero(np.isfinite(points.low))
+    if not len(present):
+        return np.zeros((4 * rows, points.columns), dtype=bool)
+    columns = np.arange(present[0], present[-1] + 1)
+    # Each column with values is a short step from its first to its last one, as long as its own width.
+    x = np.repeat(present.astype(np.float64), 2)
+    x[1::2] += 1e-6
+    y = np.empty(len(x))
+    y[0::2] = heights(points.entry[present], axis, rows)
+    y[1::2] = heights(points.exit[present], axis, rows)
+    left, right = np.interp(columns - 0.5, x, y), np.interp(columns + 0.5, x, y)
+    top, bottom = np.minimum(left, right), np.maximum(left, right)
+    inside = present - present[0]
+    top[inside] = np.minimum(top[inside], heights(points.high[present], axis, rows))
+    bottom[inside] = np.maximum(bottom[inside], heights(points.low[present], axis, rows))
+    drawn = np.isfinite(points.low[columns]) | ~points.non_finite[columns]
+    return _spans(columns[drawn], top[drawn], bottom[drawn], rows, points.columns)
+
+
+def band(low: ColumnExtremes, high: ColumnExtremes, axis: Axis, rows: int, fill: Fill = "dense") -> DotArray:
+    """Return the dots between two curves: their edges, and between them every second dot, or lines that slant."""
+    present = np.flatnonzero(np.isfinite(low.low) & np.isfinite(high.high))
+    dots = np.zeros((4 * rows, low.columns), dtype=bool)
+    if not len(present):
+        return dots
+    columns = np.arange(present[0], present[-1] + 1)
+    top = np.interp(columns, present, heights(high.high[present], axis, rows))
+    bottom = np.interp(columns, present, heights(low.low[present], axis, rows))
+    missing = ~(np.isfinite(low.low[columns]) & np.isfinite(high.high[columns]))
+    drawn = ~(missing & (low.non_finite[columns] | high.non_finite[columns]))
+    dots = _spans(columns[drawn], top[drawn], bottom[drawn], rows, low.columns)
+    row, column = np.indices(dots.shape)
+    if fill == "hatch" and len(columns) > _NARROW:
+        dots &= (row + 2 * column) % 8 == 0
+    else:
+        dots &= (row + column) % 2 == 0
+    edge = np.clip(np.floor(np.concatenate((top[drawn], bottom[drawn])) + 0.5), 0, 4 * rows - 1).astype(np.int64)
+    dots[edge, np.tile(columns[drawn], 2)] = True
+    return dots
+
+
+def dashed(dots: DotArray, pattern: str, *, steep: int = STEEP_DOTS) -> DotArray:
+    """Return ``dots`` without those between two dashes. No jump and no extreme falls between two.
+
+    Args:
+        dots: Of one line.
+        pattern: For one column of dots after another, over and over, whether it stays: "110".
+        steep: A line that takes more dots in a column jumps there.
+    """
+    rows = np.flatnonzero(dots.any(axis=1))
+    kept = mask(pattern, dots.shape[1]) | (dots.sum(axis=0) > steep)
+    result: DotArray = dots & kept
+    for row in rows[[0, -1]] if len(rows) else ():
+        if not result[row].any():
+            result[row] = dots[row]
+    return result
+
+
+def thinned(dots: DotArray) -> DotArray:
+    """Return ``dots`` without every second one of those that have others on all four sides.
+
+    What is thick, as the values of many noisy batches, keeps its outline and every spike, and looks less heavy.
+    """
+    result = dots.copy()
+    if min(dots.shape) > 2:
+        inner = dots[1:-1, 1:-1] & dots[:-2, 1:-1] & dots[2:, 1:-1] & dots[1:-1, :-2] & dots[1:-1, 2:]
+        for first in (0, 1):
+            result[1 + first : -1 : 2, 2 - first : -1 : 2] &= ~inner[first::2, 1 - first :: 2]
+    return result
+
+
+def mask(pattern: str, columns: int) -> DotArray:
+    """Return which columns stay by a pattern of `dashed`."""
+    return np.resize(np.array([letter == "1" for letter in pattern]), columns)
+
+
+def heights(values: FloatArray, axis: Axis, rows: int) -> FloatArray:
+    """Return where ``values`` lie in rows of dots, 0 at the top, limited to the grid."""
+    result: FloatArray = np.clip((1.0 - axis.positions(values)) * (4 * rows - 1), 0, 4 * rows - 1)
+    return result
+
+
+def braille(dots: DotArray) -> npt.NDArray[np.str_]:
+    """Return dots as characters, shape ``(rows, columns)`` in cells; a blank where there is no dot."""
+    height, width = dots.shape
+    blocks = dots.reshape(height // 4, 4, width // 2, 2)
+    bits = np.einsum("iajb,ab->ij", blocks.astype(np.uint8), _BITS)
+    characters: npt.NDArray[np.str_] = _BRAILLE[bits]
+    return characters
+
+
+def touched(dots: DotArray) -> DotArray:
+    """Return which cells have a dot, shape ``(rows, columns)`` in cells."""
+    # Many times as fast as `any` over two axes.
+    rows = dots[0::4] | dots[1::4] | dots[2::4] | dots[3::4]
+    result: DotArray = rows[:, 0::2] | rows[:, 1::2]
+    return result
+
+
+def _spans(columns: IntArray, top: FloatArray, bottom: FloatArray, rows: int, width: int) -> DotArray:
+    edges = np.zeros((4 * rows + 1, width), dtype=np.int32)
+    np.add.at(edges, (np.clip(np.floor(top + 0.5), 0, 4 * rows - 1).astype(np.int64), columns), 1)
+    np.add.at(edges, (np.clip(np.floor(bottom + 0.5), 0, 4 * rows - 1).astype(np.int64) + 1, columns), -1)
+    dots: DotArray = np.cumsum(edges, axis=0)[:-1] > 0
+    return dots

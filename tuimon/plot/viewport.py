@@ -1,0 +1,124 @@
+"""How charts are looked at: what x is, which part of it, on which scale, how smooth, and where the cursor is. Pure."""
+
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal, TypeVar, get_args
+
+from msgspec import Meta
+
+from tuimon.plot.smoothing import SMOOTHINGS, STRENGTHS, Smoothing, nearest_strength
+from tuimon.plot.x_axis import X_KINDS, XKind
+
+ScaleChoice = Literal["auto", "linear", "log"]
+SCALES: tuple[ScaleChoice, ...] = get_args(ScaleChoice)
+GRIDS = ((1, 1), (1, 2), (2, 2), (2, 3), (3, 3))
+"""Rows and columns of charts."""
+
+Choice = TypeVar("Choice")
+
+_LEAST_SPAN = 1e-3
+"""Steps, epochs or seconds: less of them no key leads to, and somewhere below there are no ticks."""
+_ZOOM = 0.5
+_PAN = 0.2
+
+
+@dataclass(frozen=True)
+class Viewport:
+    """The choices that all charts of a screen share."""
+
+    x: XKind = "step"
+    """What x is."""
+    span: Annotated[float, Meta(ge=_LEAST_SPAN)] | None = None
+    """How much of x is shown; None: all of it."""
+    first: float | None = None
+    """The first x that is shown; None: as fits the newest, which is followed."""
+    scale: ScaleChoice = "auto"
+    """Of the values; `auto` is logarithmic where they are above 0 and far apart."""
+    smoothing: Smoothing = "none"
+    """Of the batch curve."""
+    strength: Annotated[float, Meta(ge=0, lt=1)] = STRENGTHS[2]
+    """How much of it."""
+    cursor: float | None = None
+    """Where values are read off, an x; None: nowhere."""
+
+    @property
+    def follows(self) -> bool:
+        """Whether the newest is always shown."""
+        return self.first is None
+
+    def window(self, whole: tuple[float, float]) -> tuple[float, float]:
+        """Return the first and the last x that are shown, of all there are."""
+        if self.span is None or self.span >= whole[1] - whole[0]:
+            return whole
+        first = whole[1] - self.span if self.first is None else max(whole[0], min(self.first, whole[1] - self.span))
+        return first, first + self.span
+
+    def with_next_x(self) -> "Viewport":
+        """Return the view with another x: what was zoomed was of the one before."""
+        return replace(self, x=_next(X_KINDS, self.x), span=None, first=None, cursor=None)
+
+    def with_next_scale(self) -> "Viewport":
+        """Return the view on another scale."""
+        return replace(self, scale=_next(SCALES, self.scale))
+
+    def with_next_smoothing(self) -> "Viewport":
+        """Return the view with another smoothing."""
+        return replace(self, smoothing=_next(SMOOTHINGS, self.smoothing))
+
+    def with_strength(self, by: int) -> "Viewport":
+        """Return the view smoothed more or less."""
+        index = max(0, min(len(STRENGTHS) - 1, STRENGTHS.index(nearest_strength(self.strength)) + by))
+        return replace(self, strength=STRENGTHS[index])
+
+    def zoomed(self, whole: tuple[float, float], by: int, least: float) -> "Viewport":
+        """Return the view with half of what was shown, around the cursor or else at the newest end, or with twice it.
+
+        Args:
+            whole: First and last x there are.
+            by: 1: nearer; -1: further away.
+            least: The narrowest window.
+        """
+        first, last = self.window(whole)
+        span = (last - first) * (_ZOOM if by > 0 else 1 / _ZOOM)
+        if span >= whole[1] - whole[0]:
+            return replace(self, span=None, first=None)
+        span = max(span, min(least, whole[1] - whole[0]))
+        if self.cursor is None:
+            return replace(self, span=span, first=None if self.follows else last - span)
+        share = (self.cursor - first) / (last - first) if last > first else 1.0
+        return replace(self, span=span, first=self.cursor - max(0.0, min(1.0, share)) * span)
+
+    def panned(self, whole: tuple[float, float], by: int) -> "Viewport":
+        """Return the view moved by a part of itself, to the left or to the right; it lets go of the newest."""
+        first, last = self.window(whole)
+        return self.moved(whole, by * _PAN * (last - first))
+
+    def moved(self, whole: tuple[float, float], by: float) -> "Viewport":
+        """Return the view with everything ``by`` further, where not all is shown; it lets go of the newest."""
+        if self.span is None:
+            return self
+        first, _ = self.window(whole)
+        return replace(self, first=max(whole[0], min(first + by, whole[1] - self.span)))
+
+    def following(self) -> "Viewport":
+        """Return the view at the newest end, as near as it is."""
+        return replace(self, first=None, cursor=None)
+
+    def all(self) -> "Viewport":
+        """Return the view of everything."""
+        return replace(self, span=None, first=None)
+
+    def at(self, cursor: float, whole: tuple[float, float]) -> "Viewport":
+        """Return the view with the cursor elsewhere, moved along where the cursor would leave it."""
+        cursor = max(whole[0], min(whole[1], cursor))
+        first, last = self.window(whole)
+        if self.span is not None and not first <= cursor <= last:
+            return replace(self, cursor=cursor, first=first + cursor - (first if cursor < first else last))
+        return replace(self, cursor=cursor)
+
+    def without_cursor(self) -> "Viewport":
+        """Return the view with nothing read off."""
+        return replace(self, cursor=None)
+
+
+def _next(choices: tuple[Choice, ...], chosen: Choice) -> Choice:
+    return choices[(choices.index(chosen) + 1) % len(choices)]

@@ -1,0 +1,582 @@
+"""Facts: the lines of ``session.jsonl``, one typed event each.
+
+The trainer writes them, everything else reads them. ``docs/protocol.md`` is made from this file,
+so the docstrings here are the words of the protocol. Must not import Keras, TensorFlow or Textual.
+"""
+
+from typing import ClassVar
+
+import msgspec
+
+from tuimon.protocol.wire import Number
+
+PROTOCOL = 1
+"""Version of the facts and the requests; one more when a reader of the old would misread the new."""
+
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+"""The quantiles over channels that ``batch_norm`` carries, in this order."""
+
+
+def snake_case(name: str) -> str:
+    """Return ``CamelCase`` as ``camel_case``: the name of a type on the wire."""
+    return "".join("_" + letter.lower() if letter.isupper() else letter for letter in name).lstrip("_")
+
+
+class Event(msgspec.Struct, tag_field="type", tag=snake_case, kw_only=True):
+    """What every fact has."""
+
+    seq: int = -1
+    """0, 1, 2, … without holes, through all attempts of a run."""
+    time: float = 0.0
+    """Unix time in seconds."""
+    step: int = 0
+    """Train steps of this run completed when the line was made, all epochs together."""
+    epoch: int = 0
+    """Counted from 0, as in Keras' callbacks; people are shown it from 1."""
+    branch: int = 0
+    """One more after each `rolled_back` and `run_resumed`: what an older branch did after that checkpoint is undone."""
+
+    must_keep: ClassVar[bool] = False
+    """Whether the writer may never drop it."""
+    urgent: ClassVar[bool] = False
+    """Whether the writer writes it at once rather than at the next flush."""
+
+
+class RunStarted(Event):
+    """The training process began: who, where, with what."""
+
+    must_keep: ClassVar[bool] = True
+    urgent: ClassVar[bool] = True
+
+    protocol: int
+    """Version of the protocol; a reader of another version says so and reads what it can."""
+    attempt: int
+    """0; one more each time the run is resumed. A request carries it."""
+    name: str
+    """What the user called the run."""
+    host: str
+    """Name of the machine that trains."""
+    pid: int
+    """Process id of the trainer on that machine."""
+    process_started: float | None
+    """When that process started, in clock ticks since boot; tells a reused pid. null: not known."""
+    boot_id: str | None
+    """The kernel's boot id. Only a reader with the same one may conclude that the trainer is gone."""
+    versions: dict[str, str]
+    """Of python, tuimon, keras, tensorflow, numpy: those that are installed."""
+    config: dict[str, object]
+    """The config with every default filled in; empty for a user's own script."""
+
+
+class BatchNormLayer(msgspec.Struct, kw_only=True):
+    """One BatchNormalization layer of the model."""
+
+    path: str
+    """Keras path, the layer's name everywhere."""
+    channels: int
+    """Length of each of its arrays."""
+    momentum: float
+    """The moving average keeps this share of the old value at each update."""
+    epsilon: float
+    """Added to the variance before the square root."""
+    trainable: bool
+    """As the user left it; `false`: frozen before training."""
+    synchronized: bool
+    """Whether replicas share their batch statistics."""
+
+
+class ModelBuilt(Event):
+    """The model, once all of it is built; again if layers appear later."""
+
+    must_keep: ClassVar[bool] = True
+
+    name: str
+    """The model's name."""
+    parameters: int
+    """Numbers in all its weights."""
+    trainable_parameters: int
+    """Numbers in the weights that the optimizer changes."""
+    batch_norm_layers: list[BatchNormLayer]
+    """In the order of the model."""
+    other_layers: list[str]
+    """Paths of the other layers whose result depends on `training` (Dropout and its kin)."""
+
+
+class FitStarted(Event):
+    """`model.fit` began. A run has one for each `fit` that its Monitor was given to."""
+
+    must_keep: ClassVar[bool] = True
+    urgent: ClassVar[bool] = True
+
+    optimizer: str
+    """Name of its class."""
+    epochs: int | None
+    """The epoch at which `fit` will end."""
+    initial_epoch: int
+    """The epoch at which it began."""
+    steps_per_epoch: int | None
+    """null: not known (a generator of unknown length, in its first epoch)."""
+    jit_compile: bool
+    """Whether XLA compiles the step."""
+    can: dict[str, str]
+    """The requests this fit knows: an empty text where it takes them, else the reason why not."""
+    batch_size: int | None = None
+    """Examples in a batch; null: not known."""
+    last_batch_size: int | None = None
+    """Examples in the last batch of an epoch, where it is smaller and known; else null."""
+    phase: str = "auto"
+    """The learning phase in force: one Monitor keeps its mode from one `fit` to the next."""
+    frozen: list[str] = []
+    """Paths of the frozen BatchNormalization layers, those the user froze included."""
+    statistics_held: list[str] = []
+    """Paths of the BatchNormalization layers whose moving statistics alone are held."""
+    frozen_weights: list[str] = []
+    """Paths of the other layers that requests froze."""
+    momentum: dict[str, float] = {}
+    """Momentum of the BatchNormalization layers for which a request set it, by path."""
+
+
+class StateChanged(Event):
+    """What the trainer does now."""
+
+    must_keep: ClassVar[bool] = True
+    urgent: ClassVar[bool] = True
+
+    state: str
+    """`preparing`, `compiling`, `training`, `validating`, `probing`, `recalibrating`, `checkpointing`, `paused` or
+    `finished`."""
+    detail: str = ""
+    """What of it, in words: "loading Keras", "freeze"."""
+
+
+class Batches(Event):
+    """Train steps; those that finish within one flush share a line."""
+
+    first_step: int
+    """Number of the first of them; the first batch of a run is 0."""
+    metrics: dict[str, list[Number]]
+    """Per name, each batch's own value (loss, mean-like metrics): not the mean of the epoch so far."""
+    running: dict[str, Number] = {}
+    """Keras' running values of the metrics that have no value of a batch's own (AUC, say), at the last of the steps."""
+    batches: int = 0
+    """How many steps: also where no metric has a value of its own."""
+
+
+class ValidationBatches(Event):
+    """The batches of one validation, each with its own value."""
+
+    metrics: dict[str, list[Number]]
+    """Per name without `val_`, each batch's own value, in order; at most the newest 1,024."""
+    batches: int
+    """How many batches the validation had."""
+
+
+class EpochEnded(Event):
+    """An epoch ended; its validation is in it."""
+
+    logs: dict[str, Number]
+    """Exactly as Keras gave them."""
+    learning_rate: Number
+    """Of the last step of the epoch."""
+    seconds: float
+    """From the epoch's begin, validation included."""
+
+
+class BatchNormStatistics(msgspec.Struct, kw_only=True):
+    """One BatchNormalization layer, summed up over its channels."""
+
+    moving_mean: list[Number]
+    """Quantiles over the channels: min, 5, 25, 50, 75, 95 %, max."""
+    moving_variance: list[Number]
+    """Likewise."""
+    gamma: list[Number] | None
+    """Likewise; null for `scale=False`."""
+    beta: list[Number] | None
+    """Likewise; null for `center=False`."""
+    dead: int
+    """Channels whose moving variance is at most a hundredth of epsilon: they carry next to nothing."""
+    non_finite: int
+    """Channels with a value that is not finite in any of the four arrays."""
+    mode: str
+    """How the layer is said to compute now: by `trainable` and the mode in force.
+
+    `training`: batch statistics are used, moving statistics follow. `frozen`: moving statistics are
+    used and held, gamma and beta too. `inference`: moving statistics are used and held, gamma and beta
+    learn.
+    """
+
+
+class BatchNorm(Event):
+    """Every BatchNormalization layer, summed up."""
+
+    layers: dict[str, BatchNormStatistics]
+    """By path."""
+
+
+class BatchNormChannelValues(msgspec.Struct, kw_only=True):
+    """The full arrays of one layer, each base64 of little-endian float32."""
+
+    moving_mean_base64: str
+    """`(channels,)`."""
+    moving_variance_base64: str
+    """`(channels,)`."""
+    gamma_base64: str | None
+    """`(channels,)`; null for `scale=False`."""
+    beta_base64: str | None
+    """`(channels,)`; null for `center=False`."""
+
+
+class BatchNormChannels(Event):
+    """The full arrays: at epoch ends but at most every 10 s, at the end, and on request."""
+
+    layers: dict[str, BatchNormChannelValues]
+    """By path."""
+
+
+class ProbeLayer(msgspec.Struct, kw_only=True):
+    """One BatchNormalization layer in a probe."""
+
+    in_order: Number
+    """Its share of `batch_norm`: what the loss rises when the layers are switched from moving to batch statistics one
+    after another, in the order of the model, and this one's turn comes. The shares of all layers add up to it."""
+    alone: Number
+    """What the loss rises when this layer alone is switched."""
+    drift: Number
+    """Symmetric KL divergence between N(moving mean, moving variance + epsilon) and N(batch mean, batch variance +
+    epsilon), the mean over channels, in nats. The batch statistics are those of the probe batch in training mode."""
+    elements: int
+    """Numbers that each channel's batch statistics are made of, in one call: examples times positions."""
+    calls: int = 1
+    """How often the layer is called in one pass: more than once where it is shared."""
+    calls_divergence: Number = None
+    """Of a shared layer: the greatest symmetric KL divergence between the batch statistics of two of its calls."""
+    validation_divergence: Number = None
+    """Symmetric KL divergence between what reaches the layer from the probe batch and from a validation batch, both in
+    inference mode; null: no validation data."""
+    validation_elements: int = 0
+    """As `elements`, of the validation batch."""
+    sampling_divergence: Number = None
+    """The same between the two halves of the probe batch: what chance alone makes of it."""
+
+
+class Probe(Event):
+    """How far training mode and inference mode are apart on one held batch, and what makes it.
+
+    `gap` = `train` − `inference` = `batch_norm` + `stochastic` + `other`. In the mode in force: a frozen layer uses its
+    moving statistics in training too, and has no part. Nothing of the model, of the optimizer or of any random state is
+    changed by it.
+    """
+
+    must_keep: ClassVar[bool] = True
+
+    reason: str
+    """Why it was made: "epoch", "steps", "asked", "validation spike", or the request that changed the mode."""
+    examples: int
+    """In the held batch."""
+    train: Number
+    """Loss as training computes it: batch statistics, dropout on; the mean over the masks."""
+    inference: Number
+    """Loss as validation computes it: moving statistics, dropout off."""
+    gap: Number
+    """`train` − `inference`."""
+    batch_norm: Number
+    """What batch statistics in the place of the moving ones make: (batch statistics, dropout off) − `inference`."""
+    stochastic: Number
+    """What dropout and other random layers make, the mean over the masks."""
+    other: Number
+    """What else depends on `training` makes."""
+    masks: int
+    """Random masks drawn; 1 where nothing is random."""
+    standard_error: Number
+    """Of `stochastic`, and so of `train`: from the spread over the masks; 0 where nothing is random."""
+    passes: int
+    """Forward passes that it took."""
+    seconds: float
+    """What it took, without the trace."""
+    validation: Number = None
+    """Loss of a held validation batch in inference mode; null: none."""
+    layers: dict[str, ProbeLayer] = {}
+    """BatchNormalization layers by path, in the order of the model."""
+    traced_seconds: float = 0.0
+    """What its first trace took, and the first pass with it; 0: it was traced already."""
+
+
+class ValidationRepeated(Event):
+    """A validation whose loss stood out was repeated, to see why. Nothing is changed by it."""
+
+    must_keep: ClassVar[bool] = True
+
+    metric: str
+    """The name in Keras' epoch logs: `val_loss`."""
+    value: Number
+    """What stood out."""
+    moving: Number
+    """Repeated with moving statistics, as validation has it: should be `value`."""
+    batch: Number
+    """Repeated with batch statistics, dropout off; null: the model has no BatchNormalization."""
+    examples: int | None
+    """Validation examples; null where the loss of single ones is not known."""
+    seconds: float
+    """What it took."""
+    highest: int = 0
+    """How many the highest 1 % of the examples are."""
+    without_highest: Number = None
+    """The mean loss without these; null: not known."""
+
+
+class Alert(Event):
+    """A rule of the diagnosis found something; once for each rule and layer, until it is gone."""
+
+    must_keep: ClassVar[bool] = True
+    urgent: ClassVar[bool] = True
+
+    rule: str
+    """`R1` to `R13`."""
+    severity: str
+    """`info`, `warning` or `error`."""
+    what: str
+    """What was found, in one sentence."""
+    evidence: dict[str, Number]
+    """The numbers that it rests on."""
+    advice: str
+    """What to do, in one sentence."""
+    layer: str | None = None
+    """Path of the layer it is about; null: the whole model."""
+    request: str = ""
+    """The request that would help, as `tuimon send` spells it; empty: none."""
+
+
+class Overhead(Event):
+    """What monitoring has taken of the time of this `fit` so far."""
+
+    share: Number
+    """All of it, traces left out, over the seconds since the first step."""
+    parts: dict[str, Number]
+    """Seconds by part: `sampling`, `probe`, `repeated validation`, `diagnosis`; `traces` were made once."""
+
+
+class Sender(msgspec.Struct, kw_only=True):
+    """Who put a request there."""
+
+    uid: int
+    """As the file system says."""
+    user: str
+    """As the request claims."""
+    host: str
+    """As the request claims."""
+    pid: int
+    """As the request claims."""
+
+
+class CommandApplied(Event):
+    """A request is in force."""
+
+    must_keep: ClassVar[bool] = True
+    urgent: ClassVar[bool] = True
+
+    id: str
+    """Of the request."""
+    request: dict[str, object]
+    """The request, as it was understood."""
+    sender: Sender
+    """Who asked."""
+    first_step: int
+    """The first step under the new mode."""
+    traced_seconds: float = 0.0
+    """What the first use of a mode cost: trace, compilation and the first step. 0: it was there already."""
+    phase: str = "auto"
+    """The learning phase in force from now on."""
+    frozen: list[str] = []
+    """Paths of the BatchNormalization layers frozen from now on, those the user froze included."""
+    statistics_held: list[str] = []
+    """Paths of the BatchNormalization layers whose moving statistics alone are held."""
+    frozen_weights: list[str] = []
+    """Paths of the other layers that requests froze."""
+    momentum: dict[str, float] = {}
+    """Momentum of the BatchNormalization layers for which a request set it, by path."""
+    learning_rate: Number = None
+    """From now on; null: not known, or unchanged by this request."""
+    detail: str = ""
+    """In words, what of it is worth saying."""
+
+
+class CommandRejected(Event):
+    """A request was not taken. Training went on."""
+
+    must_keep: ClassVar[bool] = True
+    urgent: ClassVar[bool] = True
+
+    id: str
+    """Of the request; the file's name where the request could not be read."""
+    request: dict[str, object]
+    """The request as far as it could be read."""
+    sender: Sender
+    """Who asked."""
+    reason: str
+    """In words."""
+
+
+class CommandVerified(Event):
+    """What the first step under a new mode showed."""
+
+    must_keep: ClassVar[bool] = True
+    urgent: ClassVar[bool] = True
+
+    id: str
+    """Of the request."""
+    held: bool
+    """Whether the variables did what the mode says."""
+    detail: str
+    """What was seen: "moving statistics of 3/3 layers unchanged"."""
+    unexpected: list[str] = []
+    """Paths of the layers that did otherwise."""
+
+
+class Evaluated(Event):
+    """`model.evaluate` outside of an epoch."""
+
+    must_keep: ClassVar[bool] = True
+
+    name: str
+    """Of what: "before training", "with the weights of best.weights.h5"."""
+    logs: dict[str, Number]
+    """As Keras gave them."""
+
+
+class Recalibrated(Event):
+    """The moving statistics were estimated afresh.
+
+    Over all elements that a layer saw in these batches, in training mode, with the weights of this step: their
+    mean and (biased) variance, not an exponential average. Source: Wu & Johnson, "Rethinking 'Batch' in
+    BatchNorm", 2021 (PreciseBN).
+    """
+
+    must_keep: ClassVar[bool] = True
+
+    batches: int
+    """Training batches used."""
+    examples: int
+    """Examples in them."""
+    dry_run: bool
+    """Whether the model was left as it was."""
+    before: dict[str, Number] = {}
+    """Of the validation with the old statistics; empty where it was not asked or there are no validation data."""
+    after: dict[str, Number] = {}
+    """Of the validation with the new ones; likewise."""
+    skipped: list[str] = []
+    """Paths of the frozen layers: theirs are held."""
+    seconds: float = 0.0
+    """What it took, validations included."""
+
+
+class CheckpointSaved(Event):
+    """A full state is on disk."""
+
+    must_keep: ClassVar[bool] = True
+
+    name: str
+    """Of the file under `checkpoints/`."""
+    reason: str
+    """Why it was made: "asked", "10 minutes", "training was stopped"."""
+    size_bytes: int
+    """Of the file."""
+    seconds: float
+    """What it took."""
+
+
+class RolledBack(Event):
+    """Weights, optimizer, seeds and modes are those of a checkpoint; `step` and the data go on."""
+
+    must_keep: ClassVar[bool] = True
+    urgent: ClassVar[bool] = True
+
+    checkpoint: str
+    """Its name."""
+    to_step: int
+    """The step it was made at."""
+    to_epoch: int
+    """Its epoch, from 0."""
+
+
+class RunResumed(Event):
+    """A further attempt goes on from a checkpoint, at the start of that checkpoint's epoch."""
+
+    must_keep: ClassVar[bool] = True
+    urgent: ClassVar[bool] = True
+
+    checkpoint: str
+    """Its name."""
+    to_step: int
+    """The step it was made at."""
+    to_epoch: int
+    """The epoch that training enters again, from 0."""
+    repeated_steps: int
+    """Steps of that epoch that the checkpoint had seen and that are made again."""
+    lost_steps: int
+    """Steps made after the checkpoint, whose effect is lost."""
+
+
+class Note(Event):
+    """A text that somebody left."""
+
+    must_keep: ClassVar[bool] = True
+
+    text: str
+    """As it was sent."""
+
+
+class LogGap(Event):
+    """Events were dropped: the disk did not keep up, or was full."""
+
+    must_keep: ClassVar[bool] = True
+
+    dropped: dict[str, int]
+    """How many, by type."""
+    reason: str
+    """Why."""
+
+
+class Heartbeat(Event):
+    """Nothing else happened for 5 s; the trainer is alive."""
+
+
+class RunEnded(Event):
+    """The last line, unless the same Monitor is given to another `fit`."""
+
+    must_keep: ClassVar[bool] = True
+    urgent: ClassVar[bool] = True
+
+    status: str
+    """`finished`, `stopped` (asked to) or `failed`."""
+    traceback: str = ""
+    """Of the exception, for `failed`."""
+
+
+AnyEvent = (
+    RunStarted
+    | ModelBuilt
+    | FitStarted
+    | StateChanged
+    | Batches
+    | ValidationBatches
+    | EpochEnded
+    | BatchNorm
+    | BatchNormChannels
+    | CommandApplied
+    | CommandRejected
+    | CommandVerified
+    | Probe
+    | ValidationRepeated
+    | Alert
+    | Overhead
+    | Evaluated
+    | Recalibrated
+    | CheckpointSaved
+    | RolledBack
+    | RunResumed
+    | Note
+    | LogGap
+    | Heartbeat
+    | RunEnded
+)
+"""Every fact that this version writes. A reader skips types and fields that it does not know."""

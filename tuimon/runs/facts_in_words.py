@@ -1,0 +1,239 @@
+"""What happened, in words: what plain lines, the screen's timeline and `tuimon send` say of a fact.
+
+Pure. Whatever comes from outside (names, reasons, notes) goes through `tuimon.text.plain`. Must not import Keras,
+TensorFlow or Textual.
+"""
+
+from collections.abc import Mapping
+from functools import singledispatch
+
+from tuimon.protocol import events
+from tuimon.protocol.wire import Number, from_wire
+from tuimon.runs.state import RunState
+from tuimon.text import last_line_of, plain
+
+MOST_METRICS = 6
+"""Metrics that are named; the others are in the log."""
+SHORTEST_TRACE_SECONDS = 0.05
+"""A trace that took less is not worth a word."""
+
+
+@singledispatch
+def of(event: events.Event, state: RunState) -> str:
+    """Return what a fact says, without when; nothing for facts that are no news.
+
+    What was asked, and what became of it, is said by `applied`, `rejected` and `verified`.
+
+    Args:
+        event: The fact.
+        state: What the log adds up to, this fact included.
+
+    Example:
+        >>> of(events.RunEnded(status="finished", step=4), RunState())
+        'finished after 4 steps'
+    """
+    del event, state
+    return ""
+
+
+@of.register
+def _(event: events.RunStarted, state: RunState) -> str:
+    del state
+    versions = "  ".join(f"{plain(name, 20)} {plain(version, 20)}" for name, version in event.versions.items())
+    again = f"attempt {event.attempt + 1}, " if event.attempt else ""
+    return f"run started, {again}on {plain(event.host, 60)}, pid {event.pid}   {versions}"
+
+
+@of.register
+def _(event: events.FitStarted, state: RunState) -> str:
+    of = counted(event.epochs - event.initial_epoch, "epoch") if event.epochs is not None else "training"
+    steps = f" of {counted(event.steps_per_epoch, 'step')}" if event.steps_per_epoch else ""
+    xla = ", XLA" if event.jit_compile else ""
+    layers = f", {counted(len(state.layers), 'BatchNormalization layer')}" if state.layers else ""
+    return f"fit: {of}{steps}, {plain(event.optimizer, 40)}{xla}{layers}"
+
+
+@of.register
+def _(event: events.StateChanged, state: RunState) -> str:
+    del state
+    if event.state not in ("preparing", "compiling"):
+        return ""
+    return event.state + (f": {plain(event.detail, 300)}" if event.detail else "")
+
+
+@of.register
+def _(event: events.Probe, state: RunState) -> str:
+    del state
+    return f"probe ({plain(event.reason, 60)}): {gap(event)}"
+
+
+@of.register
+def _(event: events.ValidationRepeated, state: RunState) -> str:
+    del state
+    parts = [f"{_number(event.moving)} with moving statistics"]
+    if event.batch is not None:
+        parts.append(f"{_number(event.batch)} with batch statistics")
+    if event.without_highest is not None:
+        parts.append(f"{_number(event.without_highest)} without its highest {counted(event.highest, 'example')}")
+    return f"{plain(event.metric, 40)} {_number(event.value)} stands out, repeated: {', '.join(parts)}"
+
+
+@of.register
+def _(event: events.Alert, state: RunState) -> str:
+    del state
+    where = f" ({plain(event.layer, 80)})" if event.layer else ""
+    return f"{plain(event.rule, 10)} {plain(event.what)}{where}: {plain(event.advice)}"
+
+
+@of.register
+def _(event: events.Evaluated, state: RunState) -> str:
+    del state
+    return f"evaluated {plain(event.name, 80)}: {'  '.join(_metrics(event.logs))}"
+
+
+@of.register
+def _(event: events.Recalibrated, state: RunState) -> str:
+    del state
+    parts = [f"recalibrated from {counted(event.batches, 'batch', 'batches')} ({counted(event.examples, 'example')})"]
+    if event.skipped:
+        parts.append(f", {counted(len(event.skipped), 'held layer')} left out")
+    if event.after:
+        parts.append(f": validation {', '.join(_changes(event.before, event.after))}")
+    if event.dry_run:
+        parts.append(" (dry run, nothing changed)")
+    return "".join(parts)
+
+
+@of.register
+def _(event: events.CheckpointSaved, state: RunState) -> str:
+    del state
+    shown, reason = size(event.size_bytes), plain(event.reason, 100)
+    return f"checkpoint {plain(event.name, 100)} saved, {shown} in {event.seconds:.1f} s ({reason})"
+
+
+@of.register
+def _(event: events.RolledBack, state: RunState) -> str:
+    del state
+    name = plain(event.checkpoint, 100)
+    return f"rolled back to {name}: weights and optimizer of step {event.to_step} (epoch {event.to_epoch + 1})"
+
+
+@of.register
+def _(event: events.RunResumed, state: RunState) -> str:
+    where = f"attempt {_attempt(event, state) + 1} goes on from {plain(event.checkpoint, 100)}"
+    repeated = f"{counted(event.repeated_steps, 'step')} {'is' if event.repeated_steps == 1 else 'are'} made again"
+    lost = f"{event.lost_steps:,} {'is' if event.lost_steps == 1 else 'are'} lost"
+    return f"{where} at epoch {event.to_epoch + 1}: {repeated}, {lost}"
+
+
+@of.register
+def _(event: events.Note, state: RunState) -> str:
+    del state
+    return f"note: {plain(event.text)}"
+
+
+@of.register
+def _(event: events.LogGap, state: RunState) -> str:
+    del state
+    dropped = ", ".join(f"{number:,} {plain(kind, 40)}" for kind, number in event.dropped.items())
+    return f"not logged: {dropped} ({plain(event.reason, 200)})"
+
+
+@of.register
+def _(event: events.RunEnded, state: RunState) -> str:
+    del state
+    error = last_line_of(event.traceback)
+    return f"{plain(event.status, 40)} after {counted(event.step, 'step')}" + (f": {error}" if error else "")
+
+
+def gap(event: events.Probe) -> str:
+    """Return what a probe says of training mode and inference mode.
+
+    Example:
+        >>> gap(events.Probe(reason="asked", examples=1, train=-0.25, inference=-6.0, gap=5.75, batch_norm=5.5,
+        ...     stochastic=0.25, other=0.0, masks=8, standard_error=0.01, passes=16, seconds=0.1))
+        'train −0.25, inference −6, gap +5.75: batch_norm +5.5, stochastic +0.25 ± 0.01'
+    """
+    parts = [f"batch_norm {_signed(event.batch_norm)}"]
+    if event.masks > 1 or from_wire(event.stochastic):
+        parts.append(f"stochastic {_signed(event.stochastic)} ± {_number(event.standard_error)}")
+    if from_wire(event.other):
+        parts.append(f"other {_signed(event.other)}")
+    losses = f"train {_number(event.train)}, inference {_number(event.inference)}".replace("-", "−")
+    return f"{losses}, gap {_signed(event.gap)}: {', '.join(parts)}"
+
+
+def applied(traced_seconds: float, detail: str, *, at_step: int | None = None) -> str:
+    """Return what became of a request that is in force.
+
+    Example:
+        >>> applied(0.5, "", at_step=3)
+        'applied at step 3, 0.5 s to trace'
+    """
+    place = "" if at_step is None else f" at step {at_step}"
+    traced = f", {traced_seconds:.1f} s to trace" if traced_seconds >= SHORTEST_TRACE_SECONDS else ""
+    return f"applied{place}{traced}" + (f" ({plain(detail)})" if detail else "")
+
+
+def rejected(reason: str) -> str:
+    """Return what became of a request that was not taken."""
+    return f"rejected: {plain(reason)}"
+
+
+def verified(event: events.CommandVerified) -> str:
+    """Return what the step after a request showed."""
+    return f"{'verified' if event.held else 'NOT in force'}: {plain(event.detail)}"
+
+
+def counted(number: int, noun: str, nouns: str = "") -> str:
+    """Return a number of things.
+
+    Example:
+        >>> counted(1, "step"), counted(6400, "example"), counted(2, "batch", "batches")
+        ('1 step', '6,400 examples', '2 batches')
+    """
+    return f"{number:,} {noun if number == 1 else nouns or f'{noun}s'}"
+
+
+def size(size_bytes: int) -> str:
+    """Return a size of a file or of memory.
+
+    Example:
+        >>> size(400), size(3_200_000), size(150_994_944_000)
+        ('400 bytes', '3.2 MB', '151 GB')
+    """
+    for power, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if size_bytes >= power:
+            return f"{size_bytes / power:.{0 if size_bytes >= 10 * power else 1}f} {unit}"
+    return f"{size_bytes} bytes"
+
+
+def _attempt(event: events.RunResumed, state: RunState) -> int:
+    """Return the attempt that began before ``event``, which need not be the newest one."""
+    is_before = False
+    for entry in reversed(state.timeline):
+        if entry is event:
+            is_before = True
+        elif is_before and isinstance(entry, events.RunStarted):
+            return entry.attempt
+    return state.run.attempt if state.run else 0
+
+
+def _metrics(logs: Mapping[str, Number]) -> list[str]:
+    return [f"{plain(name, 30)} {_number(value)}" for name, value in list(logs.items())[:MOST_METRICS]]
+
+
+def _changes(before: Mapping[str, Number], after: Mapping[str, Number]) -> list[str]:
+    return [
+        f"{plain(name.removeprefix('val_'), 30)} "
+        + (f"{_number(before[name])} → {_number(value)}" if name in before else _number(value))
+        for name, value in list(after.items())[:MOST_METRICS]
+    ]
+
+
+def _number(value: Number) -> str:
+    return f"{from_wire(value):.4g}"
+
+
+def _signed(value: Number) -> str:
+    return f"{from_wire(value):+.4g}".replace("-", "−")

@@ -1,0 +1,85 @@
+"""What a run does, from the two ends of its log: a list of runs must not read gigabytes.
+
+Must not import Keras, TensorFlow or Textual.
+"""
+
+from tuimon.protocol import events
+from tuimon.runs import liveness
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.runs.session_log import Tail
+from tuimon.runs.state import RunState
+
+_BEGIN_BYTES = 64 * 1024
+_END_BYTES = 256 * 1024
+_KEPT_ROWS = 1000
+
+
+class Glance:
+    """One run, looked at now and then: its begin and its end once, afterwards only what is new.
+
+    Example:
+        ```python
+        glance = Glance(run)
+        glance.look()
+        glance.status(time.time())
+        ```
+    """
+
+    def __init__(self, run: RunDirectory) -> None:
+        self.run = run
+        """Which one."""
+        self.state = RunState()
+        """What was read of it, folded. Metrics are those of the end, without a hole."""
+        self.started: float | None = None
+        """When it began, Unix seconds; None while not known."""
+        self._tail = Tail(run.session_log)
+        self._changed_at: float | None = None
+
+    def look(self) -> bool:
+        """Read what is new; return whether there was anything.
+
+        Raises:
+            OSError: the log is there and cannot be read.
+        """
+        try:
+            status = self.run.session_log.stat()
+        except FileNotFoundError:
+            return False
+        self._changed_at = status.st_mtime
+        before = self._tail.offset
+        if before == 0:
+            self.state.apply(self._tail.read(_BEGIN_BYTES))
+            self.started = self.state.run.time if self.state.run else None
+        behind = status.st_size - self._tail.offset
+        if behind > _END_BYTES:
+            # The newest value of a metric that the end does not name is not that of the begin.
+            self.state.batch_metrics.clear()
+            self.state.epoch_metrics.clear()
+            self._tail.offset = status.st_size - _END_BYTES
+            self.state.apply(self._end())
+        elif behind > 0:
+            self.state.apply(self._tail.read_all())
+        self.state.forget_before(_KEPT_ROWS)
+        return self._tail.offset != before
+
+    def status(self, now: float) -> str:
+        """Return the word of `liveness.status` for it.
+
+        Args:
+            now: The time, Unix seconds.
+        """
+        if self._changed_at is None:
+            return "starting"
+        gone = liveness.is_gone(self.run.session_log, self.state.run)
+        return liveness.status(self.state, gone=gone, silent_seconds=now - self._changed_at)
+
+    def _end(self) -> list[events.AnyEvent]:
+        new = self._tail.read_all()
+        # What the trainer did last was said before these lines; that batches go on means that it trains.
+        if any(isinstance(event, events.Batches) for event in new):
+            first = new[0]
+            trains = events.StateChanged(
+                seq=first.seq, time=first.time, step=first.step, epoch=first.epoch, state="training"
+            )
+            new.insert(0, trains)
+        return new

@@ -1,0 +1,208 @@
+"""A run is a directory: where its files are, who may read them, which runs there are.
+
+Must not import Keras, TensorFlow or Textual.
+"""
+
+import contextlib
+import itertools
+import os
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tuimon import ownership
+from tuimon.errors import UsageError
+from tuimon.protocol.commands import AnyRequest, encode
+
+ENVIRONMENT_VARIABLE = "TUIMON_RUNS_DIR"
+DEFAULT_RUNS_DIRECTORY = "runs"
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The files of one run."""
+
+    path: Path
+    """Absolute."""
+
+    @property
+    def name(self) -> str:
+        """``<date>-<time>-<name>``, unless somebody renamed it."""
+        return self.path.name
+
+    @property
+    def session_log(self) -> Path:
+        """The facts."""
+        return self.path / "session.jsonl"
+
+    @property
+    def commands(self) -> Path:
+        """Where requests are put."""
+        return self.path / "commands"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Full states, for a rollback or a further attempt."""
+        return self.path / "checkpoints"
+
+    @property
+    def config(self) -> Path:
+        """What was run, with every default filled in."""
+        return self.path / "config.toml"
+
+    @property
+    def trainer_log(self) -> Path:
+        """What the training process printed."""
+        return self.path / "trainer.log"
+
+    @classmethod
+    def create(cls, runs_directory: Path, name: str) -> "RunDirectory":
+        """Make a new run directory, readable and writable by its owner alone.
+
+        Raises:
+            UsageError: the directory cannot be made.
+        """
+        stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{file_name(name)}"
+        try:
+            # Others must not plant runs there, whatever the umask.
+            runs_directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+            for count in itertools.count(1):
+                path = runs_directory.resolve() / (stem if count == 1 else f"{stem}-{count}")
+                with contextlib.suppress(FileExistsError):
+                    path.mkdir(mode=0o700)
+                    break
+            return cls.at(path)
+        except OSError as error:
+            raise UsageError(f"{runs_directory}: a run directory cannot be made there: {error.strerror}") from error
+
+    @classmethod
+    def at(cls, path: Path) -> "RunDirectory":
+        """Use ``path`` as a run directory, making what is missing."""
+        path = path.absolute()
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (path / "commands").mkdir(mode=0o700, exist_ok=True)
+        return cls(path)
+
+    @classmethod
+    def find(cls, name: str, runs_directory: Path) -> "RunDirectory":
+        """Find a run: a run directory, its ``session.jsonl``, or a name under ``runs_directory``.
+
+        The name may lack its date and time: then it is the newest run of that name.
+
+        Raises:
+            UsageError: there is none; names the runs nearby.
+        """
+        for path in (Path(name), runs_directory / name):
+            if path.name == "session.jsonl" and path.is_file():
+                return cls(path.parent.absolute())
+            if is_run(path):
+                return cls(path.absolute())
+        is_name = os.sep not in name and re.search(r"[^\W_]", name, re.ASCII)
+        if is_name and (named := _dated(file_name(name), list(runs_in(runs_directory)))):
+            return named[-1]
+        nearby = [run.name for run in itertools.chain(runs_in(Path(name)), runs_in(runs_directory))]
+        hint = f"Runs nearby: {', '.join(nearby[:5])}." if nearby else f"There are no runs in {runs_directory} either."
+        # Of a name that nothing can have, a path would raise an error.
+        exists = os.path.exists(name)  # noqa: PTH110
+        what = "is not a run (it has no session.jsonl)" if exists else "is no run, and no name of one"
+        raise UsageError(f"{name}: {what}. {hint}")
+
+    def require_own(self) -> None:
+        """Check that the run is the caller's, and that nobody else can change it or put another in its place.
+
+        Raises:
+            UsageError: it is not so, or one of its logs is a link; names the path.
+            OSError: a directory on the way cannot be looked at.
+        """
+        ownership.require_own_directory(self.path, "the run is not resumed")
+        for log in (self.session_log, self.trainer_log):
+            if log.is_symlink():
+                raise UsageError(f"{log}: it is a link, the run is not resumed; put the file itself there")
+
+    def put_request(self, request: AnyRequest) -> Path:
+        """Put a request where the trainer looks, whole at once, and return its file.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        data = encode(request)
+        name = f"{time.time_ns():020d}-{os.getpid()}-{next(_request_counter)}.json"
+        hidden = self.commands / f".{name}"
+        descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                # Another host sees the file once its data are on the server.
+                os.fsync(file.fileno())
+            final = self.commands / name
+            hidden.rename(final)
+        except OSError:
+            hidden.unlink(missing_ok=True)
+            raise
+        return final
+
+
+_request_counter = itertools.count()
+
+
+def default_runs_directory() -> Path:
+    """Return ``$TUIMON_RUNS_DIR``, or ``./runs``."""
+    return Path(os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_RUNS_DIRECTORY)
+
+
+def file_name(name: str) -> str:
+    """Return ``name`` as a part of a file name: letters, digits, ``.``, ``_`` and ``-``.
+
+    Example:
+        >>> file_name("fine tuning/one sample")
+        'fine-tuning-one-sample'
+    """
+    return re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII).strip("-.")[:80] or "run"
+
+
+def is_run(path: Path) -> bool:
+    """Whether ``path`` is a run directory: also one whose log has no line yet."""
+    try:
+        return (path / "session.jsonl").is_file() or (path / "commands").is_dir()
+    except OSError:  # somebody else's, into which nobody may look
+        return False
+
+
+def runs_in(directory: Path) -> Iterator[RunDirectory]:
+    """Yield the runs directly under ``directory``, newest last."""
+    try:
+        entries = [entry for entry in directory.iterdir() if is_run(entry)]
+    except (OSError, ValueError):
+        return
+    for entry in sorted(entries, key=_age):
+        yield RunDirectory(entry.absolute())
+
+
+def _dated(stem: str, runs: list[RunDirectory]) -> list[RunDirectory]:
+    """Return the runs of a name: those that were made in the same second have a number as well."""
+    dated = re.compile(rf"(\d{{8}}-\d{{6}}-{re.escape(stem)})(-\d+)?")
+    names = {run.name for run in runs}
+    return [run for run in runs if (found := dated.fullmatch(run.name)) and found[1] in names]
+
+
+def newest_run(runs_directory: Path) -> RunDirectory:
+    """Return the newest run.
+
+    Raises:
+        UsageError: there is none.
+    """
+    runs = list(runs_in(runs_directory))
+    if not runs:
+        raise UsageError(f"{runs_directory}: there is no run here yet. Start one with: tuimon run CONFIG")
+    return runs[-1]
+
+
+def _age(path: Path) -> tuple[float, str]:
+    # The log's time, so that a run copied from elsewhere is not taken for the newest.
+    for candidate in (path / "session.jsonl", path):
+        with contextlib.suppress(OSError):
+            return candidate.stat().st_mtime, path.name
+    return 0.0, path.name

@@ -1,0 +1,124 @@
+"""Reading ``session.jsonl``: whole, or as it grows.
+
+A line may be torn (the trainer died in the middle of it, or is writing it now) and may carry types
+that this version does not know: neither stops a reader. Must not import Keras, TensorFlow or Textual.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from tuimon.protocol.events import AnyEvent
+
+_CHUNK_BYTES = 4 * 1024 * 1024
+_KNOWN_TYPES = frozenset(str(kind.__struct_config__.tag) for kind in AnyEvent.__args__)
+
+_decoder = msgspec.json.Decoder(AnyEvent)
+encoder = msgspec.json.Encoder()
+
+
+class _Typed(msgspec.Struct):
+    type: str
+
+
+_type_decoder = msgspec.json.Decoder(_Typed)
+
+
+class Tail:
+    """Follows one log. Each ``read`` returns the events of the lines that are whole by now.
+
+    The file is opened anew each time: on a network file system that is what makes another host's
+    writes visible.
+
+    Example:
+        ```python
+        tail = Tail(run.session_log)
+        for event in tail.read():
+            ...
+        ```
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.offset = 0
+        """Bytes read so far, up to the end of the last whole line."""
+        self.unreadable = 0
+        """Lines that are no event: torn, or not JSON."""
+        self.unknown = 0
+        """Lines of a type that this version does not know."""
+
+    def read(self, limit: int = _CHUNK_BYTES) -> list[AnyEvent]:
+        """Return the events of at most about ``limit`` further bytes; none where there are none yet.
+
+        Raises:
+            OSError: the log is there and cannot be read.
+        """
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return []
+        with os.fdopen(descriptor, "rb") as file:
+            data = self._whole_lines(file, limit)
+        return list(self._decode(data))
+
+    def read_all(self) -> list[AnyEvent]:
+        """Return every event up to the end of the log as it is now."""
+        events = []
+        while batch := self._advance():
+            events += batch
+        return events
+
+    def read_until(self, offset: int) -> list[AnyEvent]:
+        """Return the events of the lines that begin before ``offset``, in bytes."""
+        events: list[AnyEvent] = []
+        while self.offset < offset:
+            before = self.offset
+            events += self.read(min(_CHUNK_BYTES, offset - self.offset))
+            if self.offset == before:
+                break
+        return events
+
+    def _advance(self) -> list[AnyEvent]:
+        # A chunk may hold nothing that this version knows: go on until the offset stands still.
+        while True:
+            before = self.offset
+            events = self.read()
+            if events or self.offset == before:
+                return events
+
+    def _whole_lines(self, file: BinaryIO, limit: int) -> bytes:
+        file.seek(self.offset)
+        data = file.read(limit)
+        end = data.rfind(b"\n") + 1
+        while end == 0 and len(data) >= limit:
+            # One line longer than the limit: a line is never cut.
+            more = file.read(limit)
+            if not more:
+                break
+            data += more
+            end = data.rfind(b"\n") + 1
+            limit += len(more)
+        self.offset += end
+        return data[:end]
+
+    def _decode(self, data: bytes) -> Iterator[AnyEvent]:
+        for line in data.splitlines():
+            if not line.strip(b"\0 \r"):
+                continue
+            try:
+                yield _decoder.decode(line)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                if self._is_unknown(line):
+                    self.unknown += 1
+                else:
+                    self.unreadable += 1
+
+    @staticmethod
+    def _is_unknown(line: bytes) -> bool:
+        try:
+            return _type_decoder.decode(line).type not in _KNOWN_TYPES
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return False

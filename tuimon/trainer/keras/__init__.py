@@ -1,0 +1,1 @@
+"""The Keras engine: everything that imports Keras or TensorFlow."""

@@ -1,0 +1,311 @@
+"""Full states of a training on disk: from one of them it goes on, bit for bit, as it did the first time.
+
+A file is written beside its place, forced to disk and renamed, so that a kill or a full disk leaves no half one.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from tuimon import __version__
+from tuimon.protocol import events
+from tuimon.text import plain
+from tuimon.trainer.keras import keras_internals
+from tuimon.trainer.keras.steps.modes import AUTO, Mode
+
+Arrays = dict[str, npt.NDArray[Any]]
+"""Every variable by a name of its own; what NumPy has no type for (bfloat16) as unsigned integers of its size."""
+
+MARGIN_BYTES = 64 * 1024 * 1024
+"""Room that is left on the disk for the log."""
+
+VERSION = 1
+"""Of this format."""
+
+_META = "meta.json"
+_NAME = re.compile(r"step-(\d+)(?:-(\d+))?\.npz", re.ASCII)
+_REPLICA = " on replica "
+_SHARED_SEED = "seed of keras.random"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint cannot be saved, read, or put into this model; says why, in words."""
+
+
+class Meta(msgspec.Struct, kw_only=True):
+    """What a checkpoint says beside the variables."""
+
+    version: int = VERSION
+    """Of the format."""
+    step: int
+    """Train steps of the run completed."""
+    epoch: int
+    """Under way, from 0."""
+    epoch_first_step: int
+    """The step at which that epoch began."""
+    at_epoch_end: bool = False
+    """Whether that epoch was through: the next one is to come."""
+    branch: int = 0
+    """Of the run."""
+    mode: Mode = AUTO
+    """In force."""
+    learning_rate: float | None = None
+    """Of a request, where ``mode`` has one of its own."""
+    time: float = 0.0
+    """Unix seconds."""
+    reason: str = ""
+    """Why it was made."""
+    tuimon: str = __version__
+    """Version of tuimon."""
+    dtypes: dict[str, str] = {}
+    """Of each variable, by its name."""
+
+    @property
+    def next_epoch(self) -> int:
+        """The epoch that training enters from here."""
+        return self.epoch + 1 if self.at_epoch_end else self.epoch
+
+    @property
+    def repeated_steps(self) -> int:
+        """Steps of that epoch that were made before it."""
+        return 0 if self.at_epoch_end else self.step - self.epoch_first_step
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint, read."""
+
+    name: str
+    """Of its file."""
+    meta: Meta
+    """What it says."""
+    arrays: Arrays
+    """The variables."""
+
+
+def capture(model: Any) -> Arrays:
+    """Return every variable of a model, its optimizer and the random seeds, the metrics' excepted."""
+    arrays: Arrays = {}
+    for name, variable in _variables(model).items():
+        arrays[name] = _as_numpy(keras_internals.array(variable))
+        # Of a layer that is not synchronized, Keras keeps the moving statistics of each replica apart.
+        for number, part in enumerate(keras_internals.on_replicas(variable)[1:], start=1):
+            array = _as_numpy(np.array(part))
+            if array.tobytes() != arrays[name].tobytes():
+                arrays[f"{name}{_REPLICA}{number}"] = array
+    return arrays
+
+
+def restore(model: Any, arrays: Mapping[str, npt.NDArray[Any]], dtypes: Mapping[str, str] | None = None) -> None:
+    """Put variables back.
+
+    Args:
+        model: The model; nothing of it is changed where something does not fit.
+        arrays: As ``capture`` gave them.
+        dtypes: As in ``Meta``; by default they are not compared.
+
+    Raises:
+        CheckpointError: it is of another model or optimizer; names the first difference.
+    """
+    variables = _variables(model)
+    # Whether it is there depends on what the program has drawn so far.
+    if _SHARED_SEED in arrays:
+        variables[_SHARED_SEED] = keras_internals.shared_seed_state(make=True)
+    else:
+        variables.pop(_SHARED_SEED, None)
+    # A run may go on with fewer replicas, or with one.
+    of_replicas = {name: name.rpartition(_REPLICA) for name in arrays if _REPLICA in name}
+    values = {}
+    for name in [*variables, *(name for name in arrays if name not in of_replicas)]:
+        if name not in arrays or name not in variables:
+            whose = "this model" if name in variables else "the checkpoint"
+            raise CheckpointError(f"the checkpoint is of another model or optimizer: only {whose} has {name}")
+        shape, wanted = arrays[name].shape, tuple(variables[name].shape)
+        dtype, has = (dtypes or {}).get(name), str(variables[name].dtype)
+        if shape != wanted or dtype not in (None, has):
+            there, here = f"{dtype or ''}{list(shape)}", f"{has}{list(wanted)}"
+            raise CheckpointError(f"the checkpoint is of another model: {name} is {there} there, {here} here")
+        values[name] = _as_keras(arrays[name], variables[name])
+        if values[name] is None:
+            raise CheckpointError(f"the checkpoint is damaged: {name} is stored as {arrays[name].dtype}, not {has}")
+    for name, variable in variables.items():
+        variable.assign(values[name])
+    for name, (first, _, number) in of_replicas.items():
+        parts = keras_internals.on_replicas(variables[first]) if first in variables else []
+        if number.isdecimal() and int(number) < len(parts) and arrays[name].shape == tuple(parts[0].shape):
+            parts[int(number)].assign(_as_keras(arrays[name], variables[first]))
+
+
+class Checkpoints:
+    """The checkpoints of one run.
+
+    Args:
+        directory: Where they are; made when the first is saved.
+        kept: How many of the newest are kept, whoever asked for them.
+    """
+
+    def __init__(self, directory: Path, *, kept: int = 3) -> None:
+        self._directory = directory
+        self._kept = kept
+
+    def names(self) -> list[str]:
+        """Return the names of all, oldest first; what a kill has left of an unfinished one is none."""
+        return [name for _, _, name in sorted(self._found())]
+
+    def save(self, arrays: Arrays, meta: Meta, reason: str) -> events.CheckpointSaved:
+        """Write a checkpoint, and remove the oldest where there are too many.
+
+        Raises:
+            CheckpointError: there is no room for it.
+            OSError: it cannot be written. Nothing is left of it.
+        """
+        started = time.monotonic()
+        self._directory.mkdir(mode=0o700, exist_ok=True)
+        size = sum(array.nbytes for array in arrays.values())
+        free = shutil.disk_usage(self._directory).free
+        if free < size + MARGIN_BYTES:
+            raise CheckpointError(f"it takes {size / 1e6:.0f} MB, and the disk has {free / 1e6:.0f} MB left")
+        meta = msgspec.structs.replace(meta, time=time.time(), reason=reason)
+        path = self._free_path(meta.step)
+        with self._temporary() as temporary:
+            with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+                archive.writestr(_META, msgspec.json.encode(meta))
+                for number, array in enumerate(arrays.values()):
+                    with archive.open(f"{number:06}.npy", "w", force_zip64=True) as member:
+                        np.lib.format.write_array(member, array, allow_pickle=False)
+                archive.writestr("names.json", msgspec.json.encode(list(arrays)))
+            temporary.flush()
+            os.fsync(temporary.fileno())
+            written = os.fstat(temporary.fileno()).st_size
+            Path(temporary.name).rename(path)
+        _sync_directory(self._directory)
+        for name in self.names()[: -self._kept]:
+            (self._directory / name).unlink(missing_ok=True)
+        return events.CheckpointSaved(
+            name=path.name, reason=reason, size_bytes=written, seconds=time.monotonic() - started
+        )
+
+    def load(self, name: str) -> Checkpoint:
+        """Read a checkpoint.
+
+        Raises:
+            CheckpointError: there is none of this name, or it cannot be read.
+        """
+        names = self.names()
+        if name not in names:
+            there = f"there are {', '.join(names)}" if names else "there is none"
+            raise CheckpointError(f"no checkpoint {plain(name, 100)!r}; {there}")
+        try:
+            with zipfile.ZipFile(self._directory / name) as archive:
+                meta = msgspec.json.decode(archive.read(_META), type=Meta)
+                if meta.version != VERSION:
+                    raise ValueError(f"it is of version {meta.version} of the format, this tuimon reads {VERSION}")
+                arrays = {}
+                for number, key in enumerate(msgspec.json.decode(archive.read("names.json"), type=list[str])):
+                    with archive.open(f"{number:06}.npy") as member:
+                        arrays[key] = np.lib.format.read_array(member, allow_pickle=False)
+        except Exception as error:
+            # A broken file meets zipfile and NumPy with errors of many kinds.
+            words = plain(str(error), 200) or type(error).__name__
+            raise CheckpointError(f"checkpoint {name} cannot be read: {words}") from error
+        return Checkpoint(name, meta, arrays)
+
+    def newest(self) -> tuple[Checkpoint | None, list[str]]:
+        """Return the newest checkpoint that can be read, and what is wrong with those that are newer."""
+        wrong: list[str] = []
+        for name in reversed(self.names()):
+            try:
+                return self.load(name), wrong
+            except CheckpointError as error:
+                wrong.append(str(error))
+        return None, wrong
+
+    def _found(self) -> Iterator[tuple[int, int, str]]:
+        """Yield step, number among those of that step, and name of each: the times may be a copy's."""
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(self._directory) as entries:
+            for entry in entries:
+                # Neither links nor pipes.
+                if (match := _NAME.fullmatch(entry.name)) and entry.is_file(follow_symlinks=False):
+                    yield int(match[1]), int(match[2] or 1), entry.name
+
+    def _free_path(self, step: int) -> Path:
+        count = max((number for other, number, _ in self._found() if other == step), default=0)
+        while True:
+            count += 1
+            path = self._directory / (f"step-{step:08}.npz" if count == 1 else f"step-{step:08}-{count}.npz")
+            if not os.path.lexists(path):
+                return path
+
+    @contextlib.contextmanager
+    def _temporary(self) -> Iterator[Any]:
+        for left in self._directory.glob(".saving-*"):
+            left.unlink(missing_ok=True)  # By a trainer that was killed; there is never more than one.
+        with tempfile.NamedTemporaryFile(dir=self._directory, prefix=".saving-", delete=False) as file:
+            try:
+                yield file
+            finally:
+                Path(file.name).unlink(missing_ok=True)
+
+
+def dtypes(model: Any) -> dict[str, str]:
+    """Return the dtype of every variable that ``capture`` returns."""
+    return {name: str(variable.dtype) for name, variable in _variables(model).items()}
+
+
+def _variables(model: Any) -> dict[str, Any]:
+    optimizer = model.optimizer
+    if optimizer is not None and not optimizer.built:
+        optimizer.build(model.trainable_variables)
+    groups = {
+        "model": list(model.weights),
+        "seed": keras_internals.seed_states(model),
+        "optimizer": [variable for one in keras_internals.all_optimizers(model) for variable in one.variables],
+    }
+    # Paths need not be unique: the place in the list makes them so, and keeps the order.
+    named = {
+        f"{group}/{number}/{_path(group, variable)}": variable
+        for group, variables in groups.items()
+        for number, variable in enumerate(variables)
+    }
+    shared = keras_internals.shared_seed_state()
+    return named if shared is None else named | {_SHARED_SEED: shared}
+
+
+def _path(group: str, variable: Any) -> str:
+    # What a LossScaleOptimizer wraps has a longer path where Keras builds it in the first step than where we do.
+    return "/".join(variable.path.split("/")[-2:]) if group == "optimizer" else str(variable.path)
+
+
+def _as_numpy(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return array.view(_stored(array.dtype))
+
+
+def _as_keras(array: npt.NDArray[Any], variable: Any) -> npt.NDArray[Any] | None:
+    dtype = np.dtype(keras_internals.numpy_dtype(variable))
+    return array.view(dtype) if array.dtype == _stored(dtype) else None
+
+
+def _stored(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return dtype if dtype.isbuiltin == 1 else np.dtype(f"u{dtype.itemsize}")
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        # Not every file system has it.
+        with contextlib.suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,213 @@
+"""The training process of ``tuimon run``: ``python -m tuimon.trainer.keras.job RUN_DIRECTORY``.
+
+Reads the run's ``config.toml``, builds what it names, evaluates, fits, evaluates. The run's log is open
+from the first moment, before Keras has loaded, so that a viewer sees what happens and whether it lives.
+"""
+
+import faulthandler
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuimon.launch import config as configuration
+from tuimon.launch.launcher import TAKEN
+from tuimon.protocol import events
+from tuimon.protocol.wire import scalars_to_wire
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.trainer.requests import inbox
+from tuimon.trainer.session import trainer_log
+from tuimon.trainer.session.recorder import Recorder
+from tuimon.trainer.session.session_writer import LogTakenError
+
+if TYPE_CHECKING:
+    from tuimon.trainer.keras.checkpoint import Meta
+
+
+def main(arguments: list[str]) -> int:
+    """Train; returns the exit code: 0 finished or stopped, 1 failed, 75 where another trainer has the run."""
+    faulthandler.enable()
+    run, resumes = RunDirectory.at(Path(arguments[0])), "--resume" in arguments[1:]
+    trainer_log.keep_bounded(run.trainer_log)
+    trainer_log.forgive_full_disk()
+    # `tuimon run` has checked a file of this name; this may be another one by now.
+    config = configuration.read(run.config, only_own=resumes)
+    try:
+        recorder = Recorder(run, name=config.run.name, config=configuration.as_tables(config), resumes=resumes)
+    except LogTakenError as error:
+        print(error, file=sys.stderr)
+        return TAKEN
+    if resumes:
+        _reject_what_was_left(recorder)
+    try:
+        was_stopped = _train(config, recorder, resumes=resumes)
+    except KeyboardInterrupt:
+        recorder.end("stopped")
+        return 0
+    except BaseException as error:  # noqa: BLE001 - whatever ends it, the log says so
+        traceback.print_exc()
+        recorder.end("failed", error)
+        return 1
+    recorder.end("stopped" if was_stopped else "finished")
+    return 0
+
+
+def _reject_what_was_left(recorder: Recorder) -> None:
+    """Answer requests that a killed attempt has not taken; a stop among them would end this one at its first step."""
+    for received in inbox.waiting(recorder.run.commands):
+        if received.claim():
+            fact = events.CommandRejected(
+                id=received.id,
+                request=received.fields,
+                sender=received.sender,
+                reason="it was meant for an attempt that has ended",
+            )
+            recorder.record(fact, received.delete)
+
+
+def _train(config: configuration.Config, recorder: Recorder, *, resumes: bool) -> bool:
+    recorder.record(events.StateChanged(state="preparing", detail="loading Keras"))
+    import keras
+
+    from tuimon.trainer.keras.monitor import Monitor
+    from tuimon.trainer.keras.steps.modes import AUTO
+    from tuimon.trainer.options import Options, ProbeOptions
+
+    training = config.training
+    if training.seed is not None:
+        keras.utils.set_random_seed(training.seed)
+    recorder.record(events.StateChanged(state="preparing", detail="building the model"))
+    model = config.load(config.model.build)(**config.model.arguments)
+    if training.loss is not None:
+        model.compile(
+            optimizer=_optimizer(keras, training),
+            loss=_named(config, training.loss),
+            metrics=[_named(config, metric) for metric in training.metrics],
+            jit_compile=training.jit_compile,
+            steps_per_execution=training.steps_per_execution,
+        )
+    recorder.record(events.StateChanged(state="preparing", detail="loading the data"))
+    data = _fit_arguments(config.load(config.data.build)(**config.data.arguments))
+    callbacks = [_callback(keras, config, table, recorder.run) for table in training.callbacks]
+    meta = _go_on(model, data, recorder) if resumes else None
+    options = Options(
+        overhead=config.monitor.overhead,
+        probe=ProbeOptions(is_on=config.monitor.probe, every=config.monitor.probe_every),
+        prepare=config.monitor.prepare,
+        checkpoint_minutes=config.monitor.checkpoint_minutes,
+        checkpoints_kept=config.monitor.checkpoints_kept,
+        checkpoint_at_stop=config.monitor.checkpoint_minutes > 0,
+    )
+    monitor = Monitor.for_recorder(
+        recorder,
+        options=options,
+        batch_loss=config.monitor.batch_loss,
+        mode=meta.mode if meta else AUTO,
+        learning_rate=meta.learning_rate if meta else None,
+    )
+    if training.evaluate and not resumes:
+        _evaluate(model, data, recorder, "before training")
+    model.fit(
+        **data,
+        epochs=training.epochs,
+        initial_epoch=meta.next_epoch if meta else 0,
+        batch_size=training.batch_size,
+        validation_split=training.validation_split,
+        # A data set shuffles itself, and Keras warns where it is told to.
+        shuffle=training.shuffle and hasattr(data["x"], "shape"),
+        callbacks=[*callbacks, monitor],
+        verbose=0,
+    )
+    if training.evaluate:
+        _evaluate(model, data, recorder, "after training")
+        for callback in callbacks:
+            if isinstance(callback, keras.callbacks.ModelCheckpoint) and Path(callback.filepath).exists():
+                model.load_weights(callback.filepath)
+                _evaluate(model, data, recorder, f"with the weights of {Path(callback.filepath).name}")
+    return monitor.was_stopped
+
+
+def _go_on(model: Any, data: dict[str, Any], recorder: Recorder) -> "Meta":
+    """Put the model where the newest checkpoint that can be read has it, and say so."""
+    from tuimon.trainer.keras import checkpoint
+
+    recorder.record(events.StateChanged(state="preparing", detail="reading the checkpoint"))
+    newest, wrong = checkpoint.Checkpoints(recorder.run.checkpoints).newest()
+    for words in wrong:
+        recorder.record(events.Note(text=words))
+    if newest is None:
+        raise checkpoint.CheckpointError("this run has no checkpoint that can be read")
+    _build(model, data)
+    checkpoint.restore(model, newest.arrays, newest.meta.dtypes)
+    meta = newest.meta
+    # A kill may have come after the checkpoint and before the log's next line.
+    recorder.step = max(recorder.step, meta.step)
+    recorder.epoch = meta.next_epoch
+    recorder.branch += 1
+    recorder.record(
+        events.RunResumed(
+            checkpoint=newest.name,
+            to_step=meta.step,
+            to_epoch=meta.next_epoch,
+            repeated_steps=meta.repeated_steps,
+            lost_steps=recorder.step - meta.step,
+        )
+    )
+    return meta
+
+
+def _build(model: Any, data: dict[str, Any]) -> None:
+    """Make the variables that Keras would make with the first batch, where the model has none yet."""
+    import keras
+
+    if model.built:
+        return
+    x = data["x"]
+    if hasattr(x, "element_spec"):
+        batch = next(iter(x))
+    elif isinstance(x, keras.utils.PyDataset):
+        batch = x[0]
+    elif all(hasattr(part, "shape") for part in keras.tree.flatten(x)):
+        batch = (keras.tree.map_structure(lambda part: part[:1], x),)
+    else:
+        raise ValueError("the model has no variables before its first batch: give it an Input to be resumed")
+    model(keras.utils.unpack_x_y_sample_weight(batch)[0])
+
+
+def _optimizer(keras: Any, training: configuration.Training) -> Any:
+    arguments = {} if training.learning_rate is None else {"learning_rate": training.learning_rate}
+    return getattr(keras.optimizers, training.optimizer or "Adam")(**arguments)
+
+
+def _named(config: configuration.Config, name: str) -> Any:
+    return config.load(name) if ":" in name else name
+
+
+def _callback(keras: Any, config: configuration.Config, table: dict[str, Any], run: RunDirectory) -> Any:
+    arguments = {key: value for key, value in table.items() if key != "class"}
+    if "filepath" in arguments:
+        arguments["filepath"] = str(run.path / arguments["filepath"])
+    kind = config.load(table["class"]) if ":" in table["class"] else getattr(keras.callbacks, table["class"])
+    return kind(**arguments)
+
+
+def _fit_arguments(data: Any) -> dict[str, Any]:
+    if isinstance(data, dict):
+        return data
+    if isinstance(data, tuple):
+        return dict(zip(("x", "y", "validation_data"), data, strict=False))
+    return {"x": data}
+
+
+def _evaluate(model: Any, data: dict[str, Any], recorder: Recorder, name: str) -> None:
+    validation = data.get("validation_data")
+    x, y = validation if isinstance(validation, tuple) else (validation, None)
+    if x is None:
+        x, y = data["x"], data.get("y")
+    recorder.record(events.StateChanged(state="validating", detail=name))
+    logs = model.evaluate(x, y, verbose=0, return_dict=True)
+    recorder.record(events.Evaluated(name=name, logs=scalars_to_wire(logs)))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

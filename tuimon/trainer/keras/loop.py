@@ -1,0 +1,266 @@
+"""Watches a training loop of the user's own: ``train_on_batch``, or a step with ``tf.GradientTape``."""
+
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import tensorflow as tf
+
+from tuimon.protocol.wire import FloatArray
+from tuimon.trainer.keras.steps.modes import Mode
+from tuimon.trainer.keras.steps.step_functions import StepFunctions
+from tuimon.trainer.keras.watched_model import WatchedModel
+from tuimon.trainer.requests.mode_changes import RejectedError
+
+Batch = TypeVar("Batch")
+
+NO_FUNCTION = "the step of this loop is not known: let loop.function compile it"
+NO_DATA = "in a loop of your own, tuimon does not have the data"
+
+_MOST_UNREAD = 10_000
+
+
+class Hooks(Protocol):
+    """What a loop needs of a Monitor: what Keras' ``fit`` calls."""
+
+    params: dict[str, Any]
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Note the epoch."""
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Take requests."""
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Record the epoch."""
+
+
+class Loop:
+    """A training loop that is watched; `tuimon.Monitor.watch` gives it.
+
+    Args:
+        hooks: The Monitor.
+        instruments: The model.
+        values: Takes what is logged.
+    """
+
+    def __init__(self, hooks: Hooks, instruments: WatchedModel, values: "LoggedValues") -> None:
+        self._hooks = hooks
+        self._instruments = instruments
+        self._model = instruments.model
+        self._values = values
+        self._epoch: int | None = None
+        self._logs: dict[str, float] = {}
+        self._steps = 0
+        self._set_up(instruments.train)
+
+    def epochs(self, count: int) -> Iterator[int]:
+        """Yield the numbers of the epochs, from 0, until there are no more or somebody asks to stop.
+
+        Example:
+            ```python
+            for epoch in loop.epochs(10):
+                for x, y in loop.steps(dataset):
+                    loop.log(loss=train_step(x, y))
+                loop.log_epoch(val_loss=validate())
+            ```
+        """
+        self._hooks.params["epochs"] = count
+        for epoch in range(count):
+            self._epoch, self._steps = epoch, 0
+            yield epoch
+            logs, self._logs = {**self._values.take_means(), **self._logs}, {}
+            self._hooks.on_epoch_end(epoch, logs)
+            if self._model.stop_training:
+                return
+
+    def steps(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Yield the batches; the body of the loop is one train step on each.
+
+        Between two of them requests are taken; a run that is paused waits there. Ends where somebody asks to stop.
+
+        Args:
+            batches: Whatever the loop trains on; a number of steps is ``range(number)``.
+        """
+        if self._steps == 0:
+            with suppress(TypeError):  # A dataset may not know.
+                self._hooks.params["steps"] = len(batches) if isinstance(batches, Sized) else None
+            self._hooks.on_epoch_begin(self._epoch or 0)
+        for batch in batches:
+            self._hooks.on_train_batch_begin(self._steps)
+            if self._model.stop_training:
+                return
+            try:
+                yield batch
+            finally:  # Also where the body breaks.
+                self._steps += 1
+                self._values.end_step()
+                self._instruments.train.restore()
+                self._instruments.train.give_up(RejectedError(NO_FUNCTION))
+
+    def log(self, **values: Any) -> None:
+        """Record values of the step under way: its loss, its metrics.
+
+        Args:
+            values: Numbers or scalar tensors; these are read later, so that no step waits for the device.
+
+        Raises:
+            ValueError: one is no number, or has more than one element.
+        """
+        self._values.log(values)
+
+    def log_epoch(self, **values: Any) -> None:
+        """Record values of the epoch under way, beside the means of its steps: its validation loss, say.
+
+        Args:
+            values: Numbers or scalar tensors.
+        """
+        self._logs |= {name: float(value) for name, value in values.items()}
+
+    def function(self, step: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+        """Compile the train step, in the place of ``tf.function``, once for each mode that is asked for.
+
+        TensorFlow reads ``training`` and ``layer.trainable`` when it traces a function; this one is traced anew, in
+        force of what was asked, so that freezing and the learning phase act on it.
+
+        Args:
+            step: The train step: one update of the weights. It reads ``model.trainable_variables`` itself.
+            options: Of ``tf.function``: ``jit_compile``, ``reduce_retracing``, …
+
+        Returns:
+            A function of the same arguments and results.
+
+        Raises:
+            ValueError: the loop has one already.
+        """
+        if isinstance(self._instruments.train, LoopFunction):
+            raise ValueError("a loop has one train step: make one function of what it does with a batch")
+        function = LoopFunction(self._instruments, getattr(step, "python_function", step), options)
+        self._set_up(function)
+        self._instruments.train = function
+        self._instruments.why_not_steerable = ""
+        return function
+
+    def _set_up(self, function: StepFunctions) -> None:
+        # A step may call it twice, and what it raises the loop may catch.
+        function.stays, function.tells_failures = True, False
+
+
+class LoopFunction(StepFunctions):
+    """The user's step, one ``tf.function`` for each mode.
+
+    Args:
+        instruments: The model.
+        step: The user's step.
+        options: Of ``tf.function``.
+    """
+
+    def __init__(self, instruments: WatchedModel, step: Callable[..., Any], options: dict[str, Any]) -> None:
+        super().__init__(instruments.model, "train", instruments.train_scope, None, instruments.listeners)
+        self._users_step, self._options = step, options
+        self._users_function = self._compiled(step)
+        self.install()
+
+    def install(self, mode: Mode | None = None) -> None:
+        """Nothing of the model stands in its place."""
+        self._is_over = False
+        self._use(mode or self.mode)
+
+    def restore(self) -> None:
+        """Nothing was taken."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run a step; when the loop is over, as the user has written it."""
+        call = _Call(args, kwargs)
+        return self._users_function(call) if self._is_over else self._step(call)
+
+    def _step(self, call: "_Call") -> Any:
+        result = super()._step(call)
+        self.last_logs = {}  # What it returns is the user's; what is to be shown, they log.
+        return result
+
+    def _is_eager(self) -> bool:
+        return bool(tf.config.functions_run_eagerly())
+
+    def _trace(self, function: Any, call: "_Call") -> Any:
+        return function.traced.get_concrete_function(*call.args, **call.kwargs)
+
+    def _make(self, mode: Mode) -> Any:
+        # The user's step is a function of its own in it, so that TensorFlow converts its `if` and `for`, not ours.
+        return self._compiled(self._in_mode(mode, tf.function(self._users_step)), autograph=False)
+
+    def _compiled(self, step: Callable[..., Any], **options: Any) -> "_Compiled":
+        return _Compiled(tf.function(step, **{**self._options, **options}))
+
+
+@dataclass(frozen=True)
+class _Call:
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Compiled:
+    traced: Any
+
+    def __call__(self, call: _Call) -> Any:
+        return self.traced(*call.args, **call.kwargs)
+
+
+class LoggedValues:
+    """What each step logged; it stays on the device until it is read."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        """Steps completed, as of the last ``read``."""
+        self._row: dict[str, Any] = {}
+        self._rows: list[dict[str, Any]] = []
+        self._read: list[dict[str, float]] = []
+        self._sums: dict[str, tuple[float, int]] = {}
+
+    def log(self, values: dict[str, Any]) -> None:
+        """Take values of the step under way.
+
+        Raises:
+            ValueError: one is no number, or has more than one element.
+        """
+        for name, value in values.items():
+            shape = getattr(value, "shape", None)
+            if shape is None and not isinstance(value, int | float):
+                raise ValueError(f"{name} is {type(value).__name__}; log one number")
+            if shape is not None and tuple(shape):
+                raise ValueError(f"{name} has shape {tuple(shape)}; log one number, such as its mean")
+        self._row |= values
+
+    def end_step(self) -> None:
+        """The step is through."""
+        self._rows.append(self._row)
+        self._row = {}
+        if len(self._rows) >= _MOST_UNREAD:
+            self._convert()
+
+    def read(self) -> dict[str, FloatArray]:
+        """Return the values of the steps since the last ``read``, per name of shape ``(steps,)``; NaN: not logged."""
+        self._convert()
+        rows, self._read = self._read, []
+        self.steps += len(rows)
+        names = dict.fromkeys(name for row in rows for name in row)
+        return {name: np.array([row.get(name, np.nan) for row in rows]) for name in names}
+
+    def take_means(self) -> dict[str, float]:
+        """Return the means since the last time."""
+        self._convert()
+        sums, self._sums = self._sums, {}
+        return {name: total / count for name, (total, count) in sums.items()}
+
+    def _convert(self) -> None:
+        rows, self._rows = self._rows, []
+        for row in rows:
+            self._read.append({name: float(value) for name, value in row.items()})
+            for name, value in self._read[-1].items():
+                total, count = self._sums.get(name, (0.0, 0))
+                self._sums[name] = total + value, count + 1
+        # Where the Monitor has given up, nobody reads them.
+        del self._read[:-_MOST_UNREAD]

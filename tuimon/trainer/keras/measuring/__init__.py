@@ -1,0 +1,1 @@
+"""Reads and estimates the model's statistics."""

@@ -1,0 +1,38 @@
+"""Validates in the middle of a ``fit``, on the data of this ``fit``, and leaves no trace of it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from tuimon.trainer.keras import keras_internals
+
+
+def evaluate(model: Any, before_step: Callable[[], None]) -> dict[str, float] | None:
+    """Return what ``model.evaluate`` says of the validation data of the ``fit`` that runs; None where it has none.
+
+    Called between two steps, from the training thread. The metrics' variables (the epoch's running means), the random
+    seeds (a recurrent layer draws its dropout in validation, too) and the data that ``fit`` has prepared for its own
+    validation are put back; none of the user's callbacks is called.
+
+    Args:
+        model: The model.
+        before_step: Called before each step of the validation.
+    """
+    cached = getattr(model, "_eval_epoch_iterator", None)
+    arguments: dict[str, Any] | None = {"_use_cached_eval_dataset": True}
+    if cached is None:
+        arguments = keras_internals.validation_arguments(model)
+    if arguments is None:
+        return None
+    put_state_back = keras_internals.keep(keras_internals.moving_state(model))
+    put_back = keras_internals.set_untracked(model, "stop_evaluating", False)
+    try:
+        callback = keras.callbacks.LambdaCallback(on_test_batch_begin=lambda *_, **__: before_step())
+        logs: dict[str, float] = model.evaluate(**arguments, callbacks=[callback], verbose=0, return_dict=True)
+        return logs
+    finally:
+        put_back()
+        # Those that only came into being with this validation are as at an epoch's begin.
+        model.reset_metrics()
+        put_state_back()

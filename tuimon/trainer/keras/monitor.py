@@ -1,0 +1,375 @@
+"""The callback: streams what a ``fit`` does into its run directory, and lets it be steered from there."""
+
+import atexit
+import contextlib
+import functools
+import sys
+import traceback
+import warnings
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import keras
+
+from tuimon.protocol import events
+from tuimon.runs.run_directory import RunDirectory, default_runs_directory
+from tuimon.trainer.fit import Fit
+from tuimon.trainer.keras import keras_internals
+from tuimon.trainer.keras.fit_watchdog import FitWatchdog
+from tuimon.trainer.keras.loop import NO_DATA, NO_FUNCTION, LoggedValues, Loop
+from tuimon.trainer.keras.steps.modes import AUTO, Mode
+from tuimon.trainer.keras.steps.step_functions import Listeners
+from tuimon.trainer.keras.watched_model import WatchedModel
+from tuimon.trainer.options import Options
+from tuimon.trainer.session.recorder import Recorder
+
+Hook = TypeVar("Hook", bound=Callable[..., None])
+
+
+def _guarded(hook: Hook) -> Hook:
+    """Keep a mistake of ours from ending the user's training: the Monitor gives up, Keras goes on."""
+
+    @functools.wraps(hook)
+    def call(self: "Monitor", *args: Any, **kwargs: Any) -> None:
+        if self._given_up:
+            return
+        try:
+            hook(self, *args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - whatever it is, training goes on
+            self._give_up(error)
+
+    return call  # type: ignore[return-value]
+
+
+class Monitor(keras.callbacks.Callback):
+    """Records a training run and lets ``tuimon watch`` show and steer it.
+
+    Until somebody asks for a change, training computes what it would compute without: the same weights,
+    bit for bit. If the Monitor itself fails (a full disk, a mistake of ours), training goes on without it.
+
+    Args:
+        run_dir: The run's directory. By default a new one, ``<date>-<time>-<name>``, under ``runs_dir``.
+            If it holds a run already, ``-2`` (``-3``, …) is put behind it.
+        name: What the run is called; by default the name of the program.
+        runs_dir: Where new run directories are made; by default ``$TUIMON_RUNS_DIR``, or ``./runs``.
+        probe: What the gap between training mode and inference mode is measured on: ``(x, y)`` or
+            ``(x, y, sample_weight)``, one batch. By default a training batch; False: it is measured only when somebody
+            asks.
+        probe_every: Steps from one such probe to the next; by default at the ends of epochs, once the run is old enough
+            for the trace to be less than a twentieth of it.
+        overhead: The share of the training time that looking at the run may take: reading the layers, probes,
+            diagnosis. All of it is done more rarely where it would be more. What somebody asks for comes on top.
+        batch_loss: Whether each batch's own loss and metrics are read inside the step. Without it, Keras'
+            own train function runs untouched, and only its running means are seen.
+        prepare: Modes that are traced before the first step, so that their first use costs nothing later:
+            ``"freeze"``, ``"freeze statistics"``, ``"freeze weights conv*"``, ``"phase inference"``,
+            ``"momentum 0.9"``, each with the layers it is for, if not all. XLA compiles at the first use all the same.
+
+    Raises:
+        ValueError: ``overhead`` is not between 0 and 1, ``probe`` is no batch, ``probe_every`` is less than 1, or
+            ``prepare`` holds something else.
+
+    Example:
+        ```python
+        model.fit(x, y, callbacks=[tuimon.Monitor()])
+        ```
+    """
+
+    def __init__(
+        self,
+        run_dir: str | Path | None = None,
+        *,
+        name: str | None = None,
+        runs_dir: str | Path | None = None,
+        probe: tuple[Any, ...] | bool | None = None,
+        probe_every: int | None = None,
+        overhead: float = 0.01,
+        batch_loss: bool = True,
+        prepare: Sequence[str] = (),
+    ) -> None:
+        super().__init__()
+        self._options = Options.checked(overhead=overhead, probe=probe, probe_every=probe_every, prepare=prepare)
+        self._run_dir = Path(run_dir) if run_dir is not None else None
+        self._name = (
+            name or (self._run_dir.name if self._run_dir else "") or Path((sys.argv or [""])[0]).stem or "python"
+        )
+        self._runs_dir = Path(runs_dir) if runs_dir is not None else default_runs_directory()
+        self._batch_loss = batch_loss
+        self._recorder: Recorder | None = None
+        self._ends_run = True
+        self._mode = AUTO
+        self._learning_rate: float | None = None
+        self._instruments: WatchedModel | None = None
+        self._fit: Fit | None = None
+        self._lookout: FitWatchdog | None = None
+        self._was_stopped = False
+        self._given_up = False
+
+    @classmethod
+    def for_recorder(
+        cls,
+        recorder: Recorder,
+        *,
+        options: Options,
+        batch_loss: bool,
+        mode: Mode = AUTO,
+        learning_rate: float | None = None,
+    ) -> "Monitor":
+        """Return a Monitor for a run that has begun and that somebody else ends, as ``tuimon run`` does.
+
+        Args:
+            recorder: The run.
+            options: As of a config.
+            batch_loss: Whether each batch's own values are read.
+            mode: In force from the first step: that of the attempt that this one resumes.
+            learning_rate: Of a request, where ``mode`` has one of its own.
+        """
+        monitor = cls(recorder.run.path, batch_loss=batch_loss)
+        monitor._options = options
+        monitor._recorder = recorder
+        monitor._ends_run = False
+        monitor._mode, monitor._learning_rate = mode, learning_rate
+        return monitor
+
+    @contextlib.contextmanager
+    def watch(self, model: keras.Model, optimizer: keras.optimizers.Optimizer | None = None) -> Iterator[Loop]:
+        """Watch a training loop of your own: ``train_on_batch``, or a step with ``tf.GradientTape``.
+
+        Learning rate, pause, stop, checkpoints, rollback and notes work in any loop. Freezing, the learning phase and
+        momentum need a step that TensorFlow traces within reach of them: ``model.train_on_batch``, or one that
+        ``loop.function`` compiles. In another they are rejected, with that reason.
+
+        Args:
+            model: The model whose layers are watched; compiled, or with an ``optimizer`` beside it.
+            optimizer: The one that trains it, where the model is not compiled.
+
+        Yields:
+            What the loop runs through.
+
+        Example:
+            ```python
+            with tuimon.Monitor().watch(model, optimizer) as loop:
+                train_step = loop.function(train_step)
+                for epoch in loop.epochs(10):
+                    for x, y in loop.steps(dataset):
+                        loop.log(loss=train_step(x, y))
+            ```
+        """
+        with contextlib.ExitStack() as undo:
+            if optimizer is not None or getattr(model, "optimizer", None) is None:
+                undo.callback(keras_internals.set_untracked(model, "optimizer", optimizer))
+            undo.callback(keras_internals.set_untracked(model, "stop_training", False))
+            values = LoggedValues()
+            self._instruments = WatchedModel(model, batch_loss=False, listeners=self._listeners())
+            self._instruments.values, self._instruments.why_no_data = values, NO_DATA
+            if model.compiled:
+                model.make_train_function()
+            else:
+                self._instruments.why_not_steerable = NO_FUNCTION
+            self.set_model(model)
+            self.set_params({"epochs": None, "steps": None})
+            self.on_train_begin()
+            try:
+                yield Loop(self, self._instruments, values)
+            except BaseException as error:
+                self._fail(error)
+                raise
+            self.on_train_end()
+
+    @property
+    def run_dir(self) -> Path | None:
+        """The run's directory; None before training begins."""
+        return self._recorder.run.path if self._recorder else None
+
+    @property
+    def was_stopped(self) -> bool:
+        """Whether the last ``fit`` ended because somebody asked."""
+        return self._was_stopped
+
+    @property
+    def _watches(self) -> bool:
+        return self._fit is not None
+
+    @_guarded
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Begin the run, and take the place of the model's train function."""
+        if keras.backend.backend() != "tensorflow":
+            # Read through TensorFlow, another backend's variables would be shown as they were at the start.
+            raise NotImplementedError(f"Keras on {keras.backend.backend()} is not recorded yet, only on TensorFlow")
+        callbacks = keras_internals.callbacks_of_fit(self.model)
+        if any(isinstance(other, Monitor) and other is not self and other._watches for other in callbacks):
+            raise RuntimeError("another Monitor watches this fit; this one records nothing")
+        if self._recorder is None:
+            self._recorder = Recorder(self._new_run_directory(), name=self._name)
+        self._leave_lookout()
+        if self._fit is not None:
+            self._fit.end()  # An exception in a callback ended it, of which Keras tells nobody.
+        self._recorder.reopen()
+        _WATCHING.add(self)
+        if self._instruments is None or self._instruments.model is not self.model:
+            self._instruments = WatchedModel.of(self.model, batch_loss=self._batch_loss, listeners=self._listeners())
+        else:
+            vars(self._instruments.listeners).update(vars(self._listeners()))  # Another Monitor may have had them.
+        self._instruments.begin_fit()
+        self._fit = fit = Fit(self._recorder, self._instruments, self.params, self._options, on_trouble=self._warn)
+        frame = keras_internals.frame_of_fit(self.model)
+        self._instruments.train.frame_of_fit = self._instruments.test.frame_of_fit = frame
+        if frame is not None and self._ends_run:
+            self._lookout = FitWatchdog(frame, lambda: self._ended_without_a_word(fit))
+        if self._mode != AUTO:
+            self._fit.begin_in(self._mode, self._learning_rate)
+            self._mode = AUTO
+
+    @_guarded
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Note the epoch."""
+        if self._fit:
+            self._fit.begin_epoch(epoch)
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Take requests; always in the training thread, between two steps."""
+        if not self._given_up:
+            try:
+                if self._fit:
+                    self._fit.before_step()
+            except Exception as error:  # noqa: BLE001 - whatever it is, training goes on
+                self._give_up(error)
+        if self._given_up:
+            with contextlib.suppress(Exception):
+                # What was asked of the steps holds on, and batches that were read ahead are not lost.
+                if self._instruments is not None and self._instruments.train.is_needed:
+                    self._instruments.train.install()
+
+    @_guarded
+    def on_test_begin(self, logs: Any = None) -> None:
+        """Listen to a validation inside ``fit``."""
+        if self._fit:
+            self._fit.begin_validation()
+
+    @_guarded
+    def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Read the batches' values before there is no room for more."""
+        if self._fit:
+            self._fit.before_validation_step()
+
+    @_guarded
+    def on_test_end(self, logs: Any = None) -> None:
+        """Record the validation."""
+        if self._fit:
+            self._fit.end_validation()
+
+    @_guarded
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Record the epoch as Keras sees it."""
+        if self._fit:
+            self._fit.end_epoch(logs or {})
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Give everything back and close the run."""
+        if self._fit and not self._given_up:
+            try:
+                self._fit.write_last()
+            except Exception as error:  # noqa: BLE001 - whatever it is, training has its end
+                self._give_up(error)
+        self._was_stopped = self._fit is not None and self._fit.was_stopped
+        self._end("stopped" if self._was_stopped else "finished")
+
+    def _new_run_directory(self) -> RunDirectory:
+        if self._run_dir is None:
+            return RunDirectory.create(self._runs_dir, self._name)
+        path, count = self._run_dir, 1
+        while (path / "session.jsonl").exists():
+            count += 1
+            path = self._run_dir.with_name(f"{self._run_dir.name}-{count}")
+        if path != self._run_dir:
+            warnings.warn(f"{self._run_dir} holds a run already: this one is {path}", stacklevel=2)
+        return RunDirectory.at(path)
+
+    def _listeners(self) -> Listeners:
+        return Listeners(
+            failure=self._fail,
+            retreat=self._retreat,
+            validation_retreat=self._retreat_of_validation,
+            mistake=self._give_up,
+            left=self._leave_steps,
+        )
+
+    def _retreat(self, error: Exception) -> None:
+        if self._fit:
+            self._fit.retreat(error)
+
+    def _retreat_of_validation(self, error: Exception) -> None:
+        if self._fit:
+            self._fit.retreat_of_validation(error)
+
+    def _leave_steps(self, kind: str, error: Exception) -> None:
+        if self._fit:
+            self._fit.leave_steps(kind, error)
+
+    def _fail(self, error: BaseException) -> None:
+        """An exception within a step ends the training; Keras tells its callbacks nothing of it."""
+        with contextlib.suppress(Exception):
+            if self._fit:
+                self._fit.read_steps()
+        if isinstance(error, KeyboardInterrupt):
+            self._end("stopped")
+        else:
+            self._end("failed", error)
+
+    def _ended_without_a_word(self, fit: Fit) -> None:
+        # Not in the training thread: the model is left alone, the next `fit` or nobody will need it.
+        if self._fit is fit and self._recorder is not None and not self._recorder.is_closed:
+            with contextlib.suppress(Exception):
+                fit.leave_functions()
+                fit.close_inbox()
+                self._recorder.end("failed", RuntimeError("an exception outside of a train step ended fit"))
+
+    def _leave_lookout(self) -> None:
+        lookout, self._lookout = self._lookout, None
+        if lookout is not None:
+            lookout.close()
+
+    def _end(self, status: str, error: BaseException | None = None) -> None:
+        _WATCHING.discard(self)
+        self._leave_lookout()
+        fit, self._fit = self._fit, None
+        try:
+            if fit is not None:
+                fit.end()
+            if self._recorder is not None and self._ends_run and not self._recorder.is_closed:
+                self._recorder.end(status, error)
+        except Exception as trouble:  # noqa: BLE001 - whatever it is, training has its end
+            self._warn(trouble)
+
+    def _give_up(self, error: Exception) -> None:
+        self._given_up = True
+        self._leave_lookout()
+        self._warn(error)
+        fit, self._fit = self._fit, None
+        with contextlib.suppress(Exception):
+            if fit is not None:
+                fit.end(keeps_mode=True)
+        with contextlib.suppress(Exception):
+            if self._recorder is not None:
+                text = f"monitoring ended by an error of tuimon's own, training goes on as it is: {error!r}"
+                self._recorder.record(events.Note(text=text))
+
+    def _warn(self, error: Exception) -> None:
+        with contextlib.suppress(Exception):
+            print(f"tuimon: {error} (training goes on)", file=sys.stderr)
+            traceback.print_exception(error)
+
+
+_WATCHING: "weakref.WeakSet[Monitor]" = weakref.WeakSet()
+"""Monitors in the middle of a ``fit``."""
+
+
+@atexit.register
+def _end_at_exit() -> None:
+    """Say that a run failed where the exception came from outside of a step."""
+    error = getattr(sys, "last_value", None)
+    for monitor in list(_WATCHING):
+        if monitor._fit is not None and error is not None:
+            monitor._fail(error)

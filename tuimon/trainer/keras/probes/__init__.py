@@ -1,0 +1,1 @@
+"""Forward passes that measure the gap between training mode and inference mode."""

@@ -1,0 +1,1 @@
+"""Train and test functions, one for each mode, and what is read inside a step."""

@@ -1,0 +1,309 @@
+"""Each batch's own loss and metrics, read inside the step.
+
+What Keras shows is the mean of the epoch so far, and taking that apart again loses precision as the
+epoch grows. So the step is listened to: what is added to a metric's total and count in one step is
+that batch's part of it, and the metric's own ``result`` of just these parts is its value of the batch.
+The values go into a ring on the device, read a few times a second, so that no step waits for them.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tuimon.protocol.wire import FloatArray
+from tuimon.trainer.keras import keras_internals
+
+RING_STEPS = 256
+"""Steps that the ring holds; it is read before it is full."""
+WIDTH = 32
+"""Metrics that have room in it; of others only Keras' running values are known."""
+
+
+class BatchValues:
+    """The ring of one model's train or test step.
+
+    Made before the step is traced. ``names`` is known once it was.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.names: list[str] = []
+        """Metrics that have a value of each batch's own, by their names in Keras' logs."""
+        self.steps = 0
+        """Steps completed, as of the last ``read``."""
+        self._model = model
+        self._is_replicated = model.distribute_strategy.num_replicas_in_sync > 1
+        # Not of the strategy's: the first replica alone writes them.
+        with tf.init_scope():
+            self._counter = tf.Variable(0, dtype=tf.int64, trainable=False, name="tuimon_steps")
+            ring = np.full((RING_STEPS, WIDTH), np.nan, np.float32)
+            self._ring = tf.Variable(ring, trainable=False, name="tuimon_batch_values")
+        self._lock = threading.Lock()
+        self._listeners: dict[int, _Listener] = {}
+        self._undo = contextlib.ExitStack()
+        self._hears_all = True
+
+    @contextlib.contextmanager
+    def listen(self) -> Iterator["_Listener"]:
+        """Listen to the metrics while a step's body runs (is traced, mostly).
+
+        Replicas run it in threads of their own, interleaved: what is put on the metrics is there from the first
+        one in to the last one out, and tells them apart.
+        """
+        listener = _Listener()
+        with self._lock:
+            if not self._listeners:
+                self._attach()
+            self._listeners[threading.get_ident()] = listener
+        try:
+            yield listener
+        finally:
+            with self._lock:
+                del self._listeners[threading.get_ident()]
+                if not self._listeners:
+                    # A metric that refuses must not end the user's step; the others are given back all the same.
+                    with contextlib.suppress(Exception):
+                        self._undo.close()
+
+    def _attach(self) -> None:
+        """Listen to every metric that can be listened to; raises nothing, as the user's step is under way."""
+        attached: list[Any] = []
+        self._hears_all = True
+
+        def attach() -> None:
+            try:
+                for metric in keras_internals.single_metrics(self._model):
+                    if not any(metric is other for other in attached):
+                        attached.append(metric)
+                        self._attach_to(metric)
+            except Exception:  # noqa: BLE001 - a metric may be anything
+                self._hears_all = False
+
+        attach()
+        try:
+            # The metrics of `compile` come into being in the middle of the first trace.
+            for container in keras_internals.unbuilt_metric_containers(self._model):
+                self._undo.callback(keras_internals.after(container, "build", attach))
+        except Exception:  # noqa: BLE001 - without them, Keras' running values are known
+            self._hears_all = False
+
+    def _attach_to(self, metric: Any) -> None:
+        """Listen to a metric, or note what it shows, or leave it alone."""
+        for attach in (_listen_to, _note_what_runs):
+            with contextlib.suppress(Exception), contextlib.ExitStack() as undo:
+                attach(metric, self._listeners, undo)
+                self._undo.callback(undo.pop_all().close)
+                return
+        self._hears_all = False
+
+    def record(self, listener: "_Listener", logs: object) -> None:
+        """Put the step's values into the ring and count the step. Part of the step."""
+        values = listener.batch_values(
+            logs, _sum_of_replicas if self._is_replicated else None, hears_all=self._hears_all
+        )
+        if not self.names:
+            self.names = sorted(values)[:WIDTH]
+        if self._is_replicated and not _is_first_replica():
+            return
+        if self.names:
+            missing = tf.constant(np.nan, tf.float32)
+            row = [values.get(name, missing) for name in self.names] + [missing] * (WIDTH - len(self.names))
+            self._ring.scatter_nd_update([[self._counter % RING_STEPS]], [tf.stack(row)])
+        # Where the data ends unannounced, TensorFlow begins a step that has none, and would count it.
+        outcome = list(values.values()) or [part for part in tf.nest.flatten(logs) if tf.is_tensor(part)]
+        with tf.control_dependencies(outcome):
+            self._counter.assign_add(1)
+
+    def read(self) -> dict[str, FloatArray]:
+        """Return the values of the steps since the last ``read``, per name of shape ``(steps,)``."""
+        steps = int(self._counter.numpy())
+        new = range(max(self.steps, steps - RING_STEPS), steps)
+        self.steps = steps
+        if not self.names or not new:
+            return {}
+        rows = self._ring.numpy()[[step % RING_STEPS for step in new]].astype(np.float64)
+        return {name: rows[:, column] for column, name in enumerate(self.names)}
+
+
+class _Listener:
+    """Hears what one step of one replica adds to each metric."""
+
+    def __init__(self) -> None:
+        self.running: list[Any] = []
+        """What metrics have shown that are no mean: of all batches so far."""
+        self._heard: list[_Heard] = []
+
+    def of(self, metric: Any, result: Callable[[], Any]) -> "_Heard":
+        """Return what was heard of a metric so far; ``result`` is its own method."""
+        for heard in self._heard:
+            if heard.metric is metric:
+                return heard
+        self._heard.append(_Heard(metric, result))
+        return self._heard[-1]
+
+    def batch_values(
+        self, logs: object, summed: "Callable[[Any], Any] | None", *, hears_all: bool = True
+    ) -> dict[str, Any]:
+        """Return the batch's own value per name in ``logs``: tensors of this very graph.
+
+        Args:
+            logs: What the step returns.
+            summed: Adds a vector up over all replicas; None: there is one.
+            hears_all: Whether every metric is listened to. If not, the logs may hold the running value of one
+                that is not, and what nobody has shown is left out.
+        """
+        if not isinstance(logs, dict):
+            return {}
+        values = self._plain_values(logs) if summed is None and hears_all else {}
+        shown: dict[str, tuple[_Heard, tuple[Any, Any]]] = {}
+        for name, tensor in logs.items():
+            heard = next((heard for heard in self._heard if heard.shown is tensor), None)
+            # A step may leave a metric with another total than it had.
+            with contextlib.suppress(Exception):
+                if heard is not None and heard.is_usable(only_numbers=summed is not None):
+                    shown[name] = heard, heard.parts()
+        if not shown:
+            return values
+        parts = [part for _, both in shown.values() for part in both]
+        if summed is not None:
+            # In one go: what the replicas tell each other costs by the message.
+            parts = tf.unstack(summed(tf.stack([tf.cast(part, tf.float32) for part in parts])))
+        for (name, (heard, _)), total, count in zip(shown.items(), parts[::2], parts[1::2], strict=True):
+            # A metric of the user's own may do what it likes in `result`: then it has no value of a batch.
+            with contextlib.suppress(Exception):
+                value = tf.cast(heard.value(total, count), tf.float32)
+                if value.shape.rank == 0:
+                    values[name] = value
+        return values
+
+    def _plain_values(self, logs: dict[str, Any]) -> dict[str, Any]:
+        """Return what no metric has shown: a loss that a step of the user's own returns as it is."""
+        shown = [tensor for heard in self._heard for tensor in keras.tree.flatten(heard.shown)]
+        known = {id(tensor) for tensor in (*self.running, *shown)}
+        return {
+            name: tf.cast(tensor, tf.float32)
+            for name, tensor in logs.items()
+            if tf.is_tensor(tensor)
+            and id(tensor) not in known
+            and tensor.shape.rank == 0
+            and tensor.dtype.is_floating
+            and keras_internals.is_of_this_graph([tensor])
+        }
+
+
+def _sum_of_replicas(vector: Any) -> Any:
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, vector)
+
+
+def _is_first_replica() -> bool:
+    number = tf.distribute.get_replica_context().replica_id_in_sync_group
+    return int(tf.get_static_value(number) if tf.is_tensor(number) else number) == 0
+
+
+class _Heard:
+    """What one step of one replica has added to one metric."""
+
+    def __init__(self, metric: Any, result: Callable[[], Any]) -> None:
+        self.metric = metric
+        self.totals: list[Any] = []
+        self.counts: list[Any] = []
+        self.shown: Any = None
+        self.writes = False
+        """Whether showing it changes a variable, so that it must not be asked once more."""
+        self._result = result
+
+    def is_usable(self, *, only_numbers: bool) -> bool:
+        """Whether its value of the batch can be had.
+
+        Args:
+            only_numbers: Whether its total and its count must be scalars.
+        """
+        if not (self.totals and self.counts) or self.writes:
+            return False
+        if only_numbers and (len(self.metric.total.shape) or len(self.metric.count.shape)):
+            return False
+        return keras_internals.is_of_this_graph((*self.totals, *self.counts))
+
+    def parts(self) -> tuple[Any, Any]:
+        """What this step added to the metric: its total and its count."""
+        return _sum(self.totals, self.metric.total), _sum(self.counts, self.metric.count)
+
+    def value(self, total: Any, count: Any) -> Any:
+        """What the metric shows when only this step was added to it."""
+        with contextlib.ExitStack() as undo:
+            undo.callback(keras_internals.set_untracked(self.metric, "total", total))
+            undo.callback(keras_internals.set_untracked(self.metric, "count", count))
+            return keras_internals.result_without_writing(self._result)
+
+
+def _sum(values: list[Any], variable: Any) -> Any:
+    # Made here, after the step: an operation more within it, and the seeds of those behind would be others.
+    # What is added may be of another type or shape than the variable, as Keras allows.
+    tensors = [keras.ops.convert_to_tensor(value, dtype=variable.dtype) for value in values]
+    return tf.add_n(
+        [tensor if tensor.shape == variable.shape else tf.broadcast_to(tensor, variable.shape) for tensor in tensors]
+    )
+
+
+def _listen_to(metric: Any, listeners: Mapping[int, _Listener], undo: contextlib.ExitStack) -> None:
+    """Hear what is added to a metric, and what it shows; the variables stay the user's own.
+
+    Raises:
+        TypeError: it is not made as Keras' means are.
+    """
+    if not (keras_internals.adds_up(metric) and keras_internals.can_wrap_result(metric)):
+        raise TypeError("it adds nothing up in two variables")
+    own_result = metric.result
+
+    def heard() -> _Heard:
+        listener = listeners.get(threading.get_ident())
+        # Another thread may use the metric meanwhile: what it adds is none of the step's.
+        return (listener or _Listener()).of(metric, own_result)
+
+    def result(*args: Any, **kwargs: Any) -> Any:
+        mine = heard()
+        before = keras_internals.operations_here()
+        mine.shown = own_result(*args, **kwargs)
+        mine.writes = mine.writes or keras_internals.writes_here(before)
+        return mine.shown
+
+    undo.callback(_hear(metric.total, lambda value: heard().totals.append(value)))
+    undo.callback(_hear(metric.count, lambda value: heard().counts.append(value)))
+    undo.callback(keras_internals.set_untracked(metric, "result", result))
+
+
+def _note_what_runs(metric: Any, listeners: Mapping[int, _Listener], undo: contextlib.ExitStack) -> None:
+    """Note what a metric shows that is no mean.
+
+    Raises:
+        TypeError: its ``result`` is no method.
+    """
+    if not keras_internals.can_wrap_result(metric):
+        raise TypeError("its result is a property")
+    own_result = metric.result
+
+    def result(*args: Any, **kwargs: Any) -> Any:
+        shown = own_result(*args, **kwargs)
+        if (listener := listeners.get(threading.get_ident())) is not None:
+            listener.running += keras.tree.flatten(shown)
+        return shown
+
+    undo.callback(keras_internals.set_untracked(metric, "result", result))
+
+
+def _hear(variable: Any, tell: Callable[[Any], None]) -> Callable[[], None]:
+    assign_add = variable.assign_add
+
+    def listening(value: Any) -> Any:
+        # A variable is read now: later it may hold something else. None has no sum, and the metric no value.
+        added = None
+        with contextlib.suppress(Exception):
+            added = tf.convert_to_tensor(value) if isinstance(value, keras.Variable | tf.Variable) else value
+        tell(added)
+        return assign_add(value)
+
+    return keras_internals.set_untracked(variable, "assign_add", listening)

@@ -1,0 +1,178 @@
+"""A mode: what is in force while Keras traces its train function, and exactly nothing afterwards.
+
+Keras reads ``training`` and ``layer.trainable`` as Python values while it traces a step, so flipping
+them later does nothing, silently. Here that is the mechanism: the values are put in force inside the
+body of the step, where every trace reads them, and are taken back at its end. Outside the step each
+layer is as the user made it.
+"""
+
+import contextlib
+import functools
+import inspect
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
+
+from tuimon.trainer.keras import keras_internals
+
+LearningPhase = Literal["auto", "train", "inference"]
+
+
+@dataclass(frozen=True)
+class Mode:
+    """What the user asked for, all of it. Layers are named by path.
+
+    Example:
+        >>> Mode() == AUTO
+        True
+    """
+
+    frozen: frozenset[str] = frozenset()
+    """Layers of any kind that a request froze, each with every layer within it: Keras' ``trainable=False``."""
+    statistics: frozenset[str] = frozenset()
+    """BatchNormalization layers whose moving statistics are used and held, while gamma and beta learn."""
+    phase: LearningPhase = "auto"
+    """The learning phase."""
+    momentum: frozenset[tuple[str, float]] = frozenset()
+    """BatchNormalization layers with the momentum that a request gave them."""
+    own_learning_rate: bool = False
+    """Whether the learning rate is a request's and not the schedule's."""
+
+    def __str__(self) -> str:
+        words = [f"freeze {len(self.frozen)} layers"] if self.frozen else []
+        words += [f"hold the statistics of {len(self.statistics)} layers"] if self.statistics else []
+        words += [f"phase {self.phase}"] if self.phase != "auto" else []
+        words += [f"momentum of {len(self.momentum)} layers"] if self.momentum else []
+        words += ["a learning rate of its own"] if self.own_learning_rate else []
+        return ", ".join(words) or "as Keras does it"
+
+
+AUTO = Mode()
+"""Keras as it is."""
+
+_TOKENS: "WeakKeyDictionary[Any, object]" = WeakKeyDictionary()
+
+
+def _token_of(model: Any) -> object:
+    """Return what stands for a model and does not keep it alive; never that of another."""
+    return _TOKENS.setdefault(model, object())
+
+
+class ModeScope:
+    """Puts one mode in force while it is entered.
+
+    Args:
+        mode: The mode.
+        model: The model.
+        layers: All its layers by path.
+        learning_rate: The variable that stands for the schedule in a mode with a learning rate of its own.
+        keeps_state: Whether the model's call may move nothing: no moving statistics, no random seed.
+        trainable: Sets the flags that Keras' own step was traced with, for a mode; returns the way back. A flag that
+            the user has set since, without `compile`, has no effect in that step, and none in a mode.
+
+    A distribution strategy enters once for each replica, in threads of its own that run interleaved:
+    the first one in puts the mode in force, the last one out takes it back.
+    """
+
+    def __init__(
+        self,
+        mode: Mode,
+        model: Any,
+        layers: Mapping[str, Any],
+        *,
+        learning_rate: Any = None,
+        keeps_state: bool = False,
+        trainable: Callable[[], Callable[[], object]] = lambda: lambda: None,
+    ) -> None:
+        self.mode = mode
+        self._model = model
+        self._frozen = [layer for path, layer in layers.items() if path in mode.frozen]
+        self._held = [layer for path, layer in layers.items() if path in mode.statistics]
+        self._momentum = [(layers[path], momentum) for path, momentum in mode.momentum if path in layers]
+        self._learning_rate = learning_rate
+        self._trainable = trainable
+        self._seeds = keras_internals.copy_seeds(model) if keeps_state else None
+        self._salt = (_token_of(model), mode, keeps_state)
+        self._lock = threading.Lock()
+        self._entered = 0
+        self._threads: set[int] = set()
+        self._undo = contextlib.ExitStack()
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[None]:
+        """Put the mode in force for the time of the block."""
+        with self._lock:
+            if self._entered == 0:
+                self._enter()
+            self._entered += 1
+            self._threads.add(threading.get_ident())
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._entered -= 1
+                self._threads.discard(threading.get_ident())
+                if self._entered == 0:
+                    self._undo.close()
+
+    def _enter(self) -> None:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._trainable())
+            for layer in self._frozen:
+                undo.callback(keras_internals.freeze(layer))
+            for layer, momentum in self._momentum:
+                undo.callback(keras_internals.set_untracked(layer, "momentum", momentum))
+            for layer in self._held:
+                undo.callback(force_training(layer, False))
+            if self.mode.phase != "auto":
+                self._force_phase(undo, self.mode.phase == "train")
+            optimizer = self._model.optimizer
+            averaging = keras_internals.averaging_optimizer(optimizer) if optimizer is not None else None
+            if self._frozen and averaging is not None and averaging.built:
+                undo.callback(keras_internals.average_only(averaging, self._model.trainable_variables))
+            owner = keras_internals.schedule_owner(optimizer) if self.mode.own_learning_rate else None
+            if owner is not None:
+                undo.callback(keras_internals.use_learning_rate(owner, self._learning_rate))
+            if self._seeds is not None:
+                undo.callback(keras_internals.call_without_state(self._model, self._seeds))
+            if self.mode != AUTO or self._seeds is not None:
+                undo.callback(keras_internals.trace_compiled_anew(self._salt, self._is_here))
+            self._undo = undo.pop_all()
+
+    def _force_phase(self, undo: contextlib.ExitStack, training: bool) -> None:
+        held = set(map(id, self._held))
+        layers = [layer for layer in keras_internals.flatten_layers(self._model) if id(layer) not in held]
+        for layer in filter(keras_internals.takes_training, layers):
+            undo.callback(force_training(layer, training))
+        # Their `call` is forced already, those that are held the other way.
+        known = held.union(map(id, layers))
+
+        def forced(layer: Any) -> bool | None:
+            return None if id(layer) in known or not self._is_here() else training
+
+        undo.callback(keras_internals.force_training(forced))
+
+    def _is_here(self) -> bool:
+        # Another thread may call layers meanwhile: a data loader, a second model.
+        return threading.get_ident() in self._threads
+
+
+def force_training(layer: Any, training: bool) -> Callable[[], None]:
+    """Make ``layer.call`` run with ``training``, whatever it is given; returns the way back.
+
+    Through the instance's own ``call`` and never through ``__call__``: Keras hands the ``training`` of a
+    ``__call__`` down to whatever is called later, also beside this layer.
+    """
+    original = layer.call
+    signature = inspect.signature(original)
+
+    # Who puts another one around it looks at the signature.
+    @functools.wraps(original)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(*args, **kwargs)
+        bound.arguments["training"] = training
+        return original(*bound.args, **bound.kwargs)
+
+    return keras_internals.set_untracked(layer, "call", call)

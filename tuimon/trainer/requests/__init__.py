@@ -1,0 +1,1 @@
+"""Takes requests, carries them out and answers each with a fact."""

@@ -1,0 +1,170 @@
+"""Reads requests: one thread looks into ``commands/`` and hands what it finds to the training thread.
+
+What lies in the directory is not trusted: only regular files of the trainer's own user, with one link,
+of at most 64 KiB, are read, through a descriptor that follows no link and waits for no pipe.
+"""
+
+import contextlib
+import os
+import stat
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tuimon.protocol import commands
+from tuimon.protocol.events import Sender
+from tuimon.text import plain
+
+LOOK_SECONDS = 0.05
+"""How often it looks while somebody steers."""
+IDLE_LOOK_SECONDS = 0.5
+"""How often when nobody has asked anything for a minute: a directory listing costs a network file system."""
+IDLE_AFTER_LOOKS = int(60 / LOOK_SECONDS)
+
+
+@dataclass(frozen=True)
+class Received:
+    """A request that lies in the directory."""
+
+    path: Path
+    """Its file."""
+    request: commands.AnyRequest | None
+    """None where it could not be read."""
+    sender: Sender
+    """Who put it there."""
+    reason: str = ""
+    """Why it could not be read."""
+
+    @property
+    def id(self) -> str:
+        """What the answer names: the sender's id, or the file's name where there is none."""
+        return self.request.id if self.request else plain(self.path.stem)
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """What it asks; empty where it could not be read."""
+        return commands.as_fields(self.request) if self.request else {}
+
+    def claim(self) -> bool:
+        """Take the request; False where its sender has withdrawn it."""
+        try:
+            self.path.rename(self._claimed)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True  # It is there, and is to be answered, though it cannot be moved.
+        return True
+
+    def delete(self) -> None:
+        """Remove a claimed request's file: its answer is on disk."""
+        with contextlib.suppress(OSError):
+            self._claimed.unlink()
+
+    @property
+    def _claimed(self) -> Path:
+        return self.path.with_name(f".{self.path.name}.claimed")
+
+
+class Inbox:
+    """The thread that looks; ``received`` is where the training thread takes from.
+
+    Args:
+        directory: The run's ``commands/``.
+        on_error: Called with each exception that looking ends in; the thread goes on.
+    """
+
+    def __init__(self, directory: Path, on_error: Callable[[Exception], None]) -> None:
+        self.received: deque[Received] = deque()
+        self._directory = directory
+        self._on_error = on_error
+        self._arrived = threading.Event()
+        self._seen: set[str] = set()
+        self._quiet_looks = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="tuimon-inbox", daemon=True)
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Wait, without using the processor, until there is something, or nobody looks any more."""
+        self._arrived.wait()
+        self._arrived.clear()
+
+    def close(self) -> None:
+        """Stop looking, after one last look."""
+        self._stop.set()
+        self._thread.join(1.0)
+        self._arrived.set()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it has stopped looking."""
+        return self._stop.is_set()
+
+    def _run(self) -> None:
+        stopped, trouble = False, ""
+        while not stopped:
+            idle = self._quiet_looks > IDLE_AFTER_LOOKS
+            stopped = self._stop.wait(IDLE_LOOK_SECONDS if idle else LOOK_SECONDS)
+            try:
+                self._look()
+            except Exception as error:  # noqa: BLE001 - a broken directory must not end the thread
+                if str(error) != trouble:  # Once is enough, though it may be so twenty times a second.
+                    self._on_error(error)
+                trouble = str(error)
+
+    def _look(self) -> None:
+        try:
+            names = {path.name for path in self._directory.glob("[!.]*.json")}
+        except FileNotFoundError:
+            names = set()
+        new = sorted(names - self._seen)
+        self._seen &= names
+        self._quiet_looks = 0 if new else self._quiet_looks + 1
+        for name in new:
+            self._seen.add(name)
+            self.received.append(_receive(self._directory / name))
+        if new:
+            self._arrived.set()
+
+
+def waiting(directory: Path) -> list[Received]:
+    """Return what lies in ``commands/`` now."""
+    return [_receive(path) for path in sorted(directory.glob("[!.]*.json"))]
+
+
+def _receive(path: Path) -> Received:
+    sender = Sender(uid=-1, user="", host="", pid=0)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        return Received(path, None, sender, f"its file cannot be opened: {error.strerror}")
+    try:
+        status = os.fstat(descriptor)
+        sender.uid = status.st_uid
+        if reason := _refusal(status):
+            return Received(path, None, sender, reason)
+        data = os.read(descriptor, commands.MAXIMUM_BYTES + 1)
+    except OSError as error:
+        return Received(path, None, sender, f"its file cannot be read: {error.strerror}")
+    finally:
+        os.close(descriptor)
+    try:
+        request = commands.decode(data)
+    except (ValueError, RecursionError) as error:
+        return Received(path, None, sender, f"it is not a valid request: {error}")
+    sender = Sender(uid=status.st_uid, user=request.user, host=request.host, pid=request.pid)
+    return Received(path, request, sender)
+
+
+def _refusal(status: os.stat_result) -> str:
+    if not stat.S_ISREG(status.st_mode):
+        return "it is not a regular file"
+    if status.st_uid != os.getuid():
+        return f"its file belongs to another user (uid {status.st_uid})"
+    if status.st_nlink != 1:
+        return "its file has several links"
+    if status.st_size > commands.MAXIMUM_BYTES:
+        return f"its file is larger than {commands.MAXIMUM_BYTES} bytes"
+    return ""

@@ -1,0 +1,264 @@
+"""Decides when a ``fit`` is probed, and holds the batches for it."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tuimon.diagnosis.validation_spike import is_spike
+from tuimon.protocol import events
+from tuimon.protocol.wire import from_wire, scalars_to_wire
+from tuimon.text import plain
+from tuimon.trainer.budget import Budget
+from tuimon.trainer.keras.probes import measure, repeated_validation
+from tuimon.trainer.keras.probes.measure import ProbeError
+from tuimon.trainer.keras.steps.modes import Mode
+from tuimon.trainer.keras.watched_model import WatchedModel
+from tuimon.trainer.options import ProbeOptions
+from tuimon.trainer.requests.actions import MAXIMUM_BYTES
+from tuimon.trainer.session.recorder import Recorder
+
+TRACE_SHARE = 0.05
+"""Nothing is traced for a probe that nobody has asked for until the trace is at most this share of the time so far."""
+FORWARD_SHARE = 1 / 3
+"""Of a train step, what a forward pass takes: the backward pass takes about twice that."""
+READINGS = 2
+"""Passes over the data that a repeated validation makes: with moving and with batch statistics."""
+METRIC = "val_loss"
+"""What is looked at for spikes."""
+REMEMBERED = 200
+"""Epochs of it that are remembered."""
+LONG_SECONDS = 0.5
+"""A probe that takes longer is said before it begins."""
+
+Say = Callable[[str], None]
+
+
+class ProbeSchedule:
+    """Probes one ``fit``, in its training thread.
+
+    Args:
+        recorder: Takes the facts.
+        instruments: The model.
+        options: When and on what.
+        budget: What it may take.
+        mode: Returns the mode in force.
+        compile_seconds: Returns what the first step took; a trace for a probe takes less.
+        step_seconds: Returns what a step takes, about.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        instruments: WatchedModel,
+        options: ProbeOptions,
+        budget: Budget,
+        *,
+        mode: Callable[[], Mode],
+        compile_seconds: Callable[[], float],
+        step_seconds: Callable[[], float],
+    ) -> None:
+        self.newest: events.Probe | None = None
+        """The newest probe of this ``fit``."""
+        self._recorder = recorder
+        self._instruments = instruments
+        self._options = options
+        self._budget = budget
+        self._mode = mode
+        self._compile_seconds = compile_seconds
+        self._step_seconds = step_seconds
+        self._validation_began: float | None = None
+        self._began = time.monotonic()
+        self._batch: Any = None
+        self._validation: Any = None
+        self._why_off = ""
+        self._is_on = options.is_on or options.batch is not None or options.every is not None
+        self._next_step = None if options.every is None else recorder.step + options.every
+        self._waits = False
+        self._cannot_repeat = ""
+        self._validation_losses: deque[float] = deque(maxlen=REMEMBERED)
+
+    @property
+    def why_not(self) -> str:
+        """Why nothing can be probed; empty where it can."""
+        no_data = self._instruments.why_no_data if self._options.batch is None else ""
+        return self._why_off or self._instruments.probes.why_not or no_data
+
+    def end_epoch(self, now: float) -> None:
+        """An epoch ended: its weights are those that were validated."""
+        if self._options.every is None and self._is_due(now):
+            self._make("epoch")
+
+    def is_due_at(self, step: int, now: float) -> bool:
+        """Whether it is time for the probe of every so many steps. Asked at each step."""
+        return self._next_step is not None and step >= self._next_step and self._is_due(now)
+
+    def probe_between_steps(self) -> None:
+        """Make the probe of every so many steps."""
+        self._next_step = self._recorder.step + (self._options.every or 0)
+        self._make("steps")
+
+    def mode_changed(self, words: str) -> None:
+        """Another mode is in force: where the run is probed at all, it is now."""
+        if self.newest is not None and self._trace_pays(time.monotonic()) and self._is_unasked:
+            self._make(words)
+
+    def ask(self, applied: Say, rejected: Say) -> None:
+        """Probe now, whatever it costs."""
+        self._make("asked", applied, rejected)
+
+    def end_validation(self, logs: Mapping[str, Any], now: float) -> None:
+        """An epoch ended with these logs: where its validation loss stands out, probe, and repeat the validation."""
+        mode, model = self._mode(), self._instruments.model
+        began, self._validation_began = self._validation_began, None
+        expected = 0.0 if began is None else READINGS * (now - began)
+        value = from_wire(scalars_to_wire(logs).get(METRIC))
+        if np.isnan(value) or mode.phase != "auto":
+            return
+        self._validation_losses.append(value)
+        if self.newest is None or self._cannot_repeat or not self._is_unasked:
+            return
+        if not self._budget.allows("repeated validation", now, expected):
+            return
+        if not is_spike(np.array(self._validation_losses)):
+            return
+        if self.newest.step != self._recorder.step:
+            self._make("validation spike")
+        self._cannot_repeat = repeated_validation.why_not(model)
+        if not self._cannot_repeat:
+            try:
+                self._repeat_validation(mode, value)
+            except Exception as error:  # noqa: BLE001 - what the user's data raise when they are read again ends nothing
+                self._cannot_repeat = plain(str(error), 200)
+        if self._cannot_repeat:
+            self._recorder.record(events.Note(text=f"the validation is not repeated: {self._cannot_repeat}"))
+
+    def before_validation_step(self, now: float) -> None:
+        """Hold a validation batch, where one is wanted and there is none."""
+        if self._validation_began is None:
+            self._validation_began = now
+        if self._validation is None and self._trace_pays(now) and self._is_unasked:
+            self._validation = ()  # Not asked for again.
+            self._instruments.test.before_next(self._hold_validation)
+
+    def _repeat_validation(self, mode: Mode, value: float) -> None:
+        probes, started = self._instruments.probes, time.perf_counter()
+        traced_before = probes.first_seconds
+        fact = repeated_validation.repeat(self._instruments.model, probes, mode, METRIC, value)
+        traced, now = probes.first_seconds - traced_before, time.monotonic()
+        self._budget.charge("traces", traced, now)
+        self._budget.charge("repeated validation", max(0.0, time.perf_counter() - started - traced), now)
+        if fact is not None:
+            self._recorder.record(fact)
+
+    @property
+    def _is_wanted(self) -> bool:
+        """Whether somebody has said how it is to be probed."""
+        return self._options.batch is not None or self._options.every is not None
+
+    @property
+    def _is_unasked(self) -> bool:
+        """Whether it is probed though nobody asks."""
+        return self._is_on and not self.why_not
+
+    def _is_due(self, now: float) -> bool:
+        # At each step of some runs: what costs least first.
+        return self._budget.allows("probe", now, self._expected()) and self._trace_pays(now) and self._is_unasked
+
+    def _expected(self) -> float:
+        """Return the seconds that the first probe may take; none where somebody wants it."""
+        if self.newest is not None or self._is_wanted:
+            return 0.0
+        return measure.most_passes(len(self._instruments.reader.layers)) * FORWARD_SHARE * self._step_seconds()
+
+    def _trace_pays(self, now: float) -> bool:
+        if self._is_wanted:
+            return True
+        return self._compile_seconds() <= TRACE_SHARE * (now - self._began)
+
+    def _make(self, reason: str, applied: Say | None = None, rejected: Say | None = None) -> None:
+        if self._batch is None and self._options.batch is not None:
+            try:
+                self._batch = self._held(_as_tensors(self._options.batch))
+            except Exception as error:  # noqa: BLE001 - whatever the user has given, training goes on
+                self._turn_off(f"the batch given cannot be used: {error}", rejected)
+                return
+        train = self._instruments.train
+        # What was asked before it comes before it: a mode that waits for the next step.
+        if self._batch is not None and train.has_run and train.pending is None:
+            self._measure(reason, applied, rejected)
+        elif applied is not None or not self._waits:
+            self._waits = self._waits or applied is None
+            train.before_next(partial(self._measure_there, reason, applied, rejected))
+
+    def _measure_there(self, reason: str, applied: Say | None, rejected: Say | None, iterator: Any) -> None:
+        """Probe before a step, within its call, where its data are at hand."""
+        train = self._instruments.train
+        has_batch = self._batch is not None
+        batches = train.peek(iterator, 1, MAXIMUM_BYTES) if train.has_run and not has_batch else []
+        if not train.has_run or train.pending is not None or not (has_batch or batches):
+            # Keras makes the variables of its metrics with the first step; and at an epoch's end, the next has data.
+            train.before_next(partial(self._measure_there, reason, applied, rejected))
+            return
+        self._waits = self._waits and applied is not None
+        if batches:
+            try:
+                self._batch = self._held(batches[0])
+            except ProbeError as error:
+                self._turn_off(str(error), rejected)
+                return
+        self._measure(reason, applied, rejected)
+
+    def _measure(self, reason: str, applied: Say | None, rejected: Say | None) -> None:
+        is_long = self.newest is None or self.newest.seconds > LONG_SECONDS
+        if is_long:
+            self._recorder.record(events.StateChanged(state="probing"))
+        try:
+            fact = self._instruments.probes.measure(self._batch, self._validation or None, self._mode(), reason)
+        except ProbeError as error:
+            self._turn_off(str(error), rejected)
+            return
+        finally:
+            if is_long:
+                self._recorder.record(events.StateChanged(state="training"))
+        self.newest = fact
+        self._budget.charge("probe", fact.seconds, time.monotonic())
+        self._budget.charge("traces", fact.traced_seconds, time.monotonic())
+        self._recorder.record(fact)
+        if applied is not None:
+            applied("")
+
+    def _turn_off(self, why: str, rejected: Say | None) -> None:
+        self._why_off = why
+        if rejected is not None:
+            rejected(why)
+        else:
+            self._recorder.record(events.Note(text=f"the probe is off: {why}"))
+
+    def _hold_validation(self, iterator: Any) -> None:
+        batches = self._instruments.test.peek(iterator, 1, MAXIMUM_BYTES)
+        if batches:
+            try:
+                self._validation = self._held(batches[0])
+            except ProbeError as error:
+                self._recorder.record(events.Note(text=f"the probe goes without validation data: {error}"))
+
+    def _held(self, batch: Any) -> Any:
+        measure.check(batch, self._instruments.model)
+        return batch
+
+
+def _as_tensors(batch: Any) -> Any:
+    """Return a batch of the user's as Keras hands one to its step."""
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(tuple(batch))
+
+    def tensor(part: Any) -> Any:
+        part = tf.convert_to_tensor(part)
+        return tf.cast(part, keras.config.floatx()) if part.dtype.is_floating else part
+
+    return tuple(keras.tree.map_structure(tensor, part) for part in (x, y, sample_weight) if part is not None)

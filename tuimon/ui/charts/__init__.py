@@ -1,0 +1,1 @@
+"""Charts: canvas, axes and curves, shared by the screens."""

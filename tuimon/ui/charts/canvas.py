@@ -1,0 +1,168 @@
+"""Curves, drawn into the cells of a panel."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from tuimon.plot.axes import Axis
+from tuimon.plot.raster import ColumnExtremes, DotArray, Fill, band, braille, dashed, heights, line, thinned, touched
+from tuimon.protocol.wire import FloatArray
+from tuimon.runs.series import IntArray
+from tuimon.ui.charts.request_marks import Mark
+from tuimon.ui.drawing.cells import Cells
+from tuimon.ui.viewer.meanings import Meaning
+
+_MARK = "┊"
+_NON_FINITE = "▲"
+_DASHES = {"dashed": "111100", "dotted": "1000"}
+"""Columns of dots with a dash, and from one dash to the next."""
+_TURN = 2
+"""So many cells in the colour of one of two lines, then in that of the other."""
+_FEW = 4
+"""Each point has its sign where there are at least this many columns to one; else only the newest."""
+
+
+Dash = Literal["solid", "dashed", "dotted"]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One thing to draw in a chart."""
+
+    name: str
+    """What it is called at its end; empty for none."""
+    steps: IntArray
+    """Shape ``(points,)``, never descending."""
+    values: FloatArray
+    """Shape ``(points,)``; of a band, its lower edge."""
+    meaning: Meaning
+    """Its colour."""
+    upper: FloatArray | None = None
+    """The upper edge of a band; None for a line."""
+    upper_name: str = ""
+    """What the upper edge is called at its end."""
+    over: Literal["merge", "replace"] = "merge"
+    """Where it meets what is below it: both show, or only this."""
+    gives_way: bool = False
+    """Whether it is drawn thinly, and not in cells where others are: noise would hide what it is the noise of."""
+    fill: Fill = "dense"
+    """What is between the edges of a band."""
+    dash: Dash = "solid"
+    """How the line is drawn: curves are told apart without colour."""
+    sign: str = ""
+    """Stands at each of few points; empty for none."""
+
+
+class Canvas:
+    """The part of a panel's cells that holds the data.
+
+    Args:
+        cells: The panel's.
+        column: Of the panel, where the data begin.
+        columns: How many columns of cells hold data.
+        rows: How many rows, from the panel's second one on.
+    """
+
+    def __init__(self, cells: Cells, column: int, columns: int, rows: int) -> None:
+        self.cells = cells
+        self.column = column
+        self.columns = columns
+        self.rows = rows
+        area = slice(1, 1 + rows), slice(column, column + columns)
+        self.chars = cells.chars[area]
+        self.codes = cells.codes[area]
+
+    def draw(self, curves: list[Curve], reduced: list[tuple[ColumnExtremes, ...]], values: Axis) -> None:
+        """Draw the curves, from the back to the front, and what was not finite."""
+        dots: DotArray = np.zeros((4 * self.rows, 2 * self.columns), dtype=bool)
+        behind = dots.copy()
+        taken = np.zeros((self.rows, self.columns), dtype=bool)
+        # Where lines are so near each other that they share cells, their colours take turns.
+        turn = np.arange(self.columns) // _TURN % 2 == 0
+        for curve, points in zip(curves, reduced, strict=True):
+            first, *others = points
+            new = band(first, others[0], values, self.rows, curve.fill) if others else line(first, values, self.rows)
+            if curve.dash != "solid":
+                new = dashed(new, _DASHES[curve.dash])
+            in_cells = touched(new)
+            shared = taken & (curve.over == "merge")
+            self.codes[in_cells & (~shared | turn)] = curve.meaning
+            if curve.gives_way:
+                behind |= thinned(new)
+                continue
+            there = np.repeat(np.repeat(in_cells, 4, axis=0), 2, axis=1)
+            behind &= ~there
+            if curve.over == "replace":
+                dots &= ~there
+            dots |= new
+            if not others:
+                taken |= in_cells
+        characters = braille(dots | behind)
+        self.chars[characters != " "] = characters[characters != " "]
+        for curve, points in zip(curves, reduced, strict=True):
+            if curve.sign:
+                self._put_signs(curve, points[-1], values)
+        for points in reduced:
+            for extremes in points:
+                bad = extremes.non_finite.reshape(self.columns, 2).any(axis=1)
+                self.chars[0, bad] = _NON_FINITE
+                self.codes[0, bad] = Meaning.ERROR
+
+    def _put_signs(self, curve: Curve, points: ColumnExtremes, values: Axis) -> None:
+        present = np.flatnonzero(np.isfinite(points.exit))
+        if len(present) * _FEW > self.columns:
+            present = present[-1:]
+        rows = heights(points.exit[present], values, self.rows).astype(np.int64) // 4
+        self.chars[rows, present // 2] = curve.sign
+        self.codes[rows, present // 2] = curve.meaning
+
+    def mark(self, wanted: list[Mark], steps: Axis) -> None:
+        """Mark steps: a line behind the data, and a word in the panel's lower edge, where it hides no tick."""
+        edge = self.cells.height - 1
+        at = [
+            round(float(steps.positions(np.array([float(mark.step)]))[0]) * (2 * self.columns - 1)) // 2
+            for mark in wanted
+        ]
+        places = [(column, mark.word) for column, mark in zip(at, wanted, strict=True) if 0 <= column < self.columns]
+        free_until = self.columns
+        # The newest first: where words would meet, it is the older one that goes without.
+        for index, (column, word) in reversed(list(enumerate(places))):
+            blank = self.chars[:, column] == " "
+            self.chars[blank, column] = _MARK
+            self.codes[blank, column] = Meaning.COMMAND
+            if column >= free_until:
+                continue
+            before = places[index - 1][0] + 1 if index else 0
+            text, begin = f"▲ {word} ", column
+            if column + len(text) > self.columns and before < column - len(word) - 1:
+                # At the right edge, where the newest one mostly is, the word stands on the other side.
+                text, begin = f" {word} ▲", column - len(word) - 2
+            elif column + len(text) > free_until:
+                # Whole words: half a number would be another number.
+                head = word[: max(0, free_until - column - 4)].rpartition(" ")[0]
+                text = f"▲ {head.rstrip(',')}… " if head else "▲"
+            self.cells.put(edge, self.column + begin, text, Meaning.COMMAND)
+            free_until = begin
+
+    def name(
+        self, curves: list[Curve], reduced: list[tuple[ColumnExtremes, ...]], values: Axis, names_width: int
+    ) -> None:
+        """Write the names of the curves at the height of their newest values, right of the data."""
+        wanted: list[tuple[float, str, Meaning]] = []
+        for curve, points in zip(curves, reduced, strict=True):
+            for extremes, name in zip(points, (curve.name, curve.upper_name), strict=False):
+                if name and extremes.newest:
+                    height = heights(np.array([extremes.newest[1]]), values, self.rows)[0]
+                    wanted.append((float(height) / 4, name, curve.meaning))
+        wanted.sort(key=lambda item: item[0])
+        rows: list[int] = []
+        for height, _, _ in wanted:
+            rows.append(max(int(height), rows[-1] + 1 if rows else 0))
+        # Pushed down below the last row, they are pushed up again.
+        for index in range(len(rows) - 1, -1, -1):
+            limit = self.rows - 1 if index == len(rows) - 1 else rows[index + 1] - 1
+            rows[index] = min(rows[index], limit)
+        for row, (_, name, meaning) in zip(rows, wanted, strict=True):
+            if row >= 0:
+                self.cells.put(1 + row, self.column + self.columns + 1, name, meaning, width=names_width - 1)

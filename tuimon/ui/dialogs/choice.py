@@ -1,0 +1,153 @@
+"""A question with a few answers, each with its key."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.events import Key as KeyPress
+from textual.screen import ModalScreen
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from tuimon.plot.numbers import count, duration
+from tuimon.protocol.commands import Recalibrate
+from tuimon.protocol.events import CheckpointSaved
+from tuimon.text import plain
+from tuimon.ui.drawing.too_small import TooSmall
+from tuimon.ui.viewer.meanings import Meaning, css_style
+
+BATCHES = Recalibrate().batches
+"""How many batches a recalibration is made from."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer."""
+
+    key: str
+    """The key that gives it."""
+    value: str | None
+    """What the question returns; None: nothing is done."""
+    label: str
+    """A word or a few."""
+    words: str
+    """What it does, in a sentence."""
+
+
+class ChoiceDialog(ModalScreen[str | None]):
+    """Asks; returns the value of the answer, None for escape.
+
+    Args:
+        question: The title.
+        answers: In the order shown.
+        current: The value that is in force, which is where the cursor begins.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,ctrl+c", "cancel", "cancel")]
+
+    def __init__(self, question: str, answers: list[Answer], current: str | None = None) -> None:
+        super().__init__()
+        self._question = question
+        self._answers = answers
+        self._current = current
+
+    def compose(self) -> ComposeResult:
+        """Lay out the answers."""
+        options = OptionList(
+            *(
+                Option(
+                    Content.assemble(
+                        (f" {answer.key}  ", "bold"), f"{answer.label}\n    ", (answer.words, css_style(Meaning.DIM))
+                    )
+                )
+                for answer in self._answers
+            ),
+            id="answers",
+            markup=False,
+        )
+        options.border_title = Content(self._question)
+        options.border_subtitle = Content("enter or its key chooses, esc cancels")
+        yield options
+        yield TooSmall()
+
+    def on_mount(self) -> None:
+        """Put the cursor on what is in force."""
+        values = [answer.value for answer in self._answers]
+        options = self.query_one(OptionList)
+        options.highlighted = values.index(self._current) if self._current in values else 0
+        options.focus()
+
+    def on_key(self, event: KeyPress) -> None:
+        """Take the key of an answer."""
+        for answer in self._answers:
+            if event.key == answer.key:
+                event.stop()
+                self.dismiss(answer.value)
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Take the answer under the cursor."""
+        self.dismiss(self._answers[event.option_index].value)
+
+    def action_cancel(self) -> None:
+        """Do nothing."""
+        self.dismiss(None)
+
+
+def phase_chooser(current: str) -> ChoiceDialog:
+    """Return the question for the learning phase."""
+    return ChoiceDialog(
+        "Learning phase",
+        [
+            Answer("a", "auto", "auto", "As Keras does it: training in fit, inference in validation."),
+            Answer("t", "train", "train (1)", "Batch statistics and dropout everywhere, in validation too."),
+            Answer("i", "inference", "inference (0)", "Moving statistics and no dropout everywhere, in training too."),
+        ],
+        current,
+    )
+
+
+def recalibrate_chooser() -> ChoiceDialog:
+    """Return the question before the moving statistics are estimated afresh."""
+    return ChoiceDialog(
+        "Estimate the moving statistics of all layers afresh?",
+        [
+            Answer(
+                "r",
+                "recalibrate",
+                "recalibrate",
+                f"From {BATCHES} training batches, exactly, in place of the old ones.",
+            ),
+            Answer("d", "dry run", "dry run", "Only says what validation gives with the old and with the new."),
+            Answer("c", None, "cancel", "Back to the screen."),
+        ],
+    )
+
+
+def rollback_chooser(checkpoint: CheckpointSaved, seconds: float) -> ChoiceDialog:
+    """Return the question before a run goes back to a checkpoint that is ``seconds`` old."""
+    return ChoiceDialog(
+        f"Go back to {plain(checkpoint.name, 40)}?",
+        [
+            Answer(
+                "b",
+                checkpoint.name,
+                f"roll back to epoch {count(checkpoint.epoch + 1)}, {duration(seconds)} ago",
+                "Weights, optimizer, seeds and modes of then; the data go on.",
+            ),
+            Answer("c", None, "cancel", "Back to the screen."),
+        ],
+    )
+
+
+def quit_chooser() -> ChoiceDialog:
+    """Return the question on leaving a run that goes on."""
+    return ChoiceDialog(
+        "Training goes on. Leave this screen?",
+        [
+            Answer("l", "leave", "leave it training", "Closes this screen only; tuimon watch attaches again."),
+            Answer("s", "stop", "stop after this batch", "Ends training as model.stop_training does, then closes."),
+            Answer("c", None, "cancel", "Back to the screen."),
+        ],
+    )

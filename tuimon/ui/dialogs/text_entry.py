@@ -1,0 +1,157 @@
+"""A question that is answered with a number or a few words, on one line."""
+
+from collections.abc import Callable
+from typing import ClassVar, Generic, TypeVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from tuimon.diagnosis.layers import half_life
+from tuimon.plot.numbers import count, learning_rate, number
+from tuimon.protocol import values
+from tuimon.runs.state import RunState
+from tuimon.text import plain
+from tuimon.ui.drawing.too_small import TooSmall
+
+_SHOWN_VALUES = 4
+
+Value = TypeVar("Value")
+
+
+class TextDialog(ModalScreen[str | None], Generic[Value]):
+    """Asks; returns the text that was typed, which ``read`` takes, or None for escape.
+
+    Args:
+        question: The title.
+        present: What is in force now, in words.
+        wanted: What is expected, in words.
+        read: Returns what a text stands for; raises ``ValueError`` with words for people.
+        effect: Returns what a value would do, in words.
+        longest: How many characters may be typed.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        # The input line would copy.
+        Binding("escape,ctrl+c", "cancel", "cancel", priority=True)
+    ]
+
+    def __init__(
+        self,
+        question: str,
+        *,
+        present: str,
+        wanted: str,
+        read: Callable[[str], Value],
+        effect: Callable[[Value], str],
+        longest: int = 40,
+    ) -> None:
+        super().__init__()
+        self._question = question
+        self._present = present
+        self._wanted = wanted
+        self._read = read
+        self._effect = effect
+        self._longest = longest
+
+    def compose(self) -> ComposeResult:
+        """Lay out the line, with what is in force above it and what is typed would do below."""
+        with Vertical(id="entry") as panel:
+            panel.border_title = Content(plain(self._question))
+            panel.border_subtitle = Content("enter sends it, esc cancels")
+            yield Static(Content(self._present), id="present", markup=False)
+            line = Input(max_length=self._longest, compact=True)
+            line.cursor_blink = False
+            yield line
+            yield Static(Content(self._wanted), id="effect", markup=False)
+        yield TooSmall()
+
+    def on_mount(self) -> None:
+        """Type at once."""
+        self.query_one(Input).focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Say what is typed would do, or what is wrong with it."""
+        effect = self.query_one("#effect", Static)
+        words, is_wrong = self._about(event.value)
+        effect.update(Content(words))
+        effect.set_class(is_wrong, "wrong")
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Give back what was typed; what is wrong stays, to be mended."""
+        if event.value and not self._about(event.value)[1]:
+            self.dismiss(event.value)
+
+    def action_cancel(self) -> None:
+        """Do nothing."""
+        self.dismiss(None)
+
+    def _about(self, text: str) -> tuple[str, bool]:
+        if not text:
+            return self._wanted, False
+        try:
+            value = self._read(text)
+        except ValueError as error:
+            words = plain(str(error))
+            return f"{words[:1].upper()}{words[1:]}.", True
+        return self._effect(value), False
+
+
+def learning_rate_entry(state: RunState) -> TextDialog[float | None]:
+    """Return the question for the learning rate."""
+    now = learning_rate(state.learning_rate)
+
+    def effect(value: float | None) -> str:
+        if value is None:
+            return "That of the optimizer's schedule, from the next step on."
+        factor = f", {value / state.learning_rate:.3g} times that of now" if state.learning_rate else ""
+        return f"{learning_rate(value)} from the next step on{factor}."
+
+    return TextDialog(
+        "Learning rate",
+        present=f"Now {now}" if state.learning_rate is not None else "What it is now is known at the end of an epoch.",
+        wanted=f"A number above 0, or the word {values.SCHEDULE}.",
+        read=values.learning_rate,
+        effect=effect,
+    )
+
+
+def momentum_entry(state: RunState, paths: list[str]) -> TextDialog[float]:
+    """Return the question for the momentum of some layers; none: of all."""
+    of = ", ".join(paths) or ("all layers" if len(state.layers) > 1 else next(iter(state.layers), "all layers"))
+    momenta = {state.momentum.get(path, state.layers[path].layer.momentum) for path in paths or state.layers}
+    now = ", ".join(f"{value:.6g}" for value in sorted(momenta)[:_SHOWN_VALUES])
+
+    def effect(value: float) -> str:
+        if value == 0:
+            return "The moving statistics become those of the last batch."
+        if value == 1:
+            return "The moving statistics are held as they are."
+        return f"Half-life of the moving statistics: {number(half_life(value), 2)} steps."
+
+    return TextDialog(
+        f"Momentum of {of}",
+        present=f"Now {now}{', …' if len(momenta) > _SHOWN_VALUES else ''}",
+        wanted="A number from 0 (the last batch alone) to 1 (held).",
+        read=values.momentum,
+        effect=effect,
+    )
+
+
+def note_entry(state: RunState) -> TextDialog[str]:
+    """Return the question for a note."""
+
+    def effect(_: str) -> str:
+        return f"Stays in the log and in the timeline, at about step {count(state.step)}."
+
+    return TextDialog(
+        "Note",
+        present="What you saw, tried or want to remember of this run.",
+        wanted="Any text, on one line.",
+        read=values.note,
+        effect=effect,
+        longest=500,
+    )

@@ -1,0 +1,1 @@
+"""Cells with a character and a style, and the views that show them."""

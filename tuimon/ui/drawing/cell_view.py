@@ -1,0 +1,158 @@
+"""The base of every panel: it draws cells, and sends to the terminal only those that changed."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.color import TRANSPARENT, Color
+from textual.events import Resize, Show
+from textual.filter import LineFilter
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
+
+from tuimon.ui.drawing.ascii import AsciiFilter
+from tuimon.ui.drawing.cells import Cells, cell_width, differences, fit
+from tuimon.ui.drawing.theme import styles_of
+from tuimon.ui.viewer.meanings import Meaning
+from tuimon.ui.viewer.moment import Moment
+
+_TO_ASCII = AsciiFilter()
+
+
+class CellView(Widget):
+    """A widget whose content is `draw` of a moment. Subclasses draw; nothing else touches the screen."""
+
+    about: ClassVar[str] = ""
+    """What the mouse is told that rests on it: what is to be seen, in a sentence or two."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.tooltip = self.about or None
+        self.moment: Moment | None = None
+        """What is shown; None before the first."""
+        self._cells = Cells(0, 0)
+        self._strips: dict[int, Strip] = {}
+        """Rows as Textual draws them, so far as they have not changed since."""
+        self._look = _Styles(({}, Style.null(), (), TRANSPARENT))
+
+    @property
+    def has_colors(self) -> bool:
+        """Whether the terminal shows colours."""
+        return not self.app.no_color
+
+    def show(self, moment: Moment) -> None:
+        """Show another moment."""
+        self.moment = moment
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Draw again, and have Textual send the cells that changed."""
+        width, height = self.size
+        if not width or not height or not self.display:
+            return
+        cells = Cells(width, height)
+        if self.moment is not None:
+            self.draw(cells, self.moment)
+        old, self._cells = self._cells, cells
+        if (old.width, old.height) != (width, height):
+            self._strips.clear()
+            self.refresh()
+        elif regions := differences(old, cells):
+            for region in regions:
+                self._strips.pop(region.y, None)
+            self.refresh(*regions)
+
+    def draw(self, cells: Cells, moment: Moment) -> None:
+        """Draw ``moment`` into empty ``cells`` of the size of this widget."""
+        raise NotImplementedError
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Return the rows of a part of the cells.
+
+        A view has no border, padding or opacity of Textual's: it draws its frame itself. So a row costs what it takes
+        to put it together, once; Textual's own way costs twice that for every row on the screen at every frame.
+        """
+        styles = self._styles
+        strips = []
+        for row in crop.line_range:
+            strip = self._strips.get(row)
+            if strip is None:
+                strip = self._cells.strip(row, styles)
+                if styles.is_ascii:
+                    strip = Strip(_TO_ASCII.apply(list(strip), TRANSPARENT), self._cells.width)
+                self._strips[row] = strip
+            strips.append(strip)
+        if crop.column_span != (0, self._cells.width):
+            strips = [strip.crop(*crop.column_span) for strip in strips]
+        return strips
+
+    @property
+    def _styles(self) -> "_Styles":
+        """The styles of the codes, as the screen shows them now."""
+        _, background = self.background_colors
+        look = (styles_of(self.app), self.rich_style, self.get_line_filters(), background)
+        if look != self._look.look:
+            self._look = _Styles(look)
+            self._strips.clear()
+        return self._look
+
+    def text(self) -> str:
+        """Return what is shown, as lines of text."""
+        return "\n".join(self._cells.text(row).rstrip() for row in range(self._cells.height))
+
+    def on_mount(self) -> None:
+        """Follow the palette."""
+        self.app.theme_changed_signal.subscribe(self, lambda _: self.refresh())
+
+    def on_resize(self, _: Resize) -> None:
+        """Draw for the new size."""
+        self.redraw()
+
+    def on_show(self, _: Show) -> None:
+        """Draw what happened while hidden."""
+        self.redraw()
+
+
+class _Styles(dict[int, Style]):
+    """The styles of codes on the background of a view; each is put together once.
+
+    Args:
+        look: Styles of the palette, style of the view, what Textual does to every line, background.
+    """
+
+    def __init__(self, look: tuple[dict[int, Style], Style, Sequence[LineFilter], Color]) -> None:
+        super().__init__()
+        self.look = look
+        self.is_ascii = any(isinstance(each, AsciiFilter) for each in look[2])
+        """Whether texts are to be changed as well."""
+
+    def __missing__(self, code: int) -> Style:
+        palette, base, filters, background = self.look
+        segments = [Segment(" ", base + palette[code])]
+        for each in filters:
+            segments = each.apply(segments, background)
+        style = self[code] = segments[0].style or Style.null()
+        return style
+
+
+def draw_panel(cells: Cells, title: str, extra: list[tuple[str, int]] | None = None) -> None:
+    """Draw a panel's frame with its title, and with short texts at the right of its upper edge."""
+    if cells.width < 4 or cells.height < 2:
+        return
+    bottom, right = cells.height - 1, cells.width - 1
+    cells.codes[[0, bottom], :] = Meaning.FRAME
+    cells.codes[:, [0, right]] = Meaning.FRAME
+    cells.chars[[0, bottom], 1:right] = "─"
+    cells.chars[1:bottom, [0, right]] = "│"
+    cells.chars[0, 0], cells.chars[0, right] = "╭", "╮"
+    cells.chars[bottom, 0], cells.chars[bottom, right] = "╰", "╯"
+    end = cells.put(0, 2, f" {fit(title, cells.width - 8)} ", Meaning.TITLE)
+    texts = list(extra or [])
+    needed = sum(cell_width(text) + 2 for text, _ in texts)
+    while texts and needed > right - 2 - end:
+        needed -= cell_width(texts.pop(0)[0]) + 2
+    column = right - 1 - needed
+    for text, code in texts:
+        column = cells.put(0, column, f" {text} ", code)

@@ -1,0 +1,94 @@
+"""A panel of more lines than it has room for."""
+
+from textual.events import MouseScrollDown, MouseScrollUp
+
+from tuimon.plot.numbers import count
+from tuimon.ui.drawing.cell_view import CellView, draw_panel
+from tuimon.ui.drawing.cells import Cells, wrap
+from tuimon.ui.viewer.meanings import Meaning
+from tuimon.ui.viewer.moment import Moment
+
+TextLine = list[tuple[str, int]]
+"""Texts that follow each other on one line, each with its code."""
+
+_MARGIN = 2
+"""Of the lines, at each side."""
+
+
+class ScrolledView(CellView):
+    """Lines that are scrolled. Subclasses say which."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._first = 0
+        self._count = 0
+
+    def title(self, moment: Moment) -> str:
+        """Return the panel's title."""
+        raise NotImplementedError
+
+    def lines(self, moment: Moment, width: int) -> list[TextLine]:
+        """Return all lines, each in at most ``width`` cells."""
+        raise NotImplementedError
+
+    @property
+    def page(self) -> int:
+        """How many lines there is room for."""
+        return max(1, self.size.height - 2)
+
+    def draw(self, cells: Cells, moment: Moment) -> None:
+        """Draw the lines that there is room for."""
+        shown = self.lines(moment, cells.width - 2 * _MARGIN)
+        self._count, rows = len(shown), max(0, cells.height - 2)
+        self._first = max(0, min(self._first, self._count - rows))
+        extra: list[tuple[str, int]] = []
+        if self._count > rows:
+            last = min(self._count, self._first + rows)
+            extra.append((f"{count(self._first + 1)}–{count(last)} of {count(self._count)} lines", int(Meaning.DIM)))
+        draw_panel(cells, self.title(moment), extra)
+        for row, line in enumerate(shown[self._first : self._first + rows], start=1):
+            column = _MARGIN
+            for text, code in line:
+                column = cells.put(row, column, text, code, width=cells.width - _MARGIN - column)
+
+    def scroll_lines(self, by: int) -> None:
+        """Scroll, as far as there are lines."""
+        self._first = max(0, min(self._count - self.page, self._first + by))
+        self.redraw()
+
+    def to_first(self) -> None:
+        """Show the first line."""
+        self.scroll_lines(-self._count)
+
+    def to_last(self) -> None:
+        """Show the last line."""
+        self.scroll_lines(self._count)
+
+    def on_mouse_scroll_down(self, _: MouseScrollDown) -> None:
+        """Scroll on."""
+        self.scroll_lines(3)
+
+    def on_mouse_scroll_up(self, _: MouseScrollUp) -> None:
+        """Scroll back."""
+        self.scroll_lines(-3)
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Return ``text`` in lines of at most ``width`` cells, each indented as the text is; at least one.
+
+    Example:
+        >>> wrapped("  in fit, of the model", 12)
+        ['  in fit, of', '  the model']
+    """
+    indent = min(len(text) - len(text.lstrip(" ")), max(0, width // 2))
+    return [" " * indent + line for line in wrap(text, max(1, width - indent))] or [""]
+
+
+def named(name: str, text: str, width: int, *, name_width: int, code: int = Meaning.TEXT) -> list[TextLine]:
+    """Return a name with its text beside it, in as many lines as that takes."""
+    room = max(8, width - name_width)
+    shown = [line for part in text.split("\n") for line in wrapped(part, room)]
+    names = [name, *[""] * (len(shown) - 1)]
+    return [
+        [(name.ljust(name_width), int(Meaning.DIM)), (line, int(code))] for name, line in zip(names, shown, strict=True)
+    ]

@@ -1,0 +1,1 @@
+"""What every screen has: the base screen, header, banner and footer."""

@@ -1,0 +1,161 @@
+"""One sentence under the header, where there is something to say: what is wrong, and what to do."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tuimon.plot.numbers import duration
+from tuimon.runs import facts_in_words
+from tuimon.text import plain
+from tuimon.ui.drawing.cell_view import CellView
+from tuimon.ui.drawing.cells import Cells, cell_width
+from tuimon.ui.viewer.alerts import helping_key, pressing_alert, sign
+from tuimon.ui.viewer.meanings import Meaning
+from tuimon.ui.viewer.moment import Moment
+
+ANSWER_SECONDS = 10.0
+"""After this long without an answer to a request, it is said."""
+WHY_KEY = "enter"
+"""Leads to the alerts on most screens."""
+_LOW = 20
+"""On a screen of fewer lines, the banner takes none where it has nothing to say."""
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """What matters most now."""
+
+    words: str
+    """In one line."""
+    meaning: Meaning
+    """Its colour."""
+    keys: tuple[tuple[str, str], ...] = ()
+    """Keys with what they do."""
+
+
+class Banner(CellView):
+    """The most important sentence. Its line stays where there is none, so that nothing below it moves.
+
+    Args:
+        why_key: What leads to the alerts on this screen.
+    """
+
+    def __init__(self, why_key: str) -> None:
+        super().__init__()
+        self._why_key = why_key
+
+    def show(self, moment: Moment) -> None:
+        """Show another moment."""
+        self.display = self.screen.size.height >= _LOW or sentence(moment) is not None
+        super().show(moment)
+
+    def draw(self, cells: Cells, moment: Moment) -> None:
+        """Draw the sentence, and its keys at the right."""
+        found = sentence(moment)
+        if found is None:
+            return
+        keys = [(self._why_key if key == WHY_KEY else key, label) for key, label in found.keys]
+        needed = sum(cell_width(f"{key} {label}") + 3 for key, label in keys)
+        end = cells.put(0, 1, found.words, found.meaning, width=cells.width - 2 - needed)
+        column = end
+        for key, label in keys:
+            column = cells.put(0, column + 3, key, Meaning.KEY)
+            column = cells.put(0, column + 1, label, Meaning.DIM)
+
+
+def sentence(moment: Moment) -> Sentence | None:
+    """Return what matters most now; None where the screen says it all."""
+    if moment.notice is not None:
+        return Sentence(moment.notice.text, Meaning.ERROR if moment.notice.bad else Meaning.COMMAND)
+    if moment.reading is not None:
+        return Sentence(f"Reading the log: {int(moment.reading * 100)} %", Meaning.DIM)
+    if late := _late_request(moment):
+        return Sentence(late, Meaning.WARNING)
+    if about := _about_status(moment):
+        return about
+    return _about_alert(moment)
+
+
+def _about_alert(moment: Moment) -> Sentence | None:
+    alert = pressing_alert(moment)
+    if alert is None:
+        return None
+    shown, meaning = sign(alert)
+    wanted = helping_key(alert, moment)
+    # The key of a layer is that of the one under the cursor: enter leads to the right one.
+    keys = [(wanted.key, wanted.words)] if wanted is not None and wanted.layer is None else []
+    return Sentence(f"{shown} {facts_in_words.of(alert, moment.state)}", meaning, (*keys, (WHY_KEY, "why")))
+
+
+def _about_status(moment: Moment) -> Sentence | None:
+    state = moment.state
+    if moment.status == "failed":
+        lines = state.ended.traceback.strip().splitlines() if state.ended else []
+        reason = plain(lines[-1], 300) if lines else "training ended with an exception"
+        return Sentence(f"Failed: {reason}. The whole of it: {_log_place(moment)}", Meaning.ERROR, _why(moment))
+    if moment.status == "crashed":
+        where = _log_place(moment)
+        return Sentence(f"Crashed: its process is gone without a last word. See {where}", Meaning.ERROR, _why(moment))
+    if moment.status == "silent":
+        host = f" on {plain(state.run.host, 60)}" if state.run else ""
+        return Sentence(
+            f"No fact for {duration(moment.silent_seconds)}. The trainer{host} may hang, be suspended, or be cut off "
+            f"from the disk; this screen goes on when it does.",
+            Meaning.WARNING,
+        )
+    if moment.status == "paused" and moment.replay is None:
+        how = "tuimon send RUN resume goes on" if moment.refusal else "space goes on"
+        return Sentence(f"Paused: {how}. The next step waits, requests are answered.", Meaning.WARNING, _why(moment))
+    if moment.status in ("finished", "stopped") and moment.replay is None:
+        how = "Finished" if moment.status == "finished" else "Stopped, as asked"
+        return Sentence(
+            f"{how}{_how_long(moment)}. Everything stays in {plain(_place(moment))}  ·  q closes this screen.",
+            Meaning.GOOD,
+            _why(moment),
+        )
+    return None
+
+
+def _why(moment: Moment) -> tuple[tuple[str, str], ...]:
+    """Return the key that leads to the alerts, where any of them matters."""
+    alerts = moment.state.alerts
+    matters = any(alert.severity in ("warning", "error") for alert in alerts)
+    return ((WHY_KEY, facts_in_words.counted(len(alerts), "alert")),) if matters else ()
+
+
+def _late_request(moment: Moment) -> str | None:
+    if moment.status in (
+        "checkpointing",
+        "compiling",
+        "crashed",
+        "failed",
+        "probing",
+        "recalibrating",
+        "silent",
+        "validating",
+    ):
+        # These say why there is no answer.
+        return None
+    late = [asked for asked in moment.asked if moment.now - asked.time > ANSWER_SECONDS]
+    if not late:
+        return None
+    return (
+        f"{plain(late[0].words, 60)}: asked {duration(moment.now - late[0].time)} ago, no answer yet. "
+        "The trainer takes requests between two steps."
+    )
+
+
+def _how_long(moment: Moment) -> str:
+    state = moment.state
+    if state.run is None or state.last_time is None:
+        return ""
+    return f" after {duration(state.last_time - state.run.time)}"
+
+
+def _log_place(moment: Moment) -> str:
+    return f"{_place(moment)}/trainer.log" if moment.trainer_log else "the terminal where it was started"
+
+
+def _place(moment: Moment) -> str:
+    """The run directory, as one would type it from here."""
+    path, here = moment.run_path, Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

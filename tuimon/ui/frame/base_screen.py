@@ -1,0 +1,103 @@
+"""The base of every full screen: it shows moments between a header and a line of keys."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.widget import Widget
+
+from tuimon.runs.series import Series
+from tuimon.ui.drawing.cell_view import CellView
+from tuimon.ui.drawing.too_small import TooSmall
+from tuimon.ui.frame.banner import WHY_KEY, Banner
+from tuimon.ui.frame.header import Header
+from tuimon.ui.frame.key_bar import KeyBar
+from tuimon.ui.viewer.keys import OTHER_WHY, ScreenName, keys_of
+from tuimon.ui.viewer.moment import Moment
+from tuimon.ui.viewer.view_memory import View
+
+WIDE, TALL, HIGH = 140, 32, 44
+"""Columns and rows from which on there is room for more."""
+
+
+def bindings_of(place: ScreenName) -> list[BindingType]:
+    """Return the bindings of a screen, from the table of keys."""
+    return [
+        # What means another thing in a replay is one action all the same.
+        Binding(keys, action, show=False)
+        for keys, action in dict.fromkeys((key.keys, key.full_action) for key in keys_of(place))
+    ]
+
+
+class BaseScreen(Screen[None]):
+    """Header, banner, panels, keys. Shows moments; knows nothing of logs and requests.
+
+    Subclasses name their place, bind its keys and yield their panels.
+    """
+
+    place: ClassVar[ScreenName]
+    """Which screen this is."""
+    AUTO_FOCUS = ""
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (TALL, "-tall"), (HIGH, "-high")]
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Kept, not looked up: a message may come while the app is closing and its widgets are gone.
+        self.bar = KeyBar(self.place)
+        """The line of keys."""
+
+    def compose(self) -> ComposeResult:
+        """Lay out the panels."""
+        yield Header()
+        yield Banner("a" if self.place in OTHER_WHY else WHY_KEY)
+        yield from self.panels()
+        yield self.bar
+        yield TooSmall()
+
+    def panels(self) -> Iterable[Widget]:
+        """Yield what is between the header and the keys."""
+        raise NotImplementedError
+
+    def show(self, moment: Moment) -> None:
+        """Show another moment."""
+        for view in self.query(CellView):
+            view.show(moment)
+
+    def shown_curves(self, moment: Moment) -> list[tuple[str, str, Series]]:
+        """Return metric, line and points of each curve on the screen, for the file that is saved of it."""
+        del moment
+        return []
+
+    def recall(self, view: View) -> None:
+        """Begin with what was chosen the last time."""
+
+    def remember(self, view: View) -> View:
+        """Return ``view`` with what is chosen here."""
+        return view
+
+    def go_back(self) -> bool:
+        """Undo what was opened within this screen; return whether there was anything."""
+        return False
+
+    def read_at(self, step: int) -> None:
+        """Read values off at a step, where there are curves."""
+
+    @property
+    def selected_layer(self) -> str | None:
+        """Path of the layer that keys mean; None where there is none."""
+        return None
+
+    @property
+    def selected_run(self) -> Path | None:
+        """Directory of the run that keys mean; None where there is none."""
+        return None
+
+    def select_layer(self, path: str) -> None:
+        """Have keys mean another layer."""
+
+    def move_cursor(self, by: int) -> None:
+        """Select another line."""

@@ -1,0 +1,216 @@
+"""The first lines: which run, what it does now, how far it is, under which settings."""
+
+import math
+from collections.abc import Callable
+
+from tuimon.plot.numbers import count, duration, learning_rate, number, percent
+from tuimon.protocol.wire import from_wire
+from tuimon.text import plain
+from tuimon.ui.drawing.cell_view import CellView
+from tuimon.ui.drawing.cells import Cells, cell_width, fit
+from tuimon.ui.viewer.meanings import STATUS_SIGNS, Meaning
+from tuimon.ui.viewer.moment import Moment
+
+Part = list[tuple[str, int]]
+"""Texts that belong together, each with its colour."""
+
+_GAP = 3
+_ONE_LINE_COLUMNS = 140
+_PROGRESS_COLUMNS = 40
+"""On one line with the others, what the progress has at least before the overhead is named."""
+
+
+class Header(CellView):
+    """Run, state, progress, speed, learning rate, phase, held layers: one line where it fits, else two."""
+
+    def draw(self, cells: Cells, moment: Moment) -> None:
+        """Draw the lines."""
+        name = plain(moment.state.run.name if moment.state.run else moment.run_path.name, 80)
+        limit = max(12, cells.width // 4 if cells.width >= _ONE_LINE_COLUMNS else cells.width // 3)
+        first = [[(fit(name, limit), int(Meaning.STRONG))], _state(moment), _line(moment)]
+        second = [
+            part
+            for part in (
+                _time_left(moment),
+                _speed(moment),
+                _rate(moment),
+                _phase(moment),
+                _frozen(moment),
+                _held(moment),
+                _overhead(moment),
+            )
+            if part
+        ]
+        replay = _replay(moment)
+        if replay:
+            second.insert(0, replay)
+        if cells.height >= 2:
+            _draw_line(cells, 0, first, lambda width: _progress(moment, width))
+            _draw_line(cells, 1, second, None)
+        else:
+            used = _width(first) + _width(second)
+            if second and cells.width - used - 2 < _PROGRESS_COLUMNS and second[-1] == _overhead(moment):
+                used -= _width([second.pop()])
+            _draw_line(cells, 0, first, lambda width: _progress(moment, min(width, cells.width - used - 2)), second)
+
+
+def _draw_line(
+    cells: Cells, row: int, left: list[Part], stretch: Callable[[int], Part] | None, right: list[Part] | None = None
+) -> None:
+    column = 1
+    for part in left:
+        column = _draw_part(cells, row, column, part)
+    if stretch is not None:
+        # The progress takes what the other parts leave, up to a length that is still read as one thing.
+        column = _draw_part(cells, row, column, stretch(min(78, cells.width - column - 1)))
+    for part in right or []:
+        column = _draw_part(cells, row, column, part)
+
+
+def _draw_part(cells: Cells, row: int, column: int, part: Part) -> int:
+    """Draw a part where there is room for all of it: half a number would be another number."""
+    if column > 1 and column + cell_width("".join(text for text, _ in part).rstrip()) > cells.width:
+        return column
+    for text, code in part:
+        column = cells.put(row, column, text, code)
+    return column + _GAP if part else column
+
+
+def _width(parts: list[Part]) -> int:
+    return sum(sum(cell_width(text) for text, _ in part) + _GAP for part in parts)
+
+
+def _state(moment: Moment) -> Part:
+    sign, meaning = STATUS_SIGNS.get(moment.status, ("●", Meaning.TEXT))
+    words = status_words(moment)
+    if moment.status == "training":
+        # It takes turns with "validating": what is beside it keeps its place.
+        words = words.ljust(len("validating"))
+    if moment.status == "paused":
+        # Light on dark among dark on light: nothing is computed, and somebody should know.
+        shown: Part = [(f" {sign} {words} ", int(meaning))]
+    else:
+        shown = [(f"{sign} {words}", int(meaning))]
+    if moment.is_paused != (moment.status == "paused"):
+        shown.append((f"{'pause' if moment.is_paused else 'resume'}, asked", int(Meaning.DIM)))
+    return shown
+
+
+def _line(moment: Moment) -> Part:
+    return [("slow line: charts late", int(Meaning.WARNING))] if moment.is_line_slow else []
+
+
+def status_words(moment: Moment) -> str:
+    """Return what the run does now: "training", "compiling freeze… 2 s"."""
+    state = moment.state.state
+    if moment.status == "silent":
+        return f"silent for {duration(moment.silent_seconds)}"
+    if state is not None and moment.status in ("compiling", "preparing"):
+        seconds = max(0, int(moment.now - state.time))
+        detail = f" {plain(state.detail, 40)}" if state.detail else ""
+        return f"{moment.status}{detail}… {seconds} s"
+    return plain(moment.status)
+
+
+def _progress(moment: Moment, width: int) -> Part:
+    state = moment.state
+    fit_started = state.fit
+    if fit_started is None:
+        return [(f"step {count(state.step)}", int(Meaning.TEXT))] if state.step else []
+    total = fit_started.epochs
+    shown = min(state.epoch + 1, total) if total else state.epoch + 1
+    digits = len(count(total)) if total else 0
+    words = f"epoch {count(shown):>{digits}}" + (f"/{count(total)}" if total else "")
+    share = _share(moment)
+    if share is None:
+        return [(f"{words}   step {count(state.step)}", int(Meaning.TEXT))]
+    percent = f"{int(share * 100):3d} %"
+    room = width - len(words) - len(percent) - 2
+    if room < -1:
+        return [(percent.strip(), int(Meaning.TEXT))]
+    part: Part = [(words + " ", int(Meaning.TEXT))]
+    if room >= 6:
+        filled = int(share * room * 2)
+        bar = "━" * (filled // 2) + ("╸" if filled % 2 else "")
+        part += [(bar, int(Meaning.TRAINING)), ("─" * (room - len(bar)), int(Meaning.TRACK)), (" ", 0)]
+    return [*part, (percent, int(Meaning.TEXT))]
+
+
+def _share(moment: Moment) -> float | None:
+    state = moment.state
+    if state.fit is None:
+        return None
+    first, total = state.fit.step, state.total_steps
+    if total is not None and total > first:
+        share = (state.step - first) / (total - first)
+    elif state.fit.epochs:
+        share = state.epoch / state.fit.epochs
+    else:
+        return None
+    return max(0.0, min(1.0, share))
+
+
+def _time_left(moment: Moment) -> Part:
+    seconds = moment.state.seconds_left
+    if seconds is None or moment.status in ("crashed", "failed", "paused", "silent"):
+        return []
+    return [(f"{duration(seconds):>5} left", int(Meaning.TEXT))]
+
+
+def _speed(moment: Moment) -> Part:
+    rate = moment.state.steps_per_second
+    if rate is None or moment.status in ("crashed", "failed", "finished", "paused", "stopped", "silent"):
+        return []
+    return [(f"{number(rate, 3):>4} steps/s", int(Meaning.TEXT))]
+
+
+def _rate(moment: Moment) -> Part:
+    asked = next((asked.learning_rate for asked in reversed(moment.asked) if asked.learning_rate), None)
+    if asked:
+        return [("lr ", int(Meaning.DIM)), (f"{asked}, asked", int(Meaning.DIM))]
+    if moment.state.learning_rate is None:
+        return []
+    return [("lr ", int(Meaning.DIM)), (learning_rate(moment.state.learning_rate), int(Meaning.TEXT))]
+
+
+def _phase(moment: Moment) -> Part:
+    if moment.state.fit is None:
+        return []
+    asked = next((asked.phase for asked in reversed(moment.asked) if asked.phase), None)
+    if asked and asked != moment.state.phase:
+        return [("phase ", int(Meaning.DIM)), (f"{asked}, asked", int(Meaning.DIM))]
+    phase = moment.state.phase
+    meaning = {"train": Meaning.TRAINING, "inference": Meaning.INFERENCE}.get(phase, Meaning.TEXT)
+    return [("phase ", int(Meaning.DIM)), (plain(phase, 20), int(meaning))]
+
+
+def _frozen(moment: Moment) -> Part:
+    if not moment.state.layers:
+        return []
+    frozen = sum(path in moment.state.frozen for path in moment.state.layers)
+    meaning = Meaning.FROZEN if frozen else Meaning.TEXT
+    return [("frozen ", int(Meaning.DIM)), (f"{frozen}/{len(moment.state.layers)}", int(meaning))]
+
+
+def _held(moment: Moment) -> Part:
+    held = len(moment.state.statistics_held)
+    if not held:
+        return []
+    return [("held ", int(Meaning.DIM)), (f"{held}/{len(moment.state.layers)}", int(Meaning.INFERENCE))]
+
+
+def _overhead(moment: Moment) -> Part:
+    overhead = moment.state.overhead
+    share = from_wire(overhead.share) if overhead else math.nan
+    if not math.isfinite(share):
+        return []
+    return [("overhead ", int(Meaning.DIM)), (f"{percent(share):>5}", int(Meaning.TEXT))]
+
+
+def _replay(moment: Moment) -> Part:
+    replay = moment.replay
+    if replay is None:
+        return []
+    sign = "▶" if replay.playing else "‖"
+    place = f"{duration(replay.elapsed_seconds)}/{duration(replay.total_seconds)}"
+    return [(f"{sign} replay ×{replay.speed:g}  {place}", int(Meaning.COMMAND))]

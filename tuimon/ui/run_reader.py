@@ -1,0 +1,184 @@
+"""What happens outside of the screen, looked at from a thread: the log, what the trainer prints, whether it lives."""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from textual.message import Message
+
+from tuimon.protocol.events import FitStarted, RunEnded, RunStarted
+from tuimon.runs import liveness
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.runs.session_log import Tail
+from tuimon.text import printed_lines
+from tuimon.ui.messages import CaughtUp, Facts, LogUnreadable, TrainerExited, TrainerGone, TrainerPrinted
+
+_LOOK_SECONDS = 0.1
+_GONE_SECONDS = 1.0
+_PRINTED_SECONDS = 0.5
+_FIRST_BYTES = 64 * 1024
+_CHUNK_BYTES = 1024 * 1024
+_PRINTED_BYTES = 16 * 1024
+_PRINTED_LINES = 60
+
+
+class Trainer(Protocol):
+    """The training process of `tuimon run`."""
+
+    def start(self) -> None:
+        """Start it.
+
+        Raises:
+            OSError: it cannot be started.
+        """
+
+    def poll(self) -> int | None:
+        """Return its exit status; None while it runs."""
+
+
+class Reader:
+    """Looks at a run until it is told to stop. Touches no widget: it posts messages.
+
+    Args:
+        run: What to read.
+        post: Where messages go.
+        follow: Go on for ever, as for a live run; else end at the end of the log.
+        trainer: The process to start and wait for, if it is this screen's to start.
+    """
+
+    def __init__(
+        self, run: RunDirectory, post: Callable[[Message], object], *, follow: bool, trainer: Trainer | None
+    ) -> None:
+        self._run = run
+        self._post = post
+        self._follow = follow
+        self._trainer = trainer
+        self._tail = Tail(run.session_log)
+        self._started: RunStarted | None = None
+        self._ended = False
+        self._gone = False
+        self._unreadable = ""
+        self._printed: tuple[int, int] | None = None
+
+    def run(self, stop: threading.Event) -> None:
+        """Read until ``stop`` is set."""
+        waits_for_trainer = self._start_trainer()
+        self._look_at_printed()
+        self._catch_up(stop)
+        self._post(CaughtUp(_seconds_since_change(self._run.session_log)))
+        next_gone = next_printed = 0.0
+        while self._follow and not stop.wait(_LOOK_SECONDS):
+            waits_for_trainer = waits_for_trainer and not self._has_exited()
+            self._read(_CHUNK_BYTES)
+            now = time.monotonic()
+            if now >= next_printed:
+                next_printed = now + _PRINTED_SECONDS
+                self._look_at_printed()
+            if now >= next_gone and not self._ended:
+                next_gone = now + _GONE_SECONDS
+                self._look_whether_gone()
+
+    def _start_trainer(self) -> bool:
+        if self._trainer is None:
+            return False
+        try:
+            self._trainer.start()
+        except OSError as error:
+            self._post(TrainerExited(None, f"The training process cannot be started: {error}"))
+            return False
+        return True
+
+    def _has_exited(self) -> bool:
+        assert self._trainer is not None
+        code = self._trainer.poll()
+        if code is None:
+            return False
+        # Its last lines and facts first: they say why.
+        self._printed = None
+        self._look_at_printed()
+        self._read(_CHUNK_BYTES)
+        self._post(TrainerExited(code))
+        return True
+
+    def _catch_up(self, stop: threading.Event) -> None:
+        limit = _FIRST_BYTES
+        while not stop.is_set():
+            before = self._tail.offset
+            facts = self._read(limit)
+            if self._tail.offset == before:
+                return
+            limit = _CHUNK_BYTES
+            while facts is not None and not facts.taken.wait(_LOOK_SECONDS) and not stop.is_set():
+                pass
+
+    def _read(self, limit: int) -> Facts | None:
+        """Post what is new, and return it."""
+        try:
+            events = self._tail.read(limit)
+            size = self._run.session_log.stat().st_size if events else 0
+        except OSError as error:
+            self._say_unreadable(f"{self._run.session_log}: cannot be read: {error.strerror}")
+            return None
+        self._say_unreadable("")
+        if not events:
+            return None
+        for event in events:
+            if isinstance(event, RunStarted):
+                self._started, self._ended = event, False
+            elif isinstance(event, FitStarted):
+                self._ended = False
+            elif isinstance(event, RunEnded):
+                self._ended = True
+        behind = size - self._tail.offset
+        facts = Facts(events, self._tail.offset / size if behind > _CHUNK_BYTES else None)
+        self._post(facts)
+        return facts
+
+    def _say_unreadable(self, reason: str) -> None:
+        if reason != self._unreadable:
+            self._unreadable = reason
+            self._post(LogUnreadable(reason))
+
+    def _look_whether_gone(self) -> None:
+        gone = liveness.is_gone(self._run.session_log, self._started)
+        if gone:
+            # It may have written its last line between our last look and its end.
+            self._read(_CHUNK_BYTES)
+            gone = not self._ended
+        if gone != self._gone:
+            self._gone = gone
+            self._post(TrainerGone(gone))
+
+    def _look_at_printed(self) -> None:
+        try:
+            status = self._run.trainer_log.stat()
+            now = (status.st_size, status.st_mtime_ns)
+            if now == self._printed:
+                return
+            lines = last_lines(self._run.trainer_log)
+        except OSError:
+            # There is none where the user's own script trains.
+            return
+        self._printed = now
+        self._post(TrainerPrinted(lines))
+
+
+def last_lines(path: Path) -> tuple[str, ...]:
+    """Return the last lines of what a process printed.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _PRINTED_BYTES))
+        return tuple(printed_lines(file.read(_PRINTED_BYTES)))[-_PRINTED_LINES:]
+
+
+def _seconds_since_change(path: Path) -> float:
+    try:
+        return max(0.0, time.time() - path.stat().st_mtime)
+    except OSError:
+        return 0.0

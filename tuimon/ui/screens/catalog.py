@@ -1,0 +1,48 @@
+"""The screens beside the dashboard, each imported when it is opened: the first screen waits for none of them."""
+
+from tuimon.settings import Settings
+from tuimon.ui.frame.base_screen import BaseScreen
+from tuimon.ui.viewer.keys import ScreenName
+
+
+def new_screen(place: ScreenName, settings: Settings) -> BaseScreen:
+    """Return a screen that is not the dashboard.
+
+    Args:
+        place: Which.
+        settings: What is liked.
+
+    Raises:
+        ValueError: it is.
+    """
+    match place:
+        case "metrics":
+            from tuimon.ui.screens.metrics.screen import MetricsScreen
+
+            return MetricsScreen(settings)
+        case "layers":
+            from tuimon.ui.screens.layers.screen import LayersScreen
+
+            return LayersScreen()
+        case "timeline":
+            from tuimon.ui.screens.timeline.screen import TimelineScreen
+
+            return TimelineScreen()
+        case "log":
+            from tuimon.ui.screens.trainer_log.screen import LogScreen
+
+            return LogScreen()
+        case "system":
+            from tuimon.ui.screens.system.screen import SystemScreen
+
+            return SystemScreen()
+        case "run":
+            from tuimon.ui.screens.run_info.screen import RunScreen
+
+            return RunScreen()
+        case "compare":
+            from tuimon.ui.screens.compare.screen import CompareScreen
+
+            return CompareScreen()
+        case "dashboard":
+            raise ValueError("the dashboard is there already")

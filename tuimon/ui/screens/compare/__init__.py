@@ -1,0 +1,1 @@
+"""Screen 8: several runs side by side."""

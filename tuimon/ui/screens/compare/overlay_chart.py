@@ -1,0 +1,280 @@
+"""One metric of several runs in one chart: each run with a letter, a line and a colour of its own."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from tuimon.plot.axes import Axis, fitted_axis, ticks_in
+from tuimon.plot.numbers import count, negative
+from tuimon.plot.raster import ColumnExtremes, DotArray, braille, dashed, heights, line, mask, thinned, touched
+from tuimon.plot.x_axis import whole_axis
+from tuimon.protocol.wire import FloatArray
+from tuimon.runs.series import IntArray, Series
+from tuimon.text import plain
+from tuimon.ui.charts.canvas import Canvas
+from tuimon.ui.charts.step_chart import draw_axes, draw_empty
+from tuimon.ui.drawing.cell_view import CellView, draw_panel
+from tuimon.ui.drawing.cells import Cells, CharArray, cell_width, fit_end
+from tuimon.ui.screens.compare.run_curves import LETTERS, Points, RunCurves, lower_is_better, metric_names
+from tuimon.ui.viewer.meanings import RUN, Meaning
+from tuimon.ui.viewer.moment import Moment
+
+PATTERNS = ("1", "111100", "100", "11111100100", "1100", "11111111100100100")
+"""Of each run's line, the columns of dots that are drawn, over and over."""
+
+_NAMES_WIDTH = 3
+_SAMPLE_COLUMNS = 8
+_LETTER_EVERY = 30
+"""Columns of cells from one letter on a curve to the next."""
+_ROOMY_HEIGHT = 16
+"""From so many rows on, the legend has a line for each run."""
+_COMPACT_WIDTH = 37
+_STEEP_DOTS = 8
+"""A column of more dots is drawn whole. Curves that are all noise would not be told apart otherwise."""
+_NON_FINITE = "▲"
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A run in the chart."""
+
+    slot: int
+    run: RunCurves
+    metric: str
+    points: Points
+    by_time: bool
+
+    def x_of(self, steps: IntArray) -> FloatArray:
+        """Return where steps are on the lower axis."""
+        return self.run.seconds(steps) if self.by_time else steps.astype(np.float64)
+
+
+class Overlay(CellView):
+    """The chart, with a legend below it."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._runs: Mapping[int, RunCurves] = {}
+        self._metric: str | None = None
+        self._by_time = False
+        self._extremes: dict[tuple[int, str, int], ColumnExtremes] = {}
+
+    def show_runs(self, runs: Mapping[int, RunCurves]) -> None:
+        """Have other runs shown from the next drawing on, by the places of their letters."""
+        for slot, old in self._runs.items():
+            if slot not in runs or runs[slot].name != old.name:
+                self._extremes = {key: kept for key, kept in self._extremes.items() if key[0] != slot}
+        self._runs = runs
+
+    def next_metric(self, by: int) -> None:
+        """Show another metric."""
+        names = metric_names(self._runs.values())
+        if names:
+            now = self._shown_of(names)
+            self._metric = names[(names.index(now) + by) % len(names)]
+            self.redraw()
+
+    def toggle_time(self) -> None:
+        """Draw over time, or over steps again."""
+        self._by_time = not self._by_time
+        self._extremes.clear()
+        self.redraw()
+
+    def recall(self, metric: str | None, *, by_time: bool) -> None:
+        """Begin with what was chosen the last time."""
+        self._metric, self._by_time = metric, by_time
+
+    @property
+    def chosen(self) -> tuple[str | None, bool]:
+        """The metric that was chosen, and whether time is."""
+        return self._metric, self._by_time
+
+    def shown_curves(self) -> list[tuple[str, str, Series]]:
+        """Return metric, run and points of each curve."""
+        found = []
+        names = metric_names(self._runs.values())
+        for slot, run in sorted(self._runs.items()) if names else []:
+            metric = self._shown_of(names)
+            if (points := run.metrics.get(metric)) is not None:
+                series = Series()
+                series.extend_rows(points.steps, points.values)
+                found.append((metric, f"{LETTERS[slot]} {run.name}", series))
+        return found
+
+    def draw(self, cells: Cells, moment: Moment) -> None:
+        """Draw the panel."""
+        del moment
+        names = metric_names(self._runs.values())
+        if not names:
+            draw_empty(cells, "metrics", "No metric yet: they come with the first batches.")
+            return
+        metric = self._shown_of(names)
+        over = "time since training began" if self._by_time else "steps"
+        place = (f"{names.index(metric) + 1} of {len(names)} metrics", int(Meaning.DIM))
+        drawn = [
+            _Drawn(slot, run, metric, points, self._by_time)
+            for slot, run in sorted(self._runs.items())
+            if (points := run.metrics.get(metric)) is not None and not (self._by_time and run.clock is None)
+        ]
+        legend = self._legend_rows(cells.width, cells.height)
+        upper = Cells(cells.width, cells.height - legend)
+        logarithmic = self._draw_chart(upper, drawn)
+        draw_panel(cells, f"{plain(metric, 60)} over {over}" + (" (log)" if logarithmic else ""), [place])
+        inner = slice(1, upper.height - 1), slice(1, upper.width - 1)
+        cells.chars[inner], cells.codes[inner] = upper.chars[inner], upper.codes[inner]
+        self._draw_legend(cells, cells.height - 1 - legend, metric)
+
+    def _shown_of(self, names: list[str]) -> str:
+        return self._metric if self._metric in names else names[0]
+
+    def _draw_chart(self, cells: Cells, drawn: list[_Drawn]) -> bool:
+        """Draw axes and curves, and return whether the values' axis is logarithmic."""
+        width = cells.width - 2 - _NAMES_WIDTH
+        newest = max((float(curve.x_of(curve.points.steps[-1:])[0]) for curve in drawn), default=1.0)
+        is_over = all(curve.run.is_over for curve in drawn)
+        ticks = ticks_in(width)
+        below = whole_axis("relative" if self._by_time else "step", 0.0, newest, None, exact=is_over, ticks=ticks)
+        # Any number of columns knows the limits; how many are drawn is known with the labels of the axis.
+        limits = [self._reduced(curve, below, max(1, width)).limits for curve in drawn]
+        values = fitted_axis(limits, cells.height - 2)
+        canvas = draw_axes(cells, width, below, values)
+        if canvas is None:
+            return values.logarithmic
+        reduced = [self._reduced(curve, below, canvas.columns) for curve in drawn]
+        _draw_curves(canvas, drawn, reduced, values)
+        return values.logarithmic
+
+    def _reduced(self, curve: _Drawn, below: Axis, columns: int) -> ColumnExtremes:
+        key = curve.slot, curve.metric, columns
+        kept = self._extremes.get(key)
+        # Over time a point may move: its time is between those of two lines that were read.
+        if kept is None or kept.last != below.last or kept.consumed > len(curve.points.steps) or self._by_time:
+            kept = self._extremes[key] = ColumnExtremes(2 * columns, below.last)
+        kept.update(curve.points.steps, curve.points.values, curve.x_of)
+        return kept
+
+    def _legend_rows(self, width: int, height: int) -> int:
+        if height >= _ROOMY_HEIGHT:
+            return len(self._runs) + 1
+        a_row = max(1, (width - 4) // _COMPACT_WIDTH)
+        return min(math.ceil(len(self._runs) / a_row), max(0, height - 7))
+
+    def _draw_legend(self, cells: Cells, first: int, metric: str) -> None:
+        lowest = lower_is_better(metric)
+        word = "lowest" if lowest else "highest"
+        if cells.height < _ROOMY_HEIGHT:
+            a_row = max(1, (cells.width - 4) // _COMPACT_WIDTH)
+            for index, (slot, run) in enumerate(sorted(self._runs.items())):
+                row, column = first + index // a_row, 2 + index % a_row * _COMPACT_WIDTH
+                if row < cells.height - 1:
+                    self._draw_compact(cells, row, column, slot, run, metric, word)
+            return
+        room = cells.width - 4 - _SAMPLE_COLUMNS - 4 - 42
+        widest = max((cell_width(plain(run.name)) for run in self._runs.values()), default=0)
+        names = max(8, min(room, widest))
+        numbers = 2 + 2 + _SAMPLE_COLUMNS + 2 + names + 2
+        cells.put_right(first, numbers + 9, "newest", Meaning.DIM)
+        cells.put_right(first, numbers + 20, word, Meaning.DIM)
+        for row, (slot, run) in enumerate(sorted(self._runs.items()), start=first + 1):
+            column = cells.put(row, 2, f"{LETTERS[slot]} ", RUN + slot)
+            sample = _sample(PATTERNS[slot], _SAMPLE_COLUMNS)
+            cells.put(row, column, "".join(sample.tolist()), RUN + slot)
+            cells.put(row, column + _SAMPLE_COLUMNS + 2, fit_end(plain(run.name), names), Meaning.TEXT)
+            words = _why_no_numbers(run, metric, by_time=self._by_time)
+            points = run.metrics.get(metric)
+            if points is None or words:
+                cells.put(row, numbers + 3, words, Meaning.DIM, width=cells.width - numbers - 4)
+                continue
+            cells.put_right(row, numbers + 9, negative(points.newest()), Meaning.STRONG)
+            best = points.best(lowest=lowest)
+            if best is not None:
+                cells.put_right(row, numbers + 20, negative(best[1]), Meaning.STRONG)
+                text = f"at step {count(best[0])}"
+                cells.put(row, numbers + 22, text, Meaning.DIM, width=cells.width - numbers - 23)
+
+    def _draw_compact(
+        self, cells: Cells, row: int, column: int, slot: int, run: RunCurves, metric: str, word: str
+    ) -> None:
+        sample = "".join(_sample(PATTERNS[slot], 4).tolist())
+        column = cells.put(row, column, f"{LETTERS[slot]} {sample} ", RUN + slot)
+        words = _why_no_numbers(run, metric, by_time=self._by_time)
+        points = run.metrics.get(metric)
+        if points is None or words:
+            cells.put(row, column, words, Meaning.DIM, width=_COMPACT_WIDTH - 9)
+            return
+        column = cells.put(row, column, f"{negative(points.newest(), 3):>7} ", Meaning.STRONG)
+        best = points.best(lowest=word == "lowest")
+        if best is not None:
+            column = cells.put(row, column, f" {word} ", Meaning.DIM)
+            cells.put(row, column, negative(best[1], 3), Meaning.STRONG)
+
+
+def _why_no_numbers(run: RunCurves, metric: str, *, by_time: bool) -> str:
+    if run.trouble:
+        return plain(run.trouble)
+    if run.share is not None:
+        return f"reading: {int(run.share * 100)} %"
+    if metric not in run.metrics:
+        return f"has no {plain(metric, 40)}"
+    if by_time and run.clock is None:
+        return "has no times"
+    return ""
+
+
+def _draw_curves(canvas: Canvas, drawn: list[_Drawn], reduced: list[ColumnExtremes], values: Axis) -> None:
+    dots: DotArray = np.zeros((4 * canvas.rows, 2 * canvas.columns), dtype=bool)
+    # The watched run last: it lies in front.
+    for curve, points in reversed(list(zip(drawn, reduced, strict=True))):
+        new = thinned(dashed(line(points, values, canvas.rows), PATTERNS[curve.slot], steep=_STEEP_DOTS))
+        dots |= new
+        canvas.codes[touched(new)] = RUN + curve.slot
+    characters = braille(dots)
+    canvas.chars[characters != " "] = characters[characters != " "]
+    ends: list[tuple[int, int]] = []
+    for curve, points in zip(drawn, reduced, strict=True):
+        _put_letters(canvas, curve.slot, points, values)
+        bad = points.non_finite.reshape(canvas.columns, 2).any(axis=1)
+        canvas.chars[0, bad] = _NON_FINITE
+        canvas.codes[0, bad] = RUN + curve.slot
+        if points.newest is not None:
+            ends.append((_row_of(points.newest[1], values, canvas.rows), curve.slot))
+    _put_ends(canvas, ends)
+
+
+def _put_letters(canvas: Canvas, slot: int, points: ColumnExtremes, values: Axis) -> None:
+    """Write a run's letter onto its curve here and there, at other columns than those of other runs."""
+    exits = points.exit.reshape(canvas.columns, 2)
+    for column in range(4 + slot * (_LETTER_EVERY // len(LETTERS)), canvas.columns - 8, _LETTER_EVERY):
+        value = exits[column][np.isfinite(exits[column])]
+        if len(value):
+            row = _row_of(float(value[-1]), values, canvas.rows)
+            canvas.chars[row, column] = LETTERS[slot]
+            canvas.codes[row, column] = RUN + slot
+
+
+def _row_of(value: float, values: Axis, rows: int) -> int:
+    """Return the row of cells in which a value's dot is."""
+    return int(heights(np.array([value]), values, rows)[0] + 0.5) // 4
+
+
+def _put_ends(canvas: Canvas, ends: list[tuple[int, int]]) -> None:
+    """Write the letters right of the data, at the heights of the newest values, side by side where these meet."""
+    column = canvas.column + canvas.columns + 1
+    rows: dict[int, list[int]] = {}
+    for row, slot in sorted(ends):
+        while len(rows.get(row, [])) >= _NAMES_WIDTH - 1 and row < canvas.rows - 1:
+            row += 1
+        rows.setdefault(row, []).append(slot)
+    for row, slots in rows.items():
+        for index, slot in enumerate(slots[: _NAMES_WIDTH - 1]):
+            canvas.cells.put(1 + row, column + index, LETTERS[slot], RUN + slot)
+
+
+def _sample(pattern: str, columns: int) -> CharArray:
+    """Return a piece of a line, as it is drawn."""
+    dots: DotArray = np.zeros((4, 2 * columns), dtype=bool)
+    dots[2] = mask(pattern, 2 * columns)
+    row: CharArray = braille(dots)[0]
+    return row

@@ -1,0 +1,107 @@
+"""How the configs of the runs that are compared differ: a line a setting, a column a run."""
+
+from collections.abc import Mapping
+
+from textual.events import MouseScrollDown, MouseScrollUp
+
+from tuimon.text import plain
+from tuimon.ui.drawing.cell_view import CellView, draw_panel
+from tuimon.ui.drawing.cells import Cells, cell_width, fit_end, wrap
+from tuimon.ui.screens.compare.run_curves import LETTERS, UNKNOWN, RunCurves, differences
+from tuimon.ui.viewer.meanings import RUN, Meaning
+from tuimon.ui.viewer.moment import Moment
+
+_GAP = 2
+_KEY_WIDTH = 34
+_LEAST_WIDTH = 9
+"""Of a column; where there is less room, the last runs have none."""
+
+
+class ConfigTable(CellView):
+    """The settings that are not the same in all runs."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._runs: Mapping[int, RunCurves] = {}
+        self._first = self._hidden = self._room = 0
+
+    @property
+    def rows_wanted(self) -> int:
+        """The height at which every difference has its line."""
+        return 3 + len(differences([run.facts for run in self._runs.values() if run.facts]))
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there are lines that there is no room for."""
+        return self._hidden > 0
+
+    def show_runs(self, runs: Mapping[int, RunCurves]) -> None:
+        """Have other runs shown from the next drawing on, by the places of their letters."""
+        self._runs = runs
+
+    def scroll_lines(self, by: int) -> None:
+        """Show further lines, as far as there are any."""
+        self._first = max(0, min(self._hidden, self._first + by))
+        self.redraw()
+
+    def scroll_pages(self, by: int) -> None:
+        """Show the next lines, or the last ones again; one of them stays."""
+        self.scroll_lines(by * max(1, self._room - 1))
+
+    def on_mouse_scroll_down(self, _: MouseScrollDown) -> None:
+        """Scroll on."""
+        self.scroll_lines(3)
+
+    def on_mouse_scroll_up(self, _: MouseScrollUp) -> None:
+        """Scroll back."""
+        self.scroll_lines(-3)
+
+    def draw(self, cells: Cells, moment: Moment) -> None:
+        """Draw the panel."""
+        del moment
+        runs = {slot: run for slot, run in self._runs.items() if run.facts}
+        if len(runs) < 2:
+            draw_panel(cells, "settings that differ")
+            _draw_words(cells, "Pick another run with space: the settings in which it differs stand here then.")
+            return
+        rows = differences([run.facts for run in runs.values()])
+        room = self._room = max(0, cells.height - 3)
+        self._hidden = max(0, len(rows) - room)
+        self._first = min(self._first, self._hidden)
+        last = self._first + min(room, len(rows))
+        partly = sum(UNKNOWN in values for _, values in rows)
+        extra = [(f"{len(rows) - partly} differ, {partly} not in every log", int(Meaning.DIM))] if partly else []
+        if self._hidden:
+            # They are looked for with the eyes: how far down, and which key leads on.
+            extra.append((f"{self._first + 1}–{last} of {len(rows)}, page down", int(Meaning.DIM)))
+        draw_panel(cells, "settings that differ", extra)
+        if not rows:
+            _draw_words(cells, "No setting that is in the logs differs, versions included.")
+            return
+        shown = rows[self._first : last]
+        keys = min(_KEY_WIDTH, max(cell_width(key) for key, _ in rows), (cells.width - 5) // 3)
+        wanted = [
+            max([cell_width(values[index]) for _, values in rows] + [cell_width(plain(run.name)) + 2])
+            for index, run in enumerate(runs.values())
+        ]
+        fitting = max(1, (cells.width - 5 - keys) // (_LEAST_WIDTH + _GAP))
+        share = (cells.width - 5 - keys) // min(fitting, len(runs)) - _GAP
+        column = 3 + keys + _GAP
+        for index, (slot, run) in enumerate(list(runs.items())[:fitting]):
+            width = max(_LEAST_WIDTH, min(share, wanted[index]))
+            end = cells.put(1, column, f"{LETTERS[slot]} ", RUN + slot)
+            cells.put(1, end, fit_end(plain(run.name), width - 2), Meaning.DIM)
+            for row, (_, values) in enumerate(shown, start=2):
+                value = values[index]
+                cells.put(row, column, value, Meaning.DIM if value == UNKNOWN else Meaning.TEXT, width=width)
+            column += width + _GAP
+        if missing := " ".join(LETTERS[slot] for slot in list(runs)[fitting:]):
+            cells.put(cells.height - 1, 3, f" no room for {missing} ", Meaning.WARNING)
+        for row, (key, values) in enumerate(shown, start=2):
+            cells.put(row, 3, fit_end(key, keys), Meaning.DIM if UNKNOWN in values else Meaning.TITLE)
+
+
+def _draw_words(cells: Cells, words: str) -> None:
+    for row, text in enumerate(wrap(words, cells.width - 6), start=1):
+        if row < cells.height - 1:
+            cells.put(row, 3, text, Meaning.DIM)

@@ -1,0 +1,1 @@
+"""Screen 1: state, loss, gap and layers at a glance."""

@@ -1,0 +1,144 @@
+"""The one screen of a run: where its panels are, at every size of the terminal."""
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from msgspec import structs
+from textual.binding import BindingType
+from textual.containers import Container
+from textual.events import Resize
+from textual.widget import Widget
+
+from tuimon.runs.series import Series
+from tuimon.ui.drawing.cell_view import CellView
+from tuimon.ui.frame.base_screen import TALL, WIDE, BaseScreen, bindings_of
+from tuimon.ui.screens.dashboard.gap_chart import GapChart
+from tuimon.ui.screens.dashboard.loss_chart import LossChart, StatisticChart
+from tuimon.ui.screens.dashboard.waiting import Waiting
+from tuimon.ui.screens.layers.drift_map import DriftMap
+from tuimon.ui.screens.layers.layer_table import LayerTable
+from tuimon.ui.screens.metrics import lines
+from tuimon.ui.screens.timeline.panel import Timeline
+from tuimon.ui.viewer.moment import Moment
+from tuimon.ui.viewer.view_memory import View
+
+_OTHER_ROWS = 7
+"""Of a small screen, those that are not the table's: the last one, with the keys, must not be pushed out."""
+_TAKE_TURNS: dict[tuple[bool, bool], tuple[str, ...]] = {
+    (False, False): ("loss", "gap", "drift", "moving-mean", "moving-variance"),
+    (False, True): ("loss", "gap", "drift"),
+    (True, False): ("drift", "moving-mean", "moving-variance"),
+    (True, True): (),
+}
+"""The charts that share one place, by whether the screen is wide and whether it is tall; the others have their own."""
+
+
+class Dashboard(BaseScreen):
+    """Header, charts, layers, events, keys. Shows moments; knows nothing of logs and requests."""
+
+    place = "dashboard"
+    BINDINGS: ClassVar[list[BindingType]] = bindings_of("dashboard")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._table = LayerTable()
+        self._charts: dict[str, CellView] = {
+            "loss": LossChart(id="loss"),
+            "gap": GapChart(id="gap"),
+            "drift": DriftMap(id="drift"),
+            "moving-mean": StatisticChart("moving_mean", id="moving-mean"),
+            "moving-variance": StatisticChart("moving_variance", id="moving-variance"),
+        }
+        self._chosen = "loss"
+
+    def panels(self) -> Iterable[Widget]:
+        """Lay out the panels."""
+        yield Waiting()
+        yield Container(*self._charts.values(), id="charts")
+        yield self._table
+        yield Timeline()
+
+    def on_mount(self) -> None:
+        """Begin with the loss."""
+        self._table.focus()
+
+    def on_resize(self, event: Resize) -> None:
+        """Give the charts their places, the table the lines that it may have, and the footer its key."""
+        self._fit_table(event.size.height)
+        self._arrange()
+        self.bar.tabs = bool(self._take_turns)
+        self.bar.redraw()
+
+    def on_layer_table_selected(self, event: LayerTable.Selected) -> None:
+        """Draw the layer under the cursor."""
+        for chart in self._charts.values():
+            if isinstance(chart, DriftMap | StatisticChart):
+                chart.show_layer(event.path)
+        self.bar.layer_path = event.path
+        self.bar.redraw()
+
+    def remember(self, view: View) -> View:
+        """Return ``view`` with what is chosen here."""
+        return structs.replace(view, layer=self.selected_layer or view.layer, chart=self.chosen_chart)
+
+    @property
+    def selected_layer(self) -> str | None:
+        """Path of the layer under the cursor; None where there is none."""
+        return self._table.path
+
+    def show(self, moment: Moment) -> None:
+        """Show another moment."""
+        self.set_class(not moment.has_facts, "waiting")
+        super().show(moment)
+        self._fit_table(self.size.height)
+
+    def shown_curves(self, moment: Moment) -> list[tuple[str, str, Series]]:
+        """Return the curves of the loss."""
+        name = lines.names(moment.state)[:1]
+        return [(metric, line.name, line.series) for metric in name for line in lines.lines(moment.state, metric)]
+
+    def move_cursor(self, by: int) -> None:
+        """Move the cursor of the table."""
+        self._table.move(by)
+
+    def next_chart(self, by: int) -> None:
+        """Choose another chart, where one is shown at a time."""
+        turns = self._take_turns
+        if turns:
+            self._chosen = turns[(turns.index(self._shown_of(turns)) + by) % len(turns)]
+            self._arrange()
+
+    @property
+    def chosen_chart(self) -> str:
+        """The chart that is shown where there is one at a time."""
+        return self._chosen
+
+    def choose_chart(self, name: str) -> None:
+        """Show this chart where there is one at a time."""
+        if name in self._charts:
+            self._chosen = name
+            self._arrange()
+
+    def select_layer(self, path: str) -> None:
+        """Put the cursor of the table on a layer."""
+        self._table.select(path)
+
+    @property
+    def _take_turns(self) -> tuple[str, ...]:
+        """The charts of which one is shown at a time."""
+        return _TAKE_TURNS[self.size.width >= WIDE, self.size.height >= TALL]
+
+    def _shown_of(self, turns: tuple[str, ...]) -> str:
+        return self._chosen if self._chosen in turns else turns[0]
+
+    def _arrange(self) -> None:
+        turns = self._take_turns
+        for name, chart in self._charts.items():
+            chart.display = name not in turns or name == self._shown_of(turns)
+
+    def _fit_table(self, screen_height: int) -> None:
+        most = 6 if screen_height < TALL else screen_height * 3 // 10
+        most = min(most, max(4, screen_height - _OTHER_ROWS))
+        height = min(self._table.rows_wanted, most)
+        if self._table.styles.height is None or self._table.styles.height.value != height:
+            self._table.styles.height = height

@@ -1,0 +1,64 @@
+"""What is shown before there is anything to draw: a sentence, and what the training process printed last."""
+
+from tuimon.text import plain
+from tuimon.ui.drawing.cell_view import CellView, draw_panel
+from tuimon.ui.drawing.cells import Cells, wrap
+from tuimon.ui.frame.header import status_words
+from tuimon.ui.viewer.meanings import Meaning
+from tuimon.ui.viewer.moment import Moment
+
+
+class Waiting(CellView):
+    """A panel that stands where the charts will be."""
+
+    def draw(self, cells: Cells, moment: Moment) -> None:
+        """Draw the panel."""
+        draw_panel(cells, plain(status_words(moment)))
+        row = 2
+        words, meaning = _words(moment)
+        for text in wrap(words, cells.width - 8):
+            if row >= cells.height - 1:
+                return
+            cells.put(row, 4, text, meaning)
+            row += 1
+        row += 1
+        room = cells.height - 2 - row
+        if room < 2 or not moment.trainer_log:
+            return
+        cells.put(row, 4, "The training process printed:", Meaning.DIM)
+        for index, text in enumerate(moment.trainer_log[-room + 1 :]):
+            cells.put(row + 1 + index, 4, plain(text), Meaning.TEXT, width=cells.width - 8)
+
+
+def _words(moment: Moment) -> tuple[str, Meaning]:
+    state = moment.state
+    log = moment.run_path / "trainer.log"
+    if moment.reading is not None:
+        return f"Reading the log: {int(moment.reading * 100)} %", Meaning.TEXT
+    if state.ended is None and moment.exit_code is not None:
+        return (
+            f"The training process ended (exit status {moment.exit_code}) before it wrote a fact. "
+            f"The reason is most likely below; all of it is in {log}. Mend it, and start again: tuimon run CONFIG",
+            Meaning.ERROR,
+        )
+    if moment.status == "failed":
+        lines = state.ended.traceback.strip().splitlines() if state.ended else []
+        reason = plain(lines[-1], 400) if lines else "no traceback was left"
+        return f"It failed before the first step: {reason}. Mend it, and start again: tuimon run CONFIG", Meaning.ERROR
+    if moment.status == "crashed":
+        return (
+            f"Its process is gone, without a last word and before the first step. What it printed is in {log}.",
+            Meaning.ERROR,
+        )
+    if moment.status in ("finished", "stopped"):
+        return f"The run is {moment.status}, without a training step.", Meaning.TEXT
+    if moment.status == "compiling":
+        return "Keras traces and compiles the training step. This takes from a second to minutes, once.", Meaning.TEXT
+    if moment.status == "silent":
+        return "Nothing was written for a while. If the trainer is not alive any more, start it again.", Meaning.WARNING
+    if state.run is None:
+        return (
+            "The training process is starting: loading Keras takes some seconds. Nothing is to be done.",
+            Meaning.TEXT,
+        )
+    return "Models and data are being prepared. The charts appear with the first step.", Meaning.TEXT

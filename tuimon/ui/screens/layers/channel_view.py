@@ -1,0 +1,126 @@
+"""The channels of one BatchNormalization layer: their histograms, and the worst of them by number."""
+
+import math
+
+import numpy as np
+
+from tuimon.plot.numbers import count, number
+from tuimon.protocol.wire import FloatArray
+from tuimon.runs.state import OVER, LayerHistory
+from tuimon.text import plain
+from tuimon.ui.drawing.cell_view import CellView, draw_panel
+from tuimon.ui.drawing.cells import Cells, fit_end, wrap
+from tuimon.ui.screens.layers.bars import BARS, decoded
+from tuimon.ui.viewer.meanings import Meaning
+from tuimon.ui.viewer.moment import Moment
+
+_WORST_WIDTH = 34
+_LEAST_BINS = 8
+DEAD = 0.01
+"""A channel carries next to nothing where its moving variance is at most this share of epsilon, as in the log."""
+
+
+class ChannelView(CellView):
+    """Moving mean and moving variance of every channel of a layer, as of the newest full sample."""
+
+    about = "How many channels have which moving mean and moving variance, and the worst of them by their numbers."
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._path: str | None = None
+
+    def show_layer(self, path: str | None) -> None:
+        """Show another layer."""
+        if path != self._path:
+            self._path = path
+            self.redraw()
+
+    def draw(self, cells: Cells, moment: Moment) -> None:
+        """Draw the panel."""
+        history = moment.state.layers.get(self._path or "")
+        title = "channels" if history is None else f"{fit_end(plain(history.layer.path), 40)} channels"
+        draw_panel(cells, title, [] if history is None else [(count(history.layer.channels), int(Meaning.DIM))])
+        arrays = None if history is None else _arrays(history)
+        if history is None or arrays is None:
+            for row, words in enumerate(wrap(_why_empty(moment, history), cells.width - 6), start=1):
+                if row < cells.height - 1:
+                    cells.put(row, 3, words, Meaning.DIM)
+            return
+        mean, variance = arrays
+        room, height = cells.width - 4, cells.height - 2
+        worst = _WORST_WIDTH if room >= _WORST_WIDTH + 2 * _LEAST_BINS + 4 else 0
+        each = (room - worst - 2) // 2
+        _draw_histogram(cells, 2, each, height, "moving mean", mean)
+        _draw_histogram(cells, 4 + each, each, height, "moving variance", variance)
+        if worst:
+            lines = worst_channels(mean, variance, history.layer.epsilon)
+            cells.put(1, cells.width - worst, "worst channels", Meaning.DIM)
+            for row, (text, meaning) in enumerate(lines[: height - 1], start=2):
+                cells.put(row, cells.width - worst, text, meaning, width=worst - 2)
+
+
+def worst_channels(mean: FloatArray, variance: FloatArray, epsilon: float) -> list[tuple[str, Meaning]]:
+    """Return the channels worth a look, the worst first, in words with their colours.
+
+    Those with a value that is not finite, then those without variance, then those whose mean is furthest from 0 in
+    standard deviations of their own.
+    """
+    finite = np.isfinite(mean) & np.isfinite(variance)
+    found = [(f"{channel}: not finite", Meaning.ERROR) for channel in np.flatnonzero(~finite).tolist()]
+    dead = finite & (variance <= DEAD * epsilon)
+    found += [
+        (f"{channel}: dead, variance {number(float(variance[channel]), 3)}", Meaning.WARNING)
+        for channel in np.flatnonzero(dead).tolist()
+    ]
+    distance = np.full(len(mean), -1.0)
+    others = finite & ~dead
+    distance[others] = np.abs(mean[others]) / np.sqrt(np.maximum(variance[others], 0.0) + epsilon)
+    for channel in np.argsort(-distance, kind="stable").tolist():
+        if distance[channel] < 0:
+            break
+        found.append((f"{channel}: mean {number(float(distance[channel]), 3)} σ from 0", Meaning.TEXT))
+    return found
+
+
+def _arrays(history: LayerHistory) -> tuple[FloatArray, FloatArray] | None:
+    if history.channels is None:
+        return None
+    mean, variance = decoded(history.channels.moving_mean_base64), decoded(history.channels.moving_variance_base64)
+    if mean is None or variance is None:
+        return None
+    return (mean, variance) if len(mean) and len(mean) == len(variance) else None
+
+
+def _draw_histogram(cells: Cells, column: int, width: int, height: int, title: str, values: FloatArray) -> None:
+    """Draw a histogram of finite values, its range below it."""
+    cells.put(1, column, title, Meaning.DIM, width=width)
+    finite = values[np.isfinite(values)]
+    rows = height - 2
+    if width < _LEAST_BINS or rows < 1 or not len(finite):
+        return
+    low, high = float(finite.min()), float(finite.max())
+    if high <= low:
+        low, high = low - (abs(low) or 1.0) * 0.1, high + (abs(high) or 1.0) * 0.1
+    counts = np.histogram(finite, np.linspace(low, high, width + 1))[0]
+    # At least an eighth where there is any channel at all.
+    eighths = np.where(counts > 0, np.maximum(1, np.round(counts / counts.max() * 8 * rows)), 0).astype(int)
+    for row in range(rows):
+        level = np.clip(eighths - 8 * (rows - 1 - row), 0, 8)
+        for bin_, filled in enumerate(level.tolist()):
+            if filled:
+                cells.put(2 + row, column + bin_, BARS[filled - 1], Meaning.STATISTIC)
+    left, right = number(low), number(high)
+    cells.put(height, column, left, Meaning.DIM)
+    if len(left) + len(right) + 1 < width:
+        cells.put_right(height, column + width, right, Meaning.DIM)
+    most = f"most {math.ceil(counts.max())}"
+    if len(title) + len(most) + 2 < width:
+        cells.put_right(1, column + width, most, Meaning.DIM)
+
+
+def _why_empty(moment: Moment, history: LayerHistory | None) -> str:
+    if history is None:
+        return "There is no layer."
+    if moment.status in OVER or moment.replay is not None:
+        return "The log has no full sample of the channels: tuimon send snapshot takes one while a run trains."
+    return "No full sample of the channels yet: tuimon send snapshot takes one now."

@@ -1,0 +1,179 @@
+"""The table of BatchNormalization layers; its cursor says which layer the keys and the lower charts mean."""
+
+import math
+from collections.abc import Callable
+from typing import Literal, get_args
+
+from textual.events import Click, MouseScrollDown, MouseScrollUp
+from textual.message import Message
+from textual.reactive import reactive
+
+from tuimon.runs.facts_in_words import counted
+from tuimon.runs.state import LayerHistory
+from tuimon.text import plain
+from tuimon.ui.drawing.cell_view import CellView, draw_panel
+from tuimon.ui.drawing.cells import Cells, cell_width, fit_end
+from tuimon.ui.screens.layers.layer_columns import (
+    GAP,
+    Measured,
+    draw_mode,
+    draw_value,
+    fitting,
+    mode_of,
+    places_of,
+    put,
+)
+from tuimon.ui.viewer.meanings import SELECTED, Meaning
+from tuimon.ui.viewer.moment import Moment
+
+Order = Literal["model", "drift", "share", "change"]
+ORDERS: tuple[Order, ...] = get_args(Order)
+"""The model's own, or the largest first."""
+
+
+class LayerTable(CellView, can_focus=True):
+    """BatchNormalization layers: mode, moving statistics, and how far they went."""
+
+    about = "BatchNormalization layers. The line under the cursor is what f, h and m act on; ? explains the columns."
+
+    cursor: reactive[int] = reactive(0)
+    """The layer that is selected, counted from 0."""
+
+    class Selected(Message):
+        """Another layer is under the cursor."""
+
+        def __init__(self, path: str | None) -> None:
+            super().__init__()
+            self.path = path
+            """Of the layer; None where the model has none."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.order: Order = "model"
+        """In which the layers are listed."""
+        self._first = 0
+        self._announced: str | None = None
+
+    @property
+    def path(self) -> str | None:
+        """Path of the layer under the cursor; None where there is none."""
+        layers = self._layers()
+        return layers[min(self.cursor, len(layers) - 1)].layer.path if layers else None
+
+    @property
+    def rows_wanted(self) -> int:
+        """The height at which every layer has its line."""
+        return 3 + max(1, len(self.moment.layers) if self.moment else 0)
+
+    def show(self, moment: Moment) -> None:
+        """Show another moment."""
+        super().show(moment)
+        self._announce()
+
+    def draw(self, cells: Cells, moment: Moment) -> None:
+        """Draw the panel."""
+        layers = self._layers()
+        frozen = sum(layer.layer.path in moment.state.frozen for layer in layers)
+        rows = max(0, cells.height - 3)
+        cursor = min(self.cursor, len(layers) - 1)
+        extra: list[tuple[str, int]] = [] if self.order == "model" else [(f"by {self.order}", int(Meaning.KEY))]
+        if layers and rows < len(layers):
+            extra.append((f"{cursor + 1} of {len(layers)}", int(Meaning.DIM)))
+        if others := len(moment.state.frozen_weights):
+            extra.append((f"{counted(others, 'other layer')} frozen", int(Meaning.FROZEN)))
+        if held := len(moment.state.statistics_held):
+            extra.append((f"statistics of {held} held", int(Meaning.INFERENCE)))
+        if frozen:
+            extra.append((f"{frozen} of {len(layers)} frozen", int(Meaning.FROZEN)))
+        draw_panel(cells, "BatchNormalization", extra)
+        if not layers:
+            words = (
+                "This model has no BatchNormalization layer." if moment.state.model else "The model is not built yet."
+            )
+            cells.put(1, 3, words, Meaning.DIM, width=cells.width - 5)
+            return
+        self._first = max(0, min(self._first, cursor, len(layers) - rows), cursor - rows + 1)
+        names = [plain(layer.layer.path) for layer in layers]
+        modes = [mode_of(moment, layer) for layer in layers]
+        widest = max(sum(cell_width(text) for text, _ in mode) for mode in modes)
+        measured = Measured(moment)
+        name_width, columns = fitting(cells.width - 5, max(map(cell_width, names)), widest, measured.probe is not None)
+        cells.put(1, 3, "layer", Meaning.DIM, width=name_width)
+        places = places_of(3 + name_width + GAP, columns)
+        for column, start in places:
+            put(cells, 1, start, column, column.heading, Meaning.DIM)
+        for row, index in enumerate(range(self._first, min(len(layers), self._first + rows)), start=2):
+            code = SELECTED if index == cursor else 0
+            cells.codes[row, 1:-1] = code
+            if code:
+                cells.put(row, 1, "›", Meaning.STRONG | code)
+            cells.put(row, 3, fit_end(names[index], name_width), (Meaning.STRONG if code else Meaning.TEXT) | code)
+            for column, start in places:
+                if column.key == "mode":
+                    draw_mode(cells, row, start, column, modes[index], code)
+                else:
+                    draw_value(cells, row, start, column, layers[index], code, measured)
+
+    def watch_cursor(self) -> None:
+        """Draw the cursor at its new place."""
+        self.redraw()
+        self._announce()
+
+    def move(self, by: int) -> None:
+        """Move the cursor, as far as there are layers."""
+        layers = self._layers()
+        self.cursor = max(0, min(len(layers) - 1, self.cursor + by))
+
+    def select(self, path: str) -> None:
+        """Put the cursor on a layer, if there is one of this path."""
+        paths = [layer.layer.path for layer in self._layers()]
+        if path in paths:
+            self.cursor = paths.index(path)
+
+    def sort_by_next(self) -> None:
+        """List the layers in another order; the cursor stays on its layer."""
+        path = self.path
+        self.order = ORDERS[(ORDERS.index(self.order) + 1) % len(ORDERS)]
+        if path is not None:
+            self.select(path)
+        self.redraw()
+
+    def on_click(self, event: Click) -> None:
+        """Select the layer that was clicked."""
+        layers = self._layers()
+        index = self._first + event.y - 2
+        if event.y >= 2 and index < len(layers):
+            self.cursor = index
+
+    def on_mouse_scroll_down(self, _: MouseScrollDown) -> None:
+        """Go to the next layer."""
+        self.move(1)
+
+    def on_mouse_scroll_up(self, _: MouseScrollUp) -> None:
+        """Go to the layer before."""
+        self.move(-1)
+
+    def _layers(self) -> list[LayerHistory]:
+        """Return the layers as they are listed."""
+        if self.moment is None or self.order == "model":
+            return self.moment.layers if self.moment else []
+        measured = Measured(self.moment)
+        worst_first: dict[Order, Callable[[LayerHistory], float | None]] = {
+            "drift": measured.drift,
+            "share": measured.share,
+            "change": LayerHistory.change,
+        }
+        value_of = worst_first[self.order]
+        return sorted(self.moment.layers, key=lambda layer: -_size(value_of(layer)))
+
+    def _announce(self) -> None:
+        if self.path != self._announced:
+            self._announced = self.path
+            self.post_message(self.Selected(self.path))
+
+
+def _size(value: float | None) -> float:
+    """Return how far to the front a value belongs: what is not finite before all else, what is not known last."""
+    if value is None:
+        return -math.inf
+    return abs(value) if math.isfinite(value) else math.inf

@@ -1,0 +1,84 @@
+"""Which metrics a run has, and the curves of each. Pure."""
+
+import fnmatch
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tuimon.runs.series import Series
+from tuimon.runs.state import RunState
+from tuimon.ui.charts.canvas import Curve, Dash
+from tuimon.ui.viewer.meanings import Meaning
+
+LEARNING_RATE = "learning rate"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a metric."""
+
+    name: str
+    """What it is called at its end."""
+    series: Series
+    """Its points."""
+    meaning: Meaning
+    """Its colour."""
+    can_be_smoothed: bool = False
+    """Whether it has a point for each step."""
+    dash: Dash = "solid"
+    """How it is drawn where no colour tells it apart."""
+
+    def curve(self, *, colors: bool) -> Curve:
+        """Return what is drawn of it, with colours or without."""
+        dash: Dash = "solid" if colors else self.dash
+        points = self.series.steps, self.series.values
+        return Curve(self.name, *points, self.meaning, dash=dash, gives_way=self.can_be_smoothed)
+
+
+def names(state: RunState) -> list[str]:
+    """Return the metrics of a run: the loss first, then in the order of the log, the learning rate last."""
+    found = dict.fromkeys((*state.batch_metrics, *state.running_metrics, *map(_own_name, state.epoch_metrics)))
+    ordered = sorted(found, key=lambda name: name != "loss")
+    return [*ordered, LEARNING_RATE] if len(state.learning_rates) and LEARNING_RATE not in found else ordered
+
+
+def lines(state: RunState, name: str) -> list[Line]:
+    """Return the lines of a metric, from the back to the front."""
+    if name == LEARNING_RATE and name not in state.epoch_metrics:
+        return [Line("lr", state.learning_rates, Meaning.COMMAND)]
+    found = []
+    if (series := state.batch_metrics.get(name)) is not None:
+        found.append(Line("batch", series, Meaning.BATCH, can_be_smoothed=True))
+    if (series := state.running_metrics.get(name)) is not None:
+        found.append(Line("running", series, Meaning.BATCH, can_be_smoothed=True))
+    if (series := state.epoch_metrics.get(name)) is not None:
+        found.append(Line("train", series, Meaning.TRAINING))
+    if (series := state.epoch_metrics.get(f"val_{name}")) is not None:
+        found.append(Line("valid", series, Meaning.VALIDATION, dash="dashed"))
+    return found
+
+
+def matching(found: Iterable[str], pattern: str) -> list[str]:
+    """Return the names that a pattern is for: a glob, or else a regular expression, or else a part of a name.
+
+    Example:
+        >>> matching(["loss", "accuracy", "top_5"], "*a*"), matching(["loss", "top_5"], "^top|mae")
+        (['accuracy'], ['top_5'])
+    """
+    pattern = pattern.strip()
+    if not pattern:
+        return list(found)
+    found = list(found)
+    if "*" in pattern or "?" in pattern:
+        globbed = [name for name in found if fnmatch.fnmatchcase(name.lower(), pattern.lower())]
+        if globbed:
+            return globbed
+    try:
+        expression = re.compile(pattern, re.IGNORECASE)
+    except re.error:
+        return [name for name in found if pattern.lower() in name.lower()]
+    return [name for name in found if expression.search(name)]
+
+
+def _own_name(name: str) -> str:
+    return name.removeprefix("val_")

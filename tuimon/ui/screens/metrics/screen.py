@@ -1,0 +1,340 @@
+"""Every metric: a grid of charts, or one in full with its statistics; looked at by keys and mouse."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+from msgspec import structs
+from textual.binding import BindingType
+from textual.containers import Container
+from textual.widget import Widget
+from textual.widgets import Input
+
+from tuimon.plot.numbers import count, number, percent
+from tuimon.plot.raster import within
+from tuimon.plot.smoothing import nearest_strength, window_of
+from tuimon.plot.viewport import GRIDS, Viewport
+from tuimon.plot.x_axis import X_WORDS, words
+from tuimon.runs.series import Series
+from tuimon.settings import Settings
+from tuimon.text import plain
+from tuimon.ui.drawing.cell_view import CellView
+from tuimon.ui.drawing.cells import Cells
+from tuimon.ui.frame.base_screen import BaseScreen, bindings_of
+from tuimon.ui.frame.searched_screen import SearchField
+from tuimon.ui.screens.metrics import lines
+from tuimon.ui.screens.metrics.metric_chart import READ_DIGITS, MetricChart
+from tuimon.ui.viewer.meanings import Meaning
+from tuimon.ui.viewer.moment import Moment
+from tuimon.ui.viewer.view_memory import MetricsView, View
+
+_GAP = 3
+
+
+class MetricsScreen(BaseScreen):
+    """Charts of all metrics that the filter is for, as many at a time as the grid has places.
+
+    Args:
+        settings: Say how charts are looked at to begin with.
+    """
+
+    place = "metrics"
+    BINDINGS: ClassVar[list[BindingType]] = bindings_of("metrics")
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self.view = Viewport(
+            x=settings.x_axis, smoothing=settings.smoothing, strength=nearest_strength(settings.smoothing_weight)
+        )
+        """How all charts are looked at."""
+        self._moment: Moment | None = None
+        self._charts = [MetricChart() for _ in range(max(rows * columns for rows, columns in GRIDS))]
+        self._places = Container(*self._charts, id="metric-charts")
+        self._status = StatusLine()
+        self._statistics = Statistics()
+        self._filter = SearchField("a glob or a regular expression; enter keeps it, esc shows all")
+        self._grid = GRIDS[2]
+        self._is_full = False
+        self._chosen = 0
+        self._recalled = ""
+        """The metric to be chosen, once there is one of this name."""
+
+    def panels(self) -> Iterable[Widget]:
+        """Lay out the panels."""
+        yield self._status
+        yield self._places
+        yield self._statistics
+        yield self._filter
+
+    def show(self, moment: Moment) -> None:
+        """Show another moment."""
+        self._moment = moment
+        self._arrange()
+        super().show(moment)
+
+    def shown_curves(self, moment: Moment) -> list[tuple[str, str, Series]]:
+        """Return metric, line and points of each curve on the screen."""
+        shown = [chart.metric for chart in self._charts if chart.display and chart.metric]
+        return [
+            (metric, line.name, line.series)
+            for metric in shown
+            for line in lines.lines(moment.state, metric)
+            if len(line.series)
+        ]
+
+    def recall(self, view: View) -> None:
+        """Look as it was looked the last time."""
+        if (chosen := view.metrics) is not None:
+            self.view = chosen.charts
+            self._grid = chosen.grid if chosen.grid in GRIDS else self._grid
+            self._is_full, self._recalled = chosen.is_full, chosen.metric
+            self._filter.value = chosen.pattern
+
+    def remember(self, view: View) -> View:
+        """Return ``view`` with how it is looked here."""
+        names = self._names()
+        chosen = MetricsView(
+            charts=self.view.without_cursor(),
+            grid=self._grid,
+            is_full=self._is_full,
+            metric=names[self._chosen] if names else self._recalled,
+            pattern=self._filter.value,
+        )
+        return structs.replace(view, metrics=chosen)
+
+    def go_back(self) -> bool:
+        """Show all metrics again, where one is shown in full."""
+        was_full, self._is_full = self._is_full, False
+        self._again()
+        return was_full
+
+    def read_at(self, step: int) -> None:
+        """Put the cursor at a step."""
+        if self._moment is not None:
+            chart = self.chosen_chart
+            x = float(chart.to_x(self._moment)(np.array([step]))[0])
+            self.view = self.view.at(x, chart.whole(self._moment))
+            self._again()
+
+    @property
+    def chosen_chart(self) -> MetricChart:
+        """The chart that keys mean."""
+        shown = [chart for chart in self._charts if chart.display]
+        return next((chart for chart in shown if chart.is_chosen), self._charts[0])
+
+    def move_cursor(self, by: int) -> None:
+        """Choose another metric."""
+        self._chosen += by
+        self._again()
+
+    def action_look(self, what: str, by: int = 1) -> None:
+        """Change how all charts are looked at."""
+        moment, view = self._moment, self.view
+        if moment is None:
+            return
+        chart = self.chosen_chart
+        whole = chart.whole(moment)
+        match what:
+            case "x":
+                view = view.with_next_x()
+            case "scale":
+                view = view.with_next_scale()
+            case "smoothing":
+                view = view.with_next_smoothing()
+            case "strength":
+                view = view.with_strength(by)
+            case "zoom":
+                view = view.zoomed(whole, by, chart.least_span())
+            case "pan":
+                view = view.panned(whole, by)
+            case "cursor":
+                view = chart.cursor_moved(moment, by)
+            case "largest":
+                view = chart.at_largest(moment)
+            case "all":
+                view = view.all().without_cursor()
+            case "follow":
+                view = view.following()
+        self.view = view
+        self._again()
+
+    def action_grid(self) -> None:
+        """Show more charts at a time, or fewer."""
+        self._grid = GRIDS[(GRIDS.index(self._grid) + 1) % len(GRIDS)]
+        self._is_full = False
+        self._again()
+
+    def action_full(self) -> None:
+        """Show one metric in full, or all again."""
+        self._is_full = not self._is_full
+        self._again()
+
+    def action_filter(self) -> None:
+        """Type which metrics are to be shown."""
+        self._filter.open()
+
+    def on_input_changed(self, _: Input.Changed) -> None:
+        """Show those that match, as it is typed."""
+        self._chosen = 0
+        self._again()
+
+    def on_metric_chart_pointed(self, event: MetricChart.Pointed) -> None:
+        """Read values off where it was clicked."""
+        if self._moment is not None:
+            self._choose(event.chart)
+            self.view = self.view.at(event.x, event.chart.whole(self._moment))
+            self._again()
+
+    def on_metric_chart_dragged(self, event: MetricChart.Dragged) -> None:
+        """Look further on, or further back."""
+        self._choose(event.chart)
+        if self._moment is not None:
+            self.view = self.view.moved(event.chart.whole(self._moment), event.by)
+            self._again()
+
+    def on_metric_chart_scrolled(self, event: MetricChart.Scrolled) -> None:
+        """Look from nearer, or from further away."""
+        self._choose(event.chart)
+        self.action_look("zoom", event.by)
+
+    def _choose(self, chart: MetricChart) -> None:
+        found = self._names()
+        if chart.metric in found:
+            self._chosen = found.index(chart.metric)
+
+    def _names(self) -> list[str]:
+        return lines.matching(lines.names(self._moment.state), self._filter.value) if self._moment else []
+
+    def _again(self) -> None:
+        if self._moment is not None:
+            self.show(self._moment)
+
+    def _arrange(self) -> None:
+        """Give each chart its metric, and its place."""
+        found = self._names()
+        if self._recalled in found:
+            self._chosen, self._recalled = found.index(self._recalled), ""
+        self._chosen = max(0, min(self._chosen, len(found) - 1))
+        rows, columns = (1, 1) if self._is_full else self._grid
+        rows, columns = min(rows, max(1, self.size.height // 9)), min(columns, max(1, self.size.width // 38))
+        room = rows * columns
+        page = self._chosen // room
+        shown = found[page * room : (page + 1) * room]
+        # Where there are fewer metrics than places, they have the room.
+        columns = max(1, min(columns, len(shown)))
+        rows = max(1, min(rows, -(-len(shown) // columns)))
+        styles = self._places.styles
+        if (styles.grid_size_rows, styles.grid_size_columns) != (rows, columns):
+            styles.grid_size_rows, styles.grid_size_columns = rows, columns
+        for position, chart in enumerate(self._charts):
+            chart.display = position < len(shown) or (position == 0 and not found)
+            metric = shown[position] if position < len(shown) else ""
+            chart.look_at(metric, self.view, is_chosen=room > 1 and page * room + position == self._chosen)
+        self._statistics.display = room == 1 and bool(found)
+        self._statistics.chart = self._charts[0]
+        self._status.tell(
+            self.view, self._part_words(), len(found), page + 1, -(-len(found) // room), self._filter.value
+        )
+
+    def _part_words(self) -> str:
+        """Return how much of x is shown, where it is not all."""
+        if self._moment is None or self.view.span is None:
+            return ""
+        first, last = self._charts[0].whole(self._moment)
+        share = self.view.span / (last - first)
+        return f"{percent(share, 0 if share > 0.1 else 1)} of x: 0 shows all" if share < 1 else ""
+
+
+class StatusLine(CellView):
+    """One line: how charts are looked at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: list[tuple[str, Meaning]] = []
+
+    def tell(self, view: Viewport, part: str, found: int, page: int, pages: int, pattern: str) -> None:
+        """Say another view."""
+        smoothing = {
+            "none": "none",
+            "ema": f"EMA {view.strength:g}",
+            "median": f"median of {window_of(view.strength)}",
+        }[view.smoothing]
+        self._parts = [
+            (f"x {X_WORDS[view.x]}", Meaning.TEXT),
+            (f"scale {view.scale}", Meaning.TEXT),
+            (f"smoothing {smoothing}", Meaning.TEXT),
+            *([(part, Meaning.KEY)] if part else []),
+            (
+                "following" if view.follows else "let go: G follows again",
+                Meaning.DIM if view.follows else Meaning.KEY,
+            ),
+            (f"{count(found)} metric{'' if found == 1 else 's'}", Meaning.DIM),
+        ]
+        if pages > 1:
+            self._parts.append((f"page {page} of {pages}", Meaning.DIM))
+        if pattern:
+            self._parts.append((f"filter {plain(pattern, 30)}", Meaning.KEY))
+
+    def draw(self, cells: Cells, moment: Moment) -> None:
+        """Draw the parts that there is room for."""
+        del moment
+        column = 2
+        for text, meaning in self._parts:
+            if column + len(text) + 1 > cells.width:
+                break
+            column = cells.put(0, column, text, meaning) + _GAP
+
+
+class Statistics(CellView):
+    """Numbers of the metric that is shown in full: of the part of it that is on the screen."""
+
+    chart: MetricChart | None = None
+    """Which."""
+
+    def draw(self, cells: Cells, moment: Moment) -> None:
+        """Draw a table: a line for each curve."""
+        if self.chart is None:
+            return
+        view = replace(self.chart.view, smoothing="none")
+        window, to_x = view.window(self.chart.whole(moment)), self.chart.to_x(moment)
+        columns = (("", 8), ("newest", 12), ("smallest", 12), ("at", 16), ("largest", 12), ("at", 16), ("mean", 12))
+        column = 2
+        for heading, width in (*columns, ("values", 10)):
+            if column + width > cells.width:
+                break
+            cells.put(0, column, heading, Meaning.DIM, width=width - 1)
+            column += width
+        for row, line in enumerate(lines.lines(moment.state, self.chart.metric), start=1):
+            if row >= cells.height or not len(line.series):
+                break
+            x = to_x(line.series.steps)
+            inside = within(x, *window)
+            cells.put(row, 2, line.name, line.meaning)
+            self._draw_numbers(cells, row, x[inside], line.series.values[inside])
+
+    def _draw_numbers(self, cells: Cells, row: int, x: np.ndarray, values: np.ndarray) -> None:
+        assert self.chart is not None
+        finite = np.isfinite(values)
+        shown = ["–"] * 6
+        if finite.any():
+            low, high = (int(np.flatnonzero(finite)[at(values[finite])]) for at in (np.argmin, np.argmax))
+            kind = self.chart.view.x
+            shown = [
+                number(float(values[-1]), READ_DIGITS),
+                number(float(values[low]), READ_DIGITS),
+                words(kind, float(x[low])),
+                number(float(values[high]), READ_DIGITS),
+                words(kind, float(x[high])),
+                number(float(values[finite].mean()), READ_DIGITS),
+            ]
+        column = 10
+        for text, width in zip(shown, (12, 12, 16, 12, 16, 12), strict=True):
+            if column + width > cells.width:
+                return
+            cells.put(row, column, text, Meaning.TEXT, width=width - 1)
+            column += width
+        bad = len(values) - int(finite.sum())
+        cells.put(row, column, count(len(values)), Meaning.TEXT)
+        if bad:
+            cells.put(row, column + len(count(len(values))) + 2, f"{count(bad)} not finite", Meaning.ERROR)

@@ -1,0 +1,1 @@
+"""Screen 7: the run, its model and its settings."""

@@ -1,0 +1,60 @@
+"""What the run is: where and as what it trains, its config, its model, what it takes, what it left."""
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual.binding import BindingType
+from textual.widget import Widget
+
+from tuimon.ui.frame.base_screen import BaseScreen, bindings_of
+from tuimon.ui.screens.run_info.run_files import RunFiles, read_run_files
+from tuimon.ui.screens.run_info.run_view import RunView
+from tuimon.ui.viewer.moment import Moment
+
+
+class RunScreen(BaseScreen):
+    """One page of all that the log and the run directory say of the run itself."""
+
+    place = "run"
+    BINDINGS: ClassVar[list[BindingType]] = bindings_of("run")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._view = RunView()
+        self._attempt: int | None = None
+
+    def panels(self) -> Iterable[Widget]:
+        """Lay out the panel."""
+        yield self._view
+
+    def show(self, moment: Moment) -> None:
+        """Show another moment; at the first one of each attempt the run directory is looked at, in a thread."""
+        super().show(moment)
+        run = moment.state.run
+        attempt = -1 if run is None else run.attempt
+        if attempt != self._attempt:
+            self._attempt = attempt
+            path = moment.run_path
+            self.run_worker(
+                lambda: self.post_message(read_run_files(path, run)), name="run files", thread=True, exclusive=True
+            )
+
+    def on_run_files(self, message: RunFiles) -> None:
+        """Show what was found in the run directory."""
+        self._view.take(message)
+
+    def action_page(self, by: int) -> None:
+        """Scroll by pages."""
+        self._view.scroll_lines(by * self._view.page)
+
+    def action_to_first(self) -> None:
+        """Show the first line."""
+        self._view.to_first()
+
+    def action_to_last(self) -> None:
+        """Show the last line."""
+        self._view.to_last()
+
+    def move_cursor(self, by: int) -> None:
+        """Scroll by lines."""
+        self._view.scroll_lines(by)

@@ -1,0 +1,94 @@
+"""All events of the run: what happened, when, and everything that is known of it."""
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual.binding import BindingType
+from textual.message import Message
+from textual.widget import Widget
+
+from tuimon.runs.state import TimelineEntry
+from tuimon.ui.frame.base_screen import bindings_of
+from tuimon.ui.frame.searched_screen import SearchedScreen
+from tuimon.ui.screens.timeline.event_details import EventDetails
+from tuimon.ui.screens.timeline.timeline_list import TimelineList
+from tuimon.ui.viewer.moment import Asked
+
+
+class TimelineScreen(SearchedScreen):
+    """The list of events above the details of the one under the cursor."""
+
+    class Chosen(Message):
+        """An event was chosen."""
+
+        def __init__(self, source: TimelineEntry, time: float, step: int | None) -> None:
+            super().__init__()
+            self.source = source
+            """What happened."""
+            self.time = time
+            """When, Unix seconds."""
+            self.step = step
+            """At which step; None where none is meant."""
+
+    place = "timeline"
+    hint = "part of a line, or a glob such as freeze*rejected; esc clears"
+    BINDINGS: ClassVar[list[BindingType]] = bindings_of("timeline")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._list = TimelineList()
+        self._details = EventDetails()
+        self._layer: str | None = None
+
+    def panels(self) -> Iterable[Widget]:
+        """Lay out the panels."""
+        yield self._list
+        yield self._details
+        yield self.field
+
+    def search(self, words: str) -> None:
+        """Show only what matches."""
+        self._list.filter(words)
+
+    def on_timeline_list_selected(self, event: TimelineList.Selected) -> None:
+        """Show what is under the cursor."""
+        self._details.show_row(event.row)
+
+    def on_timeline_list_chosen(self) -> None:
+        """Choose what was clicked twice."""
+        self.action_choose()
+
+    def action_choose(self) -> None:
+        """Choose the event under the cursor."""
+        row = self._list.row
+        if row is not None and not isinstance(row.source, Asked):
+            self.post_message(self.Chosen(row.source, row.line.time, row.line.step))
+
+    def action_page(self, by: int) -> None:
+        """Move the cursor by pages."""
+        self._list.move(by * self._list.page)
+
+    def action_to_first(self) -> None:
+        """Go to the newest event."""
+        self._list.to_newest()
+
+    def action_to_last(self) -> None:
+        """Go to the oldest event."""
+        self._list.to_oldest()
+
+    def action_scroll_details(self, by: int) -> None:
+        """Scroll the details."""
+        self._details.scroll_lines(by)
+
+    def move_cursor(self, by: int) -> None:
+        """Select another event."""
+        self._list.move(by)
+
+    @property
+    def selected_layer(self) -> str | None:
+        """Path of the layer that a key of an alert means; None where none was pressed."""
+        return self._layer
+
+    def select_layer(self, path: str) -> None:
+        """Have keys mean a layer."""
+        self._layer = path

@@ -1,0 +1,1 @@
+"""Screen 5: the training process's output."""

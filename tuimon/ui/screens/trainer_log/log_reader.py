@@ -1,0 +1,112 @@
+"""Reads what the training process printed, from a thread: the end, what comes, and blocks that are asked for."""
+
+import queue
+from collections.abc import Callable
+from pathlib import Path
+
+from textual.message import Message
+
+from tuimon.ui.messages import LogChanged, LogRead, LogSearched
+from tuimon.ui.screens.trainer_log.log_window import find, read_block, with_lines_before
+
+_LOOK_SECONDS = 0.25
+
+
+class LogReader:
+    """Looks at a log until it is closed. Touches no widget: it posts messages.
+
+    Args:
+        path: The log.
+        post: Where messages go.
+    """
+
+    def __init__(self, path: Path, post: Callable[[Message], object]) -> None:
+        self._path = path
+        self._post = post
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._closed = False
+        self._search = 0
+        self._seen: tuple[int, int] | None = None
+        self._said: LogChanged | None = None
+
+    def run(self) -> None:
+        """Read until closed."""
+        while not self._closed:
+            self._look()
+            try:
+                job = self._jobs.get(timeout=_LOOK_SECONDS)
+            except queue.Empty:
+                continue
+            if job is not None:
+                self._do(job)
+
+    def close(self) -> None:
+        """Have `run` return."""
+        self._closed = True
+        self._jobs.put(None)
+
+    def read_end(self) -> None:
+        """Read the last lines."""
+        self._jobs.put(lambda: self._read(is_end=True))
+
+    def read_from(self, start: int) -> None:
+        """Read the lines from a place on."""
+        self._jobs.put(lambda: self._read(start=start))
+
+    def read_before(self, before: int) -> None:
+        """Read the lines that end at a place."""
+        self._jobs.put(lambda: self._read(before=before))
+
+    def search(self, words: str, offset: int, *, back: bool) -> None:
+        """Search for the nearest line that holds ``words``, from a place on or back; gives up a search under way."""
+        self._search += 1
+        number = self._search
+        self._jobs.put(lambda: self._find(number, words, offset, back))
+
+    def give_up(self) -> None:
+        """Give up the search under way."""
+        self._search += 1
+
+    def _do(self, job: Callable[[], None]) -> None:
+        try:
+            job()
+        except OSError as error:
+            # Once it can be read again, the next look says so.
+            self._seen = None
+            self._say(LogChanged(None, is_other=False, reason=error.strerror or str(error)))
+
+    def _read(self, *, start: int | None = None, before: int | None = None, is_end: bool = False) -> None:
+        self._post(LogRead(read_block(self._path, start=start, before=before), is_end))
+
+    def _find(self, number: int, words: str, offset: int, back: bool) -> None:
+        def go_on() -> bool:
+            return number == self._search and not self._closed
+
+        start, before = (None, offset) if back else (offset, None)
+        line = find(self._path, words, start=start, before=before, go_on=go_on)
+        if not go_on():
+            return
+        if line is not None:
+            self._post(LogRead(with_lines_before(self._path, line)))
+        self._post(LogSearched(words, line.offset if line else None, back))
+
+    def _look(self) -> None:
+        try:
+            status = self._path.stat()
+            with self._path.open("rb"):
+                pass
+        except FileNotFoundError:
+            self._say(LogChanged(None, is_other=self._seen is not None))
+            self._seen = None
+            return
+        except OSError as error:
+            self._say(LogChanged(None, is_other=False, reason=error.strerror or str(error)))
+            return
+        before, self._seen = self._seen, (status.st_ino, status.st_size)
+        is_other = before is not None and (before[0] != status.st_ino or before[1] > status.st_size)
+        self._say(LogChanged(status.st_size, is_other))
+
+    def _say(self, message: LogChanged) -> None:
+        said, self._said = self._said, message
+        if said is None or message.is_other or (said.size, said.reason) != (message.size, message.reason):
+            self._post(message)

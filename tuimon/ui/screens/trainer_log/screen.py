@@ -1,0 +1,86 @@
+"""What the training process printed: `trainer.log`, following its end."""
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual.binding import BindingType
+from textual.widget import Widget
+
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.ui.frame.base_screen import bindings_of
+from tuimon.ui.frame.searched_screen import SearchedScreen
+from tuimon.ui.messages import LogChanged, LogRead, LogSearched
+from tuimon.ui.screens.trainer_log.log_reader import LogReader
+from tuimon.ui.screens.trainer_log.log_view import LogView
+from tuimon.ui.viewer.moment import Moment
+
+
+class LogScreen(SearchedScreen):
+    """The lines that were printed. They are read in a thread, for as long as the screen is open."""
+
+    place = "log"
+    hint = "words to search for, as they are; enter goes to the newest, esc clears"
+    BINDINGS: ClassVar[list[BindingType]] = bindings_of("log")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._view = LogView()
+        self._reader: LogReader | None = None
+
+    def panels(self) -> Iterable[Widget]:
+        """Lay out the panel."""
+        yield self._view
+        yield self.field
+
+    def show(self, moment: Moment) -> None:
+        """Show another moment; the first one says which run's log it is."""
+        super().show(moment)
+        if self._reader is None:
+            self._reader = LogReader(RunDirectory(moment.run_path).trainer_log, self.post_message)
+            self._view.read_with(self._reader)
+            self.run_worker(self._reader.run, name="log", thread=True)
+
+    def on_unmount(self) -> None:
+        """Let the reading thread end."""
+        if self._reader is not None:
+            self._reader.close()
+
+    def on_log_changed(self, message: LogChanged) -> None:
+        """Have read what is new."""
+        self._view.changed(message)
+
+    def on_log_read(self, message: LogRead) -> None:
+        """Show what was read."""
+        self._view.take(message)
+
+    def on_log_searched(self, message: LogSearched) -> None:
+        """Go to what was found."""
+        self._view.found(message)
+
+    def search(self, words: str) -> None:
+        """Show where the words are."""
+        self._view.search(words)
+
+    def searched(self) -> None:
+        """Go to the newest place of the words, above."""
+        self.action_next_match(-1)
+
+    def action_next_match(self, by: int) -> None:
+        """Go to the next place of the words, or to the one before."""
+        self._view.next_match(by)
+
+    def action_page(self, by: int) -> None:
+        """Scroll by pages."""
+        self._view.scroll_rows(by * self._view.page)
+
+    def action_to_first(self) -> None:
+        """Go to the begin of the log."""
+        self._view.to_begin()
+
+    def action_to_last(self) -> None:
+        """Go to the end of the log, and follow it."""
+        self._view.to_end()
+
+    def move_cursor(self, by: int) -> None:
+        """Scroll by lines."""
+        self._view.scroll_rows(by)

@@ -1,0 +1,133 @@
+"""An app that sends no more than the line to its terminal takes, and nothing that the terminal shows already."""
+
+import math
+import time
+from functools import partial
+from typing import Any, cast
+
+from textual.app import App
+from textual.await_complete import AwaitComplete
+from textual.events import CursorPosition, Event, InputEvent, Paste, Resize
+from textual.screen import Screen
+
+from tuimon.ui.terminal.pacing import OPENING_BYTES, Pacing
+from tuimon.ui.terminal.virtual_screen import UPDATES, Frame, VirtualScreen
+
+_BEHIND_SECONDS = 1.0
+"""After this long without all having been sent, the line is slow."""
+_SLOW_SECONDS = 5.0
+"""How long that is said."""
+_LEAVE_SECONDS, _LEAVE_ROUND_TRIPS = 1.5, 2.0
+"""How long a slow terminal is waited for when the screen is closed; at least so long, however near it is."""
+
+
+class PacedApp(App[str]):
+    """Sends what Textual draws cell by cell, as much at a time as the terminal's answers say it takes soon."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pacing = Pacing()
+        self._terminal = VirtualScreen()
+        self._behind_since = math.inf
+        self._slow_until = 0.0
+        self._leaves_by = 0.0
+
+    @property
+    def is_line_slow(self) -> bool:
+        """Whether the line has been too slow for what there was to send, until a moment ago."""
+        return time.monotonic() < self._slow_until
+
+    @property
+    def may_draw(self) -> bool:
+        """Whether there is room on the line for what merely goes on; what a key asks for is drawn all the same."""
+        return self._pacing.may_draw(time.monotonic())
+
+    def on_mount(self) -> None:
+        """Ask before anything is drawn: whether the terminal answers at all is then known as soon as can be."""
+        self._ask_terminal(OPENING_BYTES)
+
+    def on_resize(self, event: Resize) -> None:
+        """Draw all anew."""
+        del event
+        if self._terminal.has_size:
+            # Not the first one, which comes when the first question is on its way.
+            self._pacing.forget()
+        self._terminal.forget()
+
+    async def on_event(self, event: Event) -> None:
+        """Do what keys and mouse ask for; not what is typed while the screen closes, which is for the shell."""
+        if not (self._leaves_by and isinstance(event, InputEvent | Paste)):
+            await super().on_event(event)
+
+    def on_cursor_position(self, event: CursorPosition) -> None:
+        """The terminal has taken in all that was sent before it was asked."""
+        # When it came, not when there was time to look at it.
+        self._pacing.answered(event.time, event.x + 1, event.y + 1)
+        self.line_is_free()
+
+    def line_is_free(self) -> None:
+        """There is room on the line again."""
+        self.send_rest()
+
+    def send_rest(self) -> None:
+        """Send what there was no room for."""
+        if self._terminal.is_behind and self._pacing.room(time.monotonic()) > 0:
+            self._send(self.screen, None)
+
+    def action_repaint(self) -> None:
+        """Draw the whole screen anew."""
+        self._terminal.forget()
+        self._pacing.forget()
+        self.send_rest()
+
+    def exit(self, result: str | None = None, return_code: int = 0, message: Any = None) -> None:
+        """Close the app, once the terminal has answered: else its answer would be typed into the shell."""
+        now = time.monotonic()
+        self._leaves_by = self._leaves_by or now + max(_LEAVE_SECONDS, _LEAVE_ROUND_TRIPS * self._pacing.round_trip)
+        if self._pacing.is_waiting and now < self._leaves_by:
+            self.set_timer(0.02, partial(self.exit, result, return_code, message))
+        else:
+            super().exit(result, return_code, message)
+
+    def pop_screen(self) -> AwaitComplete:
+        """Close the screen on top; the dashboard stays, however often something closes itself.
+
+        Textual's command palette does so twice when it is clicked while it closes, and that would end the program.
+        """
+        return super().pop_screen() if len(self.screen_stack) > 1 else AwaitComplete.nothing()  # type: ignore[no-untyped-call]
+
+    def _display(self, screen: Screen[Any], renderable: Any) -> None:
+        if isinstance(renderable, UPDATES):
+            self._send(screen, renderable)
+        else:
+            super()._display(screen, renderable)
+
+    def _send(self, screen: Screen[Any], update: Any) -> None:
+        """Send what the terminal does not show yet, as much of it as there is room for on the line."""
+        if self._leaves_by:
+            # It is gone in a moment, and a question now would be answered to the shell.
+            return
+        if self._pacing.doubts:
+            self._ask_terminal(0)
+        frame = Frame(self._terminal, update, self._pacing.room(time.monotonic()))
+        super()._display(screen, cast(Any, frame))
+        if frame.written:
+            self._ask_terminal(frame.written)
+        self._know_line()
+
+    def _know_line(self) -> None:
+        """Know whether the line is too slow for what there is to send."""
+        now = time.monotonic()
+        if not self._terminal.is_behind:
+            self._behind_since = math.inf
+        elif now - (since := min(self._behind_since, now)) > _BEHIND_SECONDS:
+            self._slow_until = now + _SLOW_SECONDS
+        else:
+            self._behind_since = since
+
+    def _ask_terminal(self, sent: int) -> None:
+        """Ask the terminal to say when it has taken in ``sent`` bytes, and all that was sent before."""
+        if self._driver is not None and not self.is_headless and self._pacing.asks:
+            question = self._pacing.question(time.monotonic(), sent, *self.size, is_part=self._terminal.is_behind)
+            self._driver.write(question)
+            self._driver.flush()

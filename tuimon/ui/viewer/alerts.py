@@ -1,0 +1,105 @@
+"""Alerts of the diagnosis: which one matters now, and the key that helps. Pure."""
+
+import shlex
+from dataclasses import dataclass
+
+from tuimon.protocol.commands import describe
+from tuimon.protocol.events import Alert, FitStarted, RolledBack, RunResumed
+from tuimon.runs.state import Command
+from tuimon.ui.viewer.meanings import SEVERITY_SIGNS, Meaning
+from tuimon.ui.viewer.moment import Moment
+
+_KEYS = {
+    "freeze": ("F", "freeze_all", "freezes all"),
+    "freeze --statistics": ("H", "hold_all", "holds all"),
+    "unfreeze": ("F", "freeze_all", "unfreezes all"),
+    "phase": ("p", "phase", "sets the phase"),
+    "momentum": ("M", "momentum(True)", "sets momentum"),
+    "recalibrate": ("r", "recalibrate", "recalibrates"),
+    "lr": ("l", "learning_rate", "sets the lr"),
+    "pause": ("space", "pause", "pauses"),
+    "checkpoint": ("c", "checkpoint", "saves"),
+    "rollback": ("b", "roll_back", "rolls back"),
+    "probe": ("g", "probe", "probes"),
+}
+"""Keys by what `tuimon send` would be told for the whole model: the key, its action, what it does."""
+_LAYER_KEYS = {
+    "freeze": ("f", "freeze_layer", "freezes it"),
+    "freeze --statistics": ("h", "hold_layer", "holds it"),
+    "unfreeze": ("f", "freeze_layer", "unfreezes it"),
+    "momentum": ("m", "momentum(False)", "sets momentum"),
+}
+"""The same for one layer: that under the cursor."""
+
+
+@dataclass(frozen=True)
+class Help:
+    """A key that asks for what an alert advises."""
+
+    key: str
+    """As it is written."""
+    action: str
+    """Of the app."""
+    words: str
+    """What it does."""
+    layer: str | None
+    """The layer that must be under the cursor; None: it is of the whole model."""
+
+
+def pressing_alert(moment: Moment) -> Alert | None:
+    """Return the newest warning or error that nobody has answered, nor read here; None where there is none.
+
+    It is answered when what it advises was asked for and applied since; and what was found before the newest
+    `fit`, or before the run went back, is of another model.
+    """
+    answered = set()
+    for entry in reversed(moment.state.timeline):
+        match entry:
+            case FitStarted() | RolledBack() | RunResumed():
+                return None
+            case Command(applied=True):
+                answered.add(entry.words.split(" ")[0])
+            case Alert(severity="warning" | "error", seq=seq) if seq not in moment.read:
+                if not _command_words(entry.request) & answered:
+                    return entry
+    return None
+
+
+def helping_key(alert: Alert, moment: Moment) -> Help | None:
+    """Return the key that asks for what an alert advises; None where there is none or it would do something else."""
+    words = _split(alert.request)
+    if not words or moment.refusal or moment.cannot(words[0]):
+        return None
+    command = f"{words[0]} --statistics" if "--statistics" in words else words[0]
+    paths = list(moment.state.layers) if "--layer" not in words else [alert.layer or ""]
+    if "--layer" in words and (alert.layer not in moment.state.layers or "--weights" in words):
+        return None
+    key = (_LAYER_KEYS if "--layer" in words else _KEYS).get(command)
+    # These keys also undo what they do.
+    undone = {"freeze": moment.is_frozen, "freeze --statistics": moment.is_held}.get(command)
+    if key is None or (undone is not None and all(map(undone, paths))):
+        return None
+    if command == "unfreeze" and not all(map(moment.is_frozen, paths)):
+        return None
+    if command == "pause" and moment.is_paused:
+        return None
+    return Help(*key, layer=alert.layer if "--layer" in words else None)
+
+
+def sign(alert: Alert) -> tuple[str, Meaning]:
+    """Return the sign and the colour of an alert's severity."""
+    return SEVERITY_SIGNS.get(alert.severity, SEVERITY_SIGNS["info"])
+
+
+def _command_words(request: str) -> set[str]:
+    """Return how the command of a request begins in the words of the timeline."""
+    words = _split(request)
+    names = {word: describe({"command": word}).split(" ")[0] for word in words[:1]}
+    return set(names.values())
+
+
+def _split(request: str) -> list[str]:
+    try:
+        return shlex.split(request)
+    except ValueError:  # quotes that do not match
+        return request.split()

@@ -1,0 +1,181 @@
+"""All that the screen is a function of: the folded log, and the time."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from tuimon.protocol.events import CheckpointSaved
+from tuimon.runs.state import OVER, LayerHistory, RunState
+
+Hold = Literal["frozen", "statistics", "nothing"]
+"""What of a layer is held: everything, the moving statistics alone, nothing."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request of this viewer that no fact has answered yet."""
+
+    id: str
+    """Of the request."""
+    words: str
+    """The request in words: "freeze bn_1"."""
+    time: float
+    """When it was asked, Unix seconds."""
+    command: str = ""
+    """Its name on the wire."""
+    holds: dict[str, Hold] = field(default_factory=dict)
+    """How it asks layers to be held, by path."""
+    momentum: dict[str, float] = field(default_factory=dict)
+    """The momentum that it asks for, by layer."""
+    phase: str | None = None
+    """The learning phase that it asks for; None for other requests."""
+    learning_rate: str | None = None
+    """The learning rate that it asks for, as it is shown; None for other requests."""
+    undoes: int | None = None
+    """Number of the fact that it takes back; None for a request of its own."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One line for the person at the keyboard, of the viewer's own."""
+
+    text: str
+    """What happened, and what to do."""
+    bad: bool = False
+    """Whether something went wrong."""
+
+
+@dataclass(frozen=True)
+class ReplayPosition:
+    """Where a replay is."""
+
+    playing: bool
+    """Whether time goes on by itself."""
+    speed: float
+    """Seconds of the log in a second."""
+    elapsed_seconds: float
+    """Since the log's first line."""
+    total_seconds: float
+    """From the log's first line to its last one."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What is shown."""
+
+    state: RunState
+    """The log, folded."""
+    status: str
+    """The word of `liveness.status`."""
+    now: float
+    """The time, Unix seconds: the viewer's, or the replay's."""
+    run_path: Path
+    """The run directory."""
+    silent_seconds: float = 0.0
+    """How long the log has not grown, by the viewer's clock."""
+    asked: tuple[Asked, ...] = ()
+    """Requests without an answer, oldest first."""
+    refusal: str = ""
+    """Why this viewer sends no requests now; empty where it does."""
+    trainer_log: tuple[str, ...] = ()
+    """The last lines that the training process printed."""
+    notice: Notice | None = None
+    """What the viewer itself has to say."""
+    reading: float | None = None
+    """The share of a long log that is read; None when all of it is."""
+    replay: ReplayPosition | None = None
+    """None for a live view."""
+    whole: RunState | None = None
+    """In a replay, what the whole log says that the timeline lists, what is still to come included; else None."""
+    exit_code: int | None = None
+    """Of the trainer that this screen started; None while it runs, and where it started none."""
+    read: frozenset[int] = frozenset()
+    """Alerts that were read on this screen, by their numbers in the log."""
+    is_line_slow: bool = False
+    """Whether the terminal takes in less than there is to send."""
+
+    @property
+    def layers(self) -> list[LayerHistory]:
+        """The BatchNormalization layers, in the order of the model."""
+        return list(self.state.layers.values())
+
+    @property
+    def has_facts(self) -> bool:
+        """Whether there is anything to draw in a chart or a table."""
+        over = self.status in OVER
+        return bool(self.state.batch_metrics or self.state.epoch_metrics or (self.state.model and not over))
+
+    def mode(self, layer: LayerHistory) -> str | None:
+        """Return how a layer computes now, by the newest facts; None while not known."""
+        path = layer.layer.path
+        if path in self.state.frozen:
+            return "frozen"
+        if path in self.state.statistics_held:
+            return "inference"
+        # A sample may be older than the last request: it says that there is a mode, not which.
+        return None if layer.mode is None else self._usual_mode
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether training waits, or will when what was asked is fact."""
+        asked = next((asked.command for asked in reversed(self.asked) if asked.command in ("pause", "resume")), None)
+        return self.status == "paused" if asked is None else asked == "pause"
+
+    @property
+    def newest_checkpoint(self) -> CheckpointSaved | None:
+        """The newest full state that is on disk; None where there is none."""
+        return next(reversed(self.state.checkpoints.values()), None)
+
+    def cannot(self, command: str) -> str:
+        """Return why a command does nothing now; empty where it does, and where that is not known yet."""
+        if self.state.fit is None:
+            return ""
+        if command not in self.state.fit.can:
+            return "its trainer is of an older version"
+        if command == "rollback" and self.newest_checkpoint is None:
+            return self.state.fit.can[command] or "there is no checkpoint yet, c saves one"
+        return self.state.fit.can[command]
+
+    def is_frozen(self, path: str) -> bool:
+        """Return whether a layer is frozen, or will be when what was asked is fact."""
+        asked = self._asked_hold(path)
+        return path in self.state.frozen if asked is None else asked == "frozen"
+
+    def is_held(self, path: str) -> bool:
+        """Return whether a layer's moving statistics alone are held, or will be when what was asked is fact."""
+        asked = self._asked_hold(path)
+        return path in self.state.statistics_held if asked is None else asked == "statistics"
+
+    def asked_mode(self, path: str) -> str | None:
+        """Return the mode that was asked for a layer and is not yet fact; None where there is none."""
+        match self._asked_hold(path):
+            case "frozen":
+                return "frozen"
+            case "statistics":
+                return "inference"
+            case "nothing":
+                return self._usual_mode
+        return None
+
+    def asked_momentum(self, path: str) -> float | None:
+        """Return the momentum that was asked for a layer and is not yet fact; None where there is none."""
+        return next((asked.momentum[path] for asked in reversed(self.asked) if path in asked.momentum), None)
+
+    @property
+    def _usual_mode(self) -> str:
+        """The mode of a layer of which nothing is held."""
+        return "inference" if self.state.phase == "inference" else "training"
+
+    def _asked_hold(self, path: str) -> Hold | None:
+        return next((asked.holds[path] for asked in reversed(self.asked) if path in asked.holds), None)
+
+
+def no_probe_words(moment: Moment) -> str:
+    """Return why there is no probe, and what to do."""
+    if moment.state.ended or moment.status in ("crashed", "failed"):
+        return "This run has made no probe."
+    if reason := moment.cannot("probe"):
+        return f"No probe: {reason}."
+    if moment.refusal:
+        return "No probe yet: at the next epoch's end."
+    return "No probe yet: at the next epoch's end, or press g."

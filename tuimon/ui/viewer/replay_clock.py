@@ -1,0 +1,112 @@
+"""A recorded run, released by its own times: no clock of its own, no files."""
+
+from collections import deque
+from collections.abc import Iterable
+
+from tuimon.protocol.events import AnyEvent, EpochEnded
+from tuimon.ui.viewer.moment import ReplayPosition
+
+_SLOWEST, _FASTEST = 1 / 64, 4096.0
+
+
+class ReplayClock:
+    """Says which events of a log are due.
+
+    Args:
+        speed: Seconds of the log in a second.
+    """
+
+    def __init__(self, speed: float = 1.0) -> None:
+        self.speed = min(_FASTEST, max(_SLOWEST, speed))
+        """Seconds of the log in a second."""
+        self.playing = True
+        """Whether time goes on by itself."""
+        self.time = 0.0
+        """Where the replay is, Unix seconds of the log."""
+        self._first: float | None = None
+        self._last = 0.0
+        self._past: list[AnyEvent] = []
+        self._pending: deque[AnyEvent] = deque()
+
+    def load(self, events: Iterable[AnyEvent]) -> None:
+        """Take in further events of the log."""
+        for event in events:
+            if self._first is None:
+                self._first = self.time = self._last = event.time
+            self._last = max(self._last, event.time)
+            self._pending.append(event)
+
+    def release(self, seconds: float) -> list[AnyEvent]:
+        """Return the events that are due after another ``seconds`` of the viewer's time."""
+        if self._first is None or not self.playing:
+            return []
+        self.time = min(self._last, self.time + seconds * self.speed)
+        due = []
+        while self._pending and self._pending[0].time <= self.time:
+            due.append(self._next())
+        if not self._pending:
+            self.time = self._last
+        return due
+
+    def next_epoch(self) -> list[AnyEvent]:
+        """Return the events up to the end of the next epoch, and pause."""
+        self.playing = False
+        due = []
+        while self._pending:
+            event = self._next()
+            due.append(event)
+            self.time = max(self.time, event.time)
+            if isinstance(event, EpochEnded):
+                break
+        return due
+
+    def next_fact(self) -> list[AnyEvent]:
+        """Return the next event alone, and pause."""
+        self.playing = False
+        if not self._pending:
+            return []
+        event = self._next()
+        self.time = max(self.time, event.time)
+        return [event]
+
+    def epoch_before(self) -> float:
+        """Return when the epoch before the last one that ended did, Unix seconds of the log; else its begin."""
+        ends = [event.time for event in self._past if isinstance(event, EpochEnded)]
+        return ends[-2] if len(ends) > 1 else self._first or 0.0
+
+    def to_end(self) -> list[AnyEvent]:
+        """Return all events that are left."""
+        due = list(self._pending)
+        self._past += due
+        self._pending.clear()
+        self.time = self._last
+        return due
+
+    def to_start(self) -> None:
+        """Go back to before the first event: all are pending again."""
+        self._pending.extendleft(reversed(self._past))
+        self._past.clear()
+        self.time = self._first or 0.0
+
+    def to_time(self, time: float) -> list[AnyEvent]:
+        """Return the events up to a later time, in Unix seconds of the log, and go on from there."""
+        due = []
+        while self._pending and self._pending[0].time <= time:
+            due.append(self._next())
+        self.time = max(self.time, min(self._last, time))
+        return due
+
+    def change_speed(self, factor: float) -> None:
+        """Go on ``factor`` times as fast."""
+        self.speed = min(_FASTEST, max(_SLOWEST, self.speed * factor))
+
+    def _next(self) -> AnyEvent:
+        event = self._pending.popleft()
+        self._past.append(event)
+        return event
+
+    @property
+    def position(self) -> ReplayPosition:
+        """Where it is."""
+        first = self._first or 0.0
+        return ReplayPosition(self.playing and bool(self._pending), self.speed, self.time - first, self._last - first)

@@ -1,0 +1,135 @@
+"""The way back: which requests put in force again what was in force before another one. Pure."""
+
+import glob
+import math
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from msgspec import convert
+
+from tuimon.protocol.commands import AnyRequest, Freeze, LearningRate, Momentum, Phase, Unfreeze
+from tuimon.protocol.values import SCHEDULE_SET_ASIDE
+from tuimon.runs.state import Command, RunState
+from tuimon.text import plain
+from tuimon.ui.viewer.moment import Moment
+
+_CHANGING = frozenset(("freeze", "unfreeze", "phase", "momentum", "lr", "rollback", "recalibrate"))
+"""Requests that change what is in force, or what was learned, by their names on the wire."""
+
+
+class NothingToUndoError(Exception):
+    """Nothing can be taken back now; says why, in words."""
+
+
+@dataclass(frozen=True)
+class Undo:
+    """A request that was applied, and those that take it back."""
+
+    command: Command
+    """What was applied."""
+    requests: tuple[AnyRequest, ...]
+    """In the order in which they are to be asked; at least one."""
+
+
+def newest_undo(moment: Moment) -> Undo:
+    """Return how to take back the newest request that changed what is in force, whoever asked it.
+
+    Raises:
+        NothingToUndoError: there is none, or there is no way back.
+    """
+    undoing = {asked.undoes for asked in moment.asked}
+    for asked in reversed(moment.asked):
+        if asked.undoes is None and asked.command in _CHANGING:
+            raise NothingToUndoError(f"“{plain(asked.words, 100)}” has no answer yet")
+    command = next((command for command in reversed(moment.state.undoable) if command.seq not in undoing), None)
+    if command is None:
+        raise NothingToUndoError("no request has changed anything that is still so")
+    if command.is_final:
+        raise NothingToUndoError(f"“{plain(command.words, 100)}” cannot be undone, it changed the weights themselves")
+    return Undo(command, tuple(_way_back(command, moment.state)))
+
+
+def _way_back(command: Command, state: RunState) -> Iterator[AnyRequest]:
+    # What came later is taken back already, or will have been: it is from `after` that the way leads.
+    before, after = command.before, command.after
+    if command.request.get("command") == "lr":
+        yield _learning_rate(command)
+        return
+    if before.phase != after.phase:
+        yield convert({"command": "phase", "phase": before.phase}, Phase)
+    was_thawed = False
+    if new := after.frozen_weights - before.frozen_weights:
+        # By its own globs: they name the layers around others, too, which no fact lists.
+        globs = command.request.get("layers") if command.request.get("weights") else None
+        yield Unfreeze(weights=True, layers=list(map(str, globs)) if isinstance(globs, list) else _escaped(new))
+        was_thawed = True
+    if before.frozen_weights and before.frozen_weights != after.frozen_weights:
+        yield Freeze(weights=True, layers=_escaped(before.frozen_weights))
+    yield from _holds(command, state, was_thawed=was_thawed)
+    for value, paths in _momentum(before.momentum, after.momentum, state.layers).items():
+        yield Momentum(momentum=value, layers=_named(paths, state))
+
+
+def _holds(command: Command, state: RunState, *, was_thawed: bool) -> Iterator[AnyRequest]:
+    """Yield what freezes, holds and thaws BatchNormalization layers.
+
+    `freeze` leaves alone whether statistics are held; `freeze` with `statistics` thaws; `unfreeze` does both.
+    """
+    before, after = command.before, command.after
+    thawed, let_go, held, frozen = [], [], [], []
+    for path in state.layers:
+        wanted = path in before.frozen, path in before.statistics_held
+        now = (False, False) if was_thawed else (path in after.frozen, path in after.statistics_held)
+        if wanted == now:
+            continue
+        if wanted == (False, False):
+            thawed.append(path)
+            continue
+        if now[1] and not wanted[1]:
+            let_go.append(path)
+        hold = wanted[1] and (not now[1] or (now[0] and not wanted[0]))
+        if hold:
+            held.append(path)
+        if wanted[0] and (hold or not now[0]):
+            frozen.append(path)
+    if thawed:
+        yield Unfreeze(layers=_named(thawed, state))
+    if let_go:
+        yield Unfreeze(layers=_named(let_go, state), statistics=True)
+    if held:
+        yield Freeze(layers=_named(held, state), statistics=True)
+    if frozen:
+        yield Freeze(layers=_named(frozen, state))
+
+
+def _learning_rate(command: Command) -> AnyRequest:
+    has_schedule = command.detail == SCHEDULE_SET_ASIDE or command.request.get("learning_rate") is None
+    if has_schedule and not command.before.own_learning_rate:
+        return LearningRate(learning_rate=None)
+    rate = command.before.learning_rate
+    if rate is None or not 0 < rate < math.inf:
+        raise NothingToUndoError(f"what the learning rate was before “{plain(command.words, 100)}” is not known")
+    # Keras keeps it in 32 bits: the shortest number that is the same there is the one that was meant.
+    return LearningRate(learning_rate=float(str(np.float32(rate))))
+
+
+def _momentum(
+    before: Mapping[str, float], after: Mapping[str, float], paths: Collection[str]
+) -> dict[float, list[str]]:
+    """Return the momentums to be set again, each with its layers."""
+    wanted: dict[float, list[str]] = {}
+    for path in paths:
+        if path in before and before[path] != after.get(path):
+            wanted.setdefault(before[path], []).append(path)
+    return wanted
+
+
+def _named(paths: Collection[str], state: RunState) -> list[str]:
+    """Return globs for BatchNormalization layers; none for all, as requests have it."""
+    return [] if set(paths) == set(state.layers) else _escaped(paths)
+
+
+def _escaped(paths: Collection[str]) -> list[str]:
+    # A path may hold what a glob would interpret.
+    return [glob.escape(path) for path in sorted(paths)]

@@ -1,0 +1,117 @@
+"""What a viewer chose to see of a run, remembered until the next time: a small file of the viewer's own.
+
+It never lies in the run directory: that is the trainer's, and others may watch it too.
+"""
+
+import contextlib
+import hashlib
+import logging
+import os
+from pathlib import Path
+
+import msgspec
+
+from tuimon.atomic_file import whole_file
+from tuimon.plot.viewport import Viewport
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.settings import PaletteName, user_directory
+
+KEPT = 200
+"""So many runs are remembered, those that were left last."""
+_LARGEST = 64 * 1024
+
+_log = logging.getLogger(__name__)
+
+
+class View(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What was chosen. Each may be missing: then nothing was."""
+
+    layer: str | None = None
+    """Path of the layer under the cursor."""
+    chart: str | None = None
+    """The chart that is shown where there is one at a time."""
+    palette: PaletteName | None = None
+    """The palette, where it was changed by its key."""
+    metrics: "MetricsView | None" = None
+    """How metrics are looked at."""
+    compared: "ComparedView | None" = None
+    """With what the run is compared."""
+
+
+class MetricsView(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """How metrics are looked at."""
+
+    charts: Viewport
+    """All of them."""
+    grid: tuple[int, int]
+    """Rows and columns of charts."""
+    is_full: bool = False
+    """Whether one is shown in full."""
+    metric: str = ""
+    """The one that keys mean."""
+    pattern: str = ""
+    """Which of them are shown."""
+
+
+class ComparedView(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """With what a run is compared."""
+
+    runs: tuple[str, ...] = ()
+    """Names of the directories of the other runs, in the order of their letters."""
+    metric: str | None = None
+    """Which of them is drawn."""
+    by_time: bool = False
+    """Over time, not over steps."""
+
+
+class ViewMemory:
+    """Reads and writes a `View` for each run. What cannot be read or written is as if nothing had been chosen.
+
+    Args:
+        directory: Where the files are; unless set, ``tuimon/views`` where programs keep what they remember.
+
+    Example:
+        ```python
+        memory = ViewMemory()
+        view = memory.load(run)
+        memory.save(run, View(layer="bn_1"))
+        ```
+    """
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self.directory = directory or user_directory("XDG_STATE_HOME", ".local/state") / "tuimon" / "views"
+
+    def load(self, run: RunDirectory) -> View:
+        """Return what was chosen the last time."""
+        path = self._path(run)
+        try:
+            with path.open("rb") as file:
+                return msgspec.json.decode(file.read(_LARGEST), type=View)
+        except FileNotFoundError:
+            return View()
+        except (OSError, ValueError, RecursionError) as error:
+            _log.debug("the view in %s is not used: %s", path, error)
+            return View()
+
+    def save(self, run: RunDirectory, view: View) -> None:
+        """Remember what was chosen, and forget the runs that were left longest ago."""
+        path = self._path(run)
+        try:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with whole_file(path, permissions=0o600) as file:
+                file.write(msgspec.json.encode(view).decode())
+            self._forget_the_oldest()
+        except (OSError, UnicodeError) as error:
+            _log.debug("the view in %s is not kept: %s", path, error)
+
+    def _path(self, run: RunDirectory) -> Path:
+        return self.directory / f"{hashlib.sha256(os.fsencode(run.path.resolve())).hexdigest()[:32]}.json"
+
+    def _forget_the_oldest(self) -> None:
+        ages: list[tuple[float, Path]] = []
+        for path in self.directory.glob("*.json"):
+            # Another viewer may forget at the same time.
+            with contextlib.suppress(FileNotFoundError):
+                ages.append((path.stat().st_mtime, path))
+        for _, path in sorted(ages)[:-KEPT]:
+            path.unlink(missing_ok=True)
