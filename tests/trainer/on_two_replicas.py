@@ -301,8 +301,8 @@ def steer(trained: keras.Model, monitor: tuimon.Monitor) -> dict[str, Any]:
     found: dict[str, list[list[list[float]]]] = {}
 
     def look_at_recalibrated() -> None:
-        assert monitor._instruments is not None
-        monitor._instruments.train.before_next(lambda _: found.update(moving_statistics(trained)))
+        assert monitor._watched is not None
+        monitor._watched.train.before_next(lambda _: found.update(moving_statistics(trained)))
 
     plan: dict[Step, list[Any]] = {
         (0, 1): [commands.Pause(), Meanwhile(monitor, [commands.Freeze()]).start],

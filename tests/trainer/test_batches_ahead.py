@@ -26,7 +26,7 @@ class Peek(keras.callbacks.Callback):
         self.seen: list[list[Any]] = []
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        train = self.monitor._instruments.train
+        train = self.monitor._watched.train
         if count := self.plan.get(self.step):
             train.before_next(lambda iterator: self.seen.append(train.peek(iterator, count, ROOM)))
         self.step += 1

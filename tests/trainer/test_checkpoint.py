@@ -21,9 +21,11 @@ from trainer import keras_models
 from trainer.keras_models import STEPS, Ask, compiled, facts, facts_of, same_weights, sequential
 from tuimon.protocol import commands, events
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.trainer.keras import checkpoint, job
-from tuimon.trainer.keras.checkpoint import Arrays, CheckpointError, Checkpoints, Meta
-from tuimon.trainer.keras.steps.modes import Mode
+from tuimon.trainer import checkpoints as checkpoint_files
+from tuimon.trainer.checkpoints import Checkpoint, CheckpointError, Checkpoints, Meta
+from tuimon.trainer.engine import Arrays
+from tuimon.trainer.keras import full_state, job
+from tuimon.trainer.modes import Mode
 from tuimon.trainer.options import Options
 
 # No test here looks at a validation, which would be traced each time.
@@ -73,12 +75,12 @@ KINDS = {
 
 
 def state_of(model: keras.Model) -> dict[str, bytes]:
-    return {name: array.tobytes() for name, array in checkpoint.capture(model).items()}
+    return {name: array.tobytes() for name, array in full_state.capture(model).items()}
 
 
 def save(checkpoints: Checkpoints, model: keras.Model) -> str:
-    meta = msgspec.structs.replace(META, dtypes=checkpoint.dtypes(model))
-    return checkpoints.save(checkpoint.capture(model), meta, "asked").name
+    meta = msgspec.structs.replace(META, dtypes=full_state.dtypes(model))
+    return checkpoints.save(full_state.capture(model), meta, "asked").name
 
 
 @pytest.mark.parametrize("new", KINDS.values(), ids=KINDS)
@@ -93,7 +95,7 @@ def test_another_model_goes_on_from_it_bit_for_bit(checkpoints: Checkpoints, new
 
     again = new()
     read = checkpoints.load(name)
-    checkpoint.restore(again, read.arrays, read.meta.dtypes)
+    full_state.restore(again, read.arrays, read.meta.dtypes)
     assert state_of(again) == before
     fit(again, 4, initial_epoch=2)
     assert same_weights(again, model)
@@ -105,7 +107,7 @@ def test_numbers_drawn_without_a_seed_of_their_own_are_drawn_again(checkpoints: 
     keras.random.normal((2,))
     name = save(checkpoints, model)
     first = np.array(keras.random.normal((2,)))
-    checkpoint.restore(model, checkpoints.load(name).arrays)
+    full_state.restore(model, checkpoints.load(name).arrays)
     assert np.array_equal(np.array(keras.random.normal((2,))), first)
 
 
@@ -268,7 +270,7 @@ def test_a_checkpoint_of_another_model_is_refused(
     model = small()
     before = state_of(model)
     with pytest.raises(CheckpointError) as info:
-        checkpoint.restore(model, read.arrays, read.meta.dtypes)
+        full_state.restore(model, read.arrays, read.meta.dtypes)
     assert says in str(info.value)
     assert str(info.value).isprintable()
     assert state_of(model) == before
@@ -281,12 +283,12 @@ def test_a_checkpoint_of_another_model_is_refused(
 def test_a_variable_that_does_not_fit_leaves_the_model_as_it_was(name: str, stranger: np.ndarray) -> None:
     model = small()
     keras.random.normal((1,))
-    arrays = {key: array + 1 for key, array in checkpoint.capture(model).items()}
+    arrays = {key: array + 1 for key, array in full_state.capture(model).items()}
     (key,) = (key for key in arrays if key.startswith(name))
     arrays[key] = stranger
     before = state_of(model)
     with pytest.raises(CheckpointError) as info:
-        checkpoint.restore(model, arrays, checkpoint.dtypes(model))
+        full_state.restore(model, arrays, full_state.dtypes(model))
     assert key in str(info.value)
     assert state_of(model) == before
 
@@ -336,7 +338,7 @@ def test_a_disk_that_is_full_meanwhile_leaves_nothing_of_it(
 def test_a_checkpoint_that_finds_no_room_is_told_and_training_goes_on(
     runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoint, "MARGIN_BYTES", 2**62)
+    monkeypatch.setattr(checkpoint_files, "MARGIN_BYTES", 2**62)
     plain, model = compiled(sequential()), compiled(sequential())
     monitor = tuimon.Monitor(runs_dir=runs)
     monitor._options = Options(checkpoint_minutes=1e-9)
@@ -370,7 +372,7 @@ def test_a_state_that_cannot_be_read_is_told_and_training_goes_on(runs: Path, mo
     def capture(model: keras.Model) -> Arrays:
         raise MemoryError("Unable to allocate 40 GiB")
 
-    monkeypatch.setattr(checkpoint, "capture", capture)
+    monkeypatch.setattr(full_state, "capture", capture)
     monitor = tuimon.Monitor(runs_dir=runs)
     monitor._options = Options(checkpoint_minutes=1e-9)
     fit(compiled(sequential()), 2, [Ask(monitor, {1: [commands.Checkpoint()]}), monitor])
@@ -381,7 +383,7 @@ def test_a_state_that_cannot_be_read_is_told_and_training_goes_on(runs: Path, mo
     assert facts_of(monitor, events.EpochEnded)[-1].step == 2 * STEPS
 
 
-def loaded(monitor: tuimon.Monitor) -> checkpoint.Checkpoint:
+def loaded(monitor: tuimon.Monitor) -> Checkpoint:
     assert monitor.run_dir is not None
     newest, wrong = Checkpoints(RunDirectory(monitor.run_dir).checkpoints).newest()
     assert wrong == []
@@ -473,7 +475,7 @@ def test_a_model_that_keras_builds_with_the_first_batch_is_built_for_it(checkpoi
     model.fit(**data, shuffle=False, verbose=0)
     read, again = checkpoints.load(save(checkpoints, model)), unbuilt()
     job._build(again, data)
-    checkpoint.restore(again, read.arrays, read.meta.dtypes)
+    full_state.restore(again, read.arrays, read.meta.dtypes)
     assert state_of(again) == state_of(model)
 
 

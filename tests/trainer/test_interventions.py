@@ -29,7 +29,7 @@ from trainer.keras_models import (
 )
 from tuimon.protocol import commands, events
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.trainer.keras.checkpoint import Checkpoints
+from tuimon.trainer.checkpoints import Checkpoints
 from tuimon.trainer.requests import actions
 
 
@@ -288,7 +288,7 @@ def test_recalibration_is_the_mean_and_variance_of_everything_the_layers_see(
 
     class Found(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-            train = monitor._instruments.train
+            train = monitor._watched.train
             if not found and self.epoch == 1 and batch == 0:
                 # After the recalibration, before the step.
                 train.before_next(lambda _: self.look())

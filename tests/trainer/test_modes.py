@@ -28,7 +28,8 @@ from trainer.keras_models import (
 from tuimon.protocol import commands, events
 from tuimon.protocol.wire import decode_array
 from tuimon.trainer.keras import keras_internals
-from tuimon.trainer.keras.steps.modes import Mode, ModeScope
+from tuimon.trainer.keras.steps.mode_scope import ModeScope
+from tuimon.trainer.modes import Mode
 
 OPTIMIZERS: dict[str, Callable[[], keras.optimizers.Optimizer]] = {
     "sgd": lambda: keras.optimizers.SGD(0.05, momentum=0.9, nesterov=True),

@@ -71,8 +71,8 @@ def test_each_batch_has_its_own_loss_and_metrics(runs: Path, options: dict[str, 
 
 def test_no_step_is_lost_when_the_ring_runs_full(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_values, "RING_STEPS", 4)
-    monkeypatch.setattr("tuimon.trainer.fit.RING_STEPS", 4)
-    monkeypatch.setattr("tuimon.trainer.fit.LOOK_SECONDS", 1000.0)
+    monkeypatch.setattr("tuimon.trainer.keras.steps.step_functions.RING_STEPS", 4)
+    monkeypatch.setattr("tuimon.trainer.sampling.LOOK_SECONDS", 1000.0)
     monitor = tuimon.Monitor(runs_dir=runs)
     fit(compiled(sequential()), 3, [monitor], batch_size=2, validation_batch_size=2)
     assert len(values(monitor, "loss")) == 3 * 40

@@ -18,12 +18,13 @@ from trainer.keras_models import Ask, compiled, data, facts_of, fit, same_weight
 from trainer.kinds import Kind, every_kind, state_of
 from tuimon.protocol import commands, events
 from tuimon.protocol.wire import from_wire
+from tuimon.trainer import probe
+from tuimon.trainer.engine import ProbeError
 from tuimon.trainer.keras import keras_internals
-from tuimon.trainer.keras.probes import measure
-from tuimon.trainer.keras.probes.measure import MASKS, ProbeError, Probes
-from tuimon.trainer.keras.steps.modes import AUTO, Mode
 from tuimon.trainer.keras.steps.step_functions import Listeners
 from tuimon.trainer.keras.watched_model import WatchedModel
+from tuimon.trainer.modes import AUTO, Mode
+from tuimon.trainer.probe import MASKS, measure
 
 COVERING = (
     "sequential",
@@ -39,13 +40,13 @@ PRECISION = {"bfloat16": 2e-2, "float16": 2e-3}
 """Relative; what is computed in half precision is not more exact. All else: 1e-5."""
 
 
-def probes_of(model: keras.Model) -> tuple[Probes, WatchedModel]:
+def watch(model: keras.Model) -> WatchedModel:
     def ignore(*_: Any) -> None:
         """Nothing is steered here."""
 
-    instruments = WatchedModel(model, batch_loss=True, listeners=Listeners(ignore, ignore, ignore, ignore, ignore))
-    instruments.look_for_layers()
-    return instruments.probes, instruments
+    watched = WatchedModel(model, batch_loss=True, listeners=Listeners(ignore, ignore, ignore, ignore, ignore))
+    watched.layers.look()
+    return watched
 
 
 def first_batch(kind: Kind) -> tuple[Any, ...]:
@@ -103,13 +104,13 @@ class Copy:
 def test_each_part_is_what_keras_gives_under_plain_flags(kind: Kind) -> None:
     model = kind.model()
     kind.fit(model, 1)
-    probes, instruments = probes_of(model)
+    watched = watch(model)
     if keras_internals.has_own_train_step(model):
-        assert "train_step" in probes.why_not
+        assert "train_step" in watched.passes.why_not
         return
     batch = first_batch(kind)
     before = state_of(model)
-    found = probes.measure(batch, None, AUTO, "asked")
+    found = measure(watched, batch, None, AUTO, "asked")
     assert state_of(model) == before
 
     def close(value: Any, expected: float) -> None:
@@ -133,7 +134,7 @@ def test_each_part_is_what_keras_gives_under_plain_flags(kind: Kind) -> None:
         from_wire(found.gap), abs=1e-6 * max(1.0, abs(inference))
     )
     layers = list(found.layers)
-    assert set(layers) == set(instruments.reader.layers)
+    assert set(layers) == set(watched.layers.batch_norm)
     if from_wire(found.other) == 0:
         close(found.batch_norm, quiet - inference)
         level = inference
@@ -147,7 +148,7 @@ def test_each_part_is_what_keras_gives_under_plain_flags(kind: Kind) -> None:
     shares = sum(from_wire(layer.in_order) for layer in found.layers.values())
     assert shares == pytest.approx(from_wire(found.batch_norm), abs=1e-5 * max(1.0, abs(inference)))
     assert found.passes <= 2 + found.masks + 2 * len(layers)
-    again = probes.measure(batch, None, AUTO, "asked")
+    again = measure(watched, batch, None, AUTO, "asked")
     assert again.traced_seconds == 0
     assert (again.train, again.inference, again.layers) == (found.train, found.inference, found.layers)
 
@@ -170,7 +171,7 @@ def test_a_probe_leaves_random_states_and_the_losses_of_layers_as_they_are() -> 
     _, batch = fitted()
     model.evaluate(*batch, verbose=0)
     states = random.getstate(), np.random.get_state()[1].tolist(), list(model.losses)  # type: ignore[union-attr]
-    found = probes_of(model)[0].measure(batch, None, AUTO, "asked")
+    found = measure(watch(model), batch, None, AUTO, "asked")
     assert (random.getstate(), np.random.get_state()[1].tolist()) == states[:2]  # type: ignore[union-attr]
     assert len(model.losses) == len(states[2])
     assert from_wire(found.inference) == pytest.approx(model.evaluate(*batch, verbose=0)[0], rel=1e-5)
@@ -178,14 +179,14 @@ def test_a_probe_leaves_random_states_and_the_losses_of_layers_as_they_are() -> 
 
 def test_frozen_layers_have_no_part() -> None:
     model, batch = fitted()
-    probes, instruments = probes_of(model)
-    first, second = instruments.reader.layers
-    one = probes.measure(batch, None, Mode(frozen=frozenset([first])), "asked")
+    watched = watch(model)
+    first, second = watched.layers.batch_norm
+    one = measure(watched, batch, None, Mode(frozen=frozenset([first])), "asked")
     assert (one.layers[first].in_order, one.layers[first].alone) == (0, 0)
     assert from_wire(one.layers[second].in_order) == from_wire(one.batch_norm) != 0
-    held = probes.measure(batch, None, Mode(statistics=frozenset([first, second])), "asked")
+    held = measure(watched, batch, None, Mode(statistics=frozenset([first, second])), "asked")
     assert held.batch_norm == 0 != held.stochastic
-    inference = probes.measure(batch, None, Mode(phase="inference"), "asked")
+    inference = measure(watched, batch, None, Mode(phase="inference"), "asked")
     assert inference.gap == inference.stochastic == inference.standard_error == 0
 
 
@@ -195,8 +196,12 @@ def test_drift_is_the_symmetric_divergence_of_moving_and_batch_statistics() -> N
     x = np.random.default_rng(0).normal(2.0, 3.0, (32, 3)).astype(np.float32)
     model.fit(x, x[:, :1], verbose=0)
     there = x + 1
-    found = probes_of(model)[0].measure(
-        (tf.constant(x), tf.constant(x[:, :1])), (tf.constant(there), tf.constant(x[:, :1])), AUTO, "asked"
+    found = measure(
+        watch(model),
+        (tf.constant(x), tf.constant(x[:, :1])),
+        (tf.constant(there), tf.constant(x[:, :1])),
+        AUTO,
+        "asked",
     )
     (layer,) = found.layers.values()
     bn = model.layers[0]
@@ -348,7 +353,7 @@ def test_a_model_that_writes_a_variable_of_its_own_is_not_probed() -> None:
     counter = model.layers[1].counter[0]
     before = int(counter.numpy())
     with pytest.raises(ProbeError, match="state that Keras does not know"):
-        probes_of(model)[0].measure(fitted()[1], None, AUTO, "asked")
+        measure(watch(model), fitted()[1], None, AUTO, "asked")
     assert int(counter.numpy()) == before
 
 
@@ -366,11 +371,11 @@ class Draws(keras.layers.Layer):
         return self.bn(hidden, training=training)
 
 
-def of(layer: keras.layers.Layer) -> tuple[Probes, WatchedModel]:
+def of(layer: keras.layers.Layer) -> WatchedModel:
     keras.utils.set_random_seed(3)
     model = compiled(keras.Sequential([keras.Input((6,)), layer, keras.layers.Dense(1)]))
     fit(model, 1)
-    return probes_of(model)
+    return watch(model)
 
 
 @pytest.mark.parametrize(
@@ -382,7 +387,7 @@ def of(layer: keras.layers.Layer) -> tuple[Probes, WatchedModel]:
 )
 def test_random_numbers_without_seeds_of_the_layer_are_stochastic(draw: Callable[[Any], Any]) -> None:
     _, batch = fitted()
-    found = of(Draws(draw))[0].measure(batch, None, AUTO, "asked")
+    found = measure(of(Draws(draw)), batch, None, AUTO, "asked")
     assert found.masks == MASKS
     assert from_wire(found.standard_error) > 0
     assert found.stochastic != 0 != found.batch_norm
@@ -393,13 +398,13 @@ def test_random_numbers_without_seeds_of_the_layer_are_stochastic(draw: Callable
 def test_where_inference_is_random_too_both_ways_draw_the_same() -> None:
     _, batch = fitted()
     inner = keras.layers.Dropout(0.5)
-    probes, instruments = of(Draws(lambda x: inner(x, training=True), always=True))
-    found = probes.measure(batch, None, AUTO, "asked")
+    watched = of(Draws(lambda x: inner(x, training=True), always=True))
+    found = measure(watched, batch, None, AUTO, "asked")
     assert found.masks == MASKS // 2
     assert found.batch_norm != 0
     assert from_wire(found.other) == pytest.approx(0, abs=1e-5)
-    assert found.passes <= 2 + MASKS + 2 * len(instruments.reader.layers)
-    frozen = probes.measure(batch, None, Mode(frozen=frozenset(instruments.reader.layers)), "asked")
+    assert found.passes <= 2 + MASKS + 2 * len(watched.layers.batch_norm)
+    frozen = measure(watched, batch, None, Mode(frozen=frozenset(watched.layers.batch_norm)), "asked")
     assert frozen.gap == frozen.batch_norm == frozen.stochastic == 0
 
 
@@ -415,7 +420,7 @@ def test_a_model_that_draws_beside_its_layers_has_that_in_other() -> None:
     keras.utils.set_random_seed(3)
     model = compiled(Noisy())
     fit(model, 1)
-    found = probes_of(model)[0].measure(fitted()[1], None, AUTO, "asked")
+    found = measure(watch(model), fitted()[1], None, AUTO, "asked")
     assert found.masks == MASKS
     assert (found.batch_norm, found.stochastic) == (0, 0)
     assert found.other == found.gap != 0
@@ -432,7 +437,7 @@ def test_a_layer_with_dropout_and_batch_statistics_of_its_own_is_taken_apart() -
             hidden = self.bn(inputs, training=training)
             return keras.random.dropout(hidden, 0.5, seed=self.seeds) if training else hidden
 
-    found = of(Both())[0].measure(fitted()[1], None, AUTO, "asked")
+    found = measure(of(Both()), fitted()[1], None, AUTO, "asked")
     assert found.batch_norm != 0 != found.stochastic
     assert from_wire(found.other) == pytest.approx(0, abs=1e-5)
 
@@ -444,9 +449,9 @@ def test_a_loop_with_a_loss_of_its_own_makes_no_metrics(runs: Path) -> None:
     model.compile("sgd", {"one": "mse", "two": "mae"})
     x, y = data()
     names = [metric.name for metric in model.metrics]
-    probes, _ = probes_of(model)
+    watched = watch(model)
     with pytest.raises(ProbeError, match="has not been used"):
-        probes.measure((tf.constant(x), (tf.constant(y), tf.constant(y))), None, AUTO, "asked")
+        measure(watched, (tf.constant(x), (tf.constant(y), tf.constant(y))), None, AUTO, "asked")
     assert [metric.name for metric in model.metrics] == names
 
 
@@ -550,7 +555,7 @@ def test_a_batch_that_does_not_fit_into_memory_turns_the_probe_off(runs: Path, m
     def too_much(*_: Any) -> Any:
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
 
-    monkeypatch.setattr(measure, "_shares", too_much)
+    monkeypatch.setattr(probe, "_switched_shares", too_much)
     monitor = tuimon.Monitor(runs_dir=runs, probe_every=2)
     fit(compiled(sequential()), 2, [monitor])
     assert [fact.text for fact in facts_of(monitor, events.Note)] == [

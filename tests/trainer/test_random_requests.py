@@ -76,7 +76,7 @@ class Throw(keras.callbacks.Callback):
 
     def put_later(self, fit: Any, bodies: list[bytes]) -> None:
         until(lambda: fit._controller.is_paused, what="the pause")
-        train = fit._instruments.train
+        train = fit._engine.train
         for body in [*bodies, commands.encode(commands.Resume(id=f"resume-{next(_numbers)}"))]:
             path = self.directory / self.put(body)
             # One after the other: what needs a trace has it before the next is taken.

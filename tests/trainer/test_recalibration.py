@@ -51,9 +51,9 @@ class Compare(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         if self.epoch == 1 and batch == 0:
             self.expected = self.by_keras()
-            assert self.monitor._instruments is not None
+            assert self.monitor._watched is not None
             # After the recalibration, before the step.
-            self.monitor._instruments.train.before_next(self.look)
+            self.monitor._watched.train.before_next(self.look)
 
     def look(self, _: object) -> None:
         self.found = statistics(self.model)

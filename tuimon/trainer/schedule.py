@@ -6,21 +6,18 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from tuimon.diagnosis.validation_spike import is_spike
 from tuimon.protocol import events
 from tuimon.protocol.wire import from_wire, scalars_to_wire
 from tuimon.text import plain
+from tuimon.trainer import probe, repeated_validation
 from tuimon.trainer.budget import Budget
-from tuimon.trainer.keras.probes import measure, repeated_validation
-from tuimon.trainer.keras.probes.measure import ProbeError
-from tuimon.trainer.keras.steps.modes import Mode
-from tuimon.trainer.keras.watched_model import WatchedModel
+from tuimon.trainer.engine import MAXIMUM_BYTES, Data, Engine, ProbeError
+from tuimon.trainer.modes import Mode
 from tuimon.trainer.options import ProbeOptions
-from tuimon.trainer.requests.actions import MAXIMUM_BYTES
+from tuimon.trainer.sampling import Sampling
 from tuimon.trainer.session.recorder import Recorder
 
 TRACE_SHARE = 0.05
@@ -44,36 +41,23 @@ class ProbeSchedule:
 
     Args:
         recorder: Takes the facts.
-        instruments: The model.
-        options: When and on what.
-        budget: What it may take.
-        mode: Returns the mode in force.
-        compile_seconds: Returns what the first step took; a trace for a probe takes less.
-        step_seconds: Returns what a step takes, about.
+        engine: The model.
+        options: When and on which batch.
+        budget: What probes may take.
+        sampling: Knows what a step and a trace take.
     """
 
     def __init__(
-        self,
-        recorder: Recorder,
-        instruments: WatchedModel,
-        options: ProbeOptions,
-        budget: Budget,
-        *,
-        mode: Callable[[], Mode],
-        compile_seconds: Callable[[], float],
-        step_seconds: Callable[[], float],
+        self, recorder: Recorder, engine: Engine, options: ProbeOptions, budget: Budget, sampling: Sampling
     ) -> None:
         self.newest: events.Probe | None = None
         """The newest probe of this ``fit``."""
         self._recorder = recorder
-        self._instruments = instruments
+        self._engine = engine
         self._options = options
         self._budget = budget
-        self._mode = mode
-        self._compile_seconds = compile_seconds
-        self._step_seconds = step_seconds
+        self._sampling = sampling
         self._validation_began: float | None = None
-        self._began = time.monotonic()
         self._batch: Any = None
         self._validation: Any = None
         self._why_off = ""
@@ -86,8 +70,8 @@ class ProbeSchedule:
     @property
     def why_not(self) -> str:
         """Why nothing can be probed; empty where it can."""
-        no_data = self._instruments.why_no_data if self._options.batch is None else ""
-        return self._why_off or self._instruments.probes.why_not or no_data
+        no_data = self._engine.why_not("probe") if self._options.batch is None else ""
+        return self._why_off or self._engine.passes.why_not or no_data
 
     def end_epoch(self, now: float) -> None:
         """An epoch ended: its weights are those that were validated."""
@@ -114,7 +98,7 @@ class ProbeSchedule:
 
     def end_validation(self, logs: Mapping[str, Any], now: float) -> None:
         """An epoch ended with these logs: where its validation loss stands out, probe, and repeat the validation."""
-        mode, model = self._mode(), self._instruments.model
+        mode = self._engine.steps.mode
         began, self._validation_began = self._validation_began, None
         expected = 0.0 if began is None else READINGS * (now - began)
         value = from_wire(scalars_to_wire(logs).get(METRIC))
@@ -129,7 +113,7 @@ class ProbeSchedule:
             return
         if self.newest.step != self._recorder.step:
             self._make("validation spike")
-        self._cannot_repeat = repeated_validation.why_not(model)
+        self._cannot_repeat = self._engine.validation.why_not_repeated()
         if not self._cannot_repeat:
             try:
                 self._repeat_validation(mode, value)
@@ -144,13 +128,13 @@ class ProbeSchedule:
             self._validation_began = now
         if self._validation is None and self._trace_pays(now) and self._is_unasked:
             self._validation = ()  # Not asked for again.
-            self._instruments.test.before_next(self._hold_validation)
+            self._engine.validation.before_next(self._hold_validation)
 
     def _repeat_validation(self, mode: Mode, value: float) -> None:
-        probes, started = self._instruments.probes, time.perf_counter()
-        traced_before = probes.first_seconds
-        fact = repeated_validation.repeat(self._instruments.model, probes, mode, METRIC, value)
-        traced, now = probes.first_seconds - traced_before, time.monotonic()
+        passes, started = self._engine.passes, time.perf_counter()
+        traced_before = passes.first_seconds
+        fact = repeated_validation.repeat(self._engine, mode, METRIC, value)
+        traced, now = passes.first_seconds - traced_before, time.monotonic()
         self._budget.charge("traces", traced, now)
         self._budget.charge("repeated validation", max(0.0, time.perf_counter() - started - traced), now)
         if fact is not None:
@@ -174,36 +158,36 @@ class ProbeSchedule:
         """Return the seconds that the first probe may take; none where somebody wants it."""
         if self.newest is not None or self._is_wanted:
             return 0.0
-        return measure.most_passes(len(self._instruments.reader.layers)) * FORWARD_SHARE * self._step_seconds()
+        return probe.most_passes(len(self._engine.layers.batch_norm)) * FORWARD_SHARE * self._sampling.step_seconds
 
     def _trace_pays(self, now: float) -> bool:
         if self._is_wanted:
             return True
-        return self._compile_seconds() <= TRACE_SHARE * (now - self._began)
+        return self._sampling.compile_seconds <= TRACE_SHARE * (now - self._sampling.began)
 
     def _make(self, reason: str, applied: Say | None = None, rejected: Say | None = None) -> None:
         if self._batch is None and self._options.batch is not None:
             try:
-                self._batch = self._held(_as_tensors(self._options.batch))
+                self._batch = self._held(self._engine.passes.as_batch(self._options.batch))
             except Exception as error:  # noqa: BLE001 - whatever the user has given, training goes on
                 self._turn_off(f"the batch given cannot be used: {error}", rejected)
                 return
-        train = self._instruments.train
-        # What was asked before it comes before it: a mode that waits for the next step.
-        if self._batch is not None and train.has_run and train.pending is None:
+        steps = self._engine.steps
+        # A mode that was asked for earlier, and waits for the next step, comes first.
+        if self._batch is not None and steps.has_run and steps.coming_mode is None:
             self._measure(reason, applied, rejected)
         elif applied is not None or not self._waits:
             self._waits = self._waits or applied is None
-            train.before_next(partial(self._measure_there, reason, applied, rejected))
+            steps.before_next(partial(self._measure_there, reason, applied, rejected))
 
-    def _measure_there(self, reason: str, applied: Say | None, rejected: Say | None, iterator: Any) -> None:
+    def _measure_there(self, reason: str, applied: Say | None, rejected: Say | None, data: Data) -> None:
         """Probe before a step, within its call, where its data are at hand."""
-        train = self._instruments.train
+        steps = self._engine.steps
         has_batch = self._batch is not None
-        batches = train.peek(iterator, 1, MAXIMUM_BYTES) if train.has_run and not has_batch else []
-        if not train.has_run or train.pending is not None or not (has_batch or batches):
-            # Keras makes the variables of its metrics with the first step; and at an epoch's end, the next has data.
-            train.before_next(partial(self._measure_there, reason, applied, rejected))
+        batches = data.ahead(1, MAXIMUM_BYTES) if steps.has_run and not has_batch else []
+        if not steps.has_run or steps.coming_mode is not None or not (has_batch or batches):
+            # A framework makes the variables of its metrics with the first step; at an epoch's end, the next has data.
+            steps.before_next(partial(self._measure_there, reason, applied, rejected))
             return
         self._waits = self._waits and applied is not None
         if batches:
@@ -219,7 +203,8 @@ class ProbeSchedule:
         if is_long:
             self._recorder.record(events.StateChanged(state="probing"))
         try:
-            fact = self._instruments.probes.measure(self._batch, self._validation or None, self._mode(), reason)
+            mode = self._engine.steps.mode
+            fact = probe.measure(self._engine, self._batch, self._validation or None, mode, reason)
         except ProbeError as error:
             self._turn_off(str(error), rejected)
             return
@@ -240,8 +225,8 @@ class ProbeSchedule:
         else:
             self._recorder.record(events.Note(text=f"the probe is off: {why}"))
 
-    def _hold_validation(self, iterator: Any) -> None:
-        batches = self._instruments.test.peek(iterator, 1, MAXIMUM_BYTES)
+    def _hold_validation(self, data: Data) -> None:
+        batches = data.ahead(1, MAXIMUM_BYTES)
         if batches:
             try:
                 self._validation = self._held(batches[0])
@@ -249,16 +234,5 @@ class ProbeSchedule:
                 self._recorder.record(events.Note(text=f"the probe goes without validation data: {error}"))
 
     def _held(self, batch: Any) -> Any:
-        measure.check(batch, self._instruments.model)
+        self._engine.passes.check(batch)
         return batch
-
-
-def _as_tensors(batch: Any) -> Any:
-    """Return a batch of the user's as Keras hands one to its step."""
-    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(tuple(batch))
-
-    def tensor(part: Any) -> Any:
-        part = tf.convert_to_tensor(part)
-        return tf.cast(part, keras.config.floatx()) if part.dtype.is_floating else part
-
-    return tuple(keras.tree.map_structure(tensor, part) for part in (x, y, sample_weight) if part is not None)

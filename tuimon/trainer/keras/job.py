@@ -21,7 +21,7 @@ from tuimon.trainer.session.recorder import Recorder
 from tuimon.trainer.session.session_writer import LogTakenError
 
 if TYPE_CHECKING:
-    from tuimon.trainer.keras.checkpoint import Meta
+    from tuimon.trainer.checkpoints import Meta
 
 
 def main(arguments: list[str]) -> int:
@@ -70,7 +70,7 @@ def _train(config: configuration.Config, recorder: Recorder, *, resumes: bool) -
     import keras
 
     from tuimon.trainer.keras.monitor import Monitor
-    from tuimon.trainer.keras.steps.modes import AUTO
+    from tuimon.trainer.modes import AUTO
     from tuimon.trainer.options import Options, ProbeOptions
 
     training = config.training
@@ -129,21 +129,22 @@ def _train(config: configuration.Config, recorder: Recorder, *, resumes: bool) -
 
 def _go_on(model: Any, data: dict[str, Any], recorder: Recorder) -> "Meta":
     """Put the model where the newest checkpoint that can be read has it, and say so."""
-    from tuimon.trainer.keras import checkpoint
+    from tuimon.trainer import checkpoints
+    from tuimon.trainer.keras import full_state
 
     recorder.record(events.StateChanged(state="preparing", detail="reading the checkpoint"))
-    newest, wrong = checkpoint.Checkpoints(recorder.run.checkpoints).newest()
+    newest, wrong = checkpoints.Checkpoints(recorder.run.checkpoints).newest()
     for words in wrong:
         recorder.record(events.Note(text=words))
     if newest is None:
-        raise checkpoint.CheckpointError("this run has no checkpoint that can be read")
+        raise checkpoints.CheckpointError("this run has no checkpoint that can be read")
     _build(model, data)
-    checkpoint.restore(model, newest.arrays, newest.meta.dtypes)
+    full_state.restore(model, newest.arrays, newest.meta.dtypes)
     meta = newest.meta
     # A kill may have come after the checkpoint and before the log's next line.
-    recorder.step = max(recorder.step, meta.step)
-    recorder.epoch = meta.next_epoch
-    recorder.branch += 1
+    recorder.reach(meta.step)
+    recorder.enter_epoch(meta.next_epoch)
+    recorder.branch_off()
     recorder.record(
         events.RunResumed(
             checkpoint=newest.name,

@@ -9,10 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from tuimon.protocol.wire import FloatArray
-from tuimon.trainer.keras.steps.modes import Mode
 from tuimon.trainer.keras.steps.step_functions import StepFunctions
 from tuimon.trainer.keras.watched_model import WatchedModel
-from tuimon.trainer.requests.mode_changes import RejectedError
+from tuimon.trainer.modes import Mode
+from tuimon.trainer.requests.rejected import RejectedError
 
 Batch = TypeVar("Batch")
 
@@ -42,19 +42,19 @@ class Loop:
 
     Args:
         hooks: The Monitor.
-        instruments: The model.
+        watched: The model.
         values: Takes what is logged.
     """
 
-    def __init__(self, hooks: Hooks, instruments: WatchedModel, values: "LoggedValues") -> None:
+    def __init__(self, hooks: Hooks, watched: WatchedModel, values: "LoggedValues") -> None:
         self._hooks = hooks
-        self._instruments = instruments
-        self._model = instruments.model
+        self._watched = watched
+        self._model = watched.model
         self._values = values
         self._epoch: int | None = None
         self._logs: dict[str, float] = {}
         self._steps = 0
-        self._set_up(instruments.train)
+        self._set_up(watched.train)
 
     def epochs(self, count: int) -> Iterator[int]:
         """Yield the numbers of the epochs, from 0, until there are no more or somebody asks to stop.
@@ -97,8 +97,8 @@ class Loop:
             finally:  # Also where the body breaks.
                 self._steps += 1
                 self._values.end_step()
-                self._instruments.train.restore()
-                self._instruments.train.give_up(RejectedError(NO_FUNCTION))
+                self._watched.train.restore()
+                self._watched.train.give_up(RejectedError(NO_FUNCTION))
 
     def log(self, **values: Any) -> None:
         """Record values of the step under way: its loss, its metrics.
@@ -135,12 +135,12 @@ class Loop:
         Raises:
             ValueError: the loop has one already.
         """
-        if isinstance(self._instruments.train, LoopFunction):
+        if isinstance(self._watched.train, LoopFunction):
             raise ValueError("a loop has one train step: make one function of what it does with a batch")
-        function = LoopFunction(self._instruments, getattr(step, "python_function", step), options)
+        function = LoopFunction(self._watched, getattr(step, "python_function", step), options)
         self._set_up(function)
-        self._instruments.train = function
-        self._instruments.why_not_steerable = ""
+        self._watched.train = function
+        self._watched.why_not_steerable = ""
         return function
 
     def _set_up(self, function: StepFunctions) -> None:
@@ -152,13 +152,13 @@ class LoopFunction(StepFunctions):
     """The user's step, one ``tf.function`` for each mode.
 
     Args:
-        instruments: The model.
+        watched: The model.
         step: The user's step.
         options: Of ``tf.function``.
     """
 
-    def __init__(self, instruments: WatchedModel, step: Callable[..., Any], options: dict[str, Any]) -> None:
-        super().__init__(instruments.model, "train", instruments.train_scope, None, instruments.listeners)
+    def __init__(self, watched: WatchedModel, step: Callable[..., Any], options: dict[str, Any]) -> None:
+        super().__init__(watched.model, "train", watched.scopes.of_training, None, watched.listeners)
         self._users_step, self._options = step, options
         self._users_function = self._compiled(step)
         self.install()

@@ -15,13 +15,14 @@ import keras
 
 from tuimon.protocol import events
 from tuimon.runs.run_directory import RunDirectory, default_runs_directory
+from tuimon.text import plain
 from tuimon.trainer.fit import Fit
 from tuimon.trainer.keras import keras_internals
 from tuimon.trainer.keras.fit_watchdog import FitWatchdog
 from tuimon.trainer.keras.loop import NO_DATA, NO_FUNCTION, LoggedValues, Loop
-from tuimon.trainer.keras.steps.modes import AUTO, Mode
 from tuimon.trainer.keras.steps.step_functions import Listeners
 from tuimon.trainer.keras.watched_model import WatchedModel
+from tuimon.trainer.modes import AUTO, Mode
 from tuimon.trainer.options import Options
 from tuimon.trainer.session.recorder import Recorder
 
@@ -101,7 +102,7 @@ class Monitor(keras.callbacks.Callback):
         self._ends_run = True
         self._mode = AUTO
         self._learning_rate: float | None = None
-        self._instruments: WatchedModel | None = None
+        self._watched: WatchedModel | None = None
         self._fit: Fit | None = None
         self._lookout: FitWatchdog | None = None
         self._was_stopped = False
@@ -162,17 +163,17 @@ class Monitor(keras.callbacks.Callback):
                 undo.callback(keras_internals.set_untracked(model, "optimizer", optimizer))
             undo.callback(keras_internals.set_untracked(model, "stop_training", False))
             values = LoggedValues()
-            self._instruments = WatchedModel(model, batch_loss=False, listeners=self._listeners())
-            self._instruments.values, self._instruments.why_no_data = values, NO_DATA
+            self._watched = WatchedModel(model, batch_loss=False, listeners=self._listeners())
+            self._watched.values, self._watched.why_no_data = values, NO_DATA
             if model.compiled:
                 model.make_train_function()
             else:
-                self._instruments.why_not_steerable = NO_FUNCTION
+                self._watched.why_not_steerable = NO_FUNCTION
             self.set_model(model)
             self.set_params({"epochs": None, "steps": None})
             self.on_train_begin()
             try:
-                yield Loop(self, self._instruments, values)
+                yield Loop(self, self._watched, values)
             except BaseException as error:
                 self._fail(error)
                 raise
@@ -208,14 +209,13 @@ class Monitor(keras.callbacks.Callback):
             self._fit.end()  # An exception in a callback ended it, of which Keras tells nobody.
         self._recorder.reopen()
         _WATCHING.add(self)
-        if self._instruments is None or self._instruments.model is not self.model:
-            self._instruments = WatchedModel.of(self.model, batch_loss=self._batch_loss, listeners=self._listeners())
+        if self._watched is None or self._watched.model is not self.model:
+            self._watched = WatchedModel.of(self.model, batch_loss=self._batch_loss, listeners=self._listeners())
         else:
-            vars(self._instruments.listeners).update(vars(self._listeners()))  # Another Monitor may have had them.
-        self._instruments.begin_fit()
-        self._fit = fit = Fit(self._recorder, self._instruments, self.params, self._options, on_trouble=self._warn)
+            vars(self._watched.listeners).update(vars(self._listeners()))  # Another Monitor may have had them.
+        self._fit = fit = Fit(self._recorder, self._watched, self.params, self._options, on_trouble=self._warn)
         frame = keras_internals.frame_of_fit(self.model)
-        self._instruments.train.frame_of_fit = self._instruments.test.frame_of_fit = frame
+        self._watched.train.frame_of_fit = self._watched.test.frame_of_fit = frame
         if frame is not None and self._ends_run:
             self._lookout = FitWatchdog(frame, lambda: self._ended_without_a_word(fit))
         if self._mode != AUTO:
@@ -239,8 +239,8 @@ class Monitor(keras.callbacks.Callback):
         if self._given_up:
             with contextlib.suppress(Exception):
                 # What was asked of the steps holds on, and batches that were read ahead are not lost.
-                if self._instruments is not None and self._instruments.train.is_needed:
-                    self._instruments.train.install()
+                if self._watched is not None and self._watched.train.is_needed:
+                    self._watched.train.install()
 
     @_guarded
     def on_test_begin(self, logs: Any = None) -> None:
@@ -302,11 +302,17 @@ class Monitor(keras.callbacks.Callback):
 
     def _retreat_of_validation(self, error: Exception) -> None:
         if self._fit:
-            self._fit.retreat_of_validation(error)
+            words = "validation goes on as Keras does it: the mode cannot be traced there"
+            self._fit.note(f"{words}: {plain(str(error))}")
 
     def _leave_steps(self, kind: str, error: Exception) -> None:
-        if self._fit:
-            self._fit.leave_steps(kind, error)
+        words = f"Keras' own {kind} step runs as it is, without values of single batches: {plain(str(error))}"
+        if self._watched and self._fit:
+            if kind == "test":
+                self._watched.leave_test_values()
+            else:
+                self._watched.leave_steps(words)
+            self._fit.note(words)
 
     def _fail(self, error: BaseException) -> None:
         """An exception within a step ends the training; Keras tells its callbacks nothing of it."""
@@ -322,7 +328,8 @@ class Monitor(keras.callbacks.Callback):
         # Not in the training thread: the model is left alone, the next `fit` or nobody will need it.
         if self._fit is fit and self._recorder is not None and not self._recorder.is_closed:
             with contextlib.suppress(Exception):
-                fit.leave_functions()
+                if self._watched is not None:
+                    self._watched.fit_is_over()
                 fit.close_inbox()
                 self._recorder.end("failed", RuntimeError("an exception outside of a train step ended fit"))
 

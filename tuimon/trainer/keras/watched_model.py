@@ -1,24 +1,32 @@
-"""What tuimon keeps of one model, from one ``fit`` to the next: its functions by mode, its layers."""
+"""The Keras engine: one model, with all that tuimon keeps of it from one ``fit`` to the next."""
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any, Protocol
 
-from tuimon.protocol import events
 from tuimon.protocol.wire import FloatArray
+from tuimon.trainer.engine import FitFacts
 from tuimon.trainer.keras import keras_internals
-from tuimon.trainer.keras.measuring import batch_norm
-from tuimon.trainer.keras.probes.measure import Probes
+from tuimon.trainer.keras.full_state import KerasState
+from tuimon.trainer.keras.layers import KerasLayers
+from tuimon.trainer.keras.learning_rate import KerasLearningRate
+from tuimon.trainer.keras.probes.passes import KerasPasses
+from tuimon.trainer.keras.scopes import Scopes
 from tuimon.trainer.keras.steps import traced_before
 from tuimon.trainer.keras.steps.batch_values import BatchValues
-from tuimon.trainer.keras.steps.modes import AUTO, LearningPhase, Mode, ModeScope
-from tuimon.trainer.keras.steps.step_flags import StepFlags, as_they_are
+from tuimon.trainer.keras.steps.step_flags import StepFlags
 from tuimon.trainer.keras.steps.step_functions import Listeners, StepFunctions, WrongTraceError
 from tuimon.trainer.keras.steps.traced_before import TracedFlags, UnknownFlagsError
+from tuimon.trainer.keras.validation import KerasValidation
+from tuimon.trainer.modes import Mode
 
 UNKNOWN_FLAGS = (
     "Keras traced the step before tuimon came, with `trainable` flags that are not known here: "
     "compile the model anew to have it steered and each batch's loss shown"
 )
 OTHER_FLAGS = "it was traced before tuimon came, with other `trainable` flags"
+_NEED_STEERING = frozenset(("freeze", "unfreeze", "momentum", "recalibrate", "phase"))
+_NEED_DATA = frozenset(("recalibrate", "evaluate", "probe"))
 
 
 class StepValues(Protocol):
@@ -32,12 +40,12 @@ class StepValues(Protocol):
 
 
 class WatchedModel:
-    """Nothing of the model is changed by making them.
+    """One Keras model behind `tuimon.trainer.engine.Engine`. Creating this object leaves the model unchanged.
 
     Args:
         model: The model.
         batch_loss: Whether each batch's own values are read inside the step.
-        listeners: Are told what the steps come to.
+        listeners: Are told what becomes of the steps.
     """
 
     def __init__(self, model: Any, *, batch_loss: bool, listeners: Listeners) -> None:
@@ -45,44 +53,54 @@ class WatchedModel:
         self.why_not_steerable = keras_internals.why_not_steerable(model)
         """Why the steps of this model cannot be changed; empty where they can."""
         self.why_no_data = ""
-        """Why what needs the data of ``fit`` cannot be; empty where it can."""
-        reads = batch_loss and not self.why_not_steerable
-        values = BatchValues(model) if reads else None
-        self.values: StepValues | None = values
-        """The train step's own values; None: not read."""
-        self.test_values = BatchValues(model) if reads else None
-        """The test step's own values; None: not read."""
+        """Why the data of ``fit`` are out of reach; empty where they are not."""
         self.listeners = listeners
-        """Are told what the steps come to."""
+        """Are told what becomes of the steps."""
         self.compile_seconds = 0.0
-        """What the longest first step of a ``fit`` took: the one that was traced."""
+        """Seconds of the longest first step of a ``fit``: the one that was traced."""
         self.in_use = False
-        """Whether a ``fit`` has them."""
+        """Whether a ``fit`` uses this object."""
+        self._flags = StepFlags(model)
+        self.layers = KerasLayers(model, self._flags)
+        """The layers."""
+        self.learning_rate = KerasLearningRate(model)
+        """The optimizer's learning rate."""
+        self.state = KerasState(model)
+        """Weights, optimizer and random seeds."""
+        self.scopes = Scopes(model, self.layers, self._flags, self.learning_rate)
+        """Put modes in force."""
         self._batch_loss = batch_loss
-        self.flags = StepFlags(model)
-        """The ``trainable`` flags of the train step in use."""
-        self.train = StepFunctions(model, "train", self.train_scope, values, listeners, traced=self.flags.note_trace)
-        """The train function, by mode."""
-        self.test = StepFunctions(model, "test", self._test_scope, self.test_values, listeners)
-        """The test function, by mode."""
-        self.layers: dict[str, Any] = {}
-        """All layers by path."""
-        self.reader = batch_norm.BatchNormReader({})
-        """Its BatchNormalization layers."""
-        self.other_layers: list[str] = []
-        """Paths of the other layers whose result depends on ``training``."""
-        self.probes = Probes(self)
-        """What measures the gap between training mode and inference mode."""
-        self._own_learning_rate: Any = None
         self._train_function: Any = None
         self._set_aside: tuple[StepValues | None, BatchValues | None] | None = None
-        self._seen: list[tuple[Any, bool]] | None = None
+        self._counted_before = self._iterations_before = 0
+        reads = batch_loss and not self.why_not_steerable
+        values, test_values = (BatchValues(model), BatchValues(model)) if reads else (None, None)
+        self.values: StepValues | None = values
+        """The train step's own values; None: not read."""
+        self.train = StepFunctions(
+            model,
+            "train",
+            self.scopes.of_training,
+            values,
+            listeners,
+            traced=self._flags.note_trace,
+            before_switch=self._build_optimizer,
+            entered=self._settle_averages,
+        )
+        """The train function, by mode."""
+        self.test = StepFunctions(model, "test", self.scopes.of_validation, test_values, listeners)
+        """The test function, by mode."""
+        is_steerable = not self.why_not_steerable
+        self.validation = KerasValidation(model, self.test, test_values, self.scopes, is_steerable=is_steerable)
+        """The validations."""
+        self.passes = KerasPasses(self)
+        """The forward passes of probes."""
 
     @classmethod
     def of(cls, model: Any, *, batch_loss: bool, listeners: Listeners) -> "WatchedModel":
-        """Return those that another Monitor has made for this model, so that nothing is traced twice, or new ones.
+        """Return the one that another Monitor made for this model, so that nothing is traced twice, or a new one.
 
-        They hang on the model's own train function: who compiles the model anew, or lets it go, lets them go, too.
+        It hangs on the model's own train function: compiling the model anew, or deleting it, deletes it, too.
         """
         kept = keras_internals.kept_with_train_function(model)
         if isinstance(kept, WatchedModel) and not kept.in_use and (kept.model, kept._batch_loss) == (model, batch_loss):
@@ -93,195 +111,160 @@ class WatchedModel:
         return new
 
     @property
-    def own_learning_rate(self) -> Any:
-        """The variable that stands for the optimizer's schedule once somebody has asked for a learning rate."""
-        if self._own_learning_rate is None:
-            self._own_learning_rate = keras_internals.learning_rate_variable(self.model.distribute_strategy)
-        return self._own_learning_rate
+    def steps(self) -> StepFunctions:
+        """The train function, by mode."""
+        return self.train
 
-    def learning_rate(self, mode: Mode) -> float | None:
-        """Return the learning rate of the next step; None where it is not known."""
-        if mode.own_learning_rate:
-            return keras_internals.number(self.own_learning_rate)
-        rate = getattr(self.model.optimizer, "learning_rate", None)
-        return None if rate is None else keras_internals.number(rate)
+    @property
+    def waits_in_step(self) -> bool:
+        """Whether a pause waits within the step's call, where the data are at hand."""
+        return not self.why_not_steerable and not self.why_no_data
 
-    def look_for_layers(self) -> bool:
-        """Find the layers anew; returns whether there are others than before, or others frozen by the user."""
-        self.layers = keras_internals.layers_by_path(self.model)
-        layers = batch_norm.find_layers(self.layers)
-        seen = [(layer, bool(layer.trainable)) for layer in layers.values()]
-        if seen == self._seen:
-            return False
-        if list(layers.values()) != list(self.reader.layers.values()):
-            self.probes = Probes(self)
-        self._seen = seen
-        self.reader = batch_norm.BatchNormReader(layers)
-        return True
+    def why_not(self, request: str) -> str:
+        """Return why a request is never taken; empty where it is."""
+        if request in _NEED_STEERING and self.why_not_steerable:
+            return self.why_not_steerable
+        if request in _NEED_DATA and self.why_no_data:
+            return self.why_no_data
+        return "this model has no optimizer" if request == "lr" and self.model.optimizer is None else ""
 
-    def begin_fit(self) -> None:
-        """Find the flags of a step that Keras traced before; where they are not known, its function stays untouched."""
+    def facts(self) -> FitFacts:
+        """Return what the log says of this ``fit``."""
+        optimizer, sizes = self.model.optimizer, keras_internals.batch_sizes(self.model)
+        name = type(optimizer).__name__ if optimizer is not None else ""
+        return FitFacts(name, bool(self.model.jit_compile), sizes.usual, sizes.last)
+
+    def steps_made(self) -> int:
+        """Return how many training steps were made, as of the last `read_values`."""
+        if self.values is not None:
+            return self.values.steps
+        return self._counted_before + self._iterations() - self._iterations_before
+
+    def read_values(self) -> dict[str, FloatArray]:
+        """Return each step's own values since the last call."""
+        return self.values.read() if self.values else {}
+
+    def running_values(self) -> Mapping[str, Any]:
+        """Return Keras' running values as of the last step."""
+        return self.train.last_logs
+
+    def before_step(self) -> None:
+        """Take the train function's place, for one step."""
+        # Batches that were read ahead come through it, even where nothing else may.
+        if not self.why_not_steerable or self.train.is_needed:
+            self.train.install()
+
+    def stop(self) -> None:
+        """End the training after this step."""
+        self.model.stop_training = True
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether training ends after this step."""
+        return bool(self.model.stop_training)
+
+    def begin(self) -> list[str]:
+        """Begin a ``fit``; return sentences for its log.
+
+        Where Keras traced the step before, its flags are found; where they are not known, its function stays untouched.
+        """
+        self.in_use = True
         self._take_up_values()
         if self.model.train_function is not self._train_function:
             self._train_function = self.model.train_function
-            self.flags.forget()
-        self.flags.before = self.train.check = None
+            self._flags.forget()
+        self._flags.before = self.train.check = None
         tests = self.model.test_function
         self.test.check = self._check_test_step if tests is not None and keras_internals.traces(tests) else None
         # In a loop of the user's own, only a step tells what it trains on.
-        if self.why_not_steerable or keras_internals.frame_of_fit(self.model) is None:
-            return
-        try:
-            flags = traced_before.flags_of(self.model)
-        except UnknownFlagsError:
+        in_fit = keras_internals.frame_of_fit(self.model) is not None
+        is_unknown = in_fit and not self.why_not_steerable and not self._find_flags()
+        if is_unknown:
             self.train.begin_anew()
             self.leave_steps(UNKNOWN_FLAGS)
-            return
-        if flags is not None:
-            self._take_flags(flags)
+        self._iterations_before = self._iterations()
+        self._counted_before = self.values.steps if self.values is not None else self._iterations_before
+        return [UNKNOWN_FLAGS] if is_unknown else []
 
     def leave_steps(self, reason: str) -> None:
         """Leave Keras' own functions as they are, and read no values in them, until the next ``fit``."""
-        self._set_aside = self._set_aside or (self.values, self.test_values)
-        self.why_not_steerable = reason
+        self._set_aside = self._set_aside or (self.values, self.validation.values)
+        self.why_not_steerable, self.validation.is_steerable = reason, False
         self.values = None
         self.leave_test_values()
 
     def leave_test_values(self) -> None:
         """Read no values in the test step, so that it is Keras' own until the next ``fit``."""
-        self._set_aside = self._set_aside or (self.values, self.test_values)
-        self.test_values = None
+        self._set_aside = self._set_aside or (self.values, self.validation.values)
+        self.validation.values = None
         self.test.read_values(None)
+
+    def end(self, *, keeps_mode: bool) -> None:
+        """Give the user's functions back."""
+        self.train.restore()
+        self.test.restore()
+        self.in_use = False
+        self.test.leave_fit()
+        if not keeps_mode:
+            self.train.leave_fit()
+
+    def fit_is_over(self) -> None:
+        """Have our functions call the user's wherever they are left; from any thread."""
+        self.train.fit_is_over()
+        self.test.fit_is_over()
 
     def _take_up_values(self) -> None:
         if self._set_aside is None:
             return
-        (self.values, self.test_values), self._set_aside = self._set_aside, None
+        (self.values, self.validation.values), self._set_aside = self._set_aside, None
         self.why_not_steerable = keras_internals.why_not_steerable(self.model)
+        self.validation.is_steerable = not self.why_not_steerable
         self.train.read_values(self.values if isinstance(self.values, BatchValues) else None)
-        self.test.read_values(self.test_values)
+        self.test.read_values(self.validation.values)
+
+    def _find_flags(self) -> bool:
+        """Find the flags of a step that Keras traced before; return whether they are known."""
+        try:
+            flags = traced_before.flags_of(self.model)
+        except UnknownFlagsError:
+            return False
+        if flags is None:
+            return True
+        if self._flags.take(flags):
+            self.train.forget_traces()  # Keras' own step was traced since, in a `fit` without a Monitor.
+        if not flags.is_of_now:
+            self.train.check = partial(self._check_train_step, flags)
+        return True
+
+    def _check_train_step(self, flags: TracedFlags, trace: Any) -> None:
+        if trace is not None and not traced_before.writes_the_same(self.model, flags, trace):
+            raise WrongTraceError(OTHER_FLAGS)
 
     def _check_test_step(self, trace: Any) -> None:
         users = self.test.users_function
         if trace is not None and users is not None and not traced_before.tests_the_same(self.model, users, trace):
             raise WrongTraceError(OTHER_FLAGS)
 
-    def _take_flags(self, flags: TracedFlags) -> None:
-        if self.flags.take(flags):
-            self.train.forget_traces()  # Keras' own step was traced since, in a `fit` without a Monitor.
-        if flags.is_of_now:
-            return
+    def _iterations(self) -> int:
+        optimizer = self.model.optimizer
+        return int(keras_internals.number(optimizer.iterations)) if optimizer is not None else 0
 
-        def check(trace: Any) -> None:
-            if trace is not None and not traced_before.writes_the_same(self.model, flags, trace):
-                raise WrongTraceError(OTHER_FLAGS)
+    def _build_optimizer(self) -> None:
+        optimizer = self.model.optimizer
+        if optimizer is not None and not optimizer.built:
+            # Else it would be built on what is trainable in this mode, and the way back would end the run.
+            optimizer.build(self.model.trainable_variables)
 
-        self.train.check = check
-
-    @property
-    def is_described(self) -> bool:
-        """Whether the layers were looked for in this run."""
-        return self._seen is not None
-
-    @property
-    def changed_since_trace(self) -> list[str]:
-        """Paths of the layers with weights whose ``trainable`` was set after the trace of the step, without effect."""
-        return [
-            path
-            for path, layer in self.layers.items()
-            if (path in self.reader.layers or keras_internals.own_weights(layer)) and self.flags.was_changed(layer)
-        ]
-
-    def describe_as_traced(self) -> events.ModelBuilt:
-        """Return what the log says of the model, with the flags that the step was traced with."""
-        undo = self.flags.put()
-        try:
-            return self.describe()
-        finally:
-            undo()
-
-    def describe(self) -> events.ModelBuilt:
-        """Return what the log says of the model."""
-        self.other_layers = [
-            keras_internals.path_of(layer)
-            for layer in keras_internals.flatten_layers(self.model)
-            if keras_internals.depends_on_training(layer) and layer not in self.reader.layers.values()
-        ]
-        return events.ModelBuilt(
-            name=self.model.name,
-            parameters=_size(self.model.weights),
-            trainable_parameters=_size(self.model.trainable_weights),
-            batch_norm_layers=[batch_norm.describe(path, layer) for path, layer in self.reader.layers.items()],
-            other_layers=self.other_layers,
-        )
-
-    @property
-    def users_frozen(self) -> list[str]:
-        """Paths of the BatchNormalization layers that the user froze before training: Keras' own step holds them."""
-        return [path for path in self.reader.layers if self.traced_mode(path, AUTO) == "frozen"]
-
-    def frozen(self, mode: Mode) -> list[str]:
-        """Paths of all frozen BatchNormalization layers under ``mode``, in the order of the model."""
-        return [path for path in self.reader.layers if self.layer_mode(path, mode) == "frozen"]
-
-    def frozen_weights(self, mode: Mode) -> list[str]:
-        """Paths of the other layers with weights of their own that ``mode`` freezes, in the order of the model."""
-        return [
-            path
-            for path, layer in self.layers.items()
-            if path in mode.frozen and path not in self.reader.layers and keras_internals.own_weights(layer)
-        ]
-
-    def layer_mode(self, path: str, mode: Mode) -> str:
-        """How a layer is said to compute under ``mode``: the word of ``BatchNormStatistics.mode``."""
-        return _word(path, mode, is_trainable=self.reader.layers[path].trainable)
-
-    def traced_mode(self, path: str, mode: Mode) -> str:
-        """How a layer computes under ``mode``, in the same words: a flag that was set since the trace does nothing."""
-        layer = self.reader.layers[path]
-        return _word(path, mode, is_trainable=self.flags.is_trainable(layer))
-
-    def validation_mode(self, mode: Mode) -> Mode:
-        """The mode of the validation beside training's: one that needs no trace where Keras' own does the same."""
-        if mode.phase == "train":
-            # A frozen layer is in inference mode there, too.
-            return Mode(frozen=self._frozen_in_step(mode), statistics=mode.statistics, phase="train")
-        return Mode(phase=mode.phase)
-
-    def forward_scope(self, mode: Mode) -> ModeScope:
-        """What a call of the model in training mode, outside of a step, is to be made in: it moves no state."""
-        phase: LearningPhase = "auto" if mode.phase == "auto" else "train"
-        mode = Mode(frozen=self._frozen_in_step(mode), statistics=mode.statistics, phase=phase)
-        return ModeScope(mode, self.model, self.layers, keeps_state=True, trainable=self.flags.put)
-
-    def train_scope(self, mode: Mode) -> ModeScope:
-        """What a train step is to run in."""
-        rate = self.own_learning_rate if mode.own_learning_rate else None
-        trainable = self.flags.put if mode != AUTO else self.flags.put_before
-        return ModeScope(mode, self.model, self.layers, learning_rate=rate, trainable=trainable)
-
-    def _frozen_in_step(self, mode: Mode) -> frozenset[str]:
-        return frozenset(path for path in self.reader.layers if self.traced_mode(path, mode) == "frozen")
+    def _settle_averages(self, mode: Mode) -> None:
+        """Keep frozen weights from being overwritten when ``fit`` puts the weights' moving averages in their place."""
+        optimizer = self.model.optimizer
+        averaging = keras_internals.averaging_optimizer(optimizer) if optimizer is not None else None
+        if averaging is not None and averaging.built:
+            keras_internals.settle_averages(averaging, self.layers.own_weights(mode.frozen))
 
     def _begin_anew(self, listeners: Listeners) -> None:
         vars(self.listeners).update(vars(listeners))
         self.train.begin_anew()
-        self._seen = None
-        for values in (self.values, self.test_values):
-            if values is not None:
-                values.read()
-
-    def _test_scope(self, mode: Mode) -> ModeScope:
-        # Validation with batch statistics and dropout must not move what training uses.
-        trainable = self.flags.put if mode != AUTO else as_they_are
-        return ModeScope(mode, self.model, self.layers, keeps_state=mode.phase == "train", trainable=trainable)
-
-
-def _word(path: str, mode: Mode, *, is_trainable: bool) -> str:
-    if path in mode.frozen or not is_trainable:
-        return "frozen"
-    return "inference" if mode.phase == "inference" or path in mode.statistics else "training"
-
-
-def _size(variables: list[Any]) -> int:
-    return sum(int(variable.value.shape.num_elements()) for variable in variables)
+        self.layers.look_anew()
+        self.read_values()
+        self.validation.read_values()

@@ -3,49 +3,23 @@
 import math
 import os
 import socket
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from tuimon.protocol import commands, events
 from tuimon.protocol.values import SCHEDULE_SET_ASIDE
 from tuimon.protocol.wire import to_wire
 from tuimon.text import plain
-from tuimon.trainer.keras import keras_internals
-from tuimon.trainer.keras.steps.modes import Mode
-from tuimon.trainer.keras.steps.step_functions import Switch
-from tuimon.trainer.keras.watched_model import WatchedModel
+from tuimon.trainer.engine import Engine, Switch, frozen, frozen_weights, statistics_held, users_frozen
+from tuimon.trainer.modes import Mode
 from tuimon.trainer.requests import mode_changes, verification
 from tuimon.trainer.requests.actions import RequestActions
 from tuimon.trainer.requests.inbox import Received
-from tuimon.trainer.requests.mode_changes import RejectedError
+from tuimon.trainer.requests.rejected import RejectedError
+from tuimon.trainer.sampling import Sampling
+from tuimon.trainer.schedule import ProbeSchedule
 from tuimon.trainer.session.recorder import Recorder
-
-
-class Looks(Protocol):
-    """What a controller needs of the ``fit`` that it steers."""
-
-    def read_steps(self) -> None:
-        """Fetch the values of the steps since the last time."""
-
-    def sample(self) -> None:
-        """Record every BatchNormalization layer, summed up."""
-
-    def write_channels(self) -> None:
-        """Record the full arrays of every BatchNormalization layer."""
-
-    def why_no_probe(self) -> str:
-        """Return why nothing can be probed; empty where it can."""
-
-    def probe(self, applied: Callable[[str], None], rejected: Callable[[str], None]) -> None:
-        """Measure the gap between training mode and inference mode now."""
-
-    def mode_changed(self, words: str) -> None:
-        """A step was made in another mode."""
-
-    def count_anew(self) -> None:
-        """Steps are counted on though the model's own counter was put back."""
 
 
 class Controller:
@@ -53,24 +27,31 @@ class Controller:
 
     Args:
         recorder: Takes the answers.
-        instruments: The model they act on.
-        fit: Reads the model for the log.
-        interventions: Does what is more than a change of mode.
+        engine: The model they act on.
+        sampling: Reads the model for the log.
+        schedule: Probes it.
+        actions: Do what is more than a change of mode.
     """
 
     def __init__(
-        self, recorder: Recorder, instruments: WatchedModel, fit: Looks, interventions: RequestActions
+        self,
+        recorder: Recorder,
+        engine: Engine,
+        sampling: Sampling,
+        schedule: ProbeSchedule,
+        actions: RequestActions,
     ) -> None:
         self.stop_after_epoch = False
-        """Whether somebody asked for it."""
+        """Whether somebody asked to stop after this epoch."""
         self.was_stopped = False
         """Whether training ends because somebody asked."""
         self.is_paused = False
         """Whether training waits before its next step."""
         self._recorder = recorder
-        self._instruments = instruments
-        self._fit = fit
-        self._interventions = interventions
+        self._engine = engine
+        self._sampling = sampling
+        self._schedule = schedule
+        self._actions = actions
         self._waiting: list[Received] = []
         self._in_force: list[Received] = []
         self._before: verification.Before | None = None
@@ -80,18 +61,18 @@ class Controller:
     @property
     def can(self) -> dict[str, str]:
         """Per request, why it cannot be taken; empty where it can."""
-        return _what_it_can(self._instruments) | {"probe": self._fit.why_no_probe()}
+        return _capabilities(self._engine) | {"probe": self._schedule.why_not}
 
     @property
     def mode(self) -> Mode:
         """The mode in force."""
-        return self._instruments.train.mode
+        return self._engine.steps.mode
 
     @property
     def coming_mode(self) -> Mode:
         """The mode of the next step: the one in force, or the one that waits for it."""
-        pending = self._instruments.train.pending
-        return pending.mode if pending else self.mode
+        coming = self._engine.steps.coming_mode
+        return self.mode if coming is None else coming
 
     def take(self, received: Received) -> None:
         """Answer a request, or have the next step do it."""
@@ -106,12 +87,12 @@ class Controller:
             self.reject(received, f"it could not be done: {type(error).__name__}: {plain(str(error))}")
 
     def begin_in(self, mode: Mode, learning_rate: float | None) -> None:
-        """Put a mode in force with the first step that nobody asks for anew: that of the attempt before."""
-        if self._instruments.why_not_steerable:
+        """Restore the previous attempt's mode at the first step."""
+        if self._engine.why_not("freeze"):
             return
         if learning_rate is not None:
-            self._instruments.own_learning_rate.assign(learning_rate)
-        self._instruments.train.switch(self._to(mode))
+            self._engine.learning_rate.put_own(learning_rate)
+        self._engine.steps.switch(self._to(mode))
 
     def reject(self, received: Received, reason: str) -> None:
         """Answer that a request is not taken."""
@@ -144,117 +125,120 @@ class Controller:
             raise RejectedError(f"it was meant for attempt {request.attempt}; this is {self._recorder.attempt}")
         # With `weights`, freezing needs no BatchNormalization.
         of_weights = getattr(request, "weights", False)
-        can = self._instruments.why_not_steerable if of_weights else self.can[str(received.fields["command"])]
-        if can:
-            raise RejectedError(can)
-        applied, rejected = partial(self._applied, received), partial(self.reject, received)
-
-        def recalibrated(detail: str) -> None:
-            self._look_again()
-            applied(detail)
-
+        command = str(received.fields["command"])
+        why_not = self._engine.why_not(command) if of_weights else self.can[command]
+        if why_not:
+            raise RejectedError(why_not)
         match request:
             case commands.Freeze() | commands.Unfreeze() | commands.Phase() | commands.Momentum():
-                self._switch(mode_changes.changed(self.coming_mode, request, self._instruments), received)
+                self._switch(mode_changes.changed(self.coming_mode, request, self._engine.layers), received)
             case commands.LearningRate():
                 self._set_learning_rate(request.learning_rate, received)
-            case commands.Recalibrate():
-                self._interventions.recalibrate(request, recalibrated, rejected)
-            case commands.Pause():
-                detail = "training is paused already" if self.is_paused else ""
-                self.is_paused = True
-                applied(detail)
-            case commands.Resume():
-                detail = "" if self.is_paused else "training is not paused"
-                self.is_paused = False
-                applied(detail)
-            case commands.Stop(after="epoch"):
-                self.stop_after_epoch = True
-                applied("training ends with this epoch")
-            case commands.Stop():
-                self._instruments.model.stop_training = self.was_stopped = True
-                applied("training ends with this batch")
-            case commands.Checkpoint():
-                self._interventions.save_checkpoint("asked", applied, rejected, mode=self.coming_mode)
             case commands.Rollback():
                 self._roll_back(request.checkpoint, received)
+            case commands.Pause() | commands.Resume() | commands.Stop():
+                self._applied(received, self._pause_or_stop(request))
+            case _:
+                self._act(request, received)
+
+    def _pause_or_stop(self, request: commands.Pause | commands.Resume | commands.Stop) -> str:
+        """Pause, resume or stop; return a detail in words."""
+        match request:
+            case commands.Pause():
+                was_paused, self.is_paused = self.is_paused, True
+                return "training is paused already" if was_paused else ""
+            case commands.Resume():
+                was_paused, self.is_paused = self.is_paused, False
+                return "" if was_paused else "training is not paused"
+            case commands.Stop(after="epoch"):
+                self.stop_after_epoch = True
+                return "training ends with this epoch"
+            case commands.Stop():
+                self.was_stopped = True
+                self._engine.stop()
+                return "training ends with this batch"
+
+    def _act(self, request: commands.AnyRequest, received: Received) -> None:
+        """Do what changes neither the mode nor whether training goes on."""
+        applied, rejected = partial(self._applied, received), partial(self.reject, received)
+        match request:
+            case commands.Recalibrate():
+                self._actions.recalibrate(request, partial(self._recalibrated, received), rejected)
+            case commands.Checkpoint():
+                self._actions.save_checkpoint("asked", applied, rejected, mode=self.coming_mode)
             case commands.Evaluate():
-                self._interventions.evaluate(f"at step {self._recorder.step}")
+                self._actions.evaluate(f"at step {self._recorder.step}")
                 applied()
             case commands.Probe():
-                self._fit.probe(applied, rejected)
+                self._schedule.ask(applied, rejected)
             case commands.Snapshot():
                 applied()
-                self._fit.write_channels()
+                self._sampling.write_channels()
             case commands.Note():
                 applied()
                 self._recorder.record(events.Note(text=request.text))
 
+    def _recalibrated(self, received: Received, detail: str) -> None:
+        self._look_again()
+        self._applied(received, detail)
+
     def _set_learning_rate(self, rate: float | None, received: Received) -> None:
-        if rate is not None and not 0 < (kept := keras_internals.as_float32(rate)) < math.inf:
-            raise RejectedError(f"the optimizer keeps it as float32, in which {rate:g} is {kept:g}")
-        optimizer = self._instruments.model.optimizer
-        scheduled = keras_internals.schedule_owner(optimizer) is not None
-        if not scheduled:
+        learning_rate = self._engine.learning_rate
+        if rate is not None and not 0 < (stored := learning_rate.stored(rate)) < math.inf:
+            raise RejectedError(f"the optimizer keeps it as float32, in which {rate:g} is {stored:g}")
+        if not learning_rate.has_schedule:
             if rate is None:
                 raise RejectedError("this optimizer has no schedule")
-            optimizer.learning_rate = rate
-            drivers = self._interventions.drivers_of_learning_rate()
+            learning_rate.put(rate)
+            drivers = learning_rate.drivers()
             self._applied(received, f"{' and '.join(drivers)} may set it again" if drivers else "")
         elif rate is None:
             self._switch(replace(self.coming_mode, own_learning_rate=False), received)
-        elif self._instruments.why_not_steerable:
-            raise RejectedError(self._instruments.why_not_steerable)
+        elif why_not := self._engine.why_not("freeze"):
+            raise RejectedError(why_not)
         else:
-            own = self._instruments.own_learning_rate
             if self._rate_before is None:
-                self._rate_before = keras_internals.number(own)
-            own.assign(rate)
+                self._rate_before = learning_rate.own()
+            learning_rate.put_own(rate)
             self._switch(replace(self.coming_mode, own_learning_rate=True), received)
 
     def _roll_back(self, checkpoint: str, received: Received) -> None:
-        if self._instruments.train.pending:
+        if self._engine.steps.coming_mode is not None:
             raise RejectedError("a change of mode waits for the next step: ask again")
-        there = self._interventions.roll_back(checkpoint)
-        self._fit.count_anew()
+        there = self._actions.roll_back(checkpoint)
         if there.learning_rate is not None:
-            self._instruments.own_learning_rate.assign(there.learning_rate)
+            self._engine.learning_rate.put_own(there.learning_rate)
         if there.mode == self.mode:
             self._look_again()
             self._applied(received, there.detail)
-            self._fit.sample()
+            self._sampling.sample()
         else:
             self._switch(there.mode, received)
 
     def _switch(self, mode: Mode, received: Received) -> None:
         # Whatever is asked before the next step comes with the same switch, and is traced once.
         self._waiting.append(received)
-        self._instruments.train.switch(self._to(mode))
+        self._engine.steps.switch(self._to(mode))
 
     def _to(self, mode: Mode) -> Switch:
         return Switch(
             mode,
             prepare=partial(self._prepare, mode),
-            done=partial(self._switched, mode),
+            done=self._switched,
             ran=self._verify,
             failed=self._failed,
         )
 
     def _prepare(self, mode: Mode, is_traced: bool) -> None:
-        self._fit.read_steps()
-        optimizer = self._instruments.model.optimizer
-        if optimizer is not None and not optimizer.built:
-            # Else it would be built on what is trainable in this mode, and the way back would end the run.
-            optimizer.build(self._instruments.model.trainable_variables)
-        self._before = verification.look(self._instruments, mode)
+        self._sampling.read_steps()
+        self._before = verification.look(self._engine.layers, mode)
         if is_traced:
             words = ", ".join(commands.describe(received.fields) for received in self._waiting) or str(mode)
             self._recorder.record(events.StateChanged(state="compiling", detail=words))
 
-    def _switched(self, mode: Mode, seconds: float) -> None:
+    def _switched(self, seconds: float) -> None:
         waiting, self._waiting = self._waiting, []
         self._rate_before = None
-        self._settle_averages(mode)
         self._recorder.record(events.StateChanged(state="paused" if self.is_paused else "training"))
         for received in waiting:
             self._applied(received, self._detail(received), seconds)
@@ -267,7 +251,7 @@ class Controller:
         is_refused = isinstance(error, RejectedError)
         reason = str(error) if is_refused else f"the model cannot be traced that way: {plain(str(error))}"
         if self._rate_before is not None:
-            self._instruments.own_learning_rate.assign(self._rate_before)
+            self._engine.learning_rate.put_own(self._rate_before)
             self._rate_before = None
         for received in waiting:
             if isinstance(received.request, commands.Rollback):
@@ -277,15 +261,6 @@ class Controller:
         if not waiting:
             self._recorder.record(events.Note(text=f"the mode of the attempt before is left: {reason}"))
 
-    def _settle_averages(self, mode: Mode) -> None:
-        """Keep what is frozen from being overwritten when ``fit`` puts the weights' moving averages in their place."""
-        optimizer = self._instruments.model.optimizer
-        averaging = keras_internals.averaging_optimizer(optimizer) if optimizer is not None else None
-        if averaging is not None and averaging.built:
-            layers = [layer for path, layer in self._instruments.layers.items() if path in mode.frozen]
-            weights = [weight for layer in layers for weight in keras_internals.own_weights(layer)]
-            keras_internals.settle_averages(averaging, weights)
-
     def _applied(self, received: Received, detail: str = "", seconds: float = 0.0) -> None:
         self._open.pop(received.id, None)
         fact = self._fact(received.id, received.fields, received.sender, detail=detail, seconds=seconds)
@@ -294,7 +269,7 @@ class Controller:
     def _fact(
         self, identity: str, request: dict[str, Any], sender: events.Sender, *, detail: str, seconds: float = 0.0
     ) -> events.CommandApplied:
-        mode, instruments = self.mode, self._instruments
+        mode, layers = self.mode, self._engine.layers
         return events.CommandApplied(
             id=identity,
             request=request,
@@ -302,18 +277,19 @@ class Controller:
             first_step=self._recorder.step,
             traced_seconds=seconds,
             phase=mode.phase,
-            frozen=instruments.frozen(mode),
-            statistics_held=[path for path in instruments.reader.layers if path in mode.statistics],
-            frozen_weights=instruments.frozen_weights(mode),
+            frozen=frozen(layers, mode),
+            statistics_held=statistics_held(layers, mode),
+            frozen_weights=frozen_weights(layers, mode),
             momentum=dict(sorted(mode.momentum)),
-            learning_rate=to_wire(instruments.learning_rate(mode)),
+            learning_rate=to_wire(self._engine.learning_rate.now(mode)),
             detail=detail,
         )
 
     def _detail(self, received: Received) -> str:
         request = received.request
         if isinstance(request, commands.Unfreeze | commands.Freeze) and not request.weights:
-            left = set(mode_changes.matched(request, self._instruments)) & set(self._instruments.users_frozen)
+            layers = self._engine.layers
+            left = set(mode_changes.matched(request, layers)) & set(users_frozen(layers))
             if left and isinstance(request, commands.Freeze):
                 return f"{len(left)} layers are as they were: they were frozen before training"
             if left:
@@ -325,33 +301,31 @@ class Controller:
     def _look_again(self) -> None:
         """Variables were set while a mode that was traced in a pause waits for its first step."""
         if self._before is not None:
-            self._before = verification.look(self._instruments, self.mode)
+            self._before = verification.look(self._engine.layers, self.mode)
 
     def _verify(self) -> None:
         in_force, self._in_force = self._in_force, []
         before, self._before = self._before, None
-        self._fit.sample()
+        self._sampling.sample()
         if before is None or not in_force:
             return
-        seen = verification.compare(before, self._instruments, self.mode)
+        seen = verification.compare(before, self._engine.layers, self.mode)
         for received in in_force:
             if seen.detail:
                 fact = events.CommandVerified(
                     id=received.id, held=seen.held, detail=seen.detail, unexpected=seen.unexpected
                 )
                 self._recorder.record(fact)
-        self._fit.mode_changed(", ".join(commands.describe(received.fields) for received in in_force))
+        self._schedule.mode_changed(", ".join(commands.describe(received.fields) for received in in_force))
 
 
-def _what_it_can(instruments: WatchedModel) -> dict[str, str]:
-    steering = instruments.why_not_steerable
-    # What is not built yet may have any layer.
-    has_layers = instruments.reader.layers or not instruments.model.built
-    layers = steering or ("" if has_layers else "this model has no BatchNormalization layers")
-    depends = has_layers or instruments.other_layers
-    phase = steering or ("" if depends else "no layer of this model depends on the learning phase")
-    optimizer = "" if instruments.model.optimizer is not None else "this model has no optimizer"
-    reasons = dict.fromkeys(("freeze", "unfreeze", "momentum", "recalibrate"), layers)
-    reasons |= {"phase": phase, "lr": optimizer, "evaluate": instruments.why_no_data}
-    reasons["recalibrate"] = layers or instruments.why_no_data
-    return {command: reasons.get(command, "") for command in commands.NAMES}
+def _capabilities(engine: Engine) -> dict[str, str]:
+    """Return, for each request, why it cannot be taken; empty where it can."""
+    layers = engine.layers
+    # A model that is not complete may have any layer.
+    has_layers = bool(layers.batch_norm) or not layers.are_complete
+    no_layers = "" if has_layers else "this model has no BatchNormalization layers"
+    depends = has_layers or layers.others
+    reasons = dict.fromkeys(("freeze", "unfreeze", "momentum", "recalibrate"), no_layers)
+    reasons["phase"] = "" if depends else "no layer of this model depends on the learning phase"
+    return {command: engine.why_not(command) or reasons.get(command, "") for command in commands.NAMES}

@@ -1,14 +1,14 @@
 """From a request to the mode that it asks for, or to the reason why it cannot be."""
 
 import fnmatch
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from tuimon.protocol import commands
 from tuimon.text import plain
-from tuimon.trainer.keras import keras_internals
-from tuimon.trainer.keras.steps.modes import Mode
-from tuimon.trainer.keras.watched_model import WatchedModel
+from tuimon.trainer.engine import Layers, users_frozen
+from tuimon.trainer.modes import Mode
+from tuimon.trainer.requests.rejected import RejectedError
 
 ModeRequest = commands.Freeze | commands.Unfreeze | commands.Phase | commands.Momentum
 """The requests that change nothing but the mode."""
@@ -16,11 +16,7 @@ ModeRequest = commands.Freeze | commands.Unfreeze | commands.Phase | commands.Mo
 _SHOWN_NAMES = 5
 
 
-class RejectedError(Exception):
-    """A request cannot be taken; says why, in words."""
-
-
-def changed(mode: Mode, request: ModeRequest, instruments: WatchedModel) -> Mode:
+def changed(mode: Mode, request: ModeRequest, layers: Layers) -> Mode:
     """Return ``mode`` with what is asked.
 
     Raises:
@@ -30,60 +26,59 @@ def changed(mode: Mode, request: ModeRequest, instruments: WatchedModel) -> Mode
         case commands.Phase():
             return replace(mode, phase=request.phase)
         case commands.Momentum():
-            return _with_momentum(mode, request, instruments)
+            return _with_momentum(mode, request, layers)
         case commands.Freeze(weights=True):
-            new = replace(mode, frozen=mode.frozen | _within(matched(request, instruments), instruments))
+            new = replace(mode, frozen=mode.frozen | layers.within(matched(request, layers)))
         case commands.Freeze(statistics=True):
-            paths = set(matched(request, instruments)) - set(instruments.users_frozen)
+            paths = set(matched(request, layers)) - set(users_frozen(layers))
             new = replace(mode, statistics=mode.statistics | paths, frozen=mode.frozen - paths)
         case commands.Freeze():
-            paths = set(matched(request, instruments)) - set(instruments.users_frozen)
+            paths = set(matched(request, layers)) - set(users_frozen(layers))
             new = replace(mode, frozen=mode.frozen | paths)
         case commands.Unfreeze():
-            new = _thawed(mode, request, instruments)
-    if new.frozen > mode.frozen and not _trained(new, instruments):
+            new = _unfrozen(mode, request, layers)
+    if new.frozen > mode.frozen and not layers.leaves_weights_to_train(new):
         raise RejectedError("no weight would be left to train")
     return new
 
 
-def matched(request: commands.Freeze | commands.Unfreeze | commands.Momentum, instruments: WatchedModel) -> list[str]:
+def matched(request: commands.Freeze | commands.Unfreeze | commands.Momentum, layers: Layers) -> list[str]:
     """Return the paths of the layers that a request names, in the order of its globs.
 
     Raises:
         RejectedError: one of them names no layer.
     """
     if getattr(request, "weights", False):
-        paths = [path for path, layer in instruments.layers.items() if layer.variables]
-        kind = "layer with weights"
+        paths, kind = list(layers.weighted), "layer with weights"
     else:
-        paths, kind = list(instruments.reader.layers), "BatchNormalization layer"
+        paths, kind = list(layers.batch_norm), "BatchNormalization layer"
         if not paths:
             raise RejectedError("this model has no BatchNormalization layers")
     return _match(request.layers, paths, kind)
 
 
-def _with_momentum(mode: Mode, request: commands.Momentum, instruments: WatchedModel) -> Mode:
+def _with_momentum(mode: Mode, request: commands.Momentum, layers: Layers) -> Mode:
     momentum = dict(mode.momentum)
-    for path in matched(request, instruments):
+    for path in matched(request, layers):
         # What the user has set needs no help of ours, and no trace.
-        if request.momentum == float(instruments.reader.layers[path].momentum):
+        if request.momentum == layers.batch_norm[path].momentum:
             momentum.pop(path, None)
         else:
             momentum[path] = request.momentum
     return replace(mode, momentum=frozenset(momentum.items()))
 
 
-def _thawed(mode: Mode, request: commands.Unfreeze, instruments: WatchedModel) -> Mode:
-    paths = matched(request, instruments)
+def _unfrozen(mode: Mode, request: commands.Unfreeze, layers: Layers) -> Mode:
+    paths = matched(request, layers)
     if request.statistics:
         return replace(mode, statistics=mode.statistics - set(paths))
     if request.weights:
-        wanted = _within(paths, instruments)
-        users = {path for path in wanted if instruments.flags.has_frozen_weights(instruments.layers[path])}
+        wanted = layers.within(paths)
+        users = {path for path in wanted if layers.is_frozen_by_user(path)}
     else:
-        wanted, users = frozenset(paths), set(instruments.users_frozen)
+        wanted, users = frozenset(paths), set(users_frozen(layers))
     if wanted and wanted <= users:
-        if any(instruments.flags.was_changed(instruments.layers[path]) for path in wanted):
+        if not wanted.isdisjoint(layers.flags_without_effect):
             raise RejectedError(
                 "these layers were frozen when the step was traced, and setting trainable=True since has no effect: "
                 "compile the model anew"
@@ -93,22 +88,6 @@ def _thawed(mode: Mode, request: commands.Unfreeze, instruments: WatchedModel) -
             "set trainable=True before compile"
         )
     return replace(mode, frozen=mode.frozen - wanted, statistics=mode.statistics - wanted)
-
-
-def _within(paths: Iterable[str], instruments: WatchedModel) -> frozenset[str]:
-    """Return these layers and every layer in them."""
-    wanted = {id(inner) for path in paths for inner in keras_internals.flatten_layers(instruments.layers[path])}
-    return frozenset(path for path, layer in instruments.layers.items() if id(layer) in wanted)
-
-
-def _trained(mode: Mode, instruments: WatchedModel) -> bool:
-    frozen = {
-        id(variable)
-        for path in mode.frozen
-        if path in instruments.layers
-        for variable in keras_internals.own_weights(instruments.layers[path])
-    }
-    return any(id(variable) not in frozen for variable in instruments.flags.trained())
 
 
 def _match(patterns: Sequence[str], paths: Collection[str], kind: str) -> list[str]:

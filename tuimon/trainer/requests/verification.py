@@ -1,14 +1,15 @@
 """What the first step under a mode showed: whether the variables did what the mode says."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from tuimon.trainer.keras import keras_internals
-from tuimon.trainer.keras.measuring.batch_norm import LayerArrays
-from tuimon.trainer.keras.steps.modes import Mode
-from tuimon.trainer.keras.watched_model import WatchedModel
+from tuimon.trainer.batch_norm import LayerArrays
+from tuimon.trainer.engine import Layers, frozen, frozen_weights
+from tuimon.trainer.modes import Mode
 
 MAXIMUM_BYTES = 256 * 1024 * 1024
 """Copies of frozen weights, to be compared after the step, take no more than this."""
@@ -34,40 +35,39 @@ class Before:
 
     arrays: dict[str, LayerArrays]
     """Of the BatchNormalization layers, by path."""
-    weights: dict[str, list[Any]] = field(default_factory=dict)
+    weights: dict[str, Sequence[npt.NDArray[Any]]] = field(default_factory=dict)
     """Of the other layers that the mode freezes, by path."""
 
 
-def look(instruments: WatchedModel, mode: Mode) -> Before:
+def look(layers: Layers, mode: Mode) -> Before:
     """Read what will be compared, before the first step under ``mode``."""
-    weights: dict[str, list[Any]] = {}
+    weights: dict[str, Sequence[npt.NDArray[Any]]] = {}
     left = MAXIMUM_BYTES
-    for path in instruments.frozen_weights(mode):
-        variables = keras_internals.own_weights(instruments.layers[path])
-        left -= sum(keras_internals.bytes_of(variable) for variable in variables)
+    for path in frozen_weights(layers, mode):
+        left -= layers.weight_bytes(path)
         if left < 0:
             break
-        weights[path] = [keras_internals.array(variable) for variable in variables]
-    return Before(instruments.reader.read(), weights)
+        weights[path] = layers.read_weights(path)
+    return Before(layers.read(), weights)
 
 
-def compare(before: Before, instruments: WatchedModel, mode: Mode) -> Seen:
+def compare(before: Before, layers: Layers, mode: Mode) -> Seen:
     """Return what the first step under ``mode`` showed."""
     momentum = dict(mode.momentum)
     held, moved, unexpected = 0, 0, []
-    for path, arrays in instruments.reader.read().items():
+    for path, arrays in layers.read().items():
         if path not in before.arrays:
             continue  # A layer that came into being with this step.
-        layer_mode = instruments.traced_mode(path, mode)
-        names = tuple(arrays) if layer_mode == "frozen" else _HELD_STATISTICS
+        computes = layers.computes(path, mode)
+        names = tuple(arrays) if computes == "frozen" else _HELD_STATISTICS
         same = all(_equal(arrays[name], before.arrays[path][name]) for name in names)
         held, moved = held + same, moved + (not same)
-        expects_same = layer_mode != "training" or momentum.get(path) == 1
+        expects_same = computes != "training" or momentum.get(path) == 1
         if same != expects_same:
             unexpected.append(path)
-    changed = [path for path, arrays in before.weights.items() if not _unchanged(instruments.layers[path], arrays)]
+    changed = [path for path, arrays in before.weights.items() if not _unchanged(layers.read_weights(path), arrays)]
     total = len(before.weights)
-    parts = [_statistics(held, moved, ", gamma and beta" if instruments.frozen(mode) else "")] if held + moved else []
+    parts = [_statistics(held, moved, ", gamma and beta" if frozen(layers, mode) else "")] if held + moved else []
     parts += [f"weights of {total - len(changed)}/{total} other layers unchanged"] if total else []
     return Seen(not unexpected and not changed, "; ".join(parts), unexpected + changed)
 
@@ -80,8 +80,7 @@ def _statistics(held: int, moved: int, also: str) -> str:
     return unchanged + (f", of {moved} moved" if moved else "")
 
 
-def _unchanged(layer: Any, arrays: list[Any]) -> bool:
-    now = map(keras_internals.array, keras_internals.own_weights(layer))
+def _unchanged(now: Sequence[npt.NDArray[Any]], arrays: Sequence[npt.NDArray[Any]]) -> bool:
     return all(new.tobytes() == old.tobytes() for new, old in zip(now, arrays, strict=True))
 
 

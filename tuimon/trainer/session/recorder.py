@@ -42,20 +42,15 @@ class Recorder:
         self, run: RunDirectory, *, name: str, config: dict[str, object] | None = None, resumes: bool = False
     ) -> None:
         self.run = run
-        self.step = 0
-        """Train steps completed, as of now."""
-        self.epoch = 0
-        """The epoch under way."""
         self.attempt = 0
-        """Of this run; a request carries it."""
-        self.branch = 0
-        """One more after each rollback or resumption."""
+        """Number of this attempt at the run; a request carries it."""
         self.config: dict[str, object] = config or {}
         """Of this attempt."""
         self.budget: Budget | None = None
         """Of the run, in all of its fits; None before the first."""
         self.diagnosis = LiveDiagnosis()
         """Hears all that is recorded."""
+        self._step = self._epoch = self._branch = 0
         self._closed = False
         self._ending = threading.Lock()
         self._when_written: dict[int, Callable[[], None]] = {}
@@ -81,9 +76,36 @@ class Recorder:
         """Take up where the last attempt ended: the log is ours by now."""
         state = RunState()
         state.apply(Tail(self.run.session_log).read_all())
-        self.step, self.epoch, self.branch = state.step, state.epoch, state.branch
+        self._step, self._epoch, self._branch = state.step, state.epoch, state.branch
         self.attempt = state.run.attempt + 1 if state.run else 0
         self.diagnosis = LiveDiagnosis(state)
+
+    @property
+    def step(self) -> int:
+        """Train steps completed, as of now."""
+        return self._step
+
+    @property
+    def epoch(self) -> int:
+        """The epoch under way, from 0."""
+        return self._epoch
+
+    @property
+    def branch(self) -> int:
+        """The number of rollbacks and resumptions so far."""
+        return self._branch
+
+    def reach(self, step: int) -> None:
+        """Note that so many train steps are completed; the number never goes back."""
+        self._step = max(self._step, step)
+
+    def enter_epoch(self, epoch: int) -> None:
+        """Note that an epoch begins."""
+        self._epoch = epoch
+
+    def branch_off(self) -> None:
+        """Note that training goes on from an earlier state."""
+        self._branch += 1
 
     @property
     def is_closed(self) -> bool:
@@ -96,7 +118,8 @@ class Recorder:
             if self._closed:
                 # Read from the log: a disk that was slow may have taken more, or less, than was thought.
                 self._writer = SessionWriter(self.run.session_log, next_seq=None, on_written=self._on_written)
-                self._closed = False
+                self._step = self._epoch = self._branch = 0
+        self._closed = False
 
     def record(self, event: events.AnyEvent, when_written: Callable[[], None] | None = None) -> None:
         """Put an event into the log, at the step and epoch of now.
@@ -105,9 +128,9 @@ class Recorder:
             event: The event; its step is kept where it has one.
             when_written: Called, from another thread, once it is on disk.
         """
-        event.step = event.step or self.step
-        event.epoch = self.epoch
-        event.branch = self.branch
+        event.step = event.step or self._step
+        event.epoch = self._epoch
+        event.branch = self._branch
         if when_written is not None:
             self._when_written[id(event)] = when_written
         self._writer.put(event)

@@ -1,26 +1,18 @@
 """Reads every BatchNormalization layer of a model, in one go."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from tuimon.protocol import events
-from tuimon.protocol.wire import Number, encode_array, list_to_wire
+from tuimon.protocol.wire import FloatArray
+from tuimon.trainer.batch_norm import ARRAYS, LayerArrays
+from tuimon.trainer.keras import keras_internals
 
-Array = npt.NDArray[np.float32]
-
-ARRAYS = ("moving_mean", "moving_variance", "gamma", "beta")
-"""What a layer has, in this order; gamma and beta may be missing."""
-
-DEAD = 0.01
-"""A channel whose variance is at most this share of epsilon has a tenth of unit scale, or less, behind the layer."""
-
-LayerArrays = dict[str, Array | None]
-"""By name of ``ARRAYS``, each of shape ``(channels,)``; None where the layer has none."""
+_STATISTICS = ("moving_mean", "moving_variance", "moving_stddev")
 
 
 def find_layers(layers: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,46 +71,21 @@ class BatchNormReader:
         return tf.concat(flat, axis=0)
 
 
-def statistics(arrays: LayerArrays, epsilon: float, mode: str) -> events.BatchNormStatistics:
-    """Sum a layer up over its channels."""
-    present = [array for array in arrays.values() if array is not None]
-    variance = arrays["moving_variance"]
-    assert variance is not None
-    return events.BatchNormStatistics(
-        moving_mean=quantiles(arrays["moving_mean"]) or [],
-        moving_variance=quantiles(variance) or [],
-        gamma=quantiles(arrays["gamma"]),
-        beta=quantiles(arrays["beta"]),
-        dead=int(np.count_nonzero(variance <= DEAD * epsilon)),
-        non_finite=int(np.count_nonzero(~np.isfinite(np.stack(present)).all(axis=0))),
-        mode=mode,
-    )
-
-
-def channel_values(arrays: LayerArrays) -> events.BatchNormChannelValues:
-    """Return a layer's full arrays as the log carries them."""
-    texts = {name: None if array is None else encode_array(array) for name, array in arrays.items()}
-    return events.BatchNormChannelValues(
-        moving_mean_base64=texts["moving_mean"] or "",
-        moving_variance_base64=texts["moving_variance"] or "",
-        gamma_base64=texts["gamma"],
-        beta_base64=texts["beta"],
-    )
-
-
-def quantiles(values: Array | None) -> list[Number] | None:
-    """Return ``events.QUANTILES`` of the values, linear between neighbours; NaN counts as the largest.
-
-    One sort of a layer's array costs a thirtieth of ``numpy.quantile``.
-    """
-    if values is None or not values.size:
-        return None
-    ordered = np.sort(values).astype(np.float64)
-    positions = np.asarray(events.QUANTILES) * (len(ordered) - 1)
-    below = positions.astype(np.intp)
-    above = np.minimum(below + 1, len(ordered) - 1)
-    share = positions - below
-    with np.errstate(invalid="ignore"):
-        # Infinity times nothing is not a number: take the neighbour itself where it is hit exactly.
-        between = ordered[below] * (1 - share) + ordered[above] * share
-    return list_to_wire(np.where(share == 0, ordered[below], between))
+def put_statistics(
+    layers: Mapping[str, Any], statistics: Mapping[str, tuple[FloatArray, FloatArray]]
+) -> Callable[[], None]:
+    """Give the layers new moving means and variances, by path; returns the way back, bit for bit."""
+    variables = [getattr(layers[path], name, None) for path in statistics for name in _STATISTICS]
+    put_back = keras_internals.keep(variable for variable in variables if variable is not None)
+    try:
+        for path, (mean, variance) in statistics.items():
+            layer = layers[path]
+            layer.moving_mean.assign(mean)
+            layer.moving_variance.assign(variance)
+            if getattr(layer, "renorm", False):
+                # The next step makes its moving variance from this.
+                layer.moving_stddev.assign(np.sqrt(variance + layer.epsilon))
+    except BaseException:
+        put_back()
+        raise
+    return put_back

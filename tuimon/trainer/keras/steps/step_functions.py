@@ -17,40 +17,18 @@ from typing import Any, Literal
 
 import tensorflow as tf
 
+from tuimon.trainer.engine import Prepared, Switch, Task
 from tuimon.trainer.keras import keras_internals
-from tuimon.trainer.keras.steps.batch_values import BatchValues
+from tuimon.trainer.keras.steps.batch_values import RING_STEPS, BatchValues
 from tuimon.trainer.keras.steps.batches_ahead import BatchesAhead
-from tuimon.trainer.keras.steps.modes import AUTO, Mode, ModeScope
+from tuimon.trainer.keras.steps.mode_scope import ModeScope
+from tuimon.trainer.modes import AUTO, Mode
 
 KEPT_FUNCTIONS = 6
 """Traced functions kept beside the one in use; each may hold many megabytes."""
 
 _ITERATORS = (tf.data.Iterator, tf.distribute.DistributedIterator)
 _END_OF_DATA = (StopIteration, tf.errors.OutOfRangeError)
-
-
-Task = Callable[[Any], None]
-"""Something to do before a step, with the iterator that the step will take its batch from."""
-
-Prepared = Callable[[float, Exception | None], None]
-"""Told how many seconds the trace of a prepared mode took, and what it failed with; None: it is there."""
-
-
-@dataclass
-class Switch:
-    """A change of mode that takes effect with the next step."""
-
-    mode: Mode
-    """The new one."""
-    prepare: Callable[[bool], None]
-    """Called right before the first step under it (or its trace), with whether it has to be traced."""
-    done: Callable[[float], None]
-    """Called when it is in force: after its first step, or its trace where no step comes now. It is given the
-    seconds that trace, compilation and run took; 0 if it was kept."""
-    ran: Callable[[], None]
-    """Called right after the first step under it."""
-    failed: Callable[[Exception], None]
-    """Called when it cannot be traced; the former mode stays."""
 
 
 @dataclass
@@ -80,6 +58,28 @@ def _is_called_from(frame: FrameType) -> bool:
     return caller is not None
 
 
+class AtHand:
+    """The data of the next step, and what can be done with them before it.
+
+    Args:
+        functions: Whose step it is.
+        iterator: Gives the step its batch.
+    """
+
+    def __init__(self, functions: "StepFunctions", iterator: Any) -> None:
+        self._functions = functions
+        self._iterator = iterator
+
+    def ahead(self, count: int, maximum_bytes: int) -> list[Any]:
+        """Return the next batches; training gets them afterwards all the same."""
+        return self._functions.peek(self._iterator, count, maximum_bytes)
+
+    def catch_up(self) -> bool:
+        """Put the mode that waits in force and do the waiting tasks; return whether there were tasks."""
+        self._functions.trace_pending(self._iterator)
+        return self._functions.do_tasks(self._iterator)
+
+
 class StepFunctions:
     """Stands in the place of ``model.train_function`` (or ``test_function``) for the time of a step.
 
@@ -91,6 +91,8 @@ class StepFunctions:
         listeners: Are told what it came to.
         traced: Is told that Keras' own step was traced, with the layers as the user has them. Where it was traced
             before, it is given that trace.
+        before_switch: Called before a mode is put in force, or traced.
+        entered: Told which mode is in force now.
     """
 
     def __init__(
@@ -101,6 +103,8 @@ class StepFunctions:
         values: BatchValues | None,
         listeners: Listeners,
         traced: Callable[[Any], None] | None = None,
+        before_switch: Callable[[], None] = lambda: None,
+        entered: Callable[[Mode], None] = lambda _: None,
     ) -> None:
         self.mode = AUTO
         """The mode in force."""
@@ -123,6 +127,8 @@ class StepFunctions:
         self._values = values
         self._listeners = listeners
         self._traced_listener = traced
+        self._before_switch = before_switch
+        self._entered = entered
         self._users_function: Any = None
         self._function: Any = None
         self._kept: OrderedDict[Mode, Any] = OrderedDict()
@@ -130,7 +136,7 @@ class StepFunctions:
         self._not_run: list[Switch] = []
         self._tasks: list[Task] = []
         self._to_prepare: list[tuple[Mode, Prepared]] = []
-        self._ahead = BatchesAhead(int(model.steps_per_execution or 1))
+        self._ahead = BatchesAhead(self.steps_per_call)
         self._failed_in_trace = False
         self._untraceable: set[Mode] = set()
         self._is_over = False
@@ -141,9 +147,19 @@ class StepFunctions:
         return self._model_function is self
 
     @property
-    def pending(self) -> Switch | None:
-        """The change of mode that waits for the next step."""
-        return self._pending
+    def coming_mode(self) -> Mode | None:
+        """The mode that waits for the next step."""
+        return self._pending.mode if self._pending else None
+
+    @property
+    def steps_per_call(self) -> int:
+        """Steps that Keras makes in one call."""
+        return int(self._model.steps_per_execution or 1)
+
+    @property
+    def calls_unread(self) -> int:
+        """How many calls fit into the ring of batch values."""
+        return max(1, RING_STEPS // self.steps_per_call)
 
     @property
     def users_function(self) -> Any:
@@ -238,7 +254,7 @@ class StepFunctions:
         """
         tasks, self._tasks = self._tasks, []
         for task in tasks:
-            self._tell(task, iterator)
+            self._tell(task, AtHand(self, iterator))
         return bool(tasks)
 
     def trace_pending(self, iterator: Any) -> None:
@@ -249,6 +265,7 @@ class StepFunctions:
         is_kept = self._is_kept(switch.mode)
         started = time.perf_counter()
         try:
+            self._before_switch()
             switch.prepare(not is_kept)
             function = self._traced(switch.mode, iterator)
         except Exception as error:  # noqa: BLE001 - no step was made, so the former mode goes on
@@ -259,6 +276,7 @@ class StepFunctions:
             return
         self.mode, self._function = switch.mode, function
         self._not_run.append(switch)
+        self._tell(self._entered, switch.mode)
         self._tell(switch.done, 0.0 if is_kept else time.perf_counter() - started)
 
     def give_up(self, reason: Exception) -> None:
@@ -401,6 +419,7 @@ class StepFunctions:
         self._untraceable.discard(switch.mode)
         is_kept = self._is_kept(switch.mode)
         try:
+            self._before_switch()
             switch.prepare(not is_kept)
             if not self.has_run:
                 self._trace_first(iterator)
@@ -424,6 +443,7 @@ class StepFunctions:
             return self._function(iterator)
         self._pending, self.has_run = None, True
         self.mode, self._function, self.last_logs = switch.mode, function, logs
+        self._tell(self._entered, switch.mode)
         self._tell(switch.done, 0.0 if is_kept else time.perf_counter() - started)
         self._not_run.append(switch)
         self._all_ran()

@@ -1,4 +1,4 @@
-"""A mode: what is in force while Keras traces its train function, and exactly nothing afterwards.
+"""Puts a mode in force while Keras traces its train function, and takes every trace of it back afterwards.
 
 Keras reads ``training`` and ``layer.trainable`` as Python values while it traces a step, so flipping
 them later does nothing, silently. Here that is the mechanism: the values are put in force inside the
@@ -11,46 +11,11 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from tuimon.trainer.keras import keras_internals
-
-LearningPhase = Literal["auto", "train", "inference"]
-
-
-@dataclass(frozen=True)
-class Mode:
-    """What the user asked for, all of it. Layers are named by path.
-
-    Example:
-        >>> Mode() == AUTO
-        True
-    """
-
-    frozen: frozenset[str] = frozenset()
-    """Layers of any kind that a request froze, each with every layer within it: Keras' ``trainable=False``."""
-    statistics: frozenset[str] = frozenset()
-    """BatchNormalization layers whose moving statistics are used and held, while gamma and beta learn."""
-    phase: LearningPhase = "auto"
-    """The learning phase."""
-    momentum: frozenset[tuple[str, float]] = frozenset()
-    """BatchNormalization layers with the momentum that a request gave them."""
-    own_learning_rate: bool = False
-    """Whether the learning rate is a request's and not the schedule's."""
-
-    def __str__(self) -> str:
-        words = [f"freeze {len(self.frozen)} layers"] if self.frozen else []
-        words += [f"hold the statistics of {len(self.statistics)} layers"] if self.statistics else []
-        words += [f"phase {self.phase}"] if self.phase != "auto" else []
-        words += [f"momentum of {len(self.momentum)} layers"] if self.momentum else []
-        words += ["a learning rate of its own"] if self.own_learning_rate else []
-        return ", ".join(words) or "as Keras does it"
-
-
-AUTO = Mode()
-"""Keras as it is."""
+from tuimon.trainer.modes import AUTO, Mode
 
 _TOKENS: "WeakKeyDictionary[Any, object]" = WeakKeyDictionary()
 

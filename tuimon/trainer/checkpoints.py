@@ -1,4 +1,4 @@
-"""Full states of a training on disk: from one of them it goes on, bit for bit, as it did the first time.
+"""Checkpoints on disk: full states of a training, from which it goes on bit for bit.
 
 A file is written beside its place, forced to disk and renamed, so that a kill or a full disk leaves no half one.
 """
@@ -10,23 +10,19 @@ import shutil
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from tuimon import __version__
 from tuimon.protocol import events
 from tuimon.text import plain
-from tuimon.trainer.keras import keras_internals
-from tuimon.trainer.keras.steps.modes import AUTO, Mode
-
-Arrays = dict[str, npt.NDArray[Any]]
-"""Every variable by a name of its own; what NumPy has no type for (bfloat16) as unsigned integers of its size."""
+from tuimon.trainer.engine import Arrays
+from tuimon.trainer.modes import AUTO, Mode
 
 MARGIN_BYTES = 64 * 1024 * 1024
 """Room that is left on the disk for the log."""
@@ -36,8 +32,6 @@ VERSION = 1
 
 _META = "meta.json"
 _NAME = re.compile(r"step-(\d+)(?:-(\d+))?\.npz", re.ASCII)
-_REPLICA = " on replica "
-_SHARED_SEED = "seed of keras.random"
 
 
 class CheckpointError(ValueError):
@@ -93,59 +87,6 @@ class Checkpoint:
     """What it says."""
     arrays: Arrays
     """The variables."""
-
-
-def capture(model: Any) -> Arrays:
-    """Return every variable of a model, its optimizer and the random seeds, the metrics' excepted."""
-    arrays: Arrays = {}
-    for name, variable in _variables(model).items():
-        arrays[name] = _as_numpy(keras_internals.array(variable))
-        # Of a layer that is not synchronized, Keras keeps the moving statistics of each replica apart.
-        for number, part in enumerate(keras_internals.on_replicas(variable)[1:], start=1):
-            array = _as_numpy(np.array(part))
-            if array.tobytes() != arrays[name].tobytes():
-                arrays[f"{name}{_REPLICA}{number}"] = array
-    return arrays
-
-
-def restore(model: Any, arrays: Mapping[str, npt.NDArray[Any]], dtypes: Mapping[str, str] | None = None) -> None:
-    """Put variables back.
-
-    Args:
-        model: The model; nothing of it is changed where something does not fit.
-        arrays: As ``capture`` gave them.
-        dtypes: As in ``Meta``; by default they are not compared.
-
-    Raises:
-        CheckpointError: it is of another model or optimizer; names the first difference.
-    """
-    variables = _variables(model)
-    # Whether it is there depends on what the program has drawn so far.
-    if _SHARED_SEED in arrays:
-        variables[_SHARED_SEED] = keras_internals.shared_seed_state(make=True)
-    else:
-        variables.pop(_SHARED_SEED, None)
-    # A run may go on with fewer replicas, or with one.
-    of_replicas = {name: name.rpartition(_REPLICA) for name in arrays if _REPLICA in name}
-    values = {}
-    for name in [*variables, *(name for name in arrays if name not in of_replicas)]:
-        if name not in arrays or name not in variables:
-            whose = "this model" if name in variables else "the checkpoint"
-            raise CheckpointError(f"the checkpoint is of another model or optimizer: only {whose} has {name}")
-        shape, wanted = arrays[name].shape, tuple(variables[name].shape)
-        dtype, has = (dtypes or {}).get(name), str(variables[name].dtype)
-        if shape != wanted or dtype not in (None, has):
-            there, here = f"{dtype or ''}{list(shape)}", f"{has}{list(wanted)}"
-            raise CheckpointError(f"the checkpoint is of another model: {name} is {there} there, {here} here")
-        values[name] = _as_keras(arrays[name], variables[name])
-        if values[name] is None:
-            raise CheckpointError(f"the checkpoint is damaged: {name} is stored as {arrays[name].dtype}, not {has}")
-    for name, variable in variables.items():
-        variable.assign(values[name])
-    for name, (first, _, number) in of_replicas.items():
-        parts = keras_internals.on_replicas(variables[first]) if first in variables else []
-        if number.isdecimal() and int(number) < len(parts) and arrays[name].shape == tuple(parts[0].shape):
-            parts[int(number)].assign(_as_keras(arrays[name], variables[first]))
 
 
 class Checkpoints:
@@ -257,48 +198,6 @@ class Checkpoints:
                 yield file
             finally:
                 Path(file.name).unlink(missing_ok=True)
-
-
-def dtypes(model: Any) -> dict[str, str]:
-    """Return the dtype of every variable that ``capture`` returns."""
-    return {name: str(variable.dtype) for name, variable in _variables(model).items()}
-
-
-def _variables(model: Any) -> dict[str, Any]:
-    optimizer = model.optimizer
-    if optimizer is not None and not optimizer.built:
-        optimizer.build(model.trainable_variables)
-    groups = {
-        "model": list(model.weights),
-        "seed": keras_internals.seed_states(model),
-        "optimizer": [variable for one in keras_internals.all_optimizers(model) for variable in one.variables],
-    }
-    # Paths need not be unique: the place in the list makes them so, and keeps the order.
-    named = {
-        f"{group}/{number}/{_path(group, variable)}": variable
-        for group, variables in groups.items()
-        for number, variable in enumerate(variables)
-    }
-    shared = keras_internals.shared_seed_state()
-    return named if shared is None else named | {_SHARED_SEED: shared}
-
-
-def _path(group: str, variable: Any) -> str:
-    # What a LossScaleOptimizer wraps has a longer path where Keras builds it in the first step than where we do.
-    return "/".join(variable.path.split("/")[-2:]) if group == "optimizer" else str(variable.path)
-
-
-def _as_numpy(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return array.view(_stored(array.dtype))
-
-
-def _as_keras(array: npt.NDArray[Any], variable: Any) -> npt.NDArray[Any] | None:
-    dtype = np.dtype(keras_internals.numpy_dtype(variable))
-    return array.view(dtype) if array.dtype == _stored(dtype) else None
-
-
-def _stored(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    return dtype if dtype.isbuiltin == 1 else np.dtype(f"u{dtype.itemsize}")
 
 
 def _sync_directory(directory: Path) -> None:

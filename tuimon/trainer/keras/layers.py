@@ -1,0 +1,169 @@
+"""The layers of a Keras model: found by path, read, and what a mode makes of each."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from tuimon.protocol import events
+from tuimon.protocol.wire import FloatArray
+from tuimon.trainer.batch_norm import LayerArrays
+from tuimon.trainer.engine import Computes
+from tuimon.trainer.keras import keras_internals
+from tuimon.trainer.keras.measuring import batch_norm
+from tuimon.trainer.keras.steps.step_flags import StepFlags
+from tuimon.trainer.modes import Mode
+
+
+class KerasLayers:
+    """The layers of one model. Creating this object leaves the model unchanged.
+
+    Args:
+        model: The model.
+        flags: The ``trainable`` flags of its train step.
+    """
+
+    def __init__(self, model: Any, flags: StepFlags) -> None:
+        self.by_path: dict[str, Any] = {}
+        """All layers by path."""
+        self.batch_norm: Mapping[str, events.BatchNormLayer] = {}
+        """The built BatchNormalization layers by path, as the log describes them."""
+        self.others: list[str] = []
+        """Paths of the other layers whose result depends on ``training``."""
+        self.version = object()
+        """Another object whenever the BatchNormalization layers are others than before."""
+        self._model = model
+        self._flags = flags
+        self._reader = batch_norm.BatchNormReader({})
+        self._seen: list[tuple[Any, bool]] | None = None
+        self._is_first_look = False
+
+    @property
+    def batch_norm_by_path(self) -> dict[str, Any]:
+        """The BatchNormalization layers by path."""
+        return self._reader.layers
+
+    @property
+    def weighted(self) -> list[str]:
+        """Paths of all layers with weights."""
+        return [path for path, layer in self.by_path.items() if layer.variables]
+
+    @property
+    def are_complete(self) -> bool:
+        """Whether the model is built; a model that is not may have any layer."""
+        return bool(self._model.built)
+
+    def look(self) -> bool:
+        """Find the layers anew; return whether there are others than before, or others that the user froze."""
+        self.by_path = keras_internals.layers_by_path(self._model)
+        found = batch_norm.find_layers(self.by_path)
+        seen = [(layer, bool(layer.trainable)) for layer in found.values()]
+        if seen == self._seen:
+            return False
+        if list(found.values()) != list(self._reader.layers.values()):
+            self.version = object()
+        self._is_first_look, self._seen = self._seen is None, seen
+        self._reader = batch_norm.BatchNormReader(found)
+        self.batch_norm = {path: batch_norm.describe(path, layer) for path, layer in found.items()}
+        return True
+
+    def look_anew(self) -> None:
+        """Have the next `look` return True: another log begins."""
+        self._seen = None
+
+    def describe(self) -> events.ModelBuilt:
+        """Return what the log says of the model."""
+        found = self._reader.layers
+        self.others = [
+            keras_internals.path_of(layer)
+            for layer in keras_internals.flatten_layers(self._model)
+            if keras_internals.depends_on_training(layer) and layer not in found.values()
+        ]
+        return events.ModelBuilt(
+            name=self._model.name,
+            parameters=_size(self._model.weights),
+            trainable_parameters=_size(self._model.trainable_weights),
+            batch_norm_layers=[batch_norm.describe(path, layer) for path, layer in found.items()],
+            other_layers=self.others,
+        )
+
+    @property
+    def flags_without_effect(self) -> list[str]:
+        """Paths of the layers with weights whose ``trainable`` was set after the step was traced."""
+        return [
+            path
+            for path, layer in self.by_path.items()
+            if (path in self._reader.layers or keras_internals.own_weights(layer)) and self._flags.was_changed(layer)
+        ]
+
+    def describe_as_traced(self) -> events.ModelBuilt | None:
+        """Return `describe` with the flags of the trace; None where they are those of now, or after the first look."""
+        if not self._is_first_look or not self.flags_without_effect:
+            return None
+        undo = self._flags.put()
+        try:
+            return self.describe()
+        finally:
+            undo()
+
+    def within(self, paths: Iterable[str]) -> frozenset[str]:
+        """Return these layers and every layer in them."""
+        wanted = {id(inner) for path in paths for inner in keras_internals.flatten_layers(self.by_path[path])}
+        return frozenset(path for path, layer in self.by_path.items() if id(layer) in wanted)
+
+    def is_frozen_by_user(self, path: str) -> bool:
+        """Return whether the step trains none of a layer's own weights because the user froze it."""
+        return self._flags.has_frozen_weights(self.by_path[path])
+
+    def flagged(self, path: str, mode: Mode) -> Computes:
+        """Return how a BatchNormalization layer computes under ``mode``, by the flags as they are now."""
+        return _computes(path, mode, is_trainable=self._reader.layers[path].trainable)
+
+    def computes(self, path: str, mode: Mode) -> Computes:
+        """Return how it really computes in a step under ``mode``: a flag set since the trace has no effect."""
+        layer = self._reader.layers[path]
+        return _computes(path, mode, is_trainable=self._flags.is_trainable(layer))
+
+    def frozen_in_step(self, mode: Mode) -> frozenset[str]:
+        """Return the paths of the BatchNormalization layers that are frozen in a step under ``mode``."""
+        return frozenset(path for path in self._reader.layers if self.computes(path, mode) == "frozen")
+
+    def leaves_weights_to_train(self, mode: Mode) -> bool:
+        """Return whether any weight is still trained under ``mode``."""
+        frozen = {
+            id(variable)
+            for path in mode.frozen
+            if path in self.by_path
+            for variable in keras_internals.own_weights(self.by_path[path])
+        }
+        return any(id(variable) not in frozen for variable in self._flags.trained())
+
+    def read(self) -> dict[str, LayerArrays]:
+        """Return the arrays of every BatchNormalization layer by path."""
+        return self._reader.read()
+
+    def put_statistics(self, statistics: Mapping[str, tuple[FloatArray, FloatArray]]) -> Callable[[], None]:
+        """Set moving means and variances by path; return the way back, bit for bit."""
+        return batch_norm.put_statistics(self._reader.layers, statistics)
+
+    def own_weights(self, paths: Iterable[str]) -> list[Any]:
+        """Return the variables of these layers, without those of the layers within."""
+        wanted = set(paths)
+        layers = [layer for path, layer in self.by_path.items() if path in wanted]
+        return [weight for layer in layers for weight in keras_internals.own_weights(layer)]
+
+    def weight_bytes(self, path: str) -> int:
+        """Return the size of a layer's own weights in bytes."""
+        return sum(keras_internals.bytes_of(variable) for variable in keras_internals.own_weights(self.by_path[path]))
+
+    def read_weights(self, path: str) -> list[Any]:
+        """Return a layer's own weights."""
+        return [keras_internals.array(variable) for variable in keras_internals.own_weights(self.by_path[path])]
+
+
+def _computes(path: str, mode: Mode, *, is_trainable: bool) -> Computes:
+    if path in mode.frozen or not is_trainable:
+        return "frozen"
+    return "inference" if mode.phase == "inference" or path in mode.statistics else "training"
+
+
+def _size(variables: list[Any]) -> int:
+    return sum(int(variable.value.shape.num_elements()) for variable in variables)

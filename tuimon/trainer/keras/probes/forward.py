@@ -1,0 +1,262 @@
+"""One traced function: the loss of one forward pass, in one mode. It writes no variable.
+
+Training mode is Keras' own way of calling the model, traced in the mode in force. What each BatchNormalization layer
+does to the loss is measured in a second function, in which a layer computes both ways and a variable selects which of
+the two goes on: one trace for all layers. A select is right here, where nothing trains; in the training step it is not
+exact.
+"""
+
+import contextlib
+import functools
+import inspect
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tuimon.trainer.engine import Calls, Moments, Pass, ProbeError
+from tuimon.trainer.keras import keras_internals
+from tuimon.trainer.keras.layers import KerasLayers
+from tuimon.trainer.keras.measuring import moments
+from tuimon.trainer.keras.steps.mode_scope import ModeScope, force_training
+from tuimon.trainer.modes import Mode
+
+Kind = Literal["training", "quiet", "selected"]
+"""A pass as training makes it; the same with the random layers off; inference, but for the layers selected."""
+
+
+@dataclass(frozen=True)
+class InForce:
+    """The mode and flags that a training step was traced with."""
+
+    mode: Mode
+    trainable: frozenset[tuple[str, bool]]
+    """Each BatchNormalization layer's flag. One that was set since, without `compile`, does nothing in the step."""
+
+
+@dataclass(frozen=True)
+class Runs:
+    """What was done with a function."""
+
+    passes: int = 0
+    first_seconds: float = 0.0
+    """Seconds of the traces, each with its first pass."""
+
+
+class Forward:
+    """One traced function: the loss of one pass, in one mode.
+
+    Args:
+        model: The model.
+        layers: Its layers.
+        kind: What a pass is.
+        in_force: In it.
+        switched: For the kind "selected": the calls that a layer's switch is for. For the kind "quiet": the calls that
+            use batch statistics, as training has them.
+        off: Layers that are in inference mode all the same.
+    """
+
+    def __init__(
+        self, model: Any, layers: KerasLayers, kind: Kind, in_force: InForce, switched: Calls, off: Sequence[Any] = ()
+    ) -> None:
+        self.calls: Calls = {}
+        """What was called; known once a pass was made."""
+        self.draws = False
+        """Whether a pass draws random numbers; known once one was made."""
+        self.drawing: list[Any] = []
+        """The layers that do so themselves, as far as it can be seen; known once a pass was made."""
+        self._drawing: list[tuple[Any, list[Any]]] = []
+        self.switched = switched
+        """As given."""
+        self._model = model
+        self._kind = kind
+        self._layers = dict(layers.batch_norm_by_path)
+        self._scope = ModeScope(in_force.mode, self._model, layers.by_path)
+        self._trainable = {self._layers[path]: flag for path, flag in in_force.trainable if path in self._layers}
+        # Another's traces of what the user has compiled read another's variables.
+        self._salt = ("probe", object())
+        self._off = off
+        # Variables, so that they are read in the graph also where the user has compiled a layer's call.
+        with tf.init_scope():
+            self._selected = tf.Variable(np.zeros(max(1, len(self._layers)), bool), trainable=False)
+            self._looks = tf.Variable(False, trainable=False)
+        # A validation's last batch may be a smaller one.
+        self._run = tf.function(self._step, autograph=False, reduce_retracing=True)
+        self._seen: dict[int, _Seen] = {}
+        self._runs = Runs(0, 0.0)
+
+    def run(self, batch: Any, *, selected: Sequence[str] = (), seed: int = 0, looks: bool = False) -> Pass:
+        """Make one pass.
+
+        Args:
+            batch: The batch.
+            selected: Paths of the layers that use batch statistics, for the kind "selected".
+            seed: Of the random layers.
+            looks: Whether what the layers are given is returned.
+        """
+        self._looks.assign(looks)
+        self._selected.assign([path in selected for path in self._layers] or [False])
+        started, seed = time.perf_counter(), tf.constant(seed, tf.uint32)
+        traces = self._run.experimental_get_tracing_count()
+        # Traced also where the model runs eagerly: only of a graph it can be told that it leaves no trace.
+        function = self._run.get_concrete_function(batch, seed)
+        is_first = self._run.experimental_get_tracing_count() > traces
+        if is_first:
+            if keras_internals.has_state_of_its_own(function):
+                raise ProbeError("the model has state that Keras does not know: a variable, a generator, Python code")
+            draws = keras_internals.used_draws(function)
+            self.draws = bool(draws)
+            # What is drawn within a function that the user has compiled, or in a loop, is taken to be used.
+            self.drawing = [
+                layer
+                for layer, operations in self._drawing
+                if any(operation in draws or operation.graph is not function.graph for operation in operations)
+            ]
+        loss, losses, given = self._run(batch, seed)
+        local = self._model.distribute_strategy.experimental_local_results
+        # Of a short batch, replicas have other numbers of examples, or none.
+        sizes = keras_internals.examples_of_replicas(self._model, batch)
+        all_same = 0 if any(sizes) else 1
+        parts = [(float(part), max(size, all_same)) for part, size in zip(local(loss), sizes, strict=True)]
+        value = sum(part * size for part, size in parts if size) / sum(size for _, size in parts)
+        found = tf.nest.map_structure(lambda part: np.asarray(local(part)[0], np.float64), given) if looks else {}
+        seconds = time.perf_counter() - started if is_first else 0.0
+        self._runs = Runs(self._runs.passes + 1, self._runs.first_seconds + seconds)
+        each = None if losses is None else np.concatenate([np.asarray(part, np.float64) for part in local(losses)])
+        return Pass(
+            value, each, {path: [[Moments(*part) for part in call] for call in calls] for path, calls in found.items()}
+        )
+
+    def take_runs(self) -> Runs:
+        """Return what was done since the last time."""
+        runs, self._runs = self._runs, Runs(0, 0.0)
+        return runs
+
+    def _step(self, batch: Any, seed: Any) -> Any:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._seen.clear)
+            for path, layer in self._layers.items():
+                undo.callback(self._observe(path, layer))
+            for layer in self._off:
+                undo.callback(force_training(layer, False))
+            for layer in keras_internals.flatten_layers(self._model):
+                if keras_internals.may_draw(layer):
+                    undo.callback(self._listen_for_draws(layer))
+            undo.callback(keras_internals.trace_compiled_anew(self._salt, lambda: threading.get_ident() in self._seen))
+            return self._model.distribute_strategy.run(self._forward, args=(batch, seed))
+
+    def _forward(self, batch: Any, seed: Any) -> Any:
+        model, is_training = self._model, self._kind != "selected"
+        seen = self._seen[threading.get_ident()] = _Seen()
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(keras_internals.without_optionals(batch))
+        states = list({id(state): state for state in keras_internals.seed_states(model)}.values())
+        shared = keras_internals.shared_seed_state()
+        states += [] if shared is None else [shared]
+        seeds = [
+            (state, tf.stack([seed + number * 1000, tf.zeros((), tf.uint32)])) for number, state in enumerate(states)
+        ]
+        known = seeds + keras_internals.regularized(model)
+        with contextlib.ExitStack() as scopes:
+            scopes.enter_context(self._scope())
+            for layer, flag in self._trainable.items() if self._kind != "selected" else ():
+                scopes.callback(keras_internals.set_untracked(layer, "_trainable", flag))
+            scopes.enter_context(keras.StatelessScope(state_mapping=known, collect_losses=True))
+            outputs = model(x, training=is_training) if keras_internals.takes_training(model) else model(x)
+            loss = keras_internals.loss_of(model, x, y, outputs, sample_weight, training=is_training)
+            losses = keras_internals.losses_of_examples(model, y, outputs, sample_weight)
+        self.calls, self._drawing = seen.calls, list(seen.drawing.values())
+        # What was made inside a function that the user has compiled, or in a loop, cannot be had from there.
+        reached = {
+            path: calls
+            for path, calls in seen.given.items()
+            if keras_internals.is_of_this_graph(part for call in calls for given in call for part in given)
+        }
+        return loss, losses, reached
+
+    def _observe(self, path: str, layer: Any) -> Callable[[], None]:
+        """Listen to a layer's calls, or have them switched; returns the way back."""
+        original = layer.call
+        signature = inspect.signature(original)
+        number = list(self._layers).index(path)
+
+        # A mode that forces `training` looks at the signature.
+        @functools.wraps(original)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            seen = self._seen.get(threading.get_ident())
+            if seen is None:
+                return original(*args, **kwargs)  # Another thread's, of a data loader or a second model.
+            bound = signature.bind(*args, **kwargs)
+            training = bound.arguments.get("training")
+            uses_batch = bool(layer.trainable) and (tf.is_tensor(training) or bool(training))
+            calls = seen.calls.setdefault(path, [])
+            is_switched = [*self.switched.get(path, []), *[False] * (len(calls) + 1)][len(calls)]
+            calls.append(uses_batch)
+            given = self._given(layer, next(iter(bound.arguments.values())), bound.arguments.get("mask"))
+            seen.given.setdefault(path, []).append(given)
+            if not is_switched:
+                return original(*args, **kwargs)
+            moving = None if self._kind == "quiet" else original(*bound.args, **bound.kwargs)
+            bound.arguments["training"] = True
+            # What it writes ends here, so that a further call of a shared layer reads what is in the variables.
+            with keras.StatelessScope(), contextlib.ExitStack() as undo:
+                undo.callback(keras_internals.set_untracked(layer, "_trainable", True))
+                own = original(*bound.args, **bound.kwargs)
+            return own if moving is None else tf.where(self._selected[number], own, moving)
+
+        return keras_internals.set_untracked(layer, "call", call)
+
+    def _listen_for_draws(self, layer: Any) -> Callable[[], None]:
+        """Listen to whether a layer, and not one within it, draws random numbers; returns the way back."""
+        original = layer.call
+
+        @functools.wraps(original)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            seen = self._seen.get(threading.get_ident())
+            if seen is None:
+                return original(*args, **kwargs)
+            graph = tf.compat.v1.get_default_graph()
+            before = len(graph.get_operations())
+            outputs = original(*args, **kwargs)
+            own = [each for each in keras_internals.draws_of(graph, before) if each not in seen.draws]
+            seen.draws.update(own)
+            if own:
+                seen.drawing.setdefault(id(layer), (layer, []))[1].extend(own)
+            return outputs
+
+        return keras_internals.set_untracked(layer, "call", call)
+
+    def _given(self, layer: Any, inputs: Any, mask: Any) -> list[tuple[Any, Any, Any]]:
+        """Return the moments of what a layer is given; where nobody looks, zeros."""
+        half = tf.shape(inputs)[0] // 2
+        parts = [(inputs, mask)]
+        if self._kind == "selected":
+            parts += [(inputs[:half], None if mask is None else mask[:half])]
+            parts += [(inputs[half:], None if mask is None else mask[half:])]
+
+        def look() -> list[Any]:
+            of_parts = (moments.of_inputs(layer, part, part_mask) for part, part_mask in parts)
+            return [tf.cast(number, tf.float64) for part in of_parts for number in part]
+
+        def zeros() -> list[Any]:
+            empty = tf.zeros(layer.moving_mean.shape, tf.float64)
+            return [tf.zeros((), tf.float64), empty, empty] * len(parts)
+
+        flat = tf.cond(self._looks, look, zeros)
+        return list(zip(flat[::3], flat[1::3], flat[2::3], strict=True))
+
+
+@dataclass
+class _Seen:
+    """What one pass of one replica has called."""
+
+    calls: Calls = field(default_factory=dict)
+    given: dict[str, list[list[tuple[Any, Any, Any]]]] = field(default_factory=dict)
+    drawing: dict[int, tuple[Any, list[Any]]] = field(default_factory=dict)
+    """The layers that draw, each with its own operations, not those of the layers within."""
+    draws: set[Any] = field(default_factory=set)
+    """All of these operations."""

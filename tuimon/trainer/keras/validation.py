@@ -1,0 +1,109 @@
+"""Validations of a ``fit``: its own, those that somebody asks for, and those that are repeated to see why."""
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from tuimon.protocol.wire import FloatArray
+from tuimon.trainer.engine import Batch, Task
+from tuimon.trainer.keras import keras_internals
+from tuimon.trainer.keras.measuring import evaluation
+from tuimon.trainer.keras.scopes import Scopes
+from tuimon.trainer.keras.steps.batch_values import BatchValues
+from tuimon.trainer.keras.steps.step_functions import StepFunctions
+from tuimon.trainer.modes import Mode
+
+
+class KerasValidation:
+    """The validations of one model.
+
+    Args:
+        model: The model.
+        functions: Its test function, by mode.
+        values: Reads each test step's own values; None: they are not read.
+        scopes: Makes the mode of a validation.
+        is_steerable: Whether the test function's place may be taken.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        functions: StepFunctions,
+        values: BatchValues | None,
+        scopes: Scopes,
+        *,
+        is_steerable: bool,
+    ) -> None:
+        self.functions = functions
+        """The test function, by mode."""
+        self._model = model
+        self.values = values
+        """Reads each test step's own values; None: they are not read."""
+        self._scopes = scopes
+        self.is_steerable = is_steerable
+        """Whether the test function's place may be taken."""
+
+    def before_step(self, mode: Mode) -> None:
+        """Take the test function's place, for one step."""
+        if self.is_steerable:
+            self.functions.install(self._scopes.validation_mode(mode))
+
+    def before_next(self, task: Task) -> None:
+        """Run ``task`` before the next test step."""
+        self.functions.before_next(task)
+
+    def read_values(self) -> dict[str, FloatArray]:
+        """Return each step's own values since the last call."""
+        return self.values.read() if self.values else {}
+
+    def end(self) -> None:
+        """Give the user's test function back."""
+        self.functions.restore()
+
+    def run(self, mode: Mode) -> dict[str, float] | None:
+        """Validate on the data of the ``fit`` that runs; return Keras' logs, None where it has no such data."""
+        self.functions.tells_failures = False  # The user's exception here ends the request, not the training.
+        try:
+            return evaluation.evaluate(self._model, lambda: self.before_step(mode))
+        finally:
+            self.functions.tells_failures = True
+            self.functions.restore()
+            self.read_values()
+
+    def why_not_repeated(self) -> str:
+        """Return why a validation cannot be repeated on the very same data unasked; empty where it can.
+
+        It can where the data come again the same, and their next coming is not changed by it.
+        """
+        if not keras_internals.validation_comes_again(self._model):
+            return "its data may come in another order, or as others, when they are read again"
+        if keras_internals.has_own_test_step(self._model):
+            return "the model's test_step is its own: which loss it has is not known"
+        return ""
+
+    def each_batch(self, look: Callable[[Batch], None]) -> bool:
+        """Call ``look`` with each batch of this fit's validation; return whether the fit has one."""
+        steps = int(self._model.steps_per_execution or 1)
+        undo: list[Callable[[], None]] = []
+
+        def look_at_batches(iterator: Any) -> dict[str, Any]:
+            for number in range(steps):
+                try:
+                    batch = next(iterator)
+                except (StopIteration, tf.errors.OutOfRangeError):
+                    if not number:
+                        raise  # So Keras learns the length of data whose length nobody knew.
+                    break
+                look(batch)
+            return {}
+
+        def before_step() -> None:
+            if not undo:
+                undo.append(keras_internals.set_untracked(self._model, "test_function", look_at_batches))
+
+        try:
+            return evaluation.evaluate(self._model, before_step) is not None
+        finally:
+            for put_back in undo:
+                put_back()

@@ -1,0 +1,206 @@
+"""Reads one ``fit`` for the log: its steps, its layers, its place in the epoch, its timings."""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tuimon.protocol import events
+from tuimon.protocol.wire import Number, list_to_wire, scalars_to_wire
+from tuimon.trainer import batch_norm
+from tuimon.trainer.budget import Budget
+from tuimon.trainer.engine import Engine
+from tuimon.trainer.session.recorder import Recorder
+
+LOOK_SECONDS = 0.25
+"""The steps' values are fetched from the device this often, and the layers are read no more often."""
+CHANNELS_SECONDS = 10.0
+"""The full arrays are written no more often."""
+SAMPLES = 1000
+"""After t seconds the layers are read at most every t / 1000 s, so that the log of a long run stays small."""
+
+
+@dataclass(frozen=True)
+class EpochLeft:
+    """What is left of an epoch; of an epoch of unknown length, nothing."""
+
+    steps: int = 0
+    """Steps of a whole epoch; 0: not known."""
+    left: int = 0
+    """Steps that are to come in this one."""
+    follows: bool = False
+    """Whether another epoch follows."""
+
+
+class Sampling:
+    """Reads one ``fit``, in its training thread.
+
+    Args:
+        recorder: Takes the facts. During a ``fit``, nobody else tells it the step and the epoch.
+        engine: The model.
+        budget: What reading the layers may take.
+        plan: ``epochs`` and ``steps`` (of an epoch) as far as they are known; a loop may learn them later.
+    """
+
+    def __init__(self, recorder: Recorder, engine: Engine, budget: Budget, plan: Mapping[str, Any]) -> None:
+        self.began = time.monotonic()
+        """When the fit began, by `time.monotonic`."""
+        self.compile_seconds = math.inf
+        """Seconds of the first step, with its trace; infinite while none was made."""
+        self.is_compiling = True
+        """Whether the first step has not ended."""
+        self.epoch_first_step = recorder.step
+        """The step at which the epoch under way began."""
+        self._recorder = recorder
+        self._engine = engine
+        self._budget = budget
+        self._plan = plan
+        self._base_step = recorder.step - engine.steps_made()
+        self._first_step = recorder.step
+        self._first_step_began: float | None = None
+        self._epoch_began = self.began
+        self._next_look = self._next_sample = 0.0
+        self._next_channels = self.began + CHANNELS_SECONDS
+        self._unread_calls = 0
+        self._validation: dict[str, list[Number]] = {}
+        self._validation_calls = 0
+
+    @property
+    def coming_step(self) -> int:
+        """The steps completed before the call that comes, also those not read yet."""
+        return self._recorder.step + (self._unread_calls - 1) * self._engine.steps.steps_per_call
+
+    @property
+    def epoch_left(self) -> EpochLeft:
+        """What is left of the epoch under way."""
+        steps, epochs = self._plan.get("steps"), self._plan.get("epochs")
+        if steps is None:
+            return EpochLeft()
+        done = self._recorder.step - self.epoch_first_step
+        return EpochLeft(steps, steps - done, follows=epochs is not None and self._recorder.epoch + 1 < epochs)
+
+    @property
+    def step_seconds(self) -> float:
+        """Mean seconds of a step of this fit, without the first one's trace."""
+        compiling = 0.0 if self.is_compiling else self.compile_seconds
+        return max(0.0, time.monotonic() - self.began - compiling) / max(1, self._recorder.step - self._first_step)
+
+    def epoch_seconds(self, now: float) -> float:
+        """Return the seconds since the epoch began."""
+        return now - self._epoch_began
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Note that an epoch begins."""
+        self._recorder.enter_epoch(epoch)
+        self._epoch_began = time.monotonic()
+        self.epoch_first_step = self._recorder.step
+
+    def begin_call(self) -> None:
+        """Note that a call of the training step comes."""
+        if self._unread_calls:
+            self.end_first_step()
+        self._unread_calls += 1
+        if self._first_step_began is None:
+            self._first_step_began = time.monotonic()
+
+    def end_first_step(self) -> None:
+        """Note that the first step has ended, where that is not known yet."""
+        if not self.is_compiling:
+            return
+        self.is_compiling = False
+        if self._first_step_began is not None:
+            seconds = time.monotonic() - self._first_step_began
+            self.compile_seconds = self._engine.compile_seconds = max(seconds, self._engine.compile_seconds)
+        self._recorder.record(events.StateChanged(state="training"))
+
+    def look(self, now: float) -> bool:
+        """Read steps and layers where it is time for that; return whether it was."""
+        if now < self._next_look and self._unread_calls < self._engine.steps.calls_unread:
+            return False
+        self._next_look = now + LOOK_SECONDS
+        self.read_steps()
+        if now >= self._next_sample and self._budget.allows("sampling", now):
+            self.sample()
+        return True
+
+    def read_steps(self) -> None:
+        """Fetch the values of the steps since the last time."""
+        self._unread_calls = 0
+        own = self._engine.read_values()
+        step = self._base_step + self._engine.steps_made()
+        batches = step - self._recorder.step
+        if batches <= 0:
+            return
+        self._recorder.reach(step)
+        count = len(next(iter(own.values()), ())) or batches
+        running = {name: value for name, value in self._engine.running_values().items() if name not in own}
+        self._recorder.record(
+            events.Batches(
+                first_step=step - count,
+                metrics={name: list_to_wire(column) for name, column in own.items()},
+                running=scalars_to_wire(running),
+                batches=count,
+            )
+        )
+
+    def count_anew(self) -> None:
+        """Count on, though the framework's own count of steps was put back."""
+        self._base_step = self._recorder.step - self._engine.steps_made()
+
+    def sample(self) -> None:
+        """Record every BatchNormalization layer, summed up over its channels."""
+        started = time.perf_counter()  # Walking through a large model is part of the cost.
+        layers = self._engine.layers
+        if layers.look():
+            self._recorder.record(layers.describe())
+        if not layers.batch_norm:
+            return
+        self.read_steps()
+        mode = self._engine.steps.mode
+        statistics = {
+            path: batch_norm.statistics(arrays, layers.batch_norm[path].epsilon, layers.flagged(path, mode))
+            for path, arrays in layers.read().items()
+        }
+        self._recorder.record(events.BatchNorm(layers=statistics))
+        now = time.monotonic()
+        self._budget.charge("sampling", time.perf_counter() - started, now)
+        self._next_sample = now + (now - self.began) / SAMPLES
+
+    def write_channels_if_due(self, now: float) -> None:
+        """Record the full arrays where the last ones are old enough."""
+        if now >= self._next_channels:
+            self.write_channels()
+
+    def write_channels(self) -> None:
+        """Record the full arrays of every BatchNormalization layer."""
+        self._next_channels = time.monotonic() + CHANNELS_SECONDS
+        if self._engine.layers.batch_norm:
+            arrays = self._engine.layers.read()
+            channels = {path: batch_norm.channel_values(of_layer) for path, of_layer in arrays.items()}
+            self._recorder.record(events.BatchNormChannels(layers=channels))
+
+    def begin_validation(self) -> None:
+        """Note that a validation begins."""
+        self.read_steps()
+        self.end_first_step()
+        self._recorder.record(events.StateChanged(state="validating"))
+        self._validation, self._validation_calls = {}, 0
+
+    def begin_validation_call(self) -> None:
+        """Note that a call of the validation step comes; fetch the values before there is no room for more."""
+        self._validation_calls += 1
+        if self._validation_calls % self._engine.steps.calls_unread == 0:
+            self._read_validation()
+
+    def end_validation(self) -> None:
+        """Record a validation batch by batch."""
+        self._read_validation()
+        if self._validation:
+            batches = max(map(len, self._validation.values()))
+            self._recorder.record(events.ValidationBatches(metrics=self._validation, batches=batches))
+        self._recorder.record(events.StateChanged(state="training"))
+
+    def _read_validation(self) -> None:
+        for name, column in self._engine.validation.read_values().items():
+            self._validation.setdefault(name, []).extend(list_to_wire(column))
