@@ -19,6 +19,7 @@ PARTS = {"bn_1": 0.5, "bn_2": 0.25}
 class FakeLayers:
     def __init__(self) -> None:
         self.batch_norm: Mapping[str, events.BatchNormLayer] = {}
+        self.flags_without_effect = list[str]()
         self.weighted, self.others, self.are_complete = [*PARTS, "dense"], ["dropout"], True
         names = ("moving_mean", "moving_variance", "gamma", "beta")
         self.arrays = {path: {name: np.zeros(3, np.float32) for name in names} for path in PARTS}
@@ -34,6 +35,9 @@ class FakeLayers:
         return events.ModelBuilt(
             name="fake", parameters=26, trainable_parameters=14, batch_norm_layers=layers, other_layers=self.others
         )
+
+    def describe_as_traced(self) -> events.ModelBuilt | None:
+        return None
 
     def within(self, paths: Any) -> frozenset[str]:
         return frozenset(paths)
@@ -196,7 +200,8 @@ class FakeEngine:
     def stop(self) -> None:
         self.is_stopping = True
 
-    def begin(self) -> None: ...
+    def begin(self) -> Sequence[str]:
+        return ["a note of the engine's"]
 
     def end(self, *, keeps_mode: bool) -> None: ...
 

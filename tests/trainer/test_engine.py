@@ -16,8 +16,8 @@ from tuimon.protocol.wire import from_wire
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.session_log import Tail
 from tuimon.trainer.engine import Engine
-from tuimon.trainer.fit import Fit, Options
-from tuimon.trainer.schedule import ProbeOptions
+from tuimon.trainer.fit import Fit
+from tuimon.trainer.options import Options, ProbeOptions
 from tuimon.trainer.session.recorder import Recorder
 
 
