@@ -20,7 +20,7 @@ from trainer.keras_models import BATCH, Ask, compiled, data, facts
 from tuimon.protocol import commands, events
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.trainer import schedule
-from tuimon.trainer.keras import keras_internals
+from tuimon.trainer.keras.internals.layers import seed_states
 
 # Before TensorFlow is used.
 tf.config.set_logical_device_configuration(
@@ -79,7 +79,7 @@ class State:
 
     def __init__(self, trained: keras.Model) -> None:
         optimizer = trained.optimizer.variables
-        self.variables = [*trained.weights, *optimizer, *keras_internals.seed_states(trained)]
+        self.variables = [*trained.weights, *optimizer, *seed_states(trained)]
         self.values = [replicas(variable) for variable in self.variables]
 
     def put_back(self) -> None:

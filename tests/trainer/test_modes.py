@@ -27,7 +27,7 @@ from trainer.keras_models import (
 )
 from tuimon.protocol import commands, events
 from tuimon.protocol.wire import decode_array
-from tuimon.trainer.keras import keras_internals
+from tuimon.trainer.keras.internals import patches
 from tuimon.trainer.keras.steps.mode_scope import ModeScope
 from tuimon.trainer.modes import Mode
 
@@ -397,7 +397,7 @@ def test_what_the_user_has_compiled_obeys(runs: Path, what: str, jit_compile: bo
 def test_in_another_tensorflow_what_the_user_has_compiled_does_not_obey_and_that_is_seen(
     runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keras_internals, "function_context", None)
+    monkeypatch.setattr(patches, "function_context", None)
     monitor = tuimon.Monitor(runs_dir=runs)
     fit(with_parts("step", are_compiled=True, jit_compile=False), 4, [Ask(monitor, {2: [commands.Freeze()]}), monitor])
     (verified,) = facts_of(monitor, events.CommandVerified)
@@ -411,7 +411,7 @@ def test_models_in_two_threads_do_not_get_in_each_others_way() -> None:
     first, second = compiled(sequential()), compiled(sequential())
     layer = keras.layers.Dropout(0.5)  # Which no model tracks.
     inputs = np.ones((64, 6), np.float32)
-    original = keras.layers.Layer._resolve_and_populate_arg, keras_internals.function_context.make_function_context
+    original = keras.layers.Layer._resolve_and_populate_arg, patches.function_context.make_function_context
     entered, left, seen = threading.Event(), threading.Event(), {}
 
     def other() -> None:
@@ -428,7 +428,7 @@ def test_models_in_two_threads_do_not_get_in_each_others_way() -> None:
     left.set()
     thread.join()
     assert seen == {"train": True, "inference": True}
-    functions = keras.layers.Layer._resolve_and_populate_arg, keras_internals.function_context.make_function_context
+    functions = keras.layers.Layer._resolve_and_populate_arg, patches.function_context.make_function_context
     assert functions == original
 
 

@@ -14,7 +14,7 @@ from helpers import selected
 from trainer.keras_models import STEPS, compiled, facts_of, fit, same_weights, sequential
 from tuimon.protocol import events
 from tuimon.protocol.wire import list_from_wire
-from tuimon.trainer.keras import keras_internals
+from tuimon.trainer.keras.internals import losses, patches
 
 EPOCHS = 2
 ops = keras.ops
@@ -220,7 +220,7 @@ def own_values(monitor: tuimon.Monitor) -> dict[str, list[float]]:
 
 def left_behind(model: keras.Model) -> list[str]:
     """Return what hangs on the metrics and their variables that is not Keras'."""
-    metrics = [metric for metric in keras_internals.single_metrics(model) if not isinstance(metric, Private)]
+    metrics = [metric for metric in losses.single_metrics(model) if not isinstance(metric, Private)]
     owners = [*metrics, *(variable for metric in metrics for variable in metric.variables)]
     return [name for owner in owners for name in ("result", "assign_add") if name in vars(owner)]
 
@@ -246,7 +246,7 @@ def test_whatever_fails_while_the_metrics_are_listened_to_the_step_runs(
     runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever of our own changes to a metric or a container is the one that fails."""
-    set_untracked = keras_internals.set_untracked
+    set_untracked = patches.set_untracked
     fails_at = 0
     changes: list[str] = []
 
@@ -258,7 +258,7 @@ def test_whatever_fails_while_the_metrics_are_listened_to_the_step_runs(
         return set_untracked(owner, name, value)
 
     plain, history = train([], [], epochs=1)
-    monkeypatch.setattr(keras_internals, "set_untracked", failing)
+    monkeypatch.setattr(patches, "set_untracked", failing)
     # Of the loss: total, count, result; two containers; a metric that comes with the first of them.
     for fails_at in (2, 3, 4, 8):
         changes.clear()
@@ -279,7 +279,7 @@ def test_metrics_that_cannot_be_found_end_nothing(
     def failing(model: Any) -> Any:
         raise RuntimeError("ours")
 
-    monkeypatch.setattr(keras_internals, name, failing)
+    monkeypatch.setattr(losses, name, failing)
     watched, with_monitor = train([], [tuimon.Monitor(runs_dir=runs)], epochs=1)
     assert same_weights(plain, watched)
     assert history == with_monitor

@@ -20,7 +20,13 @@ from tuimon.protocol import commands, events
 from tuimon.protocol.wire import from_wire
 from tuimon.trainer import probe
 from tuimon.trainer.engine import ProbeError
-from tuimon.trainer.keras import keras_internals
+from tuimon.trainer.keras.internals.layers import (
+    has_own_train_step,
+    layers_by_path,
+    random_layers,
+    seed_states,
+    takes_training,
+)
 from tuimon.trainer.keras.steps.step_functions import Listeners
 from tuimon.trainer.keras.watched_model import WatchedModel
 from tuimon.trainer.modes import AUTO, Mode
@@ -72,7 +78,7 @@ class Copy:
 
     def loss(self, *, training: bool) -> float:
         x, y, sample_weight = self.parts
-        takes = keras_internals.takes_training(self.model)
+        takes = takes_training(self.model)
 
         def forward() -> Any:
             outputs = self.model(x, training=training) if takes else self.model(x)
@@ -85,17 +91,17 @@ class Copy:
 
     def seed(self, number: int) -> None:
         """Give the random layers the seeds that the probe gives them."""
-        states = list({id(state): state for state in keras_internals.seed_states(self.model)}.values())
+        states = list({id(state): state for state in seed_states(self.model)}.values())
         for position, state in enumerate(states):
             state.assign([number + position * 1000, 0])
 
     def switch_random_layers_off(self) -> None:
-        for layer in keras_internals.random_layers(self.model):
+        for layer in random_layers(self.model):
             call = layer.call
             layer.call = lambda *args, call=call, training=None, **kwargs: call(*args, training=False, **kwargs)
 
     def train_only(self, paths: Sequence[str]) -> None:
-        for path, layer in keras_internals.layers_by_path(self.model).items():
+        for path, layer in layers_by_path(self.model).items():
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.trainable = path in paths
 
@@ -105,7 +111,7 @@ def test_each_part_is_what_keras_gives_under_plain_flags(kind: Kind) -> None:
     model = kind.model()
     kind.fit(model, 1)
     watched = watch(model)
-    if keras_internals.has_own_train_step(model):
+    if has_own_train_step(model):
         assert "train_step" in watched.passes.why_not
         return
     batch = first_batch(kind)
@@ -468,7 +474,7 @@ def test_training_is_the_same_with_probes(kind: Kind, runs: Path) -> None:
     kind.fit(probed, 3, [monitor])
     assert state_of(probed) == expected
     found = facts_of(monitor, events.Probe)
-    assert bool(found) != keras_internals.has_own_train_step(plain)
+    assert bool(found) != has_own_train_step(plain)
     for fact in found:
         assert (fact.step - 2) % int(plain.steps_per_execution or 1) == 0 or fact.step > 2
         assert fact.examples

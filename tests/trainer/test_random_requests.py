@@ -20,7 +20,8 @@ from helpers import until
 from trainer.keras_models import BATCH, compiled, data, facts, sequential
 from tuimon.protocol import commands, events
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.trainer.keras import keras_internals
+from tuimon.trainer.keras.internals import variables
+from tuimon.trainer.keras.internals.layers import seed_states
 
 EPOCHS, STEPS = 2, 4
 NORMS = ("bn_1", "bn_2")
@@ -118,8 +119,8 @@ def small() -> Model:
     """Return a model whose functions are made, and what puts it back to its begin: its traces serve all examples."""
     model = compiled(sequential(), keras.optimizers.Adam(0.01), metrics=[])
     model.optimizer.build(model.trainable_variables)
-    seeds = keras_internals.seed_states(model)
-    put_back = keras_internals.keep([*model.weights, *model.optimizer.variables, *seeds])
+    seeds = seed_states(model)
+    put_back = variables.keep([*model.weights, *model.optimizer.variables, *seeds])
     fit(model)
     return model, put_back
 

@@ -8,7 +8,10 @@ import numpy.typing as npt
 
 from tuimon.trainer.checkpoints import CheckpointError
 from tuimon.trainer.engine import Arrays
-from tuimon.trainer.keras import keras_internals
+from tuimon.trainer.keras.internals import optimizers
+from tuimon.trainer.keras.internals import variables as keras_variables
+from tuimon.trainer.keras.internals.layers import seed_states, shared_seed_state
+from tuimon.trainer.keras.internals.variables import numpy_dtype, on_replicas
 
 _REPLICA = " on replica "
 _SHARED_SEED = "seed of keras.random"
@@ -45,9 +48,9 @@ def capture(model: Any) -> Arrays:
     """Return every variable of a model, its optimizer and the random seeds, the metrics' excepted."""
     arrays: Arrays = {}
     for name, variable in _variables(model).items():
-        arrays[name] = _as_numpy(keras_internals.array(variable))
+        arrays[name] = _as_numpy(keras_variables.array(variable))
         # Of a layer that is not synchronized, Keras keeps the moving statistics of each replica apart.
-        for number, part in enumerate(keras_internals.on_replicas(variable)[1:], start=1):
+        for number, part in enumerate(on_replicas(variable)[1:], start=1):
             array = _as_numpy(np.array(part))
             if array.tobytes() != arrays[name].tobytes():
                 arrays[f"{name}{_REPLICA}{number}"] = array
@@ -68,7 +71,7 @@ def restore(model: Any, arrays: Mapping[str, npt.NDArray[Any]], dtypes: Mapping[
     variables = _variables(model)
     # Whether it is there depends on what the program has drawn so far.
     if _SHARED_SEED in arrays:
-        variables[_SHARED_SEED] = keras_internals.shared_seed_state(make=True)
+        variables[_SHARED_SEED] = shared_seed_state(make=True)
     else:
         variables.pop(_SHARED_SEED, None)
     # A run may go on with fewer replicas, or with one.
@@ -89,7 +92,7 @@ def restore(model: Any, arrays: Mapping[str, npt.NDArray[Any]], dtypes: Mapping[
     for name, variable in variables.items():
         variable.assign(values[name])
     for name, (first, _, number) in of_replicas.items():
-        parts = keras_internals.on_replicas(variables[first]) if first in variables else []
+        parts = on_replicas(variables[first]) if first in variables else []
         if number.isdecimal() and int(number) < len(parts) and arrays[name].shape == tuple(parts[0].shape):
             parts[int(number)].assign(_as_keras(arrays[name], variables[first]))
 
@@ -105,8 +108,8 @@ def _variables(model: Any) -> dict[str, Any]:
         optimizer.build(model.trainable_variables)
     groups = {
         "model": list(model.weights),
-        "seed": keras_internals.seed_states(model),
-        "optimizer": [variable for one in keras_internals.all_optimizers(model) for variable in one.variables],
+        "seed": seed_states(model),
+        "optimizer": [variable for one in optimizers.all_optimizers(model) for variable in one.variables],
     }
     # Paths need not be unique: the place in the list makes them so, and keeps the order.
     named = {
@@ -114,7 +117,7 @@ def _variables(model: Any) -> dict[str, Any]:
         for group, variables in groups.items()
         for number, variable in enumerate(variables)
     }
-    shared = keras_internals.shared_seed_state()
+    shared = shared_seed_state()
     return named if shared is None else named | {_SHARED_SEED: shared}
 
 
@@ -128,7 +131,7 @@ def _as_numpy(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _as_keras(array: npt.NDArray[Any], variable: Any) -> npt.NDArray[Any] | None:
-    dtype = np.dtype(keras_internals.numpy_dtype(variable))
+    dtype = np.dtype(numpy_dtype(variable))
     return array.view(dtype) if array.dtype == _stored(dtype) else None
 
 

@@ -7,7 +7,9 @@ from tuimon.protocol import events
 from tuimon.protocol.wire import FloatArray
 from tuimon.trainer.batch_norm import LayerArrays
 from tuimon.trainer.engine import Computes
-from tuimon.trainer.keras import keras_internals
+from tuimon.trainer.keras.internals import layers as keras_layers
+from tuimon.trainer.keras.internals.layers import depends_on_training, flatten_layers, layers_by_path, path_of
+from tuimon.trainer.keras.internals.variables import array, bytes_of
 from tuimon.trainer.keras.measuring import batch_norm
 from tuimon.trainer.keras.steps.step_flags import StepFlags
 from tuimon.trainer.modes import Mode
@@ -53,7 +55,7 @@ class KerasLayers:
 
     def look(self) -> bool:
         """Find the layers anew; return whether there are others than before, or others that the user froze."""
-        self.by_path = keras_internals.layers_by_path(self._model)
+        self.by_path = layers_by_path(self._model)
         found = batch_norm.find_layers(self.by_path)
         seen = [(layer, bool(layer.trainable)) for layer in found.values()]
         if seen == self._seen:
@@ -73,9 +75,9 @@ class KerasLayers:
         """Return what the log says of the model."""
         found = self._reader.layers
         self.others = [
-            keras_internals.path_of(layer)
-            for layer in keras_internals.flatten_layers(self._model)
-            if keras_internals.depends_on_training(layer) and layer not in found.values()
+            path_of(layer)
+            for layer in flatten_layers(self._model)
+            if depends_on_training(layer) and layer not in found.values()
         ]
         return events.ModelBuilt(
             name=self._model.name,
@@ -91,7 +93,7 @@ class KerasLayers:
         return [
             path
             for path, layer in self.by_path.items()
-            if (path in self._reader.layers or keras_internals.own_weights(layer)) and self._flags.was_changed(layer)
+            if (path in self._reader.layers or keras_layers.own_weights(layer)) and self._flags.was_changed(layer)
         ]
 
     def describe_as_traced(self) -> events.ModelBuilt | None:
@@ -106,7 +108,7 @@ class KerasLayers:
 
     def within(self, paths: Iterable[str]) -> frozenset[str]:
         """Return these layers and every layer in them."""
-        wanted = {id(inner) for path in paths for inner in keras_internals.flatten_layers(self.by_path[path])}
+        wanted = {id(inner) for path in paths for inner in flatten_layers(self.by_path[path])}
         return frozenset(path for path, layer in self.by_path.items() if id(layer) in wanted)
 
     def is_frozen_by_user(self, path: str) -> bool:
@@ -132,7 +134,7 @@ class KerasLayers:
             id(variable)
             for path in mode.frozen
             if path in self.by_path
-            for variable in keras_internals.own_weights(self.by_path[path])
+            for variable in keras_layers.own_weights(self.by_path[path])
         }
         return any(id(variable) not in frozen for variable in self._flags.trained())
 
@@ -148,15 +150,15 @@ class KerasLayers:
         """Return the variables of these layers, without those of the layers within."""
         wanted = set(paths)
         layers = [layer for path, layer in self.by_path.items() if path in wanted]
-        return [weight for layer in layers for weight in keras_internals.own_weights(layer)]
+        return [weight for layer in layers for weight in keras_layers.own_weights(layer)]
 
     def weight_bytes(self, path: str) -> int:
         """Return the size of a layer's own weights in bytes."""
-        return sum(keras_internals.bytes_of(variable) for variable in keras_internals.own_weights(self.by_path[path]))
+        return sum(bytes_of(variable) for variable in keras_layers.own_weights(self.by_path[path]))
 
     def read_weights(self, path: str) -> list[Any]:
         """Return a layer's own weights."""
-        return [keras_internals.array(variable) for variable in keras_internals.own_weights(self.by_path[path])]
+        return [array(variable) for variable in keras_layers.own_weights(self.by_path[path])]
 
 
 def _computes(path: str, mode: Mode, *, is_trainable: bool) -> Computes:

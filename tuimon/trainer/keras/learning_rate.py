@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tuimon.trainer.keras import keras_internals
+from tuimon.trainer.keras.internals import optimizers, running_fit, variables
 from tuimon.trainer.modes import Mode
 
 _DRIVERS = ("ReduceLROnPlateau", "LearningRateScheduler")
@@ -23,24 +23,24 @@ class KerasLearningRate:
     def variable(self) -> Any:
         """The variable that stands for the schedule in a mode with a learning rate of its own."""
         if self._variable is None:
-            self._variable = keras_internals.learning_rate_variable(self._model.distribute_strategy)
+            self._variable = optimizers.learning_rate_variable(self._model.distribute_strategy)
         return self._variable
 
     @property
     def has_schedule(self) -> bool:
         """Whether a schedule sets it."""
-        return keras_internals.schedule_owner(self._model.optimizer) is not None
+        return optimizers.schedule_owner(self._model.optimizer) is not None
 
     def now(self, mode: Mode) -> float | None:
         """Return the rate of the next step under ``mode``; None where it is not known."""
         if mode.own_learning_rate:
             return self.own()
         rate = getattr(self._model.optimizer, "learning_rate", None)
-        return None if rate is None else keras_internals.number(rate)
+        return None if rate is None else variables.number(rate)
 
     def stored(self, rate: float) -> float:
         """Return ``rate`` as float32, as the optimizer stores it."""
-        return keras_internals.as_float32(rate)
+        return variables.as_float32(rate)
 
     def put(self, rate: float) -> None:
         """Set the rate where there is no schedule."""
@@ -48,7 +48,7 @@ class KerasLearningRate:
 
     def own(self) -> float:
         """Return the rate that stands for the schedule."""
-        return keras_internals.number(self.variable)
+        return variables.number(self.variable)
 
     def put_own(self, rate: float) -> None:
         """Set the rate that stands for the schedule."""
@@ -56,5 +56,5 @@ class KerasLearningRate:
 
     def drivers(self) -> list[str]:
         """Return the names of the callbacks of this ``fit`` that set the rate as well."""
-        kinds = {type(callback).__name__ for callback in keras_internals.callbacks_of_fit(self._model)}
+        kinds = {type(callback).__name__ for callback in running_fit.callbacks_of_fit(self._model)}
         return [name for name in _DRIVERS if name in kinds]

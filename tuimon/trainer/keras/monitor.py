@@ -17,8 +17,8 @@ from tuimon.protocol import events
 from tuimon.runs.run_directory import RunDirectory, default_runs_directory
 from tuimon.text import plain
 from tuimon.trainer.fit import Fit
-from tuimon.trainer.keras import keras_internals
 from tuimon.trainer.keras.fit_watchdog import FitWatchdog
+from tuimon.trainer.keras.internals import patches, running_fit
 from tuimon.trainer.keras.loop import NO_DATA, NO_FUNCTION, LoggedValues, Loop
 from tuimon.trainer.keras.steps.step_functions import Listeners
 from tuimon.trainer.keras.watched_model import WatchedModel
@@ -160,8 +160,8 @@ class Monitor(keras.callbacks.Callback):
         """
         with contextlib.ExitStack() as undo:
             if optimizer is not None or getattr(model, "optimizer", None) is None:
-                undo.callback(keras_internals.set_untracked(model, "optimizer", optimizer))
-            undo.callback(keras_internals.set_untracked(model, "stop_training", False))
+                undo.callback(patches.set_untracked(model, "optimizer", optimizer))
+            undo.callback(patches.set_untracked(model, "stop_training", False))
             values = LoggedValues()
             self._watched = WatchedModel(model, batch_loss=False, listeners=self._listeners())
             self._watched.values, self._watched.why_no_data = values, NO_DATA
@@ -199,7 +199,7 @@ class Monitor(keras.callbacks.Callback):
         if keras.backend.backend() != "tensorflow":
             # Read through TensorFlow, another backend's variables would be shown as they were at the start.
             raise NotImplementedError(f"Keras on {keras.backend.backend()} is not recorded yet, only on TensorFlow")
-        callbacks = keras_internals.callbacks_of_fit(self.model)
+        callbacks = running_fit.callbacks_of_fit(self.model)
         if any(isinstance(other, Monitor) and other is not self and other._watches for other in callbacks):
             raise RuntimeError("another Monitor watches this fit; this one records nothing")
         if self._recorder is None:
@@ -214,7 +214,7 @@ class Monitor(keras.callbacks.Callback):
         else:
             vars(self._watched.listeners).update(vars(self._listeners()))  # Another Monitor may have had them.
         self._fit = fit = Fit(self._recorder, self._watched, self.params, self._options, on_trouble=self._warn)
-        frame = keras_internals.frame_of_fit(self.model)
+        frame = running_fit.frame_of_fit(self.model)
         self._watched.train.frame_of_fit = self._watched.test.frame_of_fit = frame
         if frame is not None and self._ends_run:
             self._lookout = FitWatchdog(frame, lambda: self._ended_without_a_word(fit))

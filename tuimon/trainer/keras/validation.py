@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from tuimon.protocol.wire import FloatArray
 from tuimon.trainer.engine import Batch, Task
-from tuimon.trainer.keras import keras_internals
+from tuimon.trainer.keras.internals import patches, running_fit
+from tuimon.trainer.keras.internals.layers import has_own_test_step
 from tuimon.trainer.keras.measuring import evaluation
 from tuimon.trainer.keras.scopes import Scopes
 from tuimon.trainer.keras.steps.batch_values import BatchValues
@@ -76,9 +77,9 @@ class KerasValidation:
 
         It can where the data come again the same, and their next coming is not changed by it.
         """
-        if not keras_internals.validation_comes_again(self._model):
+        if not running_fit.validation_comes_again(self._model):
             return "its data may come in another order, or as others, when they are read again"
-        if keras_internals.has_own_test_step(self._model):
+        if has_own_test_step(self._model):
             return "the model's test_step is its own: which loss it has is not known"
         return ""
 
@@ -100,7 +101,7 @@ class KerasValidation:
 
         def before_step() -> None:
             if not undo:
-                undo.append(keras_internals.set_untracked(self._model, "test_function", look_at_batches))
+                undo.append(patches.set_untracked(self._model, "test_function", look_at_batches))
 
         try:
             return evaluation.evaluate(self._model, before_step) is not None

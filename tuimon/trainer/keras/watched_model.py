@@ -6,8 +6,9 @@ from typing import Any, Protocol
 
 from tuimon.protocol.wire import FloatArray
 from tuimon.trainer.engine import FitFacts
-from tuimon.trainer.keras import keras_internals
 from tuimon.trainer.keras.full_state import KerasState
+from tuimon.trainer.keras.internals import optimizers, running_fit, traces, variables
+from tuimon.trainer.keras.internals.layers import why_not_steerable
 from tuimon.trainer.keras.layers import KerasLayers
 from tuimon.trainer.keras.learning_rate import KerasLearningRate
 from tuimon.trainer.keras.probes.passes import KerasPasses
@@ -50,7 +51,7 @@ class WatchedModel:
 
     def __init__(self, model: Any, *, batch_loss: bool, listeners: Listeners) -> None:
         self.model = model
-        self.why_not_steerable = keras_internals.why_not_steerable(model)
+        self.why_not_steerable = why_not_steerable(model)
         """Why the steps of this model cannot be changed; empty where they can."""
         self.why_no_data = ""
         """Why the data of ``fit`` are out of reach; empty where they are not."""
@@ -102,12 +103,12 @@ class WatchedModel:
 
         It hangs on the model's own train function: compiling the model anew, or deleting it, deletes it, too.
         """
-        kept = keras_internals.kept_with_train_function(model)
+        kept = traces.kept_with_train_function(model)
         if isinstance(kept, WatchedModel) and not kept.in_use and (kept.model, kept._batch_loss) == (model, batch_loss):
             kept._begin_anew(listeners)
             return kept
         new = cls(model, batch_loss=batch_loss, listeners=listeners)
-        keras_internals.keep_with_train_function(model, new)
+        traces.keep_with_train_function(model, new)
         return new
 
     @property
@@ -130,7 +131,7 @@ class WatchedModel:
 
     def facts(self) -> FitFacts:
         """Return what the log says of this ``fit``."""
-        optimizer, sizes = self.model.optimizer, keras_internals.batch_sizes(self.model)
+        optimizer, sizes = self.model.optimizer, running_fit.batch_sizes(self.model)
         name = type(optimizer).__name__ if optimizer is not None else ""
         return FitFacts(name, bool(self.model.jit_compile), sizes.usual, sizes.last)
 
@@ -175,9 +176,9 @@ class WatchedModel:
             self._flags.forget()
         self._flags.before = self.train.check = None
         tests = self.model.test_function
-        self.test.check = self._check_test_step if tests is not None and keras_internals.traces(tests) else None
+        self.test.check = self._check_test_step if tests is not None and traces.traces(tests) else None
         # In a loop of the user's own, only a step tells what it trains on.
-        in_fit = keras_internals.frame_of_fit(self.model) is not None
+        in_fit = running_fit.frame_of_fit(self.model) is not None
         is_unknown = in_fit and not self.why_not_steerable and not self._find_flags()
         if is_unknown:
             self.train.begin_anew()
@@ -217,7 +218,7 @@ class WatchedModel:
         if self._set_aside is None:
             return
         (self.values, self.validation.values), self._set_aside = self._set_aside, None
-        self.why_not_steerable = keras_internals.why_not_steerable(self.model)
+        self.why_not_steerable = why_not_steerable(self.model)
         self.validation.is_steerable = not self.why_not_steerable
         self.train.read_values(self.values if isinstance(self.values, BatchValues) else None)
         self.test.read_values(self.validation.values)
@@ -247,7 +248,7 @@ class WatchedModel:
 
     def _iterations(self) -> int:
         optimizer = self.model.optimizer
-        return int(keras_internals.number(optimizer.iterations)) if optimizer is not None else 0
+        return int(variables.number(optimizer.iterations)) if optimizer is not None else 0
 
     def _build_optimizer(self) -> None:
         optimizer = self.model.optimizer
@@ -258,9 +259,9 @@ class WatchedModel:
     def _settle_averages(self, mode: Mode) -> None:
         """Keep frozen weights from being overwritten when ``fit`` puts the weights' moving averages in their place."""
         optimizer = self.model.optimizer
-        averaging = keras_internals.averaging_optimizer(optimizer) if optimizer is not None else None
+        averaging = optimizers.averaging_optimizer(optimizer) if optimizer is not None else None
         if averaging is not None and averaging.built:
-            keras_internals.settle_averages(averaging, self.layers.own_weights(mode.frozen))
+            optimizers.settle_averages(averaging, self.layers.own_weights(mode.frozen))
 
     def _begin_anew(self, listeners: Listeners) -> None:
         vars(self.listeners).update(vars(listeners))

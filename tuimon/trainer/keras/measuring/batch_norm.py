@@ -10,7 +10,7 @@ import tensorflow as tf
 from tuimon.protocol import events
 from tuimon.protocol.wire import FloatArray
 from tuimon.trainer.batch_norm import ARRAYS, LayerArrays
-from tuimon.trainer.keras import keras_internals
+from tuimon.trainer.keras.internals.variables import keep
 
 _STATISTICS = ("moving_mean", "moving_variance", "moving_stddev")
 
@@ -76,7 +76,7 @@ def put_statistics(
 ) -> Callable[[], None]:
     """Give the layers new moving means and variances, by path; returns the way back, bit for bit."""
     variables = [getattr(layers[path], name, None) for path in statistics for name in _STATISTICS]
-    put_back = keras_internals.keep(variable for variable in variables if variable is not None)
+    put_back = keep(variable for variable in variables if variable is not None)
     try:
         for path, (mean, variance) in statistics.items():
             layer = layers[path]

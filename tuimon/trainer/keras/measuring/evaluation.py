@@ -5,7 +5,8 @@ from typing import Any
 
 import keras
 
-from tuimon.trainer.keras import keras_internals
+from tuimon.trainer.keras.internals import patches, running_fit, variables
+from tuimon.trainer.keras.internals.layers import moving_state
 
 
 def evaluate(model: Any, before_step: Callable[[], None]) -> dict[str, float] | None:
@@ -22,11 +23,11 @@ def evaluate(model: Any, before_step: Callable[[], None]) -> dict[str, float] | 
     cached = getattr(model, "_eval_epoch_iterator", None)
     arguments: dict[str, Any] | None = {"_use_cached_eval_dataset": True}
     if cached is None:
-        arguments = keras_internals.validation_arguments(model)
+        arguments = running_fit.validation_arguments(model)
     if arguments is None:
         return None
-    put_state_back = keras_internals.keep(keras_internals.moving_state(model))
-    put_back = keras_internals.set_untracked(model, "stop_evaluating", False)
+    put_state_back = variables.keep(moving_state(model))
+    put_back = patches.set_untracked(model, "stop_evaluating", False)
     try:
         callback = keras.callbacks.LambdaCallback(on_test_batch_begin=lambda *_, **__: before_step())
         logs: dict[str, float] = model.evaluate(**arguments, callbacks=[callback], verbose=0, return_dict=True)

@@ -13,7 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from tuimon.trainer.engine import Moments
-from tuimon.trainer.keras import keras_internals
+from tuimon.trainer.keras.internals import patches, variables
+from tuimon.trainer.keras.internals.layers import takes_training
 from tuimon.trainer.keras.steps.mode_scope import ModeScope
 
 Tensors = tuple[Any, Any, Any]
@@ -38,9 +39,9 @@ def of_batches(
 
     def forward(batch: Any) -> list[list[Tensors]]:
         mine = seen[threading.get_ident()] = {path: [] for path in paths}
-        x = keras.utils.unpack_x_y_sample_weight(keras_internals.without_optionals(batch))[0]
+        x = keras.utils.unpack_x_y_sample_weight(variables.without_optionals(batch))[0]
         with scope():
-            model(x, training=True) if keras_internals.takes_training(model) else model(x)
+            model(x, training=True) if takes_training(model) else model(x)
         return [mine[path] for path in paths]
 
     def note(path: str, given: Callable[[], Tensors]) -> None:
@@ -77,7 +78,7 @@ def _watch(layer: Any, note: Callable[[Callable[[], Tensors]], None]) -> Callabl
             note(lambda: of_inputs(layer, next(iter(arguments.values())), arguments.get("mask")))
         return original(*args, **kwargs)
 
-    return keras_internals.set_untracked(layer, "call", call)
+    return patches.set_untracked(layer, "call", call)
 
 
 def of_inputs(layer: Any, inputs: Any, mask: Any) -> Tensors:

@@ -20,7 +20,15 @@ import numpy as np
 import tensorflow as tf
 
 from tuimon.trainer.engine import Calls, Moments, Pass, ProbeError
-from tuimon.trainer.keras import keras_internals
+from tuimon.trainer.keras.internals import graphs, patches, variables
+from tuimon.trainer.keras.internals.layers import (
+    flatten_layers,
+    may_draw,
+    seed_states,
+    shared_seed_state,
+    takes_training,
+)
+from tuimon.trainer.keras.internals.losses import loss_of, losses_of_examples, regularized
 from tuimon.trainer.keras.layers import KerasLayers
 from tuimon.trainer.keras.measuring import moments
 from tuimon.trainer.keras.steps.mode_scope import ModeScope, force_training
@@ -107,9 +115,9 @@ class Forward:
         function = self._run.get_concrete_function(batch, seed)
         is_first = self._run.experimental_get_tracing_count() > traces
         if is_first:
-            if keras_internals.has_state_of_its_own(function):
+            if graphs.has_state_of_its_own(function):
                 raise ProbeError("the model has state that Keras does not know: a variable, a generator, Python code")
-            draws = keras_internals.used_draws(function)
+            draws = graphs.used_draws(function)
             self.draws = bool(draws)
             # What is drawn within a function that the user has compiled, or in a loop, is taken to be used.
             self.drawing = [
@@ -120,7 +128,7 @@ class Forward:
         loss, losses, given = self._run(batch, seed)
         local = self._model.distribute_strategy.experimental_local_results
         # Of a short batch, replicas have other numbers of examples, or none.
-        sizes = keras_internals.examples_of_replicas(self._model, batch)
+        sizes = variables.examples_of_replicas(self._model, batch)
         all_same = 0 if any(sizes) else 1
         parts = [(float(part), max(size, all_same)) for part, size in zip(local(loss), sizes, strict=True)]
         value = sum(part * size for part, size in parts if size) / sum(size for _, size in parts)
@@ -144,37 +152,37 @@ class Forward:
                 undo.callback(self._observe(path, layer))
             for layer in self._off:
                 undo.callback(force_training(layer, False))
-            for layer in keras_internals.flatten_layers(self._model):
-                if keras_internals.may_draw(layer):
+            for layer in flatten_layers(self._model):
+                if may_draw(layer):
                     undo.callback(self._listen_for_draws(layer))
-            undo.callback(keras_internals.trace_compiled_anew(self._salt, lambda: threading.get_ident() in self._seen))
+            undo.callback(patches.trace_compiled_anew(self._salt, lambda: threading.get_ident() in self._seen))
             return self._model.distribute_strategy.run(self._forward, args=(batch, seed))
 
     def _forward(self, batch: Any, seed: Any) -> Any:
         model, is_training = self._model, self._kind != "selected"
         seen = self._seen[threading.get_ident()] = _Seen()
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(keras_internals.without_optionals(batch))
-        states = list({id(state): state for state in keras_internals.seed_states(model)}.values())
-        shared = keras_internals.shared_seed_state()
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(variables.without_optionals(batch))
+        states = list({id(state): state for state in seed_states(model)}.values())
+        shared = shared_seed_state()
         states += [] if shared is None else [shared]
         seeds = [
             (state, tf.stack([seed + number * 1000, tf.zeros((), tf.uint32)])) for number, state in enumerate(states)
         ]
-        known = seeds + keras_internals.regularized(model)
+        known = seeds + regularized(model)
         with contextlib.ExitStack() as scopes:
             scopes.enter_context(self._scope())
             for layer, flag in self._trainable.items() if self._kind != "selected" else ():
-                scopes.callback(keras_internals.set_untracked(layer, "_trainable", flag))
+                scopes.callback(patches.set_untracked(layer, "_trainable", flag))
             scopes.enter_context(keras.StatelessScope(state_mapping=known, collect_losses=True))
-            outputs = model(x, training=is_training) if keras_internals.takes_training(model) else model(x)
-            loss = keras_internals.loss_of(model, x, y, outputs, sample_weight, training=is_training)
-            losses = keras_internals.losses_of_examples(model, y, outputs, sample_weight)
+            outputs = model(x, training=is_training) if takes_training(model) else model(x)
+            loss = loss_of(model, x, y, outputs, sample_weight, training=is_training)
+            losses = losses_of_examples(model, y, outputs, sample_weight)
         self.calls, self._drawing = seen.calls, list(seen.drawing.values())
         # What was made inside a function that the user has compiled, or in a loop, cannot be had from there.
         reached = {
             path: calls
             for path, calls in seen.given.items()
-            if keras_internals.is_of_this_graph(part for call in calls for given in call for part in given)
+            if graphs.is_of_this_graph(part for call in calls for given in call for part in given)
         }
         return loss, losses, reached
 
@@ -204,11 +212,11 @@ class Forward:
             bound.arguments["training"] = True
             # What it writes ends here, so that a further call of a shared layer reads what is in the variables.
             with keras.StatelessScope(), contextlib.ExitStack() as undo:
-                undo.callback(keras_internals.set_untracked(layer, "_trainable", True))
+                undo.callback(patches.set_untracked(layer, "_trainable", True))
                 own = original(*bound.args, **bound.kwargs)
             return own if moving is None else tf.where(self._selected[number], own, moving)
 
-        return keras_internals.set_untracked(layer, "call", call)
+        return patches.set_untracked(layer, "call", call)
 
     def _listen_for_draws(self, layer: Any) -> Callable[[], None]:
         """Listen to whether a layer, and not one within it, draws random numbers; returns the way back."""
@@ -222,13 +230,13 @@ class Forward:
             graph = tf.compat.v1.get_default_graph()
             before = len(graph.get_operations())
             outputs = original(*args, **kwargs)
-            own = [each for each in keras_internals.draws_of(graph, before) if each not in seen.draws]
+            own = [each for each in graphs.draws_of(graph, before) if each not in seen.draws]
             seen.draws.update(own)
             if own:
                 seen.drawing.setdefault(id(layer), (layer, []))[1].extend(own)
             return outputs
 
-        return keras_internals.set_untracked(layer, "call", call)
+        return patches.set_untracked(layer, "call", call)
 
     def _given(self, layer: Any, inputs: Any, mask: Any) -> list[tuple[Any, Any, Any]]:
         """Return the moments of what a layer is given; where nobody looks, zeros."""

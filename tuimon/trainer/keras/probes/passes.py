@@ -11,7 +11,9 @@ import tensorflow as tf
 
 from tuimon.text import plain
 from tuimon.trainer.engine import Calls, Moments, Pass, ProbeError
-from tuimon.trainer.keras import keras_internals
+from tuimon.trainer.keras.internals import layers as keras_layers
+from tuimon.trainer.keras.internals import losses, variables
+from tuimon.trainer.keras.internals.layers import flatten_layers, has_own_call, has_own_train_step, random_layers
 from tuimon.trainer.keras.layers import KerasLayers
 from tuimon.trainer.keras.measuring import moments
 from tuimon.trainer.keras.probes.forward import Forward, InForce, Kind
@@ -56,7 +58,7 @@ class KerasPasses:
             return self._watched.why_not_steerable
         if not self._model.compiled:
             return "the loss of a model that is not compiled is not known"
-        if keras_internals.has_own_train_step(self._model):
+        if has_own_train_step(self._model):
             return "the model's train_step is its own: which loss it has is not known"
         return ""
 
@@ -66,7 +68,7 @@ class KerasPasses:
         Raises:
             ProbeError: it has no labels, or holds NaN or infinity.
         """
-        x, y, _ = keras.utils.unpack_x_y_sample_weight(keras_internals.without_optionals(batch))
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(variables.without_optionals(batch))
         if y is None and self._model.loss is not None:
             raise ProbeError("the batch has no labels")
         parts = [part for part in tf.nest.flatten(x, expand_composites=True) if tf.is_tensor(part)]
@@ -85,7 +87,7 @@ class KerasPasses:
 
     def examples(self, batch: Any) -> int:
         """Return the number of examples in a batch."""
-        return keras_internals.examples(self._model, batch)
+        return variables.examples(self._model, batch)
 
     @contextlib.contextmanager
     def begin(self, mode: Mode) -> Iterator["KerasPassSet"]:
@@ -98,7 +100,7 @@ class KerasPasses:
         """
         if self.why_not:
             raise ProbeError(self.why_not)
-        if keras_internals.would_make_metrics(self._model):
+        if losses.would_make_metrics(self._model):
             raise ProbeError("the loss given to compile has not been used: the loop has one of its own")
         self._forget_outdated()
         passes = KerasPassSet(self, self._model, self._in_force(mode))
@@ -141,14 +143,12 @@ class KerasPasses:
 
     def may_depend_on_training(self) -> bool:
         """Return whether anything but BatchNormalization and randomness may depend on ``training``."""
-        layers = without(
-            keras_internals.flatten_layers(self._model), list(self._watched.layers.batch_norm_by_path.values())
-        )
-        return keras_internals.has_own_call(self._model) or any(map(keras_internals.may_depend_on_training, layers))
+        layers = without(flatten_layers(self._model), list(self._watched.layers.batch_norm_by_path.values()))
+        return has_own_call(self._model) or any(map(keras_layers.may_depend_on_training, layers))
 
     def _forget_outdated(self) -> None:
         """Drop functions that were traced for other layers, or before the model or its train function was made anew."""
-        loss, watched = keras_internals.compiled_loss(self._model), self._watched
+        loss, watched = losses.compiled_loss(self._model), self._watched
         made_for = (loss, watched.train.users_function, watched.layers.version)
         if any(one is not other for one, other in zip(made_for, self._made_for, strict=True)):
             self._kept.clear()
@@ -231,7 +231,7 @@ class KerasPassSet:
     @property
     def _random_layers(self) -> list[Any]:
         # A layer that draws in inference as well is not random for the learning phase's sake.
-        random = [*keras_internals.random_layers(self._model), *self._training.drawing]
+        random = [*random_layers(self._model), *self._training.drawing]
         return without(random, self._passes.selecting(self.calls).drawing)
 
     def _run(self, function: Forward, batch: Any, **options: Any) -> Pass:
@@ -264,7 +264,7 @@ def _translated_errors() -> Iterator[None]:
 @contextlib.contextmanager
 def _losses_kept(model: Any) -> Iterator[None]:
     """A trace leaves its losses with the layers."""
-    put_losses_back = keras_internals.keep_losses(model)
+    put_losses_back = losses.keep_losses(model)
     try:
         yield
     finally:

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from tuimon.protocol.wire import FloatArray
-from tuimon.trainer.keras import keras_internals
+from tuimon.trainer.keras.internals import graphs, losses, patches
 
 RING_STEPS = 256
 """Steps that the ring holds; it is read before it is full."""
@@ -76,7 +76,7 @@ class BatchValues:
 
         def attach() -> None:
             try:
-                for metric in keras_internals.single_metrics(self._model):
+                for metric in losses.single_metrics(self._model):
                     if not any(metric is other for other in attached):
                         attached.append(metric)
                         self._attach_to(metric)
@@ -86,8 +86,8 @@ class BatchValues:
         attach()
         try:
             # The metrics of `compile` come into being in the middle of the first trace.
-            for container in keras_internals.unbuilt_metric_containers(self._model):
-                self._undo.callback(keras_internals.after(container, "build", attach))
+            for container in losses.unbuilt_metric_containers(self._model):
+                self._undo.callback(patches.after(container, "build", attach))
         except Exception:  # noqa: BLE001 - without them, Keras' running values are known
             self._hears_all = False
 
@@ -191,7 +191,7 @@ class _Listener:
             and id(tensor) not in known
             and tensor.shape.rank == 0
             and tensor.dtype.is_floating
-            and keras_internals.is_of_this_graph([tensor])
+            and graphs.is_of_this_graph([tensor])
         }
 
 
@@ -226,7 +226,7 @@ class _Heard:
             return False
         if only_numbers and (len(self.metric.total.shape) or len(self.metric.count.shape)):
             return False
-        return keras_internals.is_of_this_graph((*self.totals, *self.counts))
+        return graphs.is_of_this_graph((*self.totals, *self.counts))
 
     def parts(self) -> tuple[Any, Any]:
         """What this step added to the metric: its total and its count."""
@@ -235,9 +235,9 @@ class _Heard:
     def value(self, total: Any, count: Any) -> Any:
         """What the metric shows when only this step was added to it."""
         with contextlib.ExitStack() as undo:
-            undo.callback(keras_internals.set_untracked(self.metric, "total", total))
-            undo.callback(keras_internals.set_untracked(self.metric, "count", count))
-            return keras_internals.result_without_writing(self._result)
+            undo.callback(patches.set_untracked(self.metric, "total", total))
+            undo.callback(patches.set_untracked(self.metric, "count", count))
+            return graphs.result_without_writing(self._result)
 
 
 def _sum(values: list[Any], variable: Any) -> Any:
@@ -255,7 +255,7 @@ def _listen_to(metric: Any, listeners: Mapping[int, _Listener], undo: contextlib
     Raises:
         TypeError: it is not made as Keras' means are.
     """
-    if not (keras_internals.adds_up(metric) and keras_internals.can_wrap_result(metric)):
+    if not (losses.adds_up(metric) and losses.can_wrap_result(metric)):
         raise TypeError("it adds nothing up in two variables")
     own_result = metric.result
 
@@ -266,14 +266,14 @@ def _listen_to(metric: Any, listeners: Mapping[int, _Listener], undo: contextlib
 
     def result(*args: Any, **kwargs: Any) -> Any:
         mine = heard()
-        before = keras_internals.operations_here()
+        before = graphs.operations_here()
         mine.shown = own_result(*args, **kwargs)
-        mine.writes = mine.writes or keras_internals.writes_here(before)
+        mine.writes = mine.writes or graphs.writes_here(before)
         return mine.shown
 
     undo.callback(_hear(metric.total, lambda value: heard().totals.append(value)))
     undo.callback(_hear(metric.count, lambda value: heard().counts.append(value)))
-    undo.callback(keras_internals.set_untracked(metric, "result", result))
+    undo.callback(patches.set_untracked(metric, "result", result))
 
 
 def _note_what_runs(metric: Any, listeners: Mapping[int, _Listener], undo: contextlib.ExitStack) -> None:
@@ -282,7 +282,7 @@ def _note_what_runs(metric: Any, listeners: Mapping[int, _Listener], undo: conte
     Raises:
         TypeError: its ``result`` is no method.
     """
-    if not keras_internals.can_wrap_result(metric):
+    if not losses.can_wrap_result(metric):
         raise TypeError("its result is a property")
     own_result = metric.result
 
@@ -292,7 +292,7 @@ def _note_what_runs(metric: Any, listeners: Mapping[int, _Listener], undo: conte
             listener.running += keras.tree.flatten(shown)
         return shown
 
-    undo.callback(keras_internals.set_untracked(metric, "result", result))
+    undo.callback(patches.set_untracked(metric, "result", result))
 
 
 def _hear(variable: Any, tell: Callable[[Any], None]) -> Callable[[], None]:
@@ -306,4 +306,4 @@ def _hear(variable: Any, tell: Callable[[Any], None]) -> Callable[[], None]:
         tell(added)
         return assign_add(value)
 
-    return keras_internals.set_untracked(variable, "assign_add", listening)
+    return patches.set_untracked(variable, "assign_add", listening)

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from tuimon.trainer.keras import keras_internals
+from tuimon.trainer.keras.internals import optimizers, patches
+from tuimon.trainer.keras.internals.layers import flatten_layers, freeze, takes_training
 from tuimon.trainer.modes import AUTO, Mode
 
 _TOKENS: "WeakKeyDictionary[Any, object]" = WeakKeyDictionary()
@@ -58,7 +59,7 @@ class ModeScope:
         self._momentum = [(layers[path], momentum) for path, momentum in mode.momentum if path in layers]
         self._learning_rate = learning_rate
         self._trainable = trainable
-        self._seeds = keras_internals.copy_seeds(model) if keeps_state else None
+        self._seeds = patches.copy_seeds(model) if keeps_state else None
         self._salt = (_token_of(model), mode, keeps_state)
         self._lock = threading.Lock()
         self._entered = 0
@@ -86,30 +87,30 @@ class ModeScope:
         with contextlib.ExitStack() as undo:
             undo.callback(self._trainable())
             for layer in self._frozen:
-                undo.callback(keras_internals.freeze(layer))
+                undo.callback(freeze(layer))
             for layer, momentum in self._momentum:
-                undo.callback(keras_internals.set_untracked(layer, "momentum", momentum))
+                undo.callback(patches.set_untracked(layer, "momentum", momentum))
             for layer in self._held:
                 undo.callback(force_training(layer, False))
             if self.mode.phase != "auto":
                 self._force_phase(undo, self.mode.phase == "train")
             optimizer = self._model.optimizer
-            averaging = keras_internals.averaging_optimizer(optimizer) if optimizer is not None else None
+            averaging = optimizers.averaging_optimizer(optimizer) if optimizer is not None else None
             if self._frozen and averaging is not None and averaging.built:
-                undo.callback(keras_internals.average_only(averaging, self._model.trainable_variables))
-            owner = keras_internals.schedule_owner(optimizer) if self.mode.own_learning_rate else None
+                undo.callback(optimizers.average_only(averaging, self._model.trainable_variables))
+            owner = optimizers.schedule_owner(optimizer) if self.mode.own_learning_rate else None
             if owner is not None:
-                undo.callback(keras_internals.use_learning_rate(owner, self._learning_rate))
+                undo.callback(optimizers.use_learning_rate(owner, self._learning_rate))
             if self._seeds is not None:
-                undo.callback(keras_internals.call_without_state(self._model, self._seeds))
+                undo.callback(patches.call_without_state(self._model, self._seeds))
             if self.mode != AUTO or self._seeds is not None:
-                undo.callback(keras_internals.trace_compiled_anew(self._salt, self._is_here))
+                undo.callback(patches.trace_compiled_anew(self._salt, self._is_here))
             self._undo = undo.pop_all()
 
     def _force_phase(self, undo: contextlib.ExitStack, training: bool) -> None:
         held = set(map(id, self._held))
-        layers = [layer for layer in keras_internals.flatten_layers(self._model) if id(layer) not in held]
-        for layer in filter(keras_internals.takes_training, layers):
+        layers = [layer for layer in flatten_layers(self._model) if id(layer) not in held]
+        for layer in filter(takes_training, layers):
             undo.callback(force_training(layer, training))
         # Their `call` is forced already, those that are held the other way.
         known = held.union(map(id, layers))
@@ -117,7 +118,7 @@ class ModeScope:
         def forced(layer: Any) -> bool | None:
             return None if id(layer) in known or not self._is_here() else training
 
-        undo.callback(keras_internals.force_training(forced))
+        undo.callback(patches.override_training(forced))
 
     def _is_here(self) -> bool:
         # Another thread may call layers meanwhile: a data loader, a second model.
@@ -140,4 +141,4 @@ def force_training(layer: Any, training: bool) -> Callable[[], None]:
         bound.arguments["training"] = training
         return original(*bound.args, **bound.kwargs)
 
-    return keras_internals.set_untracked(layer, "call", call)
+    return patches.set_untracked(layer, "call", call)

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from tuimon.trainer.keras import keras_internals
+from tuimon.trainer.keras.internals.layers import flatten_layers, is_frozen_by_user, keep_trainable, own_weights
 from tuimon.trainer.keras.steps import traced_before
 from tuimon.trainer.keras.steps.graph_uses import UnreadableGraphError
 from tuimon.trainer.keras.steps.traced_before import TracedFlags
@@ -48,8 +48,8 @@ class StepFlags:
             with contextlib.suppress(UnreadableGraphError):
                 self.take(traced_before.flags_of_trace(self._model, trace))
                 return
-        layers = keras_internals.flatten_layers(self._model)
-        self._put = keras_internals.keep_trainable(layers)
+        layers = flatten_layers(self._model)
+        self._put = keep_trainable(layers)
         self._traced_as = {id(layer): bool(layer.trainable) for layer in layers}
 
     def put(self) -> Callable[[], object]:
@@ -71,8 +71,8 @@ class StepFlags:
     def has_frozen_weights(self, layer: Any) -> bool:
         """Whether the step trains none of a layer's own weights."""
         if self.was_changed(layer):
-            return bool(keras_internals.own_weights(layer)) and not self.is_trainable(layer)
-        return keras_internals.is_frozen_by_user(layer)
+            return bool(own_weights(layer)) and not self.is_trainable(layer)
+        return is_frozen_by_user(layer)
 
     def trained(self) -> list[Any]:
         """Return the weights that the step trains."""

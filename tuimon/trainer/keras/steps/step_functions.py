@@ -18,7 +18,7 @@ from typing import Any, Literal
 import tensorflow as tf
 
 from tuimon.trainer.engine import Prepared, Switch, Task
-from tuimon.trainer.keras import keras_internals
+from tuimon.trainer.keras.internals import patches, traces
 from tuimon.trainer.keras.steps.batch_values import RING_STEPS, BatchValues
 from tuimon.trainer.keras.steps.batches_ahead import BatchesAhead
 from tuimon.trainer.keras.steps.mode_scope import ModeScope
@@ -348,7 +348,7 @@ class StepFunctions:
         be Keras' own.
         """
         function = self._get(AUTO)
-        count = keras_internals.count_traces(function)
+        count = traces.count_traces(function)
         trace = self._trace(function, iterator)
         if function is self._users_function:
             self._note_users_trace(function, iterator, count)
@@ -357,7 +357,7 @@ class StepFunctions:
 
     def _note_users_trace(self, function: Any, iterator: Any, count: int) -> None:
         if self._traced_listener is not None:
-            is_new = count != keras_internals.count_traces(function)
+            is_new = count != traces.count_traces(function)
             self._tell(self._traced_listener, None if is_new else self._trace(function, iterator))
 
     def _run_first(self, iterator: Any) -> Any:
@@ -366,7 +366,7 @@ class StepFunctions:
         if self.mode != AUTO:
             return self._run(iterator)
         if function is self._users_function:
-            count = keras_internals.count_traces(function)
+            count = traces.count_traces(function)
             logs = function(iterator)
             self._note_users_trace(function, iterator, count)
             return logs
@@ -476,7 +476,7 @@ class StepFunctions:
         return self._kept[mode]
 
     def _trace(self, function: Any, iterator: Any) -> Any:
-        return keras_internals.trace(function, iterator)
+        return traces.trace(function, iterator)
 
     def _in_mode(self, mode: Mode, users_step: Callable[..., Any]) -> Callable[..., Any]:
         """Return the body of a step with a mode in force within it."""
@@ -503,7 +503,7 @@ class StepFunctions:
     def _make(self, mode: Mode) -> Any:
         step = self._in_mode(mode, getattr(self._model, f"{self._kind}_step"))
         former = self._model_function
-        undo = keras_internals.set_untracked(self._model, f"{self._kind}_step", step)
+        undo = patches.set_untracked(self._model, f"{self._kind}_step", step)
         try:
             getattr(self._model, f"make_{self._kind}_function")(force=True)
             return self._model_function

@@ -11,7 +11,11 @@ from typing import Any
 
 import keras
 
-from tuimon.trainer.keras import keras_internals
+from tuimon.trainer.keras.internals import optimizers, running_fit
+from tuimon.trainer.keras.internals import traces as keras_traces
+from tuimon.trainer.keras.internals.layers import flatten_layers, own_weights, set_trainable
+from tuimon.trainer.keras.internals.traces import takes
+from tuimon.trainer.keras.internals.variables import on_replicas
 from tuimon.trainer.keras.steps.graph_uses import UnreadableGraphError, uses_of
 
 
@@ -47,7 +51,7 @@ class TracedFlags:
 
     def put(self) -> Callable[[], object]:
         """Set the layers and weights to these flags; returns the way back."""
-        return keras_internals.set_trainable(self.layers, self.variables)
+        return set_trainable(self.layers, self.variables)
 
 
 def flags_of(model: Any) -> TracedFlags | None:
@@ -56,15 +60,15 @@ def flags_of(model: Any) -> TracedFlags | None:
     Raises:
         UnknownFlagsError: there is such a trace, and the flags differ from those of now or may do so.
     """
-    traces = keras_internals.traces(model.train_function)
+    traces = keras_traces.traces(model.train_function)
     if traces is None:
         _check_optimizers(model, "this model makes its train function in a way of its own")
         return None
-    specs = keras_internals.element_spec_of_fit(model)
-    used = traces if specs is None else [trace for trace in traces if keras_internals.takes(trace, specs)]
+    specs = running_fit.element_spec_of_fit(model)
+    used = traces if specs is None else [trace for trace in traces if takes(trace, specs)]
     if not used:
         return None
-    if any(map(_hides_its_flag, keras_internals.flatten_layers(model))):
+    if any(map(_hides_its_flag, flatten_layers(model))):
         raise UnknownFlagsError("a layer without weights reads `trainable`")
     try:
         found = [flags_of_trace(model, trace) for trace in used]
@@ -87,7 +91,7 @@ def written_variables(model: Any, trace: Any) -> frozenset[int]:
     return frozenset(
         id(variable)
         for variable in model.variables
-        if any(id(part.handle) in written for part in keras_internals.on_replicas(variable))
+        if any(id(part.handle) in written for part in on_replicas(variable))
     )
 
 
@@ -98,23 +102,21 @@ def flags_of_trace(model: Any, trace: Any) -> TracedFlags:
         UnreadableGraphError: the graph does not tell.
     """
     written = written_variables(model, trace)
-    layers = keras_internals.flatten_layers(model)
+    layers = flatten_layers(model)
     known = _known_to_optimizers(model)
     changed = [layer for layer in layers if _was_changed(layer, model, written, known)]
-    variables = [
-        (variable, id(variable) in written) for layer in layers for variable in keras_internals.own_weights(layer)
-    ]
+    variables = [(variable, id(variable) in written) for layer in layers for variable in own_weights(layer)]
     return TracedFlags([(layer, _flag(layer, written)) for layer in layers], variables, changed, written)
 
 
 def _flag(layer: Any, written: frozenset[int]) -> bool:
-    told = [id(variable) in written for inner in keras_internals.flatten_layers(layer) for variable in _telling(inner)]
+    told = [id(variable) in written for inner in flatten_layers(layer) for variable in _telling(inner)]
     return any(told) if told else layer._trainable
 
 
 def _telling(layer: Any) -> list[Any]:
     """Return the variables that a step writes if the layer is trainable, as far as it has a gradient."""
-    return [*keras_internals.own_weights(layer), *_moving_statistics(layer)]
+    return [*own_weights(layer), *_moving_statistics(layer)]
 
 
 def _moving_statistics(layer: Any) -> list[Any]:
@@ -130,7 +132,7 @@ def _hides_its_flag(layer: Any) -> bool:
 
 
 def _was_changed(layer: Any, model: Any, written: frozenset[int], known: set[int]) -> bool:
-    statistics, weights = _moving_statistics(layer), keras_internals.own_weights(layer)
+    statistics, weights = _moving_statistics(layer), own_weights(layer)
     were_trained = [id(variable) in written for variable in weights]
     are_trained = [bool(model.trainable and variable.trainable) for variable in weights]
     if statistics:
@@ -146,8 +148,8 @@ def _was_changed(layer: Any, model: Any, written: frozenset[int], known: set[int
 
 
 def _known_to_optimizers(model: Any) -> set[int]:
-    outer = keras_internals.all_optimizers(model)
-    every = [inner for optimizer in outer for inner in keras_internals.optimizers(optimizer)]
+    outer = optimizers.all_optimizers(model)
+    every = [inner for optimizer in outer for inner in optimizers.optimizers(optimizer)]
     return {id(variable) for optimizer in every for variable in getattr(optimizer, "_trainable_variables", [])}
 
 
@@ -171,11 +173,11 @@ def tests_the_same(model: Any, function: Any, trace: Any) -> bool:
     The loss of a validation depends on ``trainable`` in nothing else. A weight that counts is read once more.
     """
     regularized = [weight for weight in model.weights if weight.regularizer is not None]
-    handles = [id(part.handle) for weight in regularized for part in keras_internals.on_replicas(weight)]
+    handles = [id(part.handle) for weight in regularized for part in on_replicas(weight)]
     if not handles:
         return True
     try:
-        others = [uses_of(each).reads for each in keras_internals.traces(function) or ()]
+        others = [uses_of(each).reads for each in keras_traces.traces(function) or ()]
         mine = uses_of(trace).reads if others else Counter()
     except UnreadableGraphError:
         return False

@@ -1,0 +1,118 @@
+"""Looks into the graphs of traced functions."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+def is_of_this_graph(tensors: Iterable[Any]) -> bool:
+    """Whether tensors can be used here."""
+    # What was made inside a function or a branch of the user's own cannot be used outside of it.
+    if tf.executing_eagerly():
+        return True
+    graph = tf.compat.v1.get_default_graph()
+    return all(getattr(tensor, "graph", graph) is graph for tensor in tensors)
+
+
+def operations_here() -> int:
+    """Return how many operations there are in the graph that is being traced; 0 outside of one."""
+    return 0 if tf.executing_eagerly() else len(tf.compat.v1.get_default_graph().get_operations())
+
+
+def writes_here(since: int) -> bool:
+    """Whether an operation of the graph that is being traced changes a variable, from the ``since``th on."""
+    if tf.executing_eagerly():
+        return False
+    operations = tf.compat.v1.get_default_graph().get_operations()[since:]
+    return any(operation.type.startswith(_WRITERS) for operation in operations)
+
+
+def result_without_writing(function: Callable[[], Any]) -> Any:
+    """Return what a function returns; the Keras variables that it writes keep their values.
+
+    Raises:
+        ValueError: it writes one, so that its result is not of its inputs alone.
+    """
+    with keras.StatelessScope() as scope:
+        result = function()
+    if scope.state_mapping:
+        raise ValueError("it writes variables")
+    return result
+
+
+_WRITERS = (
+    "Assign",
+    "ResourceScatter",
+    "ResourceApply",
+    "ResourceStridedSliceAssign",
+    "LookupTableInsert",
+    # What a `tf.random.Generator` of the user's draws from is a variable.
+    "RngReadAndSkip",
+    "RngSkip",
+    "StatefulStandardNormal",
+    "StatefulUniform",
+    "StatefulTruncatedNormal",
+    "StatefulRandomBinomial",
+    # What Python code does, a graph does not tell.
+    "PyFunc",
+    "EagerPyFunc",
+)
+
+
+_DRAWS = ("Random", "TruncatedNormal", "Multinomial")
+
+
+def used_draws(function: Any) -> set[Any]:
+    """Return the operations of a traced function whose random numbers are used, or that call a function which draws.
+
+    A recurrent layer makes its dropout masks in inference mode, too, and has no use for them.
+    """
+    pending = [output.op for output in function.graph.outputs] + list(function.graph.control_outputs)
+    used: dict[int, Any] = {}
+    while pending:
+        operation = pending.pop()
+        if id(operation) not in used:
+            used[id(operation)] = operation
+            pending += [tensor.op for tensor in operation.inputs]
+            pending += operation.control_inputs
+    library = function.graph.as_graph_def().library.function
+    drawing: set[str] = set()
+    grows = True
+    while grows:  # Functions call functions.
+        found = {
+            inner.signature.name for inner in library if any(_draws(node, node.op, drawing) for node in inner.node_def)
+        }
+        grows = found != drawing
+        drawing = found
+    return {operation for operation in used.values() if _draws(operation.node_def, operation.type, drawing)}
+
+
+def draws_of(graph: Any, since: int) -> list[Any]:
+    """Return the operations of a graph that draw random numbers, from the ``since``th operation on."""
+    return [operation for operation in graph.get_operations()[since:] if _is_draw(operation.type)]
+
+
+def _draws(node: Any, operation: str, drawing: set[str]) -> bool:
+    if _is_draw(operation) or operation in drawing:
+        return True
+    functions = (name.name for value in node.attr.values() for name in (value.func, *value.list.func))
+    return any(name in drawing for name in functions)
+
+
+def _is_draw(operation: str) -> bool:
+    return any(word in operation for word in _DRAWS)
+
+
+def has_state_of_its_own(function: Any) -> bool:
+    """Whether a traced function, or one that it calls, changes anything that outlives it."""
+    return any(operation.startswith(_WRITERS) for operation in operation_types(function))
+
+
+def operation_types(function: Any) -> set[str]:
+    """Return the types of all operations of a traced function and of the functions within."""
+    definition = function.graph.as_graph_def()
+    operations = {node.op for node in definition.node}
+    operations.update(node.op for inner in definition.library.function for node in inner.node_def)
+    return operations

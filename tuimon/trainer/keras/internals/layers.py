@@ -1,0 +1,197 @@
+"""Finds layers, and what Keras keeps in them: flags, weights, seeds, whether they depend on ``training``."""
+
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import keras
+from keras.src.backend.common import global_state
+from keras.src.models.functional import Functional
+from keras.src.random import seed_generator
+
+
+def why_not_steerable(model: Any) -> str:
+    """Return why this model's steps cannot be changed while it trains; empty where they can."""
+    if not callable(getattr(model, "make_train_function", None)) or not hasattr(model, "train_function"):
+        return "this Keras makes its train function in a way that is not known here"
+    layers = flatten_layers(model)
+    if not all(hasattr(layer, "_trainable") and hasattr(layer, "_layers") for layer in layers):
+        return "this Keras keeps `trainable` in a way that is not known here"
+    return ""
+
+
+def flatten_layers(model: Any) -> list[Any]:
+    """Return the model and every layer in it, at any depth, each once, in the order of the model."""
+    return list(dict.fromkeys(model._flatten_layers(include_self=True, recursive=True)))
+
+
+def layers_by_path(model: Any) -> dict[str, Any]:
+    """Return every layer in the model, at any depth, by path, in the order of the model.
+
+    Two layers of one path (a subclassed model may have them) get ``#2``, ``#3``, … behind it.
+    """
+    found: dict[str, Any] = {}
+    for layer in flatten_layers(model):
+        if layer is model:
+            continue
+        path = name = path_of(layer)
+        count = 1
+        while name in found:
+            count += 1
+            name = f"{path}#{count}"
+        found[name] = layer
+    return found
+
+
+def takes_training(layer: Any) -> bool:
+    """Whether ``layer.call`` has a ``training`` argument."""
+    return bool(getattr(layer, "_call_has_training_arg", False))
+
+
+def freeze(layer: Any) -> Callable[[], None]:
+    """Set a layer's own ``trainable`` and its variables' to False, not its sublayers'; returns the exact way back.
+
+    Past the setter, which reaches every sublayer: setting it back would thaw what the user froze within.
+    """
+    former = layer._trainable
+    variables = [(variable, variable.trainable) for variable in layer._trainable_variables]
+    layer.__dict__["_trainable"] = False
+    for variable, _ in variables:
+        variable.trainable = False
+
+    def undo() -> None:
+        layer.__dict__["_trainable"] = former
+        for variable, trainable in variables:
+            variable.trainable = trainable
+
+    return undo
+
+
+def keep_trainable(layers: Iterable[Any]) -> Callable[[], Callable[[], object]]:
+    """Note the layers' own ``trainable`` and their variables'; returns what sets them so and returns the way back."""
+    layers = list(layers)
+    flags = [(layer, layer._trainable) for layer in layers]
+    variable_flags = [(variable, variable.trainable) for layer in layers for variable in layer._trainable_variables]
+
+    return functools.partial(set_trainable, flags, variable_flags)
+
+
+def set_trainable(layers: Iterable[tuple[Any, bool]], variables: Iterable[tuple[Any, bool]]) -> Callable[[], object]:
+    """Set layers' own ``trainable`` and variables', each to its flag; returns the way back."""
+    former = [(layer, layer._trainable) for layer, _ in layers], [(each, each.trainable) for each, _ in variables]
+    _set_flags(layers, variables)
+    return functools.partial(_set_flags, *former)
+
+
+def _set_flags(layers: Iterable[tuple[Any, bool]], variables: Iterable[tuple[Any, bool]]) -> None:
+    for layer, flag in layers:
+        layer.__dict__["_trainable"] = flag
+    for variable, flag in variables:
+        variable.trainable = flag
+
+
+def is_frozen_by_user(layer: Any) -> bool:
+    """Whether a layer's own weights are not trained, outside of any mode."""
+    weights = own_weights(layer)
+    return bool(weights) and not any(variable.trainable for variable in weights)
+
+
+def own_weights(layer: Any) -> list[Any]:
+    """Return the trainable weights that a layer has itself, not through layers within, frozen or not."""
+    return list(layer._trainable_variables)
+
+
+def depends_on_training(layer: Any) -> bool:
+    """Whether a layer, itself and not only through layers within, may compute something else in training.
+
+    Many layers of Keras take ``training`` and have no use for it (Dense, but for quantization). Of Keras' own,
+    beside BatchNormalization, those that draw random numbers do; a layer of the user's own may.
+    """
+    if not takes_training(layer) or isinstance(layer, keras.Model):
+        return False
+    if any(takes_training(inner) for inner in flatten_layers(layer) if inner is not layer):
+        return False
+    return not _is_of_keras(layer) or bool(seed_generators(layer))
+
+
+def may_depend_on_training(layer: Any) -> bool:
+    """Whether a layer that is no BatchNormalization and draws nothing may compute something else in training.
+
+    Itself or in its way of calling layers within: one of the user's own may, and SpectralNormalization does.
+    """
+    if not takes_training(layer) or isinstance(layer, keras.Model):
+        return False
+    return not _is_of_keras(layer) or isinstance(layer, keras.layers.SpectralNormalization)
+
+
+def _is_of_keras(layer: Any) -> bool:
+    return type(layer).__module__.startswith("keras.")
+
+
+def path_of(layer: Any) -> str:
+    """Return a layer's path; its name where it has none, having no weights."""
+    return str(layer.path or layer.name)
+
+
+def seed_generators(layer: Any) -> list[Any]:
+    """Return the seed generators of a layer itself."""
+    return list(getattr(layer, "seed_generators", []))
+
+
+def seed_states(model: Any) -> list[Any]:
+    """Return what the model's random layers draw their numbers from."""
+    return [generator.state for layer in flatten_layers(model) for generator in seed_generators(layer)]
+
+
+def moving_state(model: Any) -> list[Any]:
+    """Return what a call of the model may move without training it: metrics, moving statistics, seeds, the user's own.
+
+    Not the weights that a layer was frozen with.
+    """
+    metrics = [variable for metric in model.metrics for variable in metric.variables]
+    layers = [variable for layer in flatten_layers(model) for variable in layer._non_trainable_variables]
+    shared = shared_seed_state()
+    found = [*metrics, *layers, *seed_states(model), *([] if shared is None else [shared])]
+    return list({id(variable): variable for variable in found}.values())
+
+
+def shared_seed_state(*, make: bool = False) -> Any:
+    """Return what ``keras.random`` draws from where it is given no seed; None where nobody has drawn yet."""
+    shared = global_state.get_global_attribute(seed_generator.GLOBAL_SEED_GENERATOR)
+    if shared is None and make:
+        shared = seed_generator.global_seed_generator()
+    return None if shared is None else shared.state
+
+
+def random_layers(model: Any) -> list[Any]:
+    """Return the layers that draw random numbers of their own in training: dropout and its kin."""
+    return [
+        layer
+        for layer in flatten_layers(model)
+        if not isinstance(layer, keras.Model) and takes_training(layer) and seed_generators(layer)
+    ]
+
+
+def has_own_call(model: Any) -> bool:
+    """Whether the model, or one in it, is more than a graph of layers: its ``call`` may depend on ``training``."""
+    models = (layer for layer in flatten_layers(model) if isinstance(layer, keras.Model))
+    return any(
+        getattr(inner.call, "__func__", None) not in (Functional.call, keras.Sequential.call) for inner in models
+    )
+
+
+def has_own_train_step(model: Any) -> bool:
+    """Whether the model's ``train_step`` is the user's: what its loss is, is not known then."""
+    return getattr(model.train_step, "__func__", None) is not keras.Model.train_step
+
+
+def has_own_test_step(model: Any) -> bool:
+    """Whether the model's ``test_step`` is the user's."""
+    return getattr(model.test_step, "__func__", None) is not keras.Model.test_step
+
+
+def may_draw(layer: Any) -> bool:
+    """Whether a layer may draw random numbers in its ``call``: one that has seeds, or that is the user's own."""
+    if not takes_training(layer) or isinstance(layer, keras.Model):
+        return False
+    return bool(seed_generators(layer)) or not _is_of_keras(layer)
