@@ -28,7 +28,7 @@ class Peek(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         train = self.monitor._watched.train
         if count := self.plan.get(self.step):
-            train.before_next(lambda iterator: self.seen.append(train.peek(iterator, count, ROOM)))
+            train.before_next(lambda data: self.seen.append(data.ahead(count, ROOM)))
         self.step += 1
 
 

@@ -27,7 +27,7 @@ from tuimon.trainer.keras.internals.layers import (
     seed_states,
     takes_training,
 )
-from tuimon.trainer.keras.steps.step_functions import Listeners
+from tuimon.trainer.keras.steps.listeners import Listeners
 from tuimon.trainer.keras.watched_model import WatchedModel
 from tuimon.trainer.modes import AUTO, Mode
 from tuimon.trainer.probe import MASKS, measure

@@ -12,6 +12,7 @@ the first real one. All methods are called in the training thread, between two s
 Whatever a part cannot do, it says in `Engine.why_not`; nothing here may end the user's training.
 """
 
+# Whole: whoever writes an engine reads the boundary from top to bottom.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -142,10 +143,13 @@ Prepared = Callable[[float, Exception | None], None]
 class Steps(Protocol):
     """The training steps of one ``fit``."""
 
-    mode: Mode
-    """The mode in force: that of the last step."""
-    has_run: bool
-    """Whether a step was made; before it, a framework may have no variables of its own."""
+    @property
+    def mode(self) -> Mode:
+        """The mode in force: that of the last step."""
+
+    @property
+    def has_run(self) -> bool:
+        """Whether a step was made; before it, a framework may have no variables of its own."""
 
     @property
     def coming_mode(self) -> Mode | None:

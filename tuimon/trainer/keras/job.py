@@ -15,6 +15,7 @@ from tuimon.launch.launcher import TAKEN
 from tuimon.protocol import events
 from tuimon.protocol.wire import scalars_to_wire
 from tuimon.runs.run_directory import RunDirectory
+from tuimon.trainer.options import Options, ProbeOptions
 from tuimon.trainer.requests import inbox
 from tuimon.trainer.session import trainer_log
 from tuimon.trainer.session.recorder import Recorder
@@ -71,36 +72,19 @@ def _train(config: configuration.Config, recorder: Recorder, *, resumes: bool) -
 
     from tuimon.trainer.keras.monitor import Monitor
     from tuimon.trainer.modes import AUTO
-    from tuimon.trainer.options import Options, ProbeOptions
 
     training = config.training
     if training.seed is not None:
         keras.utils.set_random_seed(training.seed)
     recorder.record(events.StateChanged(state="preparing", detail="building the model"))
-    model = config.load(config.model.build)(**config.model.arguments)
-    if training.loss is not None:
-        model.compile(
-            optimizer=_optimizer(keras, training),
-            loss=_named(config, training.loss),
-            metrics=[_named(config, metric) for metric in training.metrics],
-            jit_compile=training.jit_compile,
-            steps_per_execution=training.steps_per_execution,
-        )
+    model = _model(keras, config)
     recorder.record(events.StateChanged(state="preparing", detail="loading the data"))
     data = _fit_arguments(config.load(config.data.build)(**config.data.arguments))
     callbacks = [_callback(keras, config, table, recorder.run) for table in training.callbacks]
     meta = _go_on(model, data, recorder) if resumes else None
-    options = Options(
-        overhead=config.monitor.overhead,
-        probe=ProbeOptions(is_on=config.monitor.probe, every=config.monitor.probe_every),
-        prepare=config.monitor.prepare,
-        checkpoint_minutes=config.monitor.checkpoint_minutes,
-        checkpoints_kept=config.monitor.checkpoints_kept,
-        checkpoint_at_stop=config.monitor.checkpoint_minutes > 0,
-    )
     monitor = Monitor.for_recorder(
         recorder,
-        options=options,
+        options=_options(config.monitor),
         batch_loss=config.monitor.batch_loss,
         mode=meta.mode if meta else AUTO,
         learning_rate=meta.learning_rate if meta else None,
@@ -125,6 +109,32 @@ def _train(config: configuration.Config, recorder: Recorder, *, resumes: bool) -
                 model.load_weights(callback.filepath)
                 _evaluate(model, data, recorder, f"with the weights of {Path(callback.filepath).name}")
     return monitor.was_stopped
+
+
+def _model(keras: Any, config: configuration.Config) -> Any:
+    """Build the model, and compile it where the config says how."""
+    training = config.training
+    model = config.load(config.model.build)(**config.model.arguments)
+    if training.loss is not None:
+        model.compile(
+            optimizer=_optimizer(keras, training),
+            loss=_named(config, training.loss),
+            metrics=[_named(config, metric) for metric in training.metrics],
+            jit_compile=training.jit_compile,
+            steps_per_execution=training.steps_per_execution,
+        )
+    return model
+
+
+def _options(monitor: configuration.Monitor) -> Options:
+    return Options(
+        overhead=monitor.overhead,
+        probe=ProbeOptions(is_on=monitor.probe, every=monitor.probe_every),
+        prepare=monitor.prepare,
+        checkpoint_minutes=monitor.checkpoint_minutes,
+        checkpoints_kept=monitor.checkpoints_kept,
+        checkpoint_at_stop=monitor.checkpoint_minutes > 0,
+    )
 
 
 def _go_on(model: Any, data: dict[str, Any], recorder: Recorder) -> "Meta":

@@ -2,16 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
-import tensorflow as tf
 
 from tuimon.protocol.wire import FloatArray
 from tuimon.trainer.keras.steps.step_functions import StepFunctions
+from tuimon.trainer.keras.steps.users_step import Call, LoopStep
 from tuimon.trainer.keras.watched_model import WatchedModel
-from tuimon.trainer.modes import Mode
 from tuimon.trainer.requests.rejected import RejectedError
 
 Batch = TypeVar("Batch")
@@ -54,6 +52,7 @@ class Loop:
         self._epoch: int | None = None
         self._logs: dict[str, float] = {}
         self._steps = 0
+        self._has_function = False
         self._set_up(watched.train)
 
     def epochs(self, count: int) -> Iterator[int]:
@@ -135,78 +134,21 @@ class Loop:
         Raises:
             ValueError: the loop has one already.
         """
-        if isinstance(self._watched.train, LoopFunction):
+        if self._has_function:
             raise ValueError("a loop has one train step: make one function of what it does with a batch")
-        function = LoopFunction(self._watched, getattr(step, "python_function", step), options)
-        self._set_up(function)
-        self._watched.train = function
-        self._watched.why_not_steerable = ""
-        return function
+        self._has_function = True
+        functions = self._watched.train_by(LoopStep(getattr(step, "python_function", step), options))
+        self._set_up(functions)
+        functions.install()
 
-    def _set_up(self, function: StepFunctions) -> None:
-        # A step may call it twice, and what it raises the loop may catch.
-        function.stays, function.tells_failures = True, False
+        def train_step(*args: Any, **kwargs: Any) -> Any:
+            return functions(Call(args, kwargs))
 
+        return train_step
 
-class LoopFunction(StepFunctions):
-    """The user's step, one ``tf.function`` for each mode.
-
-    Args:
-        watched: The model.
-        step: The user's step.
-        options: Of ``tf.function``.
-    """
-
-    def __init__(self, watched: WatchedModel, step: Callable[..., Any], options: dict[str, Any]) -> None:
-        super().__init__(watched.model, "train", watched.scopes.of_training, None, watched.listeners)
-        self._users_step, self._options = step, options
-        self._users_function = self._compiled(step)
-        self.install()
-
-    def install(self, mode: Mode | None = None) -> None:
-        """Nothing of the model stands in its place."""
-        self._is_over = False
-        self._use(mode or self.mode)
-
-    def restore(self) -> None:
-        """Nothing was taken."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run a step; when the loop is over, as the user has written it."""
-        call = _Call(args, kwargs)
-        return self._users_function(call) if self._is_over else self._step(call)
-
-    def _step(self, call: "_Call") -> Any:
-        result = super()._step(call)
-        self.last_logs = {}  # What it returns is the user's; what is to be shown, they log.
-        return result
-
-    def _is_eager(self) -> bool:
-        return bool(tf.config.functions_run_eagerly())
-
-    def _trace(self, function: Any, call: "_Call") -> Any:
-        return function.traced.get_concrete_function(*call.args, **call.kwargs)
-
-    def _make(self, mode: Mode) -> Any:
-        # The user's step is a function of its own in it, so that TensorFlow converts its `if` and `for`, not ours.
-        return self._compiled(self._in_mode(mode, tf.function(self._users_step)), autograph=False)
-
-    def _compiled(self, step: Callable[..., Any], **options: Any) -> "_Compiled":
-        return _Compiled(tf.function(step, **{**self._options, **options}))
-
-
-@dataclass(frozen=True)
-class _Call:
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class _Compiled:
-    traced: Any
-
-    def __call__(self, call: _Call) -> Any:
-        return self.traced(*call.args, **call.kwargs)
+    def _set_up(self, functions: StepFunctions) -> None:
+        # A step may call it twice, and the loop may catch what it raises.
+        functions.stays, functions.tells_failures = True, False
 
 
 class LoggedValues:

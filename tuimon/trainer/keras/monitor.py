@@ -20,7 +20,7 @@ from tuimon.trainer.fit import Fit
 from tuimon.trainer.keras.fit_watchdog import FitWatchdog
 from tuimon.trainer.keras.internals import patches, running_fit
 from tuimon.trainer.keras.loop import NO_DATA, NO_FUNCTION, LoggedValues, Loop
-from tuimon.trainer.keras.steps.step_functions import Listeners
+from tuimon.trainer.keras.steps.listeners import Listeners
 from tuimon.trainer.keras.watched_model import WatchedModel
 from tuimon.trainer.modes import AUTO, Mode
 from tuimon.trainer.options import Options

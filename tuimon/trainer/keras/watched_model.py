@@ -1,7 +1,6 @@
 """The Keras engine: one model, with all that tuimon keeps of it from one ``fit`` to the next."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, Protocol
 
 from tuimon.protocol.wire import FloatArray
@@ -15,9 +14,11 @@ from tuimon.trainer.keras.probes.passes import KerasPasses
 from tuimon.trainer.keras.scopes import Scopes
 from tuimon.trainer.keras.steps import traced_before
 from tuimon.trainer.keras.steps.batch_values import BatchValues
-from tuimon.trainer.keras.steps.step_flags import StepFlags
-from tuimon.trainer.keras.steps.step_functions import Listeners, StepFunctions, WrongTraceError
-from tuimon.trainer.keras.steps.traced_before import TracedFlags, UnknownFlagsError
+from tuimon.trainer.keras.steps.listeners import Hooks, Listeners
+from tuimon.trainer.keras.steps.mode_runner import WrongTraceError
+from tuimon.trainer.keras.steps.step_flags import OTHER_FLAGS, StepFlags
+from tuimon.trainer.keras.steps.step_functions import StepFunctions
+from tuimon.trainer.keras.steps.users_step import KerasStep, UsersStep
 from tuimon.trainer.keras.validation import KerasValidation
 from tuimon.trainer.modes import Mode
 
@@ -25,7 +26,6 @@ UNKNOWN_FLAGS = (
     "Keras traced the step before tuimon came, with `trainable` flags that are not known here: "
     "compile the model anew to have it steered and each batch's loss shown"
 )
-OTHER_FLAGS = "it was traced before tuimon came, with other `trainable` flags"
 _NEED_STEERING = frozenset(("freeze", "unfreeze", "momentum", "recalibrate", "phase"))
 _NEED_DATA = frozenset(("recalibrate", "evaluate", "probe"))
 
@@ -78,18 +78,11 @@ class WatchedModel:
         values, test_values = (BatchValues(model), BatchValues(model)) if reads else (None, None)
         self.values: StepValues | None = values
         """The train step's own values; None: not read."""
-        self.train = StepFunctions(
-            model,
-            "train",
-            self.scopes.of_training,
-            values,
-            listeners,
-            traced=self._flags.note_trace,
-            before_switch=self._build_optimizer,
-            entered=self._settle_averages,
-        )
+        hooks = Hooks(self._flags.note_trace, self._build_optimizer, self._settle_averages)
+        train_step, test_step = KerasStep(model, "train"), KerasStep(model, "test")
+        self.train = StepFunctions(train_step, "train", self.scopes.of_training, values, listeners, hooks)
         """The train function, by mode."""
-        self.test = StepFunctions(model, "test", self.scopes.of_validation, test_values, listeners)
+        self.test = StepFunctions(test_step, "test", self.scopes.of_validation, test_values, listeners)
         """The test function, by mode."""
         is_steerable = not self.why_not_steerable
         self.validation = KerasValidation(model, self.test, test_values, self.scopes, is_steerable=is_steerable)
@@ -174,12 +167,13 @@ class WatchedModel:
         if self.model.train_function is not self._train_function:
             self._train_function = self.model.train_function
             self._flags.forget()
-        self._flags.before = self.train.check = None
+        self._flags.before = None
+        self.train.check_first_trace(None)
         tests = self.model.test_function
-        self.test.check = self._check_test_step if tests is not None and traces.traces(tests) else None
+        self.test.check_first_trace(self._check_test_step if tests is not None and traces.traces(tests) else None)
         # In a loop of the user's own, only a step tells what it trains on.
         in_fit = running_fit.frame_of_fit(self.model) is not None
-        is_unknown = in_fit and not self.why_not_steerable and not self._find_flags()
+        is_unknown = in_fit and not self.why_not_steerable and not self._flags.find(self.train)
         if is_unknown:
             self.train.begin_anew()
             self.leave_steps(UNKNOWN_FLAGS)
@@ -214,6 +208,13 @@ class WatchedModel:
         self.train.fit_is_over()
         self.test.fit_is_over()
 
+    def train_by(self, step: UsersStep) -> StepFunctions:
+        """Have another step train the model, that of a loop; return its functions, by mode."""
+        hooks = Hooks(before_switch=self._build_optimizer, entered=self._settle_averages)
+        self.train = StepFunctions(step, "train", self.scopes.of_training, None, self.listeners, hooks)
+        self.why_not_steerable = ""
+        return self.train
+
     def _take_up_values(self) -> None:
         if self._set_aside is None:
             return
@@ -222,24 +223,6 @@ class WatchedModel:
         self.validation.is_steerable = not self.why_not_steerable
         self.train.read_values(self.values if isinstance(self.values, BatchValues) else None)
         self.test.read_values(self.validation.values)
-
-    def _find_flags(self) -> bool:
-        """Find the flags of a step that Keras traced before; return whether they are known."""
-        try:
-            flags = traced_before.flags_of(self.model)
-        except UnknownFlagsError:
-            return False
-        if flags is None:
-            return True
-        if self._flags.take(flags):
-            self.train.forget_traces()  # Keras' own step was traced since, in a `fit` without a Monitor.
-        if not flags.is_of_now:
-            self.train.check = partial(self._check_train_step, flags)
-        return True
-
-    def _check_train_step(self, flags: TracedFlags, trace: Any) -> None:
-        if trace is not None and not traced_before.writes_the_same(self.model, flags, trace):
-            raise WrongTraceError(OTHER_FLAGS)
 
     def _check_test_step(self, trace: Any) -> None:
         users = self.test.users_function

@@ -2,12 +2,17 @@
 
 import contextlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from tuimon.trainer.keras.internals.layers import flatten_layers, is_frozen_by_user, keep_trainable, own_weights
 from tuimon.trainer.keras.steps import traced_before
 from tuimon.trainer.keras.steps.graph_uses import UnreadableGraphError
-from tuimon.trainer.keras.steps.traced_before import TracedFlags
+from tuimon.trainer.keras.steps.mode_runner import WrongTraceError
+from tuimon.trainer.keras.steps.step_functions import StepFunctions
+from tuimon.trainer.keras.steps.traced_before import TracedFlags, UnknownFlagsError
+
+OTHER_FLAGS = "it was traced before tuimon came, with other `trainable` flags"
 
 
 def as_they_are() -> Callable[[], object]:
@@ -39,6 +44,24 @@ class StepFlags:
         former, self._traced_as, self._put = self._traced_as, flags.by_layer, flags.put
         self.before = None if flags.is_of_now else flags
         return bool(former) and former != self._traced_as
+
+    def find(self, train: StepFunctions) -> bool:
+        """Find the flags of a step that Keras traced before; return whether they are known."""
+        try:
+            flags = traced_before.flags_of(self._model)
+        except UnknownFlagsError:
+            return False
+        if flags is None:
+            return True
+        if self.take(flags):
+            train.forget_traces()  # Keras' own step was traced since, in a `fit` without a Monitor.
+        if not flags.is_of_now:
+            train.check_first_trace(partial(self._check, flags))
+        return True
+
+    def _check(self, flags: TracedFlags, trace: Any) -> None:
+        if trace is not None and not traced_before.writes_the_same(self._model, flags, trace):
+            raise WrongTraceError(OTHER_FLAGS)
 
     def note_trace(self, trace: Any) -> None:
         """The step was traced with the flags of now; or it was traced before, and ``trace`` is what ran."""

@@ -1,0 +1,255 @@
+"""Runs steps in the mode in force, and changes the mode between two of them.
+
+The first use of a mode costs a trace; afterwards, and on the way back, a switch is free. A mode that cannot be traced
+is given up, and the former function runs on the same batch, as if it had never been asked.
+"""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import tensorflow as tf
+
+from tuimon.trainer.engine import Prepared, Switch
+from tuimon.trainer.keras.internals.traces import count_traces
+from tuimon.trainer.keras.steps.function_cache import FunctionCache
+from tuimon.trainer.keras.steps.listeners import Hooks, Kind, Listeners
+from tuimon.trainer.keras.steps.users_step import UsersStep
+from tuimon.trainer.modes import AUTO, Mode
+
+END_OF_DATA = (StopIteration, tf.errors.OutOfRangeError)
+"""Raised by a step that has no batch."""
+
+
+class WrongTraceError(Exception):
+    """A step of ours that was traced is not the user's."""
+
+
+class ModeRunner:
+    """Runs the steps of one kind.
+
+    Args:
+        step: Makes a function of a step.
+        kind: Which one.
+        cache: The functions by mode.
+        listeners: Told what becomes of the steps.
+        hooks: Called around traces and switches.
+    """
+
+    def __init__(self, step: UsersStep, kind: Kind, cache: FunctionCache, listeners: Listeners, hooks: Hooks) -> None:
+        self.mode = AUTO
+        """The mode in force."""
+        self.pending: Switch | None = None
+        """The change of mode that waits for the next step."""
+        self.has_run = False
+        """Whether a step was made: Keras makes variables of its own with the first."""
+        self.check: Callable[[Any], None] | None = None
+        """Raises WrongTraceError where our first trace of ``AUTO``, which it is given, is not the user's step."""
+        self._step = step
+        self._kind = kind
+        self._cache = cache
+        self._listeners = listeners
+        self._hooks = hooks
+        self._function: Any = None
+        self._not_run: list[Switch] = []
+        self._to_prepare: list[tuple[Mode, Prepared]] = []
+        self._untraceable: set[Mode] = set()
+
+    def use(self, wanted: Mode) -> None:
+        """Put a mode in force without a switch: that of a validation, or the one before a function was made anew."""
+        wanted = AUTO if wanted in self._untraceable else wanted
+        if self._function is None or wanted != self.mode:
+            self._put_in_force(wanted)
+
+    def take_users_function(self, function: Any) -> None:
+        """Stand in the place of another function of the user's: what was kept is void."""
+        self._cache.users_function = function
+        self._untraceable.clear()
+        self.forget_traces()
+
+    def forget_traces(self) -> None:
+        """Trace every mode anew at its next use."""
+        self._cache.clear()
+        self._function, self.has_run = None, False
+
+    def begin_anew(self) -> None:
+        """Return to ``AUTO``, in which the next ``fit`` begins; the traces are kept."""
+        self.forget_waiting()
+        self.mode, self._function = AUTO, None
+
+    def forget_waiting(self) -> None:
+        """Drop what waits for a next step; the mode and the traces are kept."""
+        self.pending = None
+        self._to_prepare, self._not_run = [], []
+
+    def prepare(self, mode: Mode, prepared: Prepared) -> None:
+        """Trace a mode before the next step."""
+        self._to_prepare.append((mode, prepared))
+
+    def prepare_modes(self, data: Any) -> None:
+        """Trace the modes that are to be prepared."""
+        modes, self._to_prepare = self._to_prepare, []
+        for mode, prepared in modes:
+            started, failure = time.perf_counter(), None
+            try:
+                self._traced(mode, data)
+            except Exception as error:  # noqa: BLE001 - it will be said when somebody asks for this mode
+                self._cache.take_trace_error()
+                self._cache.drop(mode)
+                failure = error
+            self._listeners.tell(partial(prepared, time.perf_counter() - started), failure)
+
+    def trace_pending(self, data: Any) -> None:
+        """Put the change of mode that waits in force by a trace alone: the next step is not to come yet."""
+        if self.pending is None:
+            return
+        switch, self.pending = self.pending, None
+        is_kept = self._cache.has(switch.mode)
+        started = time.perf_counter()
+        try:
+            self._hooks.before_switch()
+            switch.prepare(not is_kept)
+            function = self._traced(switch.mode, data)
+        except Exception as error:  # noqa: BLE001 - no step was made, so the former mode goes on
+            self._cache.take_trace_error()
+            if not is_kept:
+                self._cache.drop(switch.mode)
+            self._listeners.tell(switch.failed, error)
+            return
+        self.mode, self._function = switch.mode, function
+        self._not_run.append(switch)
+        self._tell_done(switch, 0.0 if is_kept else time.perf_counter() - started)
+
+    def give_up(self, reason: Exception) -> None:
+        """Leave the change of mode that waits: the step that has come did not run through here."""
+        if self.pending is not None:
+            switch, self.pending = self.pending, None
+            self._listeners.tell(switch.failed, reason)
+
+    def run(self, data: Any) -> Any:
+        """Run a step, with the change of mode that waits."""
+        if self.pending is not None:
+            return self._switch(data, self.pending)
+        result = self._run(data)
+        self.has_run = True
+        self._tell_ran()
+        return result
+
+    def _switch(self, data: Any, switch: Switch) -> Any:
+        self._untraceable.discard(switch.mode)
+        is_kept = self._cache.has(switch.mode)
+        try:
+            self._hooks.before_switch()
+            switch.prepare(not is_kept)
+            if not self.has_run:
+                self._trace_first(data)
+            function = self._cache.get(switch.mode, self.mode)
+        except Exception as error:  # noqa: BLE001 - no step was made, so the former mode goes on
+            self._cache.take_trace_error()
+            self.pending = None
+            self._listeners.tell(switch.failed, error)
+            return self._run(data)
+        started = time.perf_counter()
+        try:
+            result = function(data)
+        except END_OF_DATA:
+            raise  # No step was made: it stays pending.
+        except Exception as error:
+            if not self._cache.take_trace_error():
+                raise
+            self.pending = None
+            self._cache.drop(switch.mode)
+            self._listeners.tell(switch.failed, error)
+            return self._function(data)
+        self.pending, self.has_run = None, True
+        self.mode, self._function = switch.mode, function
+        self._tell_done(switch, 0.0 if is_kept else time.perf_counter() - started)
+        self._not_run.append(switch)
+        self._tell_ran()
+        return result
+
+    def _run(self, data: Any) -> Any:
+        if not self.has_run and self.mode == AUTO:
+            return self._run_first(data)
+        try:
+            return self._function(data)
+        except END_OF_DATA:
+            raise
+        except Exception as error:
+            # Without a trace, the error is of the step itself, and the batch is gone.
+            if not self._cache.take_trace_error() or self.mode == AUTO or self._step.is_eager():
+                raise
+            # A batch of a new shape had this mode traced again, and it failed: nothing was run.
+            self._untraceable.add(self.mode)
+            self._cache.drop(self.mode)
+            self._put_in_force(AUTO)
+            is_train = self._kind == "train"
+            self._listeners.tell(self._listeners.retreat if is_train else self._listeners.validation_retreat, error)
+            return self._function(data)
+
+    def _run_first(self, data: Any) -> Any:
+        """Run the first step; where ours cannot be traced, the user's own function runs on the same batch."""
+        function, users_function = self._function, self._cache.users_function
+        if function is users_function:
+            count = count_traces(function)
+            result = function(data)
+            self._note_users_trace(data, count)
+            return result
+        try:
+            if self.check is not None:
+                self._trace_first(data)
+            return function(data)
+        except END_OF_DATA:
+            raise
+        except Exception as error:
+            if self._step.is_eager() or not (self._cache.take_trace_error() or isinstance(error, WrongTraceError)):
+                raise
+            failure = error
+        # If the user's model is at fault, this raises what it would raise without us.
+        result = users_function(data)
+        self._cache.values = None
+        self.forget_traces()
+        self._put_in_force(AUTO)
+        self._listeners.tell(partial(self._listeners.left, self._kind), failure)
+        return result
+
+    def _traced(self, mode: Mode, data: Any) -> Any:
+        """Return the function of a mode, traced for these data, without a step."""
+        if not self.has_run:
+            self._trace_first(data)
+        function = self._cache.get(mode, self.mode)
+        self._step.trace(function, data)
+        return function
+
+    def _trace_first(self, data: Any) -> None:
+        """Trace ``AUTO``.
+
+        The first trace makes the variables of metrics and optimizer. One that fails leaves them half made, so it must
+        be Keras' own.
+        """
+        function = self._cache.get(AUTO, self.mode)
+        count = count_traces(function)
+        trace = self._step.trace(function, data)
+        if function is self._cache.users_function:
+            self._note_users_trace(data, count)
+        elif self.check is not None:
+            self.check(trace)
+
+    def _note_users_trace(self, data: Any, count: int) -> None:
+        if self._hooks.traced is not None:
+            function = self._cache.users_function
+            is_new = count != count_traces(function)
+            self._listeners.tell(self._hooks.traced, None if is_new else self._step.trace(function, data))
+
+    def _put_in_force(self, mode: Mode) -> None:
+        self.mode, self._function = mode, self._cache.get(mode, self.mode)
+
+    def _tell_done(self, switch: Switch, seconds: float) -> None:
+        self._listeners.tell(self._hooks.entered, switch.mode)
+        self._listeners.tell(switch.done, seconds)
+
+    def _tell_ran(self) -> None:
+        switches, self._not_run = self._not_run, []
+        for switch in switches:
+            self._listeners.tell(lambda switch: switch.ran(), switch)
