@@ -1,4 +1,4 @@
-"""What the README tells people to type works."""
+"""What the README and the docs tell people to type works."""
 
 import contextlib
 import os
@@ -8,27 +8,67 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from helpers import ROOT, environment, until
+from tuimon import settings
+from tuimon.cli import main as main_module
 from tuimon.cli.main import main
 from tuimon.launch import config
 from tuimon.protocol import events
 from tuimon.runs.run_directory import RunDirectory, runs_in
 from tuimon.runs.session_log import Tail
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+GENERATED = ("protocol.md", "rules.md", "keys.md", "controls.md")
+PATHS = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *(path for path in sorted((ROOT / "docs").glob("*.md")) if path.name not in GENERATED),
+]
+PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in PATHS}
+"""All that people wrote for people, by path; the README first."""
+README = "README.md"
+MY_TRAIN, MY_LOOP = "my_train.py", "my_loop.py"
+LOOKING = ("watch", "list", "replay", "export", "doctor")
+"""Subcommands that the docs name once each, beside `send`."""
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+def blocks(language: str, page: str | None = None) -> list[str]:
+    """Return the blocks of a language: of all pages, or of one."""
+    text = "\n".join(PAGES.values()) if page is None else PAGES[page]
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def scripts() -> dict[str, str]:
+    """Return the Python files of the docs, by the name in their first line."""
+    named = [block.partition("\n") for block in blocks("python") if block.startswith("# ")]
+    return {first.removeprefix("# "): block for first, _, block in named}
+
+
+def lines(page: str | None = None) -> list[list[str]]:
+    """Return the lines that a shell is to run, as words."""
+    typed = [line for block in blocks("sh", page) for line in block.splitlines()]
+    return [shlex.split(line, comments=True) for line in typed]
 
 
 def commands() -> list[list[str]]:
-    lines = [line for block in blocks("sh") for line in block.splitlines()]
-    return [shlex.split(line, comments=True) for line in lines if line.startswith("tuimon ")]
+    """Return each line of `tuimon` once, in the order of the pages that a user's own training is on."""
+    pages = [README, "docs/watching.md", "docs/steering.md", *PAGES]
+    found = [words[1:] for page in pages for words in lines(page) if words[0] == "tuimon"]
+    return [words for number, words in enumerate(found) if words not in found[:number]]
+
+
+def named() -> list[str]:
+    """Return the commands that the text names: in lines for a shell, also of another machine, and in between."""
+    over_ssh = [shlex.join(words[words.index("tuimon") :]) for words in lines() if words[0] == "ssh"]
+    between = [span for text in PAGES.values() for span in re.findall(r"`(tuimon [a-z][^`…]*)`", text)]
+    rows = [row.split(" | ")[1] for row in PAGES["docs/steering.md"].splitlines() if row.startswith("| ")]
+    requests = [f"tuimon send RUN {request}" for row in rows[2:] for request in re.findall(r"`([^`]+)`", row)]
+    assert requests
+    return sorted({*(f"tuimon {shlex.join(words)}" for words in commands()), *over_ssh, *between, *requests})
 
 
 def look_and_quit(line: list[str], directory: Path, variables: dict[str, str]) -> int:
@@ -56,16 +96,45 @@ def look_and_quit(line: list[str], directory: Path, variables: dict[str, str]) -
 
 
 def test_the_first_lines_are_the_two_commands_that_ci_runs() -> None:
-    first = blocks("sh")[0].splitlines()
-    assert [shlex.split(line, comments=True) for line in first] == [["make", "demo"], ["make", "test"]]
+    assert lines(README)[:2] == [["make", "demo"], ["make", "test"]]
     assert "make test" in (ROOT / ".ci" / "run").read_text()
     assert re.findall(r"^(demo|test):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE) == ["demo", "test"]
 
 
-def test_a_users_own_training_is_watched_and_steered_by_the_readmes_commands(tmp_path: Path) -> None:
-    script, _ = blocks("python")
-    name = script.splitlines()[0].removeprefix("# ")
+def test_every_line_for_a_shell_is_of_a_kind_that_is_tested() -> None:
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for words in lines():
+        match words:
+            case ["make", target]:
+                assert target in targets
+            case ["pip", "install", "-e", what]:
+                assert what in (".", *(f".[{extra}]" for extra in extras))
+            case ["ssh", "-t", "HOST", "tuimon", *_] | ["ssh", "HOST", "tuimon", *_] | ["tuimon", *_]:
+                assert words[words.index("tuimon") + 1] in ("send", *LOOKING)
+            case _:
+                pytest.fail(f"no test runs {words}")
+
+
+@pytest.mark.parametrize("line", named())
+def test_the_command_line_knows_what_the_docs_name(line: str) -> None:
+    _, *words = shlex.split(line.replace(" REQUEST", " note TEXT"))
+    if len(words) == 1:
+        assert words[0] in main_module.COMMANDS
+        return
+    options = main_module.make_parser().parse_args(words)
+    if options.command == "run" and options.config is not None and options.config.name != "CONFIG":
+        assert (ROOT / options.config).is_file()
+
+
+def test_the_readme_has_one_page() -> None:
+    assert len(PAGES[README].splitlines()) <= 120
+
+
+def test_a_users_own_training_is_watched_and_steered_by_the_commands_of_the_docs(tmp_path: Path) -> None:
+    name, script = MY_TRAIN, scripts()[MY_TRAIN]
     # Long enough to be there for every command; `stop` ends it.
+    assert "epochs=100," in script
     (tmp_path / name).write_text(script.replace("epochs=100,", "epochs=1000000, verbose=0,"))
     variables = environment()
     trainer = subprocess.Popen([sys.executable, name], cwd=tmp_path, env=variables)
@@ -81,14 +150,16 @@ def test_a_users_own_training_is_watched_and_steered_by_the_readmes_commands(tmp
             assert (done.returncode, done.stderr) == (0, ""), words
             return done.stdout
 
-        typed = [command[1:] for command in commands()]
-        assert [words[0] for words in typed[:7]] == ["watch", "send", "send", "list", "replay", "export", "doctor"]
+        typed = commands()
         sent = [words for words in typed if words[0] == "send"]
-        assert [*typed[:1], *sent[:2], *typed[3:7], *sent[2:]] == typed
-        for words in [*sent[:2], typed[3], ["send", "RUN", "phase", "auto"], *sent[2:]]:
+        # One line of each: with more, this test would pass over some.
+        assert sorted(words[0] for words in typed if words not in sent) == sorted(LOOKING)
+        look = {words[0]: words for words in typed if words not in sent}
+        assert [words[2] for words in sent[:2]] == ["freeze", "phase"]
+        for words in [*sent[:2], look["list"], ["send", "RUN", "phase", "auto"], *sent[2:]]:
             type_in(*words)
         watching = subprocess.Popen(
-            [sys.executable, "-m", "tuimon", *typed[0]],
+            [sys.executable, "-m", "tuimon", *look["watch"]],
             cwd=tmp_path,
             env=variables,
             stdout=subprocess.PIPE,
@@ -98,11 +169,11 @@ def test_a_users_own_training_is_watched_and_steered_by_the_readmes_commands(tmp
         type_in("send", "RUN", "stop")
         assert "stopped" in watching.communicate()[0]
         assert trainer.wait() == 0
-        replay = [run.name if word == "RUN" else word for word in typed[4]]
+        replay = [run.name if word == "RUN" else word for word in look["replay"]]
         assert look_and_quit([sys.executable, "-m", "tuimon", *replay], tmp_path, variables) == 0
-        type_in(*typed[5])
+        type_in(*look["export"])
         assert (tmp_path / "metrics.csv").read_text().startswith("step,epoch,time,metric,value\n")
-        line = [sys.executable, "-m", "tuimon", *(run.name if word == "RUN" else word for word in typed[6])]
+        line = [sys.executable, "-m", "tuimon", *(run.name if word == "RUN" else word for word in look["doctor"])]
         diagnosed = subprocess.run(line, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=120)
         assert diagnosed.returncode in (0, 1)
         assert "This rests on " in diagnosed.stdout
@@ -115,8 +186,7 @@ def test_a_users_own_training_is_watched_and_steered_by_the_readmes_commands(tmp
 
 
 def test_a_loop_of_ones_own_is_watched(tmp_path: Path) -> None:
-    _, script = blocks("python")
-    name = script.splitlines()[0].removeprefix("# ")
+    name, script = MY_LOOP, scripts()[MY_LOOP]
     (tmp_path / name).write_text(script)
     subprocess.run([sys.executable, name], cwd=tmp_path, env=environment(), check=True)
     (run,) = runs_in(tmp_path / "runs")
@@ -126,9 +196,23 @@ def test_a_loop_of_ones_own_is_watched(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("path", [match for match in re.findall(r"\]\(([^)#]+)", README) if "://" not in match])
-def test_what_the_readme_links_to_is_there(path: str) -> None:
-    assert (ROOT / path).exists()
+def test_every_python_block_is_run() -> None:
+    assert set(scripts()) == {MY_TRAIN, MY_LOOP}
+    (short,) = [block for block in blocks("python") if not block.startswith("# ")]
+    assert "callbacks=[tuimon.Monitor()]" in short
+    assert set(short.splitlines()) <= set(scripts()[MY_TRAIN].splitlines()), (
+        "the README's lines are in a file that runs"
+    )
+
+
+def test_the_settings_of_the_docs_are_settings(tmp_path: Path) -> None:
+    (text,) = blocks("toml")
+    path = tmp_path / "settings.toml"
+    # What a comment offers is offered in the same spelling.
+    path.write_text(text + "".join(f"{key}\n" for key in re.findall(r"; (\w+ = [\d.]+)$", text, flags=re.MULTILINE)))
+    read, warning = settings.read(path)
+    assert warning == ""
+    assert (read.palette, read.smoothing, read.smoothing_weight) == ("colorblind", "ema", 0.9)
 
 
 @pytest.mark.parametrize("name", ["finetune_one_sample", "real_vs_fake"])
@@ -146,7 +230,7 @@ def test_the_answers_of_the_doctor_are_those_of_the_recorded_sessions(
 
 
 def test_the_numbers_of_the_sample_are_those_of_the_recorded_session() -> None:
-    """The README's figures, from the run that its picture shows."""
+    """The figures of docs/why-fine-tuning-loss-is-worse.md, from the run that its picture shows."""
     log = Tail(ROOT / "docs" / "recorded" / "finetune_one_sample.jsonl").read_all()
     evaluated = next(event for event in log if isinstance(event, events.Evaluated))
     assert evaluated.logs["loss"] == pytest.approx(-6.10, abs=0.01)
@@ -156,5 +240,5 @@ def test_the_numbers_of_the_sample_are_those_of_the_recorded_session() -> None:
     assert epochs[100]["loss"] == pytest.approx(-0.29, abs=0.005)
     freeze = next(event for event in log if isinstance(event, events.CommandApplied))
     assert epochs[freeze.first_step + 1]["loss"] == pytest.approx(-6.10, abs=0.005)
-    settings = config.read(ROOT / "sample_configs" / "finetune_one_sample.toml")
-    assert settings.model.arguments["momentum"] == 0.9999
+    sample = config.read(ROOT / "sample_configs" / "finetune_one_sample.toml")
+    assert sample.model.arguments["momentum"] == 0.9999
