@@ -3,10 +3,10 @@
     python docs/record_session.py finetune_one_sample      a minute
     python docs/record_session.py real_vs_fake             a quarter of an hour
 
-The README's screenshot (docs/make_screenshot.py) and the answers of `tuimon doctor` in it are made from them. Names of
-the machine and of the user are taken out. Of real_vs_fake, which is long, single train steps and full arrays are left
-out, all but every 50th sample of the layers, and the batches of the validations that do not stand out; nothing else is
-changed.
+The screenshot (docs/make_screenshot.py) and the answers of `tuimon doctor` in docs/why-*.md are made from them.
+Names of the machine and of the user are taken out. Of real_vs_fake, which is long, single train steps and full arrays
+are left out, all but every 50th sample of the layers, and the batches of the validations that do not stand out; nothing
+else is changed.
 """
 
 import argparse

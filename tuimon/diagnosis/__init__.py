@@ -1,4 +1,1 @@
-"""What is wrong with a run, why, and what to do: from what its facts add up to.
-
-Pure: no clock, no files. Must not import Keras, TensorFlow or Textual.
-"""
+"""Rules that find what is wrong with a run, why, and what to do. Pure functions of the state."""

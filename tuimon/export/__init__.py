@@ -1,1 +1,1 @@
-"""A run in the formats of other programs. Must not import Keras, TensorFlow or Textual."""
+"""Writes a run in the formats of other programs."""

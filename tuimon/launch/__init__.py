@@ -1,1 +1,1 @@
-"""Starts a run: its config, the user's code that it names, the training process."""
+"""Starts a run: reads its config, finds the user's functions that it names, starts the training process."""

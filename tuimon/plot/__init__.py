@@ -1,1 +1,1 @@
-"""Numbers on axes and dots in cells: what charts need, on a terminal and on a page."""
+"""Axes, ticks, smoothing and braille dots, shared by the app and the report."""

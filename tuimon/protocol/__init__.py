@@ -1,1 +1,1 @@
-"""What goes over a run directory: events, requests, and how both are written as JSON."""
+"""The types of facts and requests, and how they are written as JSON."""

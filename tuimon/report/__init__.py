@@ -1,1 +1,1 @@
-"""What `tuimon doctor` prints: a run's diagnosis as lines of text. Pure: no clock, no files, no terminal."""
+"""The text of `tuimon doctor`: the diagnosis of a run as lines. Pure: no clock, no files, no terminal."""

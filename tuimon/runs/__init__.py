@@ -1,1 +1,1 @@
-"""A run as it is read back: its directory, its log, the state that the log adds up to."""
+"""Reads a run back: its directory, its log, the state that the log adds up to."""

@@ -1,1 +1,1 @@
-"""What runs beside Keras, in the training process. Must not import Textual, plotext or Rich."""
+"""The training side: watches and steers a `fit` inside the training process."""

@@ -1,1 +1,1 @@
-"""The Textual app. Must not import Keras or TensorFlow; knows the trainer only by its facts."""
+"""The Textual app: shows a run and sends requests."""
