@@ -20,7 +20,7 @@ def test_the_protocol_document_is_up_to_date() -> None:
 def test_every_field_has_words() -> None:
     make_protocol = maker()
     for name in ("events.py", "commands.py"):
-        found, _ = make_protocol.structs(ROOT / "tuimon" / name)
+        found, _ = make_protocol.structs(ROOT / "tuimon" / "protocol" / name)
         for struct in found.values():
             assert struct.words, struct.name
             assert not [field.name for field in struct.fields if not field.words], struct.name
