@@ -148,6 +148,8 @@ def test_the_question_that_started_it() -> None:
         ([OPEN, asked(FREEZE, 231), events.RolledBack(checkpoint="c", to_step=1, to_epoch=0), CLOSED], 240, False),
         # It was closed before as well.
         ([probe(10, 1.0, 1.0), asked(FREEZE, 231), CLOSED], 240, False),
+        # A layer's name is no part of the request's kind.
+        ([OPEN, asked(FREEZE, 231), asked({**UNFREEZE, "layers": ["weights"]}, 235), CLOSED], 240, False),
         # Thawed again: what is in force now tells most.
         ([OPEN, asked(FREEZE, 231), CLOSED, asked(UNFREEZE, 250), probe(260, 0.5, -6.0)], 260, False),
         ([OPEN, asked(FREEZE, 231), probe(240, "nan", -6.0)], 240, False),
@@ -164,6 +166,11 @@ def test_a_request_that_helped_but_not_all_the_way() -> None:
     words = verdict(state, [finding()])
     assert "a gap of 1.20, 100 % of it" in words
     assert words.endswith("Before “freeze bn_1” at step 231 the gap was 5.82.")
+
+
+def test_a_layer_called_all_is_not_all_layers() -> None:
+    state = state_of(OPEN, asked({"command": "freeze", "layers": ["all"]}, 231), CLOSED)
+    assert "Since “freeze all” at step 231 the gap is 0.00." in verdict(state, [])
 
 
 def test_parts_with_their_shares_and_signs() -> None:

@@ -2,8 +2,10 @@
 
 import math
 
+import pytest
+
 from helpers import a_run, encode_log, started
-from tuimon.protocol import events
+from tuimon.protocol import commands, events
 from tuimon.runs.state import Command, RunState
 
 
@@ -43,6 +45,36 @@ def test_a_command_is_in_the_timeline_once_and_knows_what_was_verified() -> None
     assert (command.words, command.applied, command.step, command.traced_seconds) == ("freeze all", True, 2, 0.5)
     assert command.verified is not None
     assert command.verified.held
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({}, "request"),
+        ({"command": 7}, "7"),
+        ({"command": "melt", "degrees": 3}, "melt"),
+        ({"command": "freeze", "layers": [], "channels": [1]}, "freeze"),
+        ({"command": "freeze", "layers": "all"}, "freeze"),
+        ({"command": "phase", "phase": "monte carlo"}, "phase"),
+        ({"command": "rollback", "checkpoint": None}, "rollback"),
+    ],
+)
+def test_a_request_that_this_version_does_not_know_is_shown_by_its_name(body: dict[str, object], words: str) -> None:
+    sender = events.Sender(uid=1, user="", host="", pid=0)
+    answers = [
+        events.CommandApplied(id="a", request=body, sender=sender, first_step=4, step=4),
+        events.CommandRejected(id="b", request=body, sender=sender, reason="no", step=4),
+    ]
+    state = fold([*a_run()[:-1], *answers])
+    assert [state.commands[identity].words for identity in "ab"] == [words, words]
+    assert all(isinstance(state.commands[identity].request, commands.UnknownRequest) for identity in "ab")
+    assert not state.commands["a"].is_final
+    assert state.timeline[-2:] == [state.commands["a"], state.commands["b"]]
+
+
+def test_a_request_of_a_fact_is_the_request_that_was_sent() -> None:
+    sent = commands.Freeze(layers=["bn_*"], statistics=True)
+    assert commands.from_fact(commands.as_fields(commands.signed(sent, attempt=0))) == sent
 
 
 def test_folding_in_parts_is_folding_at_once() -> None:

@@ -401,7 +401,7 @@ def answered(monitor: tuimon.Monitor) -> list[dict[str, Any]]:
     held = {fact.id: fact.held for fact in facts_of(monitor, events.CommandVerified)}
     return [
         {
-            "words": commands.describe(fact.request),
+            "words": commands.describe(commands.from_fact(fact.request)),
             "reason": getattr(fact, "reason", ""),
             "held": held.get(identity),
         }

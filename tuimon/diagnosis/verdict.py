@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.gap import ALIKE, PARTS, SMALL, are_alike, cause, gap_shares
 from tuimon.protocol import events
+from tuimon.protocol.commands import Freeze, Phase, Unfreeze
 from tuimon.protocol.wire import from_wire
 from tuimon.runs.state import OVER, Command, RunState
 from tuimon.text import last_line_of, plain
@@ -70,12 +71,17 @@ def _is_open(probe: events.Probe) -> bool:
 
 
 def _holds(command: Command) -> bool:
-    return command.words.startswith("freeze") or command.words == "phase inference"
+    match command.request:
+        case Freeze() | Phase(phase="inference"):
+            return True
+    return False
 
 
 def _releases(command: Command) -> bool:
-    is_weights = command.words.startswith("unfreeze weights")
-    return not is_weights and command.words.startswith(("unfreeze", "phase auto", "phase train"))
+    match command.request:
+        case Unfreeze(weights=False) | Phase(phase="auto" | "train"):
+            return True
+    return False
 
 
 @dataclass(frozen=True)
@@ -251,7 +257,7 @@ def _since(told: Telling) -> str:
     words, step = plain(change.words, 100), f"{change.step:,}"
     if not told.is_closed:
         return f"Before “{words}” at step {step} the gap was {gap}."
-    if words == "freeze all":
+    if change.request == Freeze():
         return f"Frozen from step {step} on, the gap is {gap}."
     return f"Since “{words}” at step {step} the gap is {gap}."
 

@@ -177,6 +177,14 @@ AnyRequest = (
 )
 """Every request that this version takes."""
 
+
+class UnknownRequest(msgspec.Struct, frozen=True):
+    """A request in a log that this version does not know, or knows without these arguments."""
+
+    command: str
+    """Its name; empty: it has none."""
+
+
 NAMES: tuple[str, ...] = tuple(str(kind.__struct_config__.tag) for kind in AnyRequest.__args__)
 """What they are called on the wire."""
 
@@ -268,30 +276,57 @@ def from_words(words: str) -> Freeze | Phase | Momentum:
     return msgspec.convert(fields, Freeze | Phase | Momentum)
 
 
-def describe(request: dict[str, object]) -> str:
-    """Return a request of a fact in words for people: "freeze bn_1", "phase inference"."""
-    command = str(request.get("command", "request"))
-    layers = request.get("layers")
-    names = ", ".join(map(str, layers)) if isinstance(layers, list) and layers else "all"
-    match command:
-        case "freeze" | "unfreeze":
-            kind = next((f" {kind} of" for kind in ("statistics", "weights") if request.get(kind)), "")
-            return f"{command}{kind} {names}"
-        case "phase":
-            return f"phase {request.get('phase', '–')}"
-        case "momentum":
-            return f"momentum {request.get('momentum', '–')} of {names}"
-        case "lr":
-            rate = request.get("learning_rate")
-            return f"learning rate {'of the schedule' if rate is None else rate}"
-        case "recalibrate":
-            return "recalibrate" + (", dry run" if request.get("dry_run") else "")
-        case "rollback":
-            return f"roll back to {request.get('checkpoint') or 'the newest checkpoint'}"
-        case "stop":
-            return f"stop after this {request.get('after', 'batch')}"
-        case _:
-            return command
+def from_fact(fields: dict[str, object]) -> AnyRequest | UnknownRequest:
+    """Return the request that an answering fact carries. It never raises: a later version may have written it.
+
+    Example:
+        >>> from_fact({"command": "phase", "phase": "train"}).phase, from_fact({"command": "explode"}).command
+        ('train', 'explode')
+    """
+    try:
+        request: AnyRequest = msgspec.convert(fields, AnyRequest)
+    except msgspec.ValidationError:
+        return UnknownRequest(str(fields.get("command", "")))
+    return request
+
+
+def name_of(request: AnyRequest | UnknownRequest) -> str:
+    """Return what a request is called on the wire."""
+    return request.command if isinstance(request, UnknownRequest) else str(request.__struct_config__.tag)
+
+
+def describe(request: AnyRequest | UnknownRequest) -> str:
+    """Return a request in words for people.
+
+    Example:
+        >>> describe(Freeze(layers=["bn_1"])), describe(Phase(phase="inference")), describe(UnknownRequest(""))
+        ('freeze bn_1', 'phase inference', 'request')
+    """
+    words = name_of(request)
+    match request:
+        case UnknownRequest():
+            words = words or "request"
+        case Freeze() | Unfreeze():
+            kind = " statistics of" if request.statistics else " weights of" if request.weights else ""
+            words += f"{kind} {_layers(request)}"
+        case Phase():
+            words += f" {request.phase}"
+        case Momentum():
+            words += f" {request.momentum} of {_layers(request)}"
+        case LearningRate():
+            rate = request.learning_rate
+            words = f"learning rate {'of the schedule' if rate is None else rate}"
+        case Recalibrate(dry_run=True):
+            words += ", dry run"
+        case Rollback():
+            words = f"roll back to {request.checkpoint or 'the newest checkpoint'}"
+        case Stop():
+            words += f" after this {request.after}"
+    return words
+
+
+def _layers(request: Freeze | Unfreeze | Momentum) -> str:
+    return ", ".join(request.layers) or "all"
 
 
 def _user_name() -> str:

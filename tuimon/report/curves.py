@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from tuimon.diagnosis.finding import Finding
+from tuimon.protocol.commands import Freeze, LearningRate, Momentum, Phase, Recalibrate, Unfreeze
 from tuimon.report.chart import Curve, Mark
 from tuimon.runs.series import Series
 from tuimon.runs.state import Command, RunState
@@ -10,8 +11,8 @@ from tuimon.text import plain
 
 _GAP = ("R1", "R2")
 _VARIANCE = ("R5", "R8")
-_MARKED = ("freeze", "unfreeze", "phase", "momentum", "recalibrate", "learning rate")
-"""Requests that change what a curve shows, by the first of their words."""
+_MARKED = Freeze | Unfreeze | Phase | Momentum | Recalibrate | LearningRate
+"""Requests that change what a curve shows."""
 _WORD = 20
 
 
@@ -48,5 +49,5 @@ def _curve(title: str, series: Series | None, marks: tuple[Mark, ...] = (), *, i
 
 def _requests(state: RunState) -> tuple[Mark, ...]:
     commands = [entry for entry in state.timeline if isinstance(entry, Command) and entry.applied]
-    words = [(command.step, plain(command.words, 200)) for command in commands if command.words.startswith(_MARKED)]
+    words = [(command.step, plain(command.words, 200)) for command in commands if isinstance(command.request, _MARKED)]
     return tuple(Mark(step, text if len(text) <= _WORD else f"{text[: _WORD - 1]}…") for step, text in words)

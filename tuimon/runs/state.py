@@ -11,7 +11,17 @@ from functools import singledispatchmethod
 import numpy as np
 
 from tuimon.protocol import events
-from tuimon.protocol.commands import describe, undone_by
+from tuimon.protocol.commands import (
+    AnyRequest,
+    LearningRate,
+    Note,
+    Recalibrate,
+    Rollback,
+    UnknownRequest,
+    describe,
+    from_fact,
+    undone_by,
+)
 from tuimon.protocol.wire import from_wire, list_from_wire
 from tuimon.runs.series import Series
 
@@ -100,6 +110,8 @@ class Command:
     """Of the request."""
     words: str
     """The request in words: "freeze all"."""
+    request: AnyRequest | UnknownRequest
+    """The request; an unknown one has nothing but its name."""
     sender: events.Sender
     """Who asked."""
     time: float
@@ -114,8 +126,6 @@ class Command:
     """What its first use cost."""
     verified: events.CommandVerified | None = None
     """What the next step showed; None while not known."""
-    request: dict[str, object] = field(default_factory=dict)
-    """As it was understood."""
     seq: int = -1
     """Number of the answer."""
     before: InForce = field(default_factory=InForce)
@@ -126,14 +136,16 @@ class Command:
     @property
     def is_final(self) -> bool:
         """Whether there is no request that takes it back: it changed what the model has learned."""
-        name = self.request.get("command")
-        return name == "rollback" or (name == "recalibrate" and not self.request.get("dry_run"))
+        match self.request:
+            case Rollback() | Recalibrate(dry_run=False):
+                return True
+        return False
 
     @property
     def has_changed_something(self) -> bool:
         """Whether something else was in force afterwards. A learning rate moves by itself, too."""
         before, after = self.before, self.after
-        if self.request.get("command") != "lr":
+        if not isinstance(self.request, LearningRate):
             before = replace(before, learning_rate=after.learning_rate)
         return before != after
 
@@ -435,9 +447,9 @@ class RunState:
         if event.learning_rate is not None:
             self.learning_rate = from_wire(event.learning_rate)
             self.learning_rates.append(event.first_step, [self.learning_rate])
-        if event.request.get("command") == "lr":
-            self._own_learning_rate = event.request.get("learning_rate") is not None
         command = self._answered(event, event.first_step, applied=True, detail=event.detail)
+        if isinstance(command.request, LearningRate):
+            self._own_learning_rate = command.request.learning_rate is not None
         command.traced_seconds, command.before, command.after = event.traced_seconds, before, self.in_force
         undone = undone_by(event.id)
         if undone is not None:
@@ -509,19 +521,20 @@ class RunState:
     def _answered(
         self, event: events.CommandApplied | events.CommandRejected, step: int, *, applied: bool, detail: str
     ) -> Command:
+        request = from_fact(event.request)
         command = Command(
             id=event.id,
-            words=describe(event.request),
+            words=describe(request),
             sender=event.sender,
             time=event.time,
             step=step,
             applied=applied,
             detail=detail,
-            request=event.request,
+            request=request,
             seq=event.seq,
         )
         self.commands[event.id] = command
-        if not applied or event.request.get("command") != "note":
+        if not applied or not isinstance(request, Note):
             # A note that was left stands there by itself.
             self.timeline.append(command)
         return command

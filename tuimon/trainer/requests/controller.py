@@ -233,7 +233,7 @@ class Controller:
         self._sampling.read_steps()
         self._before = verification.look(self._engine.layers, mode)
         if is_traced:
-            words = ", ".join(commands.describe(received.fields) for received in self._waiting) or str(mode)
+            words = _words(self._waiting) or str(mode)
             self._recorder.record(events.StateChanged(state="compiling", detail=words))
 
     def _switched(self, seconds: float) -> None:
@@ -316,7 +316,11 @@ class Controller:
                     id=received.id, held=seen.held, detail=seen.detail, unexpected=seen.unexpected
                 )
                 self._recorder.record(fact)
-        self._schedule.mode_changed(", ".join(commands.describe(received.fields) for received in in_force))
+        self._schedule.mode_changed(_words(in_force))
+
+
+def _words(asked: list[Received]) -> str:
+    return ", ".join(commands.describe(received.request) for received in asked if received.request)
 
 
 def _capabilities(engine: Engine) -> dict[str, str]:

@@ -3,14 +3,24 @@
 from dataclasses import dataclass
 
 from tuimon.plot.numbers import learning_rate
+from tuimon.protocol import commands
 from tuimon.protocol.events import RolledBack, RunResumed
 from tuimon.runs.state import Command, RunState
 from tuimon.text import plain
 from tuimon.ui.drawing.cells import fit
 
 _WIDTH = 20
-_QUIET = frozenset(("checkpoint", "evaluate", "note", "pause", "probe", "recalibrate, dry run", "resume", "snapshot"))
-"""Requests, in their words, that change nothing that a chart shows."""
+_QUIET = (
+    commands.Checkpoint
+    | commands.Evaluate
+    | commands.Note
+    | commands.Pause
+    | commands.Probe
+    | commands.Resume
+    | commands.Rollback
+    | commands.Snapshot
+)
+"""Requests that change nothing that a chart shows; where a run went back is said by the fact."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +39,8 @@ def marks(state: RunState) -> list[Mark]:
     for entry in state.timeline:
         match entry:
             case Command(applied=True):
-                # Where a run went back is said by the fact.
-                if entry.words not in _QUIET and not entry.words.startswith("roll back"):
-                    found.append(Mark(entry.step, _short(entry.words)))
+                if _is_shown(entry.request):
+                    found.append(Mark(entry.step, _short(entry.request)))
             case RolledBack():
                 found.append(Mark(entry.step, "rollback"))
             case RunResumed():
@@ -39,16 +48,25 @@ def marks(state: RunState) -> list[Mark]:
     return found
 
 
-def _short(words: str) -> str:
-    words = plain(words, 200)
-    if words.startswith("stop "):
-        return "stop"
-    if words.startswith("learning rate "):
-        rate = words.rpartition(" ")[2]
-        try:
-            return f"lr {learning_rate(float(rate))}"
-        except ValueError:
-            return f"lr {rate}"
-    for long, short in (("statistics of ", "stat. "), ("weights of ", "weights "), (" of ", " ")):
-        words = words.replace(long, short, 1)
-    return fit(" ".join(word.rpartition("/")[2] or word for word in words.split(" ")), _WIDTH)
+def _is_shown(request: commands.AnyRequest | commands.UnknownRequest) -> bool:
+    is_dry = isinstance(request, commands.Recalibrate) and request.dry_run
+    return not is_dry and not isinstance(request, _QUIET)
+
+
+def _short(request: commands.AnyRequest | commands.UnknownRequest) -> str:
+    words = commands.describe(request)
+    match request:
+        case commands.Stop():
+            words = "stop"
+        case commands.LearningRate(learning_rate=rate):
+            words = "lr schedule" if rate is None else f"lr {learning_rate(rate)}"
+        case commands.Freeze() | commands.Unfreeze():
+            kind = "stat. " if request.statistics else "weights " if request.weights else ""
+            words = f"{commands.name_of(request)} {kind}{_layers(request.layers)}"
+        case commands.Momentum():
+            words = f"momentum {request.momentum} {_layers(request.layers)}"
+    return fit(plain(words, 200), _WIDTH)
+
+
+def _layers(globs: list[str]) -> str:
+    return ", ".join(glob.rpartition("/")[2] or glob for glob in globs) or "all"

@@ -3,7 +3,7 @@
 import shlex
 from dataclasses import dataclass
 
-from tuimon.protocol.commands import describe
+from tuimon.protocol.commands import Recalibrate, name_of
 from tuimon.protocol.events import Alert, FitStarted, RolledBack, RunResumed
 from tuimon.runs.state import Command
 from tuimon.ui.viewer.meanings import SEVERITY_SIGNS, Meaning
@@ -57,10 +57,12 @@ def pressing_alert(moment: Moment) -> Alert | None:
         match entry:
             case FitStarted() | RolledBack() | RunResumed():
                 return None
+            case Command(applied=True, request=Recalibrate(dry_run=True)):
+                pass  # It only shows what a recalibration would give.
             case Command(applied=True):
-                answered.add(entry.words.split(" ")[0])
+                answered.add(name_of(entry.request))
             case Alert(severity="warning" | "error", seq=seq) if seq not in moment.read:
-                if not _command_words(entry.request) & answered:
+                if not answered.intersection(_split(entry.request)[:1]):
                     return entry
     return None
 
@@ -89,13 +91,6 @@ def helping_key(alert: Alert, moment: Moment) -> Help | None:
 def sign(alert: Alert) -> tuple[str, Meaning]:
     """Return the sign and the colour of an alert's severity."""
     return SEVERITY_SIGNS.get(alert.severity, SEVERITY_SIGNS["info"])
-
-
-def _command_words(request: str) -> set[str]:
-    """Return how the command of a request begins in the words of the timeline."""
-    words = _split(request)
-    names = {word: describe({"command": word}).split(" ")[0] for word in words[:1]}
-    return set(names.values())
 
 
 def _split(request: str) -> list[str]:

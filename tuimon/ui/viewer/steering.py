@@ -5,6 +5,8 @@ import time
 from collections.abc import Collection
 from dataclasses import replace
 
+from msgspec import structs
+
 from tuimon.plot.numbers import learning_rate
 from tuimon.protocol import commands
 from tuimon.protocol.commands import AnyRequest, Freeze, LearningRate, Momentum, Phase, Stop, Unfreeze
@@ -90,17 +92,17 @@ class Steering:
         undoes = undo.command.seq if undo else None
         signed = commands.signed(request, state.run.attempt if state.run else None, undoes=undoes)
         self._run.put_request(signed)
-        fields = commands.as_fields(signed)
+        shown: commands.AnyRequest = signed
         paths: list[str] = []
         if isinstance(signed, Freeze | Unfreeze | Momentum):
             wanted = set(signed.layers)
             paths = [path for path in state.layers if not wanted or glob.escape(path) in wanted]
-            if wanted and not fields.get("weights"):
-                fields["layers"] = paths
-        words = commands.describe(fields)
+            if wanted and not (isinstance(signed, Freeze | Unfreeze) and signed.weights):
+                shown = structs.replace(signed, layers=paths)
+        words = commands.describe(shown)
         if undo is not None:
             words = f"undo {undo.command.words}" + (f": {words}" if len(undo.requests) > 1 else "")
-        asked = Asked(signed.id, words, time.time(), command=str(fields["command"]), undoes=undoes)
+        asked = Asked(signed.id, words, time.time(), command=commands.name_of(signed), undoes=undoes)
         match signed:
             case Freeze():
                 hold: Hold = "statistics" if signed.statistics else "frozen"

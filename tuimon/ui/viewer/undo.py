@@ -53,16 +53,17 @@ def newest_undo(moment: Moment) -> Undo:
 def _way_back(command: Command, state: RunState) -> Iterator[AnyRequest]:
     # What came later is taken back already, or will have been: it is from `after` that the way leads.
     before, after = command.before, command.after
-    if command.request.get("command") == "lr":
-        yield _learning_rate(command)
+    if isinstance(command.request, LearningRate):
+        yield _learning_rate(command, command.request)
         return
     if before.phase != after.phase:
         yield convert({"command": "phase", "phase": before.phase}, Phase)
     was_thawed = False
     if new := after.frozen_weights - before.frozen_weights:
         # By its own globs: they name the layers around others, too, which no fact lists.
-        globs = command.request.get("layers") if command.request.get("weights") else None
-        yield Unfreeze(weights=True, layers=list(map(str, globs)) if isinstance(globs, list) else _escaped(new))
+        request = command.request
+        globs = request.layers if isinstance(request, Freeze) and request.weights else _escaped(new)
+        yield Unfreeze(weights=True, layers=globs)
         was_thawed = True
     if before.frozen_weights and before.frozen_weights != after.frozen_weights:
         yield Freeze(weights=True, layers=_escaped(before.frozen_weights))
@@ -103,8 +104,8 @@ def _holds(command: Command, state: RunState, *, was_thawed: bool) -> Iterator[A
         yield Freeze(layers=_named(frozen, state))
 
 
-def _learning_rate(command: Command) -> AnyRequest:
-    has_schedule = command.detail == SCHEDULE_SET_ASIDE or command.request.get("learning_rate") is None
+def _learning_rate(command: Command, request: LearningRate) -> AnyRequest:
+    has_schedule = command.detail == SCHEDULE_SET_ASIDE or request.learning_rate is None
     if has_schedule and not command.before.own_learning_rate:
         return LearningRate(learning_rate=None)
     rate = command.before.learning_rate
