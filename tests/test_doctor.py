@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from helpers import a_run, command, encode_log, environment, layer, make_run, stand_in, started, statistics, until
@@ -202,6 +202,9 @@ LOSSES = st.floats(-1e9, 1e9) | st.floats(-1e-6, 1e-6) | st.floats(-10, 10)
 
 
 @given(LOSSES, LOSSES, LOSSES, LOSSES, st.none() | LOSSES)
+@example(0.0, 5e-324, 5e-324, 5e-324, 1.0)
+@example(0.0, 0.0, 0.0, 5e-324, None)
+@example(0.0, 0.0, 0.0, 1e-320, 1e9)
 def test_what_is_written_adds_up(
     inference: float, batch_norm: float, stochastic: float, other: float, validation: float | None
 ) -> None:

@@ -23,6 +23,8 @@ PART_WORDS = {
 """The parts in words."""
 SHRUNK = 1.5
 """A request made the gap smaller, if it was this many times as large before."""
+_LEAST_POWER = -290
+"""Losses are not written in smaller powers of ten: the steps in between would leave the range of floats."""
 _GAP_RULES = ("R1", "R2")
 """What these find is what the sentence of the gap says."""
 
@@ -94,8 +96,9 @@ class Scale:
     """Digits after the point."""
 
     def units(self, value: float) -> int | None:
-        """Return ``value`` in units of the last digit; None where it is not finite."""
-        return round(value / 10.0**self.exponent * 10**self.decimals) if math.isfinite(value) else None
+        """Return ``value`` in units of the last digit; None where it is not finite, or too large to be written so."""
+        units = value / 10.0**self.exponent * 10**self.decimals
+        return round(units) if math.isfinite(units) else None
 
     def text(self, units: int | None, *, signed: bool = False, unknown: str = "–") -> str:
         """Return what is written.
@@ -146,7 +149,7 @@ def sums(probe: events.Probe) -> Sums:
 def _scale(probe: events.Probe) -> Scale:
     sizes = [abs(from_wire(value)) for value in (probe.train, probe.inference)]
     size = max((value for value in sizes if math.isfinite(value)), default=0.0) or 1.0
-    power = math.floor(math.log10(size))
+    power = max(_LEAST_POWER, math.floor(math.log10(size)))
     exponent = power if not -4 < power < 6 else 0
     decimals = max(0, 2 - power + exponent)
     gap = abs(from_wire(probe.gap))
