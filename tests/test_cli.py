@@ -15,11 +15,11 @@ from helpers import PATIENCE_SECONDS, a_run, command, encode_log, environment, m
 from tuimon.cli import progress_lines
 from tuimon.cli import run as run_command
 from tuimon.cli.main import COMMANDS, main
-from tuimon.cli.send import NO_ANSWER, _newest_start
+from tuimon.cli.send import NO_ANSWER
 from tuimon.launch.launcher import logout_warning
 from tuimon.protocol import commands, events
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.runs.session_log import Tail
+from tuimon.runs.session_log import Tail, newest_start
 
 Capture = pytest.CaptureFixture[str]
 
@@ -302,7 +302,7 @@ def test_a_trainer_that_dies_is_not_waited_for(run: RunDirectory, capsys: Captur
 
 def test_the_newest_attempt_is_asked(run: RunDirectory, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     # Small enough for all that can lie on the border between two chunks.
-    monkeypatch.setattr("tuimon.cli.send._CHUNK_BYTES", 64)
+    monkeypatch.setattr("tuimon.runs.session_log._CHUNK_BYTES", 64)
     ended = events.RunEnded(status="stopped", step=4)
     note = events.Note(text='{"type":"run_started"}')
     run.session_log.write_bytes(encode_log([*a_run()[:-1], ended, started(attempt=1), ended, note]))
@@ -316,17 +316,17 @@ def test_the_newest_attempt_is_asked(run: RunDirectory, capsys: Capture, monkeyp
 def test_the_newest_start_is_found_wherever_it_lies(
     run: RunDirectory, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tuimon.cli.send._CHUNK_BYTES", size)
-    assert _newest_start(run.session_log) is None
+    monkeypatch.setattr("tuimon.runs.session_log._CHUNK_BYTES", size)
+    assert newest_start(run.session_log) is None
     log: list[events.AnyEvent] = [started(), events.Heartbeat(), started(attempt=1), events.Heartbeat()]
     for cut in range(1, len(log) + 1):
         run.session_log.write_bytes(encode_log(log[:cut]))
-        found = _newest_start(run.session_log)
+        found = newest_start(run.session_log)
         assert found is not None
         assert found.attempt == (1 if cut >= 3 else 0)
     with run.session_log.open("ab") as file:
         file.write(b'{"type":"run_started","attempt":9\n{"type":"run_started","att')
-    found = _newest_start(run.session_log)
+    found = newest_start(run.session_log)
     assert found is not None
     assert found.attempt == 1
 

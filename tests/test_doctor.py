@@ -25,7 +25,9 @@ from tuimon.cli import doctor
 from tuimon.cli.main import main
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.gap import cause
-from tuimon.diagnosis.verdict import sums, telling, verdict
+from tuimon.diagnosis.sums import sums
+from tuimon.diagnosis.telling import telling
+from tuimon.diagnosis.verdict import verdict
 from tuimon.protocol import events
 from tuimon.protocol.wire import from_wire, to_wire
 from tuimon.report.chart import Curve, Mark, chart

@@ -19,7 +19,7 @@ from tuimon.errors import UsageError
 from tuimon.protocol import commands, events, values
 from tuimon.runs import facts_in_words, liveness
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.runs.session_log import Tail, encoder
+from tuimon.runs.session_log import Tail, encoder, newest_start, whole_end
 from tuimon.runs.state import RunState
 from tuimon.text import plain
 
@@ -34,9 +34,6 @@ GONE_SECONDS = 1.0
 """How often it is looked whether there is anybody left to answer."""
 LATE_SECONDS = 1.0
 """How long an answer may take to be in the log when its request is gone from the directory."""
-_END_BYTES = 1024 * 1024
-_CHUNK_BYTES = 4 * 1024 * 1024
-_STARTED = b'{"type":"run_started"'
 
 Value = TypeVar("Value")
 Answer = events.CommandApplied | events.CommandRejected
@@ -128,7 +125,7 @@ def execute(options: argparse.Namespace) -> int:
         raise UsageError("--timeout: expected a number of seconds")
     run = RunDirectory.find(options.run, options.runs_dir)
     request = _request(options)
-    newest = _newest_start(run.session_log)
+    newest = newest_start(run.session_log)
     if liveness.is_gone(run.session_log, newest):
         print(f"tuimon: {run.name}: its training is over, nobody takes requests", file=sys.stderr)
         return NO_ANSWER
@@ -175,7 +172,7 @@ class _Answers:
         self._verified: events.CommandVerified | None = None
         self._is_verifiable = True
         self._tail = Tail(session_log)
-        self._tail.offset, self._is_paused = _now(session_log)
+        self._tail.offset, self._is_paused = whole_end(session_log)
         self._next_gone = time.monotonic() + GONE_SECONDS
 
     def wait(self, deadline: float) -> Answer | None:
@@ -229,47 +226,6 @@ class _Answers:
             self._next_gone = time.monotonic() + GONE_SECONDS
             self.is_gone = liveness.is_gone(self._tail.path, self._started)
         return self.is_gone
-
-
-def _now(path: Path) -> tuple[int, bool]:
-    """Return the size of a log, without its last line where that is not whole yet, and whether the run is paused."""
-    try:
-        with path.open("rb") as file:
-            start = file.seek(max(0, file.seek(0, 2) - _END_BYTES))
-            data = file.read()
-    except FileNotFoundError:
-        return 0, False
-    data = data[: data.rfind(b"\n") + 1]
-    state = data.rfind(b'\n{"type":"state_changed"')
-    return start + len(data), state >= 0 and b'"state":"paused"' in data[state + 1 :].partition(b"\n")[0]
-
-
-def _newest_start(path: Path) -> events.RunStarted | None:
-    """Return the fact that began the newest attempt of a run, without reading what lies between."""
-    decoder = msgspec.json.Decoder(events.RunStarted)
-    try:
-        with path.open("rb") as file:
-            end = file.seek(0, 2)
-            while end > 0:
-                start = max(0, end - _CHUNK_BYTES)
-                file.seek(start)
-                # A little more than the chunk: what begins in it may go on behind it.
-                data = file.read(end - start + len(_STARTED))
-                place = data.rfind(_STARTED)
-                while place >= 0:
-                    file.seek(max(0, start + place - 1))
-                    is_a_line = start + place == 0 or file.read(1) == b"\n"
-                    line = file.readline() if is_a_line else b""
-                    if line.endswith(b"\n"):
-                        try:
-                            return decoder.decode(line)
-                        except msgspec.DecodeError:
-                            pass
-                    place = data.rfind(_STARTED, 0, place)
-                end = start
-    except FileNotFoundError:
-        pass
-    return None
 
 
 def _default_seconds(kind: type[commands.AnyRequest]) -> float:

@@ -31,6 +31,11 @@ def are_alike(probe: Probe) -> bool:
     return gap <= max(ALIKE * _losses(probe), _chance(probe))
 
 
+def is_open(probe: Probe) -> bool:
+    """Whether there is a gap worth a word: it is finite, and the losses are not alike."""
+    return math.isfinite(from_wire(probe.gap)) and not are_alike(probe)
+
+
 def gap_shares(probe: Probe) -> dict[str, float] | None:
     """Return the share of each of `PARTS` in the gap, adding up to about 1.
 

@@ -5,14 +5,15 @@ Pure. Names from outside go through `tuimon.text.plain`. Must not import Keras, 
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.gap import ALIKE, PARTS, SMALL, are_alike, cause, gap_shares
+from tuimon.diagnosis.sums import Sums, sums
+from tuimon.diagnosis.telling import Telling, telling
 from tuimon.protocol import events
-from tuimon.protocol.commands import Freeze, Phase, Unfreeze
+from tuimon.protocol.commands import Freeze
 from tuimon.protocol.wire import from_wire
-from tuimon.runs.state import OVER, Command, RunState
+from tuimon.runs.state import OVER, RunState
 from tuimon.text import last_line_of, plain
 
 PART_WORDS = {
@@ -21,142 +22,8 @@ PART_WORDS = {
     "other": "other layers that depend on `training`",
 }
 """The parts in words."""
-SHRUNK = 1.5
-"""A request made the gap smaller, if it was this many times as large before."""
-_LEAST_POWER = -290
-"""Losses are not written in smaller powers of ten: the steps in between would leave the range of floats."""
 _GAP_RULES = ("R1", "R2")
 """What these find is what the sentence of the gap says."""
-
-
-@dataclass(frozen=True)
-class Telling:
-    """The probe that tells most of a run."""
-
-    probe: events.Probe
-    """The newest one; where a request has closed the gap since, the last one before it."""
-    change: Command | None = None
-    """The request that closed the gap, or made it smaller; None: there is none."""
-    other: events.Probe | None = None
-    """With `change`: the probe on the other side of it."""
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether the gap that `probe` shows is gone by now."""
-        return self.other is not None and self.other.time > self.probe.time
-
-
-def telling(state: RunState) -> Telling | None:
-    """Return the probe that tells most of a run; None while there is none."""
-    if not state.probes:
-        return None
-    newest = state.probes[-1]
-    for entry in reversed(state.timeline):
-        if isinstance(entry, events.RolledBack | events.RunResumed):
-            break
-        if not isinstance(entry, Command) or not entry.applied or entry.time > newest.time:
-            continue
-        if _releases(entry):
-            break
-        before = next((probe for probe in reversed(state.probes) if probe.time < entry.time), None)
-        if before is None or not _holds(entry) or not _is_open(before):
-            continue
-        if are_alike(newest):
-            return Telling(before, entry, newest)
-        if abs(from_wire(before.gap)) > SHRUNK * abs(from_wire(newest.gap)):
-            return Telling(newest, entry, before)
-    return Telling(newest)
-
-
-def _is_open(probe: events.Probe) -> bool:
-    return math.isfinite(from_wire(probe.gap)) and not are_alike(probe)
-
-
-def _holds(command: Command) -> bool:
-    match command.request:
-        case Freeze() | Phase(phase="inference"):
-            return True
-    return False
-
-
-def _releases(command: Command) -> bool:
-    match command.request:
-        case Unfreeze(weights=False) | Phase(phase="auto" | "train"):
-            return True
-    return False
-
-
-@dataclass(frozen=True)
-class Scale:
-    """How the losses of a probe are written: all in the same units, so that on paper, too, the parts add up."""
-
-    exponent: int
-    """Numbers are written times ten to this; 0 but for very large and very small losses."""
-    decimals: int
-    """Digits after the point."""
-
-    def units(self, value: float) -> int | None:
-        """Return ``value`` in units of the last digit; None where it is not finite, or too large to be written so."""
-        units = value / 10.0**self.exponent * 10**self.decimals
-        return round(units) if math.isfinite(units) else None
-
-    def text(self, units: int | None, *, signed: bool = False, unknown: str = "–") -> str:
-        """Return what is written.
-
-        Example:
-            >>> Scale(0, 2).text(-610), Scale(0, 2).text(582, signed=True), Scale(-7, 1).text(15)
-            ('−6.10', '+5.82', '1.5e-7')
-        """
-        if units is None:
-            return unknown
-        sign = "−" if units < 0 else "+" if signed and units > 0 else ""
-        whole = f"{abs(units) / 10**self.decimals:.{self.decimals}f}"
-        return sign + whole + (f"e{self.exponent}" if self.exponent else "")
-
-
-@dataclass(frozen=True)
-class Sums:
-    """The losses of a probe as they are written, in units of the last digit; None for what is not finite.
-
-    ``train − inference = gap`` and the parts add up to it, exactly: what rounding leaves goes to the largest part.
-    """
-
-    scale: Scale
-    train: int | None
-    inference: int | None
-    gap: int | None
-    parts: dict[str, int | None]
-    """By `PARTS`."""
-    validation: int | None
-
-
-def sums(probe: events.Probe) -> Sums:
-    """Return the losses of a probe as they are written."""
-    scale = _scale(probe)
-    train, inference = scale.units(from_wire(probe.train)), scale.units(from_wire(probe.inference))
-    gap = None if train is None or inference is None else train - inference
-    parts = {name: scale.units(from_wire(getattr(probe, name))) for name in PARTS}
-    known = {name: units for name, units in parts.items() if units is not None}
-    if gap is not None and len(known) == len(parts):
-        rest = gap - sum(known.values())
-        # More than rounding is no matter of writing: it is shown as it is.
-        if abs(rest) <= len(known):
-            largest = max(known, key=lambda name: abs(known[name]))
-            parts[largest] = known[largest] + rest
-    return Sums(scale, train, inference, gap, parts, scale.units(from_wire(probe.validation)))
-
-
-def _scale(probe: events.Probe) -> Scale:
-    sizes = [abs(from_wire(value)) for value in (probe.train, probe.inference)]
-    size = max((value for value in sizes if math.isfinite(value)), default=0.0) or 1.0
-    power = max(_LEAST_POWER, math.floor(math.log10(size)))
-    exponent = power if not -4 < power < 6 else 0
-    decimals = max(0, 2 - power + exponent)
-    gap = abs(from_wire(probe.gap))
-    if _is_open(probe):
-        # At least two digits of a gap that is worth a word.
-        decimals = max(decimals, 1 - math.floor(math.log10(gap)) + exponent)
-    return Scale(exponent, min(decimals, 12))
 
 
 def verdict(state: RunState, found: Sequence[Finding], status: str = "") -> str:

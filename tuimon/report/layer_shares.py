@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from tuimon.diagnosis.gap import cause
 from tuimon.diagnosis.layers import half_life
-from tuimon.diagnosis.verdict import Scale, Telling
+from tuimon.diagnosis.sums import Scale
+from tuimon.diagnosis.telling import Telling
 from tuimon.protocol import events
 from tuimon.protocol.wire import Number, from_wire
 from tuimon.report.figures import number, percent

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.gap import PARTS, gap_shares
-from tuimon.diagnosis.verdict import Telling, can_probe, sums, telling, verdict
+from tuimon.diagnosis.sums import sums
+from tuimon.diagnosis.telling import Telling, telling
+from tuimon.diagnosis.verdict import can_probe, verdict
 from tuimon.protocol.wire import from_wire
 from tuimon.report.figures import aligned, number, percent
 from tuimon.report.findings import blocks, ordered

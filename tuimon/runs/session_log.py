@@ -11,9 +11,11 @@ from typing import BinaryIO
 
 import msgspec
 
-from tuimon.protocol.events import AnyEvent
+from tuimon.protocol.events import AnyEvent, RunStarted
 
 _CHUNK_BYTES = 4 * 1024 * 1024
+_END_BYTES = 1024 * 1024
+_STARTED = b'{"type":"run_started"'
 _KNOWN_TYPES = frozenset(str(kind.__struct_config__.tag) for kind in AnyEvent.__args__)
 
 _decoder = msgspec.json.Decoder(AnyEvent)
@@ -122,3 +124,44 @@ class Tail:
             return _type_decoder.decode(line).type not in _KNOWN_TYPES
         except (msgspec.DecodeError, UnicodeDecodeError):
             return False
+
+
+def whole_end(path: Path) -> tuple[int, bool]:
+    """Return the size of a log, without its last line where that is not whole yet, and whether the run is paused."""
+    try:
+        with path.open("rb") as file:
+            start = file.seek(max(0, file.seek(0, 2) - _END_BYTES))
+            data = file.read()
+    except FileNotFoundError:
+        return 0, False
+    data = data[: data.rfind(b"\n") + 1]
+    state = data.rfind(b'\n{"type":"state_changed"')
+    return start + len(data), state >= 0 and b'"state":"paused"' in data[state + 1 :].partition(b"\n")[0]
+
+
+def newest_start(path: Path) -> RunStarted | None:
+    """Return the fact that began the newest attempt of a run, without reading what lies between."""
+    decoder = msgspec.json.Decoder(RunStarted)
+    try:
+        with path.open("rb") as file:
+            end = file.seek(0, 2)
+            while end > 0:
+                start = max(0, end - _CHUNK_BYTES)
+                file.seek(start)
+                # A little more than the chunk: what begins in it may go on behind it.
+                data = file.read(end - start + len(_STARTED))
+                place = data.rfind(_STARTED)
+                while place >= 0:
+                    file.seek(max(0, start + place - 1))
+                    is_a_line = start + place == 0 or file.read(1) == b"\n"
+                    line = file.readline() if is_a_line else b""
+                    if line.endswith(b"\n"):
+                        try:
+                            return decoder.decode(line)
+                        except msgspec.DecodeError:
+                            pass
+                    place = data.rfind(_STARTED, 0, place)
+                end = start
+    except FileNotFoundError:
+        pass
+    return None
