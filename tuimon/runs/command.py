@@ -1,0 +1,74 @@
+"""An answered request: what was asked, what became of it, and what was in force before and after."""
+
+from dataclasses import dataclass, field, replace
+
+from tuimon.protocol import events
+from tuimon.protocol.commands import AnyRequest, LearningRate, Recalibrate, Rollback, UnknownRequest
+
+
+@dataclass(frozen=True)
+class InForce:
+    """What requests can change, at one time."""
+
+    phase: str = "auto"
+    """The learning phase."""
+    frozen: frozenset[str] = frozenset()
+    """Paths of the frozen BatchNormalization layers."""
+    statistics_held: frozenset[str] = frozenset()
+    """Paths of those whose moving statistics alone are held."""
+    frozen_weights: frozenset[str] = frozenset()
+    """Paths of the other layers that requests froze."""
+    momentum: dict[str, float] = field(default_factory=dict)
+    """Of the BatchNormalization layers, by path."""
+    learning_rate: float | None = None
+    """As of the last epoch's end, or of a request since; None while not known."""
+    own_learning_rate: bool = False
+    """Whether a request set it."""
+
+
+@dataclass
+class Command:
+    """A request and what became of it."""
+
+    id: str
+    """Of the request."""
+    words: str
+    """The request in words: "freeze all"."""
+    request: AnyRequest | UnknownRequest
+    """The request; an unknown one has nothing but its name."""
+    sender: events.Sender
+    """Who asked."""
+    time: float
+    """Of the answer."""
+    step: int
+    """The first step under the new mode; for a rejected one, when it was rejected."""
+    applied: bool
+    """Applied or rejected."""
+    detail: str = ""
+    """What is worth saying of it; the reason where it was rejected."""
+    traced_seconds: float = 0.0
+    """What its first use cost."""
+    verified: events.CommandVerified | None = None
+    """What the next step showed; None while not known."""
+    seq: int = -1
+    """Number of the answer."""
+    before: InForce = field(default_factory=InForce)
+    """What was in force until then."""
+    after: InForce = field(default_factory=InForce)
+    """What is in force since."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether there is no request that takes it back: it changed what the model has learned."""
+        match self.request:
+            case Rollback() | Recalibrate(dry_run=False):
+                return True
+        return False
+
+    @property
+    def has_changed_something(self) -> bool:
+        """Whether something else was in force afterwards. A learning rate moves by itself, too."""
+        before, after = self.before, self.after
+        if not isinstance(self.request, LearningRate):
+            before = replace(before, learning_rate=after.learning_rate)
+        return before != after

@@ -1,0 +1,51 @@
+"""One BatchNormalization layer over time, as a run's facts tell it."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tuimon.protocol import events
+from tuimon.runs.series import Series
+
+
+@dataclass
+class LayerHistory:
+    """One BatchNormalization layer over time."""
+
+    layer: events.BatchNormLayer
+    """As the model has it."""
+    moving_mean: Series = field(default_factory=lambda: Series(len(events.QUANTILES)))
+    """Quantiles over channels, one row a sample."""
+    moving_variance: Series = field(default_factory=lambda: Series(len(events.QUANTILES)))
+    """Likewise."""
+    latest: events.BatchNormStatistics | None = None
+    """The newest sample; None while there is none."""
+    channels: events.BatchNormChannelValues | None = None
+    """The newest full arrays; None while there are none."""
+    probe: events.ProbeLayer | None = None
+    """What the newest probe says of it; None while there is none."""
+    drift: Series = field(default_factory=Series)
+    """Of the moving from the batch statistics, at each probe."""
+    undisturbed_from: int = 0
+    """Row of `moving_mean` since which the mode is the same and nothing but train steps has changed the arrays."""
+    trainable_changed: int | None = None
+    """Step at which the user was last seen to have set `trainable` to another value; None: never."""
+    disturbances: int = 0
+    """Of the run, when the newest sample was taken."""
+
+    @property
+    def mode(self) -> str | None:
+        """`training`, `frozen`, `inference`; None while not known."""
+        return self.latest.mode if self.latest else None
+
+    def change(self) -> float | None:
+        """How far the moving mean has gone since the first sample.
+
+        The root mean square over the quantiles of (newest − first), in units of the first moving
+        variance's root; None while there are fewer than two samples.
+        """
+        means, variances = self.moving_mean.rows, self.moving_variance.rows
+        if len(means) < 2:
+            return None
+        scale = np.sqrt(np.maximum(np.mean(variances[0]), self.layer.epsilon))
+        return float(np.sqrt(np.mean((means[-1] - means[0]) ** 2)) / scale)
