@@ -34,11 +34,12 @@ from tuimon.report.chart import Curve, Mark, chart
 from tuimon.report.findings import SIGNS
 from tuimon.report.layer_shares import layer_shares
 from tuimon.report.layout import Subject
-from tuimon.report.lines import as_text, width_of
+from tuimon.report.lines import as_text
 from tuimon.report.page import page
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.session_log import Tail
 from tuimon.runs.state import RunState
+from tuimon.text import width_of
 
 Capture = pytest.CaptureFixture[str]
 SENDER = events.Sender(uid=1000, user="somebody", host="somewhere", pid=7)

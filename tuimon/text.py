@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Callable
 
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-_]")
 
@@ -72,3 +73,58 @@ def _visible(character: str) -> str:
         return " "
     # Cc: control characters, Cf: invisible ones that turn the direction of text, Cs: lone surrogates.
     return "�" if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") else character
+
+
+def width_of(text: str) -> int:
+    """Return how many cells of a terminal a text takes.
+
+    Example:
+        >>> width_of("bn_1"), width_of("層")
+        (4, 2)
+    """
+    if text.isascii():
+        return len(text)
+    return sum(map(_cells, text))
+
+
+def _cells(character: str) -> int:
+    if unicodedata.category(character) in ("Mn", "Me"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def wrap(text: str, width: int, measure: Callable[[str], int] = width_of) -> list[str]:
+    """Return a text in lines of at most ``width`` cells, broken at blanks; a word that is longer is cut.
+
+    Args:
+        text: What is to be broken.
+        width: Of a line; a wide character in a line of one cell sticks out.
+        measure: How many cells a text takes.
+
+    Example:
+        >>> wrap("a gap of 5.82, 100 % of it", 18)
+        ['a gap of 5.82,', '100 % of it']
+    """
+    lines: list[str] = []
+    current = ""
+    # A number and its per cent sign stay together; no text to be shown has a zero character.
+    for word in text.replace(" %", "\0%").split():
+        word = word.replace("\0", " ")
+        if current and measure(f"{current} {word}") <= width:
+            current += f" {word}"
+            continue
+        if current:
+            lines.append(current)
+        while measure(word) > width and len(word) > 1:
+            head = _head(word, width, measure)
+            lines.append(head)
+            word = word[len(head) :]
+        current = word
+    return [*lines, current] if current else lines
+
+
+def _head(word: str, width: int, measure: Callable[[str], int]) -> str:
+    size = 1
+    while size < len(word) and measure(word[: size + 1]) <= width:
+        size += 1
+    return word[:size]

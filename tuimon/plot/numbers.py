@@ -1,6 +1,12 @@
-"""Numbers as people read them: short, and of a width that does not jump."""
+"""Numbers as people read them.
+
+On a screen that is drawn again and again their width must not jump: `number` and `percent`. A page is read once:
+`figure` and `portion` leave out what says nothing and put thousands apart.
+"""
 
 import math
+
+from tuimon.protocol.wire import Number, from_wire
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -69,6 +75,48 @@ def learning_rate(value: float | None) -> str:
     if rounded == 0 or 1e-3 <= abs(rounded) < 1e5:
         return f"{rounded:.6g}"
     return _scientific(rounded, 2)
+
+
+def figure(value: Number, digits: int = 4) -> str:
+    """Return ``value`` with about ``digits`` significant digits, "–" for what is not known.
+
+    Example:
+        >>> figure(-0.283112), figure(0.00001234), figure(20000), figure("nan"), figure(None)
+        ('−0.2831', '1.234e-5', '20,000', 'nan', '–')
+    """
+    if value is None:
+        return "–"
+    real = from_wire(value)
+    if not math.isfinite(real):
+        return str(real).replace("-", "−")
+    sign = "−" if real < 0 else ""
+    size = abs(real)
+    if size == 0:
+        return "0"
+    if size == round(size) and size < 1e9:
+        return f"{sign}{size:,.0f}"
+    if size < 1e-3 or size >= 1e6:
+        return sign + _scientific(size, digits - 1)
+    decimals = max(0, digits - 1 - math.floor(math.log10(size)))
+    text = f"{size:,.{decimals}f}"
+    return sign + (text.rstrip("0").rstrip(".") if "." in text else text)
+
+
+def portion(share: float) -> str:
+    """Return a share of one in per cent; "–" for what is not known.
+
+    Example:
+        >>> portion(0.714), portion(0.0321), portion(1e-9), portion(0)
+        ('71 %', '3.2 %', '<0.1 %', '0 %')
+    """
+    if not math.isfinite(share):
+        return "–"
+    size, sign = abs(100 * share), "−" if share < 0 else ""
+    if size == 0:
+        return "0 %"
+    if size < 0.1:
+        return ">−0.1 %" if sign else "<0.1 %"
+    return f"{sign}{size:.{0 if size >= 9.95 else 1}f} %"
 
 
 def tick(value: float, spacing: float) -> str:

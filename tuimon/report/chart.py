@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tuimon.plot.numbers import figure
 from tuimon.protocol.wire import FloatArray
-from tuimon.report.figures import number
-from tuimon.report.lines import Line, Role, Span, line, width_of
+from tuimon.report.lines import Line, Role, Span, line
 from tuimon.runs.series import IntArray
-from tuimon.text import plain
+from tuimon.text import plain, width_of
 
 MOST_COLUMNS = 60
 ROWS = 4
@@ -62,7 +62,7 @@ def chart(curve: Curve, width: int, rows: int = ROWS) -> list[Line]:
     if curve.shows_zero:
         low, high = min(low, 0.0), max(high, 0.0)
     is_logarithmic = low > 0 and high > _LOGARITHMIC_FROM * low
-    labels = [number(high, 3), number(low, 3)] if high > low else [number(high, 3), ""]
+    labels = [figure(high, 3), figure(low, 3)] if high > low else [figure(high, 3), ""]
     margin = max(map(len, labels))
     columns = min(MOST_COLUMNS, width - margin - 2)
     if columns < 10:

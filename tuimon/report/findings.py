@@ -6,13 +6,13 @@ Pure. Must not import Keras, TensorFlow or Textual.
 from collections.abc import Sequence
 
 from tuimon.diagnosis.finding import SEVERITIES, Finding
+from tuimon.plot.numbers import figure
 from tuimon.report.chart import chart
 from tuimon.report.curves import curve_for
-from tuimon.report.figures import aligned, number
 from tuimon.report.layout import Subject, command, section, sentence, text_width
-from tuimon.report.lines import Line, Role, Span, as_text, line, pad, shorten, width_of, wrap
+from tuimon.report.lines import Line, Role, Span, aligned, as_text, line, pad, shorten
 from tuimon.runs.state import RunState
-from tuimon.text import plain
+from tuimon.text import plain, width_of, wrap
 
 SHOWN_OF_A_RULE = 3
 """Findings of one rule that are shown in full; of the others, the layers."""
@@ -94,7 +94,7 @@ def _chart(finding: Finding, found: Sequence[Finding], state: RunState, width: i
 def _evidence(finding: Finding, beside: list[Line], width: int) -> list[Line]:
     """Return the numbers of a finding, one below the other, and its chart: beside them where there is room."""
     labels = [plain(name, 60).replace("_", " ") for name in finding.evidence]
-    texts = aligned([number(value) for value in finding.evidence.values()])
+    texts = aligned([figure(value) for value in finding.evidence.values()])
     name = min(max(map(width_of, labels), default=0), max(8, width - 6 - max(map(len, texts), default=0)))
     rows = []
     for label, text in zip(labels, texts, strict=True):

@@ -10,12 +10,12 @@ from tuimon.diagnosis.gap import cause
 from tuimon.diagnosis.layers import half_life
 from tuimon.diagnosis.sums import Scale
 from tuimon.diagnosis.telling import Telling
+from tuimon.plot.numbers import figure, portion
 from tuimon.protocol import events
 from tuimon.protocol.wire import Number, from_wire
-from tuimon.report.figures import number, percent
-from tuimon.report.lines import Line, Span, line, pad, shorten, width_of, wrap
+from tuimon.report.lines import Line, Span, line, pad, shorten
 from tuimon.runs.state import RunState
-from tuimon.text import plain
+from tuimon.text import plain, width_of, wrap
 
 MOST_ROWS = 10
 _SHORTEST_NAME = 10
@@ -72,7 +72,7 @@ def said_of_cause(told: Telling) -> str:
     first = plain(found.in_order, 200)
     if found.is_agreed:
         return (
-            f"{first} makes {percent(found.share)} of what batch statistics make, in the order of the model, "
+            f"{first} makes {portion(found.share)} of what batch statistics make, in the order of the model, "
             "and the most of all layers alone: both agree that it is the cause."
         )
     others = [plain(path, 200) for path in found.alone if path != found.in_order]
@@ -135,17 +135,17 @@ def legend(width: int) -> list[Line]:
 
 
 def _loss(scale: Scale, value: Number) -> str:
-    return scale.text(scale.units(from_wire(value)), signed=True, unknown=number(value))
+    return scale.text(scale.units(from_wire(value)), signed=True, unknown=figure(value))
 
 
 def _left(share: float) -> str:
     # Nearly all is not all.
-    return ">99 %" if 0.995 <= share < 1 else percent(share)
+    return ">99 %" if 0.995 <= share < 1 else portion(share)
 
 
 def _drift(value: Number) -> str:
     nats = from_wire(value)
-    return f"{nats:.2f}" if 0 <= nats < 1e5 else number(value, 3)
+    return f"{nats:.2f}" if 0 <= nats < 1e5 else figure(value, 3)
 
 
 def _steps(share: LayerShare) -> str:

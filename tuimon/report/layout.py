@@ -5,9 +5,9 @@ Pure. Must not import Keras, TensorFlow or Textual.
 
 from dataclasses import dataclass
 
-from tuimon.report.lines import Line, Span, line, width_of, wrap
+from tuimon.report.lines import Line, Span, line
 from tuimon.runs.state import OVER
-from tuimon.text import plain
+from tuimon.text import plain, width_of, wrap
 
 WIDEST_TEXT = 100
 """Sentences are not longer than this, however wide the terminal is."""

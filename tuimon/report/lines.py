@@ -3,9 +3,11 @@
 Pure. Must not import Keras, TensorFlow or Textual.
 """
 
-import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from tuimon.text import width_of
 
 Role = Literal[
     "text",
@@ -71,24 +73,6 @@ def as_ansi(pieces: Line) -> str:
     return "".join(f"\x1b[{code}m{text}\x1b[0m" if code and text.strip() else text for text, code in codes).rstrip()
 
 
-def width_of(text: str) -> int:
-    """Return how many cells of a terminal a text takes.
-
-    Example:
-        >>> width_of("bn_1"), width_of("層")
-        (4, 2)
-    """
-    if text.isascii():
-        return len(text)
-    return sum(map(_cells, text))
-
-
-def _cells(character: str) -> int:
-    if unicodedata.category(character) in ("Mn", "Me"):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
-
-
 def pad(text: str, width: int, *, right: bool = False) -> str:
     """Return ``text`` with blanks behind it, or before it, up to ``width`` cells."""
     blanks = " " * (width - width_of(text))
@@ -109,33 +93,17 @@ def shorten(text: str, width: int) -> str:
     return f"…{text}"
 
 
-def wrap(text: str, width: int) -> list[str]:
-    """Return a text in lines of at most ``width`` cells, broken at blanks; a word that is longer is cut.
+def aligned(texts: Sequence[str]) -> list[str]:
+    """Return numbers padded to one width, their points one below the other.
 
     Example:
-        >>> wrap("a gap of 5.82, 100 % of it", 18)
-        ['a gap of 5.82,', '100 % of it']
+        >>> aligned(["0.25", "12", "−3.5"])
+        [' 0.25', '12   ', '−3.5 ']
     """
-    lines: list[str] = []
-    current = ""
-    # A number and its per cent sign stay together; no text to be shown has a zero character.
-    for word in text.replace(" %", "\0%").split():
-        word = word.replace("\0", " ")
-        if current and width_of(current) + 1 + width_of(word) <= width:
-            current += f" {word}"
-            continue
-        if current:
-            lines.append(current)
-        while width_of(word) > width:
-            head = _head(word, width)
-            lines.append(head)
-            word = word[len(head) :]
-        current = word
-    return [*lines, current] if current else lines
-
-
-def _head(word: str, width: int) -> str:
-    size = 1
-    while size < len(word) and width_of(word[: size + 1]) <= width:
-        size += 1
-    return word[:size]
+    heads = [len(text.partition(".")[0]) if "e" not in text or "." in text else len(text) for text in texts]
+    head = max(heads, default=0)
+    tails = [len(text) - size for text, size in zip(texts, heads, strict=True)]
+    tail = max(tails, default=0)
+    return [
+        " " * (head - first) + text + " " * (tail - last) for text, first, last in zip(texts, heads, tails, strict=True)
+    ]

@@ -10,14 +10,14 @@ from tuimon.diagnosis.gap import PARTS, gap_shares
 from tuimon.diagnosis.sums import sums
 from tuimon.diagnosis.telling import Telling, telling
 from tuimon.diagnosis.verdict import can_probe, verdict
+from tuimon.plot.numbers import figure, portion
 from tuimon.protocol.wire import from_wire
-from tuimon.report.figures import aligned, number, percent
 from tuimon.report.findings import blocks, ordered
 from tuimon.report.layer_shares import layer_shares, legend, said_of_cause, table
 from tuimon.report.layout import Subject, command, section, text_width
-from tuimon.report.lines import Line, Role, Span, as_text, line, pad, shorten, width_of, wrap
+from tuimon.report.lines import Line, Role, Span, aligned, as_text, line, pad, shorten
 from tuimon.runs.state import RunState
-from tuimon.text import plain
+from tuimon.text import plain, width_of, wrap
 
 WIDEST_TABLE = 130
 """In cells; what a table has to say is said by then."""
@@ -60,17 +60,17 @@ def _gap(told: Telling, width: int) -> list[Line]:
     probe, written = told.probe, sums(told.probe)
     scale = written.scale
     rows: list[tuple[str, str, str, Role]] = [
-        ("training loss", scale.text(written.train, unknown=number(probe.train)), "", "training"),
-        ("− inference loss", scale.text(written.inference, unknown=number(probe.inference)), "", "inference"),
+        ("training loss", scale.text(written.train, unknown=figure(probe.train)), "", "training"),
+        ("− inference loss", scale.text(written.inference, unknown=figure(probe.inference)), "", "inference"),
         ("= gap", scale.text(written.gap, signed=True), "", "strong"),
     ]
     # Parts that cancel are no shares of what is left.
     shares = gap_shares(probe) if written.gap else None
     for part in PARTS:
-        share = percent(shares[part]) if shares else ""
+        share = portion(shares[part]) if shares else ""
         if part == "stochastic" and probe.masks > 1:
             error = from_wire(probe.standard_error)
-            share = ", ".join(filter(None, (share, f"± {number(float(f'{error:.2g}'))} (standard error)")))
+            share = ", ".join(filter(None, (share, f"± {figure(float(f'{error:.2g}'))} (standard error)")))
         rows.append((f"  {part}", scale.text(written.parts[part], signed=True), share, "text"))
     if written.validation is not None:
         rows.append(("validation loss", scale.text(written.validation), "of one validation batch", "validation"))
@@ -120,7 +120,7 @@ def _basis(state: RunState, subject: Subject) -> str:
     rests = ", ".join(f"{count:,} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
     parts = [f"This rests on {rests}."]
     if state.overhead is not None:
-        parts.append(f"Watching took {percent(from_wire(state.overhead.share))} of the time, as measured.")
+        parts.append(f"Watching took {portion(from_wire(state.overhead.share))} of the time, as measured.")
     if state.dropped:
         dropped = sum(state.dropped.values())
         parts.append(f"{dropped:,} event{' was' if dropped == 1 else 's were'} not logged.")

@@ -11,6 +11,7 @@ from rich.style import Style
 from textual.geometry import Region
 from textual.strip import Strip
 
+from tuimon import text as text_module
 from tuimon.ui.viewer.meanings import Meaning
 
 CharArray = npt.NDArray[np.str_]
@@ -150,21 +151,4 @@ def fit_end(text: str, width: int) -> str:
 
 def wrap(text: str, width: int) -> list[str]:
     """Return ``text`` in lines of at most ``width`` cells, broken between words."""
-    lines: list[str] = []
-    line = ""
-    for word in text.split():
-        while cell_width(word) > width > 1:
-            # At least one character, or a wide one in a narrow place would go on for ever.
-            head = fit(word, width)[:-1] or word[0]
-            if line:
-                lines.append(line)
-                line = ""
-            lines.append(head)
-            word = word[len(head) :]
-        joined = f"{line} {word}" if line else word
-        if cell_width(joined) > width and line:
-            lines.append(line)
-            line = word
-        else:
-            line = joined
-    return [*lines, line] if line else lines
+    return text_module.wrap(text, width, cell_width)
