@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
+from tuimon.protocol.validation import what_is_wrong
 from tuimon.text import plain
 
 PATH_VARIABLE = "TUIMON_SETTINGS"
@@ -149,8 +150,7 @@ def _words(key: str, value: object, error: msgspec.ValidationError) -> str:
     choices = [choice for choice in get_args(_TYPES[key]) if isinstance(choice, str)]
     if choices:
         return f'"{plain(str(value), 40)}" is none of {", ".join(choices)}'
-    words = str(error).partition(" - at `$")[0]
-    return words[:1].lower() + words[1:].replace("`", "").replace(" | null", "")
+    return what_is_wrong(error)[1]
 
 
 def _suggestion(key: str) -> str:

@@ -40,10 +40,13 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "not UTF-8": (lambda path: path.write_bytes(b'{"command": "\xff"}'), "not a valid request"),
     "deep": (lambda path: path.write_bytes(b"[" * 60_000), "not a valid request"),
     "unknown": (lambda path: path.write_bytes(b'{"command": "explode", "id": "x"}'), "explode"),
-    "a field too many": (lambda path: path.write_bytes(valid()[:-1] + b',"more":1}'), "unknown field `more`"),
+    "a field too many": (
+        lambda path: path.write_bytes(valid()[:-1] + b',"more":1}'),
+        "object contains unknown field more",
+    ),
     "a wrong type": (
         lambda path: path.write_bytes(b'{"command":"freeze","layers":"all","id":"x"}'),
-        "Expected `array`",
+        "layers: expected array, got str",
     ),
     "out of range": (lambda path: path.write_bytes(b'{"command":"phase","phase":"test","id":"x"}'), "test"),
     "another protocol": (lambda path: path.write_bytes(b'{"command":"freeze","protocol":9,"id":"x"}'), "protocol 9"),

@@ -10,8 +10,7 @@ from tuimon.runs import facts_in_words, liveness
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.session_log import Tail
 from tuimon.runs.state import RunState
-from tuimon.text import last_line_of as last_line_of
-from tuimon.text import plain, printed_lines
+from tuimon.text import last_line_of, plain, printed_lines
 
 LINE_SECONDS = 1.0
 """Progress is printed at the end of an epoch, at most this often."""
@@ -215,9 +214,8 @@ def _line(event: events.AnyEvent, state: RunState) -> str:
             return ""
         case events.CommandApplied() | events.CommandRejected():
             command = state.commands[event.id]
-            became = facts_in_words.applied(command.traced_seconds, command.detail)
-            outcome = became if command.applied else facts_in_words.rejected(command.detail)
-            return f"step {command.step}  {command.words}, asked by {plain(event.sender.user, 40)}: {outcome}"
+            who = plain(event.sender.user, 40)
+            return f"step {command.step}  {command.words}, asked by {who}: {facts_in_words.became(command)}"
         case events.CommandVerified():
             answered = state.commands.get(event.id)
             return f"step {event.step}  {answered.words if answered else event.id}: {facts_in_words.verified(event)}"

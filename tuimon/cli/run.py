@@ -28,6 +28,7 @@ from tuimon.protocol.commands import Stop, signed
 from tuimon.runs import liveness
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.state import RunState
+from tuimon.text import last_line_of
 from tuimon.text import plain as plain_text
 
 FAILED = 1
@@ -190,7 +191,7 @@ def _outcome(run: RunDirectory, state: RunState, code: int) -> int:
         raise UsageError(f"{run.name}: somebody else goes on with it; watch it: tuimon watch {run.path}")
     if state.ended is not None and state.ended.status != "failed" and code == 0:
         return 0
-    reason = progress_lines.last_line_of(state.ended.traceback) if state.ended else ""
+    reason = last_line_of(state.ended.traceback) if state.ended else ""
     reason = reason or progress_lines.last_line(run.trainer_log) or f"the training process ended with exit code {code}"
     print(f"tuimon: {run.name} failed: {reason}; its output: {run.trainer_log}", file=sys.stderr)
     return FAILED

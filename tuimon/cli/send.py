@@ -17,6 +17,7 @@ import msgspec
 from tuimon.cli.options import add_run
 from tuimon.errors import UsageError
 from tuimon.protocol import commands, events, values
+from tuimon.protocol.validation import what_is_wrong
 from tuimon.runs import facts_in_words, liveness
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.session_log import Tail, encoder, newest_start, whole_end
@@ -61,22 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(timeout=None, json=False)
     requests = parser.add_subparsers(dest="request", metavar="REQUEST", required=True)
     for kind in (commands.Freeze, commands.Unfreeze):
-        request = _add_request(requests, kind)
-        _add_layers(request)
-        which = request.add_mutually_exclusive_group()
-        undone = kind is commands.Unfreeze
-        which.add_argument(
-            "--statistics",
-            action="store_true",
-            help="only what --statistics froze"
-            if undone
-            else "hold only the moving statistics; gamma and beta go on learning",
-        )
-        which.add_argument(
-            "--weights",
-            action="store_true",
-            help="any layers, not BatchNormalization alone" + ("" if undone else "; needs --layer"),
-        )
+        _add_freeze(_add_request(requests, kind), kind)
     _add_request(requests, commands.Phase).add_argument(
         "phase",
         choices=("auto", "train", "inference"),
@@ -255,6 +241,24 @@ def _add_request(
     return parser
 
 
+def _add_freeze(request: argparse.ArgumentParser, kind: type[commands.Freeze | commands.Unfreeze]) -> None:
+    _add_layers(request)
+    which = request.add_mutually_exclusive_group()
+    undone = kind is commands.Unfreeze
+    which.add_argument(
+        "--statistics",
+        action="store_true",
+        help="only what --statistics froze"
+        if undone
+        else "hold only the moving statistics; gamma and beta go on learning",
+    )
+    which.add_argument(
+        "--weights",
+        action="store_true",
+        help="any layers, not BatchNormalization alone" + ("" if undone else "; needs --layer"),
+    )
+
+
 def _add_layers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--layer",
@@ -285,17 +289,17 @@ def _request(options: argparse.Namespace) -> commands.AnyRequest:
     try:
         request: commands.AnyRequest = msgspec.convert({"command": options.request, **fields}, options.kind)
         commands.encode(request)
-    except (msgspec.ValidationError, UnicodeError) as error:
-        raise UsageError(f"{options.request}: {_about_argument(str(error))}") from None
+    except msgspec.ValidationError as error:
+        place, words = what_is_wrong(error)
+        argument = _TYPED_AS.get(place.partition("[")[0])
+        raise UsageError(f"{options.request}: {f'argument {argument}: ' if argument else ''}{words}") from None
+    except UnicodeError as error:
+        raise UsageError(f"{options.request}: {error}") from None
     return request
 
 
-def _about_argument(message: str) -> str:
-    """Return msgspec's words with the argument that they are about as it is typed."""
-    what, _, place = message.replace("`", "").partition(" - at $.")
-    field = place.partition("[")[0]
-    names = {"layers": "--layer", "batches": "--batches", "text": "TEXT", "checkpoint": "NAME"}
-    return f"argument {names[field]}: {what}" if field in names else what
+_TYPED_AS = {"layers": "--layer", "batches": "--batches", "text": "TEXT", "checkpoint": "NAME"}
+"""Fields of requests, and the arguments that give them."""
 
 
 def _withdraw(path: Path, answers: _Answers, seconds: float) -> Answer | None:

@@ -158,41 +158,38 @@ def findings(state: RunState) -> Iterator[Finding]:
 
 
 def _cause(state: RunState, epoch: int, step: int, value: float, level: float) -> tuple[Cause, dict[str, Number]]:
-    rise = value - level
     evidence: dict[str, Number] = {}
+    for cause, holds, numbers in _tried(state, epoch, step, value, level):
+        evidence |= numbers
+        if holds:
+            return cause, evidence
+    return "not explained", evidence
 
-    def is_back(other: float) -> bool:
-        return value - other >= BACK * rise
 
+def _tried(
+    state: RunState, epoch: int, step: int, value: float, level: float
+) -> Iterator[tuple[Cause, bool, dict[str, Number]]]:
+    """Yield each cause that can be looked into, whether it holds, and the numbers that say so."""
+    rise = value - level
     repeated = state.repeated_validations.get(epoch)
     if repeated is not None and not abs(from_wire(repeated.moving) - value) <= (1 - BACK) * rise:
         repeated = None  # Not the same data, where they are drawn anew each time.
-    if repeated is not None:
-        batch = from_wire(repeated.batch)
-        if np.isfinite(batch):
-            evidence["with_batch_statistics"] = batch
-            if is_back(batch):
-                return "moving statistics lag", evidence
+    if repeated is not None and np.isfinite(batch := from_wire(repeated.batch)):
+        yield "moving statistics lag", value - batch >= BACK * rise, {"with_batch_statistics": batch}
     jump = _jump(state, step)
     if jump is not None:
         inference, with_batch = jump
-        evidence |= {"rise_of_training_batch": inference, "rise_with_batch_statistics": with_batch}
-        if repeated is None and inference >= JUMPED * rise and with_batch <= (1 - BACK) * inference:
-            return "moving statistics lag", evidence
-    if repeated is not None:
-        without = from_wire(repeated.without_highest)
-        if np.isfinite(without) and repeated.highest:
-            evidence |= {"without_highest": without, "highest_examples": repeated.highest}
-            if is_back(without):
-                return "a few examples", evidence
-    interval = _interval_of(state, epoch)
-    if interval is not None:
-        evidence |= {"interval_low": interval[0], "interval_high": interval[1]}
-        if interval[0] <= level:
-            return "sampling noise", evidence
-    if jump is not None and jump[0] >= JUMPED * rise and jump[1] > (1 - BACK) * jump[0]:
-        return "an optimizer step too far", evidence
-    return "not explained", evidence
+        lags = repeated is None and inference >= JUMPED * rise and with_batch <= (1 - BACK) * inference
+        numbers: dict[str, Number] = {"rise_of_training_batch": inference, "rise_with_batch_statistics": with_batch}
+        yield "moving statistics lag", lags, numbers
+    if repeated is not None and repeated.highest and np.isfinite(without := from_wire(repeated.without_highest)):
+        numbers = {"without_highest": without, "highest_examples": repeated.highest}
+        yield "a few examples", value - without >= BACK * rise, numbers
+    if (interval := _interval_of(state, epoch)) is not None:
+        yield "sampling noise", interval[0] <= level, {"interval_low": interval[0], "interval_high": interval[1]}
+    if jump is not None:
+        went_too_far = jump[0] >= JUMPED * rise and jump[1] > (1 - BACK) * jump[0]
+        yield "an optimizer step too far", went_too_far, {}
 
 
 def _jump(state: RunState, step: int) -> tuple[float, float] | None:

@@ -19,8 +19,6 @@ DEAD_SHARE = 0.1
 """Of a layer's channels: fewer that are dead are no finding."""
 FEWEST_DEAD = 2
 """One dead channel of a small layer is no finding either, unless it is the only one."""
-DEAD = 0.01
-"""Of epsilon: a channel with a smaller variance is counted as dead (`batch_norm` events)."""
 MOST_DEAD = 0.5
 """From this share on it is a warning, below it a note."""
 
@@ -89,7 +87,7 @@ def dead_channels(state: RunState) -> Iterator[Finding]:
         if latest.dead < min(FEWEST_DEAD, channels) or latest.dead == 0:
             continue
         rows, epsilon = history.moving_variance.rows, history.layer.epsilon
-        if _quantile(rows[0], latest.dead / channels / 2) <= DEAD * epsilon:
+        if _quantile(rows[0], latest.dead / channels / 2) <= events.DEAD_VARIANCE * epsilon:
             continue
         share = latest.dead / channels
         yield Finding(
@@ -120,7 +118,7 @@ def _quantile(row: np.ndarray[tuple[int], np.dtype[np.float64]], share: float) -
 
 def _since(history: LayerHistory, share: float, epsilon: float) -> int:
     nearest = min(range(len(events.QUANTILES)), key=lambda number: abs(events.QUANTILES[number] - share))
-    is_dead = history.moving_variance.rows[:, nearest] <= DEAD * epsilon
+    is_dead = history.moving_variance.rows[:, nearest] <= events.DEAD_VARIANCE * epsilon
     alive = np.flatnonzero(~is_dead)
     first = min(int(alive[-1]) + 1, len(is_dead) - 1) if len(alive) else 0
     return int(history.moving_variance.steps[first])

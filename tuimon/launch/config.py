@@ -17,6 +17,7 @@ from tuimon import ownership
 from tuimon.errors import UsageError
 from tuimon.launch import user_code
 from tuimon.protocol import commands
+from tuimon.protocol.validation import what_is_wrong
 
 Reference = Annotated[str, msgspec.Meta(min_length=1)]
 """``module:function``: looked for beside the config file, in the working directory, among installed modules."""
@@ -278,13 +279,13 @@ def _toml_error(error: tomllib.TOMLDecodeError) -> str:
 
 def _validation_error(error: msgspec.ValidationError) -> tuple[str, str]:
     """Return the key that an error is about, and what is wrong there."""
-    words, _, place = str(error).partition(" - at `$")
-    key = place.rstrip("`").lstrip(".").replace("[...]", "")
-    if unknown := re.search(r"unknown field `(.*)`", words):
+    place, words = what_is_wrong(error)
+    key = place.replace("[...]", "")
+    if unknown := re.search(r"unknown field (.*)", words):
         struct = _STRUCTS.get(key, Config)
         known = struct.__struct_fields__
         hint = user_code.suggestion(unknown[1], known) or f"; there are {', '.join(known)}"
         return ".".join(filter(None, (key, unknown[1]))), f"no such {'key' if key else 'table'}{hint}"
-    if missing := re.search(r"missing required field `(.*)`", words):
+    if missing := re.search(r"missing required field (.*)", words):
         return ".".join(filter(None, (key, missing[1]))), "is missing"
-    return key, words[:1].lower() + words[1:].replace("`", "").replace(" | null", "")
+    return key, words

@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from tuimon.protocol.events import PROTOCOL, snake_case
+from tuimon.protocol.validation import in_words
 
 MAXIMUM_BYTES = 64 * 1024
 """A larger file is no request."""
@@ -243,7 +244,10 @@ def decode(data: bytes) -> AnyRequest:
     Raises:
         ValueError: it is not valid; the message names the field.
     """
-    request = _decoder.decode(data)
+    try:
+        request = _decoder.decode(data)
+    except msgspec.ValidationError as error:
+        raise ValueError(in_words(error)) from None
     if request.protocol != PROTOCOL:
         raise ValueError(f"protocol {request.protocol} is not {PROTOCOL}, the one this run speaks")
     if not request.id:
@@ -273,7 +277,11 @@ def from_words(words: str) -> Freeze | Phase | Momentum:
         fields["layers"] = arguments[1:]
     else:
         raise ValueError(f'expected "freeze", "phase" or "momentum" with what belongs to it; received {words!r}')
-    return msgspec.convert(fields, Freeze | Phase | Momentum)
+    try:
+        request: Freeze | Phase | Momentum = msgspec.convert(fields, Freeze | Phase | Momentum)
+    except msgspec.ValidationError as error:
+        raise ValueError(in_words(error)) from None
+    return request
 
 
 def from_fact(fields: dict[str, object]) -> AnyRequest | UnknownRequest:

@@ -1,8 +1,10 @@
 """Facts: the lines of ``session.jsonl``, one typed event each.
 
 The trainer writes them, everything else reads them. ``docs/protocol.md`` is made from this file,
-so the docstrings here are the words of the protocol. Must not import Keras, TensorFlow or Textual.
+so the docstrings here are the words of the protocol.
 """
+
+# Whole: a list of the facts, which is read from top to bottom as the protocol is.
 
 from typing import ClassVar
 
@@ -15,6 +17,12 @@ PROTOCOL = 1
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 """The quantiles over channels that ``batch_norm`` carries, in this order."""
+
+DEAD_VARIANCE = 0.01
+"""A channel is dead where its moving variance is at most this share of epsilon.
+
+Behind the layer it has a tenth of unit scale, or less.
+"""
 
 
 def snake_case(name: str) -> str:

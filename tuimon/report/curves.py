@@ -9,8 +9,6 @@ from tuimon.runs.series import Series
 from tuimon.runs.state import Command, RunState
 from tuimon.text import plain
 
-_GAP = ("R1", "R2")
-_VARIANCE = ("R5", "R8")
 _MARKED = Freeze | Unfreeze | Phase | Momentum | Recalibrate | LearningRate
 """Requests that change what a curve shows."""
 _WORD = 20
@@ -18,27 +16,33 @@ _WORD = 20
 
 def curve_for(finding: Finding, found: Sequence[Finding], state: RunState) -> Curve | None:
     """Return the curve that goes with a finding; None where none helps."""
-    if finding.rule in _GAP:
-        return _curve("train − inference gap", state.gap_parts["gap"], _requests(state), is_gap=True)
-    if finding.rule == "R11":
-        spikes = tuple(
-            Mark(other.step, role="warning")
-            for other in sorted(found, key=lambda other: other.step)
-            if other.rule == "R11"
-        )
-        return _curve("val_loss, ▲ stands out", state.epoch_metrics.get("val_loss"), spikes)
-    if finding.rule in _VARIANCE and finding.layer is not None and finding.layer in state.layers:
-        series = state.layers[finding.layer].moving_variance
-        return _curve("smallest moving variance", series, _requests(state))
-    if finding.rule == "R12":
-        return _curve("batch loss, ✗ not finite", state.batch_metrics.get("loss"))
-    if finding.rule == "R13":
-        for name in ("val_loss", "loss"):
-            curve = _curve(f"{name} at the end of each epoch", state.epoch_metrics.get(name), _requests(state))
-            if curve is not None:
-                return curve
-        return _curve("batch loss", state.batch_metrics.get("loss"), _requests(state))
-    return None
+    curve = None
+    match finding.rule:
+        case "R1" | "R2":
+            curve = _curve("train − inference gap", state.gap_parts["gap"], _requests(state), is_gap=True)
+        case "R5" | "R8" if finding.layer in state.layers:
+            series = state.layers[finding.layer].moving_variance
+            curve = _curve("smallest moving variance", series, _requests(state))
+        case "R11":
+            curve = _curve("val_loss, ▲ stands out", state.epoch_metrics.get("val_loss"), _spikes(found))
+        case "R12":
+            curve = _curve("batch loss, ✗ not finite", state.batch_metrics.get("loss"))
+        case "R13":
+            curve = _progress(state)
+    return curve
+
+
+def _progress(state: RunState) -> Curve | None:
+    for name in ("val_loss", "loss"):
+        curve = _curve(f"{name} at the end of each epoch", state.epoch_metrics.get(name), _requests(state))
+        if curve is not None:
+            return curve
+    return _curve("batch loss", state.batch_metrics.get("loss"), _requests(state))
+
+
+def _spikes(found: Sequence[Finding]) -> tuple[Mark, ...]:
+    spikes = [finding.step for finding in found if finding.rule == "R11"]
+    return tuple(Mark(step, role="warning") for step in sorted(spikes))
 
 
 def _curve(title: str, series: Series | None, marks: tuple[Mark, ...] = (), *, is_gap: bool = False) -> Curve | None:

@@ -9,7 +9,7 @@ from functools import singledispatch
 
 from tuimon.protocol import events
 from tuimon.protocol.wire import Number, from_wire
-from tuimon.runs.state import RunState
+from tuimon.runs.state import Command, RunState
 from tuimon.text import last_line_of, plain
 
 MOST_METRICS = 6
@@ -161,6 +161,11 @@ def gap(event: events.Probe) -> str:
         parts.append(f"other {_signed(event.other)}")
     losses = f"train {_number(event.train)}, inference {_number(event.inference)}".replace("-", "−")
     return f"{losses}, gap {_signed(event.gap)}: {', '.join(parts)}"
+
+
+def became(command: Command) -> str:
+    """Return what became of an answered request, without what the next step showed."""
+    return applied(command.traced_seconds, command.detail) if command.applied else rejected(command.detail)
 
 
 def applied(traced_seconds: float, detail: str, *, at_step: int | None = None) -> str:

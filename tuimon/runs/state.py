@@ -43,7 +43,7 @@ TimelineEntry = (
 """What the timeline lists, in the order of the log."""
 
 
-# Whole: each fact has one short method here, beside the fields that it changes.
+# Whole: one short method for each fact, beside the fields that it changes.
 @dataclass(eq=False, repr=False)
 class RunState:
     """Fold of a run's events.

@@ -11,9 +11,6 @@ Array = npt.NDArray[np.float32]
 ARRAYS = ("moving_mean", "moving_variance", "gamma", "beta")
 """The arrays of a layer, in this order; gamma and beta may be missing."""
 
-DEAD = 0.01
-"""A channel whose variance is at most this share of epsilon has a tenth of unit scale, or less, behind the layer."""
-
 LayerArrays = dict[str, Array | None]
 """By name of ``ARRAYS``, each of shape ``(channels,)``; None where the layer has none."""
 
@@ -28,7 +25,7 @@ def statistics(arrays: LayerArrays, epsilon: float, mode: str) -> events.BatchNo
         moving_variance=quantiles(variance) or [],
         gamma=quantiles(arrays["gamma"]),
         beta=quantiles(arrays["beta"]),
-        dead=int(np.count_nonzero(variance <= DEAD * epsilon)),
+        dead=int(np.count_nonzero(variance <= events.DEAD_VARIANCE * epsilon)),
         non_finite=int(np.count_nonzero(~np.isfinite(np.stack(present)).all(axis=0))),
         mode=mode,
     )

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from tuimon.plot.numbers import count, number
+from tuimon.protocol.events import DEAD_VARIANCE
 from tuimon.protocol.wire import FloatArray
 from tuimon.runs.state import OVER, LayerHistory
 from tuimon.text import plain
@@ -16,8 +17,6 @@ from tuimon.ui.viewer.moment import Moment
 
 _WORST_WIDTH = 34
 _LEAST_BINS = 8
-DEAD = 0.01
-"""A channel carries next to nothing where its moving variance is at most this share of epsilon, as in the log."""
 
 
 class ChannelView(CellView):
@@ -67,7 +66,7 @@ def worst_channels(mean: FloatArray, variance: FloatArray, epsilon: float) -> li
     """
     finite = np.isfinite(mean) & np.isfinite(variance)
     found = [(f"{channel}: not finite", Meaning.ERROR) for channel in np.flatnonzero(~finite).tolist()]
-    dead = finite & (variance <= DEAD * epsilon)
+    dead = finite & (variance <= DEAD_VARIANCE * epsilon)
     found += [
         (f"{channel}: dead, variance {number(float(variance[channel]), 3)}", Meaning.WARNING)
         for channel in np.flatnonzero(dead).tolist()
