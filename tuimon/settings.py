@@ -1,7 +1,6 @@
 """What a person likes to see: a TOML file of their own, which every screen reads and the command line overrides.
 
 A file that is wrong never keeps a screen from opening: what is wrong in it is said in one line, the rest holds.
-Must not import Keras, TensorFlow or Textual.
 """
 
 import difflib

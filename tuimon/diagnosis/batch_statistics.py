@@ -1,7 +1,4 @@
-"""Batch statistics that are no good to normalize with: R2 and R9.
-
-Pure. Must not import Keras, TensorFlow or Textual.
-"""
+"""Batch statistics that are no good to normalize with: R2 and R9."""
 
 import itertools
 import math

@@ -1,4 +1,4 @@
-"""Training and validation data that are not alike: R3. Pure. Must not import Keras, TensorFlow or Textual."""
+"""Training and validation data that are not alike: R3."""
 
 from collections.abc import Iterator
 

@@ -1,7 +1,7 @@
 """Layers that are not in the mode they are said to be in: R4, R6 and R7.
 
 The proof is the moving statistics: in training mode each step moves them (unless momentum is 1), in inference mode none
-does. Pure. Must not import Keras, TensorFlow or Textual.
+does.
 """
 
 from collections.abc import Iterator

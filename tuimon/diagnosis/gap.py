@@ -1,7 +1,6 @@
 """What a probe says of its gap: the share of each part, of each layer, and which layer makes most of it.
 
-The gap is the loss in training mode minus the loss in inference mode, on the same batch. Pure. Must not import Keras,
-TensorFlow or Textual.
+The gap is the loss in training mode minus the loss in inference mode, on the same batch.
 """
 
 import math

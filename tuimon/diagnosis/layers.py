@@ -1,7 +1,4 @@
-"""BatchNormalization layers as the rules look at them: what moved, what they are called, what may be asked for them.
-
-Pure. Must not import Keras, TensorFlow or Textual.
-"""
+"""BatchNormalization layers as the rules look at them: what moved, what they are called, what may be asked for them."""
 
 import math
 import shlex

@@ -1,4 +1,4 @@
-"""Moving statistics that are not those of the data: R1 and R10. Pure. Must not import Keras, TensorFlow or Textual."""
+"""Moving statistics that are not those of the data: R1 and R10."""
 
 import math
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Runs that no longer make progress: R13. Pure. Must not import Keras, TensorFlow or Textual."""
+"""Runs that no longer make progress: R13."""
 
 from collections.abc import Iterator
 

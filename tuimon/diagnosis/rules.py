@@ -1,6 +1,6 @@
 """All rules: what they find in a run, the worst first.
 
-Pure: no clock, no files. Must not import Keras, TensorFlow or Textual.
+Pure: no clock, no files.
 """
 
 from collections.abc import Callable, Iterable

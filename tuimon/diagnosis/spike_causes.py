@@ -1,4 +1,4 @@
-"""What each validation loss that stands out is due to: R11. Pure. Must not import Keras, TensorFlow or Textual."""
+"""What each validation loss that stands out is due to: R11."""
 
 import functools
 from collections import Counter

@@ -1,7 +1,4 @@
-"""Which validation losses stand out: the detection that the rule R11 and the trainer share.
-
-Pure, over one array. Must not import Keras, TensorFlow or Textual.
-"""
+"""Which validation losses stand out: the detection that the rule R11 and the trainer share."""
 
 from dataclasses import dataclass
 

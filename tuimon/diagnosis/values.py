@@ -1,7 +1,4 @@
-"""Values that are not finite, or not positive, and channels that carry nothing: R5, R8 and R12.
-
-Pure. Must not import Keras, TensorFlow or Textual.
-"""
+"""Values that are not finite, or not positive, and channels that carry nothing: R5, R8 and R12."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

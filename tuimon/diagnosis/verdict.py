@@ -1,6 +1,6 @@
 """The verdict: how far training mode and inference mode are apart and what makes it, in a few sentences.
 
-Pure. Names from outside go through `tuimon.text.plain`. Must not import Keras, TensorFlow or Textual.
+Names from outside go through `tuimon.text.plain`.
 """
 
 import math

@@ -3,7 +3,7 @@
 All that was measured is there, in the order of the log. `branch` has no column: a rollback or a resumption undoes
 what earlier rows show of the weights, not the rows, and `step` never goes back.
 
-The log is streamed: memory does not grow with the run. Must not import Keras, TensorFlow or Textual.
+The log is streamed: memory does not grow with the run.
 """
 
 import csv

@@ -1,7 +1,4 @@
-"""What ``tuimon run`` trains: a TOML file with the tables run, model, data, training and monitor.
-
-Must not import Keras, TensorFlow or Textual.
-"""
+"""What ``tuimon run`` trains: a TOML file with the tables run, model, data, training and monitor."""
 
 import os
 import re

@@ -1,7 +1,4 @@
-"""Starting a training process that outlives the terminal, and saying where it will not.
-
-Must not import Keras, TensorFlow or Textual.
-"""
+"""Starting a training process that outlives the terminal, and saying where it will not."""
 
 import contextlib
 import os

@@ -1,6 +1,6 @@
 """Functions that a config names, ``module:function``: where they are, whether they may run, and loading them.
 
-Looking for one never runs any code: sources are parsed. Must not import Keras, TensorFlow or Textual.
+Looking for one never runs any code: sources are parsed.
 """
 
 import ast

@@ -1,7 +1,7 @@
 """Requests: what a viewer may ask of a running training, one small JSON file each.
 
 A request is not a fact: the trainer answers each with ``command_applied`` or ``command_rejected``.
-``docs/protocol.md`` is made from this file. Must not import Keras, TensorFlow or Textual.
+``docs/protocol.md`` is made from this file.
 """
 
 import contextlib

@@ -1,7 +1,4 @@
-"""How people write the values of requests: what `tuimon send` and the app's input lines take.
-
-Must not import Keras, TensorFlow or Textual.
-"""
+"""How people write the values of requests: what `tuimon send` and the app's input lines take."""
 
 import math
 

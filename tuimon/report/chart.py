@@ -1,6 +1,6 @@
 """A curve over steps in a few lines of text: braille dots, limits at the left, marks and steps below.
 
-Pure; the app draws its own charts (`tuimon.plot.raster`). Must not import Keras, TensorFlow or Textual.
+Pure; the app draws its own charts (`tuimon.plot.raster`).
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Which curve says more than a sentence, for each rule. Pure. Must not import Keras, TensorFlow or Textual."""
+"""Which curve says more than a sentence, for each rule."""
 
 from collections.abc import Sequence
 

@@ -1,7 +1,4 @@
-"""The findings: what was found, its numbers, a curve where one helps, what to do.
-
-Pure. Must not import Keras, TensorFlow or Textual.
-"""
+"""The findings: what was found, its numbers, a curve where one helps, what to do."""
 
 from collections.abc import Sequence
 

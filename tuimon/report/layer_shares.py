@@ -1,7 +1,4 @@
-"""The table of BatchNormalization layers: what each makes of the gap, how far its statistics lag.
-
-Pure. Must not import Keras, TensorFlow or Textual.
-"""
+"""The table of BatchNormalization layers: what each makes of the gap, how far its statistics lag."""
 
 import math
 from dataclasses import dataclass

@@ -1,7 +1,4 @@
-"""What every part of the page has in common: whose page it is, how wide, how a section begins.
-
-Pure. Must not import Keras, TensorFlow or Textual.
-"""
+"""What every part of the page has in common: whose page it is, how wide, how a section begins."""
 
 from dataclasses import dataclass
 

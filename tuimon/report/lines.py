@@ -1,7 +1,4 @@
-"""Lines of a page: pieces of text, each with what it is, and how a terminal is told.
-
-Pure. Must not import Keras, TensorFlow or Textual.
-"""
+"""Lines of a page: pieces of text, each with what it is, and how a terminal is told."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

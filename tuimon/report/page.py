@@ -1,7 +1,4 @@
-"""The page: the verdict, what the gap is made of, the findings, the layers, and what all of it rests on.
-
-Pure: state → lines. Must not import Keras, TensorFlow or Textual.
-"""
+"""The page: the verdict, what the gap is made of, the findings, the layers, and what all of it rests on."""
 
 from collections.abc import Sequence
 

@@ -1,7 +1,6 @@
 """What happened, in words: what plain lines, the screen's timeline and `tuimon send` say of a fact.
 
-Pure. Whatever comes from outside (names, reasons, notes) goes through `tuimon.text.plain`. Must not import Keras,
-TensorFlow or Textual.
+Whatever comes from outside (names, reasons, notes) goes through `tuimon.text.plain`.
 """
 
 from collections.abc import Mapping

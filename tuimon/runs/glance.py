@@ -1,7 +1,4 @@
-"""What a run does, from the two ends of its log: a list of runs must not read gigabytes.
-
-Must not import Keras, TensorFlow or Textual.
-"""
+"""What a run does, from the two ends of its log: a list of runs must not read gigabytes."""
 
 from tuimon.protocol import events
 from tuimon.runs import liveness

@@ -2,7 +2,7 @@
 
 On a network file system another host's lock may look free, and a pid of another container means
 nothing here. So only a reader on the same kernel concludes anything; everybody else sees how long the
-run has been silent. Must not import Keras, TensorFlow or Textual.
+run has been silent.
 """
 
 import fcntl

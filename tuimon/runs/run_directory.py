@@ -1,7 +1,4 @@
-"""A run is a directory: where its files are, who may read them, which runs there are.
-
-Must not import Keras, TensorFlow or Textual.
-"""
+"""A run is a directory: where its files are, who may read them, which runs there are."""
 
 import contextlib
 import itertools

@@ -1,7 +1,7 @@
 """Reading ``session.jsonl``: whole, or as it grows.
 
 A line may be torn (the trainer died in the middle of it, or is writing it now) and may carry types
-that this version does not know: neither stops a reader. Must not import Keras, TensorFlow or Textual.
+that this version does not know: neither stops a reader.
 """
 
 import os

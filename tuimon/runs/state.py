@@ -1,6 +1,6 @@
 """What a run's facts add up to: the one fold that live screen, replay, export and list share.
 
-Pure: no clock, no files. Must not import Keras, TensorFlow or Textual.
+Pure: no clock, no files.
 """
 
 from collections.abc import Iterable
