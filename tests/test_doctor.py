@@ -132,7 +132,7 @@ def test_the_question_that_started_it() -> None:
         "On the same 1 example the training loss was −0.28 and the inference loss −6.10: a gap of 5.82, 100 % of it "
         "made by batch statistics (BatchNormalization), most of it in bn_1. Frozen from step 231 on, the gap is 0.00."
     )
-    assert verdict(state, []).startswith("The run is healthy by now: nothing wrong is left. On the same 1 example")
+    assert verdict(state, []).startswith("The run is healthy now: nothing wrong is left. On the same 1 example")
     assert verdict(state_of(OPEN), found).startswith("On the same 1 example the training loss is −0.28 and")
 
 
@@ -263,10 +263,10 @@ def test_what_is_not_about_the_gap_comes_first() -> None:
 def test_how_a_run_ended_is_said() -> None:
     failed = events.RunEnded(status="failed", traceback="Traceback\n  x\nValueError: no \x1b[31mdata\n", step=7)
     assert verdict(state_of(failed), []).startswith(
-        "The run failed after 7 steps: ValueError: no data. Up to there nothing wrong was found."
+        "The run failed after 7 steps: ValueError: no data. Nothing wrong was found before that."
     )
     crashed = verdict(state_of(OPEN), [], "crashed")
-    assert crashed.startswith("The run crashed after 230 steps: its process is gone without a last word. Up to there")
+    assert crashed.startswith("The run crashed after 230 steps: process killed; no error was recorded. Nothing")
     assert verdict(state_of(), []) == "No step was trained yet: there is nothing to diagnose."
     assert "healthy" not in crashed
 
@@ -275,7 +275,7 @@ def test_losses_that_are_not_finite() -> None:
     fact = probe(5, "nan", "-inf", gap="nan", batch_norm="nan", stochastic=None, masks=8, standard_error="nan",  # type: ignore[arg-type]
                  layers={"bn_2": share(0.5, 0.5), "bn_1": share("nan", "inf")}, validation="inf")  # fmt: skip
     state = state_of(fact, events.Batches(first_step=0, metrics={"loss": [1.0, 2.0, "nan", "nan", 3.0]}, batches=5))
-    assert "the training loss is nan and the inference loss −inf: of a gap nothing can be said." in verdict(state, [])
+    assert "the training loss is nan and the inference loss −inf: the gap is not known." in verdict(state, [])
     rows = lines_of(state, [finding("R12", "error", evidence={"loss": "nan", "before": None, "infinite": "-inf"})])
     assert "  = gap                –" in rows
     assert "    loss       nan" in rows
@@ -828,7 +828,7 @@ def test_a_real_run_live_and_killed(runs: Path) -> None:
         before = until(lambda: [fact for fact in probes(run) if str(fact.step) in output])[-1]
         assert_sums(output, before)
         assert "by batch statistics (BatchNormalization)" in " ".join(output.split())
-        assert "healthy by now" not in judged(run)
+        assert "healthy now" not in judged(run)
 
         subprocess.run(command("send", run.path, "freeze"), env=environment(), check=True, capture_output=True)
         until(lambda: abs(float(probes(run)[-1].batch_norm or 0.0)) == 0.0, what="a probe of the frozen model")

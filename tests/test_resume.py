@@ -299,7 +299,7 @@ def test_the_lines_of_a_resumed_run(chain: Chain) -> None:
     lines = chain.output
     assert lines[0] == f"run {chain.run.path}"
     assert lines.count("making the data") == 1, "what its code prints is passed on, that of earlier attempts is not"
-    again = f"attempt 3 goes on from step-{4 * STEPS:08}.npz at epoch 5: 0 steps are made again, 0 are lost"
+    again = f"attempt 3 goes on from step-{4 * STEPS:08}.npz at epoch 5: back to step {4 * STEPS}; no work lost"
     assert again in lines
     fit = next(number for number, line in enumerate(lines) if line.startswith("fit: "))
     assert lines[fit].startswith(f"fit: 2 epochs of {STEPS} steps, Adam")

@@ -69,9 +69,15 @@ def saved(size_bytes: int) -> events.CheckpointSaved:
         ),
         (
             resumed(120, 300),
-            "attempt 1 goes on from step-00000004.npz at epoch 4: 120 steps are made again, 300 are lost",
+            "attempt 1 goes on from step-00000004.npz at epoch 4: back to step 4, 120 steps of the epoch repeated; "
+            "300 steps of work lost",
         ),
-        (resumed(1, 1), "attempt 1 goes on from step-00000004.npz at epoch 4: 1 step is made again, 1 is lost"),
+        (
+            resumed(1, 1),
+            "attempt 1 goes on from step-00000004.npz at epoch 4: back to step 4, 1 step of the epoch repeated; "
+            "1 step of work lost",
+        ),
+        (resumed(0, 0), "attempt 1 goes on from step-00000004.npz at epoch 4: back to step 4; no work lost"),
         (events.StateChanged(state="compiling", detail="freeze"), "compiling: freeze"),
         (events.StateChanged(state="paused"), ""),
         (events.Heartbeat(), ""),

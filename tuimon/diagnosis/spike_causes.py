@@ -1,4 +1,4 @@
-"""What each validation loss that stands out is due to: R11."""
+"""The causes of validation losses that stand out: R11."""
 
 import functools
 from collections import Counter
@@ -30,16 +30,14 @@ RESAMPLES = 400
 FEWEST_BATCHES = 8
 """With fewer, the bootstrap says nothing."""
 
-Cause = Literal[
-    "moving statistics lag", "a few examples", "sampling noise", "an optimizer step too far", "not explained"
-]
+Cause = Literal["moving statistics lag", "a few examples", "sampling noise", "an optimizer step too far", "unexplained"]
 
 ADVICE: dict[Cause, tuple[str, str]] = {
     "moving statistics lag": ("take a lower momentum for BatchNormalization, or recalibrate", "momentum 0.9"),
     "a few examples": ("look at the examples with the highest loss: labels, scale, rare cases", ""),
     "sampling noise": ("take it for what it is, or validate on more data", ""),
     "an optimizer step too far": ("lower the learning rate, or clip the gradients", "lr"),
-    "not explained": ("probe, and keep checkpoints, so that the next one can be looked into", "probe"),
+    "unexplained": ("probe, and keep checkpoints, so that the next one can be looked into", "probe"),
 }
 """By cause: what to do, and the request that helps."""
 
@@ -61,7 +59,7 @@ class Spike:
     threshold: float
     """Above it, a value stands out."""
     cause: Cause
-    """The one that it is put down to."""
+    """The first of the causes that holds."""
     evidence: dict[str, Number]
     """The numbers that this rests on."""
 
@@ -86,7 +84,7 @@ def spikes(state: RunState) -> list[Spike]:
        validation's batches.
     4. *An optimizer step too far*: the probe's inference loss on the held training batch rose as well, by `JUMPED` of
        the rise, and so it did with batch statistics.
-    5. *Not explained*.
+    5. *Unexplained*.
     """
     series = state.epoch_metrics.get(METRIC)
     if series is None:
@@ -133,16 +131,16 @@ def findings(state: RunState) -> Iterator[Finding]:
     counts = Counter(spike.cause for spike in found)
     advice, helps = ADVICE[worst.cause]
     times = "once" if len(found) == 1 else f"{len(found)} times"
-    causes = (
-        worst.cause if len(counts) == 1 else ", ".join(f"{cause} ({count})" for cause, count in counts.most_common())
+    causes = ", ".join(
+        f"{'all' if count == len(found) > 1 else count} {_in_words(cause)}" for cause, count in counts.most_common()
     )
-    why = "why is not known" if set(counts) == {"not explained"} else f"put down to {causes}{_reason(worst)}"
+    reason = _reason(worst)
     yield Finding(
         rule="R11",
         severity="warning" if serious else "info",
         step=worst.step,
-        what=f"the validation loss spiked {times}, at worst in epoch {worst.epoch + 1}: {worst.value:.3g} instead of "
-        f"{worst.level:.3g}; {why}",
+        what=f"the validation loss spiked {times} ({causes}), at worst in epoch {worst.epoch + 1}: "
+        f"{worst.value:.3g} instead of {worst.level:.3g}{f'; {reason}' if reason else ''}",
         evidence={
             "spikes": len(found),
             "worst_epoch": worst.epoch + 1,
@@ -163,7 +161,7 @@ def _cause(state: RunState, epoch: int, step: int, value: float, level: float) -
         evidence |= numbers
         if holds:
             return cause, evidence
-    return "not explained", evidence
+    return "unexplained", evidence
 
 
 def _tried(
@@ -228,20 +226,24 @@ def _bootstrap(losses: bytes) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def _in_words(cause: Cause) -> str:
+    return cause if cause == "unexplained" else f"from {cause}"
+
+
 def _reason(spike: Spike) -> str:
     evidence = spike.evidence
     match spike.cause:
         case "moving statistics lag" if "with_batch_statistics" in evidence:
-            return f": with batch statistics it is {evidence['with_batch_statistics']:.3g}"
+            return f"with batch statistics it is {evidence['with_batch_statistics']:.3g}"
         case "moving statistics lag":
-            return ": with batch statistics a training batch shows nothing of it"
+            return "with batch statistics, a training batch shows no rise"
         case "a few examples":
             without = f"{evidence['without_highest']:.3g}"
-            return f": without the {evidence['highest_examples']} with the highest loss it is {without}"
+            return f"without the {evidence['highest_examples']} with the highest loss it is {without}"
         case "sampling noise":
-            return f": its 95 % interval is {evidence['interval_low']:.3g} to {evidence['interval_high']:.3g}"
+            return f"its 95 % interval is {evidence['interval_low']:.3g} to {evidence['interval_high']:.3g}"
         case "an optimizer step too far":
-            return f": the loss of a held training batch rose by {evidence['rise_of_training_batch']:.3g} as well"
+            return f"the loss of a held training batch rose by {evidence['rise_of_training_batch']:.3g} as well"
         case _:
             return ""
 

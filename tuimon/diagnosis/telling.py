@@ -25,7 +25,7 @@ class Telling:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the gap that `probe` shows is gone by now."""
+        """Whether the gap that `probe` shows is gone now."""
         return self.other is not None and self.other.time > self.probe.time
 
 

@@ -21,9 +21,9 @@ PART_WORDS = {
     "stochastic": "dropout (stochastic)",
     "other": "other layers that depend on `training`",
 }
-"""The parts in words."""
+"""The parts of the gap as a sentence names them."""
 _GAP_RULES = ("R1", "R2")
-"""What these find is what the sentence of the gap says."""
+"""The sentence on the gap says already what these rules find."""
 
 
 def verdict(state: RunState, found: Sequence[Finding], status: str = "") -> str:
@@ -56,16 +56,16 @@ def _health(serious: Sequence[Finding], told: Telling | None, *, is_broken: bool
         where = f" ({plain(worst.layer, 200)})" if worst.layer and worst.layer not in worst.what else ""
         return [f"First of all: {plain(worst.what)}{where}."]
     if is_broken:
-        return ["Up to there nothing wrong was found."]
+        return ["Nothing wrong was found before that."]
     if told is not None and told.is_closed:
-        return ["The run is healthy by now: nothing wrong is left."]
+        return ["The run is healthy now: nothing wrong is left."]
     return ["The run is healthy: nothing wrong was found."]
 
 
 def _broken(state: RunState, status: str) -> str:
     steps = f"{state.step:,} step{'' if state.step == 1 else 's'}"
     if status == "crashed":
-        return f"The run crashed after {steps}: its process is gone without a last word."
+        return f"The run crashed after {steps}: process killed; no error was recorded."
     if status == "failed":
         error = last_line_of(state.ended.traceback) if state.ended else ""
         return f"The run failed after {steps}{f': {error}' if error else ''}."
@@ -83,7 +83,7 @@ def _gap(told: Telling) -> str:
     if written.gap is None:
         return (
             f"On the same {examples} the training loss {verb} {losses[0]} and the inference loss {losses[1]}: "
-            "of a gap nothing can be said."
+            "the gap is not known."
         )
     if are_alike(probe):
         return (
@@ -100,7 +100,7 @@ def _made_by(probe: events.Probe, written: Sums) -> str:
     gap = from_wire(probe.gap)
     shares = {name: from_wire(getattr(probe, name)) / gap for name in PARTS}
     if not all(map(math.isfinite, shares.values())):
-        return "of which it is not known what makes it"
+        return "whose cause is not known"
     large = sorted((name for name in PARTS if abs(shares[name]) >= SMALL), key=lambda name: -abs(shares[name]))
     named = dict.fromkeys(large, "")
     because = cause(probe)
@@ -139,7 +139,7 @@ def _data(probe: events.Probe) -> str:
         return ""
     if abs(validation - inference) <= ALIKE * max(abs(validation), abs(inference)):
         return ""
-    # In the words of the written numbers: who takes one from the other must come to the same.
+    # From the rounded numbers: the difference that is written must be the difference of the two that are written.
     apart = written.validation - written.inference
     text = written.scale.text(abs(apart))
     return (

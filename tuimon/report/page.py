@@ -19,7 +19,7 @@ from tuimon.text import plain, width_of, wrap
 WIDEST_TABLE = 130
 """In cells; what a table has to say is said by then."""
 EARLIER = 3
-"""Findings that are gone by now: how many are shown, the newest."""
+"""Findings that are no longer there: how many of the newest are shown."""
 
 
 def page(state: RunState, found: Sequence[Finding], subject: Subject, width: int) -> list[Line]:
@@ -101,7 +101,7 @@ def _earlier(state: RunState, found: Sequence[Finding], width: int) -> list[Line
     gone = {(alert.rule, alert.layer): alert for alert in state.alerts if (alert.rule, alert.layer) not in left}
     if not gone:
         return []
-    lines = section("found earlier, gone by now", width)
+    lines = section("found earlier, gone now", width)
     for alert in list(gone.values())[-EARLIER:]:
         where = f" ({plain(alert.layer, 100)})" if alert.layer else ""
         text = f"step {alert.step:,}: {plain(alert.rule, 10)} {plain(alert.what)}{where}"

@@ -1,4 +1,4 @@
-"""What happened, in words: what plain lines, the screen's timeline and `tuimon send` say of a fact.
+"""What happened, in words: one sentence for each fact, for progress lines, the screen's timeline and `tuimon send`.
 
 Whatever comes from outside (names, reasons, notes) goes through `tuimon.text.plain`.
 """
@@ -12,16 +12,16 @@ from tuimon.runs.state import Command, RunState
 from tuimon.text import last_line_of, plain
 
 MOST_METRICS = 6
-"""Metrics that are named; the others are in the log."""
+"""Metrics that a sentence names at most; the others are in the log."""
 SHORTEST_TRACE_SECONDS = 0.05
-"""A trace that took less is not worth a word."""
+"""A shorter trace is not mentioned."""
 
 
 @singledispatch
 def of(event: events.Event, state: RunState) -> str:
-    """Return what a fact says, without when; nothing for facts that are no news.
+    """Return the sentence for a fact, without its time; an empty text for facts that are no news.
 
-    What was asked, and what became of it, is said by `applied`, `rejected` and `verified`.
+    For requests and their answers see `became` and `verified`.
 
     Args:
         event: The fact.
@@ -120,9 +120,9 @@ def _(event: events.RolledBack, state: RunState) -> str:
 @of.register
 def _(event: events.RunResumed, state: RunState) -> str:
     where = f"attempt {_attempt(event, state) + 1} goes on from {plain(event.checkpoint, 100)}"
-    repeated = f"{counted(event.repeated_steps, 'step')} {'is' if event.repeated_steps == 1 else 'are'} made again"
-    lost = f"{event.lost_steps:,} {'is' if event.lost_steps == 1 else 'are'} lost"
-    return f"{where} at epoch {event.to_epoch + 1}: {repeated}, {lost}"
+    repeated = f", {counted(event.repeated_steps, 'step')} of the epoch repeated" if event.repeated_steps else ""
+    lost = f"{counted(event.lost_steps, 'step')} of work lost" if event.lost_steps else "no work lost"
+    return f"{where} at epoch {event.to_epoch + 1}: back to step {event.to_step:,}{repeated}; {lost}"
 
 
 @of.register
@@ -146,7 +146,7 @@ def _(event: events.RunEnded, state: RunState) -> str:
 
 
 def gap(event: events.Probe) -> str:
-    """Return what a probe says of training mode and inference mode.
+    """Return the losses of a probe in training and inference mode, and the parts of their gap.
 
     Example:
         >>> gap(events.Probe(reason="asked", examples=1, train=-0.25, inference=-6.0, gap=5.75, batch_norm=5.5,
@@ -163,12 +163,12 @@ def gap(event: events.Probe) -> str:
 
 
 def became(command: Command) -> str:
-    """Return what became of an answered request, without what the next step showed."""
+    """Return the outcome of an answered request, without its verification."""
     return applied(command.traced_seconds, command.detail) if command.applied else rejected(command.detail)
 
 
 def applied(traced_seconds: float, detail: str, *, at_step: int | None = None) -> str:
-    """Return what became of a request that is in force.
+    """Return the outcome of an applied request.
 
     Example:
         >>> applied(0.5, "", at_step=3)
@@ -180,12 +180,12 @@ def applied(traced_seconds: float, detail: str, *, at_step: int | None = None) -
 
 
 def rejected(reason: str) -> str:
-    """Return what became of a request that was not taken."""
+    """Return the outcome of a rejected request."""
     return f"rejected: {plain(reason)}"
 
 
 def verified(event: events.CommandVerified) -> str:
-    """Return what the step after a request showed."""
+    """Return the result of checking a request after the next step."""
     return f"{'verified' if event.held else 'NOT in force'}: {plain(event.detail)}"
 
 
