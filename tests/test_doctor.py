@@ -153,7 +153,7 @@ def test_the_question_that_started_it() -> None:
         ([probe(10, 1.0, 1.0), asked(FREEZE, 231), CLOSED], 240, False),
         # A layer's name is no part of the request's kind.
         ([OPEN, asked(FREEZE, 231), asked({**UNFREEZE, "layers": ["weights"]}, 235), CLOSED], 240, False),
-        # Thawed again: what is in force now tells most.
+        # Unfrozen again: what is in force now tells most.
         ([OPEN, asked(FREEZE, 231), CLOSED, asked(UNFREEZE, 250), probe(260, 0.5, -6.0)], 260, False),
         ([OPEN, asked(FREEZE, 231), probe(240, "nan", -6.0)], 240, False),
     ],

@@ -1,6 +1,6 @@
-"""What a person likes to see: a TOML file of their own, which every screen reads and the command line overrides.
+"""The settings of a user: a TOML file which every screen reads and the command line overrides.
 
-A file that is wrong never keeps a screen from opening: what is wrong in it is said in one line, the rest holds.
+A wrong file never keeps a screen from opening: one line says what is wrong, the other keys hold.
 """
 
 import difflib
@@ -18,7 +18,7 @@ from tuimon.text import plain
 
 PATH_VARIABLE = "TUIMON_SETTINGS"
 PLACE = "~/.config/tuimon/settings.toml"
-"""Where the file mostly is, for people."""
+"""The usual place of the file, as people write it."""
 PaletteName = Literal["dark", "light", "colorblind", "colorblind-light"]
 PALETTES: tuple[PaletteName, ...] = get_args(PaletteName)
 """The palettes, in the order in which their key goes through them."""
@@ -75,7 +75,7 @@ def read(path: Path) -> tuple[Settings, str]:
     """Read a file of settings.
 
     Args:
-        path: The file; that it is not there is no mistake.
+        path: The file; it may be missing.
 
     Returns:
         The settings, with the defaults for what is not set or wrong; and what is wrong, in one line that names the

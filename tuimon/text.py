@@ -10,11 +10,11 @@ _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\
 _TENSORFLOW_INFORMATION = re.compile(
     r"I\d{4} \d\d:|\d{4}-\d\d-\d\d .*: I |WARNING: All log messages before absl|To enable the following instructions"
 )
-"""What TensorFlow says of itself at every start; it would bury what the user's own code prints."""
+"""Lines that TensorFlow prints at every start; they would bury the output of the user's own code."""
 
 
 def printed_lines(data: bytes) -> list[str]:
-    r"""Return the lines that a process printed, to be shown: without empty ones and TensorFlow's own words.
+    r"""Return the lines that a process printed as they can be shown: without empty ones and TensorFlow's own.
 
     Of a line that is rewritten with ``\r``, as a progress bar does, its newest text.
 
@@ -28,7 +28,7 @@ def printed_lines(data: bytes) -> list[str]:
 
 
 def printed_line(line: str, limit: int = 500) -> str:
-    r"""Return one printed line, to be shown: where it was rewritten with ``\r``, its newest text.
+    r"""Return one printed line as it can be shown: where it was rewritten with ``\r``, its newest text.
 
     Example:
         >>> printed_line("batch 1\rbatch 2\r")
@@ -38,12 +38,12 @@ def printed_line(line: str, limit: int = 500) -> str:
 
 
 def is_tensorflow_information(line: str) -> bool:
-    """Whether a line is what TensorFlow says of itself at every start."""
+    """True for lines that TensorFlow prints at every start."""
     return _TENSORFLOW_INFORMATION.match(line) is not None
 
 
 def last_line_of(text: str) -> str:
-    r"""Return the last line of a text that says something, to be shown; empty where there is none.
+    r"""Return the last line of a text that is not blank, as it can be shown; empty where there is none.
 
     Example:
         >>> last_line_of("Traceback:\n  ...\nValueError: no data\n\n")
@@ -55,7 +55,7 @@ def last_line_of(text: str) -> str:
 def plain(text: str, limit: int = 500) -> str:
     r"""Return ``text`` as one line without escape sequences and control characters.
 
-    What a terminal would act on is replaced by a visible sign; what is longer than ``limit``
+    Characters that a terminal would act on become a visible sign; a text of more than ``limit``
     characters ends in an ellipsis.
 
     Example:
@@ -107,7 +107,7 @@ def wrap(text: str, width: int, measure: Callable[[str], int] = width_of) -> lis
     """
     lines: list[str] = []
     current = ""
-    # A number and its per cent sign stay together; no text to be shown has a zero character.
+    # A number and its per cent sign stay together; a text that can be shown has no zero character.
     for word in text.replace(" %", "\0%").split():
         word = word.replace("\0", " ")
         if current and measure(f"{current} {word}") <= width:

@@ -39,7 +39,7 @@ WIDTH = 80
 """Where the terminal does not say."""
 NARROWEST = 30
 PATIENCE_SECONDS = 0.5
-"""What takes longer says how far it is."""
+"""Reading that takes longer shows its progress."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,13 +71,13 @@ class Progress:
         self._shown = False
 
     def show(self, done: int, total: int) -> None:
-        """Say how far it is."""
+        """Show how much of the log is read."""
         if sys.stderr.isatty() and time.monotonic() - self._began > PATIENCE_SECONDS:
             self._shown = True
             print(f"\rreading the log: {100 * done // max(total, 1):3d} %", end="", file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Clear the line."""
         if self._shown:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
@@ -141,7 +141,7 @@ def _number(value: Number) -> Number:
 def _print_page(state: RunState, found: Sequence[Finding], subject: Subject) -> None:
     width = max(NARROWEST, shutil.get_terminal_size((WIDTH, 24)).columns if sys.stdout.isatty() else WIDTH)
     write = as_ansi if _has_colour() else as_text
-    # A terminal of another encoding shows question marks; that is no reason to say nothing.
+    # A terminal of another encoding shows question marks.
     with contextlib.suppress(AttributeError):
         sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     for pieces in page(state, found, subject, width):

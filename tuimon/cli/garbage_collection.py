@@ -1,14 +1,14 @@
-"""What makes the first screen come sooner."""
+"""Garbage collection that waits for the first screen."""
 
 import gc
 import threading
 
 _SECONDS = 2.0
-"""By then the first screen is there."""
+"""After this long the first screen is there."""
 
 
 def collect_later() -> None:
-    """Have Python look for garbage only once the first screen is there, and not among what was made until then.
+    """Postpone garbage collection until the first screen is there, and exempt all objects made before.
 
     Modules and styles are made by the ten thousands and none of them is garbage, but they would be looked through
     several times while they are made, and again and again afterwards, each time for as long as a key may take.

@@ -36,7 +36,7 @@ class Progress:
 
     def __init__(self) -> None:
         self.state = RunState()
-        """What the events so far add up to."""
+        """The fold of the events so far."""
         self._printed_at = float("-inf")
         self._printed_step = 0
         self._printed_epochs = 0
@@ -106,7 +106,7 @@ def follow(
         over: Whether nothing more will be written: asked before each look at the log.
 
     Returns:
-        What the run came to.
+        The fold of the whole log.
     """
     tail, progress = Tail(run.session_log), Progress()
     output = LogLines(run.trainer_log) if trainer_log else None
@@ -116,7 +116,7 @@ def follow(
             output.skip()
     fit_before = progress.state.fit
     while True:
-        # Asked before the log is read: what is written until the end is then surely read.
+        # Asked before the log is read, so that everything written until the end is read.
         is_over = over(progress.state)
         if output is not None:
             for line in output.read():
@@ -132,12 +132,12 @@ def follow(
 
 
 def training_goes_on(run: RunDirectory) -> str:
-    """Return what somebody who leaves a run training is told."""
+    """Return the message for somebody who leaves a run training."""
     return f"training goes on in {run.path}\nwatch it with: tuimon watch {run.path}"
 
 
 def read_state(run: RunDirectory) -> RunState:
-    """Return how a run stands, from the whole of its log, without its numbers."""
+    """Return the attempts, fits and end of a run, without its numbers."""
     tail, state = Tail(run.session_log), RunState()
     while True:
         before = tail.offset
@@ -149,7 +149,10 @@ def read_state(run: RunDirectory) -> RunState:
 
 
 def until_ended(run: RunDirectory) -> Callable[[RunState], bool]:
-    """Return whether a run that others train is over: its log says so, or its trainer is gone."""
+    """Return a function that says whether a run is over that another process trains.
+
+    It is over when its log says so, or its trainer is gone.
+    """
     last_seq, changed_at = -1, time.monotonic()
 
     def over(state: RunState) -> bool:
@@ -173,12 +176,12 @@ class LogLines:
         self._offset = 0
 
     def skip(self) -> None:
-        """Leave out what the file holds by now."""
+        """Skip everything that is in the file now."""
         with contextlib.suppress(FileNotFoundError):
             self._offset = self._path.stat().st_size
 
     def read(self) -> list[str]:
-        """Return the lines that are whole by now, of a progress bar what it shows at last, without TensorFlow's own."""
+        """Return the new whole lines without TensorFlow's own; a progress bar gives its last state."""
         try:
             with self._path.open("rb") as file:
                 if file.seek(0, 2) < self._offset:
@@ -204,13 +207,13 @@ def last_line(path: Path) -> str:
 
 
 def _line(event: events.AnyEvent, state: RunState) -> str:
-    """Return what is printed of a fact; nothing for what the progress line shows anyway."""
+    """Return the line for a fact; an empty text where the progress line shows it already."""
     match event:
         case events.RunStarted():
-            # The first attempt says enough of itself with its fit, a further one with where it goes on.
+            # The lines of its fit, or of where it goes on, follow at once.
             return ""
         case events.Probe(reason="epoch" | "steps"):
-            # As often as they can be afforded; what they add up to, the rules say.
+            # They come often; the rules report what they show.
             return ""
         case events.CommandApplied() | events.CommandRejected():
             command = state.commands[event.id]
@@ -234,4 +237,4 @@ _AT_A_STEP = (
     | events.Note
     | events.LogGap
 )
-"""Facts of which the step is worth saying."""
+"""Facts whose line begins with their step."""

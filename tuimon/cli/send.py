@@ -2,7 +2,7 @@
 
 The exit code is 0 for a request that was applied, 1 for one that was rejected,
 2 for bad input, 3 where no answer came in time: the request is then withdrawn,
-and it is said whether that won.
+and a line says whether that was in time.
 """
 
 import argparse
@@ -29,10 +29,10 @@ NO_ANSWER = 3
 DEFAULT_SECONDS = 60.0
 """Long enough for the trace that the first use of a mode costs a large model."""
 WORKING_SECONDS = 600.0
-"""For what the trainer works on before it answers."""
+"""For requests that the trainer works on before it answers."""
 LOOK_SECONDS = 0.05
 GONE_SECONDS = 1.0
-"""How often it is looked whether there is anybody left to answer."""
+"""How often to check that a trainer is left to answer."""
 LATE_SECONDS = 1.0
 """How long an answer may take to be in the log when its request is gone from the directory."""
 
@@ -52,7 +52,7 @@ _WORKED_ON = (commands.Recalibrate, commands.Evaluate, commands.Probe)
 _OF_A_MODE = (
     commands.Freeze | commands.Unfreeze | commands.Phase | commands.Momentum | commands.LearningRate | commands.Rollback
 )
-"""Requests of which the next step may show something."""
+"""Requests whose effect the next step may show."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -100,7 +100,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_request(requests, commands.Snapshot)
     _add_request(requests, commands.Note).add_argument("text", metavar="TEXT", help="any text")
     for request in requests.choices.values():
-        # Last, after each request's own.
+        # After the arguments of the request itself.
         seconds = _default_seconds(request.get_default("kind"))
         _add_common(request, f"{seconds:g}")
 
@@ -138,19 +138,19 @@ def execute(options: argparse.Namespace) -> int:
 
 
 class _Answers:
-    """What the log says of one request, from now on.
+    """Reads the answer to one request from the log, from now on.
 
     Args:
         session_log: The log.
         request: The request, before it is put.
-        started: Who takes it; None where that is not known.
+        started: The attempt that takes it; None where that is not known.
     """
 
     def __init__(self, session_log: Path, request: commands.AnyRequest, started: events.RunStarted | None) -> None:
         self.result: Result | None = None
-        """What the request led to."""
+        """The fact that the request led to."""
         self.is_gone = False
-        """Whether it is proven that nobody is left to answer."""
+        """True once it is proven that no trainer is left to answer."""
         self._started = started
         self._request = request
         self._result_kind = _RESULTS.get(type(request))
@@ -167,14 +167,14 @@ class _Answers:
         return self._answer
 
     def wait_verified(self, deadline: float) -> events.CommandVerified | None:
-        """Return what the next step showed, None where that is not told, or not before ``deadline``."""
-        # A run that is paused makes its next step when somebody lets it.
+        """Return the verification of the next step; None where there is none by ``deadline``."""
+        # A paused run makes no next step until it is resumed.
         self._read_until(lambda: self._verified is not None or self._is_paused or not self._is_verifiable, deadline)
         return self._verified
 
     def _read_until(self, condition: Callable[[], bool], deadline: float) -> None:
         while not condition():
-            # Asked before the log is read: the last look is after the deadline, and after the trainer's last word.
+            # Asked before the log is read: the last look comes after the deadline and the trainer's last line.
             is_last = time.monotonic() >= deadline or self._look_whether_gone()
             for event in self._tail.read_all():
                 self._take(event)
@@ -271,7 +271,7 @@ def _add_layers(parser: argparse.ArgumentParser) -> None:
 
 
 def _spelled(read: Callable[[str], Value]) -> Callable[[str], Value]:
-    """Return ``read`` with its words for what is wrong as argparse's."""
+    """Return ``read`` with its errors as argparse's."""
 
     def argument(text: str) -> Value:
         try:

@@ -52,7 +52,7 @@ def movement(history: LayerHistory, *, since: int = 0) -> Movement:
     changed = _changed(history.moving_mean.rows[newest]) | _changed(history.moving_variance.rows[newest])
     moved = int(np.count_nonzero(changed & advanced))
     if moved == 0 and first < newest.start:
-        # Far back it may have moved all the same: what has come to rest was not held.
+        # It may have moved earlier: statistics that came to rest were not held.
         series = (history.moving_mean, history.moving_variance)
         moved = int(any(_changed(each.rows[[first, newest.start]])[0] for each in series))
     return Movement(int(steps[first]), int(steps[-1] - steps[first]), int(np.count_nonzero(advanced)), moved)

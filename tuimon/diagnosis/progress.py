@@ -11,15 +11,15 @@ from tuimon.runs.state import RunState
 STUCK_EPOCHS = 5
 """A run that has not moved from the start is not judged before."""
 STUCK_STEPS = 200
-"""Nor before so many steps."""
+"""A run with fewer steps is not judged either."""
 SAMPLE = 2_000
 """Steps at each end of the run that are compared at most."""
 TINY = 1e-3
-"""An improvement by a smaller share of the loss is none."""
+"""A smaller improvement, as a share of the loss, does not count."""
 CERTAIN = 0.05
-"""Noise (two standard errors, as a share of the loss) above which nothing is said."""
+"""With more noise (two standard errors, as a share of the loss) the rule is silent."""
 PLATEAU_EPOCHS = 50
-"""A run must have at least so many epochs to be said to stand still after it had got somewhere."""
+"""A run with fewer epochs is not reported to stand still after it had made progress."""
 PLATEAU_SHARE = 0.7
 """For this share of its epochs neither loss has improved."""
 IMPROVEMENT = 0.005

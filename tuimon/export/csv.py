@@ -24,7 +24,7 @@ COLUMNS = ("step", "epoch", "time", "metric", "value")
 QUANTILE_NAMES = tuple(f"p{round(100 * quantile)}" for quantile in events.QUANTILES)
 
 Row = tuple[int, int, float, str, Number]
-"""What is not finite is `nan`, `inf` or `-inf`, what is not known is empty."""
+"""Numbers that are not finite are `nan`, `inf` or `-inf`; unknown ones are empty."""
 
 
 def export(run: RunDirectory, out: str) -> None:

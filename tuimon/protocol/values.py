@@ -5,7 +5,7 @@ import math
 SCHEDULE = "schedule"
 """Stands for the learning rate that the optimizer's own schedule gives."""
 SCHEDULE_SET_ASIDE = "the optimizer's schedule is set aside"
-"""What the answer to a learning rate says where the optimizer has a schedule: the way back is the schedule's."""
+"""The detail of the answer to a learning rate where the optimizer has a schedule: undoing it restores the schedule."""
 
 
 def learning_rate(text: str) -> float | None:
@@ -43,7 +43,7 @@ def momentum(text: str) -> float:
 
 
 def note(text: str) -> str:
-    """Return the note that ``text`` stands for, without blanks around it.
+    """Return a note without blanks around it.
 
     Raises:
         ValueError: it says nothing.

@@ -1,6 +1,6 @@
 """Numbers as the log writes them: JSON has no NaN and no infinity, a loss sometimes has both.
 
-A finite number is a JSON number, what is not finite is the string ``"nan"``, ``"inf"`` or
+A finite number is a JSON number; any other number is the string ``"nan"``, ``"inf"`` or
 ``"-inf"``, and ``null`` is "not known". Arrays of full per-channel values travel as base64 of
 little-endian float32.
 """
@@ -53,7 +53,7 @@ def list_to_wire(values: Iterable[float]) -> list[Number]:
 
 
 def scalars_to_wire(logs: Mapping[str, Any]) -> dict[str, Number]:
-    """Return Keras' logs as the log carries them; what is no single number is left out."""
+    """Return Keras' logs as the log carries them; values that are no single number are left out."""
     numbers = {}
     for name, value in logs.items():
         with contextlib.suppress(TypeError, ValueError):

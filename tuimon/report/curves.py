@@ -1,4 +1,4 @@
-"""Which curve says more than a sentence, for each rule."""
+"""The curve that goes with the findings of a rule."""
 
 from collections.abc import Sequence
 

@@ -14,7 +14,7 @@ from tuimon.text import plain, width_of, wrap
 SHOWN_OF_A_RULE = 3
 """Findings of one rule that are shown in full; of the others, the layers."""
 NAMED_LAYERS = 8
-"""How many of them."""
+"""How many layers are named."""
 SIGNS: dict[str, tuple[str, Role]] = {"error": ("✗", "error"), "warning": ("▲", "warning"), "info": ("·", "info")}
 """How heavy a finding is, without a colour and with one."""
 CURVES_OF_NOTES = ("R1", "R2", "R11")

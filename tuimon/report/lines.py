@@ -1,4 +1,4 @@
-"""Lines of a page: pieces of text, each with what it is, and how a terminal is told."""
+"""Lines of a page: pieces of text with roles, and the codes that show the roles on a terminal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ Role = Literal[
     "warning",
     "error",
 ]
-"""What a piece of text is. Colour tells nothing that a sign or a word does not tell as well."""
+"""The role of a piece of text. Colour tells nothing that a sign or a word does not tell as well."""
 
 _CODES: dict[Role, str] = {
     "strong": "1",

@@ -1,4 +1,4 @@
-"""The page: the verdict, what the gap is made of, the findings, the layers, and what all of it rests on."""
+"""The page: the verdict, what the gap is made of, the findings, the layers, and the facts that all of it rests on."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ from tuimon.runs.state import RunState
 from tuimon.text import plain, width_of, wrap
 
 WIDEST_TABLE = 130
-"""In cells; what a table has to say is said by then."""
+"""In cells; no table needs more."""
 EARLIER = 3
 """Findings that are no longer there: how many of the newest are shown."""
 

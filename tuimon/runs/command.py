@@ -8,7 +8,7 @@ from tuimon.protocol.commands import AnyRequest, LearningRate, Recalibrate, Roll
 
 @dataclass(frozen=True)
 class InForce:
-    """What requests can change, at one time."""
+    """Everything that requests can change, at one time."""
 
     phase: str = "auto"
     """The learning phase."""
@@ -23,7 +23,7 @@ class InForce:
     learning_rate: float | None = None
     """As of the last epoch's end, or of a request since; None while not known."""
     own_learning_rate: bool = False
-    """Whether a request set it."""
+    """True where a request set the learning rate."""
 
 
 @dataclass
@@ -45,21 +45,21 @@ class Command:
     applied: bool
     """Applied or rejected."""
     detail: str = ""
-    """What is worth saying of it; the reason where it was rejected."""
+    """A remark of the trainer; the reason where it was rejected."""
     traced_seconds: float = 0.0
-    """What its first use cost."""
+    """Seconds that tracing its mode took."""
     verified: events.CommandVerified | None = None
     """What the next step showed; None while not known."""
     seq: int = -1
     """Number of the answer."""
     before: InForce = field(default_factory=InForce)
-    """What was in force until then."""
+    """In force until then."""
     after: InForce = field(default_factory=InForce)
-    """What is in force since."""
+    """In force since then."""
 
     @property
     def is_final(self) -> bool:
-        """Whether there is no request that takes it back: it changed what the model has learned."""
+        """True where no request can undo it: it changed what the model has learned."""
         match self.request:
             case Rollback() | Recalibrate(dry_run=False):
                 return True
@@ -67,7 +67,10 @@ class Command:
 
     @property
     def has_changed_something(self) -> bool:
-        """Whether something else was in force afterwards. A learning rate moves by itself, too."""
+        """True where it changed what is in force.
+
+        The learning rate also moves by itself, so it counts only for a request that sets it.
+        """
         before, after = self.before, self.after
         if not isinstance(self.request, LearningRate):
             before = replace(before, learning_rate=after.learning_rate)

@@ -1,4 +1,4 @@
-"""What a run does, from the two ends of its log: a list of runs must not read gigabytes."""
+"""The state of a run, read from the two ends of its log: a list of runs must not read gigabytes."""
 
 from tuimon.protocol import events
 from tuimon.runs import liveness
@@ -12,7 +12,7 @@ _KEPT_ROWS = 1000
 
 
 class Glance:
-    """One run, looked at now and then: its begin and its end once, afterwards only what is new.
+    """One run, looked at now and then: its begin and its end once, afterwards only new lines.
 
     Example:
         ```python
@@ -24,9 +24,9 @@ class Glance:
 
     def __init__(self, run: RunDirectory) -> None:
         self.run = run
-        """Which one."""
+        """The run."""
         self.state = RunState()
-        """What was read of it, folded. Metrics are those of the end, without a hole."""
+        """The lines read so far, folded. Metrics are those of the end, without a hole."""
         self.started: float | None = None
         """When it began, Unix seconds; None while not known."""
         self._tail = Tail(run.session_log)

@@ -15,23 +15,23 @@ class LayerHistory:
     layer: events.BatchNormLayer
     """As the model has it."""
     moving_mean: Series = field(default_factory=lambda: Series(len(events.QUANTILES)))
-    """Quantiles over channels, one row a sample."""
+    """Quantiles of the moving mean over the channels, one row a sample."""
     moving_variance: Series = field(default_factory=lambda: Series(len(events.QUANTILES)))
-    """Likewise."""
+    """Quantiles of the moving variance, one row a sample."""
     latest: events.BatchNormStatistics | None = None
     """The newest sample; None while there is none."""
     channels: events.BatchNormChannelValues | None = None
     """The newest full arrays; None while there are none."""
     probe: events.ProbeLayer | None = None
-    """What the newest probe says of it; None while there is none."""
+    """Its part of the newest probe; None while there is none."""
     drift: Series = field(default_factory=Series)
-    """Of the moving from the batch statistics, at each probe."""
+    """Drift of the moving from the batch statistics, at each probe."""
     undisturbed_from: int = 0
-    """Row of `moving_mean` since which the mode is the same and nothing but train steps has changed the arrays."""
+    """The first row of `moving_mean` after which the mode stayed the same and only train steps changed the arrays."""
     trainable_changed: int | None = None
     """Step at which the user was last seen to have set `trainable` to another value; None: never."""
     disturbances: int = 0
-    """Of the run, when the newest sample was taken."""
+    """How many disturbances the run had seen when the newest sample was taken."""
 
     @property
     def mode(self) -> str | None:

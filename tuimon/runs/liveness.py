@@ -1,4 +1,4 @@
-"""Whether a run's trainer still lives: a proof that it is gone, or nothing.
+"""Whether a run's trainer is gone: proven, or not known.
 
 On a network file system another host's lock may look free, and a pid of another container means
 nothing here. So only a reader on the same kernel concludes anything; everybody else sees how long the

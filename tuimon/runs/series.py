@@ -79,7 +79,7 @@ class Series:
         self._size += count
 
     def keep_newest(self, rows: int) -> None:
-        """Let go of all but the newest rows, once there are twice as many."""
+        """Drop all but the newest rows, once there are twice as many."""
         if self._size >= 2 * rows:
             self._steps[:rows], self._rows[:rows] = self.steps[-rows:], self.rows[-rows:]
             self._size = rows

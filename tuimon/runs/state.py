@@ -23,7 +23,7 @@ RECENT_VALIDATIONS = 200
 OVER = ("finished", "stopped", "failed", "crashed")
 """What `tuimon.runs.liveness.status` says of a run that takes no requests any more."""
 _NO_STEPS = frozenset(("compiling", "paused", "recalibrating"))
-"""States that come once, and say nothing of how fast it trains."""
+"""States in which no step is made: their time does not count for the speed."""
 
 TimelineEntry = (
     events.RunStarted
@@ -147,7 +147,10 @@ class RunState:
             self._fold(event)
 
     def forget_before(self, rows: int) -> None:
-        """Keep only the newest rows of what grows with every step and epoch, for who has to live as long as the run."""
+        """Keep only the newest rows of everything that grows with steps and epochs.
+
+        For a reader that lives as long as the run.
+        """
         for metrics in (self.batch_metrics, self.running_metrics, self.epoch_metrics):
             for series in metrics.values():
                 series.keep_newest(rows)
@@ -182,7 +185,7 @@ class RunState:
 
     @property
     def seconds_left(self) -> float | None:
-        """Until the last epoch ends, at the speed of late; None while not known."""
+        """Until the last epoch ends, at the recent speed; None while not known."""
         total, rate = self.total_steps, self._pace.steady_steps_per_second
         if self.steps_per_second is None or total is None or self.ended:
             return None
@@ -190,7 +193,7 @@ class RunState:
 
     @singledispatchmethod
     def _fold(self, event: events.Event) -> None:
-        """Events that carry nothing for the state: heartbeats."""
+        """Leave the state as it is: heartbeats carry nothing for it."""
 
     @_fold.register
     def _(self, event: events.RunStarted) -> None:
@@ -225,7 +228,7 @@ class RunState:
     @_fold.register
     def _(self, event: events.StateChanged) -> None:
         if self.state is not None and self.state.state in _NO_STEPS:
-            # How fast it trains is not how long somebody had it wait.
+            # A pause does not make the training slower.
             self._pace.leave_out(event.time - self.state.time)
         self.state = event
         if event.state in ("preparing", "compiling"):
@@ -387,7 +390,7 @@ class RunState:
         )
         self.commands[event.id] = command
         if not applied or not isinstance(request, Note):
-            # A note that was left stands there by itself.
+            # An applied note has a fact of its own.
             self.timeline.append(command)
         return command
 
