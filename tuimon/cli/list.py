@@ -1,4 +1,4 @@
-"""List runs, newest last, with what each does now."""
+"""List runs, newest last, with the state of each."""
 
 import argparse
 import json

@@ -36,7 +36,8 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "run",
         metavar="RUN",
-        help="a run directory, a session.jsonl, or a name under the runs directory, without its date the newest of it",
+        help="a run directory, a session.jsonl, or a name under the runs directory (without its date: the newest of "
+        "that name)",
     )
     add_runs_dir(parser)
 
@@ -54,7 +55,7 @@ def add_looks(parser: argparse.ArgumentParser) -> None:
 
 
 def read_settings(options: argparse.Namespace) -> tuple[Settings, str]:
-    """Return the user's settings under those of the command line, and what is wrong with the file; empty: nothing."""
+    """Return the settings of the file and the command line, and an error in the file; empty: none."""
     settings, warning = settings_file.read(settings_file.settings_path())
     named = {name: getattr(options, name) for name in ("palette", "colors", "ascii")}
     named = {name: value for name, value in named.items() if value is not None}
@@ -62,7 +63,7 @@ def read_settings(options: argparse.Namespace) -> tuple[Settings, str]:
 
 
 def warn(warning: str) -> None:
-    """Say on stderr what is wrong with the settings, where something is."""
+    """Print on stderr what is wrong with the settings, if anything is."""
     if warning:
         print(f"tuimon: {plain(warning, limit=2000)}", file=sys.stderr)
 

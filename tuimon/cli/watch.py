@@ -20,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "run",
         metavar="RUN|DIR",
         nargs="?",
-        help="a run directory, a session.jsonl, a name under the runs directory, without its date the newest of it, "
-        "or a directory of runs, whose newest is taken (default: the newest run)",
+        help="a run directory, a session.jsonl, a name under the runs directory (without its date: the newest of "
+        "that name), or a directory of runs, whose newest is taken (default: the newest run)",
     )
     parser.add_argument("--readonly", action="store_true", help="change nothing: no key sends a request")
     add_runs_dir(parser)
