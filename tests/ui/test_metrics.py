@@ -18,7 +18,7 @@ from tuimon.protocol import events
 from tuimon.runs.series import Series
 from tuimon.runs.state import RunState
 from tuimon.settings import Settings
-from tuimon.ui.screens.metrics import lines
+from tuimon.ui.charts.metric_lines import lines_of
 from tuimon.ui.screens.metrics.metric_chart import MetricChart
 from tuimon.ui.screens.metrics.screen import MetricsScreen
 from tuimon.ui.viewer.replay_clock import ReplayClock
@@ -80,7 +80,7 @@ async def test_a_metric_in_full_with_its_statistics_and_a_cursor(runs: Path) -> 
             for _ in range(40):
                 await press(pilot, "right")
                 for reading in chart.readings(app.moment()):
-                    line = next(line for line in lines.lines(app.state, "loss") if line.name == reading.name)
+                    line = next(line for line in lines_of(app.state, "loss") if line.name == reading.name)
                     at = list(line.series.steps).index(reading.step)
                     assert reading.value == line.series.values[at] or math.isnan(reading.value)
             await press(pilot, "enter")

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 
 from tuimon.plot.axes import Axis
+from tuimon.plot.numbers import number
 from tuimon.plot.raster import ColumnExtremes, DotArray, Fill, band, braille, dashed, heights, line, thinned, touched
 from tuimon.protocol.wire import FloatArray
 from tuimon.runs.series import IntArray
@@ -21,7 +22,8 @@ _TURN = 2
 """So many cells in the colour of one of two lines, then in that of the other."""
 _FEW = 4
 """Each point has its sign where there are at least this many columns to one; else only the newest."""
-
+_LEGEND_WIDTH = 8
+"""Of a number in a legend: it keeps its place as it changes."""
 
 Dash = Literal["solid", "dashed", "dotted"]
 
@@ -166,3 +168,8 @@ class Canvas:
         for row, (_, name, meaning) in zip(rows, wanted, strict=True):
             if row >= 0:
                 self.cells.put(1 + row, self.column + self.columns + 1, name, meaning, width=names_width - 1)
+
+
+def in_legend(name: str, value: float) -> str:
+    """Return a curve's name and its value for the upper edge of a panel."""
+    return f"{name} {number(value):<{_LEGEND_WIDTH}}"

@@ -10,14 +10,15 @@ from textual.events import Resize
 from textual.widget import Widget
 
 from tuimon.runs.series import Series
+from tuimon.ui.charts.metric_lines import lines_of, names_of
 from tuimon.ui.drawing.cell_view import CellView
 from tuimon.ui.frame.base_screen import TALL, WIDE, BaseScreen, bindings_of
 from tuimon.ui.screens.dashboard.gap_chart import GapChart
-from tuimon.ui.screens.dashboard.loss_chart import LossChart, StatisticChart
+from tuimon.ui.screens.dashboard.loss_chart import LossChart
 from tuimon.ui.screens.dashboard.waiting import Waiting
 from tuimon.ui.screens.layers.drift_map import DriftMap
 from tuimon.ui.screens.layers.layer_table import LayerTable
-from tuimon.ui.screens.metrics import lines
+from tuimon.ui.screens.layers.statistic_chart import StatisticChart
 from tuimon.ui.screens.timeline.panel import Timeline
 from tuimon.ui.viewer.moment import Moment
 from tuimon.ui.viewer.view_memory import View
@@ -94,8 +95,8 @@ class Dashboard(BaseScreen):
 
     def shown_curves(self, moment: Moment) -> list[tuple[str, str, Series]]:
         """Return the curves of the loss."""
-        name = lines.names(moment.state)[:1]
-        return [(metric, line.name, line.series) for metric in name for line in lines.lines(moment.state, metric)]
+        name = names_of(moment.state)[:1]
+        return [(metric, line.name, line.series) for metric in name for line in lines_of(moment.state, metric)]
 
     def move_cursor(self, by: int) -> None:
         """Move the cursor of the table."""

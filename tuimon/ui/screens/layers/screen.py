@@ -8,10 +8,10 @@ from textual.containers import Container
 from textual.widget import Widget
 
 from tuimon.ui.frame.base_screen import BaseScreen, bindings_of
-from tuimon.ui.screens.dashboard.loss_chart import StatisticChart
 from tuimon.ui.screens.layers.channel_view import ChannelView
 from tuimon.ui.screens.layers.drift_map import DriftMap
 from tuimon.ui.screens.layers.layer_table import LayerTable
+from tuimon.ui.screens.layers.statistic_chart import StatisticChart
 
 
 class LayersScreen(BaseScreen):

@@ -14,12 +14,12 @@ from tuimon.plot.viewport import Viewport
 from tuimon.plot.x_axis import whole_axis, window_axis, words, x_of
 from tuimon.text import plain
 from tuimon.ui.charts.axes_frame import LABEL_WIDTH
-from tuimon.ui.charts.canvas import Curve
+from tuimon.ui.charts.canvas import Curve, in_legend
+from tuimon.ui.charts.metric_lines import lines_of
 from tuimon.ui.charts.request_marks import marks
 from tuimon.ui.charts.step_chart import draw_axes, draw_empty
 from tuimon.ui.drawing.cell_view import CellView, draw_panel
 from tuimon.ui.drawing.cells import Cells
-from tuimon.ui.screens.metrics import lines
 from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment
 
@@ -108,7 +108,7 @@ class MetricChart(CellView):
     def whole(self, moment: Moment) -> tuple[float, float]:
         """Return the first and the last x there are."""
         to_x = self.to_x(moment)
-        ends = [to_x(line.series.steps[[0, -1]]) for line in lines.lines(moment.state, self.metric) if len(line.series)]
+        ends = [to_x(line.series.steps[[0, -1]]) for line in lines_of(moment.state, self.metric)]
         if not ends:
             return 0.0, 1.0
         first = 0.0 if self.view.x in ("step", "relative") else float(min(pair[0] for pair in ends))
@@ -140,7 +140,7 @@ class MetricChart(CellView):
 
     def at_largest(self, moment: Moment) -> Viewport:
         """Return the view with the cursor at the largest value that is shown, of the line in front."""
-        drawn = [line.series for line in lines.lines(moment.state, self.metric) if len(line.series)]
+        drawn = [line.series for line in lines_of(moment.state, self.metric)]
         if not drawn:
             return self.view
         whole, x = self.whole(moment), self.to_x(moment)(drawn[-1].steps)
@@ -242,9 +242,7 @@ class MetricChart(CellView):
 
     def _curves(self, moment: Moment) -> list[Curve]:
         found = []
-        for line in lines.lines(moment.state, self.metric):
-            if not len(line.series):
-                continue
+        for line in lines_of(moment.state, self.metric):
             smooths = line.can_be_smoothed and self.view.smoothing != "none"
             curve = line.curve(colors=self.has_colors)
             found.append(replace(curve, name="", meaning=Meaning.FRAME) if smooths else curve)
@@ -293,9 +291,7 @@ class MetricChart(CellView):
                 (f"{each.name} {number(each.value, READ_DIGITS)}", int(each.meaning)) for each in readings if each.name
             ]
             return [(at, int(Meaning.STRONG)), *shown]
-        return [
-            (f"{curve.name} {number(float(curve.values[-1])):<8}", int(curve.meaning)) for curve in curves if curve.name
-        ]
+        return [(in_legend(curve.name, float(curve.values[-1])), int(curve.meaning)) for curve in curves if curve.name]
 
     def _mark_chosen(self, cells: Cells) -> None:
         if self.is_chosen and cells.width and cells.height:

@@ -19,11 +19,11 @@ from tuimon.plot.x_axis import X_WORDS, words
 from tuimon.runs.series import Series
 from tuimon.settings import Settings
 from tuimon.text import plain
+from tuimon.ui.charts.metric_lines import lines_of, matching, names_of
 from tuimon.ui.drawing.cell_view import CellView
 from tuimon.ui.drawing.cells import Cells
 from tuimon.ui.frame.base_screen import BaseScreen, bindings_of
 from tuimon.ui.frame.searched_screen import SearchField
-from tuimon.ui.screens.metrics import lines
 from tuimon.ui.screens.metrics.metric_chart import READ_DIGITS, MetricChart
 from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment
@@ -76,12 +76,7 @@ class MetricsScreen(BaseScreen):
     def shown_curves(self, moment: Moment) -> list[tuple[str, str, Series]]:
         """Return metric, line and points of each curve on the screen."""
         shown = [chart.metric for chart in self._charts if chart.display and chart.metric]
-        return [
-            (metric, line.name, line.series)
-            for metric in shown
-            for line in lines.lines(moment.state, metric)
-            if len(line.series)
-        ]
+        return [(metric, line.name, line.series) for metric in shown for line in lines_of(moment.state, metric)]
 
     def recall(self, view: View) -> None:
         """Look as it was looked the last time."""
@@ -204,7 +199,7 @@ class MetricsScreen(BaseScreen):
             self._chosen = found.index(chart.metric)
 
     def _names(self) -> list[str]:
-        return lines.matching(lines.names(self._moment.state), self._filter.value) if self._moment else []
+        return matching(names_of(self._moment.state), self._filter.value) if self._moment else []
 
     def _again(self) -> None:
         if self._moment is not None:
@@ -305,8 +300,8 @@ class Statistics(CellView):
                 break
             cells.put(0, column, heading, Meaning.DIM, width=width - 1)
             column += width
-        for row, line in enumerate(lines.lines(moment.state, self.chart.metric), start=1):
-            if row >= cells.height or not len(line.series):
+        for row, line in enumerate(lines_of(moment.state, self.chart.metric), start=1):
+            if row >= cells.height:
                 break
             x = to_x(line.series.steps)
             inside = within(x, *window)

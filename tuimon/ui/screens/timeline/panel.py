@@ -1,47 +1,11 @@
-"""What happened, newest first, a line each: requests and what became of them, alerts, notes, the end."""
-
-import os
-import socket
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+"""The newest events, on the dashboard."""
 
 from tuimon.plot.numbers import count
-from tuimon.protocol import events
-from tuimon.runs import facts_in_words
-from tuimon.runs.state import Command, RunState, TimelineEntry
-from tuimon.text import plain
 from tuimon.ui.drawing.cell_view import CellView, draw_panel
 from tuimon.ui.drawing.cells import Cells
-from tuimon.ui.viewer.alerts import sign
+from tuimon.ui.screens.timeline.lines import clock_time, lines
 from tuimon.ui.viewer.meanings import Meaning
-from tuimon.ui.viewer.moment import Asked, Moment
-
-_MEANINGS: dict[type, Meaning] = {
-    events.FitStarted: Meaning.DIM,
-    events.StateChanged: Meaning.DIM,
-    events.Evaluated: Meaning.VALIDATION,
-    events.Recalibrated: Meaning.STATISTIC,
-    events.RolledBack: Meaning.COMMAND,
-    events.RunResumed: Meaning.COMMAND,
-    events.LogGap: Meaning.WARNING,
-    events.RunEnded: Meaning.GOOD,
-}
-"""The colours of what happened; of other things, that of text."""
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line of the timeline."""
-
-    time: float
-    """Unix seconds."""
-    step: int | None
-    """None where no step is meant."""
-    words: str
-    """What happened."""
-    meaning: Meaning = Meaning.TEXT
-    """Its colour."""
+from tuimon.ui.viewer.moment import Moment
 
 
 class Timeline(CellView):
@@ -62,65 +26,3 @@ class Timeline(CellView):
                 cells.put(row, column, f"step {count(item.step):>{steps}}", Meaning.DIM)
             column += 5 + steps + 2
             cells.put(row, column, item.words, item.meaning, width=cells.width - column - 2)
-
-
-def lines(moment: Moment) -> Iterator[Line]:
-    """Return the lines, newest first."""
-    for asked in reversed(moment.asked):
-        yield asked_line(asked)
-    for entry in reversed(moment.state.timeline):
-        yield line_of(entry, moment.state)
-
-
-def clock_time(seconds: float) -> str:
-    """Return a time of the day, of Unix seconds."""
-    return time.strftime("%H:%M:%S", time.localtime(seconds))
-
-
-def asked_line(asked: Asked) -> Line:
-    """Return the line of a request without an answer."""
-    return Line(asked.time, None, f"{plain(asked.words, 100)}: asked", Meaning.DIM)
-
-
-def line_of(entry: TimelineEntry, state: RunState) -> Line:
-    """Return the line of something that happened.
-
-    Args:
-        entry: What happened.
-        state: What the log adds up to, this included.
-    """
-    match entry:
-        case Command():
-            return _command(entry)
-        case events.Alert():
-            shown, meaning = sign(entry)
-            return Line(entry.time, entry.step, f"{shown} {facts_in_words.of(entry, state)}", meaning)
-        case events.RunStarted():
-            return Line(entry.time, None, facts_in_words.of(entry, state), Meaning.DIM)
-        case events.RunEnded(status="failed"):
-            return Line(entry.time, entry.step, facts_in_words.of(entry, state), Meaning.ERROR)
-        case _:
-            return Line(
-                entry.time, entry.step, facts_in_words.of(entry, state), _MEANINGS.get(type(entry), Meaning.TEXT)
-            )
-
-
-def _command(command: Command) -> Line:
-    # What became of it comes first: a narrow screen cuts the end off.
-    asked, by = plain(command.words, 100), f"; asked by {_who(command.sender)}"
-    if not command.applied:
-        return Line(
-            command.time, command.step, f"{asked}: {facts_in_words.rejected(command.detail)}{by}", Meaning.ERROR
-        )
-    became, verified = facts_in_words.applied(command.traced_seconds, command.detail), command.verified
-    if verified is not None:
-        became += f", {facts_in_words.verified(verified)}"
-    meaning = Meaning.COMMAND if verified is None or verified.held else Meaning.ERROR
-    return Line(command.time, command.step, f"{asked}: {became}{by}", meaning)
-
-
-def _who(sender: events.Sender) -> str:
-    if sender.pid == os.getpid() and sender.host == socket.gethostname():
-        return "you"
-    # The name is what the request claims; the uid is what the file system says.
-    return plain(sender.user, 40) or f"uid {sender.uid}"

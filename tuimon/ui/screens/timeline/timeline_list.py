@@ -13,7 +13,7 @@ from tuimon.runs.state import Command, RunState, TimelineEntry
 from tuimon.text import plain
 from tuimon.ui.drawing.cell_view import CellView, draw_panel
 from tuimon.ui.drawing.cells import Cells
-from tuimon.ui.screens.timeline.panel import Line, asked_line, clock_time, line_of
+from tuimon.ui.screens.timeline.lines import Line, asked_line, clock_time, line_of
 from tuimon.ui.viewer.meanings import SELECTED, Meaning
 from tuimon.ui.viewer.moment import Asked, Moment
 

@@ -11,6 +11,7 @@ from tuimon.ui.charts.canvas import Curve, Dash
 from tuimon.ui.viewer.meanings import Meaning
 
 LEARNING_RATE = "learning rate"
+_NO_POINTS = Series()
 
 
 @dataclass(frozen=True)
@@ -35,27 +36,25 @@ class Line:
         return Curve(self.name, *points, self.meaning, dash=dash, gives_way=self.can_be_smoothed)
 
 
-def names(state: RunState) -> list[str]:
+def names_of(state: RunState) -> list[str]:
     """Return the metrics of a run: the loss first, then in the order of the log, the learning rate last."""
     found = dict.fromkeys((*state.batch_metrics, *state.running_metrics, *map(_own_name, state.epoch_metrics)))
     ordered = sorted(found, key=lambda name: name != "loss")
     return [*ordered, LEARNING_RATE] if len(state.learning_rates) and LEARNING_RATE not in found else ordered
 
 
-def lines(state: RunState, name: str) -> list[Line]:
-    """Return the lines of a metric, from the back to the front."""
-    if name == LEARNING_RATE and name not in state.epoch_metrics:
-        return [Line("lr", state.learning_rates, Meaning.COMMAND)]
-    found = []
-    if (series := state.batch_metrics.get(name)) is not None:
-        found.append(Line("batch", series, Meaning.BATCH, can_be_smoothed=True))
-    if (series := state.running_metrics.get(name)) is not None:
-        found.append(Line("running", series, Meaning.BATCH, can_be_smoothed=True))
-    if (series := state.epoch_metrics.get(name)) is not None:
-        found.append(Line("train", series, Meaning.TRAINING))
-    if (series := state.epoch_metrics.get(f"val_{name}")) is not None:
-        found.append(Line("valid", series, Meaning.VALIDATION, dash="dashed"))
-    return found
+def lines_of(state: RunState, metric: str) -> list[Line]:
+    """Return the lines of a metric that have points, from the back to the front."""
+    if metric == LEARNING_RATE and metric not in state.epoch_metrics:
+        found = [Line("lr", state.learning_rates, Meaning.COMMAND)]
+    else:
+        found = [
+            Line("batch", state.batch_metrics.get(metric, _NO_POINTS), Meaning.BATCH, can_be_smoothed=True),
+            Line("running", state.running_metrics.get(metric, _NO_POINTS), Meaning.BATCH, can_be_smoothed=True),
+            Line("train", state.epoch_metrics.get(metric, _NO_POINTS), Meaning.TRAINING),
+            Line("valid", state.epoch_metrics.get(f"val_{metric}", _NO_POINTS), Meaning.VALIDATION, dash="dashed"),
+        ]
+    return [line for line in found if len(line.series)]
 
 
 def matching(found: Iterable[str], pattern: str) -> list[str]:
