@@ -3,6 +3,7 @@
 Pure. A cell is two dots wide and four high; a *column* here is one column of dots.
 """
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Literal
@@ -177,6 +178,34 @@ def line(points: ColumnExtremes, axis: Axis, rows: int) -> DotArray:
     return _spans(columns[drawn], top[drawn], bottom[drawn], rows, points.columns)
 
 
+def joined(columns: IntArray, dot_rows: IntArray, pieces: IntArray, rows: int, width: int) -> DotArray:
+    """Return the dots of points that are few: each column from its highest to its lowest one, neighbours joined.
+
+    Args:
+        columns: Of dots, shape ``(points,)``, never descending.
+        dot_rows: 0 at the top, shape ``(points,)``.
+        pieces: Of each point, which piece of the line it is on: two pieces are not joined. Shape ``(points,)``.
+        rows: Height in cells.
+        width: In columns of dots.
+    """
+    top, bottom = np.full(width, 4 * rows), np.full(width, -1)
+    np.minimum.at(top, columns, dot_rows)
+    np.maximum.at(bottom, columns, dot_rows)
+    first, last = np.full(width, np.iinfo(np.int64).max), np.full(width, -1)
+    np.minimum.at(first, columns, pieces)
+    np.maximum.at(last, columns, pieces)
+    present = np.flatnonzero(bottom >= 0)
+    middle = (top + bottom) / 2
+    dots = _spans(present, top[present], bottom[present], rows, width)
+    for left, right in itertools.pairwise(present.tolist()):
+        if last[left] == first[right]:
+            between = np.arange(left, right + 1)
+            edges = np.interp(np.arange(left, right + 2) - 0.5, (left, right), (middle[left], middle[right]))
+            low, high = np.minimum(edges[:-1], edges[1:]), np.maximum(edges[:-1], edges[1:])
+            dots |= _spans(between, low, high, rows, width)
+    return dots
+
+
 def band(low: ColumnExtremes, high: ColumnExtremes, axis: Axis, rows: int, fill: Fill = "dense") -> DotArray:
     """Return the dots between two curves: their edges, and between them every second dot, or lines that slant."""
     present = np.flatnonzero(np.isfinite(low.low) & np.isfinite(high.high))
@@ -257,7 +286,10 @@ def touched(dots: DotArray) -> DotArray:
     return result
 
 
-def _spans(columns: IntArray, top: FloatArray, bottom: FloatArray, rows: int, width: int) -> DotArray:
+def _spans(
+    columns: IntArray, top: FloatArray | IntArray, bottom: FloatArray | IntArray, rows: int, width: int
+) -> DotArray:
+    """Return the dots from ``top`` to ``bottom`` in each of some columns."""
     edges = np.zeros((4 * rows + 1, width), dtype=np.int32)
     np.add.at(edges, (np.clip(np.floor(top + 0.5), 0, 4 * rows - 1).astype(np.int64), columns), 1)
     np.add.at(edges, (np.clip(np.floor(bottom + 0.5), 0, 4 * rows - 1).astype(np.int64) + 1, columns), -1)

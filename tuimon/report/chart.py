@@ -1,15 +1,12 @@
-"""A curve over steps in a few lines of text: braille dots, limits at the left, marks and steps below.
-
-Pure; the app draws its own charts (`tuimon.plot.raster`).
-"""
+"""A curve over steps in a few lines of text: braille dots, limits at the left, marks and steps below."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from tuimon.plot.numbers import figure
+from tuimon.plot.raster import braille, joined
 from tuimon.protocol.wire import FloatArray
 from tuimon.report.lines import Line, Role, Span, line
 from tuimon.runs.series import IntArray
@@ -19,7 +16,6 @@ MOST_COLUMNS = 60
 ROWS = 4
 """Of dots; with marks and steps a chart has at most two more."""
 
-_BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], dtype=np.uint8)
 _LOGARITHMIC_FROM = 100.0
 """Values that are all above 0 and span more than this factor are drawn on a logarithmic scale."""
 
@@ -72,12 +68,13 @@ def chart(curve: Curve, width: int, rows: int = ROWS) -> list[Line]:
     jumps = np.array([mark.step for mark in curve.marks if curve.is_broken_at_marks], dtype=np.int64)
     # How many jumps a point has behind it: points that differ in that are not joined.
     pieces = np.searchsorted(np.sort(jumps), steps, side="right")
-    dots = _dots(_places(steps, first, last, 2 * columns), heights, pieces, 4 * rows, 2 * columns)
+    dots = joined(_places(steps, first, last, 2 * columns), heights, pieces, rows, 2 * columns)
     title = plain(f"{curve.title}{', log scale' if is_logarithmic else ''}", width)
     lines = [line(" " * min(margin + 2, width - len(title)), Span(title, "dim"))]
-    for row, text in enumerate(_braille(dots)):
+    for row, characters in enumerate(braille(dots)):
         label = labels[0] if row == 0 else labels[1] if row == rows - 1 else ""
-        lines.append(line(Span(f"{label:>{margin}} {'┤' if label else '│'}", "dim"), Span(text, "curve")))
+        curve_row = Span("".join(characters.tolist()), "curve")
+        lines.append(line(Span(f"{label:>{margin}} {'┤' if label else '│'}", "dim"), curve_row))
     begins = ~finite & np.concatenate(([True], finite[:-1]))
     breaks = tuple(Mark(int(step), sign="✗", role="error") for step in curve.steps[begins])
     marks = _marks((*curve.marks, *breaks), first, last, columns)
@@ -104,40 +101,6 @@ def _heights(values: FloatArray, low: float, high: float, rows: int, *, logarith
     share = (scaled - bottom) / span if span > 0 else np.full(len(values), 0.5)
     heights: IntArray = np.floor((1 - share) * (rows - 1) + 0.5).astype(np.int64)
     return np.clip(heights, 0, rows - 1)
-
-
-def _dots(places: IntArray, heights: IntArray, pieces: IntArray, rows: int, columns: int) -> npt.NDArray[np.bool_]:
-    """Return dots, shape ``(rows, columns)``: each column from its highest to its lowest value, joined in one piece."""
-    top = np.full(columns, rows)
-    bottom = np.full(columns, -1)
-    np.minimum.at(top, places, heights)
-    np.maximum.at(bottom, places, heights)
-    first, last = np.full(columns, np.iinfo(np.int64).max), np.full(columns, -1)
-    np.minimum.at(first, places, pieces)
-    np.maximum.at(last, places, pieces)
-    dots = np.zeros((rows, columns), dtype=bool)
-    before: int | None = None
-    for column in map(int, np.flatnonzero(bottom >= 0)):
-        dots[top[column] : bottom[column] + 1, column] = True
-        if before is not None and last[before] == first[column]:
-            _join(dots, before, column, top, bottom)
-        before = column
-    return dots
-
-
-def _join(dots: npt.NDArray[np.bool_], left: int, right: int, top: IntArray, bottom: IntArray) -> None:
-    start, end = (top[left] + bottom[left]) / 2, (top[right] + bottom[right]) / 2
-    between = np.arange(left, right + 1)
-    edges = np.interp(np.concatenate((between - 0.5, [right + 0.5])), (left, right), (start, end))
-    for index, column in enumerate(between):
-        ends = sorted((edges[index], edges[index + 1]))
-        dots[int(ends[0] + 0.5) : int(ends[1] + 0.5) + 1, column] = True
-
-
-def _braille(dots: npt.NDArray[np.bool_]) -> list[str]:
-    height, width = dots.shape
-    bits = np.einsum("iajb,ab->ij", dots.reshape(height // 4, 4, width // 2, 2).astype(np.uint8), _BITS)
-    return ["".join(chr(0x2800 + int(cell)) if cell else " " for cell in row) for row in bits]
 
 
 def _marks(marks: Sequence[Mark], first: int, last: int, columns: int) -> list[Span]:
