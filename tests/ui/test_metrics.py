@@ -109,18 +109,18 @@ async def test_following_lets_go_when_panned_and_comes_back_by_key(runs: Path) -
             await press(pilot, "2", "plus", "plus")
             status = "StatusLine"
             await until(pilot, lambda: "following" in part(app, status))
-            view = screen(app).view
+            view = screen(app).viewport
             assert view.span == pytest.approx(50)
             await press(pilot, "less_than_sign")
             await until(pilot, lambda: "let go" in part(app, status))
             whole = screen(app).chosen_chart.whole(app.moment())
-            before = screen(app).view.window(whole)
+            before = screen(app).viewport.window(whole)
             run.write(events.Batches(first_step=200, metrics={"loss": [0.1] * 50}, batches=50, step=250, epoch=20))
             await until(pilot, lambda: app.state.step == 250)
             whole = screen(app).chosen_chart.whole(app.moment())
-            assert screen(app).view.window(whole) == before
+            assert screen(app).viewport.window(whole) == before
             await press(pilot, "G")
-            assert screen(app).view.window(whole) == (whole[1] - 50, whole[1])
+            assert screen(app).viewport.window(whole) == (whole[1] - 50, whole[1])
 
 
 async def test_the_mouse_zooms_and_reads_values_off(runs: Path) -> None:
@@ -130,24 +130,24 @@ async def test_the_mouse_zooms_and_reads_values_off(runs: Path) -> None:
             await until(pilot, lambda: "accuracy" in text(app))
             chart = screen(app).chosen_chart
             await pilot.click(chart, offset=(40, 10))
-            await until(pilot, lambda: screen(app).view.cursor is not None)
+            await until(pilot, lambda: screen(app).viewport.cursor is not None)
             assert "step" in chart.text().splitlines()[0]
             chart.post_message(MetricChart.Scrolled(chart, 1))
-            await until(pilot, lambda: screen(app).view.span is not None)
-            whole, cursor = chart.whole(app.moment()), screen(app).view.cursor
-            before = screen(app).view.window(whole)
+            await until(pilot, lambda: screen(app).viewport.span is not None)
+            whole, cursor = chart.whole(app.moment()), screen(app).viewport.cursor
+            before = screen(app).viewport.window(whole)
             await pilot.mouse_down(chart, offset=(30, 10))
             for column in (35, 40, 50):
                 await pilot.hover(chart, offset=(column, 10))
             await pilot.mouse_up(chart, offset=(50, 10))
-            await until(pilot, lambda: screen(app).view.window(whole)[0] < before[0], "what was before")
+            await until(pilot, lambda: screen(app).viewport.window(whole)[0] < before[0], "what was before")
             # It was held, not clicked.
-            assert screen(app).view.cursor == cursor
+            assert screen(app).viewport.cursor == cursor
             await pilot.hover(chart, offset=(80, 10))
-            moved = screen(app).view
+            moved = screen(app).viewport
             await pilot.click(chart, offset=(80, 10))
-            await until(pilot, lambda: screen(app).view.cursor != cursor)
-            assert screen(app).view.first == moved.first
+            await until(pilot, lambda: screen(app).viewport.cursor != cursor)
+            assert screen(app).viewport.first == moved.first
 
 
 VALUES = st.floats(-1e6, 1e6)
@@ -297,16 +297,16 @@ async def test_what_was_looked_at_is_looked_at_again(runs: Path) -> None:
     with LiveRun(runs, *log()) as run:
         async with watching(run.directory, WIDE, memory=memory) as (app, pilot):
             await press(pilot, "2", "plus", "e", "y", "v", "down")
-            chosen, view = screen(app).chosen_chart.metric, screen(app).view
+            chosen, view = screen(app).chosen_chart.metric, screen(app).viewport
             assert view.span == pytest.approx(100.0)
             # On another screen, and back.
             await press(pilot, "4", "2")
-            assert (screen(app).chosen_chart.metric, screen(app).view) == (chosen, view)
+            assert (screen(app).chosen_chart.metric, screen(app).viewport) == (chosen, view)
             grid = app.place.query_one("#metric-charts").styles.grid_size_columns
         async with watching(run.directory, WIDE, memory=memory) as (app, pilot):
             await press(pilot, "2")
             await until(pilot, lambda: screen(app).chosen_chart.metric == chosen, "the metric of the last time")
-            assert screen(app).view == view
+            assert screen(app).viewport == view
             assert app.place.query_one("#metric-charts").styles.grid_size_columns == grid
 
 
@@ -345,14 +345,14 @@ async def test_a_spike_is_found_and_looked_at(runs: Path) -> None:
             await until(pilot, lambda: "newest" in text(app))
             # Of validation the largest is the first one.
             await press(pilot, "circumflex_accent")
-            assert screen(app).view.cursor == pytest.approx(10.0)
+            assert screen(app).viewport.cursor == pytest.approx(10.0)
             await press(pilot, "ctrl+right")
-            near = screen(app).view.cursor
+            near = screen(app).viewport.cursor
             await press(pilot, *["right"] * 3)
             assert near is not None
-            assert 0 < screen(app).view.cursor - near < near - 10.0
+            assert 0 < screen(app).viewport.cursor - near < near - 10.0
             await press(pilot, "ctrl+left", "ctrl+left")
-            assert screen(app).view.cursor < near
+            assert screen(app).viewport.cursor < near
             await press(pilot, "0")
             assert "of x" not in part(app, "StatusLine")
             await press(pilot, "plus", "plus")
@@ -369,7 +369,7 @@ async def test_the_narrowest_part_that_may_be_remembered_has_an_axis(runs: Path,
         memory.save(run.directory, View(metrics=MetricsView(charts=charts, grid=(1, 1))))
         async with watching(run.directory, WIDE, memory=memory) as (app, pilot):
             await press(pilot, "2")
-            await until(pilot, lambda: "loss" in text(app) and screen(app).view.span == 1e-3)
+            await until(pilot, lambda: "loss" in text(app) and screen(app).viewport.span == 1e-3)
         # Narrower ones, which nobody can have chosen, are as if nothing had been.
         memory.save(run.directory, View(metrics=MetricsView(charts=replace(charts, span=1e-320), grid=(1, 1))))
         assert memory.load(run.directory) == View()

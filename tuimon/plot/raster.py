@@ -5,6 +5,7 @@ Pure. A cell is two dots wide and four high; a *column* here is one column of do
 
 import itertools
 import math
+from bisect import bisect_left
 from collections.abc import Callable
 from typing import Literal
 
@@ -147,6 +148,24 @@ class ColumnExtremes:
 def within(x: FloatArray | IntArray, first: float, last: float) -> slice:
     """Return which of ``x``, never descending, lie between two of them, these included."""
     return slice(*np.searchsorted(x, [first, np.nextafter(last, np.inf)]))
+
+
+def place_of(x: float, steps: IntArray, x_of: XOf | None = None) -> int:
+    """Return how many steps lie before ``x``. Only a few of them are converted.
+
+    Args:
+        x: A place on the axis.
+        steps: Never descending.
+        x_of: From steps to x; None: x is the step.
+    """
+    if x_of is None:
+        return int(np.searchsorted(steps, x))
+    return bisect_left(steps, x, key=lambda step: float(x_of(np.array([step]))[0]))
+
+
+def steps_within(steps: IntArray, first: float, last: float, x_of: XOf) -> slice:
+    """Return which of ``steps``, never descending, lie between two places on the axis, these included."""
+    return slice(place_of(first, steps, x_of), place_of(math.nextafter(last, math.inf), steps, x_of))
 
 
 def line(points: ColumnExtremes, axis: Axis, rows: int) -> DotArray:

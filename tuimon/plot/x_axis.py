@@ -39,15 +39,37 @@ def x_of(state: RunState, kind: XKind) -> XOf:
         first = state.fit.initial_epoch if state.fit else 0
         known_steps = np.concatenate(([0], state.epoch_numbers.steps)).astype(np.float64)
         known = np.concatenate(([float(first)], state.epoch_numbers.values + 1))
-        return _between(known_steps, known, grows=True)
+        return between(known_steps, known, grows=True)
     clock = state.clock
     if not len(clock):
         return lambda steps: np.zeros(len(steps))
     begin = clock.values[0] if kind == "relative" else 0.0
-    return _between(clock.steps.astype(np.float64), clock.values - begin, grows=False)
+    return between(clock.steps.astype(np.float64), clock.values - begin)
 
 
-def _between(known_steps: FloatArray, known: FloatArray, *, grows: bool) -> XOf:
+class StepsToX:
+    """`x_of`, put together once for as much of a log as is read."""
+
+    def __init__(self) -> None:
+        self._made_of: tuple[object, ...] = ()
+        self._made: XOf | None = None
+
+    def of(self, state: RunState, kind: XKind) -> XOf:
+        """Return the way from a run's steps to x."""
+        made_of = kind, state, state.fit, len(state.epoch_numbers), len(state.clock)
+        if self._made is None or made_of != self._made_of:
+            self._made_of, self._made = made_of, x_of(state, kind)
+        return self._made
+
+
+def between(known_steps: FloatArray | IntArray, known: FloatArray, *, grows: bool = False) -> XOf:
+    """Return the way from steps to x, where x is known of some steps: linear between them.
+
+    Args:
+        known_steps: Never descending, at least one.
+        known: The x of each.
+        grows: Whether it goes on beyond the last step as between the last two; else it stays.
+    """
     # A run that went back to a checkpoint says some things twice; x never descends all the same.
     known = np.maximum.accumulate(known)
 

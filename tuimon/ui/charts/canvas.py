@@ -10,8 +10,10 @@ from tuimon.plot.numbers import number
 from tuimon.plot.raster import ColumnExtremes, DotArray, Fill, band, braille, dashed, heights, line, thinned, touched
 from tuimon.protocol.wire import FloatArray
 from tuimon.runs.series import IntArray
+from tuimon.ui.charts.axes_frame import plot_frame
 from tuimon.ui.charts.request_marks import Mark
-from tuimon.ui.drawing.cells import Cells
+from tuimon.ui.drawing.cell_view import draw_panel
+from tuimon.ui.drawing.cells import Cells, wrap
 from tuimon.ui.viewer.meanings import Meaning
 
 _MARK = "┊"
@@ -26,6 +28,9 @@ _LEGEND_WIDTH = 8
 """Of a number in a legend: it keeps its place as it changes."""
 
 Dash = Literal["solid", "dashed", "dotted"]
+
+Reduced = tuple[ColumnExtremes, ...]
+"""The points of a curve by columns: of a line one, of a band its lower and its upper edge."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ class Canvas:
         self.chars = cells.chars[area]
         self.codes = cells.codes[area]
 
-    def draw(self, curves: list[Curve], reduced: list[tuple[ColumnExtremes, ...]], values: Axis) -> None:
+    def draw(self, curves: list[Curve], reduced: list[Reduced], values: Axis) -> None:
         """Draw the curves, from the back to the front, and what was not finite."""
         dots: DotArray = np.zeros((4 * self.rows, 2 * self.columns), dtype=bool)
         behind = dots.copy()
@@ -100,16 +105,24 @@ class Canvas:
             dots |= new
             if not others:
                 taken |= in_cells
-        characters = braille(dots | behind)
-        self.chars[characters != " "] = characters[characters != " "]
+        self.put_dots(dots | behind)
         for curve, points in zip(curves, reduced, strict=True):
             if curve.sign:
                 self._put_signs(curve, points[-1], values)
         for points in reduced:
             for extremes in points:
-                bad = extremes.non_finite.reshape(self.columns, 2).any(axis=1)
-                self.chars[0, bad] = _NON_FINITE
-                self.codes[0, bad] = Meaning.ERROR
+                self.mark_non_finite(extremes, Meaning.ERROR)
+
+    def put_dots(self, dots: DotArray) -> None:
+        """Write dots as characters; where there is none, what is there stays."""
+        characters = braille(dots)
+        self.chars[characters != " "] = characters[characters != " "]
+
+    def mark_non_finite(self, points: ColumnExtremes, code: int) -> None:
+        """Mark the columns with a value that is not finite."""
+        bad = points.non_finite.reshape(self.columns, 2).any(axis=1)
+        self.chars[0, bad] = _NON_FINITE
+        self.codes[0, bad] = code
 
     def _put_signs(self, curve: Curve, points: ColumnExtremes, values: Axis) -> None:
         present = np.flatnonzero(np.isfinite(points.exit))
@@ -147,9 +160,7 @@ class Canvas:
             self.cells.put(edge, self.column + begin, text, Meaning.COMMAND)
             free_until = begin
 
-    def name(
-        self, curves: list[Curve], reduced: list[tuple[ColumnExtremes, ...]], values: Axis, names_width: int
-    ) -> None:
+    def name(self, curves: list[Curve], reduced: list[Reduced], values: Axis, names_width: int) -> None:
         """Write the names of the curves at the height of their newest values, right of the data."""
         wanted: list[tuple[float, str, Meaning]] = []
         for curve, points in zip(curves, reduced, strict=True):
@@ -173,3 +184,24 @@ class Canvas:
 def in_legend(name: str, value: float) -> str:
     """Return a curve's name and its value for the upper edge of a panel."""
     return f"{name} {number(value):<{_LEGEND_WIDTH}}"
+
+
+def draw_axes(cells: Cells, width: int, steps: Axis, values: Axis) -> Canvas | None:
+    """Draw axes ``width`` cells wide into a panel and return the place for the data; None where there is no room."""
+    height = cells.height - 2
+    frame, origin = plot_frame(width, height, steps, values)
+    if not origin:
+        return None
+    cells.chars[1 : 1 + height, 1 : 1 + width] = frame
+    cells.codes[1 : 1 + height, 1 : 1 + width] = Meaning.DIM
+    cells.codes[1:height, origin] = Meaning.FRAME
+    cells.codes[height - 1, origin : 1 + width] = Meaning.FRAME
+    return Canvas(cells, column=1 + origin, columns=width - origin, rows=height - 2)
+
+
+def draw_empty(cells: Cells, title: str, words: str) -> None:
+    """Draw a panel without data: a sentence in its middle."""
+    draw_panel(cells, title)
+    lines = wrap(words, cells.width - 8)
+    for index, text in enumerate(lines[: max(0, cells.height - 2)]):
+        cells.put(max(1, (cells.height - len(lines)) // 2) + index, 4, text, Meaning.DIM)

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tuimon.plot.axes import Axis, fitted_axis, ticks_in
+from tuimon.plot.axes import Axis, ticks_in
 from tuimon.plot.numbers import count, negative
-from tuimon.plot.raster import ColumnExtremes, DotArray, braille, dashed, heights, line, mask, thinned, touched
-from tuimon.plot.x_axis import whole_axis
-from tuimon.protocol.wire import FloatArray
-from tuimon.runs.series import IntArray, Series
+from tuimon.plot.raster import ColumnExtremes, DotArray, XOf, braille, dashed, heights, line, mask, thinned, touched
+from tuimon.plot.x_axis import XKind, whole_axis
+from tuimon.runs.series import Series
 from tuimon.text import plain
-from tuimon.ui.charts.canvas import Canvas
-from tuimon.ui.charts.step_chart import draw_axes, draw_empty
+from tuimon.ui.charts.canvas import Canvas, Reduced, draw_empty
+from tuimon.ui.charts.reduced_curves import Plot, ReducedCurves
 from tuimon.ui.drawing.cell_view import CellView, draw_panel
 from tuimon.ui.drawing.cells import Cells, CharArray, cell_width, fit_end
 from tuimon.ui.screens.compare.run_curves import LETTERS, Points, RunCurves, lower_is_better, metric_names
@@ -33,7 +32,6 @@ _ROOMY_HEIGHT = 16
 _COMPACT_WIDTH = 37
 _STEEP_DOTS = 8
 """A column of more dots is drawn whole. Curves that are all noise would not be told apart otherwise."""
-_NON_FINITE = "▲"
 
 
 @dataclass(frozen=True)
@@ -46,9 +44,21 @@ class _Drawn:
     points: Points
     by_time: bool
 
-    def x_of(self, steps: IntArray) -> FloatArray:
-        """Return where steps are on the lower axis."""
-        return self.run.seconds(steps) if self.by_time else steps.astype(np.float64)
+    @property
+    def key(self) -> tuple[int, str, str]:
+        """The same from one drawing to the next."""
+        return self.slot, self.run.name, self.metric
+
+    @property
+    def x_of(self) -> XOf | None:
+        """From steps to x; None where x is the step."""
+        return self.run.seconds if self.by_time else None
+
+    @property
+    def newest(self) -> float:
+        """The x of the newest point."""
+        last = self.points.steps[-1:]
+        return float((last if self.x_of is None else self.x_of(last))[0])
 
 
 class Overlay(CellView):
@@ -59,13 +69,10 @@ class Overlay(CellView):
         self._runs: Mapping[int, RunCurves] = {}
         self._metric: str | None = None
         self._by_time = False
-        self._extremes: dict[tuple[int, str, int], ColumnExtremes] = {}
+        self._reduced = ReducedCurves()
 
     def show_runs(self, runs: Mapping[int, RunCurves]) -> None:
         """Have other runs shown from the next drawing on, by the places of their letters."""
-        for slot, old in self._runs.items():
-            if slot not in runs or runs[slot].name != old.name:
-                self._extremes = {key: kept for key, kept in self._extremes.items() if key[0] != slot}
         self._runs = runs
 
     def next_metric(self, by: int) -> None:
@@ -79,7 +86,7 @@ class Overlay(CellView):
     def toggle_time(self) -> None:
         """Draw over time, or over steps again."""
         self._by_time = not self._by_time
-        self._extremes.clear()
+        self._reduced.forget()
         self.redraw()
 
     def recall(self, metric: str | None, *, by_time: bool) -> None:
@@ -120,8 +127,8 @@ class Overlay(CellView):
         ]
         legend = self._legend_rows(cells.width, cells.height)
         upper = Cells(cells.width, cells.height - legend)
-        logarithmic = self._draw_chart(upper, drawn)
-        draw_panel(cells, f"{plain(metric, 60)} over {over}" + (" (log)" if logarithmic else ""), [place])
+        suffix = self._draw_chart(upper, drawn)
+        draw_panel(cells, f"{plain(metric, 60)} over {over}{suffix}", [place])
         inner = slice(1, upper.height - 1), slice(1, upper.width - 1)
         cells.chars[inner], cells.codes[inner] = upper.chars[inner], upper.codes[inner]
         self._draw_legend(cells, cells.height - 1 - legend, metric)
@@ -129,31 +136,26 @@ class Overlay(CellView):
     def _shown_of(self, names: list[str]) -> str:
         return self._metric if self._metric in names else names[0]
 
-    def _draw_chart(self, cells: Cells, drawn: list[_Drawn]) -> bool:
-        """Draw axes and curves, and return whether the values' axis is logarithmic."""
+    def _draw_chart(self, cells: Cells, drawn: list[_Drawn]) -> str:
+        """Draw axes and curves, and return what the title says of the scale."""
         width = cells.width - 2 - _NAMES_WIDTH
-        newest = max((float(curve.x_of(curve.points.steps[-1:])[0]) for curve in drawn), default=1.0)
+        newest = max((curve.newest for curve in drawn), default=1.0)
         is_over = all(curve.run.is_over for curve in drawn)
-        ticks = ticks_in(width)
-        below = whole_axis("relative" if self._by_time else "step", 0.0, newest, None, exact=is_over, ticks=ticks)
-        # Any number of columns knows the limits; how many are drawn is known with the labels of the axis.
-        limits = [self._reduced(curve, below, max(1, width)).limits for curve in drawn]
-        values = fitted_axis(limits, cells.height - 2)
-        canvas = draw_axes(cells, width, below, values)
-        if canvas is None:
-            return values.logarithmic
-        reduced = [self._reduced(curve, below, canvas.columns) for curve in drawn]
-        _draw_curves(canvas, drawn, reduced, values)
-        return values.logarithmic
+        kind: XKind = "relative" if self._by_time else "step"
+        below = whole_axis(kind, 0.0, newest, None, exact=is_over, ticks=ticks_in(width))
+        if self._by_time:
+            # A point may move: its time is between those of two lines that were read.
+            self._reduced.forget()
+        plot = self._reduced.lay_out(cells, width, below, lambda columns: self._of_each(drawn, below, columns))
+        if plot.canvas is not None:
+            _draw_curves(plot.canvas, drawn, plot)
+        return plot.suffix
 
-    def _reduced(self, curve: _Drawn, below: Axis, columns: int) -> ColumnExtremes:
-        key = curve.slot, curve.metric, columns
-        kept = self._extremes.get(key)
-        # Over time a point may move: its time is between those of two lines that were read.
-        if kept is None or kept.last != below.last or kept.consumed > len(curve.points.steps) or self._by_time:
-            kept = self._extremes[key] = ColumnExtremes(2 * columns, below.last)
-        kept.update(curve.points.steps, curve.points.values, curve.x_of)
-        return kept
+    def _of_each(self, drawn: list[_Drawn], below: Axis, columns: int) -> list[Reduced]:
+        return [
+            (self._reduced.of(curve.key, curve.points.steps, curve.points.values, below, columns, curve.x_of),)
+            for curve in drawn
+        ]
 
     def _legend_rows(self, width: int, height: int) -> int:
         if height >= _ROOMY_HEIGHT:
@@ -223,23 +225,20 @@ def _why_no_numbers(run: RunCurves, metric: str, *, by_time: bool) -> str:
     return ""
 
 
-def _draw_curves(canvas: Canvas, drawn: list[_Drawn], reduced: list[ColumnExtremes], values: Axis) -> None:
+def _draw_curves(canvas: Canvas, drawn: list[_Drawn], plot: Plot) -> None:
     dots: DotArray = np.zeros((4 * canvas.rows, 2 * canvas.columns), dtype=bool)
     # The watched run last: it lies in front.
-    for curve, points in reversed(list(zip(drawn, reduced, strict=True))):
-        new = thinned(dashed(line(points, values, canvas.rows), PATTERNS[curve.slot], steep=_STEEP_DOTS))
+    for curve, (points,) in reversed(list(zip(drawn, plot.reduced, strict=True))):
+        new = thinned(dashed(line(points, plot.values, canvas.rows), PATTERNS[curve.slot], steep=_STEEP_DOTS))
         dots |= new
         canvas.codes[touched(new)] = RUN + curve.slot
-    characters = braille(dots)
-    canvas.chars[characters != " "] = characters[characters != " "]
+    canvas.put_dots(dots)
     ends: list[tuple[int, int]] = []
-    for curve, points in zip(drawn, reduced, strict=True):
-        _put_letters(canvas, curve.slot, points, values)
-        bad = points.non_finite.reshape(canvas.columns, 2).any(axis=1)
-        canvas.chars[0, bad] = _NON_FINITE
-        canvas.codes[0, bad] = RUN + curve.slot
+    for curve, (points,) in zip(drawn, plot.reduced, strict=True):
+        _put_letters(canvas, curve.slot, points, plot.values)
+        canvas.mark_non_finite(points, RUN + curve.slot)
         if points.newest is not None:
-            ends.append((_row_of(points.newest[1], values, canvas.rows), curve.slot))
+            ends.append((_row_of(points.newest[1], plot.values, canvas.rows), curve.slot))
     _put_ends(canvas, ends)
 
 

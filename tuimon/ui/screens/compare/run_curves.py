@@ -3,11 +3,14 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from tuimon.plot.numbers import count, learning_rate
+from tuimon.plot.raster import XOf
+from tuimon.plot.x_axis import between
 from tuimon.protocol.events import FitStarted
 from tuimon.protocol.wire import FloatArray
 from tuimon.runs.series import IntArray, Series
@@ -91,12 +94,12 @@ class RunCurves:
     trouble: str = ""
     """Why it cannot be read; empty where it can."""
 
-    def seconds(self, steps: IntArray) -> FloatArray:
-        """Return when ``steps`` were done, in seconds since training began."""
+    @cached_property
+    def seconds(self) -> XOf:
+        """Returns when steps were done, in seconds since training began."""
         if self.clock is None:
-            return np.zeros(len(steps))
-        result: FloatArray = np.interp(steps, self.clock.steps, self.clock.values)
-        return result
+            return lambda steps: np.zeros(len(steps))
+        return between(self.clock.steps, self.clock.values)
 
 
 def line_of(path: Path, state: RunState, status: str, started: float | None = None) -> RunLine:

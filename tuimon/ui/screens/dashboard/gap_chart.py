@@ -3,11 +3,10 @@
 import numpy as np
 
 from tuimon.diagnosis.gap import PARTS, gap_shares
-from tuimon.plot.axes import Axis
 from tuimon.plot.numbers import negative, percent, signed
-from tuimon.plot.raster import ColumnExtremes
 from tuimon.protocol.wire import from_wire
 from tuimon.ui.charts.canvas import Canvas, Curve, Dash
+from tuimon.ui.charts.reduced_curves import Plot
 from tuimon.ui.charts.step_chart import Chart
 from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment, no_probe_words
@@ -83,16 +82,9 @@ class GapChart(Chart):
         """Return the width of the newest numbers."""
         return _BESIDE_WIDTH if width >= _WIDE else _ABOVE_WIDTH
 
-    def draw_names(
-        self,
-        canvas: Canvas,
-        moment: Moment,
-        curves: list[Curve],
-        reduced: list[tuple[ColumnExtremes, ...]],
-        values: Axis,
-    ) -> None:
+    def draw_names(self, canvas: Canvas, plot: Plot, curves: list[Curve], moment: Moment) -> None:
         """Write the numbers of the newest probe, each beside the sign of its line."""
-        del curves, reduced, values
+        del plot, curves
         probe = moment.state.probes[-1]
         shares = gap_shares(probe)
         beside = canvas.cells.width >= _WIDE

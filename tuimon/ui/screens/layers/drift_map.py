@@ -13,9 +13,9 @@ from tuimon.protocol.wire import FloatArray
 from tuimon.runs.series import IntArray
 from tuimon.runs.state import LayerHistory
 from tuimon.text import plain
-from tuimon.ui.charts.canvas import Canvas
+from tuimon.ui.charts.canvas import Canvas, draw_axes, draw_empty
 from tuimon.ui.charts.request_marks import marks
-from tuimon.ui.charts.step_chart import draw_axes, draw_empty, steps_of
+from tuimon.ui.charts.step_chart import steps_of
 from tuimon.ui.drawing.cell_view import CellView, draw_panel
 from tuimon.ui.drawing.cells import Cells, cell_width, fit_end
 from tuimon.ui.screens.layers.drift_levels import NOT_FINITE, NOTHING, SHADES, levels

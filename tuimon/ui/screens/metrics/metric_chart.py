@@ -1,23 +1,24 @@
 """The chart of one metric: any x, any part of it, smoothed or not, with a cursor that reads values off."""
 
+import math
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
-from textual.events import Click, MouseDown, MouseMove, MouseScrollDown, MouseScrollUp, MouseUp, Resize
+from textual.events import Click, MouseDown, MouseMove, MouseScrollDown, MouseScrollUp, MouseUp
 from textual.message import Message
 
 from tuimon.plot.axes import Axis, fitted_axis, ticks_in
 from tuimon.plot.numbers import number
-from tuimon.plot.raster import ColumnExtremes, XOf, within
+from tuimon.plot.raster import XOf, place_of, steps_within
 from tuimon.plot.smoothing import Smoothed
 from tuimon.plot.viewport import Viewport
-from tuimon.plot.x_axis import whole_axis, window_axis, words, x_of
+from tuimon.plot.x_axis import StepsToX, whole_axis, window_axis, words
 from tuimon.text import plain
-from tuimon.ui.charts.axes_frame import LABEL_WIDTH
-from tuimon.ui.charts.canvas import Curve, in_legend
+from tuimon.ui.charts.canvas import Canvas, Curve, draw_empty, in_legend
 from tuimon.ui.charts.metric_lines import lines_of
+from tuimon.ui.charts.reduced_curves import ReducedCurves
 from tuimon.ui.charts.request_marks import marks
-from tuimon.ui.charts.step_chart import draw_axes, draw_empty
 from tuimon.ui.drawing.cell_view import CellView, draw_panel
 from tuimon.ui.drawing.cells import Cells
 from tuimon.ui.viewer.meanings import Meaning
@@ -48,7 +49,11 @@ class Reading:
 
 
 class MetricChart(CellView):
-    """One metric, looked at through a `Viewport`."""
+    """One metric, looked at through a `Viewport`.
+
+    Args:
+        steps_to_x: Shared by the charts of a screen.
+    """
 
     about = "The wheel zooms, dragging pans, a click reads values off."
 
@@ -82,28 +87,29 @@ class MetricChart(CellView):
             self.by = by
             """How much of x what is shown is to move on."""
 
-    def __init__(self) -> None:
+    def __init__(self, steps_to_x: StepsToX) -> None:
         super().__init__()
         self.metric = ""
         """What is drawn; empty: nothing."""
-        self.view = Viewport()
+        self.viewport = Viewport()
         """How."""
         self.is_chosen = False
         """Whether keys mean this one."""
-        self._extremes: dict[tuple[object, ...], ColumnExtremes] = {}
+        self._steps_to_x = steps_to_x
+        self._reduced = ReducedCurves()
         self._smoothed: dict[str, Smoothed] = {}
         self._axis: tuple[Axis, int, int] | None = None
         self._held_at: int | None = None
         """The column where the mouse is, while its button is down."""
         self._was_dragged = False
 
-    def look_at(self, metric: str, view: Viewport, *, is_chosen: bool) -> None:
+    def look_at(self, metric: str, viewport: Viewport, *, is_chosen: bool) -> None:
         """Draw something, or in another way."""
         if metric != self.metric:
             self._smoothed.clear()
-        if (metric, view.x, view.span, view.first) != (self.metric, self.view.x, self.view.span, self.view.first):
-            self._extremes.clear()
-        self.metric, self.view, self.is_chosen = metric, view, is_chosen
+        if (metric, viewport.x) != (self.metric, self.viewport.x):
+            self._reduced.forget()
+        self.metric, self.viewport, self.is_chosen = metric, viewport, is_chosen
 
     def whole(self, moment: Moment) -> tuple[float, float]:
         """Return the first and the last x there are."""
@@ -111,64 +117,51 @@ class MetricChart(CellView):
         ends = [to_x(line.series.steps[[0, -1]]) for line in lines_of(moment.state, self.metric)]
         if not ends:
             return 0.0, 1.0
-        first = 0.0 if self.view.x in ("step", "relative") else float(min(pair[0] for pair in ends))
+        first = 0.0 if self.viewport.x in ("step", "relative") else float(min(pair[0] for pair in ends))
         return first, max(first + 1e-3, float(max(pair[1] for pair in ends)))
 
     def to_x(self, moment: Moment) -> XOf:
         """Return the way from steps to x."""
-        return x_of(moment.state, self.view.x)
+        return self._steps_to_x.of(moment.state, self.viewport.x)
 
     def least_span(self) -> float:
         """Return the narrowest part that is worth a look."""
-        return {"step": 4.0, "epoch": 0.01, "relative": 0.5, "wall": 0.5}[self.view.x]
+        return {"step": 4.0, "epoch": 0.01, "relative": 0.5, "wall": 0.5}[self.viewport.x]
 
     def readings(self, moment: Moment) -> list[Reading]:
         """Return what is read off at the cursor: of each curve its point that is nearest."""
-        if self.view.cursor is None:
-            return []
-        to_x = self.to_x(moment)
-        found = []
-        for curve in self._curves(moment):
-            x = to_x(curve.steps)
-            index = int(np.searchsorted(x, self.view.cursor))
-            near = [at for at in (index - 1, index) if 0 <= at < len(x)]
-            at = min(near, key=lambda at: abs(x[at] - self.view.cursor))
-            found.append(
-                Reading(curve.name, int(curve.steps[at]), float(x[at]), float(curve.values[at]), curve.meaning)
-            )
-        return found
+        return self._read(self._curves(moment), self.to_x(moment))
 
     def at_largest(self, moment: Moment) -> Viewport:
         """Return the view with the cursor at the largest value that is shown, of the line in front."""
-        drawn = [line.series for line in lines_of(moment.state, self.metric)]
-        if not drawn:
-            return self.view
-        whole, x = self.whole(moment), self.to_x(moment)(drawn[-1].steps)
-        inside = within(x, *self.view.window(whole))
-        values = np.where(np.isfinite(drawn[-1].values[inside]), drawn[-1].values[inside], -np.inf)
-        return self.view.at(float(x[inside][np.argmax(values)]), whole) if len(values) else self.view
+        lines = lines_of(moment.state, self.metric)
+        if not lines:
+            return self.viewport
+        series, whole, to_x = lines[-1].series, self.whole(moment), self.to_x(moment)
+        inside = steps_within(series.steps, *self.viewport.window(whole), to_x)
+        values = np.where(np.isfinite(series.values[inside]), series.values[inside], -np.inf)
+        if not len(values):
+            return self.viewport
+        at = inside.start + int(np.argmax(values))
+        return self.viewport.at(float(to_x(series.steps[at : at + 1])[0]), whole)
 
     def cursor_moved(self, moment: Moment, by: int) -> Viewport:
         """Return the view with the cursor so many columns further, at least at the next point."""
         to_x, whole = self.to_x(moment), self.whole(moment)
-        first, last = self.view.window(whole)
-        if self.view.cursor is None:
-            return self.view.at(last if by < 0 else first, whole)
+        first, last = self.viewport.window(whole)
+        if self.viewport.cursor is None:
+            return self.viewport.at(last if by < 0 else first, whole)
         columns = self._axis[2] if self._axis else 80
-        wanted = self.view.cursor + by * (last - first) / (2 * max(1, columns))
+        wanted = self.viewport.cursor + by * (last - first) / (2 * max(1, columns))
         beyond = []
         for curve in self._curves(moment):
-            x = to_x(curve.steps)
-            index = int(np.searchsorted(x, self.view.cursor, "right" if by > 0 else "left")) - (by < 0)
-            beyond += [float(x[index])] if 0 <= index < len(x) else []
+            here = math.nextafter(self.viewport.cursor, math.inf) if by > 0 else self.viewport.cursor
+            index = place_of(here, curve.steps, to_x) - (by < 0)
+            if 0 <= index < len(curve.steps):
+                beyond.append(float(to_x(curve.steps[index : index + 1])[0]))
         if beyond:
             wanted = max(wanted, min(beyond)) if by > 0 else min(wanted, max(beyond))
-        return self.view.at(wanted, whole)
-
-    def on_resize(self, event: Resize) -> None:
-        """Forget what was reduced to columns of another width."""
-        self._extremes.clear()
-        super().on_resize(event)
+        return self.viewport.at(wanted, whole)
 
     def on_click(self, event: Click) -> None:
         """Put the cursor where it was clicked."""
@@ -217,24 +210,30 @@ class MetricChart(CellView):
             draw_empty(cells, title, "No value yet.")
             self._mark_chosen(cells)
             return
-        width, height = cells.width - 2 - NAMES_WIDTH, cells.height - 2
-        to_x = self.to_x(moment)
+        width, to_x = cells.width - 2 - NAMES_WIDTH, self.to_x(moment)
         axis = self._x_axis(moment, width)
-        drawn = self._reduced(curves, to_x, axis, max(1, width - 1 - LABEL_WIDTH))
-        values = fitted_axis([each.limits for points in drawn for each in points], height, scale=self.view.scale)
-        draw_panel(cells, title + (" (log)" if values.logarithmic else ""), self._legend(moment, curves))
+        plot = self._reduced.lay_out(
+            cells,
+            width,
+            axis,
+            lambda columns: self._reduced.of_curves(curves, axis, columns, to_x),
+            partial(fitted_axis, scale=self.viewport.scale),
+        )
+        draw_panel(cells, title + plot.suffix, self._legend(curves, to_x))
         self._mark_chosen(cells)
-        canvas = draw_axes(cells, width, axis, values)
+        canvas = plot.canvas
         if canvas is None:
             return
         self._axis = axis, canvas.column, canvas.columns
-        reduced = self._reduced(curves, to_x, axis, canvas.columns)
-        canvas.draw(curves, reduced, values)
+        canvas.draw(curves, plot.reduced, plot.values)
         seen = [replace(mark, step=float(to_x(np.array([mark.step]))[0])) for mark in marks(moment.state)]
         canvas.mark(seen, axis)
-        canvas.name(curves, reduced, values, NAMES_WIDTH)
-        if self.view.cursor is not None and axis.first <= self.view.cursor <= axis.last:
-            share = (self.view.cursor - axis.first) / (axis.last - axis.first)
+        canvas.name(curves, plot.reduced, plot.values, NAMES_WIDTH)
+        self._draw_cursor(canvas, axis)
+
+    def _draw_cursor(self, canvas: Canvas, axis: Axis) -> None:
+        if self.viewport.cursor is not None and axis.first <= self.viewport.cursor <= axis.last:
+            share = (self.viewport.cursor - axis.first) / (axis.last - axis.first)
             column = round(share * (2 * canvas.columns - 1)) // 2
             blank = np.isin(canvas.chars[:, column], [" ", "┊"])
             canvas.chars[blank, column] = _CURSOR
@@ -243,7 +242,7 @@ class MetricChart(CellView):
     def _curves(self, moment: Moment) -> list[Curve]:
         found = []
         for line in lines_of(moment.state, self.metric):
-            smooths = line.can_be_smoothed and self.view.smoothing != "none"
+            smooths = line.can_be_smoothed and self.viewport.smoothing != "none"
             curve = line.curve(colors=self.has_colors)
             found.append(replace(curve, name="", meaning=Meaning.FRAME) if smooths else curve)
             if smooths:
@@ -253,45 +252,43 @@ class MetricChart(CellView):
 
     def _smooth(self, name: str) -> Smoothed:
         kept = self._smoothed.get(name)
-        if kept is None or (kept.smoothing, kept.strength) != (self.view.smoothing, self.view.strength):
-            kept = self._smoothed[name] = Smoothed(self.view.smoothing, self.view.strength)
-            self._extremes.clear()
+        if kept is None or (kept.smoothing, kept.strength) != (self.viewport.smoothing, self.viewport.strength):
+            kept = self._smoothed[name] = Smoothed(self.viewport.smoothing, self.viewport.strength)
+            self._reduced.forget()
         return kept
 
     def _x_axis(self, moment: Moment, width: int) -> Axis:
-        whole, ticks = self.whole(moment), ticks_in(width)
-        if self.view.span is None or self.view.span >= whole[1] - whole[0]:
-            state = moment.state
-            totals = {"step": state.total_steps, "epoch": state.fit.epochs if state.fit else None}
-            total = totals.get(self.view.x)
-            return whole_axis(
-                self.view.x, *whole, None if total is None else float(total), exact=state.ended is not None, ticks=ticks
-            )
-        return window_axis(self.view.x, *self.view.window(whole), ticks)
+        whole, ticks, state = self.whole(moment), ticks_in(width), moment.state
+        x, span = self.viewport.x, self.viewport.span
+        if span is not None and span < whole[1] - whole[0]:
+            return window_axis(x, *self.viewport.window(whole), ticks)
+        total = {"step": state.total_steps, "epoch": state.fit.epochs if state.fit else None}.get(x)
+        end = None if total is None else float(total)
+        return whole_axis(x, *whole, end, exact=state.ended is not None, ticks=ticks)
 
-    def _reduced(self, curves: list[Curve], to_x: XOf, axis: Axis, columns: int) -> list[tuple[ColumnExtremes, ...]]:
-        found: list[tuple[ColumnExtremes, ...]] = []
-        for position, curve in enumerate(curves):
-            key = (curve.name, position, columns)
-            points = self._extremes.get(key)
-            is_same = points is not None and (points.first, points.last) == (axis.first, axis.last)
-            if points is None or not is_same or points.consumed > len(curve.steps):
-                # In a long run, a small part is found and not looked for.
-                skip = max(0, int(np.searchsorted(to_x(curve.steps), axis.first)) - 1) if self.view.span else 0
-                points = self._extremes[key] = ColumnExtremes(2 * columns, axis.last, axis.first, skip)
-            points.update(curve.steps, curve.values, to_x)
-            found.append((points,))
-        return found
-
-    def _legend(self, moment: Moment, curves: list[Curve]) -> list[tuple[str, int]]:
-        readings = self.readings(moment)
+    def _legend(self, curves: list[Curve], to_x: XOf) -> list[tuple[str, int]]:
+        readings = self._read(curves, to_x)
         if readings:
-            at = words(self.view.x, self.view.cursor or 0.0)
+            at = words(self.viewport.x, self.viewport.cursor or 0.0)
             shown = [
                 (f"{each.name} {number(each.value, READ_DIGITS)}", int(each.meaning)) for each in readings if each.name
             ]
             return [(at, int(Meaning.STRONG)), *shown]
         return [(in_legend(curve.name, float(curve.values[-1])), int(curve.meaning)) for curve in curves if curve.name]
+
+    def _read(self, curves: list[Curve], to_x: XOf) -> list[Reading]:
+        """Return what is read off some curves at the cursor."""
+        if (cursor := self.viewport.cursor) is None:
+            return []
+        found = []
+        for curve in curves:
+            index = place_of(cursor, curve.steps, to_x)
+            near = slice(max(0, index - 1), index + 1)
+            steps, values = curve.steps[near], curve.values[near]
+            x = to_x(steps)
+            at = int(np.argmin(np.abs(x - cursor)))
+            found.append(Reading(curve.name, int(steps[at]), float(x[at]), float(values[at]), curve.meaning))
+        return found
 
     def _mark_chosen(self, cells: Cells) -> None:
         if self.is_chosen and cells.width and cells.height:

@@ -1,7 +1,6 @@
 """Every metric: a grid of charts, or one in full with its statistics; looked at by keys and mouse."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -12,11 +11,12 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from tuimon.plot.numbers import count, number, percent
-from tuimon.plot.raster import within
+from tuimon.plot.raster import steps_within
 from tuimon.plot.smoothing import nearest_strength, window_of
 from tuimon.plot.viewport import GRIDS, Viewport
-from tuimon.plot.x_axis import X_WORDS, words
-from tuimon.runs.series import Series
+from tuimon.plot.x_axis import X_WORDS, StepsToX, words
+from tuimon.protocol.wire import FloatArray
+from tuimon.runs.series import IntArray, Series
 from tuimon.settings import Settings
 from tuimon.text import plain
 from tuimon.ui.charts.metric_lines import lines_of, matching, names_of
@@ -44,12 +44,13 @@ class MetricsScreen(BaseScreen):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
-        self.view = Viewport(
+        self.viewport = Viewport(
             x=settings.x_axis, smoothing=settings.smoothing, strength=nearest_strength(settings.smoothing_weight)
         )
         """How all charts are looked at."""
         self._moment: Moment | None = None
-        self._charts = [MetricChart() for _ in range(max(rows * columns for rows, columns in GRIDS))]
+        steps_to_x = StepsToX()
+        self._charts = [MetricChart(steps_to_x) for _ in range(max(rows * columns for rows, columns in GRIDS))]
         self._places = Container(*self._charts, id="metric-charts")
         self._status = StatusLine()
         self._statistics = Statistics()
@@ -81,7 +82,7 @@ class MetricsScreen(BaseScreen):
     def recall(self, view: View) -> None:
         """Look as it was looked the last time."""
         if (chosen := view.metrics) is not None:
-            self.view = chosen.charts
+            self.viewport = chosen.charts
             self._grid = chosen.grid if chosen.grid in GRIDS else self._grid
             self._is_full, self._recalled = chosen.is_full, chosen.metric
             self._filter.value = chosen.pattern
@@ -90,7 +91,7 @@ class MetricsScreen(BaseScreen):
         """Return ``view`` with how it is looked here."""
         names = self._names()
         chosen = MetricsView(
-            charts=self.view.without_cursor(),
+            charts=self.viewport.without_cursor(),
             grid=self._grid,
             is_full=self._is_full,
             metric=names[self._chosen] if names else self._recalled,
@@ -109,7 +110,7 @@ class MetricsScreen(BaseScreen):
         if self._moment is not None:
             chart = self.chosen_chart
             x = float(chart.to_x(self._moment)(np.array([step]))[0])
-            self.view = self.view.at(x, chart.whole(self._moment))
+            self.viewport = self.viewport.at(x, chart.whole(self._moment))
             self._again()
 
     @property
@@ -125,33 +126,33 @@ class MetricsScreen(BaseScreen):
 
     def action_look(self, what: str, by: int = 1) -> None:
         """Change how all charts are looked at."""
-        moment, view = self._moment, self.view
+        moment, viewport = self._moment, self.viewport
         if moment is None:
             return
         chart = self.chosen_chart
         whole = chart.whole(moment)
         match what:
             case "x":
-                view = view.with_next_x()
+                viewport = viewport.with_next_x()
             case "scale":
-                view = view.with_next_scale()
+                viewport = viewport.with_next_scale()
             case "smoothing":
-                view = view.with_next_smoothing()
+                viewport = viewport.with_next_smoothing()
             case "strength":
-                view = view.with_strength(by)
+                viewport = viewport.with_strength(by)
             case "zoom":
-                view = view.zoomed(whole, by, chart.least_span())
+                viewport = viewport.zoomed(whole, by, chart.least_span())
             case "pan":
-                view = view.panned(whole, by)
+                viewport = viewport.panned(whole, by)
             case "cursor":
-                view = chart.cursor_moved(moment, by)
+                viewport = chart.cursor_moved(moment, by)
             case "largest":
-                view = chart.at_largest(moment)
+                viewport = chart.at_largest(moment)
             case "all":
-                view = view.all().without_cursor()
+                viewport = viewport.all().without_cursor()
             case "follow":
-                view = view.following()
-        self.view = view
+                viewport = viewport.following()
+        self.viewport = viewport
         self._again()
 
     def action_grid(self) -> None:
@@ -178,14 +179,14 @@ class MetricsScreen(BaseScreen):
         """Read values off where it was clicked."""
         if self._moment is not None:
             self._choose(event.chart)
-            self.view = self.view.at(event.x, event.chart.whole(self._moment))
+            self.viewport = self.viewport.at(event.x, event.chart.whole(self._moment))
             self._again()
 
     def on_metric_chart_dragged(self, event: MetricChart.Dragged) -> None:
         """Look further on, or further back."""
         self._choose(event.chart)
         if self._moment is not None:
-            self.view = self.view.moved(event.chart.whole(self._moment), event.by)
+            self.viewport = self.viewport.moved(event.chart.whole(self._moment), event.by)
             self._again()
 
     def on_metric_chart_scrolled(self, event: MetricChart.Scrolled) -> None:
@@ -225,19 +226,19 @@ class MetricsScreen(BaseScreen):
         for position, chart in enumerate(self._charts):
             chart.display = position < len(shown) or (position == 0 and not found)
             metric = shown[position] if position < len(shown) else ""
-            chart.look_at(metric, self.view, is_chosen=room > 1 and page * room + position == self._chosen)
+            chart.look_at(metric, self.viewport, is_chosen=room > 1 and page * room + position == self._chosen)
         self._statistics.display = room == 1 and bool(found)
         self._statistics.chart = self._charts[0]
         self._status.tell(
-            self.view, self._part_words(), len(found), page + 1, -(-len(found) // room), self._filter.value
+            self.viewport, self._part_words(), len(found), page + 1, -(-len(found) // room), self._filter.value
         )
 
     def _part_words(self) -> str:
         """Return how much of x is shown, where it is not all."""
-        if self._moment is None or self.view.span is None:
+        if self._moment is None or self.viewport.span is None:
             return ""
         first, last = self._charts[0].whole(self._moment)
-        share = self.view.span / (last - first)
+        share = self.viewport.span / (last - first)
         return f"{percent(share, 0 if share > 0.1 else 1)} of x: 0 shows all" if share < 1 else ""
 
 
@@ -248,21 +249,21 @@ class StatusLine(CellView):
         super().__init__()
         self._parts: list[tuple[str, Meaning]] = []
 
-    def tell(self, view: Viewport, part: str, found: int, page: int, pages: int, pattern: str) -> None:
+    def tell(self, viewport: Viewport, part: str, found: int, page: int, pages: int, pattern: str) -> None:
         """Say another view."""
         smoothing = {
             "none": "none",
-            "ema": f"EMA {view.strength:g}",
-            "median": f"median of {window_of(view.strength)}",
-        }[view.smoothing]
+            "ema": f"EMA {viewport.strength:g}",
+            "median": f"median of {window_of(viewport.strength)}",
+        }[viewport.smoothing]
         self._parts = [
-            (f"x {X_WORDS[view.x]}", Meaning.TEXT),
-            (f"scale {view.scale}", Meaning.TEXT),
+            (f"x {X_WORDS[viewport.x]}", Meaning.TEXT),
+            (f"scale {viewport.scale}", Meaning.TEXT),
             (f"smoothing {smoothing}", Meaning.TEXT),
             *([(part, Meaning.KEY)] if part else []),
             (
-                "following" if view.follows else "let go: G follows again",
-                Meaning.DIM if view.follows else Meaning.KEY,
+                "following" if viewport.follows else "let go: G follows again",
+                Meaning.DIM if viewport.follows else Meaning.KEY,
             ),
             (f"{count(found)} metric{'' if found == 1 else 's'}", Meaning.DIM),
         ]
@@ -291,8 +292,7 @@ class Statistics(CellView):
         """Draw a table: a line for each curve."""
         if self.chart is None:
             return
-        view = replace(self.chart.view, smoothing="none")
-        window, to_x = view.window(self.chart.whole(moment)), self.chart.to_x(moment)
+        window, to_x = self.chart.viewport.window(self.chart.whole(moment)), self.chart.to_x(moment)
         columns = (("", 8), ("newest", 12), ("smallest", 12), ("at", 16), ("largest", 12), ("at", 16), ("mean", 12))
         column = 2
         for heading, width in (*columns, ("values", 10)):
@@ -303,18 +303,17 @@ class Statistics(CellView):
         for row, line in enumerate(lines_of(moment.state, self.chart.metric), start=1):
             if row >= cells.height:
                 break
-            x = to_x(line.series.steps)
-            inside = within(x, *window)
+            inside = steps_within(line.series.steps, *window, to_x)
             cells.put(row, 2, line.name, line.meaning)
-            self._draw_numbers(cells, row, x[inside], line.series.values[inside])
+            self._draw_numbers(cells, row, to_x(line.series.steps[inside]), line.series.values[inside])
 
-    def _draw_numbers(self, cells: Cells, row: int, x: np.ndarray, values: np.ndarray) -> None:
+    def _draw_numbers(self, cells: Cells, row: int, x: FloatArray | IntArray, values: FloatArray) -> None:
         assert self.chart is not None
         finite = np.isfinite(values)
         shown = ["–"] * 6
         if finite.any():
             low, high = (int(np.flatnonzero(finite)[at(values[finite])]) for at in (np.argmin, np.argmax))
-            kind = self.chart.view.x
+            kind = self.chart.viewport.x
             shown = [
                 number(float(values[-1]), READ_DIGITS),
                 number(float(values[low]), READ_DIGITS),

@@ -10,8 +10,7 @@ from tuimon.plot.numbers import number, percent
 from tuimon.plot.raster import ColumnExtremes
 from tuimon.runs.facts_in_words import size
 from tuimon.text import plain
-from tuimon.ui.charts.canvas import Curve, Dash
-from tuimon.ui.charts.step_chart import draw_axes
+from tuimon.ui.charts.canvas import Curve, Dash, Reduced, draw_axes
 from tuimon.ui.drawing.cell_view import CellView, draw_panel
 from tuimon.ui.drawing.cells import Cells
 from tuimon.ui.screens.system.gpus import Gpu
@@ -164,7 +163,7 @@ def _draw_load(
         return
     seconds = np.array([_SECONDS - (samples[-1].time - sample.time) for sample in samples])
     curves: list[Curve] = []
-    reduced: list[tuple[ColumnExtremes, ...]] = []
+    reduced: list[Reduced] = []
     for name, meaning, dash, share in measured:
         values = np.array([np.nan if (value := share(sample)) is None else min(1.0, value) for sample in samples])
         known = np.isfinite(values) & (seconds >= 0)

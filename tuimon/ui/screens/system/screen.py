@@ -11,7 +11,7 @@ from textual.widget import Widget
 from tuimon.protocol.events import RunStarted
 from tuimon.runs import liveness
 from tuimon.text import plain
-from tuimon.ui.charts.step_chart import draw_empty
+from tuimon.ui.charts.canvas import draw_empty
 from tuimon.ui.drawing.cell_view import CellView
 from tuimon.ui.drawing.cells import Cells
 from tuimon.ui.frame.base_screen import BaseScreen, bindings_of
