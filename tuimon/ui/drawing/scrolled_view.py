@@ -1,10 +1,9 @@
 """A panel of more lines than it has room for."""
 
-from textual.events import MouseScrollDown, MouseScrollUp
-
 from tuimon.plot.numbers import count
-from tuimon.ui.drawing.cell_view import CellView, draw_panel
+from tuimon.ui.drawing.cell_view import draw_panel
 from tuimon.ui.drawing.cells import Cells, wrap
+from tuimon.ui.drawing.lines_view import LinesView
 from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment
 
@@ -15,7 +14,7 @@ _MARGIN = 2
 """Of the lines, at each side."""
 
 
-class ScrolledView(CellView):
+class ScrolledView(LinesView):
     """Lines that are scrolled. Subclasses say which."""
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -30,11 +29,6 @@ class ScrolledView(CellView):
     def lines(self, moment: Moment, width: int) -> list[TextLine]:
         """Return all lines, each in at most ``width`` cells."""
         raise NotImplementedError
-
-    @property
-    def page(self) -> int:
-        """How many lines there is room for."""
-        return max(1, self.size.height - 2)
 
     def draw(self, cells: Cells, moment: Moment) -> None:
         """Draw the lines that there is room for."""
@@ -51,26 +45,10 @@ class ScrolledView(CellView):
             for text, code in line:
                 column = cells.put(row, column, text, code, width=cells.width - _MARGIN - column)
 
-    def scroll_lines(self, by: int) -> None:
+    def move(self, by: int) -> None:
         """Scroll, as far as there are lines."""
         self._first = max(0, min(self._count - self.page, self._first + by))
         self.redraw()
-
-    def to_first(self) -> None:
-        """Show the first line."""
-        self.scroll_lines(-self._count)
-
-    def to_last(self) -> None:
-        """Show the last line."""
-        self.scroll_lines(self._count)
-
-    def on_mouse_scroll_down(self, _: MouseScrollDown) -> None:
-        """Scroll on."""
-        self.scroll_lines(3)
-
-    def on_mouse_scroll_up(self, _: MouseScrollUp) -> None:
-        """Scroll back."""
-        self.scroll_lines(-3)
 
 
 def wrapped(text: str, width: int) -> list[str]:

@@ -15,34 +15,36 @@ def new_screen(place: ScreenName, settings: Settings) -> BaseScreen:
     Raises:
         ValueError: it is.
     """
+    screen: BaseScreen
     match place:
         case "metrics":
             from tuimon.ui.screens.metrics.screen import MetricsScreen
 
-            return MetricsScreen(settings)
+            screen = MetricsScreen(settings)
         case "layers":
             from tuimon.ui.screens.layers.screen import LayersScreen
 
-            return LayersScreen()
+            screen = LayersScreen()
         case "timeline":
             from tuimon.ui.screens.timeline.screen import TimelineScreen
 
-            return TimelineScreen()
+            screen = TimelineScreen()
         case "log":
             from tuimon.ui.screens.trainer_log.screen import LogScreen
 
-            return LogScreen()
+            screen = LogScreen()
         case "system":
             from tuimon.ui.screens.system.screen import SystemScreen
 
-            return SystemScreen()
+            screen = SystemScreen()
         case "run":
             from tuimon.ui.screens.run_info.screen import RunScreen
 
-            return RunScreen()
+            screen = RunScreen()
         case "compare":
             from tuimon.ui.screens.compare.screen import CompareScreen
 
-            return CompareScreen()
+            screen = CompareScreen()
         case "dashboard":
             raise ValueError("the dashboard is there already")
+    return screen

@@ -4,14 +4,13 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from textual.events import Click, MouseScrollDown, MouseScrollUp
-
 from tuimon.plot.numbers import duration, negative
 from tuimon.text import plain
-from tuimon.ui.drawing.cell_view import CellView, draw_panel
+from tuimon.ui.drawing.cell_view import draw_panel
 from tuimon.ui.drawing.cells import Cells, cell_width, fit_end
+from tuimon.ui.drawing.list_view import ListView
 from tuimon.ui.screens.compare.run_curves import LETTERS, RunLine
-from tuimon.ui.viewer.meanings import RUN, SELECTED, STATUS_SIGNS, Meaning
+from tuimon.ui.viewer.meanings import RUN, STATUS_SIGNS, Meaning
 from tuimon.ui.viewer.moment import Moment
 
 _NUMBER_WIDTH = 8
@@ -24,8 +23,10 @@ _HEAD = 7
 """Cursor, letter and sign, before the name."""
 
 
-class RunList(CellView, can_focus=True):
+class RunList(ListView, can_focus=True):
     """A line a run: letter where it is drawn, state, name, age, newest losses."""
+
+    head_rows = 2
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -34,12 +35,11 @@ class RunList(CellView, can_focus=True):
         self._lines: Sequence[RunLine] = ()
         self._slots: Mapping[Path, int] = {}
         self._path: Path | None = None
-        self._first = 0
 
     @property
     def path(self) -> Path | None:
         """Of the run under the cursor; None where there is none."""
-        return self._lines[self._cursor].path if self._lines else None
+        return self._lines[self.selected].path if self._lines else None
 
     @property
     def rows_wanted(self) -> int:
@@ -55,20 +55,27 @@ class RunList(CellView, can_focus=True):
         """
         self._lines, self._slots = lines, slots
 
-    def move(self, by: int) -> None:
-        """Move the cursor, as far as there are runs."""
-        if self._lines:
-            self._path = self._lines[max(0, min(len(self._lines) - 1, self._cursor + by))].path
-            self.redraw()
+    @property
+    def length(self) -> int:
+        """How many runs there are."""
+        return len(self._lines)
+
+    @property
+    def selected(self) -> int:
+        """The line under the cursor. It stays with its run, whatever comes above it."""
+        paths = [line.path for line in self._lines]
+        return paths.index(self._path) if self._path in paths else 0
+
+    def select_line(self, index: int) -> None:
+        """Put the cursor on a run."""
+        self._path = self._lines[index].path
+        self.redraw()
 
     def draw(self, cells: Cells, moment: Moment) -> None:
         """Draw the panel."""
-        rows, cursor = max(0, cells.height - 3), self._cursor
         # The other runs are as they are now, whatever time a replay is at.
         now = time.time() if moment.replay is not None else moment.now
-        extra: list[tuple[str, int]] = [(f"{len(self._slots)} drawn, {len(LETTERS)} at most", int(Meaning.DIM))]
-        if len(self._lines) > rows:
-            extra.insert(0, (f"{cursor + 1} of {len(self._lines)}", int(Meaning.DIM)))
+        extra = [*self.position(cells), (f"{len(self._slots)} drawn, {len(LETTERS)} at most", int(Meaning.DIM))]
         draw_panel(cells, "runs", extra)
         if self.words:
             cells.put(cells.height - 1, 2, f" {self.words} ", Meaning.WARNING, width=cells.width - 4)
@@ -85,34 +92,8 @@ class RunList(CellView, can_focus=True):
             else:
                 cells.put_right(1, column + width, heading, Meaning.DIM)
             column += width + 2
-        self._first = max(0, min(self._first, cursor, len(self._lines) - rows), cursor - rows + 1)
-        for row, index in enumerate(range(self._first, min(len(self._lines), self._first + rows)), start=2):
-            code = SELECTED if index == cursor else 0
-            cells.codes[row, 1:-1] = code
-            if code:
-                cells.put(row, 1, "›", Meaning.STRONG | code)
+        for row, index, code in self.draw_cursor(cells):
             self._draw_line(cells, row, self._lines[index], now, columns, name_width, code)
-
-    def on_click(self, event: Click) -> None:
-        """Put the cursor on the run that was clicked."""
-        index = self._first + event.y - 2
-        if event.y >= 2 and index < len(self._lines):
-            self._path = self._lines[index].path
-            self.redraw()
-
-    def on_mouse_scroll_down(self, _: MouseScrollDown) -> None:
-        """Go to the next run."""
-        self.move(1)
-
-    def on_mouse_scroll_up(self, _: MouseScrollUp) -> None:
-        """Go to the run before."""
-        self.move(-1)
-
-    @property
-    def _cursor(self) -> int:
-        """The line under the cursor. It stays with its run, whatever comes above it."""
-        paths = [line.path for line in self._lines]
-        return paths.index(self._path) if self._path in paths else 0
 
     def _draw_line(
         self,

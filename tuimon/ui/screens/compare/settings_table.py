@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 
-from textual.events import MouseScrollDown, MouseScrollUp
-
 from tuimon.text import plain
-from tuimon.ui.drawing.cell_view import CellView, draw_panel
+from tuimon.ui.drawing.cell_view import draw_panel
 from tuimon.ui.drawing.cells import Cells, cell_width, fit_end, wrap
+from tuimon.ui.drawing.lines_view import LinesView
 from tuimon.ui.screens.compare.run_curves import LETTERS, UNKNOWN, RunCurves, differences
 from tuimon.ui.viewer.meanings import RUN, Meaning
 from tuimon.ui.viewer.moment import Moment
@@ -17,13 +16,15 @@ _LEAST_WIDTH = 9
 """Of a column; where there is less room, the last runs have none."""
 
 
-class ConfigTable(CellView):
+class ConfigTable(LinesView):
     """The settings that are not the same in all runs."""
+
+    head_rows = 2
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._runs: Mapping[int, RunCurves] = {}
-        self._first = self._hidden = self._room = 0
+        self._first = self._hidden = 0
 
     @property
     def rows_wanted(self) -> int:
@@ -39,22 +40,14 @@ class ConfigTable(CellView):
         """Have other runs shown from the next drawing on, by the places of their letters."""
         self._runs = runs
 
-    def scroll_lines(self, by: int) -> None:
+    def move(self, by: int) -> None:
         """Show further lines, as far as there are any."""
         self._first = max(0, min(self._hidden, self._first + by))
         self.redraw()
 
     def scroll_pages(self, by: int) -> None:
         """Show the next lines, or the last ones again; one of them stays."""
-        self.scroll_lines(by * max(1, self._room - 1))
-
-    def on_mouse_scroll_down(self, _: MouseScrollDown) -> None:
-        """Scroll on."""
-        self.scroll_lines(3)
-
-    def on_mouse_scroll_up(self, _: MouseScrollUp) -> None:
-        """Scroll back."""
-        self.scroll_lines(-3)
+        self.move(by * max(1, self.page - 1))
 
     def draw(self, cells: Cells, moment: Moment) -> None:
         """Draw the panel."""
@@ -65,7 +58,7 @@ class ConfigTable(CellView):
             _draw_words(cells, "Pick another run with space: the settings in which it differs stand here then.")
             return
         rows = differences([run.facts for run in runs.values()])
-        room = self._room = max(0, cells.height - 3)
+        room = max(0, cells.height - 3)
         self._hidden = max(0, len(rows) - room)
         self._first = min(self._first, self._hidden)
         last = self._first + min(room, len(rows))

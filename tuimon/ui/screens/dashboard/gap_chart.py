@@ -7,7 +7,7 @@ from tuimon.plot.numbers import negative, percent, signed
 from tuimon.protocol.wire import from_wire
 from tuimon.ui.charts.canvas import Canvas, Curve, Dash
 from tuimon.ui.charts.reduced_curves import Plot
-from tuimon.ui.charts.step_chart import Chart
+from tuimon.ui.charts.step_chart import StepChart
 from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment, no_probe_words
 
@@ -20,19 +20,17 @@ _ABOVE_WIDTH = _NAME_WIDTH + 3
 _WIDE = 60
 """A panel this wide has name and number on one line."""
 
-_LOOKS = {
+_SIGNS = {
     "gap": ("●", "gap", Meaning.GAP),
     "batch_norm": ("◆", "BatchNorm", Meaning.BATCH_NORM_PART),
     "stochastic": ("○", "dropout", Meaning.STOCHASTIC_PART),
     "other": ("×", "other", Meaning.OTHER_PART),
 }
 """Sign, word and colour, by the names of a probe."""
-
-
 _DASHES: dict[str, Dash] = {"stochastic": "dashed", "other": "dotted"}
 
 
-class GapChart(Chart):
+class GapChart(StepChart):
     """Gap of each probe as a line, the part of BatchNormalization as an area from 0 on, other parts as broken lines."""
 
     about = (
@@ -61,7 +59,7 @@ class GapChart(Chart):
         found: list[Curve] = []
         for name in reversed(_drawn(moment)):
             series = moment.state.gap_parts[name]
-            sign, _, meaning = _LOOKS[name]
+            sign, _, meaning = _SIGNS[name]
             steps, values = series.steps, series.values
             if name == "batch_norm":
                 lower, upper = np.minimum(values, 0.0), np.maximum(values, 0.0)
@@ -91,7 +89,7 @@ class GapChart(Chart):
         left, right = canvas.column + canvas.columns + (2 if beside else 1), canvas.cells.width - 2
         row = 1
         for name in _drawn(moment):
-            sign, word, meaning = _LOOKS[name]
+            sign, word, meaning = _SIGNS[name]
             value = from_wire(getattr(probe, name))
             text = percent(shares[name]) if shares is not None and name in shares else signed(value)
             if row + (not beside) > canvas.rows:

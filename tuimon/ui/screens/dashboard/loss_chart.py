@@ -6,11 +6,14 @@ from tuimon.runs.state import RunState
 from tuimon.text import plain
 from tuimon.ui.charts.canvas import Curve, in_legend
 from tuimon.ui.charts.metric_lines import lines_of
-from tuimon.ui.charts.step_chart import Chart
+from tuimon.ui.charts.step_chart import StepChart
 from tuimon.ui.viewer.moment import Moment
 
+_WORDS = {"batch": "batch", "running": "running mean", "train": "training", "valid": "validation"}
+"""What the legend calls each line of the metric."""
 
-class LossChart(Chart):
+
+class LossChart(StepChart):
     """Loss of each batch, of each epoch, and of each validation."""
 
     about = "Loss of batches, epochs and validations. A column of dots reaches from its smallest to its largest value."
@@ -32,9 +35,6 @@ class LossChart(Chart):
         if moment.state.ended:
             return "The run ended before its first batch."
         return "No batch is done yet. The first one waits for Keras to trace and compile the step."
-
-
-_WORDS = {"batch": "batch", "running": "running mean", "train": "training", "valid": "validation"}
 
 
 def _loss_name(state: RunState) -> str:

@@ -17,6 +17,7 @@ from tuimon.ui.screens.dashboard.gap_chart import GapChart
 from tuimon.ui.screens.dashboard.loss_chart import LossChart
 from tuimon.ui.screens.dashboard.waiting import Waiting
 from tuimon.ui.screens.layers.drift_map import DriftMap
+from tuimon.ui.screens.layers.layer_panel import LayerPanel
 from tuimon.ui.screens.layers.layer_table import LayerTable
 from tuimon.ui.screens.layers.statistic_chart import StatisticChart
 from tuimon.ui.screens.timeline.panel import Timeline
@@ -73,7 +74,7 @@ class Dashboard(BaseScreen):
     def on_layer_table_selected(self, event: LayerTable.Selected) -> None:
         """Draw the layer under the cursor."""
         for chart in self._charts.values():
-            if isinstance(chart, DriftMap | StatisticChart):
+            if isinstance(chart, LayerPanel):
                 chart.show_layer(event.path)
         self.bar.layer_path = event.path
         self.bar.redraw()

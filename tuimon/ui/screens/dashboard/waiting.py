@@ -31,18 +31,22 @@ class Waiting(CellView):
 
 
 def _words(moment: Moment) -> tuple[str, Meaning]:
-    state = moment.state
-    log = moment.run_path / "trainer.log"
     if moment.reading is not None:
         return f"Reading the log: {int(moment.reading * 100)} %", Meaning.TEXT
-    if state.ended is None and moment.exit_code is not None:
+    return _end(moment) or _progress(moment)
+
+
+def _end(moment: Moment) -> tuple[str, Meaning] | None:
+    """Return how the run ended without a step; None where it goes on."""
+    ended, log = moment.state.ended, moment.run_path / "trainer.log"
+    if ended is None and moment.exit_code is not None:
         return (
             f"The training process ended (exit status {moment.exit_code}) before it wrote a fact. "
             f"The reason is most likely below; all of it is in {log}. Mend it, and start again: tuimon run CONFIG",
             Meaning.ERROR,
         )
     if moment.status == "failed":
-        lines = state.ended.traceback.strip().splitlines() if state.ended else []
+        lines = ended.traceback.strip().splitlines() if ended else []
         reason = plain(lines[-1], 400) if lines else "no traceback was left"
         return f"It failed before the first step: {reason}. Mend it, and start again: tuimon run CONFIG", Meaning.ERROR
     if moment.status == "crashed":
@@ -52,11 +56,16 @@ def _words(moment: Moment) -> tuple[str, Meaning]:
         )
     if moment.status in ("finished", "stopped"):
         return f"The run is {moment.status}, without a training step.", Meaning.TEXT
+    return None
+
+
+def _progress(moment: Moment) -> tuple[str, Meaning]:
+    """Return what the run does before its first step."""
     if moment.status == "compiling":
         return "Keras traces and compiles the training step. This takes from a second to minutes, once.", Meaning.TEXT
     if moment.status == "silent":
         return "Nothing was written for a while. If the trainer is not alive any more, start it again.", Meaning.WARNING
-    if state.run is None:
+    if moment.state.run is None:
         return (
             "The training process is starting: loading Keras takes some seconds. Nothing is to be done.",
             Meaning.TEXT,

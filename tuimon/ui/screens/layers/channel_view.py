@@ -9,9 +9,10 @@ from tuimon.protocol.events import DEAD_VARIANCE
 from tuimon.protocol.wire import FloatArray
 from tuimon.runs.state import OVER, LayerHistory
 from tuimon.text import plain
-from tuimon.ui.drawing.cell_view import CellView, draw_panel
+from tuimon.ui.drawing.cell_view import draw_panel
 from tuimon.ui.drawing.cells import Cells, fit_end, wrap
 from tuimon.ui.screens.layers.bars import BARS, decoded
+from tuimon.ui.screens.layers.layer_panel import LayerPanel
 from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment
 
@@ -19,20 +20,10 @@ _WORST_WIDTH = 34
 _LEAST_BINS = 8
 
 
-class ChannelView(CellView):
+class ChannelView(LayerPanel):
     """Moving mean and moving variance of every channel of a layer, as of the newest full sample."""
 
     about = "How many channels have which moving mean and moving variance, and the worst of them by their numbers."
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._path: str | None = None
-
-    def show_layer(self, path: str | None) -> None:
-        """Show another layer."""
-        if path != self._path:
-            self._path = path
-            self.redraw()
 
     def draw(self, cells: Cells, moment: Moment) -> None:
         """Draw the panel."""

@@ -16,9 +16,10 @@ from tuimon.text import plain
 from tuimon.ui.charts.canvas import Canvas, draw_axes, draw_empty
 from tuimon.ui.charts.request_marks import marks
 from tuimon.ui.charts.step_chart import steps_of
-from tuimon.ui.drawing.cell_view import CellView, draw_panel
+from tuimon.ui.drawing.cell_view import draw_panel
 from tuimon.ui.drawing.cells import Cells, cell_width, fit_end
 from tuimon.ui.screens.layers.drift_levels import NOT_FINITE, NOTHING, SHADES, levels
+from tuimon.ui.screens.layers.layer_panel import LayerPanel
 from tuimon.ui.viewer.meanings import DRIFT, Meaning
 from tuimon.ui.viewer.moment import Moment, no_probe_words
 
@@ -92,7 +93,7 @@ QUANTITIES = (
 """In the order of the key."""
 
 
-class DriftMap(CellView):
+class DriftMap(LayerPanel):
     """Drift of every layer at every probe, or another quantity; between two points in time, that of the first.
 
     Where there are more layers than rows, a row has the largest of some.
@@ -103,14 +104,7 @@ class DriftMap(CellView):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._quantity = QUANTITIES[0]
-        self._path: str | None = None
         self._measured: tuple[tuple[tuple[str, ...], int, float, int], LevelArray] | None = None
-
-    def show_layer(self, path: str | None) -> None:
-        """Mark another layer."""
-        if path != self._path:
-            self._path = path
-            self.redraw()
 
     def show_next_quantity(self) -> None:
         """Draw another quantity of the layers."""

@@ -4,15 +4,15 @@ import math
 from collections.abc import Callable
 from typing import Literal, get_args
 
-from textual.events import Click, MouseScrollDown, MouseScrollUp
 from textual.message import Message
 from textual.reactive import reactive
 
 from tuimon.runs.facts_in_words import counted
 from tuimon.runs.state import LayerHistory
 from tuimon.text import plain
-from tuimon.ui.drawing.cell_view import CellView, draw_panel
+from tuimon.ui.drawing.cell_view import draw_panel
 from tuimon.ui.drawing.cells import Cells, cell_width, fit_end
+from tuimon.ui.drawing.list_view import ListView
 from tuimon.ui.screens.layers.layer_columns import (
     GAP,
     Measured,
@@ -23,7 +23,7 @@ from tuimon.ui.screens.layers.layer_columns import (
     places_of,
     put,
 )
-from tuimon.ui.viewer.meanings import SELECTED, Meaning
+from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment
 
 Order = Literal["model", "drift", "share", "change"]
@@ -31,11 +31,12 @@ ORDERS: tuple[Order, ...] = get_args(Order)
 """The model's own, or the largest first."""
 
 
-class LayerTable(CellView, can_focus=True):
+class LayerTable(ListView, can_focus=True):
     """BatchNormalization layers: mode, moving statistics, and how far they went."""
 
     about = "BatchNormalization layers. The line under the cursor is what f, h and m act on; ? explains the columns."
 
+    head_rows = 2
     cursor: reactive[int] = reactive(0)
     """The layer that is selected, counted from 0."""
 
@@ -51,19 +52,18 @@ class LayerTable(CellView, can_focus=True):
         super().__init__(id=id)
         self.order: Order = "model"
         """In which the layers are listed."""
-        self._first = 0
         self._announced: str | None = None
 
     @property
     def path(self) -> str | None:
         """Path of the layer under the cursor; None where there is none."""
         layers = self._layers()
-        return layers[min(self.cursor, len(layers) - 1)].layer.path if layers else None
+        return layers[self.selected].layer.path if layers else None
 
     @property
     def rows_wanted(self) -> int:
         """The height at which every layer has its line."""
-        return 3 + max(1, len(self.moment.layers) if self.moment else 0)
+        return 3 + max(1, self.length)
 
     def show(self, moment: Moment) -> None:
         """Show another moment."""
@@ -74,11 +74,8 @@ class LayerTable(CellView, can_focus=True):
         """Draw the panel."""
         layers = self._layers()
         frozen = sum(layer.layer.path in moment.state.frozen for layer in layers)
-        rows = max(0, cells.height - 3)
-        cursor = min(self.cursor, len(layers) - 1)
         extra: list[tuple[str, int]] = [] if self.order == "model" else [(f"by {self.order}", int(Meaning.KEY))]
-        if layers and rows < len(layers):
-            extra.append((f"{cursor + 1} of {len(layers)}", int(Meaning.DIM)))
+        extra += self.position(cells)
         if others := len(moment.state.frozen_weights):
             extra.append((f"{counted(others, 'other layer')} frozen", int(Meaning.FROZEN)))
         if held := len(moment.state.statistics_held):
@@ -92,7 +89,6 @@ class LayerTable(CellView, can_focus=True):
             )
             cells.put(1, 3, words, Meaning.DIM, width=cells.width - 5)
             return
-        self._first = max(0, min(self._first, cursor, len(layers) - rows), cursor - rows + 1)
         names = [plain(layer.layer.path) for layer in layers]
         modes = [mode_of(moment, layer) for layer in layers]
         widest = max(sum(cell_width(text) for text, _ in mode) for mode in modes)
@@ -102,11 +98,7 @@ class LayerTable(CellView, can_focus=True):
         places = places_of(3 + name_width + GAP, columns)
         for column, start in places:
             put(cells, 1, start, column, column.heading, Meaning.DIM)
-        for row, index in enumerate(range(self._first, min(len(layers), self._first + rows)), start=2):
-            code = SELECTED if index == cursor else 0
-            cells.codes[row, 1:-1] = code
-            if code:
-                cells.put(row, 1, "›", Meaning.STRONG | code)
+        for row, index, code in self.draw_cursor(cells):
             cells.put(row, 3, fit_end(names[index], name_width), (Meaning.STRONG if code else Meaning.TEXT) | code)
             for column, start in places:
                 if column.key == "mode":
@@ -119,10 +111,19 @@ class LayerTable(CellView, can_focus=True):
         self.redraw()
         self._announce()
 
-    def move(self, by: int) -> None:
-        """Move the cursor, as far as there are layers."""
-        layers = self._layers()
-        self.cursor = max(0, min(len(layers) - 1, self.cursor + by))
+    @property
+    def length(self) -> int:
+        """How many layers there are."""
+        return len(self.moment.layers) if self.moment else 0
+
+    @property
+    def selected(self) -> int:
+        """The layer under the cursor, so far as there is one."""
+        return min(self.cursor, self.length - 1)
+
+    def select_line(self, index: int) -> None:
+        """Put the cursor on a layer."""
+        self.cursor = index
 
     def select(self, path: str) -> None:
         """Put the cursor on a layer, if there is one of this path."""
@@ -137,21 +138,6 @@ class LayerTable(CellView, can_focus=True):
         if path is not None:
             self.select(path)
         self.redraw()
-
-    def on_click(self, event: Click) -> None:
-        """Select the layer that was clicked."""
-        layers = self._layers()
-        index = self._first + event.y - 2
-        if event.y >= 2 and index < len(layers):
-            self.cursor = index
-
-    def on_mouse_scroll_down(self, _: MouseScrollDown) -> None:
-        """Go to the next layer."""
-        self.move(1)
-
-    def on_mouse_scroll_up(self, _: MouseScrollUp) -> None:
-        """Go to the layer before."""
-        self.move(-1)
 
     def _layers(self) -> list[LayerHistory]:
         """Return the layers as they are listed."""

@@ -6,8 +6,9 @@ from tuimon.runs.series import Series
 from tuimon.runs.state import LayerHistory
 from tuimon.text import plain
 from tuimon.ui.charts.canvas import Curve, in_legend
-from tuimon.ui.charts.step_chart import Chart
+from tuimon.ui.charts.step_chart import StepChart
 from tuimon.ui.drawing.cells import fit_end
+from tuimon.ui.screens.layers.layer_panel import LayerPanel
 from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment
 
@@ -15,7 +16,7 @@ _BESIDE_PATH = 31
 """What the upper edge of a statistic's panel has beside a path and the statistic: "(log)", the median, the frame."""
 
 
-class StatisticChart(Chart):
+class StatisticChart(LayerPanel, StepChart):
     """A moving statistic of the layer under the cursor: median over channels, and the band from 5 to 95 %."""
 
     about = "Over the channels of the layer under the cursor: nine of ten lie in the band, the line is the median."
@@ -26,14 +27,12 @@ class StatisticChart(Chart):
     def __init__(self, statistic: Literal["moving_mean", "moving_variance"], *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._statistic = statistic
-        self._path: str | None = None
 
     def show_layer(self, path: str | None) -> None:
         """Show another layer."""
         if path != self._path:
-            self._path = path
             self.forget()
-            self.redraw()
+        super().show_layer(path)
 
     def title(self, moment: Moment) -> str:
         """Return the layer's path and the statistic."""

@@ -6,13 +6,15 @@ from typing import ClassVar
 from textual.binding import BindingType
 from textual.widget import Widget
 
-from tuimon.ui.frame.base_screen import BaseScreen, bindings_of
+from tuimon.ui.drawing.lines_view import LinesView
+from tuimon.ui.frame.base_screen import bindings_of
+from tuimon.ui.frame.paged_screen import PagedScreen
 from tuimon.ui.screens.run_info.run_files import RunFiles, read_run_files
 from tuimon.ui.screens.run_info.run_view import RunView
 from tuimon.ui.viewer.moment import Moment
 
 
-class RunScreen(BaseScreen):
+class RunScreen(PagedScreen):
     """One page of all that the log and the run directory say of the run itself."""
 
     place = "run"
@@ -26,6 +28,11 @@ class RunScreen(BaseScreen):
     def panels(self) -> Iterable[Widget]:
         """Lay out the panel."""
         yield self._view
+
+    @property
+    def moved(self) -> LinesView:
+        """The panel that keys move."""
+        return self._view
 
     def show(self, moment: Moment) -> None:
         """Show another moment; at the first one of each attempt the run directory is looked at, in a thread."""
@@ -42,19 +49,3 @@ class RunScreen(BaseScreen):
     def on_run_files(self, message: RunFiles) -> None:
         """Show what was found in the run directory."""
         self._view.take(message)
-
-    def action_page(self, by: int) -> None:
-        """Scroll by pages."""
-        self._view.scroll_lines(by * self._view.page)
-
-    def action_to_first(self) -> None:
-        """Show the first line."""
-        self._view.to_first()
-
-    def action_to_last(self) -> None:
-        """Show the last line."""
-        self._view.to_last()
-
-    def move_cursor(self, by: int) -> None:
-        """Scroll by lines."""
-        self._view.scroll_lines(by)

@@ -8,14 +8,16 @@ from textual.message import Message
 from textual.widget import Widget
 
 from tuimon.runs.state import TimelineEntry
+from tuimon.ui.drawing.lines_view import LinesView
 from tuimon.ui.frame.base_screen import bindings_of
+from tuimon.ui.frame.paged_screen import PagedScreen
 from tuimon.ui.frame.searched_screen import SearchedScreen
 from tuimon.ui.screens.timeline.event_details import EventDetails
 from tuimon.ui.screens.timeline.timeline_list import TimelineList
 from tuimon.ui.viewer.moment import Asked
 
 
-class TimelineScreen(SearchedScreen):
+class TimelineScreen(PagedScreen, SearchedScreen):
     """The list of events above the details of the one under the cursor."""
 
     class Chosen(Message):
@@ -46,6 +48,11 @@ class TimelineScreen(SearchedScreen):
         yield self._details
         yield self.field
 
+    @property
+    def moved(self) -> LinesView:
+        """The panel that keys move."""
+        return self._list
+
     def search(self, words: str) -> None:
         """Show only what matches."""
         self._list.filter(words)
@@ -64,25 +71,9 @@ class TimelineScreen(SearchedScreen):
         if row is not None and not isinstance(row.source, Asked):
             self.post_message(self.Chosen(row.source, row.line.time, row.line.step))
 
-    def action_page(self, by: int) -> None:
-        """Move the cursor by pages."""
-        self._list.move(by * self._list.page)
-
-    def action_to_first(self) -> None:
-        """Go to the newest event."""
-        self._list.to_newest()
-
-    def action_to_last(self) -> None:
-        """Go to the oldest event."""
-        self._list.to_oldest()
-
     def action_scroll_details(self, by: int) -> None:
         """Scroll the details."""
-        self._details.scroll_lines(by)
-
-    def move_cursor(self, by: int) -> None:
-        """Select another event."""
-        self._list.move(by)
+        self._details.move(by)
 
     @property
     def selected_layer(self) -> str | None:

@@ -5,16 +5,16 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from fnmatch import translate
 
-from textual.events import Click, MouseScrollDown, MouseScrollUp
 from textual.message import Message
 
 from tuimon.plot.numbers import count
 from tuimon.runs.state import Command, RunState, TimelineEntry
 from tuimon.text import plain
-from tuimon.ui.drawing.cell_view import CellView, draw_panel
+from tuimon.ui.drawing.cell_view import draw_panel
 from tuimon.ui.drawing.cells import Cells
+from tuimon.ui.drawing.list_view import ListView
 from tuimon.ui.screens.timeline.lines import Line, asked_line, clock_time, line_of
-from tuimon.ui.viewer.meanings import SELECTED, Meaning
+from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Asked, Moment
 
 
@@ -28,7 +28,7 @@ class Row:
     """What happened."""
 
 
-class TimelineList(CellView):
+class TimelineList(ListView):
     """The list. Each event is put into words once; the cursor stays on its event as others come.
 
     In a replay, what is still to come is there too, dim.
@@ -57,25 +57,40 @@ class TimelineList(CellView):
         self._matching: list[int] = []
         self._cursor = 0
         self._follows = True
-        self._first = 0
         self._announced: Row | None = None
 
     @property
     def row(self) -> Row | None:
         """What is under the cursor; None where the list is empty."""
-        return self._row(self._cursor) if self._cursor < self._length else None
+        return self._row(self._cursor) if self._cursor < self.length else None
 
     @property
-    def page(self) -> int:
-        """How many events there is room for."""
-        return max(1, self.size.height - 2)
+    def length(self) -> int:
+        """How many events match."""
+        return len(self._asked) + len(self._matching)
+
+    @property
+    def selected(self) -> int:
+        """The event under the cursor, counted from the newest."""
+        return self._cursor
+
+    def select_line(self, index: int) -> None:
+        """Put the cursor on an event."""
+        self._cursor = index
+        self._follows = index == self._present
+        self.redraw()
+        self._announce()
+
+    def choose(self) -> None:
+        """Say that the event under the cursor was clicked twice."""
+        self.post_message(self.Chosen())
 
     def show(self, moment: Moment) -> None:
         """Show another moment."""
-        before = self._length
+        before = self.length
         self._take_in(moment)
         self.moment = moment
-        self._place_cursor(self._cursor + self._length - before)
+        self._place_cursor(self._cursor + self.length - before)
         self.redraw()
         self._announce()
 
@@ -86,69 +101,28 @@ class TimelineList(CellView):
         self._pattern = re.compile(translate(f"*{words.lower()}*")) if words else None
         self._match_all()
         if self.moment is not None:
-            found = next((index for index in range(self._length) if kept and self._row(index) is kept), None)
+            found = next((index for index in range(self.length) if kept and self._row(index) is kept), None)
             self._follows = found is None
             self._place_cursor(found or 0)
         self.redraw()
         self._announce()
 
-    def move(self, by: int) -> None:
-        """Move the cursor, as far as there are events."""
-        self._cursor = max(0, min(self._length - 1, self._cursor + by))
-        self._follows = self._cursor == self._present
-        self.redraw()
-        self._announce()
-
-    def to_newest(self) -> None:
-        """Put the cursor on the newest event."""
-        self.move(-self._length)
-
-    def to_oldest(self) -> None:
-        """Put the cursor on the oldest event."""
-        self.move(self._length)
-
     def draw(self, cells: Cells, moment: Moment) -> None:
         """Draw the panel."""
-        draw_panel(cells, "events", self._extra())
-        if not self._length:
+        draw_panel(cells, "events", self._extra(cells))
+        if not self.length:
             words = f"No event matches “{plain(self._filter, 100)}”." if self._filter else "Nothing has happened yet."
             cells.put(1, 3, words, Meaning.DIM, width=cells.width - 5)
             return
-        rows = max(0, cells.height - 2)
-        self._first = max(0, min(self._first, self._cursor, self._length - rows), self._cursor - rows + 1)
         present, steps = self._present, max(5, len(count(moment.state.step)))
-        for row in range(min(rows, self._length - self._first)):
-            index = self._first + row
-            line, code = self._row(index).line, SELECTED if index == self._cursor else 0
-            cells.codes[1 + row, 1:-1] = code
-            if code:
-                cells.put(1 + row, 1, "›", Meaning.STRONG | code)
-            column = cells.put(1 + row, 3, clock_time(line.time), Meaning.DIM | code) + 2
+        for row, index, code in self.draw_cursor(cells):
+            line = self._row(index).line
+            column = cells.put(row, 3, clock_time(line.time), Meaning.DIM | code) + 2
             if line.step is not None:
-                cells.put(1 + row, column, f"step {count(line.step):>{steps}}", Meaning.DIM | code)
+                cells.put(row, column, f"step {count(line.step):>{steps}}", Meaning.DIM | code)
             column += 5 + steps + 2
             meaning = Meaning.DIM if index < present else line.meaning
-            cells.put(1 + row, column, line.words, meaning | code, width=cells.width - column - 2)
-
-    def on_click(self, event: Click) -> None:
-        """Put the cursor on the event that was clicked; a second click chooses it."""
-        index = self._first + event.y - 1
-        if 1 <= event.y <= self.page and index < self._length:
-            self.move(index - self._cursor)
-            if event.chain == 2:
-                self.post_message(self.Chosen())
-
-    def on_mouse_scroll_down(self, _: MouseScrollDown) -> None:
-        """Go to an older event."""
-        self.move(1)
-
-    def on_mouse_scroll_up(self, _: MouseScrollUp) -> None:
-        """Go to a newer event."""
-        self.move(-1)
-
-    @property
-    def _length(self) -> int:
-        return len(self._asked) + len(self._matching)
+            cells.put(row, column, line.words, meaning | code, width=cells.width - column - 2)
 
     @property
     def _present(self) -> int:
@@ -156,7 +130,7 @@ class TimelineList(CellView):
         if self.moment is None or self.moment.replay is None:
             return 0
         past = bisect_right(self._matching, self.moment.now, key=lambda index: self._entries[index].line.time)
-        return min(len(self._matching) - past, max(0, self._length - 1))
+        return min(len(self._matching) - past, max(0, self.length - 1))
 
     def _row(self, index: int) -> Row:
         """Return a row, counted from the newest."""
@@ -164,16 +138,14 @@ class TimelineList(CellView):
             return self._asked[index]
         return self._entries[self._matching[len(self._asked) - 1 - index]]
 
-    def _extra(self) -> list[tuple[str, int]]:
+    def _extra(self, cells: Cells) -> list[tuple[str, int]]:
         extra: list[tuple[str, int]] = []
         if self._filter:
-            words = f"{count(self._length)} of {count(len(self._entries))} match “{plain(self._filter, 40)}”"
+            words = f"{count(self.length)} of {count(len(self._entries))} match “{plain(self._filter, 40)}”"
             extra.append((words, int(Meaning.COMMAND)))
         if to_come := self._present:
             extra.append((f"{count(to_come)} still to come", int(Meaning.DIM)))
-        if self._length > self.page:
-            extra.append((f"{count(self._cursor + 1)} of {count(self._length)}", int(Meaning.DIM)))
-        return extra
+        return extra + self.position(cells)
 
     def _take_in(self, moment: Moment) -> None:
         """Put into words what is new."""
@@ -203,7 +175,7 @@ class TimelineList(CellView):
 
     def _place_cursor(self, index: int) -> None:
         wanted = self._present if self._follows else index
-        self._cursor = max(0, min(self._length - 1, wanted))
+        self._cursor = max(0, min(self.length - 1, wanted))
 
     def _match_all(self) -> None:
         self._matching = [index for index, row in enumerate(self._entries) if self._matches(row)]

@@ -2,13 +2,12 @@
 
 import re
 
-from textual.events import MouseScrollDown, MouseScrollUp
-
 from tuimon.plot.numbers import percent
 from tuimon.runs.facts_in_words import size
 from tuimon.text import is_tensorflow_information, plain
-from tuimon.ui.drawing.cell_view import CellView, draw_panel
+from tuimon.ui.drawing.cell_view import draw_panel
 from tuimon.ui.drawing.cells import Cells, cell_width, wrap
+from tuimon.ui.drawing.lines_view import LinesView
 from tuimon.ui.messages import LogChanged, LogRead, LogSearched
 from tuimon.ui.screens.trainer_log.log_reader import LogReader
 from tuimon.ui.screens.trainer_log.log_window import BLOCK_BYTES, LogWindow, pattern_of
@@ -20,7 +19,7 @@ _NEAR = 200
 _MARGIN = 2
 
 
-class LogView(CellView):
+class LogView(LinesView):
     """The lines. Knows no files: it asks a reader for what it has not got."""
 
     def __init__(self) -> None:
@@ -38,11 +37,6 @@ class LogView(CellView):
         self._pattern: re.Pattern[str] | None = None
         self._found: int | None = None
         self._said = ""
-
-    @property
-    def page(self) -> int:
-        """How many rows there are."""
-        return max(1, self.size.height - 2)
 
     def read_with(self, reader: LogReader) -> None:
         """Ask this reader from now on."""
@@ -111,7 +105,7 @@ class LogView(CellView):
         self._reader.search(self._words, offset, back=back)
         self.redraw()
 
-    def scroll_rows(self, by: int) -> None:
+    def move(self, by: int) -> None:
         """Scroll; back, it lets go of the end, and on to the end it follows again."""
         if not self._window.lines or not by:
             return
@@ -129,7 +123,7 @@ class LogView(CellView):
         self._ask_for_more()
         self.redraw()
 
-    def to_begin(self) -> None:
+    def to_first(self) -> None:
         """Go to the begin of the log."""
         self._follows = False
         self._top = (0, 0)
@@ -138,7 +132,7 @@ class LogView(CellView):
             self._reader.read_from(0)
         self.redraw()
 
-    def to_end(self) -> None:
+    def to_last(self) -> None:
         """Go to the end of the log and follow it."""
         self._follows, self._wants_begin = True, False
         self._ask_for_more()
@@ -169,14 +163,6 @@ class LogView(CellView):
                 if left < right:
                     column = _MARGIN + cell_width(text[: left - begin])
                     cells.put(row, column, text[left - begin : right - begin], Meaning.MATCH)
-
-    def on_mouse_scroll_down(self, _: MouseScrollDown) -> None:
-        """Scroll on."""
-        self.scroll_rows(3)
-
-    def on_mouse_scroll_up(self, _: MouseScrollUp) -> None:
-        """Scroll back."""
-        self.scroll_rows(-3)
 
     def _extra(self) -> list[tuple[str, int]]:
         # Where there is not room for all, the first ones go.

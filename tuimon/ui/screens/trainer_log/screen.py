@@ -7,7 +7,9 @@ from textual.binding import BindingType
 from textual.widget import Widget
 
 from tuimon.runs.run_directory import RunDirectory
+from tuimon.ui.drawing.lines_view import LinesView
 from tuimon.ui.frame.base_screen import bindings_of
+from tuimon.ui.frame.paged_screen import PagedScreen
 from tuimon.ui.frame.searched_screen import SearchedScreen
 from tuimon.ui.messages import LogChanged, LogRead, LogSearched
 from tuimon.ui.screens.trainer_log.log_reader import LogReader
@@ -15,7 +17,7 @@ from tuimon.ui.screens.trainer_log.log_view import LogView
 from tuimon.ui.viewer.moment import Moment
 
 
-class LogScreen(SearchedScreen):
+class LogScreen(PagedScreen, SearchedScreen):
     """The lines that were printed. They are read in a thread, for as long as the screen is open."""
 
     place = "log"
@@ -31,6 +33,11 @@ class LogScreen(SearchedScreen):
         """Lay out the panel."""
         yield self._view
         yield self.field
+
+    @property
+    def moved(self) -> LinesView:
+        """The panel that keys move."""
+        return self._view
 
     def show(self, moment: Moment) -> None:
         """Show another moment; the first one says which run's log it is."""
@@ -68,19 +75,3 @@ class LogScreen(SearchedScreen):
     def action_next_match(self, by: int) -> None:
         """Go to the next place of the words, or to the one before."""
         self._view.next_match(by)
-
-    def action_page(self, by: int) -> None:
-        """Scroll by pages."""
-        self._view.scroll_rows(by * self._view.page)
-
-    def action_to_first(self) -> None:
-        """Go to the begin of the log."""
-        self._view.to_begin()
-
-    def action_to_last(self) -> None:
-        """Go to the end of the log, and follow it."""
-        self._view.to_end()
-
-    def move_cursor(self, by: int) -> None:
-        """Scroll by lines."""
-        self._view.scroll_rows(by)
