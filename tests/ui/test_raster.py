@@ -8,9 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tuimon.plot.axes import Axis, log_axis, nice_ceiling, step_axis, value_axis
-from tuimon.plot.raster import ColumnExtremes, band, braille, dashed, heights, line, thinned
+from tuimon.plot.raster import (
+    ColumnExtremes,
+    band,
+    braille,
+    dashed,
+    heights,
+    line,
+    place_of,
+    steps_within,
+    thinned,
+    within,
+)
+from tuimon.plot.x_axis import between
 from tuimon.runs.series import Series
-from tuimon.ui.charts.canvas import Canvas, Curve
+from tuimon.ui.charts.canvas import Canvas, Curve, Reduced
+from tuimon.ui.charts.reduced_curves import ReducedCurves
 from tuimon.ui.drawing.cells import Cells, cell_width, differences, fit, fit_end, wrap
 from tuimon.ui.viewer.meanings import Meaning
 
@@ -282,3 +295,44 @@ def test_noise_gives_way_to_what_it_is_the_noise_of() -> None:
     assert (both.codes[line_cells] == Meaning.TRAINING).all()
     assert (both.chars[~line_cells] != " ").all()
     assert (both.codes[~line_cells] == Meaning.BATCH).all()
+
+
+@given(points(), st.floats(-10, 2000), st.floats(0, 500))
+def test_a_place_among_steps_is_found_without_converting_all(
+    data: tuple[np.ndarray, np.ndarray], first: float, span: float
+) -> None:
+    steps = data[0]
+    x_of = between(np.array([0.0, 10.0, 400.0]), np.array([5.0, 7.0, 1000.0]), grows=True)
+    x = x_of(steps)
+    assert place_of(first, steps, x_of) == np.searchsorted(x, first)
+    assert place_of(first, steps) == np.searchsorted(steps, first)
+    assert steps_within(steps, first, first + span, x_of) == within(x, first, first + span)
+
+
+def test_x_between_known_steps_never_descends() -> None:
+    # The clock of the machine was set back.
+    x = between(np.array([0, 10, 20, 30]), np.array([0.0, 50.0, 20.0, 60.0]))(np.arange(31))
+    assert (np.diff(x) >= 0).all()
+    assert x[[0, 10, 20, 30]].tolist() == [0.0, 50.0, 50.0, 60.0]
+
+
+def test_a_frame_reduces_its_curves_once_and_looks_only_at_what_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    def update(self: ColumnExtremes, steps: np.ndarray, *others: object) -> None:
+        looked_at.append(len(steps) - self.consumed)
+        kept(self, steps, *others)  # type: ignore[arg-type]
+
+    kept, looked_at = ColumnExtremes.update, []  # type: ignore[var-annotated]
+    monkeypatch.setattr(ColumnExtremes, "update", update)
+    curves, cells = ReducedCurves(), Cells(80, 20)
+    for points in (50, 60, 70):
+        # Wide labels: at first, fewer columns are left than are expected.
+        curve = Curve("loss", np.arange(points), np.arange(points) % 2 * 1e-5 + 1.2345, Meaning.BATCH)
+        x = step_axis(100, None, exact=True, ticks=4)
+
+        def reduce(columns: int, curve: Curve = curve, x: Axis = x) -> list[Reduced]:
+            return curves.of_curves([curve], x, columns)
+
+        plot = curves.lay_out(cells, 70, x, reduce)
+        assert plot.canvas is not None
+        assert plot.reduced[0][0].columns == 2 * plot.canvas.columns
+    assert looked_at == [50, 50, 10, 10]

@@ -22,7 +22,7 @@ from tuimon.text import plain
 from tuimon.ui import screenshot
 from tuimon.ui.dialogs.choice import quit_chooser
 from tuimon.ui.dialogs.help_screen import HelpScreen
-from tuimon.ui.drawing.theme import Looks
+from tuimon.ui.drawing.theme import TerminalTheme
 from tuimon.ui.drawing.too_small import TooSmall
 from tuimon.ui.frame.base_screen import BaseScreen
 from tuimon.ui.messages import CaughtUp, Facts, LogUnreadable, TrainerExited, TrainerGone, TrainerPrinted
@@ -98,7 +98,7 @@ class WatchApp(ReplayingApp):
         self._memory = memory
         self._view = memory.load(run) if memory is not None else View()
         """What is remembered; its layer only until it is selected."""
-        self._looks = Looks(self, self._settings)
+        self._looks = TerminalTheme(self, self._settings)
         self._looks.choose(palette or self._view.palette or self._looks.name)
         self._dashboard = Dashboard()
         self._opened: BaseScreen = self._dashboard

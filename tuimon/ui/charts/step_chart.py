@@ -24,7 +24,7 @@ def steps_of(moment: Moment, newest: int, width: int) -> Axis:
     return step_axis(last, state.total_steps, exact=state.ended is not None, ticks=ticks_in(width))
 
 
-class Chart(CellView):
+class StepChart(CellView):
     """A panel with curves over steps. Subclasses say which."""
 
     names_width = 6

@@ -35,7 +35,7 @@ class CellView(Widget):
         self._cells = Cells(0, 0)
         self._strips: dict[int, Strip] = {}
         """Rows as Textual draws them, so far as they have not changed since."""
-        self._look = _Styles(({}, Style.null(), (), TRANSPARENT))
+        self._shown_styles = _CodeStyles(({}, Style.null(), (), TRANSPARENT))
 
     @property
     def has_colors(self) -> bool:
@@ -89,14 +89,14 @@ class CellView(Widget):
         return strips
 
     @property
-    def _styles(self) -> "_Styles":
+    def _styles(self) -> "_CodeStyles":
         """The styles of the codes, as the screen shows them now."""
         _, background = self.background_colors
-        look = (styles_of(self.app), self.rich_style, self.get_line_filters(), background)
-        if look != self._look.look:
-            self._look = _Styles(look)
+        parts = (styles_of(self.app), self.rich_style, self.get_line_filters(), background)
+        if parts != self._shown_styles.parts:
+            self._shown_styles = _CodeStyles(parts)
             self._strips.clear()
-        return self._look
+        return self._shown_styles
 
     def text(self) -> str:
         """Return what is shown, as lines of text."""
@@ -115,21 +115,21 @@ class CellView(Widget):
         self.redraw()
 
 
-class _Styles(dict[int, Style]):
+class _CodeStyles(dict[int, Style]):
     """The styles of codes on the background of a view; each is put together once.
 
     Args:
-        look: Styles of the palette, style of the view, what Textual does to every line, background.
+        parts: Styles of the palette, style of the view, what Textual does to every line, background.
     """
 
-    def __init__(self, look: tuple[dict[int, Style], Style, Sequence[LineFilter], Color]) -> None:
+    def __init__(self, parts: tuple[dict[int, Style], Style, Sequence[LineFilter], Color]) -> None:
         super().__init__()
-        self.look = look
-        self.is_ascii = any(isinstance(each, AsciiFilter) for each in look[2])
+        self.parts = parts
+        self.is_ascii = any(isinstance(each, AsciiFilter) for each in parts[2])
         """Whether texts are to be changed as well."""
 
     def __missing__(self, code: int) -> Style:
-        palette, base, filters, background = self.look
+        palette, base, filters, background = self.parts
         segments = [Segment(" ", base + palette[code])]
         for each in filters:
             segments = each.apply(segments, background)

@@ -38,8 +38,8 @@ class ColorlessFilter(LineFilter):
         ]
 
 
-class Looks:
-    """The looks of an app.
+class TerminalTheme:
+    """The palette of an app, and what its terminal can show of it.
 
     Args:
         app: Whose.
