@@ -602,7 +602,7 @@ async def test_a_trainer_in_a_container_is_not_known(runs: Path) -> None:
 async def test_a_replay_knows_nothing_of_the_machine(runs: Path) -> None:
     async with watching(make_run(runs, a_run()), replay=ReplayClock(), readonly=True) as (app, pilot):
         await opened(app, pilot, "system")
-        await until(pilot, lambda: "is not in the log" in text(app))
+        await until(pilot, lambda: "A log does not hold the load" in text(app))
 
 
 # The run

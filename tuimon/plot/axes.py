@@ -1,4 +1,4 @@
-"""Axes: limits that grow in steps, and ticks people can read. Pure."""
+"""Axes: limits that grow in steps, and ticks people can read."""
 
 import math
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ class Axis:
     first: float
     last: float
     ticks: tuple[tuple[float, str], ...]
-    """Value and label."""
+    """Each tick's value and label."""
     logarithmic: bool = False
 
     def positions(self, values: FloatArray) -> FloatArray:
@@ -77,10 +77,10 @@ def fitted_axis(
 
     Args:
         limits: Smallest and largest value of each curve; None for one without a finite value.
-        height: Of the chart, in cells.
-        log_decades: Where the scale is left open, it is logarithmic when all are above 0 and span more than this.
-        from_zero: Whether the axis always holds 0.
-        scale: Which one is wanted; a logarithmic one needs something above 0.
+        height: Height of the chart, in cells.
+        log_decades: With the scale `auto`, values above 0 that span more decades than this get a logarithmic axis.
+        from_zero: True: the axis always holds 0.
+        scale: The scale asked for; a logarithmic one needs a value above 0.
     """
     known = [pair for pair in limits if pair is not None]
     if not known:
@@ -102,7 +102,7 @@ def log_axis(low: float, high: float, ticks: int) -> Axis:
     if last < high:
         last = _next_125(last)
     if first == last:
-        # One value all along.
+        # All values are the same.
         first, last = _floor_125(first * 0.5), _next_125(last)
     decades = list(range(math.floor(math.log10(first) + 1e-9), math.ceil(math.log10(last) - 1e-9) + 1))
     every = max(1, math.ceil(len(decades) / max(2, ticks)))
@@ -114,7 +114,7 @@ def log_axis(low: float, high: float, ticks: int) -> Axis:
 
 
 def nice_ceiling(value: float) -> float:
-    """Return the next round number from ``value`` on.
+    """Return the smallest round number that is at least ``value``.
 
     Example:
         >>> nice_ceiling(23), nice_ceiling(30), nice_ceiling(8001)

@@ -10,7 +10,7 @@ from tuimon.protocol.wire import Number, from_wire
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """Return ``value`` with about ``digits`` significant digits; "–" for what is not known.
+    """Return ``value`` with about ``digits`` significant digits; "–" for an unknown one.
 
     Example:
         >>> number(-0.283112), number(0.00001234), number(12345678.0), number(None)
@@ -41,7 +41,7 @@ def negative(value: float | None, digits: int = 4) -> str:
 
 
 def signed(value: float | None, digits: int = 4) -> str:
-    """Return ``value`` with its sign: it is a difference.
+    """Return a difference with its sign.
 
     Example:
         >>> signed(5.81), signed(-0.25), signed(0.0), signed(float("nan"))
@@ -120,7 +120,7 @@ def portion(share: float) -> str:
 
 
 def tick(value: float, spacing: float) -> str:
-    """Return the label of an axis' tick, with the digits that its neighbours ``spacing`` away call for.
+    """Return the label of an axis' tick, with as many digits as tell it from a tick ``spacing`` away.
 
     Example:
         >>> tick(1500, 500), tick(20000, 5000), tick(0.25, 0.05), tick(3e-5, 1e-5)
@@ -139,7 +139,7 @@ def tick(value: float, spacing: float) -> str:
 
 
 def count(value: int) -> str:
-    """Return a count with thousands apart.
+    """Return a count with commas between thousands.
 
     Example:
         >>> count(20000)

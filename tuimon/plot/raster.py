@@ -1,6 +1,6 @@
 """Data to braille cells, by NumPy: every column keeps its smallest and its largest value.
 
-Pure. A cell is two dots wide and four high; a *column* here is one column of dots.
+A cell is two dots wide and four high; a *column* here is one column of dots.
 """
 
 import itertools
@@ -20,15 +20,15 @@ DotArray = npt.NDArray[np.bool_]
 """Dots, shape ``(4 * rows, 2 * columns)``, the upper left first."""
 
 Fill = Literal["dense", "hatch"]
-"""What is between the edges of a band."""
+"""How the area between the edges of a band is filled."""
 
 XOf = Callable[[IntArray], FloatArray | IntArray]
-"""From steps to x, never descending."""
+"""Converts steps to x; the result never descends."""
 
 STEEP_DOTS = 2
-"""A line that takes more dots than this in a column jumps there."""
+"""A column of a line with more dots than this is a jump."""
 _NARROW = 8
-"""A band of fewer columns has no room for lines that slant."""
+"""A band of fewer columns has no room for slanting lines."""
 _LARGEST = 1e300
 _AT_A_TIME = 1 << 18
 _BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], dtype=np.uint8)
@@ -38,14 +38,13 @@ _BRAILLE = np.array([" ", *(chr(0x2800 + bits) for bits in range(1, 256))], dtyp
 class ColumnExtremes:
     """Points reduced to the columns of an axis, point by point as they come.
 
-    What it costs to draw does not grow with the run: only points that are new are looked at, until the
-    axis changes.
+    The cost of drawing does not grow with the run: until the axis changes, only new points are looked at.
 
     Args:
         columns: How many columns of dots.
         last: The x at the last column.
         first: The x at the first one.
-        skip: Points that need not be looked at: all of them lie before ``first``, but for the last one.
+        skip: How many points to leave out. All of them lie before ``first``; the last of them is looked at.
     """
 
     def __init__(self, columns: int, last: float, first: float = 0.0, skip: int = 0) -> None:
@@ -61,22 +60,22 @@ class ColumnExtremes:
         self.exit: FloatArray = np.full(columns, np.nan)
         """Last finite value."""
         self.non_finite: DotArray = np.zeros(columns, dtype=bool)
-        """Whether a value there was NaN or infinite."""
+        """True for columns with a NaN or an infinity."""
         self.consumed = skip
-        """Points taken in so far."""
+        """How many points are reduced so far."""
         self._newest: tuple[float, float] | None = None
         self._is_begun = self._is_left = False
 
     def update(self, steps: IntArray, values: FloatArray, x_of: XOf | None = None) -> None:
-        """Take in what is new in a series of points.
+        """Reduce the new points of a series.
 
         Args:
-            steps: Of all points, the old ones too; never descending.
-            values: Likewise.
-            x_of: From steps to x; None: x is the step.
+            steps: The steps of all points, old ones too; never descending.
+            values: The values of all points.
+            x_of: Converts steps to x; None: x is the step.
         """
         while self.consumed < len(steps) and not self._is_left:
-            # Of a long run, a part at a time: it takes no memory to speak of.
+            # A long run is converted in parts: the copy takes little memory.
             new = slice(self.consumed, min(len(steps), self.consumed + _AT_A_TIME))
             self._take((steps[new] if x_of is None else x_of(steps[new])).astype(np.float64), values[new])
             self.consumed = new.stop
@@ -100,7 +99,7 @@ class ColumnExtremes:
         column, value = column[finite], value[finite]
         if not len(column):
             return
-        # Runs of points in one column: the reduction then touches each point once, and each run twice.
+        # Points in one column form a run: the reduction touches each point once, and each run twice.
         starts = np.concatenate(([0], np.flatnonzero(np.diff(column)) + 1))
         ends = np.concatenate((starts[1:], [len(column)])) - 1
         runs = column[starts]
@@ -111,7 +110,7 @@ class ColumnExtremes:
         self.exit[runs] = value[ends]
 
     def _join_left(self, x: FloatArray, values: FloatArray, inside: slice) -> None:
-        """Have the line come in from the point before the first column."""
+        """Draw the line in from the point before the first column."""
         if inside.start:
             self._newest = (float(x[inside.start - 1]), float(values[inside.start - 1]))
         if not self._is_begun and inside.start < len(x):
@@ -119,7 +118,7 @@ class ColumnExtremes:
             self._cross(float(x[inside.start]), float(values[inside.start]), self.first, 0)
 
     def _cross(self, x: float, value: float, at: float, column: int) -> None:
-        """Have the line from the newest point to another one go through a column."""
+        """Draw the line from the newest point to another one through a column."""
         if self._newest is None:
             return
         before, former = self._newest
@@ -146,7 +145,7 @@ class ColumnExtremes:
 
 
 def within(x: FloatArray | IntArray, first: float, last: float) -> slice:
-    """Return which of ``x``, never descending, lie between two of them, these included."""
+    """Return which of ``x``, never descending, lie from ``first`` to ``last``, both included."""
     return slice(*np.searchsorted(x, [first, np.nextafter(last, np.inf)]))
 
 
@@ -156,7 +155,7 @@ def place_of(x: float, steps: IntArray, x_of: XOf | None = None) -> int:
     Args:
         x: A place on the axis.
         steps: Never descending.
-        x_of: From steps to x; None: x is the step.
+        x_of: Converts steps to x; None: x is the step.
     """
     if x_of is None:
         return int(np.searchsorted(steps, x))
@@ -164,18 +163,18 @@ def place_of(x: float, steps: IntArray, x_of: XOf | None = None) -> int:
 
 
 def steps_within(steps: IntArray, first: float, last: float, x_of: XOf) -> slice:
-    """Return which of ``steps``, never descending, lie between two places on the axis, these included."""
+    """Return which of ``steps``, never descending, lie from ``first`` to ``last`` on the axis, both included."""
     return slice(place_of(first, steps, x_of), place_of(math.nextafter(last, math.inf), steps, x_of))
 
 
 def line(points: ColumnExtremes, axis: Axis, rows: int) -> DotArray:
     """Return the dots of a line through ``points``: each column from its smallest to its largest value, joined.
 
-    Where a column holds nothing but values that are not finite, the line has a gap.
+    A column that holds only values that are not finite is a gap in the line.
 
     Args:
-        points: What to draw.
-        axis: Of the values.
+        points: The points to draw.
+        axis: The axis of the values.
         rows: Height in cells.
     """
     present = np.flatnonzero(np.isfinite(points.low))
@@ -198,14 +197,14 @@ def line(points: ColumnExtremes, axis: Axis, rows: int) -> DotArray:
 
 
 def joined(columns: IntArray, dot_rows: IntArray, pieces: IntArray, rows: int, width: int) -> DotArray:
-    """Return the dots of points that are few: each column from its highest to its lowest one, neighbours joined.
+    """Return the dots of a line through few points: each column from its highest to its lowest one, all joined.
 
     Args:
-        columns: Of dots, shape ``(points,)``, never descending.
-        dot_rows: 0 at the top, shape ``(points,)``.
-        pieces: Of each point, which piece of the line it is on: two pieces are not joined. Shape ``(points,)``.
+        columns: The column of dots of each point, shape ``(points,)``, never descending.
+        dot_rows: The row of dots of each point, 0 at the top, shape ``(points,)``.
+        pieces: The piece of the line that each point is on, shape ``(points,)``. Two pieces are not joined.
         rows: Height in cells.
-        width: In columns of dots.
+        width: Width in columns of dots.
     """
     top, bottom = np.full(width, 4 * rows), np.full(width, -1)
     np.minimum.at(top, columns, dot_rows)
@@ -226,7 +225,7 @@ def joined(columns: IntArray, dot_rows: IntArray, pieces: IntArray, rows: int, w
 
 
 def band(low: ColumnExtremes, high: ColumnExtremes, axis: Axis, rows: int, fill: Fill = "dense") -> DotArray:
-    """Return the dots between two curves: their edges, and between them every second dot, or lines that slant."""
+    """Return the dots of two curves, with every second dot between them, or with slanting lines between them."""
     present = np.flatnonzero(np.isfinite(low.low) & np.isfinite(high.high))
     dots = np.zeros((4 * rows, low.columns), dtype=bool)
     if not len(present):
@@ -248,12 +247,12 @@ def band(low: ColumnExtremes, high: ColumnExtremes, axis: Axis, rows: int, fill:
 
 
 def dashed(dots: DotArray, pattern: str, *, steep: int = STEEP_DOTS) -> DotArray:
-    """Return ``dots`` without those between two dashes. No jump and no extreme falls between two.
+    """Return ``dots`` with gaps between dashes. A gap hides no jump and no extreme.
 
     Args:
-        dots: Of one line.
-        pattern: For one column of dots after another, over and over, whether it stays: "110".
-        steep: A line that takes more dots in a column jumps there.
+        dots: The dots of one line.
+        pattern: One letter a column of dots, repeated: "1" keeps the column, "0" clears it.
+        steep: A column with more dots than this is a jump.
     """
     rows = np.flatnonzero(dots.any(axis=1))
     kept = mask(pattern, dots.shape[1]) | (dots.sum(axis=0) > steep)
@@ -265,9 +264,9 @@ def dashed(dots: DotArray, pattern: str, *, steep: int = STEEP_DOTS) -> DotArray
 
 
 def thinned(dots: DotArray) -> DotArray:
-    """Return ``dots`` without every second one of those that have others on all four sides.
+    """Return ``dots`` without every second one of those that have neighbours on all four sides.
 
-    What is thick, as the values of many noisy batches, keeps its outline and every spike, and looks less heavy.
+    A thick area, such as the values of many noisy batches, keeps its outline and every spike, and looks less heavy.
     """
     result = dots.copy()
     if min(dots.shape) > 2:
@@ -278,7 +277,7 @@ def thinned(dots: DotArray) -> DotArray:
 
 
 def mask(pattern: str, columns: int) -> DotArray:
-    """Return which columns stay by a pattern of `dashed`."""
+    """Return which columns a pattern of `dashed` keeps."""
     return np.resize(np.array([letter == "1" for letter in pattern]), columns)
 
 
@@ -299,7 +298,7 @@ def braille(dots: DotArray) -> npt.NDArray[np.str_]:
 
 def touched(dots: DotArray) -> DotArray:
     """Return which cells have a dot, shape ``(rows, columns)`` in cells."""
-    # Many times as fast as `any` over two axes.
+    # Many times faster than `any` over two axes.
     rows = dots[0::4] | dots[1::4] | dots[2::4] | dots[3::4]
     result: DotArray = rows[:, 0::2] | rows[:, 1::2]
     return result

@@ -1,4 +1,4 @@
-"""Smoothed curves, point by point as they come: what was smoothed is never looked at again. Pure."""
+"""Smoothed curves, point by point as they come: no point is smoothed twice."""
 
 from typing import Literal, get_args
 
@@ -10,14 +10,14 @@ from tuimon.runs.series import IntArray, Series
 Smoothing = Literal["none", "ema", "median"]
 SMOOTHINGS: tuple[Smoothing, ...] = get_args(Smoothing)
 STRENGTHS = (0.6, 0.8, 0.9, 0.95, 0.99, 0.999)
-"""Weights of what was before, for the exponential moving average; the median is over as many points as it remembers."""
+"""Weights of the past in the exponential moving average; the median is over about as many points."""
 
 _BLOCK = 64
 _MEDIAN_BLOCK = 65536
 
 
 def window_of(strength: float) -> int:
-    """Return over how many points the median goes that is about as smooth as an average of this weight; odd.
+    """Return the window, in points, of the median that is about as smooth as an average of this weight; odd.
 
     Example:
         >>> window_of(0.5), window_of(0.9), window_of(0.99)
@@ -27,20 +27,20 @@ def window_of(strength: float) -> int:
 
 
 def nearest_strength(weight: float) -> float:
-    """Return the one of `STRENGTHS` that is nearest."""
+    """Return the nearest of `STRENGTHS`."""
     return min(STRENGTHS, key=lambda strength: abs(strength - weight))
 
 
 class Smoothed:
     """One curve, smoothed.
 
-    The exponential moving average is freed of its bias towards 0, as TensorBoard does it:
+    The exponential moving average is corrected for its bias towards 0, as in TensorBoard:
     y[t] = w y[t-1] + (1 - w) x[t], divided by 1 - w^t. The median is over the newest points. A value that is not finite
     stays where it is and has no part in what follows.
 
     Args:
-        smoothing: Which.
-        strength: How much: see `STRENGTHS`.
+        smoothing: The kind of smoothing.
+        strength: The weight of the past: see `STRENGTHS`.
     """
 
     def __init__(self, smoothing: Smoothing, strength: float) -> None:
@@ -51,7 +51,7 @@ class Smoothed:
         self._newest: FloatArray = np.empty(0)
 
     def update(self, steps: IntArray, values: FloatArray) -> Series:
-        """Take in what is new in a series of points and return the smoothed ones, as many."""
+        """Smooth the new points of a series and return all smoothed points: as many as there are points."""
         done = len(self._series)
         if done > len(values):
             self.__init__(self.smoothing, self.strength)  # type: ignore[misc]
@@ -94,7 +94,7 @@ class Smoothed:
             full = max(0, -first)
             found[begin:end][full:] = np.median(windows[full:], axis=1)
             for index in range(min(full, end - begin)):
-                # The first points have fewer before them.
+                # Fewer points come before the first ones.
                 found[begin + index] = np.median(known[: missing + begin + index + 1])
         self._newest = known[-(window - 1) :]
         return found

@@ -1,4 +1,4 @@
-"""How charts are looked at: what x is, which part of it, on which scale, how smooth, and where the cursor is. Pure."""
+"""The choices for charts: x axis, zoom, scale, smoothing and cursor."""
 
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal, TypeVar, get_args
@@ -16,64 +16,64 @@ GRIDS = ((1, 1), (1, 2), (2, 2), (2, 3), (3, 3))
 Choice = TypeVar("Choice")
 
 _LEAST_SPAN = 1e-3
-"""Steps, epochs or seconds: less of them no key leads to, and somewhere below there are no ticks."""
+"""Steps, epochs or seconds: no key zooms in further, and a much narrower axis has no ticks."""
 _ZOOM = 0.5
 _PAN = 0.2
 
 
 @dataclass(frozen=True)
 class Viewport:
-    """The choices that all charts of a screen share."""
+    """The choices for all charts of a screen."""
 
     x: XKind = "step"
-    """What x is."""
+    """The quantity on the x axis."""
     span: Annotated[float, Meta(ge=_LEAST_SPAN)] | None = None
-    """How much of x is shown; None: all of it."""
+    """The span of x that is shown; None: all of x."""
     first: float | None = None
-    """The first x that is shown; None: as fits the newest, which is followed."""
+    """The first x that is shown; None: the newest points are followed."""
     scale: ScaleChoice = "auto"
-    """Of the values; `auto` is logarithmic where they are above 0 and far apart."""
+    """The scale of the values; `auto` is logarithmic where they are above 0 and far apart."""
     smoothing: Smoothing = "none"
-    """Of the batch curve."""
+    """The smoothing of the batch curve."""
     strength: Annotated[float, Meta(ge=0, lt=1)] = STRENGTHS[2]
-    """How much of it."""
+    """The weight of the past in the smoothing."""
     cursor: float | None = None
-    """Where values are read off, an x; None: nowhere."""
+    """The x at which values are read off; None: no cursor."""
 
     @property
     def follows(self) -> bool:
-        """Whether the newest is always shown."""
+        """True while the newest points stay in view."""
         return self.first is None
 
     def window(self, whole: tuple[float, float]) -> tuple[float, float]:
-        """Return the first and the last x that are shown, of all there are."""
+        """Return the first and the last x that are shown, out of the whole range."""
         if self.span is None or self.span >= whole[1] - whole[0]:
             return whole
         first = whole[1] - self.span if self.first is None else max(whole[0], min(self.first, whole[1] - self.span))
         return first, first + self.span
 
     def with_next_x(self) -> "Viewport":
-        """Return the view with another x: what was zoomed was of the one before."""
+        """Return the viewport with the next x. Zoom and cursor belonged to the former x and go."""
         return replace(self, x=_next(X_KINDS, self.x), span=None, first=None, cursor=None)
 
     def with_next_scale(self) -> "Viewport":
-        """Return the view on another scale."""
+        """Return the viewport on the next scale."""
         return replace(self, scale=_next(SCALES, self.scale))
 
     def with_next_smoothing(self) -> "Viewport":
-        """Return the view with another smoothing."""
+        """Return the viewport with the next smoothing."""
         return replace(self, smoothing=_next(SMOOTHINGS, self.smoothing))
 
     def with_strength(self, by: int) -> "Viewport":
-        """Return the view smoothed more or less."""
+        """Return the viewport with more smoothing, or with less."""
         index = max(0, min(len(STRENGTHS) - 1, STRENGTHS.index(nearest_strength(self.strength)) + by))
         return replace(self, strength=STRENGTHS[index])
 
     def zoomed(self, whole: tuple[float, float], by: int, least: float) -> "Viewport":
-        """Return the view with half of what was shown, around the cursor or else at the newest end, or with twice it.
+        """Return the viewport with half the span, or with twice it, around the cursor or else at the newest end.
 
         Args:
-            whole: First and last x there are.
+            whole: First and last x of the run.
             by: 1: nearer; -1: further away.
             least: The narrowest window.
         """
@@ -88,27 +88,27 @@ class Viewport:
         return replace(self, span=span, first=self.cursor - max(0.0, min(1.0, share)) * span)
 
     def panned(self, whole: tuple[float, float], by: int) -> "Viewport":
-        """Return the view moved by a part of itself, to the left or to the right; it lets go of the newest."""
+        """Return the viewport moved left or right by a part of its span; it no longer follows the newest points."""
         first, last = self.window(whole)
         return self.moved(whole, by * _PAN * (last - first))
 
     def moved(self, whole: tuple[float, float], by: float) -> "Viewport":
-        """Return the view with everything ``by`` further, where not all is shown; it lets go of the newest."""
+        """Return the viewport moved along x by ``by``, where it does not show everything; it no longer follows."""
         if self.span is None:
             return self
         first, _ = self.window(whole)
         return replace(self, first=max(whole[0], min(first + by, whole[1] - self.span)))
 
     def following(self) -> "Viewport":
-        """Return the view at the newest end, as near as it is."""
+        """Return the viewport at the newest end, with the same span."""
         return replace(self, first=None, cursor=None)
 
     def all(self) -> "Viewport":
-        """Return the view of everything."""
+        """Return the viewport that shows all of x."""
         return replace(self, span=None, first=None)
 
     def at(self, cursor: float, whole: tuple[float, float]) -> "Viewport":
-        """Return the view with the cursor elsewhere, moved along where the cursor would leave it."""
+        """Return the viewport with the cursor at ``cursor``, moved along if the cursor would leave it."""
         cursor = max(whole[0], min(whole[1], cursor))
         first, last = self.window(whole)
         if self.span is not None and not first <= cursor <= last:
@@ -116,7 +116,7 @@ class Viewport:
         return replace(self, cursor=cursor)
 
     def without_cursor(self) -> "Viewport":
-        """Return the view with nothing read off."""
+        """Return the viewport without a cursor."""
         return replace(self, cursor=None)
 
 

@@ -1,6 +1,6 @@
-"""What a chart's x is: step, epoch, time since the run began, time of day. Pure.
+"""What a chart's x is: step, epoch, time since the run began, time of day.
 
-Points are kept by step. Epochs and times are read off what the log says of some steps, linearly between them.
+Points are kept by step. The log gives epochs and times of some steps; between them they are interpolated.
 """
 
 import math
@@ -17,7 +17,7 @@ from tuimon.runs.series import IntArray
 from tuimon.runs.state import RunState
 
 XKind = Literal["step", "epoch", "relative", "wall"]
-"""What x is."""
+"""The quantity on the x axis."""
 X_KINDS: tuple[XKind, ...] = get_args(XKind)
 X_WORDS: dict[XKind, str] = {
     "step": "step",
@@ -25,16 +25,16 @@ X_WORDS: dict[XKind, str] = {
     "relative": "time since the start",
     "wall": "time of day",
 }
-"""Each in words."""
+"""Each kind in words."""
 
 _SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
 """Round spans of time."""
 
 
 def x_of(state: RunState, kind: XKind) -> XOf:
-    """Return the way from a run's steps to x."""
+    """Return the function that converts a run's steps to x."""
     if kind == "step":
-        return lambda steps: steps  # Of millions of points, no copy: whole numbers are as good here.
+        return lambda steps: steps  # No copy of millions of points: whole numbers do here.
     if kind == "epoch":
         first = state.fit.initial_epoch if state.fit else 0
         known_steps = np.concatenate(([0], state.epoch_numbers.steps)).astype(np.float64)
@@ -48,14 +48,14 @@ def x_of(state: RunState, kind: XKind) -> XOf:
 
 
 class StepsToX:
-    """`x_of`, put together once for as much of a log as is read."""
+    """Keeps the result of `x_of` until more of the log is read."""
 
     def __init__(self) -> None:
         self._made_of: tuple[object, ...] = ()
         self._made: XOf | None = None
 
     def of(self, state: RunState, kind: XKind) -> XOf:
-        """Return the way from a run's steps to x."""
+        """Return the function that converts a run's steps to x."""
         made_of = kind, state, state.fit, len(state.epoch_numbers), len(state.clock)
         if self._made is None or made_of != self._made_of:
             self._made_of, self._made = made_of, x_of(state, kind)
@@ -63,20 +63,20 @@ class StepsToX:
 
 
 def between(known_steps: FloatArray | IntArray, known: FloatArray, *, grows: bool = False) -> XOf:
-    """Return the way from steps to x, where x is known of some steps: linear between them.
+    """Return the function that converts steps to x, from the x of some steps: linear between them.
 
     Args:
         known_steps: Never descending, at least one.
-        known: The x of each.
-        grows: Whether it goes on beyond the last step as between the last two; else it stays.
+        known: The x of each of them.
+        grows: True: beyond the last step, x grows as between the last two. False: x stays.
     """
-    # A run that went back to a checkpoint says some things twice; x never descends all the same.
+    # A run that went back to a checkpoint repeats some epochs, and a clock may be set back: x never descends.
     known = np.maximum.accumulate(known)
 
     def look_up(steps: IntArray) -> FloatArray:
         found: FloatArray = np.interp(steps.astype(np.float64), known_steps, known)
         if grows and len(known) > 1 and known_steps[-1] > known_steps[-2]:
-            # Within the epoch that goes on, as fast as through the one before.
+            # The running epoch is taken to be as long as the one before.
             rate = (known[-1] - known[-2]) / (known_steps[-1] - known_steps[-2])
             found += np.maximum(0.0, steps - known_steps[-1]) * rate
         return found
@@ -89,10 +89,10 @@ def whole_axis(kind: XKind, first: float, newest: float, total: float | None, *,
 
     Args:
         kind: What x is.
-        first: Where the run begins.
+        first: The x at which the run begins.
         newest: The newest x.
         total: The end of the run, where known: the axis does not grow beyond.
-        exact: End at ``newest`` itself, as for a run that is over; else a little later, so that it grows rarely.
+        exact: End at ``newest`` itself, as for a run that is over; else a little later, so that the axis rarely grows.
         ticks: About how many ticks there is room for.
     """
     span = max(newest - first, 1.0 if kind in ("step", "epoch") else 0.1)
@@ -121,7 +121,7 @@ def window_axis(kind: XKind, first: float, last: float, ticks: int) -> Axis:
 
 
 def words(kind: XKind, x: float) -> str:
-    """Return an x as it is read off at the cursor."""
+    """Return an x in words, for the cursor."""
     if kind == "step":
         return f"step {round(x):,}"
     if kind == "epoch":

@@ -19,18 +19,18 @@ from tuimon.ui.viewer.meanings import Meaning
 _MARK = "┊"
 _NON_FINITE = "▲"
 _DASHES = {"dashed": "111100", "dotted": "1000"}
-"""Columns of dots with a dash, and from one dash to the next."""
+"""The pattern of each dash, for `raster.dashed`."""
 _TURN = 2
-"""So many cells in the colour of one of two lines, then in that of the other."""
+"""Two lines that share cells change colour after this many cells."""
 _FEW = 4
-"""Each point has its sign where there are at least this many columns to one; else only the newest."""
+"""Each point has its sign where a point has at least this many columns; else only the newest point has one."""
 _LEGEND_WIDTH = 8
-"""Of a number in a legend: it keeps its place as it changes."""
+"""Width of a number in a legend: the number keeps its place as it changes."""
 
 Dash = Literal["solid", "dashed", "dotted"]
 
 Reduced = tuple[ColumnExtremes, ...]
-"""The points of a curve by columns: of a line one, of a band its lower and its upper edge."""
+"""The points of a curve by columns: one set for a line, two for the lower and the upper edge of a band."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Curve:
     """One thing to draw in a chart."""
 
     name: str
-    """What it is called at its end; empty for none."""
+    """The name at its end; empty for none."""
     steps: IntArray
     """Shape ``(points,)``, never descending."""
     values: FloatArray
@@ -48,25 +48,25 @@ class Curve:
     upper: FloatArray | None = None
     """The upper edge of a band; None for a line."""
     upper_name: str = ""
-    """What the upper edge is called at its end."""
+    """The name at the end of the upper edge."""
     over: Literal["merge", "replace"] = "merge"
-    """Where it meets what is below it: both show, or only this."""
+    """Where it meets a curve behind it, both show, or only this one."""
     gives_way: bool = False
-    """Whether it is drawn thinly, and not in cells where others are: noise would hide what it is the noise of."""
+    """True: drawn thinly, and only in cells without other curves. Noise would hide the smooth curve."""
     fill: Fill = "dense"
-    """What is between the edges of a band."""
+    """How a band is filled between its edges."""
     dash: Dash = "solid"
-    """How the line is drawn: curves are told apart without colour."""
+    """Tells curves apart without colour."""
     sign: str = ""
-    """Stands at each of few points; empty for none."""
+    """The sign at each point, where points are few; empty for none."""
 
 
 class Canvas:
     """The part of a panel's cells that holds the data.
 
     Args:
-        cells: The panel's.
-        column: Of the panel, where the data begin.
+        cells: The cells of the panel.
+        column: The panel's column where the data begin.
         columns: How many columns of cells hold data.
         rows: How many rows, from the panel's second one on.
     """
@@ -81,11 +81,11 @@ class Canvas:
         self.codes = cells.codes[area]
 
     def draw(self, curves: list[Curve], reduced: list[Reduced], values: Axis) -> None:
-        """Draw the curves, from the back to the front, and what was not finite."""
+        """Draw the curves from the back to the front, and mark values that are not finite."""
         dots: DotArray = np.zeros((4 * self.rows, 2 * self.columns), dtype=bool)
         behind = dots.copy()
         taken = np.zeros((self.rows, self.columns), dtype=bool)
-        # Where lines are so near each other that they share cells, their colours take turns.
+        # Lines so near each other that they share cells take turns with their colours.
         turn = np.arange(self.columns) // _TURN % 2 == 0
         for curve, points in zip(curves, reduced, strict=True):
             first, *others = points
@@ -114,7 +114,7 @@ class Canvas:
                 self.mark_non_finite(extremes, Meaning.ERROR)
 
     def put_dots(self, dots: DotArray) -> None:
-        """Write dots as characters; where there is none, what is there stays."""
+        """Write dots as characters. Cells without dots keep their characters."""
         characters = braille(dots)
         self.chars[characters != " "] = characters[characters != " "]
 
@@ -133,7 +133,7 @@ class Canvas:
         self.codes[rows, present // 2] = curve.meaning
 
     def mark(self, wanted: list[Mark], steps: Axis) -> None:
-        """Mark steps: a line behind the data, and a word in the panel's lower edge, where it hides no tick."""
+        """Mark steps with a line behind the data and a word in the panel's lower edge, where no tick is hidden."""
         edge = self.cells.height - 1
         at = [
             round(float(steps.positions(np.array([float(mark.step)]))[0]) * (2 * self.columns - 1)) // 2
@@ -141,7 +141,7 @@ class Canvas:
         ]
         places = [(column, mark.word) for column, mark in zip(at, wanted, strict=True) if 0 <= column < self.columns]
         free_until = self.columns
-        # The newest first: where words would meet, it is the older one that goes without.
+        # The newest first: where words would meet, the older one is left out.
         for index, (column, word) in reversed(list(enumerate(places))):
             blank = self.chars[:, column] == " "
             self.chars[blank, column] = _MARK
@@ -151,10 +151,10 @@ class Canvas:
             before = places[index - 1][0] + 1 if index else 0
             text, begin = f"▲ {word} ", column
             if column + len(text) > self.columns and before < column - len(word) - 1:
-                # At the right edge, where the newest one mostly is, the word stands on the other side.
+                # At the right edge, the usual place of the newest mark, the word stands left of it.
                 text, begin = f" {word} ▲", column - len(word) - 2
             elif column + len(text) > free_until:
-                # Whole words: half a number would be another number.
+                # Only whole words: half a number would be another number.
                 head = word[: max(0, free_until - column - 4)].rpartition(" ")[0]
                 text = f"▲ {head.rstrip(',')}… " if head else "▲"
             self.cells.put(edge, self.column + begin, text, Meaning.COMMAND)
@@ -172,7 +172,7 @@ class Canvas:
         rows: list[int] = []
         for height, _, _ in wanted:
             rows.append(max(int(height), rows[-1] + 1 if rows else 0))
-        # Pushed down below the last row, they are pushed up again.
+        # Names below the last row move up again.
         for index in range(len(rows) - 1, -1, -1):
             limit = self.rows - 1 if index == len(rows) - 1 else rows[index + 1] - 1
             rows[index] = min(rows[index], limit)
@@ -187,7 +187,7 @@ def in_legend(name: str, value: float) -> str:
 
 
 def draw_axes(cells: Cells, width: int, steps: Axis, values: Axis) -> Canvas | None:
-    """Draw axes ``width`` cells wide into a panel and return the place for the data; None where there is no room."""
+    """Draw axes ``width`` cells wide into a panel and return the canvas for the data; None without room for it."""
     height = cells.height - 2
     frame, origin = plot_frame(width, height, steps, values)
     if not origin:
@@ -200,7 +200,7 @@ def draw_axes(cells: Cells, width: int, steps: Axis, values: Axis) -> Canvas | N
 
 
 def draw_empty(cells: Cells, title: str, words: str) -> None:
-    """Draw a panel without data: a sentence in its middle."""
+    """Draw a panel without data, with a sentence in its middle."""
     draw_panel(cells, title)
     lines = wrap(words, cells.width - 8)
     for index, text in enumerate(lines[: max(0, cells.height - 2)]):

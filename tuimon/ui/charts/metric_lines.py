@@ -1,4 +1,4 @@
-"""Which metrics a run has, and the curves of each. Pure."""
+"""The metrics of a run, and the lines of each."""
 
 import fnmatch
 import re
@@ -19,18 +19,18 @@ class Line:
     """One line of a metric."""
 
     name: str
-    """What it is called at its end."""
+    """The name at its end."""
     series: Series
     """Its points."""
     meaning: Meaning
     """Its colour."""
     can_be_smoothed: bool = False
-    """Whether it has a point for each step."""
+    """True for a line with a point for each step."""
     dash: Dash = "solid"
-    """How it is drawn where no colour tells it apart."""
+    """The dash on a terminal without colours."""
 
     def curve(self, *, colors: bool) -> Curve:
-        """Return what is drawn of it, with colours or without."""
+        """Return the curve to draw, on a terminal with colours or without."""
         dash: Dash = "solid" if colors else self.dash
         points = self.series.steps, self.series.values
         return Curve(self.name, *points, self.meaning, dash=dash, gives_way=self.can_be_smoothed)
@@ -58,7 +58,7 @@ def lines_of(state: RunState, metric: str) -> list[Line]:
 
 
 def matching(found: Iterable[str], pattern: str) -> list[str]:
-    """Return the names that a pattern is for: a glob, or else a regular expression, or else a part of a name.
+    """Return the names that match a pattern: a glob, else a regular expression, else a part of a name.
 
     Example:
         >>> matching(["loss", "accuracy", "top_5"], "*a*"), matching(["loss", "top_5"], "^top|mae")

@@ -16,10 +16,10 @@ _AxisOf = Callable[[Sequence[tuple[float, float] | None], int], Axis]
 
 @dataclass(frozen=True)
 class Plot:
-    """Axes that are drawn, and the curves that belong between them."""
+    """Axes that are drawn, and the reduced curves to draw between them."""
 
     canvas: Canvas | None
-    """The place for the data; None where there is no room."""
+    """Where the data are drawn; None without room for it."""
     values: Axis
     """The axis of the values."""
     reduced: list[Reduced]
@@ -27,15 +27,15 @@ class Plot:
 
     @property
     def suffix(self) -> str:
-        """What the title of the panel says of the scale."""
+        """Ends the title of the panel: " (log)" on a logarithmic scale."""
         return " (log)" if self.values.logarithmic else ""
 
 
 class ReducedCurves:
-    """The points of curves by columns.
+    """Reduces curves to columns, and keeps the result.
 
-    A curve is reduced once; then only new points are looked at, until the axis of x or the width changes. So a new
-    point costs the same in a run of any length.
+    Until the axis of x or the width changes, only new points are looked at. So a new point costs the same in a run
+    of any length.
     """
 
     def __init__(self) -> None:
@@ -44,17 +44,17 @@ class ReducedCurves:
         """Width of the axes in cells, and how many columns of cells were left for the data."""
 
     def forget(self) -> None:
-        """Forget all points: the curves are of something else, or lie elsewhere along x, from now on."""
+        """Forget all points: from now on the curves show something else, or lie elsewhere along x."""
         self._kept.clear()
 
     def of_curves(self, curves: list[Curve], x: Axis, columns: int, x_of: XOf | None = None) -> list[Reduced]:
-        """Return the points of each curve, of a band those of its lower and of its upper edge.
+        """Return the points of each curve; for a band, those of both edges.
 
         Args:
-            curves: Each has its name and its place in the list from one frame to the next.
-            x: The axis.
+            curves: A curve is recognized by its name and its place in the list.
+            x: The axis of x.
             columns: How many columns of cells hold data.
-            x_of: From steps to x; None: x is the step.
+            x_of: Converts steps to x; None: x is the step.
         """
         return [
             tuple(
@@ -71,16 +71,16 @@ class ReducedCurves:
         """Return the points of one line.
 
         Args:
-            key: Which line this is.
-            steps: Of all its points; never descending.
-            values: Of all its points.
-            x: The axis.
+            key: Identifies the line from one frame to the next.
+            steps: The steps of all its points; never descending.
+            values: The values of all its points.
+            x: The axis of x.
             columns: How many columns of cells hold data.
-            x_of: From steps to x; None: x is the step.
+            x_of: Converts steps to x; None: x is the step.
         """
         points, wanted = self._kept.get(key), (2 * columns, x.first, x.last)
         if points is None or (points.columns, points.first, points.last) != wanted or points.consumed > len(steps):
-            # A small part of a long run is found by halving.
+            # Halving finds a small part of a long run without looking at all of it.
             skip = max(0, place_of(x.first, steps, x_of) - 1)
             points = self._kept[key] = ColumnExtremes(2 * columns, x.last, x.first, skip)
         points.update(steps, values, x_of)
@@ -94,17 +94,17 @@ class ReducedCurves:
         reduce: Callable[[int], list[Reduced]],
         axis_of: _AxisOf = fitted_axis,
     ) -> Plot:
-        """Draw axes into a panel that hold all values.
+        """Draw axes that hold all values into a panel, and reduce the curves to their columns.
 
         Args:
-            cells: The panel's.
-            width: Of the axes, in cells.
+            cells: The cells of the panel.
+            width: Width of the axes, in cells.
             x: The axis of x.
             reduce: Returns the points of each curve for a number of columns.
             axis_of: Returns the axis for the limits of each curve and the height of the chart.
         """
-        # How many columns there are is known with the labels of the values, and these with the limits, which any
-        # number of columns has. As many as in the frame before are nearly always right.
+        # The number of columns depends on the labels of the values, and these on the limits. The limits are the same
+        # for any number of columns, so the first guess is that of the frame before, which is nearly always right.
         before, columns = self._drawn
         if before != width:
             columns = max(1, width - 1 - LABEL_WIDTH)

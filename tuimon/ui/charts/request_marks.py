@@ -1,4 +1,4 @@
-"""What charts mark: where a request took effect, where a run went back or went on."""
+"""The marks of charts: where a request took effect, where a run was rolled back or resumed."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ _QUIET = (
     | commands.Rollback
     | commands.Snapshot
 )
-"""Requests that change nothing that a chart shows; where a run went back is said by the fact."""
+"""Requests that change no curve; the fact `rolled_back` marks a rollback, at the right step."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class Mark:
     """A step to mark."""
 
     step: float
-    """Where: a step, or where a chart has it."""
+    """The step, or its place on the x axis."""
     word: str
-    """What happened, in at most a few cells: "freeze all", "freeze bn_1", "rollback"."""
+    """The event in a few cells: "freeze all", "freeze bn_1", "rollback"."""
 
 
 def marks(state: RunState) -> list[Mark]:
-    """Return what is to be marked, in the order of the log."""
+    """Return the marks of a run, in the order of the log."""
     found = []
     for entry in state.timeline:
         match entry:

@@ -1,4 +1,4 @@
-"""A chart: curves of braille cells in a panel, on axes that plotext drew."""
+"""The base of charts over steps."""
 
 from functools import partial
 
@@ -15,9 +15,9 @@ def steps_of(moment: Moment, newest: int, width: int) -> Axis:
     """Return the axis of steps that all charts of a moment share.
 
     Args:
-        moment: What is shown.
+        moment: The moment that is shown.
         newest: The last step that is drawn.
-        width: Of the axis, in cells.
+        width: Width of the axis, in cells.
     """
     state = moment.state
     last = max(state.step, newest)
@@ -25,14 +25,14 @@ def steps_of(moment: Moment, newest: int, width: int) -> Axis:
 
 
 class StepChart(CellView):
-    """A panel with curves over steps. Subclasses say which."""
+    """A panel with curves over steps. Subclasses supply the curves."""
 
     names_width = 6
     """Room at the right, for the names of the curves."""
     log_decades = 2.0
     """The values' axis is logarithmic when all are above 0 and they span more than this."""
     from_zero = False
-    """Whether the values' axis always holds 0."""
+    """True: the axis of the values always holds 0."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -47,29 +47,29 @@ class StepChart(CellView):
         raise NotImplementedError
 
     def curves(self, moment: Moment) -> list[Curve]:
-        """Return what to draw, from the back to the front."""
+        """Return the curves, from the back to the front."""
         raise NotImplementedError
 
     def empty_words(self, moment: Moment) -> str:
-        """Return what is said while there is nothing to draw."""
+        """Return the sentence that stands in a chart without data."""
         raise NotImplementedError
 
     def room_for_names(self, width: int) -> int:
-        """Return how much of a panel ``width`` cells wide is for what stands right of the data."""
+        """Return the width of the room right of the data, in a panel ``width`` cells wide."""
         del width
         return self.names_width
 
     def draw_names(self, canvas: Canvas, plot: Plot, curves: list[Curve], moment: Moment) -> None:
-        """Write what stands right of the data: the names of the curves at the height of their newest values."""
+        """Write the names of the curves right of the data, at the height of their newest values."""
         del moment
         canvas.name(curves, plot.reduced, plot.values, self.names_width)
 
     def forget(self) -> None:
-        """Forget reduced points: the curves are of something else from now on."""
+        """Forget all points: from now on the curves show something else."""
         self._reduced.forget()
 
     def draw(self, cells: Cells, moment: Moment) -> None:
-        """Draw the panel."""
+        """Draw axes, curves, marks and names, or a sentence without them."""
         curves = [curve for curve in self.curves(moment) if len(curve.steps)]
         if not curves:
             draw_empty(cells, self.title(moment), self.empty_words(moment))

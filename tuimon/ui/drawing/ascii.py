@@ -1,6 +1,6 @@
-"""The screen for fonts and terminals without anything beyond ASCII: every character as its nearest of those.
+"""The screen for fonts and terminals with ASCII alone: every character becomes the nearest one in ASCII.
 
-It is done at one place, where lines go to the terminal, so that nothing can be left out.
+This happens at one place, where lines go to the terminal, so that no character is missed.
 """
 
 import unicodedata
@@ -90,7 +90,7 @@ _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 _SPARSE = (([0, 2], [1, 3]), ([1, 3], [0, 2]))
 """Every second dot: the rows of the left ones and of the right ones."""
 _DENSE = 7
-"""So many dots of eight are a full cell."""
+"""A cell with this many of its eight dots looks full."""
 
 
 def to_ascii(text: str) -> str:
@@ -104,7 +104,7 @@ def to_ascii(text: str) -> str:
 
 
 class AsciiFilter(LineFilter):
-    """Has Textual send ASCII alone, whatever a widget draws."""
+    """Makes Textual send ASCII alone, whatever a widget draws."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
         """Return the segments of a line in ASCII."""
@@ -115,7 +115,7 @@ class AsciiFilter(LineFilter):
 
 
 class _Table(dict[int, str]):
-    """What stands for a character, found out once."""
+    """Replacements of characters, each found once."""
 
     def __missing__(self, code: int) -> str:
         found = self[code] = _nearest(chr(code))
@@ -140,7 +140,7 @@ def _nearest(character: str) -> str:
 
 
 def _of_dots(bits: int) -> str:
-    """Return what looks like the dots of a braille cell: where they are high or low, which way they lean, how dense."""
+    """Return the character that is as high, as slanted and as dense as the dots of a braille cell."""
     left, right = ([row for row, pair in enumerate(_DOTS) if bits & pair[side]] for side in (0, 1))
     rows = sorted({*left, *right})
     number = len(left) + len(right)

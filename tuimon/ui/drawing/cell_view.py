@@ -25,30 +25,30 @@ class CellView(Widget):
     """A widget whose content is `draw` of a moment. Subclasses draw; nothing else touches the screen."""
 
     about: ClassVar[str] = ""
-    """What the mouse is told that rests on it: what is to be seen, in a sentence or two."""
+    """The tooltip: one or two sentences about the panel."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.tooltip = self.about or None
         self.moment: Moment | None = None
-        """What is shown; None before the first."""
+        """The moment that is shown; None before the first one."""
         self._cells = Cells(0, 0)
         self._strips: dict[int, Strip] = {}
-        """Rows as Textual draws them, so far as they have not changed since."""
+        """Rows as Textual draws them, kept until they change."""
         self._shown_styles = _CodeStyles(({}, Style.null(), (), TRANSPARENT))
 
     @property
     def has_colors(self) -> bool:
-        """Whether the terminal shows colours."""
+        """True on a terminal with colours."""
         return not self.app.no_color
 
     def show(self, moment: Moment) -> None:
-        """Show another moment."""
+        """Show a moment."""
         self.moment = moment
         self.redraw()
 
     def redraw(self) -> None:
-        """Draw again, and have Textual send the cells that changed."""
+        """Draw again, and let Textual send the cells that changed."""
         width, height = self.size
         if not width or not height or not self.display:
             return
@@ -71,8 +71,8 @@ class CellView(Widget):
     def render_lines(self, crop: Region) -> list[Strip]:
         """Return the rows of a part of the cells.
 
-        A view has no border, padding or opacity of Textual's: it draws its frame itself. So a row costs what it takes
-        to put it together, once; Textual's own way costs twice that for every row on the screen at every frame.
+        A view has no border, padding or opacity of Textual's: it draws its frame itself. So each row is
+        put together once; Textual's own way costs twice that, for every row on the screen, at every frame.
         """
         styles = self._styles
         strips = []
@@ -90,7 +90,7 @@ class CellView(Widget):
 
     @property
     def _styles(self) -> "_CodeStyles":
-        """The styles of the codes, as the screen shows them now."""
+        """The styles of the codes in the palette of now."""
         _, background = self.background_colors
         parts = (styles_of(self.app), self.rich_style, self.get_line_filters(), background)
         if parts != self._shown_styles.parts:
@@ -99,7 +99,7 @@ class CellView(Widget):
         return self._shown_styles
 
     def text(self) -> str:
-        """Return what is shown, as lines of text."""
+        """Return the cells as lines of text."""
         return "\n".join(self._cells.text(row).rstrip() for row in range(self._cells.height))
 
     def on_mount(self) -> None:
@@ -111,22 +111,22 @@ class CellView(Widget):
         self.redraw()
 
     def on_show(self, _: Show) -> None:
-        """Draw what happened while hidden."""
+        """Catch up with what happened while hidden."""
         self.redraw()
 
 
 class _CodeStyles(dict[int, Style]):
-    """The styles of codes on the background of a view; each is put together once.
+    """The styles of codes on the background of a view, each made once.
 
     Args:
-        parts: Styles of the palette, style of the view, what Textual does to every line, background.
+        parts: Styles of the palette, style of the view, Textual's filters of lines, background.
     """
 
     def __init__(self, parts: tuple[dict[int, Style], Style, Sequence[LineFilter], Color]) -> None:
         super().__init__()
         self.parts = parts
         self.is_ascii = any(isinstance(each, AsciiFilter) for each in parts[2])
-        """Whether texts are to be changed as well."""
+        """True where texts become ASCII, too."""
 
     def __missing__(self, code: int) -> Style:
         palette, base, filters, background = self.parts

@@ -1,4 +1,4 @@
-"""A grid of character cells: what every panel draws into, and how two grids differ."""
+"""The grid of character cells that every panel draws into, and the difference of two grids."""
 
 from collections.abc import Mapping
 from itertools import pairwise
@@ -18,7 +18,7 @@ CharArray = npt.NDArray[np.str_]
 CodeArray = npt.NDArray[np.uint8]
 
 _MERGE_GAP = 8
-"""Changed spans closer than this are handed on as one."""
+"""Changed spans closer than this become one region."""
 
 
 class Cells:
@@ -47,7 +47,7 @@ class Cells:
             row: Outside of the grid, nothing is written.
             column: Where the text begins, at least 0.
             text: One line; what does not fit is cut off, with an ellipsis where ``width`` is given.
-            code: What it means.
+            code: The code of each of its cells.
             width: At most this many cells.
         """
         end = self.width if width is None else min(self.width, column + width)
@@ -62,7 +62,7 @@ class Cells:
             return column + len(text)
         for character in text:
             size = get_character_cell_size(character)
-            # A control character would not be shown but obeyed.
+            # A terminal obeys control characters instead of showing them.
             if size == 0 or not character.isprintable():
                 continue
             if column + size > end:
@@ -138,7 +138,7 @@ def fit(text: str, width: int) -> str:
 
 
 def fit_end(text: str, width: int) -> str:
-    """Return ``text`` in at most ``width`` cells, cut at its begin: paths differ at their ends.
+    """Return ``text`` in at most ``width`` cells, cut at its beginning: paths differ at their ends.
 
     Example:
         >>> fit_end("encoder/block_1/bn_1", 8)

@@ -1,6 +1,7 @@
 """The 256 colours that terminals have without true colour: over SSH, mostly.
 
-Left alone, each colour would be rounded by itself: dark blue grey to teal, and text to what can hardly be read on it.
+Without this table each colour would be rounded by itself: dark blue grey to teal, and text to a colour that can
+hardly be read on it.
 """
 
 import itertools
@@ -34,20 +35,20 @@ def contrast(one: FloatArray, other: FloatArray) -> FloatArray:
 
 
 def nearest(color: str, backgrounds: tuple[str, ...], least: float, taken: frozenset[str] = frozenset()) -> str:
-    """Return which of the 256 is like ``color``, among those with a contrast of ``least`` on the backgrounds.
+    """Return the colour of the 256 nearest to ``color`` that has a contrast of ``least`` on all backgrounds.
 
     Args:
-        color: As "#62b5f5".
-        backgrounds: Likewise, also of the 256.
-        least: From 1 to 21.
-        taken: Those that stand for something else.
+        color: Written as "#62b5f5".
+        backgrounds: Colours of the 256, written the same way.
+        least: The least contrast, from 1 to 21.
+        taken: Colours that already stand for something else.
     """
     names, values = _all()
     wanted = np.array(Color.parse(color).get_truecolor(), dtype=np.float64)
     free = np.array([name not in taken for name in names])
     for background in backgrounds:
         free &= contrast(values, _shown(background)) >= least
-    # "redmean", https://www.compuphase.com/cmetric.htm: near what eyes find alike.
+    # "redmean", https://www.compuphase.com/cmetric.htm: close to how alike eyes find two colours.
     red = (values[:, 0] + wanted[0]) / 512
     weights = np.stack([2 + red, np.full(len(names), 4.0), 3 - red], axis=1)
     distance = (weights * (values - wanted) ** 2).sum(axis=1)
@@ -56,7 +57,7 @@ def nearest(color: str, backgrounds: tuple[str, ...], least: float, taken: froze
 
 @cache
 def _all() -> tuple[list[str], FloatArray]:
-    """Return how the colours are written, and what the terminal then shows: not always the same."""
+    """Return the colours as they are written, and as a terminal then shows them: the two may differ."""
     written = itertools.chain(itertools.product(_CUBE, repeat=3), ((grey,) * 3 for grey in range(256)))
     names = ["#{:02x}{:02x}{:02x}".format(*color) for color in written]
     by_shown = {tuple(_shown(name).tolist()): name for name in names}

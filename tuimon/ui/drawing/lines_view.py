@@ -11,7 +11,7 @@ _ALL = 1 << 40
 
 
 class LinesView(CellView):
-    """Lines that keys and the wheel move. Subclasses say how."""
+    """A panel whose lines are moved by keys and the wheel. Subclasses move them."""
 
     head_rows: ClassVar[int] = 1
     """Rows above the first line: the frame, and perhaps headings."""
@@ -36,9 +36,9 @@ class LinesView(CellView):
         self.move(_ALL)
 
     def on_mouse_scroll_down(self, _: MouseScrollDown) -> None:
-        """Go on."""
+        """Move towards the last line."""
         self.move(self.wheel_lines)
 
     def on_mouse_scroll_up(self, _: MouseScrollUp) -> None:
-        """Go back."""
+        """Move towards the first line."""
         self.move(-self.wheel_lines)

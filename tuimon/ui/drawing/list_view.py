@@ -1,4 +1,4 @@
-"""The base of lists: one line is under the cursor."""
+"""The base of lists with a cursor: its keys, its mouse, and scrolling along with it."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from tuimon.ui.viewer.meanings import SELECTED, Meaning
 
 
 class ListView(LinesView):
-    """A list in a panel. Subclasses know its lines and where the cursor is."""
+    """A list in a panel. Subclasses hold its lines and the place of the cursor."""
 
     wheel_lines = 1
 
@@ -27,11 +27,11 @@ class ListView(LinesView):
 
     @property
     def selected(self) -> int:
-        """The line under the cursor, counted from 0; any number where there is no line."""
+        """The line under the cursor, counted from 0; of no meaning in an empty list."""
         raise NotImplementedError
 
     def select_line(self, index: int) -> None:
-        """Put the cursor on a line, one that there is."""
+        """Put the cursor on an existing line."""
         raise NotImplementedError
 
     def choose(self) -> None:
@@ -51,17 +51,17 @@ class ListView(LinesView):
                 self.choose()
 
     def position(self, cells: Cells) -> list[tuple[str, int]]:
-        """Return where the cursor is, for the upper edge of the panel; nothing where all lines are shown."""
+        """Return the place of the cursor for the upper edge of the panel, such as "3 of 40"; empty if all lines fit."""
         length = self.length
         if length <= self._rows(cells):
             return []
         return [(f"{count(self.selected + 1)} of {count(length)}", int(Meaning.DIM))]
 
     def draw_cursor(self, cells: Cells) -> Iterator[tuple[int, int, int]]:
-        """Scroll to where the cursor is, and draw it.
+        """Scroll the cursor into view, and draw it.
 
         Yields:
-            Of each line that there is room for: its row, the line, and what to add to the codes of its texts.
+            For each visible line: its row, its index, and the code to add to those of its texts.
         """
         length, selected, rows = self.length, self.selected, self._rows(cells)
         self._first = max(0, min(self._first, selected, length - rows), selected - rows + 1)

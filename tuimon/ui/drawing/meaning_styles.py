@@ -1,7 +1,7 @@
 """How each meaning looks, in tables: dark, light, and both for people who see fewer hues.
 
-A terminal with 16 colours has a table of its own for each, chosen by hand: the nearest colour of a true one may be
-that of another meaning. Without colours, only bold, dim and reverse are left.
+A terminal with 16 colours has a table of its own for each, chosen by hand: the nearest colour to a true one may
+stand for another meaning. Without colours, only bold, dim and reverse are left.
 """
 
 from tuimon.ui.viewer.meanings import Meaning
@@ -23,7 +23,7 @@ DARK_DRIFT = (
     "#c0e9dc",
     "#d7f2ea",
 )
-"""One hue, that of the moving statistics, ever further from the background."""
+"""The hue of the moving statistics, in steps away from the background."""
 LIGHT_DRIFT = (
     "#437c6b",
     "#387462",

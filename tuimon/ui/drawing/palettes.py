@@ -1,4 +1,4 @@
-"""The palettes, for terminals with any colour, with 256, with 16, and with none."""
+"""The palettes, for terminals with true colours, with 256, with 16, and with none."""
 
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -32,7 +32,7 @@ RUN_MEANINGS = (
     Meaning.COMMAND,
     Meaning.STATISTIC,
 )
-"""Whose colours the runs have that are compared, where nothing has these meanings: they are apart in each palette."""
+"""Compared runs have the colours of these meanings: they differ in each palette, and that screen has no others."""
 
 
 @dataclass(frozen=True)
@@ -40,25 +40,25 @@ class Palette:
     """The colours of everything; `theme` hands them to Textual."""
 
     name: str
-    """Of the theme."""
+    """The name of the theme."""
     meanings: MeaningStyles
     """How each meaning looks."""
     drift: tuple[str, ...]
     """From the smallest drift to the largest."""
     selected: str
-    """What is added on the line under the cursor."""
+    """The style added on the line under the cursor."""
     background: str = "default"
-    """Below everything; "default": that of the terminal."""
+    """The background of the screen; "default": that of the terminal."""
     surface: str = "default"
-    """Below questions and pages."""
+    """The background of questions and pages."""
     cursor: str = "default"
-    """Below the answer under the cursor."""
+    """The background of the answer under the cursor."""
     dark: bool = True
-    """Whether the background is darker than the text."""
+    """True for a background darker than the text."""
 
     @property
     def is_ansi(self) -> bool:
-        """Whether the colours are those that the terminal's own theme sets."""
+        """True where the terminal's own theme sets the colours."""
         return self.background == "default"
 
     @cached_property
@@ -72,7 +72,7 @@ class Palette:
 
     @cached_property
     def theme(self) -> Theme:
-        """The same for Textual's own widgets."""
+        """The palette as a theme, for Textual's own widgets."""
         text, accent = self._color(Meaning.TEXT), self._color(Meaning.COMMAND)
         background, surface = _css(self.background), _css(self.surface)
         variables = {
@@ -80,7 +80,7 @@ class Palette:
             "background": background,
             "surface": surface,
             "panel": surface,
-            # What is behind a question shows through it, where colours can be mixed.
+            # The screen behind a question shows through it, where colours can be mixed.
             "veil": background if self.is_ansi else f"{background} 70%",
             "cursor": _css(self.cursor),
             "muted": self._color(Meaning.DIM),
@@ -134,7 +134,7 @@ _SCROLLBAR_BACKGROUNDS = (
 
 
 def _css(style: str) -> str:
-    """Return a style of Rich as Textual writes it: there, the terminal's own colours have a prefix."""
+    """Return a style of Rich as Textual writes it, with a prefix for the terminal's own colours."""
     return " ".join(
         word if word.startswith("#") or word in (*_ATTRIBUTES, "on", "none") else f"ansi_{word}"
         for word in style.split()
@@ -151,7 +151,7 @@ def _sixteen(name: str, meanings: MeaningStyles, dim: str, plain: str, strong: s
     shades = (dim, plain, strong)
     drift = tuple(shades[level * len(shades) // DRIFT_LEVELS] for level in range(DRIFT_LEVELS))
     is_light = "light" in name
-    # Reversed, the bars in the line under the cursor would be holes.
+    # In reverse video, the bars in the line under the cursor would be holes.
     return Palette(f"{name}-16", meanings, drift, "bold", cursor="cyan" if is_light else "blue", dark=not is_light)
 
 
@@ -159,7 +159,7 @@ TRUE_PALETTES: dict[str, Palette] = {
     name: _true(name, meanings)
     for name, meanings in zip(NAMES, (DARK, LIGHT, COLORBLIND, COLORBLIND_LIGHT), strict=True)
 }
-"""By their names, for terminals that show any colour."""
+"""By name, for terminals with true colours."""
 
 _FIRST = (
     Meaning.TEXT,
@@ -171,7 +171,7 @@ _FIRST = (
     Meaning.WARNING,
     Meaning.ERROR,
 )
-"""What gets its colour before others."""
+"""These meanings get their colours before the others."""
 _CHOSEN_256: dict[str, MeaningStyles] = {
     "colorblind-light": {
         Meaning.TRAINING: "#005fd7",
@@ -182,16 +182,16 @@ _CHOSEN_256: dict[str, MeaningStyles] = {
     },
     "dark": {Meaning.GAP: "#ffffd7"},
 }
-"""Where the nearest one would be like another, to somebody at least."""
+"""Chosen by hand, where somebody could not tell the nearest colour from another."""
 _LIGHT_DRIFT_256 = tuple("#" + 3 * f"{grey:02x}" for grey in range(0x70, 0x10, -8))
-"""There are too few dark greens."""
+"""Greys: the 256 have too few dark greens."""
 _NEVER_SELECTED = (Meaning.BATCH, Meaning.BAND)
-"""What never stands on the line under the cursor."""
+"""These meanings never stand on the line under the cursor."""
 _LINES = (Meaning.FRAME, Meaning.TRACK)
 
 
 def _xterm(true: Palette) -> Palette:
-    """Return a palette in the 256 colours of terminals, as readable; what differed still does."""
+    """Return a palette in the 256 colours: as easy to read, with all differences kept."""
     background, surface, selected, cursor = ("#121212", "#1c1c1c", "#262626", "#303030")
     if not true.dark:
         # Rich shows light greys one step darker than they are written.
@@ -218,20 +218,20 @@ SIXTEEN_PALETTES: dict[str, Palette] = {
     "colorblind": _sixteen("colorblind", COLORBLIND_16, "dim cyan", "cyan", "bright_cyan"),
     "colorblind-light": _sixteen("colorblind-light", COLORBLIND_LIGHT_16, "dim cyan", "cyan", "bold cyan"),
 }
-"""By the same names, for terminals with 16 colours."""
+"""By name, for terminals with 16 colours."""
 
 COLORLESS = Palette("colorless", NONE, ("dim",) * 4 + ("none",) * 4 + ("bold",) * 4, "bold", cursor="white")
-"""For terminals, and people, that want no colour; what lies on a background is reversed."""
+"""For terminals and people that want no colour; reverse video stands for backgrounds."""
 
 
 @cache
 def xterm_palettes() -> dict[str, Palette]:
-    """Return the palettes by the same names, for terminals with 256 colours: they take long to find."""
+    """Return the palettes by name, for terminals with 256 colours. Finding the colours takes long: it happens once."""
     return {name: _xterm(palette) for name, palette in TRUE_PALETTES.items()}
 
 
 def palettes(colors: str) -> dict[str, Palette]:
-    """Return the palettes by their names, for a terminal with so many colours, as `settings.Settings` has it."""
+    """Return the palettes by name, for a value of `Settings.colors`."""
     match colors:
         case "none":
             return dict.fromkeys(NAMES, COLORLESS)
@@ -248,7 +248,7 @@ def palette_of(theme: str) -> Palette:
     """Return the palette of a theme.
 
     Raises:
-        KeyError: There is none.
+        KeyError: No palette has this name.
     """
     for colors in ("full", "16", "none", "256"):
         for palette in palettes(colors).values():

@@ -1,4 +1,4 @@
-"""A panel of more lines than it has room for."""
+"""The base of pages of text."""
 
 from tuimon.plot.numbers import count
 from tuimon.ui.drawing.cell_view import draw_panel
@@ -8,14 +8,14 @@ from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment
 
 TextLine = list[tuple[str, int]]
-"""Texts that follow each other on one line, each with its code."""
+"""The texts of one line, each with its code."""
 
 _MARGIN = 2
-"""Of the lines, at each side."""
+"""Cells free at each side of the lines."""
 
 
 class ScrolledView(LinesView):
-    """Lines that are scrolled. Subclasses say which."""
+    """A page that is scrolled. Subclasses supply its lines."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -31,7 +31,7 @@ class ScrolledView(LinesView):
         raise NotImplementedError
 
     def draw(self, cells: Cells, moment: Moment) -> None:
-        """Draw the lines that there is room for."""
+        """Draw as many lines as fit."""
         shown = self.lines(moment, cells.width - 2 * _MARGIN)
         self._count, rows = len(shown), max(0, cells.height - 2)
         self._first = max(0, min(self._first, self._count - rows))
@@ -63,7 +63,7 @@ def wrapped(text: str, width: int) -> list[str]:
 
 
 def named(name: str, text: str, width: int, *, name_width: int, code: int = Meaning.TEXT) -> list[TextLine]:
-    """Return a name with its text beside it, in as many lines as that takes."""
+    """Return a name with its text beside it, in as many lines as needed."""
     room = max(8, width - name_width)
     shown = [line for part in text.split("\n") for line in wrapped(part, room)]
     names = [name, *[""] * (len(shown) - 1)]

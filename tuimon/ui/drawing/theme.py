@@ -27,7 +27,7 @@ _SYSTEMS = {
 
 
 class ColorlessFilter(LineFilter):
-    """Has Textual send no colour at all; not even the terminal's default ones by name."""
+    """Makes Textual send no colour at all, not even the terminal's default ones by name."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
         """Return the segments of a line without their colours."""
@@ -39,18 +39,18 @@ class ColorlessFilter(LineFilter):
 
 
 class TerminalTheme:
-    """The palette of an app, and what its terminal can show of it.
+    """The palette of an app, in the colours and characters that its terminal has.
 
     Args:
-        app: Whose.
-        settings: What is liked; `settings.for_terminal` has said what the terminal can show.
+        app: The app.
+        settings: The settings, as `settings.for_terminal` fits them to the terminal.
     """
 
     def __init__(self, app: App[Any], settings: Settings) -> None:
         self._app = app
         self._colors = settings.colors
         self.name: PaletteName = settings.palette
-        """The palette by its own name, with however many colours."""
+        """The name of the palette, the same for any number of colours."""
         self._palettes = palettes(settings.colors)
         for palette in self._palettes.values():
             app.register_theme(palette.theme)
@@ -67,7 +67,7 @@ class TerminalTheme:
         self.choose(self.name)
 
     def choose(self, name: PaletteName) -> None:
-        """Show another palette."""
+        """Show the palette of this name."""
         self.name = name
         self._app.theme = self._palettes[name].name
 
@@ -87,5 +87,5 @@ def _colorless(style: Style) -> Style:
     kept = style.without_color
     if style.bgcolor is not None and not style.bgcolor.is_default:
         kept += Style(reverse=True)
-    # What a click means is in the style as well.
+    # The style also holds what a click does.
     return kept + Style(meta=style.meta) if style.meta else kept

@@ -1,1 +1,1 @@
-"""The screens, a folder each, and the catalog that lists them."""
+"""The screens, a folder each, and the catalog that opens them."""

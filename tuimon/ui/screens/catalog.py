@@ -9,11 +9,11 @@ def new_screen(place: ScreenName, settings: Settings) -> BaseScreen:
     """Return a screen that is not the dashboard.
 
     Args:
-        place: Which.
-        settings: What is liked.
+        place: The name of the screen.
+        settings: The settings of the user.
 
     Raises:
-        ValueError: it is.
+        ValueError: The name is that of the dashboard.
     """
     screen: BaseScreen
     match place:

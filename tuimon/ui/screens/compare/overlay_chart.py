@@ -21,17 +21,17 @@ from tuimon.ui.viewer.meanings import RUN, Meaning
 from tuimon.ui.viewer.moment import Moment
 
 PATTERNS = ("1", "111100", "100", "11111100100", "1100", "11111111100100100")
-"""Of each run's line, the columns of dots that are drawn, over and over."""
+"""The pattern of each run's line, for `raster.dashed`."""
 
 _NAMES_WIDTH = 3
 _SAMPLE_COLUMNS = 8
 _LETTER_EVERY = 30
-"""Columns of cells from one letter on a curve to the next."""
+"""Columns of cells between two letters on a curve."""
 _ROOMY_HEIGHT = 16
-"""From so many rows on, the legend has a line for each run."""
+"""A chart with this many rows has a line for each run in its legend."""
 _COMPACT_WIDTH = 37
 _STEEP_DOTS = 8
-"""A column of more dots is drawn whole. Curves that are all noise would not be told apart otherwise."""
+"""A column of more dots is drawn whole. Fewer would hide the patterns of noisy curves."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ class _Drawn:
 
     @property
     def key(self) -> tuple[int, str, str]:
-        """The same from one drawing to the next."""
+        """Identifies the curve from one frame to the next."""
         return self.slot, self.run.name, self.metric
 
     @property
     def x_of(self) -> XOf | None:
-        """From steps to x; None where x is the step."""
+        """Converts steps to x; None where x is the step."""
         return self.run.seconds if self.by_time else None
 
     @property
@@ -72,7 +72,7 @@ class Overlay(CellView):
         self._reduced = ReducedCurves()
 
     def show_runs(self, runs: Mapping[int, RunCurves]) -> None:
-        """Have other runs shown from the next drawing on, by the places of their letters."""
+        """Take the runs to draw next, by the places of their letters."""
         self._runs = runs
 
     def next_metric(self, by: int) -> None:
@@ -90,12 +90,12 @@ class Overlay(CellView):
         self.redraw()
 
     def recall(self, metric: str | None, *, by_time: bool) -> None:
-        """Begin with what was chosen the last time."""
+        """Begin with the choices of the last time."""
         self._metric, self._by_time = metric, by_time
 
     @property
     def chosen(self) -> tuple[str | None, bool]:
-        """The metric that was chosen, and whether time is."""
+        """The chosen metric, and True where x is time."""
         return self._metric, self._by_time
 
     def shown_curves(self) -> list[tuple[str, str, Series]]:
@@ -111,7 +111,7 @@ class Overlay(CellView):
         return found
 
     def draw(self, cells: Cells, moment: Moment) -> None:
-        """Draw the panel."""
+        """Draw the curves above the legend."""
         del moment
         names = metric_names(self._runs.values())
         if not names:
@@ -137,14 +137,14 @@ class Overlay(CellView):
         return self._metric if self._metric in names else names[0]
 
     def _draw_chart(self, cells: Cells, drawn: list[_Drawn]) -> str:
-        """Draw axes and curves, and return what the title says of the scale."""
+        """Draw axes and curves, and return the end of the title: the scale."""
         width = cells.width - 2 - _NAMES_WIDTH
         newest = max((curve.newest for curve in drawn), default=1.0)
         is_over = all(curve.run.is_over for curve in drawn)
         kind: XKind = "relative" if self._by_time else "step"
         below = whole_axis(kind, 0.0, newest, None, exact=is_over, ticks=ticks_in(width))
         if self._by_time:
-            # A point may move: its time is between those of two lines that were read.
+            # A point may move: its time is interpolated between two lines of the log, and the next line may follow.
             self._reduced.forget()
         plot = self._reduced.lay_out(cells, width, below, lambda columns: self._of_each(drawn, below, columns))
         if plot.canvas is not None:
@@ -243,7 +243,7 @@ def _draw_curves(canvas: Canvas, drawn: list[_Drawn], plot: Plot) -> None:
 
 
 def _put_letters(canvas: Canvas, slot: int, points: ColumnExtremes, values: Axis) -> None:
-    """Write a run's letter onto its curve here and there, at other columns than those of other runs."""
+    """Write a run's letter onto its curve here and there, in columns of its own."""
     exits = points.exit.reshape(canvas.columns, 2)
     for column in range(4 + slot * (_LETTER_EVERY // len(LETTERS)), canvas.columns - 8, _LETTER_EVERY):
         value = exits[column][np.isfinite(exits[column])]
@@ -272,7 +272,7 @@ def _put_ends(canvas: Canvas, ends: list[tuple[int, int]]) -> None:
 
 
 def _sample(pattern: str, columns: int) -> CharArray:
-    """Return a piece of a line, as it is drawn."""
+    """Return a piece of a line in its pattern."""
     dots: DotArray = np.zeros((4, 2 * columns), dtype=bool)
     dots[2] = mask(pattern, 2 * columns)
     row: CharArray = braille(dots)[0]

@@ -1,4 +1,4 @@
-"""Several runs side by side: what of each is drawn, which metrics they have, how their configs differ. Pure."""
+"""Runs side by side: their curves, their metrics, and how their settings differ."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ from tuimon.runs.state import RunState
 from tuimon.text import plain
 
 LETTERS = "ABCDEF"
-"""Of the runs that are drawn; as many as there are can be."""
+"""The letters of the runs that are drawn: one each, and no more runs than letters."""
 UNKNOWN = "–"
 """Stands for a setting that a run's log does not have."""
 OF_EACH_BATCH = " of each batch"
@@ -28,9 +28,9 @@ _HIGHER_IS_BETTER = re.compile(
     r"acc|auc|precision|recall|f1|fbeta|f_score|iou|dice|r2|top_k|similarity|psnr|ssim|hit|sensitivity|specificity",
 )
 _NOT_COMPARED = frozenset(("run.name", "run.source"))
-"""Keys of a config that differ between any two runs and say nothing."""
+"""Keys of a config that differ between any two runs, so that the difference says nothing."""
 _SAID_BY_FIT = frozenset(("training.optimizer", "training.epochs", "training.batch_size", "training.learning_rate"))
-"""Keys of a config that what the run did stands for: a user's own script has them, too."""
+"""Keys of a config left out, since the facts of the fit say the same, for a user's own script, too."""
 _VALUE_LIMIT = 60
 
 
@@ -39,15 +39,15 @@ class RunLine:
     """One run in the list."""
 
     path: Path
-    """Of its directory."""
+    """The path of its directory."""
     status: str
     """The word of `liveness.status`; empty where it cannot be told."""
     started: float | None = None
     """When it began, Unix seconds; None while not known."""
     loss: float | None = None
-    """The newest; None while not known."""
+    """The newest loss; None while not known."""
     val_loss: float | None = None
-    """Likewise."""
+    """The newest validation loss; None while not known."""
     trouble: str = ""
     """Why it cannot be read; empty where it can."""
 
@@ -77,26 +77,26 @@ class Points:
 
 @dataclass(frozen=True)
 class RunCurves:
-    """What of one run is compared, as it was when it was read."""
+    """The curves and settings of one run, as of when they were read."""
 
     name: str
-    """Of its directory."""
+    """The name of its directory."""
     metrics: Mapping[str, Points] = field(default_factory=dict)
-    """By name: those of epochs as Keras has them, those of batches with `OF_EACH_BATCH` after the name."""
+    """Metrics by name: those of epochs named as in Keras, those of batches with `OF_EACH_BATCH` after the name."""
     clock: Points | None = None
     """Seconds since training began, over steps; None while no step has a time."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """Its settings in words, the most telling ones first."""
     is_over: bool = False
-    """Whether nothing more will come."""
+    """True once the run is over."""
     share: float | None = None
-    """How much of its log is read, while it is read; None when all of it is."""
+    """The share of its log read so far; None when all of it is read."""
     trouble: str = ""
     """Why it cannot be read; empty where it can."""
 
     @cached_property
     def seconds(self) -> XOf:
-        """Returns when steps were done, in seconds since training began."""
+        """Converts steps to seconds since training began."""
         if self.clock is None:
             return lambda steps: np.zeros(len(steps))
         return between(self.clock.steps, self.clock.values)
@@ -117,17 +117,16 @@ def line_of(path: Path, state: RunState, status: str, started: float | None = No
 def curves_of(
     name: str, state: RunState, config: Mapping[str, object] | None = None, *, is_over: bool, share: float | None = None
 ) -> RunCurves:
-    """Return what of a run is compared.
+    """Return the curves and settings of a run.
 
-    It stays as it is while the run goes on: rows are only ever added to a `Series`, none is changed, and what is
-    returned looks at those that are there now.
+    They do not change while the run goes on: a `Series` only gains rows, and the result holds the rows of now.
 
     Args:
-        name: Of its directory.
+        name: The name of its directory.
         state: The run.
-        config: As its directory has it, for a run whose facts have none.
-        is_over: Whether nothing more will come.
-        share: How much of its log is read; None for all.
+        config: The config in its directory, for a run without one in its facts.
+        is_over: True once the run is over.
+        share: The share of its log read so far; None for all.
     """
     metrics = {metric: _points(series) for metric, series in state.epoch_metrics.items()}
     metrics |= {f"{metric}{OF_EACH_BATCH}": _points(series) for metric, series in state.batch_metrics.items()}
@@ -154,7 +153,7 @@ def metric_names(runs: Iterable[RunCurves]) -> list[str]:
 
 
 def lower_is_better(name: str) -> bool:
-    """Return whether a metric is the better the lower it is, by its name.
+    """Return True for a metric that is better when lower, judged by its name.
 
     Example:
         >>> lower_is_better("val_loss"), lower_is_better("val_accuracy")
@@ -164,15 +163,15 @@ def lower_is_better(name: str) -> bool:
 
 
 def differences(runs: Sequence[Mapping[str, str]]) -> list[tuple[str, list[str]]]:
-    """Return the settings that are not the same in all runs, each with its value in every run; `UNKNOWN` for none.
+    """Return the settings that differ, each with its value in every run, or `UNKNOWN`.
 
-    Those that the logs of all runs have come first.
+    Settings that the logs of all runs have come first.
 
     Example:
         >>> differences([{"optimizer": "Adam", "epochs": "3"}, {"optimizer": "SGD", "epochs": "3"}])
         [('optimizer', ['Adam', 'SGD'])]
     """
-    # In the order of the run that has most to say: a user's own script has no config.
+    # In the order of the run with the most settings: a user's own script has no config.
     keys = dict.fromkeys(key for run in sorted(runs, key=len, reverse=True) for key in run)
     rows = [(key, [run.get(key, UNKNOWN) for run in runs]) for key in keys]
     return sorted(((key, values) for key, values in rows if len(set(values)) > 1), key=lambda row: UNKNOWN in row[1])

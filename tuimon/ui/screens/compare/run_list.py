@@ -1,4 +1,4 @@
-"""The list of runs: what each does, and which of them are drawn; its cursor says which one keys mean."""
+"""The list of runs: the state of each, and which are drawn. Keys act on the run under the cursor."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -16,11 +16,11 @@ from tuimon.ui.viewer.moment import Moment
 _NUMBER_WIDTH = 8
 _AGE_WIDTH = 7
 _STATE_WIDTH = 13
-"""Of the longest words that are common."""
+"""Width of the longest common state."""
 _NAME_WIDTH = 16
-"""At least; where there is less, a column of numbers is left out."""
+"""The least width of names; with less, a column of numbers is left out."""
 _HEAD = 7
-"""Cursor, letter and sign, before the name."""
+"""Width of cursor, letter and sign, before the name."""
 
 
 class RunList(ListView, can_focus=True):
@@ -31,14 +31,14 @@ class RunList(ListView, can_focus=True):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.words = ""
-        """What is said in the lower edge; empty for nothing."""
+        """A message in the lower edge; empty for none."""
         self._lines: Sequence[RunLine] = ()
         self._slots: Mapping[Path, int] = {}
         self._path: Path | None = None
 
     @property
     def path(self) -> Path | None:
-        """Of the run under the cursor; None where there is none."""
+        """Directory of the run under the cursor; None in an empty list."""
         return self._lines[self.selected].path if self._lines else None
 
     @property
@@ -47,11 +47,11 @@ class RunList(ListView, can_focus=True):
         return 3 + max(1, len(self._lines))
 
     def show_runs(self, lines: Sequence[RunLine], slots: Mapping[Path, int]) -> None:
-        """Have other runs shown from the next drawing on.
+        """Take the runs to list next.
 
         Args:
-            lines: In the order shown.
-            slots: Of those that are drawn, which letter they have.
+            lines: The runs, in the order of the list.
+            slots: The places of the letters of runs that are drawn.
         """
         self._lines, self._slots = lines, slots
 
@@ -72,8 +72,8 @@ class RunList(ListView, can_focus=True):
         self.redraw()
 
     def draw(self, cells: Cells, moment: Moment) -> None:
-        """Draw the panel."""
-        # The other runs are as they are now, whatever time a replay is at.
+        """Draw a line for each run."""
+        # The other runs are shown as of now, even in a replay.
         now = time.time() if moment.replay is not None else moment.now
         extra = [*self.position(cells), (f"{len(self._slots)} drawn, {len(LETTERS)} at most", int(Meaning.DIM))]
         draw_panel(cells, "runs", extra)
@@ -115,7 +115,7 @@ class RunList(ListView, can_focus=True):
             cells.put(row, column, plain(line.trouble), Meaning.ERROR | code, width=cells.width - column - 2)
             return
         sign, meaning = STATUS_SIGNS.get(line.status, ("●", Meaning.TEXT))
-        # A pause is light on dark in the header; in a list the word is enough.
+        # The header shows a pause in reverse video; in a list the word is enough.
         meaning = Meaning.WARNING if meaning == Meaning.PAUSED else meaning
         cells.put(row, 5, sign, meaning | code)
         cells.put(row, _HEAD, name, (Meaning.STRONG if slot is not None else Meaning.TEXT) | code)
@@ -130,7 +130,7 @@ class RunList(ListView, can_focus=True):
 
 
 def _columns(width: int) -> list[tuple[str, int]]:
-    """Return headings and widths of what there is room for beside the names."""
+    """Return headings and widths of the columns that fit beside the names."""
     columns = [("state", _STATE_WIDTH), ("age", _AGE_WIDTH), ("loss", _NUMBER_WIDTH), ("val_loss", _NUMBER_WIDTH)]
     for least in ("age", "loss", "val_loss"):
         if width - 2 - _HEAD - sum(room + 2 for _, room in columns) < _NAME_WIDTH:

@@ -1,4 +1,4 @@
-"""Other runs, read from a thread: all of them at a glance, those that are drawn in full."""
+"""Reads other runs in a thread: all of them at a glance, drawn ones in full."""
 
 import threading
 import time
@@ -21,19 +21,19 @@ _LOOK_SECONDS = 1.0
 _SCAN_SECONDS = 5.0
 _POST_SECONDS = 0.25
 _BREATH_SECONDS = 0.005
-"""Between two pieces of a long log: the screen has to be drawn meanwhile."""
+"""Pause between two pieces of a long log, so that the screen can be drawn."""
 _CHUNK_BYTES = 512 * 1024
 _CONFIG_BYTES = 256 * 1024
 _NOT_DRAWN = (events.BatchNorm, events.BatchNormChannels, events.Probe, events.ValidationBatches, events.Overhead)
-"""Most of a log, and nothing of it is compared."""
+"""These facts are most of a log, and no comparison uses them."""
 
 
 class RunsReader:
-    """Looks at the runs of a directory until it is told to stop. Touches no widget: it posts messages.
+    """Watches the runs of a directory until told to stop. It touches no widget, and posts messages.
 
     Args:
-        directory: Where the runs are.
-        post: Where messages go.
+        directory: The directory that holds the runs.
+        post: Takes the messages.
     """
 
     def __init__(self, directory: Path, post: Callable[[Message], object]) -> None:
@@ -102,7 +102,7 @@ class RunsReader:
             self._post(RunsListed(lines))
 
     def _read_wanted(self) -> bool:
-        """Read a piece of each run that is wanted; return whether more is there already."""
+        """Read a piece of each wanted run; return True if more is there already."""
         wanted = self._wanted
         self._full = {path: self._full.get(path) or _FullRun(RunDirectory(path)) for path in wanted}
         behind = False
@@ -116,7 +116,7 @@ class RunsReader:
 
 
 class _FullRun:
-    """A run that is read from its begin to its end, and on."""
+    """A run that is read from beginning to end, and followed."""
 
     def __init__(self, run: RunDirectory) -> None:
         self._run = run
@@ -126,16 +126,16 @@ class _FullRun:
         self._last: tuple[int, bool, str] | None = None
         self._next_post = 0.0
         self.is_behind = False
-        """Whether there is more to read at once."""
+        """True while there is more to read at once."""
 
     def advance(self) -> RunCurves | None:
-        """Read a piece; return what is known now, where that is news."""
+        """Read a piece; return the curves of the run, if they are new."""
         trouble, size = "", 0
         try:
             before = self._tail.offset
             self._state.apply(event for event in self._tail.read(_CHUNK_BYTES) if not isinstance(event, _NOT_DRAWN))
             size = self._run.session_log.stat().st_size
-            # The end of a log may be a line that is not whole yet.
+            # The last line of a log may not be whole yet.
             self.is_behind = self._tail.offset > before and size > self._tail.offset
         except FileNotFoundError:
             self.is_behind = False
@@ -155,10 +155,10 @@ class _FullRun:
 
 
 def _config(run: RunDirectory) -> dict[str, object]:
-    """Return what the directory says was run; nothing where it does not."""
+    """Return the config in a run's directory; empty without one."""
     try:
         with run.config.open("rb") as file:
             return tomllib.loads(file.read(_CONFIG_BYTES).decode())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
-        # A user's own script has none; what differs is then what the facts say.
+        # A user's own script has no config; its settings are then those in the facts.
         return {}

@@ -24,7 +24,7 @@ from tuimon.ui.viewer.moment import Moment
 from tuimon.ui.viewer.view_memory import ComparedView, View
 
 _MOST_LIST_ROWS = 8
-"""Of the list, where it is above the others."""
+"""The most rows of the list where it stands above the other panels."""
 
 
 class CompareScreen(BaseScreen):
@@ -47,36 +47,36 @@ class CompareScreen(BaseScreen):
         self._recalled: list[str] = []
 
     def panels(self) -> Iterable[Widget]:
-        """Lay out the panels."""
+        """Yield the list beside the overlay, and the settings below."""
         yield Container(self._list, self._overlay, id="compared")
         yield self._table
 
     def on_mount(self) -> None:
-        """Have the list take the keys."""
+        """Give the keys to the list."""
         self._list.focus()
 
     def on_unmount(self) -> None:
-        """Let the reading thread end."""
+        """Stop the reading thread."""
         if self._reader is not None:
             self._reader.stop()
 
     def on_resize(self, event: Resize) -> None:
-        """Give the list the lines that it may have."""
+        """Fit the panels to the new size."""
         self._fit(event.size.width, event.size.height)
 
     def on_runs_listed(self, message: RunsListed) -> None:
-        """Show what the runs do."""
+        """Show the new states of the runs."""
         self._lines = {line.path: line for line in message.lines}
         self._show_runs()
 
     def on_run_read(self, message: RunRead) -> None:
-        """Draw what is new of a run."""
+        """Draw the new points of a run."""
         if message.path in self._slots:
             self._curves[message.path] = message.curves
             self._show_runs()
 
     def show(self, moment: Moment) -> None:
-        """Show another moment."""
+        """Show a moment. The first one starts the reading of other runs."""
         if self._reader is None:
             self._watched = moment.run_path
             self._slots = {moment.run_path: 0}
@@ -84,7 +84,7 @@ class CompareScreen(BaseScreen):
             self.run_worker(reader.run, name="runs reader", thread=True)
             paths = (moment.run_path.parent / name for name in self._recalled)
             for path in paths:
-                # Of a name that no directory can have, a path would raise an error.
+                # `Path.is_dir` raises an error for a name that no directory can have.
                 if path != moment.run_path and os.path.isdir(path):  # noqa: PTH112
                     self._draw_too(path)
             self._read_wanted()
@@ -101,14 +101,14 @@ class CompareScreen(BaseScreen):
         return self._overlay.shown_curves()
 
     def recall(self, view: View) -> None:
-        """Compare with what it was compared with the last time, so far as that is still there."""
+        """Draw the runs and the metric of the last time, as far as they still exist."""
         if (chosen := view.compared) is not None:
             others = (name for name in dict.fromkeys(chosen.runs) if name == Path(name).name and name not in ("", ".."))
             self._recalled = list(others)[: len(LETTERS) - 1]
             self._overlay.recall(chosen.metric, by_time=chosen.by_time)
 
     def remember(self, view: View) -> View:
-        """Return ``view`` with what is compared here."""
+        """Return ``view`` with the runs and the metric that are drawn."""
         if self._reader is None:
             return view
         others = sorted((slot, path.name) for path, slot in self._slots.items() if path != self._watched)
@@ -118,18 +118,18 @@ class CompareScreen(BaseScreen):
 
     @property
     def selected_run(self) -> Path | None:
-        """Directory of the run under the cursor; None where there is none."""
+        """Directory of the run under the cursor; None in an empty list."""
         return self._list.path
 
     def move_cursor(self, by: int) -> None:
-        """Move the cursor of the list; a page at a time, scroll the settings."""
+        """Move the cursor of the list. By pages, scroll the settings instead, where these do not fit."""
         if abs(by) > 1 and self._table.has_more:
             self._table.scroll_pages(1 if by > 0 else -1)
         else:
             self._list.move(by)
 
     def action_pick(self) -> None:
-        """Draw the run under the cursor, or do not any more."""
+        """Draw the run under the cursor, or stop drawing it."""
         path = self._list.path
         self._list.words = ""
         if path is None or path == self._watched:
@@ -179,7 +179,7 @@ class CompareScreen(BaseScreen):
             panel.redraw()
 
     def _hand_out(self) -> None:
-        """Give the panels what is known now."""
+        """Hand the newest runs to the panels."""
         self._list.show_runs(self._in_order(), self._slots)
         runs = {slot: self._curves[path] for path, slot in self._slots.items()}
         self._overlay.show_runs(runs)
@@ -195,7 +195,7 @@ class CompareScreen(BaseScreen):
         return lines
 
     def _completed(self, line: RunLine) -> RunLine:
-        """Return a line with what only reading the whole log tells."""
+        """Return a line with values that only the whole log has."""
         curves = self._curves.get(line.path)
         if curves is None or line.val_loss is not None or line.trouble or "val_loss" not in curves.metrics:
             return line

@@ -1,4 +1,4 @@
-"""How the configs of the runs that are compared differ: a line a setting, a column a run."""
+"""The settings in which the compared runs differ: a line for each setting, a column for each run."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ from tuimon.ui.viewer.moment import Moment
 _GAP = 2
 _KEY_WIDTH = 34
 _LEAST_WIDTH = 9
-"""Of a column; where there is less room, the last runs have none."""
+"""The least width of a column; with less room, the last runs have no column."""
 
 
 class ConfigTable(LinesView):
@@ -33,24 +33,24 @@ class ConfigTable(LinesView):
 
     @property
     def has_more(self) -> bool:
-        """Whether there are lines that there is no room for."""
+        """True where some lines do not fit."""
         return self._hidden > 0
 
     def show_runs(self, runs: Mapping[int, RunCurves]) -> None:
-        """Have other runs shown from the next drawing on, by the places of their letters."""
+        """Take the runs to compare next, by the places of their letters."""
         self._runs = runs
 
     def move(self, by: int) -> None:
-        """Show further lines, as far as there are any."""
+        """Scroll, as far as there are lines."""
         self._first = max(0, min(self._hidden, self._first + by))
         self.redraw()
 
     def scroll_pages(self, by: int) -> None:
-        """Show the next lines, or the last ones again; one of them stays."""
+        """Scroll by pages; one line of the former page stays."""
         self.move(by * max(1, self.page - 1))
 
     def draw(self, cells: Cells, moment: Moment) -> None:
-        """Draw the panel."""
+        """Draw the table, or a sentence where no settings differ."""
         del moment
         runs = {slot: run for slot, run in self._runs.items() if run.facts}
         if len(runs) < 2:
@@ -65,7 +65,7 @@ class ConfigTable(LinesView):
         partly = sum(UNKNOWN in values for _, values in rows)
         extra = [(f"{len(rows) - partly} differ, {partly} not in every log", int(Meaning.DIM))] if partly else []
         if self._hidden:
-            # They are looked for with the eyes: how far down, and which key leads on.
+            # People look for a setting by eye: say how many there are, and which key shows more.
             extra.append((f"{self._first + 1}–{last} of {len(rows)}, page down", int(Meaning.DIM)))
         draw_panel(cells, "settings that differ", extra)
         if not rows:

@@ -1,4 +1,4 @@
-"""The chart of the gap between training mode and inference mode, and of what makes it."""
+"""The chart of the gap between training mode and inference mode, and of its parts."""
 
 import numpy as np
 
@@ -26,12 +26,12 @@ _SIGNS = {
     "stochastic": ("○", "dropout", Meaning.STOCHASTIC_PART),
     "other": ("×", "other", Meaning.OTHER_PART),
 }
-"""Sign, word and colour, by the names of a probe."""
+"""Sign, word and colour of each field of a probe."""
 _DASHES: dict[str, Dash] = {"stochastic": "dashed", "other": "dotted"}
 
 
 class GapChart(StepChart):
-    """Gap of each probe as a line, the part of BatchNormalization as an area from 0 on, other parts as broken lines."""
+    """The gap of each probe as a line, its part from BatchNormalization as an area from 0 on, other parts as dashes."""
 
     about = (
         "Loss in training mode minus loss in inference mode, on one held batch, and what makes it. g measures it now."
@@ -40,7 +40,7 @@ class GapChart(StepChart):
     from_zero = True
 
     def title(self, moment: Moment) -> str:
-        """Return what is drawn."""
+        """Return the name of the gap."""
         del moment
         return "train − inference gap"
 
@@ -55,7 +55,7 @@ class GapChart(StepChart):
         ]
 
     def curves(self, moment: Moment) -> list[Curve]:
-        """Return the parts of the gap that there are, and the gap in front of them."""
+        """Return the parts of the gap that this model has, and the gap in front of them."""
         found: list[Curve] = []
         for name in reversed(_drawn(moment)):
             series = moment.state.gap_parts[name]
@@ -64,7 +64,7 @@ class GapChart(StepChart):
             if name == "batch_norm":
                 lower, upper = np.minimum(values, 0.0), np.maximum(values, 0.0)
                 found.insert(0, Curve(name, steps, lower, meaning, upper=upper, fill="hatch"))
-                # Its signs: on the line, which a negative part has below 0.
+                # The signs stand on the line: a negative part has its line below 0.
                 found.append(Curve(f"{name} line", steps, values, meaning, dash="dotted", sign=sign))
             elif name == "gap":
                 found.append(Curve(name, steps, values, meaning, over="replace", sign=sign))
@@ -73,7 +73,7 @@ class GapChart(StepChart):
         return found
 
     def empty_words(self, moment: Moment) -> str:
-        """Say when there will be something."""
+        """Say when the first probe comes."""
         return no_probe_words(moment)
 
     def room_for_names(self, width: int) -> int:

@@ -14,7 +14,7 @@ _WORDS = {"batch": "batch", "running": "running mean", "train": "training", "val
 
 
 class LossChart(StepChart):
-    """Loss of each batch, of each epoch, and of each validation."""
+    """The loss of each batch, of each epoch, and of each validation."""
 
     about = "Loss of batches, epochs and validations. A column of dots reaches from its smallest to its largest value."
 
@@ -27,7 +27,7 @@ class LossChart(StepChart):
         return [(in_legend(_WORDS[curve.name], _last(curve)), int(curve.meaning)) for curve in self.curves(moment)]
 
     def curves(self, moment: Moment) -> list[Curve]:
-        """Return batch loss, epoch loss and validation loss, as far as there are any."""
+        """Return batch loss, epoch loss and validation loss, as far as the run has them."""
         return [line.curve(colors=self.has_colors) for line in lines_of(moment.state, _loss_name(moment.state))]
 
     def empty_words(self, moment: Moment) -> str:
@@ -38,7 +38,7 @@ class LossChart(StepChart):
 
 
 def _loss_name(state: RunState) -> str:
-    """Return the metric to draw: the loss, else the first there is."""
+    """Return the metric to draw: the loss, else the first one."""
     names = [*state.batch_metrics, *(name for name in state.epoch_metrics if not name.startswith("val_"))]
     return "loss" if "loss" in names or not names else names[0]
 

@@ -1,4 +1,4 @@
-"""The one screen of a run: where its panels are, at every size of the terminal."""
+"""The dashboard of a run, and the places of its panels at every size of the terminal."""
 
 from collections.abc import Iterable
 from typing import ClassVar
@@ -25,18 +25,18 @@ from tuimon.ui.viewer.moment import Moment
 from tuimon.ui.viewer.view_memory import View
 
 _OTHER_ROWS = 7
-"""Of a small screen, those that are not the table's: the last one, with the keys, must not be pushed out."""
+"""Rows of a small screen that the table leaves free, so that the line of keys stays on the screen."""
 _TAKE_TURNS: dict[tuple[bool, bool], tuple[str, ...]] = {
     (False, False): ("loss", "gap", "drift", "moving-mean", "moving-variance"),
     (False, True): ("loss", "gap", "drift"),
     (True, False): ("drift", "moving-mean", "moving-variance"),
     (True, True): (),
 }
-"""The charts that share one place, by whether the screen is wide and whether it is tall; the others have their own."""
+"""The charts that share one place, for a screen that is wide or not, tall or not; the others have their own."""
 
 
 class Dashboard(BaseScreen):
-    """Header, charts, layers, events, keys. Shows moments; knows nothing of logs and requests."""
+    """Charts, layers and events. It shows moments, and knows no logs and no requests."""
 
     place = "dashboard"
     BINDINGS: ClassVar[list[BindingType]] = bindings_of("dashboard")
@@ -54,18 +54,18 @@ class Dashboard(BaseScreen):
         self._chosen = "loss"
 
     def panels(self) -> Iterable[Widget]:
-        """Lay out the panels."""
+        """Yield the charts, the table and the newest events."""
         yield Waiting()
         yield Container(*self._charts.values(), id="charts")
         yield self._table
         yield Timeline()
 
     def on_mount(self) -> None:
-        """Begin with the loss."""
+        """Give the keys to the table."""
         self._table.focus()
 
     def on_resize(self, event: Resize) -> None:
-        """Give the charts their places, the table the lines that it may have, and the footer its key."""
+        """Fit charts and table to the new size, and show the key that changes charts where they share a place."""
         self._fit_table(event.size.height)
         self._arrange()
         self.bar.tabs = bool(self._take_turns)
@@ -80,16 +80,16 @@ class Dashboard(BaseScreen):
         self.bar.redraw()
 
     def remember(self, view: View) -> View:
-        """Return ``view`` with what is chosen here."""
+        """Return ``view`` with the layer and the chart chosen here."""
         return structs.replace(view, layer=self.selected_layer or view.layer, chart=self.chosen_chart)
 
     @property
     def selected_layer(self) -> str | None:
-        """Path of the layer under the cursor; None where there is none."""
+        """Path of the layer under the cursor; None in a model without one."""
         return self._table.path
 
     def show(self, moment: Moment) -> None:
-        """Show another moment."""
+        """Show a moment: a sentence before the first fact, then the panels."""
         self.set_class(not moment.has_facts, "waiting")
         super().show(moment)
         self._fit_table(self.size.height)
@@ -104,7 +104,7 @@ class Dashboard(BaseScreen):
         self._table.move(by)
 
     def next_chart(self, by: int) -> None:
-        """Choose another chart, where one is shown at a time."""
+        """Show the next chart, where one is shown at a time."""
         turns = self._take_turns
         if turns:
             self._chosen = turns[(turns.index(self._shown_of(turns)) + by) % len(turns)]

@@ -1,4 +1,4 @@
-"""What is shown before there is anything to draw: a sentence, and what the training process printed last."""
+"""The panel before the first step: a sentence, and the last lines that the training process printed."""
 
 from tuimon.text import plain
 from tuimon.ui.drawing.cell_view import CellView, draw_panel
@@ -9,10 +9,10 @@ from tuimon.ui.viewer.moment import Moment
 
 
 class Waiting(CellView):
-    """A panel that stands where the charts will be."""
+    """A panel in the place of the charts."""
 
     def draw(self, cells: Cells, moment: Moment) -> None:
-        """Draw the panel."""
+        """Draw the sentence, and the last printed lines below it."""
         draw_panel(cells, plain(status_words(moment)))
         row = 2
         words, meaning = _words(moment)
@@ -42,16 +42,16 @@ def _end(moment: Moment) -> tuple[str, Meaning] | None:
     if ended is None and moment.exit_code is not None:
         return (
             f"The training process ended (exit status {moment.exit_code}) before it wrote a fact. "
-            f"The reason is most likely below; all of it is in {log}. Mend it, and start again: tuimon run CONFIG",
+            f"The reason is most likely below; the whole output is in {log}. Fix it and start again: tuimon run CONFIG",
             Meaning.ERROR,
         )
     if moment.status == "failed":
         lines = ended.traceback.strip().splitlines() if ended else []
         reason = plain(lines[-1], 400) if lines else "no traceback was left"
-        return f"It failed before the first step: {reason}. Mend it, and start again: tuimon run CONFIG", Meaning.ERROR
+        return f"It failed before the first step: {reason}. Fix it and start again: tuimon run CONFIG", Meaning.ERROR
     if moment.status == "crashed":
         return (
-            f"Its process is gone, without a last word and before the first step. What it printed is in {log}.",
+            f"The training process was killed before its first step; no error was recorded. Its output is in {log}.",
             Meaning.ERROR,
         )
     if moment.status in ("finished", "stopped"):
@@ -60,14 +60,14 @@ def _end(moment: Moment) -> tuple[str, Meaning] | None:
 
 
 def _progress(moment: Moment) -> tuple[str, Meaning]:
-    """Return what the run does before its first step."""
+    """Return how far the run has come before its first step."""
     if moment.status == "compiling":
         return "Keras traces and compiles the training step. This takes from a second to minutes, once.", Meaning.TEXT
     if moment.status == "silent":
-        return "Nothing was written for a while. If the trainer is not alive any more, start it again.", Meaning.WARNING
+        return "The log has not grown for a while. If the trainer is no longer alive, start it again.", Meaning.WARNING
     if moment.state.run is None:
         return (
-            "The training process is starting: loading Keras takes some seconds. Nothing is to be done.",
+            "The training process is starting: loading Keras takes some seconds.",
             Meaning.TEXT,
         )
     return "Models and data are being prepared. The charts appear with the first step.", Meaning.TEXT

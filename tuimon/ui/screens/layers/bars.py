@@ -1,4 +1,4 @@
-"""Histograms and bars of a few cells. Pure."""
+"""Histograms and bars of a few cells."""
 
 from functools import lru_cache
 
@@ -8,7 +8,7 @@ from tuimon.protocol import events
 from tuimon.protocol.wire import FloatArray, decode_array
 
 BINS = 9
-"""Cells of a histogram."""
+"""The number of cells of a histogram."""
 
 BARS = "▁▂▃▄▅▆▇█"
 """A cell filled from below, by eighths."""
@@ -16,7 +16,7 @@ _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
 def bar(share: float, width: int) -> str:
-    """Return a bar that fills ``share`` of ``width`` cells, in eighths of a cell; what is above 0 shows.
+    """Return a bar that fills ``share`` of ``width`` cells, in eighths of a cell; at least one eighth above 0.
 
     Example:
         >>> bar(0.6, 4), bar(0.001, 4), bar(-1.0, 4)
@@ -32,7 +32,7 @@ def sparkline(quantiles: FloatArray, channels_base64: str | None) -> str:
 
     Args:
         quantiles: Shape ``(7,)``, those of `events.QUANTILES`.
-        channels_base64: The value of every channel, where they are known: the histogram is then exact.
+        channels_base64: The value of every channel, for an exact histogram; None where not known.
     """
     low, high = float(quantiles[1]), float(quantiles[5])
     if not (np.isfinite(low) and np.isfinite(high)):
@@ -63,13 +63,13 @@ def _from_channels(channels_base64: str, edges: FloatArray) -> FloatArray | None
     if values is None:
         return None
     heights = np.histogram(values, edges)[0].astype(np.float64)
-    # The channels are sampled more rarely than the quantiles: far apart, they say nothing of now.
+    # Channels are sampled more rarely than quantiles: if both differ much, the channels are out of date.
     return heights if heights.sum() >= 0.5 * len(values) else None
 
 
 @lru_cache(maxsize=512)
 def decoded(channels_base64: str) -> FloatArray | None:
-    """Return the value of every channel; None where they cannot be read. Kept: a screen asks again and again."""
+    """Return the value of every channel; None where they cannot be read. The result is kept for the next frames."""
     try:
         return decode_array(channels_base64).astype(np.float64)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The channels of one BatchNormalization layer: their histograms, and the worst of them by number."""
+"""The channels of one BatchNormalization layer: histograms, and the worst channels by number."""
 
 import math
 
@@ -23,10 +23,10 @@ _LEAST_BINS = 8
 class ChannelView(LayerPanel):
     """Moving mean and moving variance of every channel of a layer, as of the newest full sample."""
 
-    about = "How many channels have which moving mean and moving variance, and the worst of them by their numbers."
+    about = "Histograms of moving mean and moving variance over the channels, and the worst channels by number."
 
     def draw(self, cells: Cells, moment: Moment) -> None:
-        """Draw the panel."""
+        """Draw both histograms and the worst channels, or a sentence without a sample."""
         history = moment.state.layers.get(self._path or "")
         title = "channels" if history is None else f"{fit_end(plain(history.layer.path), 40)} channels"
         draw_panel(cells, title, [] if history is None else [(count(history.layer.channels), int(Meaning.DIM))])
@@ -52,8 +52,8 @@ class ChannelView(LayerPanel):
 def worst_channels(mean: FloatArray, variance: FloatArray, epsilon: float) -> list[tuple[str, Meaning]]:
     """Return the channels worth a look, the worst first, in words with their colours.
 
-    Those with a value that is not finite, then those without variance, then those whose mean is furthest from 0 in
-    standard deviations of their own.
+    First channels with a value that is not finite, then dead ones, then those whose mean is furthest from 0, in
+    their own standard deviations.
     """
     finite = np.isfinite(mean) & np.isfinite(variance)
     found = [(f"{channel}: not finite", Meaning.ERROR) for channel in np.flatnonzero(~finite).tolist()]
@@ -82,7 +82,7 @@ def _arrays(history: LayerHistory) -> tuple[FloatArray, FloatArray] | None:
 
 
 def _draw_histogram(cells: Cells, column: int, width: int, height: int, title: str, values: FloatArray) -> None:
-    """Draw a histogram of finite values, its range below it."""
+    """Draw a histogram of the finite values, with its range below."""
     cells.put(1, column, title, Meaning.DIM, width=width)
     finite = values[np.isfinite(values)]
     rows = height - 2
@@ -92,7 +92,7 @@ def _draw_histogram(cells: Cells, column: int, width: int, height: int, title: s
     if high <= low:
         low, high = low - (abs(low) or 1.0) * 0.1, high + (abs(high) or 1.0) * 0.1
     counts = np.histogram(finite, np.linspace(low, high, width + 1))[0]
-    # At least an eighth where there is any channel at all.
+    # A bin with any channel is at least an eighth high.
     eighths = np.where(counts > 0, np.maximum(1, np.round(counts / counts.max() * 8 * rows)), 0).astype(int)
     for row in range(rows):
         level = np.clip(eighths - 8 * (rows - 1 - row), 0, 8)

@@ -1,4 +1,4 @@
-"""Drift of the moving statistics as levels: what the heatmap and the table colour alike. Pure."""
+"""Levels of drift of the moving statistics, with the same colours in the heatmap and in the table."""
 
 import math
 
@@ -9,10 +9,10 @@ from tuimon.protocol.wire import FloatArray
 from tuimon.ui.viewer.meanings import DRIFT, Meaning
 
 EDGES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
-"""Drift in nats from which on each further level counts: a scale that is the same in every run."""
+"""The drift, in nats, at which each next level begins: the same scale for every run."""
 
 SHADES = "·::░░▒▒▓▓███"
-"""The character of each level: one for each decade, so that levels are told apart without colour."""
+"""The character of each level, another one for each decade, so that decades differ without colour."""
 
 NOTHING, NOT_FINITE = -1, -2
 

@@ -1,4 +1,4 @@
-"""The heatmap of drift: BatchNormalization layers from above to below, steps from left to right."""
+"""The heatmap of drift: BatchNormalization layers from top to bottom, steps from left to right."""
 
 import math
 from collections.abc import Callable
@@ -24,11 +24,11 @@ from tuimon.ui.viewer.meanings import DRIFT, Meaning
 from tuimon.ui.viewer.moment import Moment, no_probe_words
 
 _MOST_ROWS = 3
-"""Rows of cells of one layer, where there are few."""
+"""The most rows of cells for one layer, where layers are few."""
 _CURSOR_WIDTH = 2
 _SMALLEST_NAME = 6
 _LEAST_COLUMNS = 36
-"""So many cells are left for time before names are cut, where there are so many."""
+"""Names are cut where fewer cells would be left for time."""
 
 LevelArray = npt.NDArray[np.int64]
 Points = tuple[IntArray, FloatArray]
@@ -37,18 +37,18 @@ Points = tuple[IntArray, FloatArray]
 
 @dataclass(frozen=True)
 class Quantity:
-    """What a map shows of each layer."""
+    """A quantity that the map can show of each layer."""
 
     short: str
-    """In a word or two."""
+    """Its short name."""
     title: str
-    """In full."""
+    """Its full name."""
     points: Callable[[Moment], list[Points]]
-    """Returns its values of each layer, in the order of the model."""
+    """Returns the values of each layer, in the order of the model."""
     legend: tuple[tuple[int, str], ...]
-    """What levels stand for: from this value on."""
+    """Levels with the values at which they begin."""
     is_of_probes: bool = False
-    """Whether only probes tell it."""
+    """True for a quantity that only probes measure."""
 
 
 def _of_each(points_of: Callable[[LayerHistory], Points]) -> Callable[[Moment], list[Points]]:
@@ -90,13 +90,13 @@ QUANTITIES = (
     Quantity("mean", "moving mean: change since start, σ", _of_each(_change_of_mean), _DECADES),
     Quantity("variance", "moving variance: change since start, |ln|", _of_each(_change_of_variance), _DECADES),
 )
-"""In the order of the key."""
+"""The quantities, in the order of the key."""
 
 
 class DriftMap(LayerPanel):
-    """Drift of every layer at every probe, or another quantity; between two points in time, that of the first.
+    """Drift of every layer at every probe, or another quantity; a value holds until the next one.
 
-    Where there are more layers than rows, a row has the largest of some.
+    With more layers than rows, a row shows the largest value of several layers.
     """
 
     about = "Layers from above to below, time from left to right; the legend says what a shade stands for."
@@ -113,7 +113,7 @@ class DriftMap(LayerPanel):
         self.redraw()
 
     def draw(self, cells: Cells, moment: Moment) -> None:
-        """Draw the panel."""
+        """Draw the map, or a sentence without values."""
         paths = list(moment.state.layers)
         words = _empty_words(moment, self._quantity)
         if words:
@@ -132,7 +132,7 @@ class DriftMap(LayerPanel):
         ticks = tuple(((len(groups) - row) * each - (each - 1) // 2 - 0.5, blank) for row in range(len(groups)))
         legend = [(f"{SHADES[level]} {words}", DRIFT + level) for level, words in self._quantity.legend]
         draw_panel(cells, _title(self._quantity, cells.width, len(paths), len(groups)), legend)
-        # The rows that are used stand on the axis of steps.
+        # Unused rows are at the top: the others stand on the axis of steps.
         above = max(0, rows - len(groups) * each)
         values = Axis(0.0, float(len(groups) * each + above), ticks)
         canvas = draw_axes(cells, width, steps, values)
@@ -185,7 +185,7 @@ def _title(quantity: Quantity, width: int, layers: int, rows: int) -> str:
 
 
 def _groups(layers: int, rows: int) -> list[slice]:
-    """Return which layers share a row: each its own where there is room, else about as many in each."""
+    """Return the layers of each row: one each where there is room, else about as many in each row."""
     count = min(layers, rows)
     return [slice(row * layers // count, (row + 1) * layers // count) for row in range(count)]
 
@@ -197,7 +197,7 @@ def _columns_of(steps: npt.NDArray[np.int64], columns: int, axis: Axis) -> Level
 
 
 def _filled(measured: LevelArray, moment: Moment, columns: int, steps: Axis) -> LevelArray:
-    """Return levels that hold from one probe to the next, and from the newest one until now."""
+    """Return levels extended from each probe to the next, and from the newest one to now."""
     now = int(_columns_of(np.array([moment.state.step]), columns, steps)[0])
     source = np.maximum.accumulate(np.where(measured != NOTHING, np.arange(columns), -1), axis=1)
     held = np.where(source >= 0, np.take_along_axis(measured, np.maximum(source, 0), axis=1), NOTHING)
@@ -208,7 +208,7 @@ def _filled(measured: LevelArray, moment: Moment, columns: int, steps: Axis) -> 
 def _draw_levels(canvas: Canvas, rows: range, group: LevelArray) -> None:
     """Draw the largest level of some layers, of shape ``(layers, columns)``, into rows of cells."""
     largest = np.where((group == NOT_FINITE).any(axis=0), NOT_FINITE, group.max(axis=0))
-    # What is below 0 counts from the end.
+    # Negative levels index the two last characters.
     shades = np.array([*SHADES, "▲", " "])[largest]
     codes = np.where(largest == NOT_FINITE, int(Meaning.ERROR), DRIFT + np.maximum(largest, 0))
     for row in rows:

@@ -1,4 +1,4 @@
-"""The columns of the table of layers: which there are, for which there is room, and what each says of a layer."""
+"""The columns of the table of layers: which exist, which fit, and what each shows of a layer."""
 
 import math
 from dataclasses import dataclass, replace
@@ -31,15 +31,15 @@ class Column:
     """A column of the table."""
 
     key: str
-    """Which value."""
+    """The name of its value."""
     heading: str
-    """Its heading."""
+    """The heading."""
     width: int
-    """In cells."""
+    """Its width in cells."""
     right: bool = False
-    """Whether its values end at its right edge."""
+    """True: values end at the right edge of the column."""
     rank: int = 0
-    """The columns with the highest ranks are left out first, where there is no room."""
+    """Without room for all, columns of high rank are left out first."""
 
 
 COLUMNS = (
@@ -54,26 +54,26 @@ COLUMNS = (
 )
 """The columns after the layer's name, from the left."""
 _OF_PROBES = frozenset(("drift", "share", "half_life"))
-"""The columns that there are once there is a probe."""
+"""The columns that appear with the first probe."""
 
 
 class Measured:
-    """What the newest probe says of the layers."""
+    """The values of the layers in the newest probe."""
 
     def __init__(self, moment: Moment) -> None:
         self._momentum = moment.state.momentum
         self.probe = moment.state.probes[-1] if moment.state.probes else None
-        """The newest; None while there is none."""
+        """The newest probe; None before the first one."""
         self.disputed = disputed(self.probe) if self.probe else frozenset()
-        """The layers of which either may be the worst."""
+        """The layers whose share is disputed: in order and alone they differ."""
         drifts = [self.drift(layer) for layer in moment.layers]
         self.largest_drift = max((drift for drift in drifts if drift is not None and math.isfinite(drift)), default=0.0)
-        """Of all layers."""
+        """The largest drift of all layers."""
         self._shares = shares_of_layers(self.probe) if self.probe else {}
         self.largest_share = max(
             (self._shares[path] for path in moment.state.layers if path in self._shares), default=0.0
         )
-        """Likewise."""
+        """The largest share of all layers."""
 
     def drift(self, layer: LayerHistory) -> float | None:
         """Return the drift of a layer; None where it is not known."""
@@ -81,20 +81,20 @@ class Measured:
         return None if found is None or found.drift is None else from_wire(found.drift)
 
     def share(self, layer: LayerHistory) -> float | None:
-        """Return a layer's share of what batch statistics make; None where it is not known."""
+        """Return a layer's share of the gap from batch statistics; None where it is not known."""
         return self.share_of(layer.layer.path)
 
     def share_of(self, path: str) -> float | None:
-        """Likewise, by its path."""
+        """Return the share of the layer at ``path``; None where it is not known."""
         return self._shares.get(path)
 
     def momentum(self, layer: LayerHistory) -> float:
-        """Return the momentum of a layer that is in force."""
+        """Return the momentum in force of a layer."""
         return self._momentum.get(layer.layer.path, layer.layer.momentum)
 
 
 def fitting(width: int, longest_name: int, longest_mode: int, is_probed: bool) -> tuple[int, list[Column]]:
-    """Return the width of the names, and the columns for which there is room beside them."""
+    """Return the width of the names, and the columns that fit beside them."""
     mode, *others = (column for column in COLUMNS if is_probed or column.key not in _OF_PROBES)
     shown = [replace(mode, width=max(mode.width, min(longest_mode, _MODE_LIMIT))), *others]
     name = min(longest_name, _NAME_LIMIT)
@@ -108,7 +108,7 @@ def fitting(width: int, longest_name: int, longest_mode: int, is_probed: bool) -
 
 
 def places_of(start: int, columns: list[Column]) -> list[tuple[Column, int]]:
-    """Return columns with the cells where they begin, the first one at ``start``."""
+    """Return columns with the cells in which they begin; the first one begins at ``start``."""
     places = []
     for column in columns:
         places.append((column, start))
@@ -117,7 +117,7 @@ def places_of(start: int, columns: list[Column]) -> list[tuple[Column, int]]:
 
 
 def put(cells: Cells, row: int, start: int, column: Column, text: str, code: int) -> None:
-    """Write a value into its column, at the side where that column's values are."""
+    """Write a value into its column, at the left or at the right edge."""
     text = fit(text, column.width)
     start += column.width - cell_width(text) if column.right else 0
     cells.put(row, start, text, code)
@@ -126,7 +126,7 @@ def put(cells: Cells, row: int, start: int, column: Column, text: str, code: int
 def draw_value(
     cells: Cells, row: int, start: int, column: Column, layer: LayerHistory, code: int, measured: Measured
 ) -> None:
-    """Draw what is known of a layer in a column: all but its mode."""
+    """Draw the value of a layer in any column but that of the mode."""
     if column.key == "channels":
         put(cells, row, start, column, count(layer.layer.channels), Meaning.TEXT | code)
     elif column.key == "change":
@@ -143,7 +143,7 @@ def draw_value(
 
 
 def mode_of(moment: Moment, layer: LayerHistory) -> list[tuple[str, int]]:
-    """Return how a layer computes, with what of its momentum is not as the model has it: texts with their colours."""
+    """Return the mode of a layer, and its momentum where that differs from the model's: texts with their colours."""
     path = layer.layer.path
     mode, asked = moment.mode(layer), moment.asked_mode(path)
     momentum, wanted = moment.state.momentum.get(path, layer.layer.momentum), moment.asked_momentum(path)
@@ -162,7 +162,7 @@ def mode_of(moment: Moment, layer: LayerHistory) -> list[tuple[str, int]]:
 
 
 def draw_mode(cells: Cells, row: int, start: int, column: Column, shown: list[tuple[str, int]], code: int) -> None:
-    """Draw what `mode_of` returned."""
+    """Draw the mode of a layer, as `mode_of` returns it."""
     end = start + column.width
     for text, meaning in shown:
         start = cells.put(row, start, text, meaning | code, width=max(0, end - start))

@@ -11,7 +11,7 @@ class LayerPanel(CellView):
         self._path: str | None = None
 
     def show_layer(self, path: str | None) -> None:
-        """Show another layer."""
+        """Show the layer at ``path``; None in a model without one."""
         if path != self._path:
             self._path = path
             self.redraw()

@@ -1,4 +1,4 @@
-"""The table of BatchNormalization layers; its cursor says which layer the keys and the lower charts mean."""
+"""The table of BatchNormalization layers. Keys act on the layer under its cursor, and the lower charts show it."""
 
 import math
 from collections.abc import Callable
@@ -28,7 +28,7 @@ from tuimon.ui.viewer.moment import Moment
 
 Order = Literal["model", "drift", "share", "change"]
 ORDERS: tuple[Order, ...] = get_args(Order)
-"""The model's own, or the largest first."""
+"""The orders of the list: the model's own, or the largest value first."""
 
 
 class LayerTable(ListView, can_focus=True):
@@ -46,17 +46,17 @@ class LayerTable(ListView, can_focus=True):
         def __init__(self, path: str | None) -> None:
             super().__init__()
             self.path = path
-            """Of the layer; None where the model has none."""
+            """Path of the layer; None in a model without one."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.order: Order = "model"
-        """In which the layers are listed."""
+        """The order of the list."""
         self._announced: str | None = None
 
     @property
     def path(self) -> str | None:
-        """Path of the layer under the cursor; None where there is none."""
+        """Path of the layer under the cursor; None in a model without one."""
         layers = self._layers()
         return layers[self.selected].layer.path if layers else None
 
@@ -66,12 +66,12 @@ class LayerTable(ListView, can_focus=True):
         return 3 + max(1, self.length)
 
     def show(self, moment: Moment) -> None:
-        """Show another moment."""
+        """Show a moment, and say if another layer is under the cursor."""
         super().show(moment)
         self._announce()
 
     def draw(self, cells: Cells, moment: Moment) -> None:
-        """Draw the panel."""
+        """Draw a line for each layer."""
         layers = self._layers()
         frozen = sum(layer.layer.path in moment.state.frozen for layer in layers)
         extra: list[tuple[str, int]] = [] if self.order == "model" else [(f"by {self.order}", int(Meaning.KEY))]
@@ -118,7 +118,7 @@ class LayerTable(ListView, can_focus=True):
 
     @property
     def selected(self) -> int:
-        """The layer under the cursor, so far as there is one."""
+        """The layer under the cursor."""
         return min(self.cursor, self.length - 1)
 
     def select_line(self, index: int) -> None:
@@ -126,7 +126,7 @@ class LayerTable(ListView, can_focus=True):
         self.cursor = index
 
     def select(self, path: str) -> None:
-        """Put the cursor on a layer, if there is one of this path."""
+        """Put the cursor on the layer at ``path``, if there is one."""
         paths = [layer.layer.path for layer in self._layers()]
         if path in paths:
             self.cursor = paths.index(path)
@@ -140,7 +140,7 @@ class LayerTable(ListView, can_focus=True):
         self.redraw()
 
     def _layers(self) -> list[LayerHistory]:
-        """Return the layers as they are listed."""
+        """Return the layers in the order of the list."""
         if self.moment is None or self.order == "model":
             return self.moment.layers if self.moment else []
         measured = Measured(self.moment)
@@ -159,7 +159,7 @@ class LayerTable(ListView, can_focus=True):
 
 
 def _size(value: float | None) -> float:
-    """Return how far to the front a value belongs: what is not finite before all else, what is not known last."""
+    """Return the weight of a value in the order: values that are not finite come first, unknown ones last."""
     if value is None:
         return -math.inf
     return abs(value) if math.isfinite(value) else math.inf

@@ -15,7 +15,7 @@ from tuimon.ui.screens.layers.statistic_chart import StatisticChart
 
 
 class LayersScreen(BaseScreen):
-    """The table, beside it the map; below them the layer under the cursor."""
+    """The table, the map, and panels about the layer under the cursor."""
 
     place = "layers"
     BINDINGS: ClassVar[list[BindingType]] = bindings_of("layers")
@@ -31,12 +31,12 @@ class LayersScreen(BaseScreen):
         )
 
     def panels(self) -> Iterable[Widget]:
-        """Lay out the panels."""
+        """Yield the table, and a grid of the other panels."""
         yield self._table
         yield Container(self._map, *self._of_one, id="layer-charts")
 
     def on_mount(self) -> None:
-        """Have the table take the keys."""
+        """Give the keys to the table."""
         self._table.focus()
 
     def on_layer_table_selected(self, event: LayerTable.Selected) -> None:
@@ -51,12 +51,12 @@ class LayersScreen(BaseScreen):
         self._table.sort_by_next()
 
     def action_quantity(self) -> None:
-        """Have the map show something else."""
+        """Show another quantity in the map."""
         self._map.show_next_quantity()
 
     @property
     def selected_layer(self) -> str | None:
-        """Path of the layer under the cursor; None where there is none."""
+        """Path of the layer under the cursor; None in a model without one."""
         return self._table.path
 
     def select_layer(self, path: str) -> None:

@@ -13,7 +13,7 @@ from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment
 
 _BESIDE_PATH = 31
-"""What the upper edge of a statistic's panel has beside a path and the statistic: "(log)", the median, the frame."""
+"""Cells of the upper edge that path and statistic leave free, for "(log)", the median and the frame."""
 
 
 class StatisticChart(LayerPanel, StepChart):
@@ -29,7 +29,7 @@ class StatisticChart(LayerPanel, StepChart):
         self._statistic = statistic
 
     def show_layer(self, path: str | None) -> None:
-        """Show another layer."""
+        """Show the layer at ``path``."""
         if path != self._path:
             self.forget()
         super().show_layer(path)
@@ -60,7 +60,7 @@ class StatisticChart(LayerPanel, StepChart):
         ]
 
     def empty_words(self, moment: Moment) -> str:
-        """Say why there is nothing to see."""
+        """Say why there is nothing to draw."""
         if moment.state.model is None:
             return "The model is not built yet."
         if not moment.state.layers:

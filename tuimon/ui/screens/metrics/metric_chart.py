@@ -1,4 +1,4 @@
-"""The chart of one metric: any x, any part of it, smoothed or not, with a cursor that reads values off."""
+"""The chart of one metric: with any x, zoom and smoothing, and a cursor that reads values off."""
 
 import math
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment
 
 READ_DIGITS = 6
-"""Of what is read off: as many as an axis that is looked at closely has in its labels."""
+"""Digits of a value that is read off: as many as the labels of an axis have when zoomed in far."""
 NAMES_WIDTH = 8
 """Room at the right, for the names of the curves."""
 _CURSOR = "│"
@@ -34,16 +34,16 @@ _SMOOTH = "smooth"
 
 @dataclass(frozen=True)
 class Reading:
-    """A value of a curve, as it is read off at the cursor."""
+    """A value of a curve, read off at the cursor."""
 
     name: str
-    """Of the curve."""
+    """The name of the curve."""
     step: int
-    """Of the point nearest to the cursor."""
+    """The step of the point nearest to the cursor."""
     x: float
-    """Of that point."""
+    """The x of that point."""
     value: float
-    """The point's own value."""
+    """The value of that point."""
     meaning: Meaning
     """The curve's colour."""
 
@@ -52,7 +52,7 @@ class MetricChart(CellView):
     """One metric, looked at through a `Viewport`.
 
     Args:
-        steps_to_x: Shared by the charts of a screen.
+        steps_to_x: Converts steps to x; shared by all charts of the screen.
     """
 
     about = "The wheel zooms, dragging pans, a click reads values off."
@@ -63,9 +63,9 @@ class MetricChart(CellView):
         def __init__(self, chart: "MetricChart", x: float) -> None:
             super().__init__()
             self.chart = chart
-            """Which."""
+            """The chart."""
             self.x = x
-            """Where."""
+            """The x that was clicked."""
 
     class Scrolled(Message):
         """Somebody turned the wheel over the chart."""
@@ -73,9 +73,9 @@ class MetricChart(CellView):
         def __init__(self, chart: "MetricChart", by: int) -> None:
             super().__init__()
             self.chart = chart
-            """Which."""
+            """The chart."""
             self.by = by
-            """1: nearer; -1: further away."""
+            """1: zoom in; -1: zoom out."""
 
     class Dragged(Message):
         """Somebody moved the mouse over the chart with its button down."""
@@ -83,28 +83,28 @@ class MetricChart(CellView):
         def __init__(self, chart: "MetricChart", by: float) -> None:
             super().__init__()
             self.chart = chart
-            """Which."""
+            """The chart."""
             self.by = by
-            """How much of x what is shown is to move on."""
+            """How far to move along x."""
 
     def __init__(self, steps_to_x: StepsToX) -> None:
         super().__init__()
         self.metric = ""
-        """What is drawn; empty: nothing."""
+        """The metric that is drawn; empty for none."""
         self.viewport = Viewport()
-        """How."""
+        """The part of x that is shown, scale, smoothing and cursor."""
         self.is_chosen = False
-        """Whether keys mean this one."""
+        """True for the chart that keys act on."""
         self._steps_to_x = steps_to_x
         self._reduced = ReducedCurves()
         self._smoothed: dict[str, Smoothed] = {}
         self._axis: tuple[Axis, int, int] | None = None
         self._held_at: int | None = None
-        """The column where the mouse is, while its button is down."""
+        """The column of the mouse while its button is down; None while it is up."""
         self._was_dragged = False
 
     def look_at(self, metric: str, viewport: Viewport, *, is_chosen: bool) -> None:
-        """Draw something, or in another way."""
+        """Take the metric to draw next, and the viewport."""
         if metric != self.metric:
             self._smoothed.clear()
         if (metric, viewport.x) != (self.metric, self.viewport.x):
@@ -112,7 +112,7 @@ class MetricChart(CellView):
         self.metric, self.viewport, self.is_chosen = metric, viewport, is_chosen
 
     def whole(self, moment: Moment) -> tuple[float, float]:
-        """Return the first and the last x there are."""
+        """Return the first and the last x of the metric."""
         to_x = self.to_x(moment)
         ends = [to_x(line.series.steps[[0, -1]]) for line in lines_of(moment.state, self.metric)]
         if not ends:
@@ -121,19 +121,19 @@ class MetricChart(CellView):
         return first, max(first + 1e-3, float(max(pair[1] for pair in ends)))
 
     def to_x(self, moment: Moment) -> XOf:
-        """Return the way from steps to x."""
+        """Return the function that converts steps to x."""
         return self._steps_to_x.of(moment.state, self.viewport.x)
 
     def least_span(self) -> float:
-        """Return the narrowest part that is worth a look."""
+        """Return the narrowest span of x to zoom in to."""
         return {"step": 4.0, "epoch": 0.01, "relative": 0.5, "wall": 0.5}[self.viewport.x]
 
     def readings(self, moment: Moment) -> list[Reading]:
-        """Return what is read off at the cursor: of each curve its point that is nearest."""
+        """Return the values at the cursor: the nearest point of each curve."""
         return self._read(self._curves(moment), self.to_x(moment))
 
     def at_largest(self, moment: Moment) -> Viewport:
-        """Return the view with the cursor at the largest value that is shown, of the line in front."""
+        """Return the viewport with the cursor at the largest visible value of the line in front."""
         lines = lines_of(moment.state, self.metric)
         if not lines:
             return self.viewport
@@ -146,7 +146,7 @@ class MetricChart(CellView):
         return self.viewport.at(float(to_x(series.steps[at : at + 1])[0]), whole)
 
     def cursor_moved(self, moment: Moment, by: int) -> Viewport:
-        """Return the view with the cursor so many columns further, at least at the next point."""
+        """Return the viewport with the cursor moved by columns of dots, and at least to the next point."""
         to_x, whole = self.to_x(moment), self.whole(moment)
         first, last = self.viewport.window(whole)
         if self.viewport.cursor is None:
@@ -164,7 +164,7 @@ class MetricChart(CellView):
         return self.viewport.at(wanted, whole)
 
     def on_click(self, event: Click) -> None:
-        """Put the cursor where it was clicked."""
+        """Ask for the cursor at the clicked x."""
         if self._axis is not None and not self._was_dragged:
             axis, column, columns = self._axis
             share = (event.x - column + 0.5) / max(1, columns)
@@ -172,12 +172,12 @@ class MetricChart(CellView):
                 self.post_message(self.Pointed(self, axis.first + share * (axis.last - axis.first)))
 
     def on_mouse_down(self, event: MouseDown) -> None:
-        """Take hold of the chart."""
+        """Begin to drag."""
         self._held_at, self._was_dragged = event.x, False
         self.capture_mouse()
 
     def on_mouse_move(self, event: MouseMove) -> None:
-        """Draw along what is held."""
+        """Move the chart along with the mouse."""
         if self._held_at is not None and self._axis is not None and event.x != self._held_at:
             axis, _, columns = self._axis
             by = (self._held_at - event.x) / max(1, columns) * (axis.last - axis.first)
@@ -185,22 +185,22 @@ class MetricChart(CellView):
             self.post_message(self.Dragged(self, by))
 
     def on_mouse_up(self, _: MouseUp) -> None:
-        """Let go."""
+        """End dragging."""
         self._held_at = None
         self.release_mouse()
 
     def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
-        """Look from further away."""
+        """Zoom out."""
         event.stop()
         self.post_message(self.Scrolled(self, -1))
 
     def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
-        """Look from nearer."""
+        """Zoom in."""
         event.stop()
         self.post_message(self.Scrolled(self, 1))
 
     def draw(self, cells: Cells, moment: Moment) -> None:
-        """Draw the panel."""
+        """Draw the curves, the marks and the cursor."""
         self._axis = None
         if not self.metric:
             return
@@ -277,7 +277,7 @@ class MetricChart(CellView):
         return [(in_legend(curve.name, float(curve.values[-1])), int(curve.meaning)) for curve in curves if curve.name]
 
     def _read(self, curves: list[Curve], to_x: XOf) -> list[Reading]:
-        """Return what is read off some curves at the cursor."""
+        """Return the nearest point of each curve to the cursor."""
         if (cursor := self.viewport.cursor) is None:
             return []
         found = []

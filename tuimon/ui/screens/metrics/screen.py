@@ -1,4 +1,4 @@
-"""Every metric: a grid of charts, or one in full with its statistics; looked at by keys and mouse."""
+"""The screen of all metrics: a grid of charts, or one metric in full with its statistics."""
 
 from collections.abc import Iterable
 from typing import ClassVar
@@ -33,10 +33,10 @@ _GAP = 3
 
 
 class MetricsScreen(BaseScreen):
-    """Charts of all metrics that the filter is for, as many at a time as the grid has places.
+    """Charts of all metrics that match the filter, as many at a time as the grid has places.
 
     Args:
-        settings: Say how charts are looked at to begin with.
+        settings: Hold the x axis and the smoothing to begin with.
     """
 
     place = "metrics"
@@ -47,7 +47,7 @@ class MetricsScreen(BaseScreen):
         self.viewport = Viewport(
             x=settings.x_axis, smoothing=settings.smoothing, strength=nearest_strength(settings.smoothing_weight)
         )
-        """How all charts are looked at."""
+        """The viewport of all charts."""
         self._moment: Moment | None = None
         steps_to_x = StepsToX()
         self._charts = [MetricChart(steps_to_x) for _ in range(max(rows * columns for rows, columns in GRIDS))]
@@ -59,17 +59,17 @@ class MetricsScreen(BaseScreen):
         self._is_full = False
         self._chosen = 0
         self._recalled = ""
-        """The metric to be chosen, once there is one of this name."""
+        """The metric to choose as soon as the run has it."""
 
     def panels(self) -> Iterable[Widget]:
-        """Lay out the panels."""
+        """Yield the status line, the charts, the statistics and the filter."""
         yield self._status
         yield self._places
         yield self._statistics
         yield self._filter
 
     def show(self, moment: Moment) -> None:
-        """Show another moment."""
+        """Show a moment, with charts for the metrics that it has."""
         self._moment = moment
         self._arrange()
         super().show(moment)
@@ -80,7 +80,7 @@ class MetricsScreen(BaseScreen):
         return [(metric, line.name, line.series) for metric in shown for line in lines_of(moment.state, metric)]
 
     def recall(self, view: View) -> None:
-        """Look as it was looked the last time."""
+        """Restore the saved zoom, grid and filter."""
         if (chosen := view.metrics) is not None:
             self.viewport = chosen.charts
             self._grid = chosen.grid if chosen.grid in GRIDS else self._grid
@@ -88,7 +88,7 @@ class MetricsScreen(BaseScreen):
             self._filter.value = chosen.pattern
 
     def remember(self, view: View) -> View:
-        """Return ``view`` with how it is looked here."""
+        """Return ``view`` with the zoom, grid and filter of now."""
         names = self._names()
         chosen = MetricsView(
             charts=self.viewport.without_cursor(),
@@ -115,7 +115,7 @@ class MetricsScreen(BaseScreen):
 
     @property
     def chosen_chart(self) -> MetricChart:
-        """The chart that keys mean."""
+        """The chart that keys act on."""
         shown = [chart for chart in self._charts if chart.display]
         return next((chart for chart in shown if chart.is_chosen), self._charts[0])
 
@@ -125,7 +125,7 @@ class MetricsScreen(BaseScreen):
         self._again()
 
     def action_look(self, what: str, by: int = 1) -> None:
-        """Change how all charts are looked at."""
+        """Change the viewport of all charts."""
         moment, viewport = self._moment, self.viewport
         if moment is None:
             return
@@ -167,30 +167,30 @@ class MetricsScreen(BaseScreen):
         self._again()
 
     def action_filter(self) -> None:
-        """Type which metrics are to be shown."""
+        """Open the line in which a filter is typed."""
         self._filter.open()
 
     def on_input_changed(self, _: Input.Changed) -> None:
-        """Show those that match, as it is typed."""
+        """Show the metrics that match, while the filter is typed."""
         self._chosen = 0
         self._again()
 
     def on_metric_chart_pointed(self, event: MetricChart.Pointed) -> None:
-        """Read values off where it was clicked."""
+        """Read values off at the clicked x."""
         if self._moment is not None:
             self._choose(event.chart)
             self.viewport = self.viewport.at(event.x, event.chart.whole(self._moment))
             self._again()
 
     def on_metric_chart_dragged(self, event: MetricChart.Dragged) -> None:
-        """Look further on, or further back."""
+        """Move all charts along x."""
         self._choose(event.chart)
         if self._moment is not None:
             self.viewport = self.viewport.moved(event.chart.whole(self._moment), event.by)
             self._again()
 
     def on_metric_chart_scrolled(self, event: MetricChart.Scrolled) -> None:
-        """Look from nearer, or from further away."""
+        """Zoom all charts in or out."""
         self._choose(event.chart)
         self.action_look("zoom", event.by)
 
@@ -217,7 +217,7 @@ class MetricsScreen(BaseScreen):
         room = rows * columns
         page = self._chosen // room
         shown = found[page * room : (page + 1) * room]
-        # Where there are fewer metrics than places, they have the room.
+        # Metrics fewer than places share the whole room.
         columns = max(1, min(columns, len(shown)))
         rows = max(1, min(rows, -(-len(shown) // columns)))
         styles = self._places.styles
@@ -234,7 +234,7 @@ class MetricsScreen(BaseScreen):
         )
 
     def _part_words(self) -> str:
-        """Return how much of x is shown, where it is not all."""
+        """Return the share of x that is shown, in words; empty if all of it is."""
         if self._moment is None or self.viewport.span is None:
             return ""
         first, last = self._charts[0].whole(self._moment)
@@ -243,14 +243,14 @@ class MetricsScreen(BaseScreen):
 
 
 class StatusLine(CellView):
-    """One line: how charts are looked at."""
+    """One line about the viewport of the charts."""
 
     def __init__(self) -> None:
         super().__init__()
         self._parts: list[tuple[str, Meaning]] = []
 
     def tell(self, viewport: Viewport, part: str, found: int, page: int, pages: int, pattern: str) -> None:
-        """Say another view."""
+        """Take the viewport and the numbers to show next."""
         smoothing = {
             "none": "none",
             "ema": f"EMA {viewport.strength:g}",
@@ -273,7 +273,7 @@ class StatusLine(CellView):
             self._parts.append((f"filter {plain(pattern, 30)}", Meaning.KEY))
 
     def draw(self, cells: Cells, moment: Moment) -> None:
-        """Draw the parts that there is room for."""
+        """Draw as many parts as fit."""
         del moment
         column = 2
         for text, meaning in self._parts:
@@ -283,13 +283,13 @@ class StatusLine(CellView):
 
 
 class Statistics(CellView):
-    """Numbers of the metric that is shown in full: of the part of it that is on the screen."""
+    """Numbers of the metric that is shown in full, of the visible part of x."""
 
     chart: MetricChart | None = None
-    """Which."""
+    """The chart of that metric."""
 
     def draw(self, cells: Cells, moment: Moment) -> None:
-        """Draw a table: a line for each curve."""
+        """Draw a table with a line for each curve."""
         if self.chart is None:
             return
         window, to_x = self.chart.viewport.window(self.chart.whole(moment)), self.chart.to_x(moment)

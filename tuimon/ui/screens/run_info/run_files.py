@@ -1,4 +1,4 @@
-"""What the run directory and the trainer's process say of a run, beside the log; read in a thread."""
+"""Reads config, command line and owner of a run, in a thread: the log does not have them."""
 
 import contextlib
 import pwd
@@ -16,18 +16,18 @@ _MOST_BYTES = 64 * 1024
 
 @dataclass
 class RunFiles(Message):
-    """The run directory was looked at. None: not known."""
+    """The run directory was read. None: not known."""
 
     config: str | None
     """The text of `config.toml`; None where there is none."""
     command: tuple[str, ...] | None
     """The command line of the training process, where it runs on this machine."""
     user: str | None
-    """Who owns the log."""
+    """The owner of the log."""
 
 
 def read_run_files(path: Path, started: RunStarted | None) -> RunFiles:
-    """Look at the run directory at ``path``, and at the process that ``started`` names."""
+    """Read the run directory at ``path``, and the command line of the process that ``started`` names."""
     run = RunDirectory(path)
     config = user = command = None
     with contextlib.suppress(OSError), run.config.open("rb") as file:

@@ -1,4 +1,4 @@
-"""The page of what a run is, as lines; values as the log has them, “–” where they are not known."""
+"""The page about a run, as lines. Values are those of the log; “–” stands for unknown ones."""
 
 import shlex
 import time
@@ -30,7 +30,7 @@ class RunView(ScrolledView):
         self._files: RunFiles | None = None
 
     def take(self, files: RunFiles) -> None:
-        """Show what was found in the run directory."""
+        """Show the files of the run directory."""
         self._files = files
         self.redraw()
 
@@ -85,7 +85,7 @@ class RunView(ScrolledView):
         elif moment.state.run is not None and moment.state.run.config:
             yield from _table(moment.state.run.config)
         else:
-            yield "", "None: a script of its own trains.", Meaning.DIM
+            yield "", "None: a script without a config trains.", Meaning.DIM
 
 
 def _versions(moment: Moment) -> Iterator[TextDialog]:

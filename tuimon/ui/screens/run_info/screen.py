@@ -1,4 +1,4 @@
-"""What the run is: where and as what it trains, its config, its model, what it takes, what it left."""
+"""The page about a run: process, config, model, requests, checkpoints, attempts."""
 
 from collections.abc import Iterable
 from typing import ClassVar
@@ -15,7 +15,7 @@ from tuimon.ui.viewer.moment import Moment
 
 
 class RunScreen(PagedScreen):
-    """One page of all that the log and the run directory say of the run itself."""
+    """One page with everything that the log and the run directory say about the run itself."""
 
     place = "run"
     BINDINGS: ClassVar[list[BindingType]] = bindings_of("run")
@@ -26,7 +26,7 @@ class RunScreen(PagedScreen):
         self._attempt: int | None = None
 
     def panels(self) -> Iterable[Widget]:
-        """Lay out the panel."""
+        """Yield the page."""
         yield self._view
 
     @property
@@ -35,7 +35,7 @@ class RunScreen(PagedScreen):
         return self._view
 
     def show(self, moment: Moment) -> None:
-        """Show another moment; at the first one of each attempt the run directory is looked at, in a thread."""
+        """Show a moment. The first one of each attempt starts the reading of the run directory, in a thread."""
         super().show(moment)
         run = moment.state.run
         attempt = -1 if run is None else run.attempt
@@ -47,5 +47,5 @@ class RunScreen(PagedScreen):
             )
 
     def on_run_files(self, message: RunFiles) -> None:
-        """Show what was found in the run directory."""
+        """Show the files of the run directory."""
         self._view.take(message)

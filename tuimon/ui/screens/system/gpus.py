@@ -1,7 +1,7 @@
-"""What the GPUs of this machine do, by NVIDIA's management library: the one module that loads it.
+"""Reads the load of this machine's GPUs from NVIDIA's management library. Only this module loads it.
 
-`pynvml` is the module of the package nvidia-ml-py. Every number of a GPU may be missing (virtual GPUs, MIG, older
-drivers), and then is not known. Run against a stand-in of the library alone: not on a real GPU.
+`pynvml` is the module of the package nvidia-ml-py. Any number of a GPU may be missing (virtual GPUs, MIG, older
+drivers). Tested against a stand-in of the library, not on a real GPU.
 """
 
 import contextlib
@@ -15,27 +15,27 @@ class Gpu:
     """One GPU at one time."""
 
     name: str
-    """As the driver calls it."""
+    """Its name in the driver."""
     busy: float | None
-    """The share of the time in which it computed; None where not known, as for all below."""
+    """The share of time in which it computed; here and below, None where not known."""
     memory_used: int | None
-    """Bytes, of all processes."""
+    """Bytes used by all processes."""
     memory_total: int | None
-    """Bytes."""
+    """Bytes in all."""
     trainer_memory: int | None
-    """Bytes of the training process."""
+    """Bytes used by the training process."""
     temperature: float | None
     """Degrees Celsius."""
     watts: float | None
-    """What it draws."""
+    """The power that it draws."""
 
 
 class GpuReader:
-    """Asks the library, from the thread that made it."""
+    """Asks the library. It belongs to the thread that made it."""
 
     def __init__(self) -> None:
         self.missing = ""
-        """Why there are no GPUs to show; empty where there are."""
+        """The reason for showing no GPUs; empty where there are GPUs."""
         self._library: Any = None
         self._handles: list[Any] = []
         try:
@@ -53,11 +53,11 @@ class GpuReader:
             self.missing = "" if self._handles else "No GPU: NVIDIA's driver knows of none."
 
     def read(self, pid: int | None) -> tuple[Gpu, ...]:
-        """Return what each GPU does now, with the memory that process ``pid`` has there."""
+        """Return the load of each GPU now, with the memory that process ``pid`` uses there."""
         return tuple(self._read(handle, pid) for handle in self._handles)
 
     def close(self) -> None:
-        """Let go of the library."""
+        """Release the library."""
         if self._library is not None:
             with contextlib.suppress(self._library.NVMLError):
                 self._library.nvmlShutdown()

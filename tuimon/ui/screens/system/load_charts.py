@@ -1,4 +1,4 @@
-"""Charts of how busy a machine is: the last minutes of a few shares, each from 0 to 100 %."""
+"""Charts of the load of a machine: shares from 0 to 100 %, over the last minutes."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -25,15 +25,15 @@ _TIMES = Axis(0.0, _SECONDS, tuple((60.0 * minute, f"−{MINUTES - minute} min")
 _SHARES = Axis(0.0, 1.0, ((0.0, "0 %"), (0.5, "50 %"), (1.0, "100 %")))
 _NAMES_WIDTH = 8
 _WIDE = 60
-"""A panel this wide has room for what its numbers are out of."""
+"""A panel this wide has room for totals beside its numbers."""
 _LOWEST_PANEL, _NARROWEST_PANEL = 7, 38
 
 Measured = Sequence[tuple[str, Meaning, Dash, Callable[[Sample], float | None]]]
-"""What a chart shows: of each curve its name, its colour, how its line is drawn, and its share in a sample."""
+"""The curves of a chart: name, colour, dash, and a function that returns the share in a sample."""
 
 
 class LoadChart(CellView):
-    """A chart that is handed samples. Subclasses draw them."""
+    """A chart of samples. Subclasses draw them."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -41,16 +41,16 @@ class LoadChart(CellView):
         """The last minutes, oldest first."""
 
     def take(self, samples: Sequence[Sample]) -> None:
-        """Show other samples."""
+        """Show these samples."""
         self.samples = samples
         self.redraw()
 
 
 class CpuChart(LoadChart):
-    """How busy the processors are."""
+    """The load of the processors."""
 
     def draw(self, cells: Cells, moment: Moment) -> None:
-        """Draw the panel."""
+        """Draw the shares of the trainer and of all processes."""
         del moment
         extra: list[tuple[str, int]] = []
         if self.samples:
@@ -69,10 +69,10 @@ class CpuChart(LoadChart):
 
 
 class MemoryChart(LoadChart):
-    """How full the memory is."""
+    """The use of the memory."""
 
     def draw(self, cells: Cells, moment: Moment) -> None:
-        """Draw the panel."""
+        """Draw the shares of the trainer and of all processes."""
         del moment
         extra: list[tuple[str, int]] = []
         if self.samples:
@@ -90,18 +90,18 @@ class MemoryChart(LoadChart):
 
 
 class GpuView(LoadChart):
-    """A panel for each GPU where there is room, else a line for each; a sentence where there is none."""
+    """A panel for each GPU where there is room, else a line for each; a sentence without GPUs."""
 
     missing = ""
-    """Why there are no GPUs to show."""
+    """The reason for showing no GPUs."""
 
     @property
     def gpus(self) -> tuple[Gpu, ...]:
-        """The GPUs, as they are now."""
+        """The GPUs in the newest sample."""
         return self.samples[-1].gpus if self.samples else ()
 
     def draw(self, cells: Cells, moment: Moment) -> None:
-        """Draw the panels."""
+        """Draw the GPUs, or the reason for showing none."""
         del moment
         if not self.gpus:
             draw_panel(cells, "GPUs")
@@ -178,7 +178,7 @@ def _draw_load(
 
 
 def _abreast(panels: int, width: int, height: int) -> int:
-    """Return how many panels stand side by side; 0 where there is not room for all."""
+    """Return how many panels stand side by side; 0 if not all fit."""
     for abreast in range(1, panels + 1):
         fits = width // abreast >= _NARROWEST_PANEL
         if fits and math.ceil(panels / abreast) * _LOWEST_PANEL <= height:

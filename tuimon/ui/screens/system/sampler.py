@@ -1,4 +1,4 @@
-"""How busy this machine and the trainer on it are, once a second, from a thread."""
+"""Samples the load of this machine and of the trainer on it, once a second, in a thread."""
 
 import contextlib
 import threading
@@ -16,44 +16,44 @@ SAMPLE_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Sample:
-    """This machine and the trainer at one time. None: not known."""
+    """The load of this machine and of the trainer at one time. None: not known."""
 
     time: float
     """Seconds of the monotonic clock."""
     cores: int
-    """Logical processors."""
+    """The number of logical processors."""
     cpu: float
     """The share of all processors that was busy since the sample before."""
     trainer_cpu: float | None
-    """How many processors the trainer kept busy."""
+    """The number of processors that the trainer kept busy."""
     memory_used: int
     """Bytes that are not available to others."""
     memory_total: int
-    """Bytes."""
+    """Bytes in all."""
     trainer_memory: int | None
-    """Bytes of the trainer that are in memory."""
+    """Bytes of the trainer in memory."""
     gpus: tuple[Gpu, ...]
-    """In the order of the driver."""
+    """The GPUs, in the order of the driver."""
 
 
 @dataclass
 class Sampled(Message):
-    """The machine was looked at."""
+    """The machine was sampled."""
 
     sample: Sample | None
-    """None where that cannot be done."""
+    """The sample; None where the machine cannot be sampled."""
     gpus_missing: str = ""
-    """Why there are no GPUs to show; empty where there are."""
+    """The reason for showing no GPUs; empty where there are GPUs."""
     missing: str = ""
-    """Why nothing can be shown, in words; empty where it can."""
+    """The reason for showing nothing, in words; empty with a sample."""
 
 
 class Sampler:
-    """Looks at the machine until it is stopped. Touches no widget: it posts messages.
+    """Samples the machine until told to stop. It touches no widget, and posts messages.
 
     Args:
-        pid: The trainer; None where its process cannot be seen from here.
-        post: Where messages go.
+        pid: The process of the trainer; None where it cannot be seen from here.
+        post: Takes the messages.
     """
 
     def __init__(self, pid: int | None, post: Callable[[Message], object]) -> None:
@@ -66,14 +66,16 @@ class Sampler:
         try:
             import psutil
         except ImportError:
-            self._post(Sampled(None, missing="psutil is not installed, which looks at the machine: pip install psutil"))
+            self._post(
+                Sampled(None, missing="psutil is not installed; it reads the load of the machine: pip install psutil")
+            )
             return
         gpus = GpuReader()
         trainer = None
         if self._pid is not None:
             with contextlib.suppress(psutil.Error):
                 trainer = psutil.Process(self._pid)
-        # Each share is of the time since the call before: the first ones mean nothing.
+        # Each share is of the time since the call before: the first ones have no meaning.
         psutil.cpu_percent()
         _of_trainer(psutil, trainer)
         while not self._stop.wait(SAMPLE_SECONDS):
@@ -93,7 +95,7 @@ class Sampler:
         gpus.close()
 
     def stop(self) -> None:
-        """Have `run` return."""
+        """End `run` soon. Called from another thread."""
         self._stop.set()
 
 
@@ -105,5 +107,5 @@ def _of_trainer(psutil: Any, trainer: Any) -> tuple[float | None, int | None]:
         with trainer.oneshot():
             return trainer.cpu_percent() / 100, trainer.memory_info().rss
     except psutil.Error:
-        # It has ended, or is somebody else's.
+        # The process has ended, or belongs to somebody else.
         return None, None

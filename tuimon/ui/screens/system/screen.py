@@ -1,4 +1,4 @@
-"""How busy the machine is that trains: processors, memory, GPUs. It is looked at only while this screen is open."""
+"""The load of the machine that trains: processors, memory, GPUs. It is sampled only while this screen is open."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -21,13 +21,13 @@ from tuimon.ui.viewer.moment import Moment
 
 
 class NothingToShow(CellView):
-    """Stands where the charts would be: a sentence."""
+    """A sentence in the place of the charts."""
 
     words = ""
-    """The sentence."""
+    """The sentence to show."""
 
     def draw(self, cells: Cells, moment: Moment) -> None:
-        """Draw the panel."""
+        """Draw the sentence."""
         del moment
         draw_empty(cells, "system", self.words)
 
@@ -49,13 +49,13 @@ class SystemScreen(BaseScreen):
         self._missing = ""
 
     def panels(self) -> Iterable[Widget]:
-        """Lay out the panels."""
+        """Yield the sentence, the charts and the GPUs; only some of them are shown."""
         yield self._nothing
         yield Container(*self._charts, id="machine-charts")
         yield self._gpus
 
     def show(self, moment: Moment) -> None:
-        """Show another moment; the first one in which the trainer is on this machine begins to look at it."""
+        """Show a moment. The first one with a trainer on this machine starts the sampling."""
         words = self._missing or ("" if self._samples else _why_not(moment))
         self._nothing.words = words
         self.set_class(bool(words), "-nothing")
@@ -69,7 +69,7 @@ class SystemScreen(BaseScreen):
             self.run_worker(self._sampler.run, name="sampler", thread=True)
 
     def on_sampled(self, message: Sampled) -> None:
-        """Draw what was seen."""
+        """Draw the newest sample."""
         if message.sample is None:
             self._missing = message.missing
             self.set_class(True, "-nothing")
@@ -83,7 +83,7 @@ class SystemScreen(BaseScreen):
             chart.take(self._samples)
 
     def on_unmount(self) -> None:
-        """Let the sampling thread end."""
+        """Stop the sampling thread."""
         self._stop()
 
     def _stop(self) -> None:
@@ -92,21 +92,21 @@ class SystemScreen(BaseScreen):
 
 
 def _why_not(moment: Moment) -> str:
-    """Return why the machine that trains cannot be looked at; empty where it can."""
+    """Return why the machine that trains cannot be sampled; empty where it can."""
     run = moment.state.run
     if moment.replay is not None:
-        return "How busy the machine was is not in the log, so a replay has nothing to show here."
+        return "A log does not hold the load of the machine, so a replay has nothing to show here."
     if run is None:
-        return "The training process has not said yet on which machine it is."
+        return "The training process has not yet said which machine it runs on."
     host = plain(run.host, 80) or "another machine"
     over = moment.state.ended is not None or moment.status in ("crashed", "failed")
     if not liveness.is_of_this_machine(run):
         if over:
-            return f"This run was on {host}, and it is over. How busy a machine was is not in the log."
+            return f"This run was on {host}, and it is over. A log does not hold the load of the machine."
         return (
-            f"This run trains on {host}, and how busy that machine is cannot be seen from this one. "
+            f"This run trains on {host}, and the load of that machine cannot be seen from this one. "
             f"Open it there: tuimon watch"
         )
     if over and not liveness.trainer_lives(run):
-        return f"The run is over, and its process (pid {run.pid}) is gone: there is nothing to look at any more."
+        return f"The run is over, and its process (pid {run.pid}) is gone: there is no load to show."
     return ""

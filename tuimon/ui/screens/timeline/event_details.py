@@ -1,4 +1,4 @@
-"""All that is known of one thing that happened: nothing is cut."""
+"""The details of one event, complete."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -27,26 +27,26 @@ class EventDetails(ScrolledView):
         self._row: Row | None = None
 
     def show_row(self, row: Row | None) -> None:
-        """Show another event."""
+        """Show this event."""
         if row is None or self._row is None or row.source is not self._row.source:
             self._first = 0
         self._row = row
         self.redraw()
 
     def title(self, moment: Moment) -> str:
-        """Return what is shown."""
+        """Return the name of the panel."""
         del moment
         return "details"
 
     def lines(self, moment: Moment, width: int) -> list[TextLine]:
-        """Return the sentence of the timeline where the fields are none, every field that says something, and when."""
+        """Return every field that holds something, and the time; first the event in words, where no field has these."""
         if self._row is None:
             return []
         source, line = self._row.source, self._row.line
         shown: list[TextLine] = []
         if not isinstance(source, Alert | Note | Command | Asked):
             shown += [[(text, int(line.meaning))] for text in wrapped(line.words, width)]
-        # When comes last: the list has it too.
+        # The time comes last: the list has it, too.
         fields = [*_fields(source), ("when", _when(self._row, moment))]
         name_width = max(len(name) for name, _ in fields) + _GAP
         for name, text in fields:
@@ -69,7 +69,7 @@ def _when(row: Row, moment: Moment) -> str:
 
 
 def _fields(source: Event | Command | Asked) -> Iterator[tuple[str, str]]:
-    """Yield names and values, of the values those that say something."""
+    """Yield names and values of the fields that hold something."""
     if isinstance(source, Asked):
         yield "request", _whole(source.words)
         yield "answer", "none yet: the trainer has not taken it up"
@@ -87,14 +87,14 @@ def _fields(source: Event | Command | Asked) -> Iterator[tuple[str, str]]:
             yield "answer", rejected("").rstrip(": ")
             yield "reason", _whole(source.detail)
     else:
-        # Sentences before tables: where there is little room, what is read first is seen first.
+        # Sentences before tables: people read them first, and a small panel shows only the first lines.
         for name, value in sorted(structs.asdict(source).items(), key=lambda item: isinstance(item[1], Mapping)):
             if name not in _OF_EVERY_FACT and value not in ("", None, [], {}):
                 yield name.replace("_", " "), "\n".join(_values(value))
 
 
 def _values(value: object, name: str = "") -> Iterator[str]:
-    """Yield the lines of a value; a table's are named."""
+    """Yield the lines of a value; those of a table are named."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _values(inner, f"{name}.{_whole(str(key))}" if name else _whole(str(key)))
@@ -114,5 +114,5 @@ def _values(value: object, name: str = "") -> Iterator[str]:
 
 
 def _whole(text: str) -> str:
-    """Return all of a text, to be shown."""
+    """Return all of a text, safe to show."""
     return plain(text, len(text) + 1)

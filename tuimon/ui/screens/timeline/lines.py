@@ -1,4 +1,4 @@
-"""What happened in words, a line each: requests and what became of them, alerts, notes, the end."""
+"""Events in words, a line each: requests with their results, alerts, notes, the end."""
 
 import os
 import socket
@@ -24,7 +24,7 @@ _MEANINGS: dict[type, Meaning] = {
     events.LogGap: Meaning.WARNING,
     events.RunEnded: Meaning.GOOD,
 }
-"""The colours of what happened; of other things, that of text."""
+"""The colours of events; others have the colour of text."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Line:
     time: float
     """Unix seconds."""
     step: int | None
-    """None where no step is meant."""
+    """The step; None for an event without one."""
     words: str
-    """What happened."""
+    """The event in words."""
     meaning: Meaning = Meaning.TEXT
     """Its colour."""
 
@@ -50,7 +50,7 @@ def lines(moment: Moment) -> Iterator[Line]:
 
 
 def clock_time(seconds: float) -> str:
-    """Return a time of the day, of Unix seconds."""
+    """Return the time of day of Unix seconds."""
     return time.strftime("%H:%M:%S", time.localtime(seconds))
 
 
@@ -60,11 +60,11 @@ def asked_line(asked: Asked) -> Line:
 
 
 def line_of(entry: TimelineEntry, state: RunState) -> Line:
-    """Return the line of something that happened.
+    """Return the line of an event.
 
     Args:
-        entry: What happened.
-        state: What the log adds up to, this included.
+        entry: The event.
+        state: The run, folded at least up to this event.
     """
     match entry:
         case Command():
@@ -83,7 +83,7 @@ def line_of(entry: TimelineEntry, state: RunState) -> Line:
 
 
 def _command(command: Command) -> Line:
-    # What became of it comes first: a narrow screen cuts the end off.
+    # The result comes first: a narrow screen cuts the end off.
     asked, by = plain(command.words, 100), f"; asked by {_who(command.sender)}"
     if not command.applied:
         return Line(
@@ -99,5 +99,5 @@ def _command(command: Command) -> Line:
 def _who(sender: events.Sender) -> str:
     if sender.pid == os.getpid() and sender.host == socket.gethostname():
         return "you"
-    # The name is what the request claims; the uid is what the file system says.
+    # The request claims the name; the file system knows the uid.
     return plain(sender.user, 40) or f"uid {sender.uid}"

@@ -1,4 +1,4 @@
-"""The newest events, on the dashboard."""
+"""The panel of the newest events, on the dashboard."""
 
 from tuimon.plot.numbers import count
 from tuimon.ui.drawing.cell_view import CellView, draw_panel
@@ -9,12 +9,12 @@ from tuimon.ui.viewer.moment import Moment
 
 
 class Timeline(CellView):
-    """The newest lines, as many as there is room for. Where there is room, in a panel."""
+    """As many of the newest events as fit, in a frame where there is room for one."""
 
     about = "What happened, newest first. 4 shows all of it, with details."
 
     def draw(self, cells: Cells, moment: Moment) -> None:
-        """Draw the lines."""
+        """Draw the frame and the lines."""
         framed = cells.height >= 5
         if framed:
             draw_panel(cells, "events")

@@ -1,4 +1,4 @@
-"""All events of the run: what happened, when, and everything that is known of it."""
+"""The screen of all events, with the details of each."""
 
 from collections.abc import Iterable
 from typing import ClassVar
@@ -26,11 +26,11 @@ class TimelineScreen(PagedScreen, SearchedScreen):
         def __init__(self, source: TimelineEntry, time: float, step: int | None) -> None:
             super().__init__()
             self.source = source
-            """What happened."""
+            """The event."""
             self.time = time
-            """When, Unix seconds."""
+            """Its time, Unix seconds."""
             self.step = step
-            """At which step; None where none is meant."""
+            """Its step; None for an event without one."""
 
     place = "timeline"
     hint = "part of a line, or a glob such as freeze*rejected; esc clears"
@@ -43,7 +43,7 @@ class TimelineScreen(PagedScreen, SearchedScreen):
         self._layer: str | None = None
 
     def panels(self) -> Iterable[Widget]:
-        """Lay out the panels."""
+        """Yield the list, the details and the search field."""
         yield self._list
         yield self._details
         yield self.field
@@ -54,15 +54,15 @@ class TimelineScreen(PagedScreen, SearchedScreen):
         return self._list
 
     def search(self, words: str) -> None:
-        """Show only what matches."""
+        """Show only the events that match."""
         self._list.filter(words)
 
     def on_timeline_list_selected(self, event: TimelineList.Selected) -> None:
-        """Show what is under the cursor."""
+        """Show the details of the event under the cursor."""
         self._details.show_row(event.row)
 
     def on_timeline_list_chosen(self) -> None:
-        """Choose what was clicked twice."""
+        """Choose the event that was clicked twice."""
         self.action_choose()
 
     def action_choose(self) -> None:
@@ -77,9 +77,9 @@ class TimelineScreen(PagedScreen, SearchedScreen):
 
     @property
     def selected_layer(self) -> str | None:
-        """Path of the layer that a key of an alert means; None where none was pressed."""
+        """Path of the layer that the key of an alert chose; None before that."""
         return self._layer
 
     def select_layer(self, path: str) -> None:
-        """Have keys mean a layer."""
+        """Choose the layer that keys act on."""
         self._layer = path

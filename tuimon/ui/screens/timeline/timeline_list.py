@@ -1,4 +1,4 @@
-"""All events of a run, newest first, with a cursor and a filter."""
+"""The list of all events of a run, newest first, with a cursor and a filter."""
 
 import re
 from bisect import bisect_right
@@ -23,24 +23,24 @@ class Row:
     """One line of the list."""
 
     line: Line
-    """When, and in which words."""
+    """Time, step and words."""
     source: TimelineEntry | Asked
-    """What happened."""
+    """The event."""
 
 
 class TimelineList(ListView):
-    """The list. Each event is put into words once; the cursor stays on its event as others come.
+    """The list. Each event is put into words once, and the cursor stays on its event as others come.
 
-    In a replay, what is still to come is there too, dim.
+    A replay shows later events, too, dim.
     """
 
     class Selected(Message):
-        """Another event is under the cursor, or more is known of it."""
+        """Another event is under the cursor, or this one has gained a result."""
 
         def __init__(self, row: Row | None) -> None:
             super().__init__()
             self.row = row
-            """None where there is no event."""
+            """The event; None in an empty list."""
 
     class Chosen(Message):
         """An event was clicked twice."""
@@ -61,12 +61,12 @@ class TimelineList(ListView):
 
     @property
     def row(self) -> Row | None:
-        """What is under the cursor; None where the list is empty."""
+        """The event under the cursor; None in an empty list."""
         return self._row(self._cursor) if self._cursor < self.length else None
 
     @property
     def length(self) -> int:
-        """How many events match."""
+        """The number of events that match."""
         return len(self._asked) + len(self._matching)
 
     @property
@@ -86,7 +86,7 @@ class TimelineList(ListView):
         self.post_message(self.Chosen())
 
     def show(self, moment: Moment) -> None:
-        """Show another moment."""
+        """Show a moment. The cursor stays on its event, or follows the newest one."""
         before = self.length
         self._take_in(moment)
         self.moment = moment
@@ -108,7 +108,7 @@ class TimelineList(ListView):
         self._announce()
 
     def draw(self, cells: Cells, moment: Moment) -> None:
-        """Draw the panel."""
+        """Draw a line for each event, or a sentence without any."""
         draw_panel(cells, "events", self._extra(cells))
         if not self.length:
             words = f"No event matches “{plain(self._filter, 100)}”." if self._filter else "Nothing has happened yet."
@@ -126,7 +126,7 @@ class TimelineList(ListView):
 
     @property
     def _present(self) -> int:
-        """The newest event that is not still to come."""
+        """The newest event that has happened at the time of a replay."""
         if self.moment is None or self.moment.replay is None:
             return 0
         past = bisect_right(self._matching, self.moment.now, key=lambda index: self._entries[index].line.time)
@@ -148,9 +148,9 @@ class TimelineList(ListView):
         return extra + self.position(cells)
 
     def _take_in(self, moment: Moment) -> None:
-        """Put into words what is new."""
+        """Put the new events into words."""
         state = moment.whole or moment.state
-        # The words for the begin of a fit name the layers, which may be known only later.
+        # The words for the start of a fit name the layers, which may be known only later.
         if state is not self._state or len(state.layers) != self._layers:
             self._state, self._layers = state, len(state.layers)
             self._entries, self._unverified, self._matching = [], [], []
@@ -190,5 +190,5 @@ class TimelineList(ListView):
 
 
 def _is_settled(entry: TimelineEntry) -> bool:
-    """Whether nothing more will be known of it."""
+    """Return True for an event that will gain no further result."""
     return not isinstance(entry, Command) or not entry.applied or entry.verified is not None

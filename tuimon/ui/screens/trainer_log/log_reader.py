@@ -1,4 +1,4 @@
-"""Reads what the training process printed, from a thread: the end, what comes, and blocks that are asked for."""
+"""Reads the output of the training process in a thread: its end, new lines, and blocks on request."""
 
 import queue
 from collections.abc import Callable
@@ -13,11 +13,11 @@ _LOOK_SECONDS = 0.25
 
 
 class LogReader:
-    """Looks at a log until it is closed. Touches no widget: it posts messages.
+    """Watches a log until closed. It touches no widget, and posts messages.
 
     Args:
         path: The log.
-        post: Where messages go.
+        post: Takes the messages.
     """
 
     def __init__(self, path: Path, post: Callable[[Message], object]) -> None:
@@ -41,7 +41,7 @@ class LogReader:
                 self._do(job)
 
     def close(self) -> None:
-        """Have `run` return."""
+        """End `run` soon. Called from another thread."""
         self._closed = True
         self._jobs.put(None)
 
@@ -58,13 +58,13 @@ class LogReader:
         self._jobs.put(lambda: self._read(before=before))
 
     def search(self, words: str, offset: int, *, back: bool) -> None:
-        """Search for the nearest line that holds ``words``, from a place on or back; gives up a search under way."""
+        """Search on or back from a place for the nearest line that holds ``words``; a running search is given up."""
         self._search += 1
         number = self._search
         self._jobs.put(lambda: self._find(number, words, offset, back))
 
     def give_up(self) -> None:
-        """Give up the search under way."""
+        """Give up the running search."""
         self._search += 1
 
     def _do(self, job: Callable[[], None]) -> None:

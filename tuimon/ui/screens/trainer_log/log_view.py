@@ -1,4 +1,4 @@
-"""What the training process printed, in lines as long as they are: the end of it, unless somebody scrolls back."""
+"""The output of the training process, whole lines wrapped: its end, or the place that was scrolled to."""
 
 import re
 
@@ -15,12 +15,12 @@ from tuimon.ui.viewer.meanings import SELECTED, Meaning
 from tuimon.ui.viewer.moment import Moment
 
 _NEAR = 200
-"""Lines before and after those that are shown: where fewer are at hand, more are read."""
+"""With fewer lines at hand before or after the visible ones, more are read."""
 _MARGIN = 2
 
 
 class LogView(LinesView):
-    """The lines. Knows no files: it asks a reader for what it has not got."""
+    """The lines. The view reads no file: it asks a reader for lines that it lacks."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,13 +39,13 @@ class LogView(LinesView):
         self._said = ""
 
     def read_with(self, reader: LogReader) -> None:
-        """Ask this reader from now on."""
+        """Ask this reader for lines from now on."""
         self._reader = reader
 
     def changed(self, message: LogChanged) -> None:
-        """Know how long the log is now."""
+        """Take in the new size of the log."""
         if message.is_other or message.size is None:
-            # Where it is cut, there still is a file.
+            # A log that was cut still is a file.
             self._cut = message.size is not None and (self._cut or bool(self._window.lines))
             self._window, self._follows, self._found, self._waits = LogWindow(), True, None, False
         self._log_bytes, self._reason = message.size, message.reason
@@ -68,7 +68,7 @@ class LogView(LinesView):
         if message.words != self._words:
             return
         if message.offset is None and message.back and self._found is None:
-            # Nothing above the first time: it may be below.
+            # The first search found nothing above: search below.
             self.next_match(1)
             return
         where = "above" if message.back else "below"
@@ -82,7 +82,7 @@ class LogView(LinesView):
         self.redraw()
 
     def search(self, words: str) -> None:
-        """Show where ``words`` are among what is shown."""
+        """Mark ``words`` in the visible lines."""
         self._words, self._found, self._said = words, None, ""
         self._pattern = pattern_of(words) if words else None
         if self._reader is not None:
@@ -90,7 +90,7 @@ class LogView(LinesView):
         self.redraw()
 
     def next_match(self, by: int) -> None:
-        """Go to the next line with what is searched for, or with -1 to the one before."""
+        """Go to the next line that holds the words; with -1, to the one before."""
         if not self._words or self._reader is None or not self._window.lines:
             return
         back = by < 0
@@ -106,7 +106,7 @@ class LogView(LinesView):
         self.redraw()
 
     def move(self, by: int) -> None:
-        """Scroll; back, it lets go of the end, and on to the end it follows again."""
+        """Scroll by rows. Scrolled back, it no longer follows the end; at the end it follows again."""
         if not self._window.lines or not by:
             return
         index, part = self._place(self._top)
@@ -124,7 +124,7 @@ class LogView(LinesView):
         self.redraw()
 
     def to_first(self) -> None:
-        """Go to the begin of the log."""
+        """Go to the beginning of the log."""
         self._follows = False
         self._top = (0, 0)
         if self._window.start > 0 and self._reader is not None:
@@ -139,7 +139,7 @@ class LogView(LinesView):
         self.redraw()
 
     def draw(self, cells: Cells, moment: Moment) -> None:
-        """Draw the panel."""
+        """Draw the visible lines, with the words that were searched for."""
         draw_panel(cells, "trainer.log", self._extra())
         if not self._window.lines:
             for row, text in enumerate(wrap(self._empty_words(moment), max(1, cells.width - 8)), start=2):
@@ -165,7 +165,7 @@ class LogView(LinesView):
                     cells.put(row, column, text[left - begin : right - begin], Meaning.MATCH)
 
     def _extra(self) -> list[tuple[str, int]]:
-        # Where there is not room for all, the first ones go.
+        # Where not all fit, the first ones are left out.
         extra: list[tuple[str, int]] = []
         if self._log_bytes and self._window.lines:
             if self._follows:
@@ -174,7 +174,7 @@ class LogView(LinesView):
                 share = percent(self._top[0] / self._log_bytes, 0)
                 extra.append((f"at {share} of {size(self._log_bytes)}, end follows", int(Meaning.DIM)))
         if self._cut:
-            extra.append(("what was before is in trainer.log.1", int(Meaning.WARNING)))
+            extra.append(("older lines are in trainer.log.1", int(Meaning.WARNING)))
         if self._words:
             extra.append((f"“{plain(self._words, 40)}” {self._said}".rstrip(), int(Meaning.COMMAND)))
         return extra
@@ -186,13 +186,13 @@ class LogView(LinesView):
             if self._reader is None or self._waits:
                 return "Reading…"
             return (
-                f"There is no {moment.run_path / 'trainer.log'}. Runs that tuimon starts have one; where a script of "
-                "your own trains, what it prints is where it was started."
+                f"There is no {moment.run_path / 'trainer.log'}. Runs that tuimon starts have one; a script of "
+                "your own prints to the terminal in which it was started."
             )
         return "The training process has printed nothing yet." if self._log_bytes == 0 else "Reading…"
 
     def _ask_for_more(self) -> None:
-        """Have read what is about to be shown."""
+        """Ask for the lines that are about to be shown."""
         if self._reader is None or self._waits or not self._log_bytes:
             return
         end, is_behind = self._window.end, self._window.end < self._log_bytes
@@ -204,19 +204,19 @@ class LogView(LinesView):
         last = len(self._window.lines) - index
         if is_behind and (self._follows or last < _NEAR + self.page):
             self._waits = True
-            # Once more from the last line on: it may have been without its end.
+            # From the last line on: it may have been read without its end.
             self._reader.read_from(self._window.lines[-1].offset)
         elif self._window.start > 0 and index < _NEAR:
             self._waits = True
             self._reader.read_before(self._window.start)
 
     def _place(self, top: tuple[int, int]) -> tuple[int, int]:
-        """Return the line and the row of it where an offset and a row are."""
+        """Return line and row within it, of an offset in the file and a row."""
         index = self._window.index_at(top[0])
         return index, top[1] if self._window.lines and self._window.lines[index].offset == top[0] else 0
 
     def _back(self, index: int, part: int, by: int) -> tuple[int, int]:
-        """Return the line and the row of it that is ``by`` rows before, or the first one."""
+        """Return line and row within it, ``by`` rows before these; the first ones if there are fewer."""
         while by > 0 and (part > 0 or index > 0):
             if part == 0:
                 index -= 1
@@ -226,7 +226,7 @@ class LogView(LinesView):
         return index, part
 
     def _rows(self, index: int, part: int, count: int) -> list[tuple[int, int, int, str]]:
-        """Return rows: the line, which row of it, where in the line its text begins, the text."""
+        """Return rows: line, row within it, where its text begins in the line, text."""
         rows: list[tuple[int, int, int, str]] = []
         while index < len(self._window.lines) and len(rows) < count:
             rows += [(index, number, *row) for number, row in enumerate(self._parts(index)) if number >= part]
@@ -234,7 +234,7 @@ class LogView(LinesView):
         return rows[:count]
 
     def _parts(self, index: int) -> list[tuple[int, str]]:
-        """Return the rows that a line takes: where each begins in the text, and its text."""
+        """Return the rows of a line: where each begins in the line, and its text."""
         return rows_of(self._window.lines[index].text, max(2, self.size.width - 2 * _MARGIN))
 
 

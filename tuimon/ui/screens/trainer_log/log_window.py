@@ -1,6 +1,6 @@
-"""The part of a printed log that is at hand: its lines, by where they are in the file.
+"""The lines of a printed log that are at hand, by their offsets in the file.
 
-A log may have hundreds of MB. What is read are blocks of it: its end, and others when somebody goes there.
+A log may have hundreds of MB. Only blocks of it are read: its end, and others when somebody goes there.
 """
 
 import os
@@ -13,12 +13,12 @@ from pathlib import Path
 from tuimon.text import printed_line
 
 BLOCK_BYTES = 256 * 1024
-"""What is read at once."""
+"""Bytes read at once."""
 _PIECE_BYTES = 16 * 1024
-"""A longer line is taken as several: a progress bar may never end its line."""
+"""A longer line is split: a progress bar may never end its line."""
 _LINE_CHARACTERS = 4000
 _MOST_LINES = 20_000
-"""More are not kept: what is farthest from those that were read last is dropped."""
+"""More lines are not kept: those farthest from the newest block are dropped."""
 
 
 @dataclass(frozen=True)
@@ -30,25 +30,25 @@ class LogLine:
     end: int
     """Where the next one begins."""
     text: str
-    """To be shown."""
+    """The text to show."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """Lines that follow each other."""
+    """Consecutive lines."""
 
     lines: tuple[LogLine, ...]
-    """In order."""
+    """The lines, in the order of the file."""
     size: int
-    """Of the whole file when it was read, in bytes."""
+    """Bytes of the whole file at the time of reading."""
 
 
 class LogWindow:
-    """Lines that follow each other, grown at both ends. Empty at first."""
+    """Consecutive lines, empty at first, which grow at both ends."""
 
     def __init__(self) -> None:
         self.lines: list[LogLine] = []
-        """In the order of the file."""
+        """The lines, in the order of the file."""
 
     @property
     def start(self) -> int:
@@ -61,21 +61,21 @@ class LogWindow:
         return self.lines[-1].end if self.lines else 0
 
     def take(self, block: Block) -> None:
-        """Join a block to the lines at hand, or, where it does not meet them, put it in their place."""
+        """Join a block to the lines at hand, or replace them with it if it does not meet them."""
         if not block.lines:
             return
         first, last = block.lines[0].offset, block.lines[-1].end
         if first > self.end or last < self.start:
             self.lines = list(block.lines)
             return
-        # A line that is in both may have been without its end.
+        # A line in both may have been read without its end.
         before = [line for line in self.lines if line.end <= first]
         after = [line for line in self.lines if line.offset >= last]
         joined = [*before, *block.lines, *after]
         self.lines = joined[-_MOST_LINES:] if len(before) > len(after) else joined[:_MOST_LINES]
 
     def index_at(self, offset: int) -> int:
-        """Return the line that holds a place of the file; the nearest one where it is not at hand."""
+        """Return the index of the line at an offset; of the nearest line if that one is not at hand."""
         return max(0, bisect_right(self.lines, offset, key=lambda line: line.offset) - 1)
 
 
@@ -83,7 +83,7 @@ def read_block(path: Path, *, start: int | None = None, before: int | None = Non
     """Read the lines from ``start`` on, or those that end at ``before``; neither: the last ones.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: The log cannot be read.
     """
     data, first, size = _read(path, start, before)
     return Block(tuple(lines_of(data, first)), size)
@@ -101,7 +101,7 @@ def _read(path: Path, start: int | None, before: int | None) -> tuple[bytes, int
         file.seek(first)
         data = file.read(last - first)
     if start is None and first > 0:
-        # It begins somewhere in a line; of a line longer than the block, that is all there is.
+        # The block begins within a line, unless that line is longer than the block.
         skipped = data.find(b"\n", 0, -1) + 1
         first, data = first + skipped, data[skipped:]
     if start is not None and last < size and b"\n" in data:
@@ -110,10 +110,10 @@ def _read(path: Path, start: int | None, before: int | None) -> tuple[bytes, int
 
 
 def with_lines_before(path: Path, line: LogLine) -> Block:
-    """Read a line with what is around it.
+    """Read a line with the lines around it.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: The log cannot be read.
     """
     after = read_block(path, start=line.offset)
     return Block((*(read_block(path, before=line.offset).lines if line.offset else ()), *after.lines), after.size)
@@ -126,13 +126,13 @@ def find(
 
     Args:
         path: The log.
-        words: Capital and small letters are the same.
+        words: The words; capital and small letters are the same.
         start: Search from here on; None: search back from ``before``.
         before: Search back from here.
-        go_on: Asked now and then; where it is not so, the search is given up.
+        go_on: Called now and then; once it returns False, the search is given up.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: The log cannot be read.
     """
     pattern = pattern_of(words)
     while go_on():
@@ -154,7 +154,7 @@ def find(
 
 
 def _may_hold(data: bytes, words: str) -> bool:
-    """Whether lines may hold ``words`` when they are shown: False is certain, and found without making the lines."""
+    """Return False if no line can hold ``words`` when shown; found without making the lines."""
     # Escape sequences and backspaces are not shown, and capital letters beyond ASCII are not bytes.
     if not words.isascii() or b"\x1b" in data or b"\b" in data:
         return True
@@ -162,7 +162,7 @@ def _may_hold(data: bytes, words: str) -> bool:
 
 
 def pattern_of(words: str) -> re.Pattern[str]:
-    """Return what finds ``words``, as they are."""
+    """Return a pattern that finds ``words`` literally."""
     return re.compile(re.escape(words), re.IGNORECASE)
 
 
@@ -177,7 +177,7 @@ def lines_of(data: bytes, offset: int) -> Iterator[LogLine]:
 
 
 def _split(data: bytes) -> Iterator[bytes]:
-    """Yield lines with their ends: a progress bar's carriage returns begin no new one."""
+    """Yield lines with their ends. The carriage returns of a progress bar begin no new line."""
     begin = 0
     while begin < len(data):
         end = data.find(b"\n", begin) + 1 or len(data)

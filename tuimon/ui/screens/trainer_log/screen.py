@@ -1,4 +1,4 @@
-"""What the training process printed: `trainer.log`, following its end."""
+"""The screen of `trainer.log`, the output of the training process. It follows the end."""
 
 from collections.abc import Iterable
 from typing import ClassVar
@@ -18,7 +18,7 @@ from tuimon.ui.viewer.moment import Moment
 
 
 class LogScreen(PagedScreen, SearchedScreen):
-    """The lines that were printed. They are read in a thread, for as long as the screen is open."""
+    """The printed lines. A thread reads them while the screen is open."""
 
     place = "log"
     hint = "words to search for, as they are; enter goes to the newest, esc clears"
@@ -30,7 +30,7 @@ class LogScreen(PagedScreen, SearchedScreen):
         self._reader: LogReader | None = None
 
     def panels(self) -> Iterable[Widget]:
-        """Lay out the panel."""
+        """Yield the lines and the search field."""
         yield self._view
         yield self.field
 
@@ -40,7 +40,7 @@ class LogScreen(PagedScreen, SearchedScreen):
         return self._view
 
     def show(self, moment: Moment) -> None:
-        """Show another moment; the first one says which run's log it is."""
+        """Show a moment. The first one says which log to read."""
         super().show(moment)
         if self._reader is None:
             self._reader = LogReader(RunDirectory(moment.run_path).trainer_log, self.post_message)
@@ -48,30 +48,30 @@ class LogScreen(PagedScreen, SearchedScreen):
             self.run_worker(self._reader.run, name="log", thread=True)
 
     def on_unmount(self) -> None:
-        """Let the reading thread end."""
+        """Stop the reading thread."""
         if self._reader is not None:
             self._reader.close()
 
     def on_log_changed(self, message: LogChanged) -> None:
-        """Have read what is new."""
+        """Read the new lines."""
         self._view.changed(message)
 
     def on_log_read(self, message: LogRead) -> None:
-        """Show what was read."""
+        """Show the lines that were read."""
         self._view.take(message)
 
     def on_log_searched(self, message: LogSearched) -> None:
-        """Go to what was found."""
+        """Go to the line that was found."""
         self._view.found(message)
 
     def search(self, words: str) -> None:
-        """Show where the words are."""
+        """Mark the words."""
         self._view.search(words)
 
     def searched(self) -> None:
-        """Go to the newest place of the words, above."""
+        """Go to the newest line that holds the words."""
         self.action_next_match(-1)
 
     def action_next_match(self, by: int) -> None:
-        """Go to the next place of the words, or to the one before."""
+        """Go to the next line that holds the words, or to the one before."""
         self._view.next_match(by)
