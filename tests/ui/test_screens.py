@@ -259,6 +259,21 @@ async def test_the_cursor_chooses_the_layer_of_the_lower_charts(runs: Path) -> N
             await until(pilot, lambda: "bn_0 moving variance" in part(app, "#moving-variance"))
 
 
+async def test_a_click_selects_the_line_under_it_and_none_on_the_frame(runs: Path) -> None:
+    with LiveRun(runs, *training(*(f"bn_{number}" for number in range(30)))) as run:
+        async with watching(run.directory) as (app, pilot):
+            table, below = app.place.query_one("LayerTable"), app.place.query_one("Timeline")
+            # Where it is depends on what is below it.
+            await until(pilot, lambda: (table.size.height, below.size.height) == (15, 9))
+            await until(pilot, lambda: "› bn_0 " in part(app, "LayerTable"))
+            await pilot.click(table, offset=(10, 4))
+            await until(pilot, lambda: "› bn_2 " in part(app, "LayerTable"))
+            # There are more lines below the frame: none of them was clicked.
+            for row in (0, 1, table.size.height - 1):
+                await pilot.click(table, offset=(10, row))
+                assert "› bn_2 " in part(app, "LayerTable")
+
+
 async def test_help_names_every_key(runs: Path) -> None:
     async with watching(make_run(runs, a_run())) as (app, pilot):
         await pilot.press("question_mark")
