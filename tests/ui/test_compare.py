@@ -19,7 +19,6 @@ from tuimon.runs.run_directory import RunDirectory, runs_in
 from tuimon.runs.session_log import Tail
 from tuimon.runs.state import RunState
 from tuimon.ui.app import WatchApp
-from tuimon.ui.messages import RunRead, RunsListed
 from tuimon.ui.screens.compare.overlay_chart import PATTERNS, Overlay
 from tuimon.ui.screens.compare.run_curves import (
     OF_EACH_BATCH,
@@ -30,7 +29,7 @@ from tuimon.ui.screens.compare.run_curves import (
     lower_is_better,
     metric_names,
 )
-from tuimon.ui.screens.compare.runs_reader import RunsReader
+from tuimon.ui.screens.compare.runs_reader import RunRead, RunsListed, RunsReader
 from tuimon.ui.viewer.meanings import RUN
 from tuimon.ui.viewer.replay_clock import ReplayClock
 from tuimon.ui.viewer.view_memory import ComparedView, View, ViewMemory

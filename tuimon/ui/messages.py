@@ -2,13 +2,10 @@
 
 import threading
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from textual.message import Message
 
 from tuimon.protocol.events import AnyEvent
-from tuimon.ui.screens.compare.run_curves import RunCurves, RunLine
-from tuimon.ui.screens.trainer_log.log_window import Block
 
 
 @dataclass
@@ -63,55 +60,3 @@ class TrainerExited(Message):
     """Its exit status; None where it could not be started."""
     reason: str = ""
     """Why it could not be started."""
-
-
-@dataclass
-class RunsListed(Message):
-    """What the runs of a directory do has changed."""
-
-    lines: tuple[RunLine, ...]
-    """One for each run that was looked at by now."""
-
-
-@dataclass
-class RunRead(Message):
-    """More is known of a run that is compared."""
-
-    path: Path
-    """Of its directory."""
-    curves: RunCurves
-    """All that is known."""
-
-
-@dataclass
-class LogChanged(Message):
-    """What the training process prints has grown, is another file, or is gone."""
-
-    size: int | None
-    """In bytes; None where there is no such file."""
-    is_other: bool
-    """Whether what was read before is not its content any more."""
-    reason: str = ""
-    """Why it cannot be read; empty where it can, or is not there."""
-
-
-@dataclass
-class LogRead(Message):
-    """A part of what the training process printed was read."""
-
-    block: Block
-    """The lines."""
-    is_end: bool = False
-    """Whether they are the last ones, asked for as such."""
-
-
-@dataclass
-class LogSearched(Message):
-    """A search through what the training process printed is over."""
-
-    words: str
-    """What was searched for."""
-    offset: int | None
-    """Where the line that holds it begins; None where there is none."""
-    back: bool
-    """Whether it was searched for towards the begin of the file."""

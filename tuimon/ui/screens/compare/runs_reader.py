@@ -4,6 +4,7 @@ import threading
 import time
 import tomllib
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from textual.message import Message
@@ -14,7 +15,6 @@ from tuimon.runs.glance import Glance
 from tuimon.runs.run_directory import RunDirectory, runs_in
 from tuimon.runs.session_log import Tail
 from tuimon.runs.state import RunState
-from tuimon.ui.messages import RunRead, RunsListed
 from tuimon.ui.screens.compare.run_curves import RunCurves, RunLine, curves_of, line_of
 
 _LOOK_SECONDS = 1.0
@@ -26,6 +26,24 @@ _CHUNK_BYTES = 512 * 1024
 _CONFIG_BYTES = 256 * 1024
 _NOT_DRAWN = (events.BatchNorm, events.BatchNormChannels, events.Probe, events.ValidationBatches, events.Overhead)
 """These facts are most of a log, and no comparison uses them."""
+
+
+@dataclass
+class RunsListed(Message):
+    """What the runs of a directory do has changed."""
+
+    lines: tuple[RunLine, ...]
+    """One for each run that was looked at by now."""
+
+
+@dataclass
+class RunRead(Message):
+    """More is known of a run that is compared."""
+
+    path: Path
+    """Of its directory."""
+    curves: RunCurves
+    """All that is known."""
 
 
 class RunsReader:

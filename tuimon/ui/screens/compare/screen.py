@@ -14,11 +14,10 @@ from textual.widget import Widget
 from tuimon.runs.series import Series
 from tuimon.runs.state import OVER
 from tuimon.ui.frame.base_screen import TALL, WIDE, BaseScreen, bindings_of
-from tuimon.ui.messages import RunRead, RunsListed
 from tuimon.ui.screens.compare.overlay_chart import Overlay
 from tuimon.ui.screens.compare.run_curves import LETTERS, RunCurves, RunLine, curves_of, line_of
 from tuimon.ui.screens.compare.run_list import RunList
-from tuimon.ui.screens.compare.runs_reader import RunsReader
+from tuimon.ui.screens.compare.runs_reader import RunRead, RunsListed, RunsReader
 from tuimon.ui.screens.compare.settings_table import ConfigTable
 from tuimon.ui.viewer.moment import Moment
 from tuimon.ui.viewer.view_memory import ComparedView, View

@@ -2,14 +2,48 @@
 
 import queue
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from textual.message import Message
 
-from tuimon.ui.messages import LogChanged, LogRead, LogSearched
-from tuimon.ui.screens.trainer_log.log_window import find, read_block, with_lines_before
+from tuimon.ui.screens.trainer_log.log_window import Block, find, read_block, with_lines_before
 
 _LOOK_SECONDS = 0.25
+
+
+@dataclass
+class LogChanged(Message):
+    """What the training process prints has grown, is another file, or is gone."""
+
+    size: int | None
+    """In bytes; None where there is no such file."""
+    is_other: bool
+    """Whether what was read before is not its content any more."""
+    reason: str = ""
+    """Why it cannot be read; empty where it can, or is not there."""
+
+
+@dataclass
+class LogRead(Message):
+    """A part of what the training process printed was read."""
+
+    block: Block
+    """The lines."""
+    is_end: bool = False
+    """Whether they are the last ones, asked for as such."""
+
+
+@dataclass
+class LogSearched(Message):
+    """A search through what the training process printed is over."""
+
+    words: str
+    """What was searched for."""
+    offset: int | None
+    """Where the line that holds it begins; None where there is none."""
+    back: bool
+    """Whether it was searched for towards the begin of the file."""
 
 
 class LogReader:

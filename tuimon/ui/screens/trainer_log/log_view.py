@@ -8,8 +8,7 @@ from tuimon.text import is_tensorflow_information, plain
 from tuimon.ui.drawing.cell_view import draw_panel
 from tuimon.ui.drawing.cells import Cells, cell_width, wrap
 from tuimon.ui.drawing.lines_view import LinesView
-from tuimon.ui.messages import LogChanged, LogRead, LogSearched
-from tuimon.ui.screens.trainer_log.log_reader import LogReader
+from tuimon.ui.screens.trainer_log.log_reader import LogChanged, LogRead, LogReader, LogSearched
 from tuimon.ui.screens.trainer_log.log_window import BLOCK_BYTES, LogWindow, pattern_of
 from tuimon.ui.viewer.meanings import SELECTED, Meaning
 from tuimon.ui.viewer.moment import Moment

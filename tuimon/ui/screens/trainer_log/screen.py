@@ -11,8 +11,7 @@ from tuimon.ui.drawing.lines_view import LinesView
 from tuimon.ui.frame.base_screen import bindings_of
 from tuimon.ui.frame.paged_screen import PagedScreen
 from tuimon.ui.frame.searched_screen import SearchedScreen
-from tuimon.ui.messages import LogChanged, LogRead, LogSearched
-from tuimon.ui.screens.trainer_log.log_reader import LogReader
+from tuimon.ui.screens.trainer_log.log_reader import LogChanged, LogRead, LogReader, LogSearched
 from tuimon.ui.screens.trainer_log.log_view import LogView
 from tuimon.ui.viewer.moment import Moment
 
