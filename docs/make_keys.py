@@ -5,7 +5,8 @@ python docs/make_keys.py          writes docs/keys.md
 
 from pathlib import Path
 
-from tuimon.ui.viewer.keys import Key, sections
+from tuimon.ui.viewer.key import Key
+from tuimon.ui.viewer.keys import sections
 
 OUTPUT = Path(__file__).parent / "keys.md"
 

@@ -57,7 +57,7 @@ async def draw(session: str, keys: tuple[str, ...]) -> str:
     with patch("time.time", return_value=NOW):
         app = WatchApp(RunDirectory.at(Path("runs", SESSIONS[session])))
         async with app.run_test(size=SIZE) as pilot:
-            while app.state.ended is None or app.moment().reading is not None:
+            while app.viewer.state.ended is None or app.moment().reading is not None:
                 await pilot.pause(0.05)
             for key in keys:
                 await pilot.press(key)

@@ -225,7 +225,7 @@ async def test_a_key_does_not_undo_what_somebody_did_while_the_reason_was_read(r
             await until(pilot, lambda: "R2" in part(app, "Banner"))
             await pilot.press("enter")
             run.write(applied(commands.Freeze(), frozen=["bn_1"]))
-            await until(pilot, lambda: app.state.frozen)
+            await until(pilot, lambda: app.viewer.state.frozen)
             await pilot.press("F")
             await until(pilot, lambda: "is so already" in part(app, "Banner"))
             assert run.requests() == []

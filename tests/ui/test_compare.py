@@ -278,7 +278,9 @@ async def test_runs_are_listed_picked_drawn_and_told_apart(runs: Path) -> None:
     make_run(runs, [*epochs(0.5), events.RunEnded(status="failed")], name="third")
     async with watching(RunDirectory(runs / "first"), WIDE) as (app, pilot):
         await press(pilot, "8")
-        await until(pilot, lambda: app.place.place == "compare" and len(rows(app)) > 5 and "third" in text(app))
+        await until(
+            pilot, lambda: app.base_screen.screen_name == "compare" and len(rows(app)) > 5 and "third" in text(app)
+        )
         assert "A ✓ first" in rows(app)[2]
         assert " finished " in row_of(app, "second")
         assert "0.6250" in row_of(app, "second")
@@ -303,10 +305,10 @@ async def test_runs_are_listed_picked_drawn_and_told_apart(runs: Path) -> None:
         legend = part(app, "Overlay").splitlines()
         assert any("A " in line and "first" in line and "0.1250" in line for line in legend)
         assert any("second" in line and "0.6250" in line and "0.5000  at step 20" in line for line in legend)
-        overlay = app.place.query_one(Overlay)
+        overlay = app.base_screen.query_one(Overlay)
         assert {RUN, RUN + 1} <= set(overlay._cells.codes.ravel().tolist())
 
-        saved = app.place.shown_curves(app.moment())
+        saved = app.base_screen.shown_curves(app.moment())
         assert [(metric, curve, series.values.tolist()) for metric, curve, series in saved] == [
             ("loss", "A first", [0.5, 0.25, 0.125]),
             ("loss", "B second", [0.75, 0.5, 0.625]),
@@ -320,9 +322,9 @@ async def test_runs_are_listed_picked_drawn_and_told_apart(runs: Path) -> None:
         await press(pilot, "shift+tab", "x")
         await until(pilot, lambda: "val_loss over steps" in text(app))
         await press(pilot, "d")
-        await until(pilot, lambda: not app.place.query_one("Overlay").display)
+        await until(pilot, lambda: not app.base_screen.query_one("Overlay").display)
         await press(pilot, "escape")
-        await until(pilot, lambda: app.place.query_one("Overlay").display)
+        await until(pilot, lambda: app.base_screen.query_one("Overlay").display)
 
         await press(pilot, "space")
         await until(pilot, lambda: "1 drawn, 6 at most" in text(app) and "SGD" not in text(app))

@@ -48,7 +48,7 @@ async def test_layers_are_listed_in_the_order_that_is_asked_for(runs: Path) -> N
     with LiveRun(runs, *probed()) as run:
         async with watching(run.directory, WIDE) as (app, pilot):
             await press(pilot, "3", "down")
-            await until(pilot, lambda: app.place.selected_layer == "block/bn_2")
+            await until(pilot, lambda: app.base_screen.selected_layer == "block/bn_2")
             assert listed() == list(PATHS)
             await press(pilot, "o")
             assert listed() == ["head/bn_3", "block/bn_2", "block/bn_1"]
@@ -56,7 +56,7 @@ async def test_layers_are_listed_in_the_order_that_is_asked_for(runs: Path) -> N
             await press(pilot, "o")
             assert listed() == ["block/bn_2", "block/bn_1", "head/bn_3"]
             # The cursor stays on its layer, and so do the keys.
-            assert app.place.selected_layer == "block/bn_2"
+            assert app.base_screen.selected_layer == "block/bn_2"
             await press(pilot, "f")
             await until(pilot, lambda: bool(run.requests()))
             assert getattr(run.requests()[0], "layers", None) == ["block/bn_2"]
@@ -70,7 +70,7 @@ async def test_the_map_shows_each_quantity(runs: Path) -> None:
         async with watching(run.directory, WIDE) as (app, pilot):
             run.write(events.BatchNorm(layers=moved, step=9, epoch=9))
             await press(pilot, "3")
-            await until(pilot, lambda: app.state.last_seq >= 8)
+            await until(pilot, lambda: app.viewer.state.last_seq >= 8)
             for words in ("drift of moving", "share of what", "moving mean: change", "moving variance: change"):
                 await until(pilot, lambda words=words: words in part(app, "#layer-map"), words)
                 if words != "moving variance: change":  # It has not changed.
@@ -103,7 +103,7 @@ async def test_nothing_breaks_without_layers(runs: Path) -> None:
         with LiveRun(directory, *facts) as run:
             async with watching(run.directory, NARROW) as (app, pilot):
                 await press(pilot, "3", "o", "w", "down", "f", "h", "o", "w")
-                assert app.place.query_one(LayerTable).order in ("share", "drift", "change", "model")
+                assert app.base_screen.query_one(LayerTable).order in ("share", "drift", "change", "model")
                 assert "BatchNormalization" in text(app)
 
 

@@ -340,7 +340,7 @@ async def test_a_storm_of_sizes_breaks_nothing(runs: Path) -> None:
             await pilot.resize_terminal(columns, rows)
             if number % 10 == 5:
                 await press(pilot, "question_mark" if number % 20 == 5 else "escape")
-        while app.screen is not app.place:
+        while app.screen is not app.base_screen:
             await press(pilot, "escape")
         await pilot.resize_terminal(200, 50)
         await until(pilot, lambda: shown_in(app) == before, "the screen of the beginning")

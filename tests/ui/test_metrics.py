@@ -43,7 +43,7 @@ def log(steps: int = 200) -> list[events.AnyEvent]:
 
 
 def screen(app: object) -> MetricsScreen:
-    found = app.place  # type: ignore[attr-defined]
+    found = app.base_screen  # type: ignore[attr-defined]
     assert isinstance(found, MetricsScreen)
     return found
 
@@ -58,7 +58,7 @@ async def test_every_key_on_every_kind_of_run(runs: Path, size: tuple[int, int])
         with LiveRun(directory, *facts) as run:
             async with watching(run.directory, size) as (app, pilot):
                 await press(pilot, "2")
-                await until(pilot, lambda app=app: app.place.place == "metrics")
+                await until(pilot, lambda app=app: app.base_screen.screen_name == "metrics")
                 for key in (*keys, *keys):
                     await press(pilot, key)
                 assert app.export_screenshot()
@@ -80,7 +80,7 @@ async def test_a_metric_in_full_with_its_statistics_and_a_cursor(runs: Path) -> 
             for _ in range(40):
                 await press(pilot, "right")
                 for reading in chart.readings(app.moment()):
-                    line = next(line for line in lines_of(app.state, "loss") if line.name == reading.name)
+                    line = next(line for line in lines_of(app.viewer.state, "loss") if line.name == reading.name)
                     at = list(line.series.steps).index(reading.step)
                     assert reading.value == line.series.values[at] or math.isnan(reading.value)
             await press(pilot, "enter")
@@ -100,7 +100,7 @@ async def test_a_filter_is_heeded_as_it_is_typed(runs: Path) -> None:
             await until(pilot, lambda: "0 metrics" in part(app, "StatusLine"))
             await pilot.press("escape")
             await until(pilot, lambda: "3 metrics" in part(app, "StatusLine"))
-            assert app.place.place == "metrics"
+            assert app.base_screen.screen_name == "metrics"
 
 
 async def test_following_lets_go_when_panned_and_comes_back_by_key(runs: Path) -> None:
@@ -116,7 +116,7 @@ async def test_following_lets_go_when_panned_and_comes_back_by_key(runs: Path) -
             whole = screen(app).chosen_chart.whole(app.moment())
             before = screen(app).viewport.window(whole)
             run.write(events.Batches(first_step=200, metrics={"loss": [0.1] * 50}, batches=50, step=250, epoch=20))
-            await until(pilot, lambda: app.state.step == 250)
+            await until(pilot, lambda: app.viewer.state.step == 250)
             whole = screen(app).chosen_chart.whole(app.moment())
             assert screen(app).viewport.window(whole) == before
             await press(pilot, "G")
@@ -268,7 +268,7 @@ async def test_what_is_seen_is_saved(runs: Path, tmp_path: Path) -> None:
             heading, *rows = [line.split(",") for line in first.read_text().splitlines()]
             assert heading == ["metric", "curve", "step", "value"]
             found = [float(value) for metric, curve, _, value in rows if (metric, curve) == ("loss", "batch")]
-            np.testing.assert_array_equal(found, app.state.batch_metrics["loss"].values)
+            np.testing.assert_array_equal(found, app.viewer.state.batch_metrics["loss"].values)
             assert {row[0] for row in rows} == {"loss"}
             before = len(list(tmp_path.iterdir()))
             tmp_path.chmod(0o500)
@@ -287,9 +287,9 @@ async def test_escape_leads_back_to_all_metrics_and_then_to_the_dashboard(runs: 
             await until(pilot, lambda: "smallest" in text(app))
             await press(pilot, "escape")
             await until(pilot, lambda: "smallest" not in text(app) and "accuracy" in text(app))
-            assert app.place.place == "metrics"
+            assert app.base_screen.screen_name == "metrics"
             await press(pilot, "escape")
-            await until(pilot, lambda: app.place is app.dashboard)
+            await until(pilot, lambda: app.base_screen is app.dashboard)
 
 
 async def test_what_was_looked_at_is_looked_at_again(runs: Path) -> None:
@@ -302,12 +302,12 @@ async def test_what_was_looked_at_is_looked_at_again(runs: Path) -> None:
             # On another screen, and back.
             await press(pilot, "4", "2")
             assert (screen(app).chosen_chart.metric, screen(app).viewport) == (chosen, view)
-            grid = app.place.query_one("#metric-charts").styles.grid_size_columns
+            grid = app.base_screen.query_one("#metric-charts").styles.grid_size_columns
         async with watching(run.directory, WIDE, memory=memory) as (app, pilot):
             await press(pilot, "2")
             await until(pilot, lambda: screen(app).chosen_chart.metric == chosen, "the metric of the last time")
             assert screen(app).viewport == view
-            assert app.place.query_one("#metric-charts").styles.grid_size_columns == grid
+            assert app.base_screen.query_one("#metric-charts").styles.grid_size_columns == grid
 
 
 async def test_a_remembered_part_of_another_axis_does_no_harm(runs: Path) -> None:
@@ -397,15 +397,15 @@ async def test_a_replay_jumps_to_requests_alerts_and_epochs(runs: Path) -> None:
     run = make_run(runs, facts)
     async with watching(run, WIDE, replay=ReplayClock(speed=1 / 64), readonly=True) as (app, pilot):
         await press(pilot, "right_curly_bracket")
-        await until(pilot, lambda: bool(app.state.alerts))
-        assert app.state.step == 6
+        await until(pilot, lambda: bool(app.viewer.state.alerts))
+        assert app.viewer.state.step == 6
         await press(pilot, "comma")
-        await until(pilot, lambda: not app.state.alerts and app.state.step == 5)
+        await until(pilot, lambda: not app.viewer.state.alerts and app.viewer.state.step == 5)
         await press(pilot, "semicolon")
-        await until(pilot, lambda: app.state.step == 6)
+        await until(pilot, lambda: app.viewer.state.step == 6)
         await press(pilot, "full_stop", "full_stop")
-        await until(pilot, lambda: app.state.step >= 7)
+        await until(pilot, lambda: app.viewer.state.step >= 7)
         await press(pilot, "left_curly_bracket")
-        await until(pilot, lambda: app.state.step == 6)
+        await until(pilot, lambda: app.viewer.state.step == 6)
         await press(pilot, "left_curly_bracket")
         await until(pilot, lambda: "no request and no alert before" in text(app))

@@ -24,7 +24,7 @@ from tuimon.ui.screens.timeline import timeline_list
 from tuimon.ui.screens.timeline.timeline_list import TimelineList
 from tuimon.ui.screens.trainer_log.log_view import LogView
 from tuimon.ui.screens.trainer_log.log_window import BLOCK_BYTES, LogWindow, find, lines_of, read_block
-from tuimon.ui.viewer.keys import PLACES, ScreenName
+from tuimon.ui.viewer.key import SCREEN_NAMES, ScreenName
 from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.replay_clock import ReplayClock
 from ui.test_screens import HOSTILE, NARROW, RUNS, SIZES, WIDE
@@ -47,7 +47,7 @@ def alert(step: int = 3, **fields: Any) -> events.Alert:
 
 async def opened(app: WatchApp, pilot: "Pilot[str]", place: ScreenName) -> None:
     await press(pilot, KEY_OF[place])
-    await until(pilot, lambda: app.place.place == place and "quit" in text(app), f"the screen {place}")
+    await until(pilot, lambda: app.base_screen.screen_name == place and "quit" in text(app), f"the screen {place}")
 
 
 async def typed(pilot: "Pilot[str]", words: str) -> None:
@@ -74,7 +74,7 @@ EVERY_SCREEN = [
 async def test_every_screen_bears_every_kind_of_run_and_every_key(kind: str, size: tuple[int, int], runs: Path) -> None:
     with ExitStack() as stack:
         async with watching(RUNS[kind][0](runs, stack), size) as (app, pilot):
-            for place in PLACES[1:]:
+            for place in SCREEN_NAMES[1:]:
                 if place not in KEY_OF:
                     continue
                 await opened(app, pilot, place)
@@ -144,7 +144,7 @@ async def test_the_cursor_stays_on_its_event_and_at_the_top_on_the_newest(runs: 
             before = line_under_cursor(app)
             assert "number 50" not in text(app)
             run.write(*[events.Note(text=f"number {index}") for index in range(51, 60)])
-            await until(pilot, lambda: len(app.state.timeline) == 62 and "of 62" in text(app))
+            await until(pilot, lambda: len(app.viewer.state.timeline) == 62 and "of 62" in text(app))
             assert line_under_cursor(app) == before
             await press(pilot, "home")
             assert "number 59" in line_under_cursor(app)
@@ -173,11 +173,11 @@ async def test_a_filter_shows_what_matches_until_it_is_cleared(runs: Path, words
             run.write(events.Note(text="a checkpoint would be saved here, I hope"), events.Note(text="not this one"))
             await until(pilot, lambda: "2 of 7 match" in text(app))
             await press(pilot, "enter")
-            assert not app.place.query_one("SearchField").display
+            assert not app.base_screen.query_one("SearchField").display
             assert "2 of 7 match" in text(app)
             await press(pilot, "escape")
             await until(pilot, lambda: "match" not in text(app))
-            assert app.place.place == "timeline"
+            assert app.base_screen.screen_name == "timeline"
             await press(pilot, "escape")
             await until(pilot, lambda: app.screen is app.dashboard)
 
@@ -211,7 +211,7 @@ async def test_a_replay_goes_to_the_event_that_is_chosen(runs: Path) -> None:
     async with watching(make_run(runs, facts), replay=clock, readonly=True) as (app, pilot):
         await until(pilot, lambda: clock.position.total_seconds == 15)
         await press(pilot, "end")
-        assert app.state.ended is not None
+        assert app.viewer.state.ended is not None
         await opened(app, pilot, "timeline")
         assert "finished" in line_under_cursor(app)
         await press(pilot, "down", "down", "down")
@@ -219,17 +219,17 @@ async def test_a_replay_goes_to_the_event_that_is_chosen(runs: Path) -> None:
         await press(pilot, "enter")
         await until(pilot, lambda: clock.position.elapsed_seconds == 3)
         assert not clock.playing
-        assert (app.state.last_seq, app.state.step, app.state.ended) == (3, 0, None)
+        assert (app.viewer.state.last_seq, app.viewer.state.step, app.viewer.state.ended) == (3, 0, None)
         assert "3 still to come" in text(app)
         assert "evaluated before training" in line_under_cursor(app)
         assert "finished" in part(app, "TimelineList")
         # Forward again: what was folded anew is what would have been folded at once.
         await press(pilot, "up", "up", "enter")
-        await until(pilot, lambda: "freeze all" in line_under_cursor(app) and app.state.last_seq == 9)
+        await until(pilot, lambda: "freeze all" in line_under_cursor(app) and app.viewer.state.last_seq == 9)
         fresh = RunState()
         fresh.apply(facts[:10])
-        assert app.state.frozen == fresh.frozen
-        assert list(app.state.batch_metrics["loss"].steps) == list(fresh.batch_metrics["loss"].steps)
+        assert app.viewer.state.frozen == fresh.frozen
+        assert list(app.viewer.state.batch_metrics["loss"].steps) == list(fresh.batch_metrics["loss"].steps)
         await press(pilot, "escape")
         await until(pilot, lambda: app.screen is app.dashboard and "0:09/0:15" in text(app))
 
@@ -245,7 +245,7 @@ async def test_a_replay_goes_to_an_alert_and_says_why(runs: Path) -> None:
         assert "2 still to come" in text(app)
         await press(pilot, "home", "enter")
         await until(pilot, lambda: isinstance(app.screen, WhyScreen))
-        assert app.state.last_seq == 7
+        assert app.viewer.state.last_seq == 7
 
 
 def test_a_clock_goes_to_any_time_of_the_log() -> None:
@@ -320,7 +320,7 @@ async def test_the_log_follows_its_end_until_somebody_scrolls_back(runs: Path) -
             shown = part(app, "LogView").splitlines()[1:]
             with log.open("a") as file:
                 file.write("much later\n" * 50)
-            await until(pilot, lambda: app.place.query_one(LogView)._log_bytes == log.stat().st_size)
+            await until(pilot, lambda: app.base_screen.query_one(LogView)._log_bytes == log.stat().st_size)
             assert part(app, "LogView").splitlines()[1:] == shown
             await press(pilot, "home")
             await until(pilot, lambda: "│ line 0 " in text(app))
@@ -339,7 +339,7 @@ async def test_words_are_searched_for_in_the_whole_log(runs: Path) -> None:
         await opened(app, pilot, "log")
         await until(pilot, lambda: "step 59999 ok" in text(app))
         await typed(pilot, "warning [NUMBER]")
-        view = app.place.query_one(LogView)
+        view = app.base_screen.query_one(LogView)
         await until(pilot, lambda: (view._cells.codes == Meaning.MATCH).sum() == len("warning [number]"))
         await press(pilot, "enter")
         await until(pilot, lambda: "│›Warning [number] 59990" in text(app))
@@ -385,7 +385,7 @@ async def test_a_huge_log_opens_at_its_end_without_being_read(runs: Path) -> Non
     async with watching(run, NARROW) as (app, pilot):
         await opened(app, pilot, "log")
         await until(pilot, lambda: "line 29999" in text(app))
-        view = app.place.query_one(LogView)
+        view = app.base_screen.query_one(LogView)
         assert view._window.end - view._window.start <= 2 * BLOCK_BYTES
         while view._window.start > run.trainer_log.stat().st_size - 3 * BLOCK_BYTES:
             await press(pilot, *["pageup"] * 20)
@@ -530,7 +530,7 @@ async def test_the_machine_and_the_trainer_are_measured(runs: Path, size: tuple[
             assert "trainer    –" not in part(app, "CpuChart")
             assert "host" in part(app, "CpuChart")
             assert "No GPU" in part(app, "GpuView")
-            await until(pilot, lambda: len(app.place.query_one("CpuChart").samples) > 5)  # type: ignore[attr-defined]
+            await until(pilot, lambda: len(app.base_screen.query_one("CpuChart").samples) > 5)  # type: ignore[attr-defined]
 
 
 @pytest.mark.usefixtures("_often")
@@ -610,7 +610,7 @@ async def test_a_replay_knows_nothing_of_the_machine(runs: Path) -> None:
 
 def whole_page(app: WatchApp) -> str:
     """Return all lines of the page, though there is not room for them."""
-    view: Any = app.place.query_one("RunView")
+    view: Any = app.base_screen.query_one("RunView")
     return "\n".join("".join(text for text, _ in line) for line in view.lines(app.moment(), 150))
 
 
@@ -701,9 +701,9 @@ async def test_enter_on_an_event_reads_the_charts_at_its_step(runs: Path) -> Non
             await opened(app, pilot, "timeline")
             assert "here" in line_under_cursor(app)
             await press(pilot, "enter")
-            await until(pilot, lambda: app.place.place == "metrics" and "step 2" in text(app))
+            await until(pilot, lambda: app.base_screen.screen_name == "metrics" and "step 2" in text(app))
             await press(pilot, "4")
-            await until(pilot, lambda: app.place.place == "timeline")
+            await until(pilot, lambda: app.base_screen.screen_name == "timeline")
 
 
 @pytest.mark.parametrize("place", ["log", "system", "run"])
@@ -715,4 +715,4 @@ async def test_enter_does_what_the_line_at_the_top_says(runs: Path, place: Scree
             await press(pilot, "enter")
             await until(pilot, lambda: isinstance(app.screen, WhyScreen))
             await press(pilot, "escape")
-            await until(pilot, lambda: app.screen is app.place)
+            await until(pilot, lambda: app.screen is app.base_screen)

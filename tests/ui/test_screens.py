@@ -23,7 +23,8 @@ from tuimon.ui.dialogs.help_screen import HelpScreen
 from tuimon.ui.drawing.cell_view import CellView
 from tuimon.ui.messages import TrainerExited
 from tuimon.ui.screens.dashboard.screen import Dashboard
-from tuimon.ui.viewer.keys import KEYS, PLACES, ScreenName, keys_of
+from tuimon.ui.viewer.key import SCREEN_NAMES, ScreenName
+from tuimon.ui.viewer.keys import KEYS, keys_of
 from tuimon.ui.viewer.moment import Moment
 from tuimon.ui.viewer.replay_clock import ReplayClock
 from ui.watching import LiveRun, part, press, text, training, until, views, watching
@@ -74,14 +75,14 @@ def stack() -> Iterator[ExitStack]:
         yield opened
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", SCREEN_NAMES)
 async def test_what_comes_while_it_closes_breaks_nothing(runs: Path, place: ScreenName) -> None:
     with LiveRun(runs, *training("bn_1")) as run:
         async with watching(run.directory) as (app, pilot):
-            await press(pilot, str(PLACES.index(place) + 1))
-            await until(pilot, lambda: app.place.place == place and bool(views(app)))
+            await press(pilot, str(SCREEN_NAMES.index(place) + 1))
+            await until(pilot, lambda: app.base_screen.screen_name == place and bool(views(app)))
             # Textual takes the panels away first, and the screens later.
-            await app.place.remove_children()
+            await app.base_screen.remove_children()
             app.redraw()
 
 
@@ -375,12 +376,12 @@ async def test_only_the_cells_that_change_are_sent(runs: Path, monkeypatch: pyte
         # In the middle of a step of the axis, with no limit that moves.
         run.write(events.Batches(first_step=3, metrics={"loss": [0.31] * 50}, batches=50, step=53))
         async with watching(run.directory) as (app, pilot):
-            await until(pilot, lambda: app.state.step == 53)
+            await until(pilot, lambda: app.viewer.state.step == 53)
             app.redraw()
             await pilot.pause()
             refreshes = Refreshes(monkeypatch)
             run.write(events.Batches(first_step=53, metrics={"loss": [0.32]}, batches=1, step=54))
-            await until(pilot, lambda: app.state.step == 54 and refreshes.seen)
+            await until(pilot, lambda: app.viewer.state.step == 54 and refreshes.seen)
             assert 0 < refreshes.cells < 0.05 * 200 * 50
 
 
@@ -392,7 +393,7 @@ async def test_an_idle_screen_sends_nothing(runs: Path, monkeypatch: pytest.Monk
             app.redraw()
             await pilot.pause()
         assert refreshes.seen == []
-        assert not app._changed
+        assert not app.is_out_of_date
 
 
 async def test_the_screen_is_the_same_whichever_way_it_came_about(runs: Path) -> None:
@@ -401,7 +402,7 @@ async def test_the_screen_is_the_same_whichever_way_it_came_about(runs: Path) ->
         async with watching(run.directory) as (grown, pilot):
             for fact in facts[5:]:
                 run.write(fact)
-                await until(pilot, lambda: grown.state.last_seq == run._seq - 1)
+                await until(pilot, lambda: grown.viewer.state.last_seq == run._seq - 1)
                 grown.redraw()
             await pilot.resize_terminal(*NARROW)
             await pilot.resize_terminal(*WIDE)
@@ -419,7 +420,7 @@ async def test_a_storm_of_sizes(runs: Path) -> None:
                 await pilot.resize_terminal(*size)
                 app.redraw()
             await pilot.resize_terminal(*NARROW)
-            await until(pilot, lambda: app.state.step == 3 + 2 * len(sizes))
+            await until(pilot, lambda: app.viewer.state.step == 3 + 2 * len(sizes))
             await until(pilot, lambda: "q quit" in part(app, "KeyBar"))
             assert all(view.size.width <= 80 for view in views(app))
             assert "epoch" in part(app, "Header")
@@ -456,17 +457,17 @@ async def test_a_long_log_shows_its_first_screen_before_it_is_read(runs: Path, m
     def recorded() -> None:
         redraw()
         shown.append(app.moment())
-        steps.append(app.state.step)
+        steps.append(app.viewer.state.step)
 
     monkeypatch.setattr(app, "redraw", recorded)
     async with watching(run, app=app) as (_, pilot):
-        await until(pilot, lambda: app.state.step == 100_000 and app._reading is None)
+        await until(pilot, lambda: app.viewer.state.step == 100_000 and app.moment().reading is None)
         app.redraw()
         first = next(step for step in steps if step)
         assert first < 20_000
         assert any(moment.reading is not None for moment in shown)
         assert "80k" in part(app, "#loss")
-        assert len(app.state.batch_metrics["metric_6"]) == 100_000
+        assert len(app.viewer.state.batch_metrics["metric_6"]) == 100_000
 
 
 async def test_a_replay_is_under_the_keys(runs: Path) -> None:
@@ -483,14 +484,14 @@ async def test_a_replay_is_under_the_keys(runs: Path) -> None:
         assert not clock.playing
         assert "‖ replay" in part(app, "Header")
         await pilot.press("full_stop")
-        assert (app.state.epochs_ended, app.state.step, app.state.commands) == (1, 2, {})
+        assert (app.viewer.state.epochs_ended, app.viewer.state.step, app.viewer.state.commands) == (1, 2, {})
         await pilot.press("full_stop")
-        assert app.state.frozen == {"bn_1", "bn_2"}
+        assert app.viewer.state.frozen == {"bn_1", "bn_2"}
         assert "▲" in part(app, "#loss")
         await pilot.press("f", "F", "p")
         assert list(run.commands.iterdir()) == []
         await pilot.press("end")
-        assert app.state.ended is not None
+        assert app.viewer.state.ended is not None
         assert "✓ finished" in part(app, "Header")
         await pilot.press("space", "full_stop", "end", "q")
         await until(pilot, lambda: not app.is_running)
@@ -498,7 +499,7 @@ async def test_a_replay_is_under_the_keys(runs: Path) -> None:
 
 async def test_a_replay_plays_to_its_end_by_itself(runs: Path) -> None:
     async with watching(make_run(runs, a_run()), replay=ReplayClock(speed=4096), readonly=True) as (app, pilot):
-        await until(pilot, lambda: app.state.ended is not None)
+        await until(pilot, lambda: app.viewer.state.ended is not None)
         await until(pilot, lambda: "0:15/0:15" in part(app, "Header"))
 
 
@@ -508,7 +509,7 @@ async def test_lines_that_are_no_events_stop_nothing(runs: Path) -> None:
             file.write(b'{"type": "from_the_future", "seq": 9}\n\xff\xfe\n{"type": "bat')
         app = WatchApp(run.directory)
         async with app.run_test(size=WIDE) as pilot:
-            await until(pilot, lambda: app.state.step == 3 and "● training" in text(app))
+            await until(pilot, lambda: app.viewer.state.step == 3 and "● training" in text(app))
 
 
 def test_facts_of_these_tests_are_facts() -> None:
@@ -519,14 +520,14 @@ async def test_screens_open_by_their_keys_and_the_dashboard_stays_below(runs: Pa
     with LiveRun(runs, *training("bn_1", "bn_2")) as run:
         async with watching(run.directory, WIDE) as (app, pilot):
             await press(pilot, "3")
-            await until(pilot, lambda: app.place.place == "layers" and "bn_2" in text(app))
+            await until(pilot, lambda: app.base_screen.screen_name == "layers" and "bn_2" in text(app))
             await press(pilot, "down")
-            assert app.place.selected_layer == "bn_2"
+            assert app.base_screen.selected_layer == "bn_2"
             await press(pilot, "f")
             await until(pilot, lambda: bool(run.requests()))
             assert getattr(run.requests()[0], "layers", None) == ["bn_2"]
             await press(pilot, "3")
-            assert app.place.place == "layers"
+            assert app.base_screen.screen_name == "layers"
             await press(pilot, "escape")
             await until(pilot, lambda: app.screen is app.dashboard and "q quit" in text(app))
 
@@ -543,22 +544,22 @@ EVERY_KEY = [
 async def test_every_key_of_every_screen_is_borne(
     kind: str, size: tuple[int, int], runs: Path, stack: ExitStack
 ) -> None:
-    leaving = ("leave", "watch_run", "open", "back", "screen.back")
+    leaving = ("leave", "watch_run", "open", "back")
     async with watching(RUNS[kind][0](runs, stack), size) as (app, pilot):
-        for place in PLACES:
+        for place in SCREEN_NAMES:
             await app.run_action(f"open('{place}')")
-            await until(pilot, lambda place=place: app.place.place == place, place)
+            await until(pilot, lambda place=place: app.base_screen.screen_name == place, place)
             keys = [key for key in keys_of(place) if not key.action.startswith(leaving)]
             for name in [name for key in keys for name in key.keys.split(",")]:
                 await press(pilot, name)
                 # What a key has opened takes the keys that come next: it is closed again.
-                while app.screen is not app.place or isinstance(app.focused, Input):
+                while app.screen is not app.base_screen or isinstance(app.focused, Input):
                     await pilot.press("escape")
                     await pilot.pause()
                 assert app.is_running, (place, name)
                 # An event is shown in the charts.
                 await app.run_action(f"open('{place}')")
-            assert app.place.place == place
+            assert app.base_screen.screen_name == place
             assert app.export_screenshot()
 
 
@@ -598,7 +599,7 @@ async def test_a_palette_that_is_clicked_while_it_closes_ends_nothing(runs: Path
             palette.dismiss()
             await app.pop_screen()
             await press(pilot, "2")
-            await until(pilot, lambda: app.place.place == "metrics")
+            await until(pilot, lambda: app.base_screen.screen_name == "metrics")
 
 
 async def test_a_panel_says_what_it_shows_where_the_mouse_rests(runs: Path) -> None:

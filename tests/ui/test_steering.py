@@ -11,7 +11,8 @@ from tuimon.ui.app import WatchApp
 from tuimon.ui.dialogs.choice import ChoiceDialog
 from tuimon.ui.dialogs.text_entry import TextDialog
 from tuimon.ui.frame.key_bar import KeyBar
-from tuimon.ui.viewer.keys import KEYS, Key, keys_of
+from tuimon.ui.viewer.key import Key
+from tuimon.ui.viewer.keys import KEYS, keys_of
 from tuimon.ui.viewer.meanings import Meaning
 from ui.watching import CAN, LiveRun, part, press, text, training, until, watching
 
@@ -32,7 +33,7 @@ def dialog(app: WatchApp) -> str:
 def dims(app: WatchApp) -> dict[str, bool]:
     """Return the keys of the footer, and whether each is dim."""
     bar = app.dashboard.query_one(KeyBar)
-    return {key.shown: bar._cells.codes[0, start] != Meaning.KEY for start, _, key in bar._places}
+    return {key.shown: bar._cells.codes[0, start] != Meaning.KEY for start, _, key in bar._spans}
 
 
 async def test_f_asks_for_the_layer_under_the_cursor_and_facts_make_it_so(runs: Path) -> None:
@@ -375,7 +376,7 @@ async def test_a_run_that_ends_while_a_question_is_open_is_asked_nothing(runs: P
         async with watching(run.directory) as (app, pilot):
             await pilot.press("l", "1")
             run.write(events.RunEnded(status="finished", step=3))
-            await until(pilot, lambda: app.state.ended is not None)
+            await until(pilot, lambda: app.viewer.state.ended is not None)
             await pilot.press("enter")
             await until(pilot, lambda: "Nothing was asked: the run is over." in part(app, "Banner"))
             assert run.requests() == []
@@ -459,8 +460,8 @@ async def test_every_action_is_in_the_command_palette(runs: Path) -> None:
         async with watching(run.directory) as (app, pilot):
             for place in ("1", "2", "3"):
                 await press(pilot, place)
-                offered = {command.title for command in app.get_system_commands(app.place)}
-                keys = [key for key in keys_of(app.place.place) if key.is_useful(app.moment())]
+                offered = {command.title for command in app.get_system_commands(app.base_screen)}
+                keys = [key for key in keys_of(app.base_screen.screen_name) if key.is_useful(app.moment())]
                 assert offered == {
                     f"{key.label}: {key.help}".removeprefix(": ").rstrip(".") for key in keys if key.shown != ":"
                 }

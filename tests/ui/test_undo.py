@@ -246,7 +246,7 @@ async def test_z_takes_back_what_anybody_asked_in_a_real_round(runs: Path) -> No
             body = msgspec.json.decode(path.read_bytes())
             assert (body["command"], body["layers"], body["attempt"]) == ("unfreeze", ["bn_1"], 0)
             assert (body["statistics"], body["weights"]) == (False, False)
-            assert commands.undone_by(body["id"]) == app.state.commands[frozen.id].seq
+            assert commands.undone_by(body["id"]) == app.viewer.state.commands[frozen.id].seq
 
             # Again, before the answer: the one before.
             await pilot.press("z")

@@ -123,9 +123,13 @@ async def watching(
     """Open the app on a run and wait until it has read what the log holds."""
     app = app or WatchApp(run, **options)
     async with app.run_test(size=size) as pilot:
-        if app.clock is None and run.session_log.exists() and (lines := run.session_log.read_bytes().splitlines()):
+        if (
+            app.viewer.replay is None
+            and run.session_log.exists()
+            and (lines := run.session_log.read_bytes().splitlines())
+        ):
             last = msgspec.json.decode(lines[-1])["seq"]
-            await until(pilot, lambda: app.state.last_seq >= last, "the log is read")
+            await until(pilot, lambda: app.viewer.state.last_seq >= last, "the log is read")
         await until(pilot, lambda: bool(views(app)) and "quit" in text(app) and laid_out(app), "the first screen")
         yield app, pilot
 
@@ -156,7 +160,7 @@ def laid_out(app: WatchApp) -> bool:
 
 def views(app: WatchApp) -> list[CellView]:
     """Return the panels that are on the screen."""
-    return [view for view in app.place.query(CellView) if view.display and view.size.area]
+    return [view for view in app.base_screen.query(CellView) if view.display and view.size.area]
 
 
 def text(app: WatchApp) -> str:
@@ -166,4 +170,4 @@ def text(app: WatchApp) -> str:
 
 def part(app: WatchApp, kind: str) -> str:
     """Return what one panel shows, by its class or, with a hash, its id."""
-    return app.place.query_one(kind, CellView).text()
+    return app.base_screen.query_one(kind, CellView).text()

@@ -1,42 +1,41 @@
-"""The app: hears of the world through messages, folds them, shows the moment, turns keys into requests."""
+"""The app: owns what reads the run, what knows it, what shows it and what the keys do."""
 
 import threading
-import time
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from msgspec import structs
 from textual.app import SystemCommand
 from textual.binding import BindingType
 from textual.events import Resize
 from textual.screen import Screen
 
-from tuimon.protocol.events import Alert, AnyEvent
-from tuimon.runs import liveness
+from tuimon.protocol.events import Alert
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.runs.state import OVER
 from tuimon.settings import PaletteName, Settings
 from tuimon.text import plain
 from tuimon.ui import screenshot
-from tuimon.ui.dialogs.choice import quit_chooser
 from tuimon.ui.dialogs.help_screen import HelpScreen
 from tuimon.ui.drawing.theme import TerminalTheme
 from tuimon.ui.drawing.too_small import TooSmall
-from tuimon.ui.frame.base_screen import BaseScreen
-from tuimon.ui.messages import CaughtUp, Facts, LogUnreadable, TrainerExited, TrainerGone, TrainerPrinted
-from tuimon.ui.replay_keys import ReplayingApp
+from tuimon.ui.frame.base_screen import BaseScreen, shown_screen
+from tuimon.ui.messages import Heard
+from tuimon.ui.open_screens import OpenScreens
+from tuimon.ui.replay_keys import ReplayKeys
+from tuimon.ui.request_keys import RequestKeys
 from tuimon.ui.run_reader import Reader, Trainer
-from tuimon.ui.screens.catalog import new_screen
 from tuimon.ui.screens.dashboard.screen import Dashboard
 from tuimon.ui.screens.timeline.screen import TimelineScreen
 from tuimon.ui.terminal.hangup import exit_on_hangup
-from tuimon.ui.viewer.keys import ScreenName, keys_of
-from tuimon.ui.viewer.moment import Moment, Notice
+from tuimon.ui.terminal.paced_app import PacedApp
+from tuimon.ui.viewer.key import ScreenName
+from tuimon.ui.viewer.keys import keys_of
+from tuimon.ui.viewer.moment import Moment
+from tuimon.ui.viewer.news import CaughtUp
 from tuimon.ui.viewer.replay_clock import ReplayClock
-from tuimon.ui.viewer.steering import Steering
 from tuimon.ui.viewer.view_memory import View, ViewMemory
+from tuimon.ui.viewer.viewer import Viewer
 
 if TYPE_CHECKING:
     from textual.command import Provider
@@ -44,7 +43,6 @@ if TYPE_CHECKING:
 __all__ = ["ReplayClock", "Trainer", "WatchApp"]
 
 _REPLAY_SECONDS = 0.1
-_NOTICE_SECONDS = 8.0
 
 
 def _key_commands() -> "type[Provider]":
@@ -54,8 +52,11 @@ def _key_commands() -> "type[Provider]":
     return KeyCommands
 
 
-class WatchApp(ReplayingApp):
+class WatchApp(PacedApp):
     """Watches one run, and steers it.
+
+    The app owns a `Viewer`, which knows the run; a `Reader`, which tells the viewer what happens; `OpenScreens`, which
+    show the viewer's moments; `RequestKeys` and `ReplayKeys`, which do what keys ask for.
 
     ``run()`` returns what was chosen on leaving: `leave` or `stop` for a run that went on, else None.
 
@@ -93,58 +94,45 @@ class WatchApp(ReplayingApp):
         memory: ViewMemory | None = None,
         warning: str = "",
     ) -> None:
-        super().__init__(Steering(run, readonly=readonly), replay)
-        self._settings = settings or Settings()
-        self._memory = memory
-        self._view = memory.load(run) if memory is not None else View()
-        """What is remembered; its layer only until it is selected."""
-        self._looks = TerminalTheme(self, self._settings)
-        self._looks.choose(palette or self._view.palette or self._looks.name)
-        self._dashboard = Dashboard()
-        self._opened: BaseScreen = self._dashboard
-        """The screen that was opened last."""
+        settings = settings or Settings()
+        super().__init__(settings.refresh)
+        self.viewer = Viewer(run, readonly=readonly, replay=replay)
+        """What is known of the run, and what can be asked of it."""
+        if warning:
+            self.viewer.say(warning, bad=True)
         self.next_run: RunDirectory | None = None
         """The run that was chosen to be watched next; None where the screen was left."""
-        self._run = run
-        self._readonly = readonly
         self._trainer = trainer
+        self._memory = memory
+        view = memory.load(run) if memory is not None else View()
+        self._theme = TerminalTheme(self, settings)
+        self._theme.choose(palette or view.palette or self._theme.name)
+        self.dashboard = Dashboard()
+        """The screen under all others."""
+        self._screens = OpenScreens(self, self.dashboard, settings, view)
+        self._requests = RequestKeys(self.viewer, self, self.redraw)
+        self._replay = ReplayKeys(self.viewer, replay) if replay else None
         self._stop_reading = threading.Event()
-        self._gone = False
-        self._trainer_exit: TrainerExited | None = None
-        self._printed: tuple[str, ...] = ()
-        self._reading: float | None = None
-        self._grown_at = time.monotonic()
-        self._notice: Notice | None = None
-        self._notice_until = 0.0
-        self._unreadable = ""
-        self._changed = True
-        self._drawn_at = 0.0
-        self._shown_second = 0
-        self._said_slow = False
-        if warning:
-            self._notice, self._notice_until = Notice(warning, bad=True), time.monotonic() + _NOTICE_SECONDS
 
     def get_default_screen(self) -> Dashboard:
         """Return the dashboard."""
-        return self._dashboard
+        return self.dashboard
 
     @property
-    def dashboard(self) -> Dashboard:
-        """The screen under all others."""
-        return self._dashboard
+    def base_screen(self) -> BaseScreen:
+        """The full screen that is shown, though a question may be open over it."""
+        return shown_screen(self)
 
     def on_mount(self) -> None:
-        """Begin to read and to draw."""
+        """Begin to read."""
         if not self.is_headless:
             exit_on_hangup()
-        follow = self.clock is None
-        reader = Reader(self._run, self.post_message, follow=follow, trainer=self._trainer)
+        viewer = self.viewer
+        reader = Reader(viewer.run, self.post_message, follow=viewer.replay is None, trainer=self._trainer)
         self.run_worker(lambda: reader.run(self._stop_reading), name="reader", thread=True)
-        self.set_interval(1 / self._settings.refresh, self._redraw_if_changed)
-        if self._view.chart is not None:
-            self.dashboard.choose_chart(self._view.chart)
-        if self.clock is not None:
-            self.set_interval(_REPLAY_SECONDS, self.release)
+        self._screens.recall()
+        if viewer.replay is not None:
+            self.set_interval(_REPLAY_SECONDS, viewer.tick)
 
     def on_resize(self, event: Resize) -> None:
         """Say so where the terminal has no room for anything."""
@@ -156,65 +144,26 @@ class WatchApp(ReplayingApp):
         """Let the reading thread end: the interpreter waits for it. Remember what was chosen."""
         self._stop_reading.set()
         if self._memory is not None:
-            self._memory.save(self._run, self.dashboard.remember(self._opened.remember(self._view)))
+            self._memory.save(self.viewer.run, self._screens.remembered())
 
-    def on_facts(self, message: Facts) -> None:
-        """Fold what is new."""
-        self._grown_at = time.monotonic()
-        self._reading = message.reading
-        if self.clock is not None:
-            self.load(self.clock, message.events)
-            self._changed = True
-            message.taken.set()
-            return
-        first = self.state.last_seq < 0
-        self.take(message.events)
-        if first:
-            # The first full screen waits neither for the clock nor for the rest of the log.
-            self._redraw_when_taken_in()
+    def on_heard(self, message: Heard) -> None:
+        """Tell the viewer. The first full screen waits neither for the clock nor for the rest of the log."""
+        knew_nothing = self.viewer.state.last_seq < 0
+        self.viewer.hear(message.news)
+        is_first = knew_nothing and self.viewer.state.last_seq >= 0
+        if is_first or isinstance(message.news, CaughtUp):
+            self.redraw_when_free()
+        if is_first:
             self.call_after_refresh(message.taken.set)
         else:
             message.taken.set()
-
-    def on_caught_up(self, message: CaughtUp) -> None:
-        """Know how old the newest fact is."""
-        self._grown_at = time.monotonic() - message.silent_seconds
-        self._reading = None
-        self._redraw_when_taken_in()
-
-    def line_is_free(self) -> None:
-        """Draw what has changed meanwhile, though not more often than at other times; or send what is left."""
-        if time.monotonic() - self._drawn_at < 1 / self._settings.refresh:
-            self.send_rest()
-        else:
-            self._redraw_if_changed()
-
-    def on_log_unreadable(self, message: LogUnreadable) -> None:
-        """Say so, until it can be read again."""
-        self._unreadable = message.reason
-        self._changed = True
-
-    def on_trainer_gone(self, message: TrainerGone) -> None:
-        """Know that nobody writes the log any more."""
-        self._gone = message.gone
-        self._changed = True
-
-    def on_trainer_printed(self, message: TrainerPrinted) -> None:
-        """Show what the training process printed."""
-        self._printed = message.lines
-        self._changed = True
-
-    def on_trainer_exited(self, message: TrainerExited) -> None:
-        """Know that the process that this screen started is over."""
-        self._trainer_exit = message
-        self._changed = True
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Yield what the command palette offers: what the keys of this screen do."""
         if not isinstance(screen, BaseScreen):
             return
         moment = self.moment()
-        for key in keys_of(screen.place):
+        for key in keys_of(screen.screen_name):
             if not key.is_useful(moment) or key.action == "command_palette":
                 continue
             reason = moment.cannot(key.request) if key.request else ""
@@ -225,76 +174,60 @@ class WatchApp(ReplayingApp):
 
     def moment(self) -> Moment:
         """Return what is to be shown now."""
-        silent = 0.0 if self.clock else time.monotonic() - self._grown_at
-        status = liveness.status(self.state, gone=self._gone, silent_seconds=silent)
-        if self.state.run is None and self._trainer_exit is not None:
-            status = "failed"
-        return Moment(
-            state=self.state,
-            status=status,
-            now=self.clock.time if self.clock else time.time(),
-            run_path=self._run.path,
-            silent_seconds=silent,
-            asked=tuple(self.steering.asked),
-            refusal=self.steering.refusal(self.state, status, replay=self.clock is not None),
-            trainer_log=self._printed,
-            notice=self._current_notice(),
-            reading=self._reading,
-            replay=self.clock.position if self.clock else None,
-            whole=self.whole,
-            exit_code=self._trainer_exit.code if self._trainer_exit else None,
-            read=frozenset(self.read_alerts),
-            is_line_slow=self.is_line_slow,
-        )
+        return self.viewer.moment(is_line_slow=self.is_line_slow)
 
     def redraw(self) -> None:
         """Show the moment."""
-        self._changed = False
-        self._drawn_at = time.monotonic()
-        self._shown_second = int(time.time())
-        self._said_slow = self.is_line_slow
+        super().redraw()
         if self.screen_stack:
-            self.place.show(self.moment())
-            self._select_remembered()
+            self._screens.show(self.moment())
+
+    @property
+    def version(self) -> object:
+        """Another one whenever there is something new to show."""
+        return self.viewer.version
 
     def say(self, text: str, *, bad: bool = False) -> None:
         """Show a sentence for some seconds."""
-        self._notice, self._notice_until = Notice(text, bad), time.monotonic() + _NOTICE_SECONDS
+        self.viewer.say(text, bad=bad)
         self.redraw()
 
-    def action_cursor(self, by: int) -> None:
-        """Select another layer."""
-        self.place.move_cursor(by)
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Let keys of a replay do nothing elsewhere; and space, which plays a replay, pause no training there."""
+        if action == "replay":
+            return self._replay is not None
+        return not (action == "ask" and parameters == ("pause",) and self._replay is not None)
 
-    def action_next_chart(self, by: int) -> None:
-        """Show another chart."""
-        self.dashboard.next_chart(by)
+    def action_ask(self, name: str) -> None:
+        """Ask for what changes the run."""
+        self._requests.ask(name)
 
-    async def action_open(self, place: ScreenName) -> None:
+    def action_replay(self, name: str) -> None:
+        """Move the replay, or change its speed."""
+        if self._replay is not None:
+            self._replay.replay(name)
+            self.redraw()
+
+    def action_why(self) -> None:
+        """Say why there is an alert."""
+        self._requests.why()
+
+    async def action_open(self, name: ScreenName) -> None:
         """Show another screen; the dashboard stays below all others."""
-        if self.place is not self.screen or self.place.place == place:
-            return
-        if self.place is not self.dashboard:
-            self._view = self.place.remember(self._view)
-            await self.pop_screen()
-        self._opened = self.dashboard
-        if place != "dashboard":
-            self._opened = new_screen(place, self._settings)
-            self._opened.recall(self._view)
-            await self.push_screen(self._opened)
+        await self._screens.open(name)
         self.redraw()
 
     async def action_back(self) -> None:
         """Go back: within this screen, else to the dashboard."""
-        if not self.place.go_back():
-            await self.action_open("dashboard")
+        await self._screens.go_back()
+        self.redraw()
 
     async def action_watch_run(self) -> None:
         """Watch the run under the cursor in the place of this one: this screen ends, and another begins."""
-        path = self.place.selected_run
-        if path is None or path == self._run.path:
+        path = self.base_screen.selected_run
+        if path is None or path == self.viewer.run.path:
             await self.action_open("dashboard")
-        elif self.clock is not None:
+        elif self._replay is not None:
             self.say(f"This is a replay of one run. Another one: tuimon replay {plain(path.name, 80)}")
         elif self._trainer is not None:
             self.say(
@@ -307,10 +240,10 @@ class WatchApp(ReplayingApp):
     def action_save(self) -> None:
         """Save what is seen, where this program was started."""
         moment, here = self.moment(), Path.cwd()
-        name = moment.state.run.name if moment.state.run else self._run.path.name
+        name = moment.state.run.name if moment.state.run else self.viewer.run.path.name
         try:
             written = screenshot.save(
-                here, name, self.export_screenshot(title=plain(name)), self.place.shown_curves(moment)
+                here, name, self.export_screenshot(title=plain(name)), self.base_screen.shown_curves(moment)
             )
         except OSError as error:
             self.say(f"The screen cannot be saved in {here}: {error.strerror or error}", bad=True)
@@ -322,89 +255,36 @@ class WatchApp(ReplayingApp):
         if self.no_color:
             self.say("This screen shows no colours.")
             return
-        palette = self._looks.next()
-        self._view = structs.replace(self._view, palette=palette)
+        palette = self._theme.next()
+        self._screens.choose_palette(palette)
         self.say(f"Palette: {palette}.")
 
     def action_help(self) -> None:
         """Show the help screen."""
-        self.push_screen(HelpScreen(self.moment(), self.place.place))
+        self.push_screen(HelpScreen(self.moment(), self.base_screen.screen_name))
 
     def action_leave(self) -> None:
         """Close the screen; ask first how, where a run goes on that this screen may end."""
-        moment = self.moment()
-        over = moment.status in OVER
-        may_stop = not over and not self._readonly and self.clock is None
-        if may_stop and (self.state.run is not None or self._trainer is not None):
-            self.push_screen(quit_chooser(), self._choose_leaving)
+        is_there = self.viewer.state.run is not None or self._trainer is not None
+        if is_there and self.viewer.may_stop:
+            self._requests.leave()
         else:
             self.exit()
 
     async def action_quit(self) -> None:
         """Leave; a question that is open is cancelled instead."""
-        if self.screen is self.place:
+        if self.screen is self.base_screen:
             self.action_leave()
         else:
             self.screen.dismiss(None)
 
     async def on_timeline_screen_chosen(self, message: TimelineScreen.Chosen) -> None:
         """Say why there is an alert; have a replay go to the event, and a live view show it in the charts."""
-        if self.clock is not None:
-            self.go_to(self.clock, message.time)
-        if isinstance(message.source, Alert):
-            self.say_why(self.moment(), message.source)
-        elif self.clock is None and message.step is not None:
-            await self.action_open("metrics")
-            self.place.read_at(message.step)
-
-    def take(self, events: list[AnyEvent]) -> None:
-        """Fold what is new, and draw it when it is time to."""
-        super().take(events)
-        self._changed = True
-
-    def hush(self) -> None:
-        """Show the sentence no longer that was said."""
-        self._notice = None
-
-    def _select_remembered(self) -> None:
-        if self._view.layer in self.state.layers:
-            self.dashboard.select_layer(self._view.layer)
-            self._view = structs.replace(self._view, layer=None)
-
-    def _redraw_if_changed(self) -> None:
-        # Seconds are shown of a run that goes on, so the time alone changes the screen.
-        ticking = self.state.ended is None and int(time.time()) != self._shown_second
-        over = (self._notice is not None and self._current_notice() is None) or self._said_slow != self.is_line_slow
-        if self._changed or ticking or over:
-            self._redraw_when_taken_in()
-        else:
-            self.send_rest()
-
-    def _redraw_when_taken_in(self) -> None:
-        """Show the moment, if the line is free: what a key asks for is drawn at once, what merely goes on waits."""
-        self._changed = True
-        if self.may_draw:
+        if self._replay is not None:
+            self.viewer.go_to(message.time)
             self.redraw()
-            # What is drawn now comes before the rest of what was drawn before.
-            self.call_after_refresh(self.send_rest)
-        else:
-            self.send_rest()
-
-    def _current_notice(self) -> Notice | None:
-        if self._notice is not None and time.monotonic() > self._notice_until:
-            self._notice = None
-        if self._notice is not None:
-            return self._notice
-        if self._trainer_exit is not None and self._trainer_exit.reason:
-            return Notice(self._trainer_exit.reason, bad=True)
-        return Notice(self._unreadable, bad=True) if self._unreadable else None
-
-    def _choose_leaving(self, choice: str | None) -> None:
-        if choice == "stop":
-            try:
-                self.steering.stop(self.state)
-            except OSError as error:
-                self.say(f"The request to stop cannot be written: {error}", bad=True)
-                return
-        if choice is not None:
-            self.exit(choice)
+        if isinstance(message.source, Alert):
+            self._requests.say_why(message.source)
+        elif self._replay is None and message.step is not None:
+            await self.action_open("metrics")
+            self.base_screen.read_at(message.step)

@@ -1,8 +1,11 @@
-"""An app whose keys send requests: what may be asked is asked, what may not is said."""
+"""What the keys do that change a run: they ask first where that is due, then send a request."""
 
+from collections.abc import Callable
 from functools import partial
 
 from msgspec import convert
+from textual.app import App
+from textual.screen import ModalScreen
 
 from tuimon.protocol import values
 from tuimon.protocol.commands import (
@@ -18,217 +21,153 @@ from tuimon.protocol.commands import (
     Rollback,
 )
 from tuimon.protocol.events import Alert
-from tuimon.runs.state import RunState
-from tuimon.text import plain
-from tuimon.ui.dialogs.choice import phase_chooser, recalibrate_chooser, rollback_chooser
+from tuimon.ui.dialogs.choice import phase_chooser, quit_chooser, recalibrate_chooser, rollback_chooser
 from tuimon.ui.dialogs.text_entry import learning_rate_entry, momentum_entry, note_entry
 from tuimon.ui.dialogs.why_screen import WhyScreen
-from tuimon.ui.frame.base_screen import BaseScreen
-from tuimon.ui.terminal.paced_app import PacedApp
+from tuimon.ui.frame.base_screen import shown_screen
 from tuimon.ui.viewer.alerts import helping_key, pressing_alert
-from tuimon.ui.viewer.moment import Moment
-from tuimon.ui.viewer.steering import Steering
-from tuimon.ui.viewer.undo import NothingToUndoError, newest_undo
+from tuimon.ui.viewer.steering import freeze_or_unfreeze, hold_or_release, set_momentum
+from tuimon.ui.viewer.viewer import Viewer
 
 
-class SteeringApp(PacedApp):
+class RequestKeys:
     """Turns keys into requests, of the run as a whole or of the layer under the cursor.
 
     Args:
-        steering: Where requests go.
+        viewer: Sends the requests.
+        app: Opens the questions over the screen that it shows.
+        redraw: Shows what was asked.
     """
 
-    def __init__(self, steering: Steering) -> None:
-        super().__init__()
-        self.state = RunState()
-        """The log so far, folded."""
-        self.steering = steering
-        """Requests of this screen."""
-        self.read_alerts = set[int]()
-        """Of which somebody has read why: by their numbers in the log."""
+    def __init__(self, viewer: Viewer, app: App[str], redraw: Callable[[], None]) -> None:
+        self._viewer = viewer
+        self._app = app
+        self._redraw = redraw
+        self._asks: dict[str, Callable[[], None]] = {
+            "freeze_layer": partial(self._freeze, of_all=False),
+            "freeze_all": partial(self._freeze, of_all=True),
+            "hold_layer": partial(self._hold, of_all=False),
+            "hold_all": partial(self._hold, of_all=True),
+            "momentum_of_layer": partial(self._momentum, of_all=False),
+            "momentum_of_all": partial(self._momentum, of_all=True),
+            "phase": self._phase,
+            "learning_rate": self._learning_rate,
+            "recalibrate": self._recalibrate,
+            "undo": viewer.undo,
+            "note": self._note,
+            "pause": self._pause,
+            "checkpoint": partial(viewer.ask, Checkpoint()),
+            "roll_back": self._roll_back,
+            "probe": partial(viewer.ask, Probe()),
+        }
 
-    @property
-    def place(self) -> BaseScreen:
-        """The full screen that is shown, though a question may be open over it."""
-        return next(screen for screen in reversed(self.screen_stack) if isinstance(screen, BaseScreen))
+    def ask(self, name: str) -> None:
+        """Ask for what a key asks for, by the name that the table of keys has for it."""
+        self._asks[name]()
+        self._redraw()
 
-    def moment(self) -> Moment:
-        """Return what is to be shown now."""
-        raise NotImplementedError
-
-    def redraw(self) -> None:
-        """Show the moment."""
-        raise NotImplementedError
-
-    def say(self, text: str, *, bad: bool = False) -> None:
-        """Show a sentence for some seconds."""
-        raise NotImplementedError
-
-    def action_freeze_layer(self) -> None:
-        """Freeze the layer under the cursor, or thaw it."""
-        path = self.place.selected_layer
-        if path is None:
-            self.say("There is no BatchNormalization layer to freeze.")
-        else:
-            self._ask(self.steering.toggle_layer(self.moment(), path))
-
-    def action_freeze_all(self) -> None:
-        """Freeze all layers, or thaw them."""
-        if not self.state.layers:
-            self.say("There is no BatchNormalization layer to freeze.")
-        else:
-            self._ask(self.steering.toggle_all(self.moment()))
-
-    def action_hold_layer(self) -> None:
-        """Hold the moving statistics of the layer under the cursor, or let them go."""
-        path = self.place.selected_layer
-        if path is None:
-            self.say("There is no BatchNormalization layer to hold.")
-        else:
-            self._ask(self.steering.toggle_held(self.moment(), [path]))
-
-    def action_hold_all(self) -> None:
-        """Hold the moving statistics of all layers, or let them go."""
-        if not self.state.layers:
-            self.say("There is no BatchNormalization layer to hold.")
-        else:
-            self._ask(self.steering.toggle_held(self.moment(), []))
-
-    def action_learning_rate(self) -> None:
-        """Ask for the learning rate."""
-        if not self._refused("lr"):
-            self.push_screen(learning_rate_entry(self.state), self._choose_learning_rate)
-
-    def action_momentum(self, of_all: bool) -> None:
-        """Ask for the momentum of the layer under the cursor, or of all."""
-        path = self.place.selected_layer
-        if path is None:
-            self.say("There is no BatchNormalization layer with a momentum.")
-        elif not self._refused("momentum"):
-            paths = [] if of_all else [path]
-            self.push_screen(momentum_entry(self.state, paths), partial(self._choose_momentum, paths))
-
-    def action_recalibrate(self) -> None:
-        """Estimate the moving statistics afresh; ask first."""
-        if not self._refused("recalibrate"):
-            self.push_screen(recalibrate_chooser(), self._choose_recalibration)
-
-    def action_checkpoint(self) -> None:
-        """Save a checkpoint."""
-        self._ask(Checkpoint())
-
-    def action_roll_back(self) -> None:
-        """Go back to the newest checkpoint; ask first."""
-        moment = self.moment()
-        checkpoint = moment.newest_checkpoint
-        if not self._refused("rollback") and checkpoint is not None:
-            self.push_screen(rollback_chooser(checkpoint, moment.now - checkpoint.time), self._choose_rollback)
-
-    def action_undo(self) -> None:
-        """Take back the newest request that changed what is in force."""
-        moment = self.moment()
-        if moment.refusal:
-            self.say(f"Nothing was asked: {moment.refusal}.")
-            return
-        try:
-            undo = newest_undo(moment)
-        except NothingToUndoError as reason:
-            self.say(f"Nothing was undone: {reason}.")
-            return
-        if any(self._refused(str(request.__struct_config__.tag)) for request in undo.requests):
-            return
-        try:
-            self.steering.undo(undo, self.state)
-        except OSError as error:
-            self.say(f"The request cannot be written: {error}", bad=True)
-        else:
-            self.say(f"undo {plain(undo.command.words, 100)}: asked")
-
-    def action_note(self) -> None:
-        """Ask for a text for the log."""
-        if not self._refused("note"):
-            self.push_screen(note_entry(self.state), self._leave_note)
-
-    def action_phase(self) -> None:
-        """Ask for the learning phase."""
-        if self._refused("phase"):
-            return
-        self.push_screen(phase_chooser(self.state.phase), self._choose_phase)
-
-    def action_probe(self) -> None:
-        """Measure the gap between training mode and inference mode."""
-        self._ask(Probe())
-
-    def action_why(self) -> None:
+    def why(self) -> None:
         """Say why there is an alert: the one that matters most, else the newest."""
-        moment = self.moment()
-        if not moment.state.alerts:
-            self.say("There is no alert.")
+        moment = self._viewer.moment()
+        if moment.state.alerts:
+            self.say_why(pressing_alert(moment) or moment.state.alerts[-1])
         else:
-            chosen = pressing_alert(moment) or moment.state.alerts[-1]
-            self.say_why(moment, chosen)
+            self._viewer.say("There is no alert.")
+            self._redraw()
 
-    def action_pause(self) -> None:
-        """Pause training, or have it go on."""
-        self._ask(Resume() if self.moment().is_paused else Pause())
-
-    def say_why(self, moment: Moment, alert: Alert) -> None:
+    def say_why(self, alert: Alert) -> None:
         """Say why there is an alert, and offer what helps."""
-        self.read_alerts.add(alert.seq)
-        self.push_screen(WhyScreen(moment, alert), self._do_what_helps)
+        moment = self._viewer.moment()
+        self._viewer.read_alerts.add(alert.seq)
+        self._app.push_screen(WhyScreen(moment, alert), self._do_what_helps)
 
-    def _refused(self, command: str) -> bool:
-        moment = self.moment()
-        if moment.refusal:
-            self.say(f"Nothing was asked: {moment.refusal}.")
-            return True
-        if reason := plain(moment.cannot(command)):
-            self.say(f"This run does not take {command}: {reason}", bad=True)
-            return True
-        return False
+    def leave(self) -> None:
+        """Ask how to leave a run that goes on; close the app with the answer."""
 
-    def _ask(self, request: AnyRequest) -> None:
-        if self._refused(str(request.__struct_config__.tag)):
-            return
-        try:
-            self.steering.ask(request, self.state)
-        except OSError as error:
-            self.say(f"The request cannot be written: {error}", bad=True)
+        def leave(choice: str | None) -> None:
+            if choice == "stop" and not self._viewer.stop():
+                self._redraw()
+            elif choice is not None:
+                self._app.exit(choice)
+
+        self._app.push_screen(quit_chooser(), leave)
+
+    def _freeze(self, *, of_all: bool) -> None:
+        paths = self._layers(of_all)
+        if paths is None:
+            self._viewer.say("There is no BatchNormalization layer to freeze.")
         else:
-            self.redraw()
+            self._viewer.ask(freeze_or_unfreeze(self._viewer.moment(), paths))
 
-    async def _do_what_helps(self, alert: Alert | None) -> None:
+    def _hold(self, *, of_all: bool) -> None:
+        paths = self._layers(of_all)
+        if paths is None:
+            self._viewer.say("There is no BatchNormalization layer to hold.")
+        else:
+            self._viewer.ask(hold_or_release(self._viewer.moment(), paths))
+
+    def _momentum(self, *, of_all: bool) -> None:
+        paths = self._layers(of_all)
+        if paths is None:
+            self._viewer.say("There is no BatchNormalization layer with a momentum.")
+        elif not self._viewer.refuses("momentum"):
+            question = momentum_entry(self._viewer.state, paths)
+            self._send_answer(question, lambda text: set_momentum(values.momentum(text), paths))
+
+    def _phase(self) -> None:
+        if not self._viewer.refuses("phase"):
+            question = phase_chooser(self._viewer.state.phase)
+            self._send_answer(question, lambda phase: convert({"command": "phase", "phase": phase}, Phase))
+
+    def _learning_rate(self) -> None:
+        if not self._viewer.refuses("lr"):
+            question = learning_rate_entry(self._viewer.state)
+            self._send_answer(question, lambda text: LearningRate(learning_rate=values.learning_rate(text)))
+
+    def _recalibrate(self) -> None:
+        if not self._viewer.refuses("recalibrate"):
+            self._send_answer(recalibrate_chooser(), lambda choice: Recalibrate(dry_run=choice == "dry run"))
+
+    def _note(self) -> None:
+        if not self._viewer.refuses("note"):
+            self._send_answer(note_entry(self._viewer.state), lambda text: Note(text=values.note(text)))
+
+    def _pause(self) -> None:
+        self._viewer.ask(Resume() if self._viewer.moment().is_paused else Pause())
+
+    def _roll_back(self) -> None:
+        moment = self._viewer.moment()
+        checkpoint = moment.newest_checkpoint
+        if not self._viewer.refuses("rollback") and checkpoint is not None:
+            question = rollback_chooser(checkpoint, moment.now - checkpoint.time)
+            self._send_answer(question, lambda name: Rollback(checkpoint=name))
+
+    def _layers(self, of_all: bool) -> list[str] | None:
+        """Return the paths of the layers that a key means, none for all layers; None where there is no such layer."""
+        if of_all:
+            return [] if self._viewer.state.layers else None
+        path = shown_screen(self._app).selected_layer
+        return None if path is None else [path]
+
+    def _send_answer(self, question: ModalScreen[str | None], request_of: Callable[[str], AnyRequest]) -> None:
+        """Ask, and send the request that the answer stands for; none where the question is cancelled."""
+
+        def send(answer: str | None) -> None:
+            if answer is not None:
+                self._viewer.ask(request_of(answer))
+                self._redraw()
+
+        self._app.push_screen(question, send)
+
+    def _do_what_helps(self, alert: Alert | None) -> None:
         if alert is None:
             return
         # Facts may have come while it was read, and some keys also undo what they do.
-        wanted = helping_key(alert, self.moment())
+        wanted = helping_key(alert, self._viewer.moment())
         if wanted is None:
-            self.say("Nothing was asked: what the alert advises is so already.")
+            self._viewer.say("Nothing was asked: what the alert advises is so already.")
+            self._redraw()
             return
         if wanted.layer is not None:
-            self.place.select_layer(wanted.layer)
-        await self.run_action(wanted.action)
-
-    def _choose_phase(self, phase: str | None) -> None:
-        if phase is not None:
-            self._ask(convert({"command": "phase", "phase": phase}, Phase))
-
-    def _choose_learning_rate(self, text: str | None) -> None:
-        if text is not None:
-            self._ask(LearningRate(learning_rate=values.learning_rate(text)))
-
-    def _leave_note(self, text: str | None) -> None:
-        if text is not None:
-            self._ask(Note(text=values.note(text)))
-
-    def _choose_momentum(self, paths: list[str], text: str | None) -> None:
-        if text is not None:
-            self._ask(self.steering.momentum(values.momentum(text), paths))
-
-    def _choose_recalibration(self, choice: str | None) -> None:
-        if choice is not None:
-            self._ask(Recalibrate(dry_run=choice == "dry run"))
-
-    def _choose_rollback(self, checkpoint: str | None) -> None:
-        if checkpoint is not None:
-            self._ask(Rollback(checkpoint=checkpoint))
+            shown_screen(self._app).select_layer(wanted.layer)
+        self.ask(wanted.asks)

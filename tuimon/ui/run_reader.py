@@ -7,14 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from textual.message import Message
-
 from tuimon.protocol.events import FitStarted, RunEnded, RunStarted
 from tuimon.runs import liveness
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.session_log import Tail
 from tuimon.text import printed_lines
-from tuimon.ui.messages import CaughtUp, Facts, LogUnreadable, TrainerExited, TrainerGone, TrainerPrinted
+from tuimon.ui.messages import Heard
+from tuimon.ui.viewer.news import CaughtUp, Facts, LogUnreadable, News, TrainerExited, TrainerGone, TrainerPrinted
 
 _LOOK_SECONDS = 0.1
 _GONE_SECONDS = 1.0
@@ -50,7 +49,7 @@ class Reader:
     """
 
     def __init__(
-        self, run: RunDirectory, post: Callable[[Message], object], *, follow: bool, trainer: Trainer | None
+        self, run: RunDirectory, post: Callable[[Heard], object], *, follow: bool, trainer: Trainer | None
     ) -> None:
         self._run = run
         self._post = post
@@ -68,7 +67,7 @@ class Reader:
         waits_for_trainer = self._start_trainer()
         self._look_at_printed()
         self._catch_up(stop)
-        self._post(CaughtUp(_seconds_since_change(self._run.session_log)))
+        self._tell(CaughtUp(_seconds_since_change(self._run.session_log)))
         next_gone = next_printed = 0.0
         while self._follow and not stop.wait(_LOOK_SECONDS):
             waits_for_trainer = waits_for_trainer and not self._has_exited()
@@ -87,7 +86,7 @@ class Reader:
         try:
             self._trainer.start()
         except OSError as error:
-            self._post(TrainerExited(None, f"The training process cannot be started: {error}"))
+            self._tell(TrainerExited(None, f"The training process cannot be started: {error}"))
             return False
         return True
 
@@ -100,22 +99,22 @@ class Reader:
         self._printed = None
         self._look_at_printed()
         self._read(_CHUNK_BYTES)
-        self._post(TrainerExited(code))
+        self._tell(TrainerExited(code))
         return True
 
     def _catch_up(self, stop: threading.Event) -> None:
         limit = _FIRST_BYTES
         while not stop.is_set():
             before = self._tail.offset
-            facts = self._read(limit)
+            heard = self._read(limit)
             if self._tail.offset == before:
                 return
             limit = _CHUNK_BYTES
-            while facts is not None and not facts.taken.wait(_LOOK_SECONDS) and not stop.is_set():
+            while heard is not None and not heard.taken.wait(_LOOK_SECONDS) and not stop.is_set():
                 pass
 
-    def _read(self, limit: int) -> Facts | None:
-        """Post what is new, and return it."""
+    def _read(self, limit: int) -> Heard | None:
+        """Tell what is new in the log, and return what was posted."""
         try:
             events = self._tail.read(limit)
             size = self._run.session_log.stat().st_size if events else 0
@@ -133,14 +132,17 @@ class Reader:
             elif isinstance(event, RunEnded):
                 self._ended = True
         behind = size - self._tail.offset
-        facts = Facts(events, self._tail.offset / size if behind > _CHUNK_BYTES else None)
-        self._post(facts)
-        return facts
+        return self._tell(Facts(events, self._tail.offset / size if behind > _CHUNK_BYTES else None))
+
+    def _tell(self, news: News) -> Heard:
+        heard = Heard(news)
+        self._post(heard)
+        return heard
 
     def _say_unreadable(self, reason: str) -> None:
         if reason != self._unreadable:
             self._unreadable = reason
-            self._post(LogUnreadable(reason))
+            self._tell(LogUnreadable(reason))
 
     def _look_whether_gone(self) -> None:
         gone = liveness.is_gone(self._run.session_log, self._started)
@@ -150,7 +152,7 @@ class Reader:
             gone = not self._ended
         if gone != self._gone:
             self._gone = gone
-            self._post(TrainerGone(gone))
+            self._tell(TrainerGone(gone))
 
     def _look_at_printed(self) -> None:
         try:
@@ -163,7 +165,7 @@ class Reader:
             # There is none where the user's own script trains.
             return
         self._printed = now
-        self._post(TrainerPrinted(lines))
+        self._tell(TrainerPrinted(lines))
 
 
 def last_lines(path: Path) -> tuple[str, ...]:

@@ -14,7 +14,8 @@ from textual.widgets import Static
 from tuimon.text import plain
 from tuimon.ui.drawing.cells import wrap
 from tuimon.ui.drawing.too_small import TooSmall
-from tuimon.ui.viewer.keys import Key, ScreenName, sections
+from tuimon.ui.viewer.key import Key, ScreenName
+from tuimon.ui.viewer.keys import sections
 from tuimon.ui.viewer.meanings import Meaning, css_style
 from tuimon.ui.viewer.moment import Moment
 
@@ -62,7 +63,7 @@ class HelpScreen(ModalScreen[None]):
 
     Args:
         moment: Says which keys do nothing now, and why.
-        place: The screen that it is opened on, whose keys come first.
+        screen_name: The screen that it is opened on, whose keys come first.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -71,10 +72,10 @@ class HelpScreen(ModalScreen[None]):
         Binding("down,j", "scroll(1)", "down"),
     ]
 
-    def __init__(self, moment: Moment, place: ScreenName) -> None:
+    def __init__(self, moment: Moment, screen_name: ScreenName) -> None:
         super().__init__()
         self._moment = moment
-        self._place = place
+        self._screen_name = screen_name
 
     def compose(self) -> ComposeResult:
         """Lay out the page."""
@@ -87,7 +88,7 @@ class HelpScreen(ModalScreen[None]):
     def on_resize(self, event: Resize) -> None:
         """Break the lines for this width."""
         width = min(_WIDTH, event.size.width) - _MARGINS
-        self.query_one("#help > Static", Static).update(_page(self._moment, self._place, width))
+        self.query_one("#help > Static", Static).update(_page(self._moment, self._screen_name, width))
 
     def action_close(self) -> None:
         """Go back."""
@@ -98,9 +99,9 @@ class HelpScreen(ModalScreen[None]):
         self.query_one("#help").scroll_relative(y=lines, animate=False)
 
 
-def _page(moment: Moment, place: ScreenName, width: int) -> Content:
+def _page(moment: Moment, screen_name: ScreenName, width: int) -> Content:
     lines: list[Content] = []
-    for heading, keys in sections(place):
+    for heading, keys in sections(screen_name):
         why = f": {moment.refusal}" if keys[0].needs == "steering" and moment.refusal else ""
         lines.append(Content.assemble((heading, "bold"), (why, _DIM)))
         lines += [line for key in keys for line in _about_key(key, moment, width)]

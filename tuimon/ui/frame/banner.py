@@ -91,9 +91,9 @@ def _about_status(moment: Moment) -> Sentence | None:
     if moment.status == "failed":
         lines = state.ended.traceback.strip().splitlines() if state.ended else []
         reason = plain(lines[-1], 300) if lines else "training ended with an exception"
-        return Sentence(f"Failed: {reason}. The whole of it: {_log_place(moment)}", Meaning.ERROR, _why(moment))
+        return Sentence(f"Failed: {reason}. The whole of it: {_where_log_is(moment)}", Meaning.ERROR, _why(moment))
     if moment.status == "crashed":
-        where = _log_place(moment)
+        where = _where_log_is(moment)
         return Sentence(f"Crashed: its process is gone without a last word. See {where}", Meaning.ERROR, _why(moment))
     if moment.status == "silent":
         host = f" on {plain(state.run.host, 60)}" if state.run else ""
@@ -108,7 +108,7 @@ def _about_status(moment: Moment) -> Sentence | None:
     if moment.status in ("finished", "stopped") and moment.replay is None:
         how = "Finished" if moment.status == "finished" else "Stopped, as asked"
         return Sentence(
-            f"{how}{_how_long(moment)}. Everything stays in {plain(_place(moment))}  ·  q closes this screen.",
+            f"{how}{_how_long(moment)}. Everything stays in {plain(_run_directory(moment))}  ·  q closes this screen.",
             Meaning.GOOD,
             _why(moment),
         )
@@ -151,11 +151,11 @@ def _how_long(moment: Moment) -> str:
     return f" after {duration(state.last_time - state.run.time)}"
 
 
-def _log_place(moment: Moment) -> str:
-    return f"{_place(moment)}/trainer.log" if moment.trainer_log else "the terminal where it was started"
+def _where_log_is(moment: Moment) -> str:
+    return f"{_run_directory(moment)}/trainer.log" if moment.trainer_log else "the terminal where it was started"
 
 
-def _place(moment: Moment) -> str:
+def _run_directory(moment: Moment) -> str:
     """The run directory, as one would type it from here."""
     path, here = moment.run_path, Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)

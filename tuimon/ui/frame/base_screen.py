@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from textual.app import ComposeResult
+from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widget import Widget
@@ -15,7 +15,8 @@ from tuimon.ui.drawing.too_small import TooSmall
 from tuimon.ui.frame.banner import WHY_KEY, Banner
 from tuimon.ui.frame.header import Header
 from tuimon.ui.frame.key_bar import KeyBar
-from tuimon.ui.viewer.keys import OTHER_WHY, ScreenName, keys_of
+from tuimon.ui.viewer.key import ScreenName
+from tuimon.ui.viewer.keys import OTHER_WHY, keys_of
 from tuimon.ui.viewer.moment import Moment
 from tuimon.ui.viewer.view_memory import View
 
@@ -23,22 +24,23 @@ WIDE, TALL, HIGH = 140, 32, 44
 """Columns and rows from which on there is room for more."""
 
 
-def bindings_of(place: ScreenName) -> list[BindingType]:
+def bindings_of(screen_name: ScreenName) -> list[BindingType]:
     """Return the bindings of a screen, from the table of keys."""
-    return [
-        # What means another thing in a replay is one action all the same.
-        Binding(keys, action, show=False)
-        for keys, action in dict.fromkeys((key.keys, key.full_action) for key in keys_of(place))
-    ]
+    return [Binding(key.keys, key.full_action, show=False) for key in keys_of(screen_name)]
+
+
+def shown_screen(app: App[Any]) -> "BaseScreen":
+    """Return the full screen that is shown, though a question may be open over it."""
+    return next(screen for screen in reversed(app.screen_stack) if isinstance(screen, BaseScreen))
 
 
 class BaseScreen(Screen[None]):
     """Header, banner, panels, keys. Shows moments; knows nothing of logs and requests.
 
-    Subclasses name their place, bind its keys and yield their panels.
+    Subclasses have a name, bind its keys and yield their panels.
     """
 
-    place: ClassVar[ScreenName]
+    screen_name: ClassVar[ScreenName]
     """Which screen this is."""
     AUTO_FOCUS = ""
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]
@@ -47,13 +49,13 @@ class BaseScreen(Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         # Kept, not looked up: a message may come while the app is closing and its widgets are gone.
-        self.bar = KeyBar(self.place)
+        self.bar = KeyBar(self.screen_name)
         """The line of keys."""
 
     def compose(self) -> ComposeResult:
         """Lay out the panels."""
         yield Header()
-        yield Banner("a" if self.place in OTHER_WHY else WHY_KEY)
+        yield Banner("a" if self.screen_name in OTHER_WHY else WHY_KEY)
         yield from self.panels()
         yield self.bar
         yield TooSmall()
@@ -98,6 +100,10 @@ class BaseScreen(Screen[None]):
 
     def select_layer(self, path: str) -> None:
         """Have keys mean another layer."""
+
+    def action_cursor(self, by: int) -> None:
+        """Select another line."""
+        self.move_cursor(by)
 
     def move_cursor(self, by: int) -> None:
         """Select another line."""

@@ -212,5 +212,5 @@ def _replay(moment: Moment) -> Part:
     if replay is None:
         return []
     sign = "▶" if replay.playing else "‖"
-    place = f"{duration(replay.elapsed_seconds)}/{duration(replay.total_seconds)}"
-    return [(f"{sign} replay ×{replay.speed:g}  {place}", int(Meaning.COMMAND))]
+    position = f"{duration(replay.elapsed_seconds)}/{duration(replay.total_seconds)}"
+    return [(f"{sign} replay ×{replay.speed:g}  {position}", int(Meaning.COMMAND))]

@@ -4,12 +4,13 @@ from textual.events import Click
 
 from tuimon.ui.drawing.cell_view import CellView
 from tuimon.ui.drawing.cells import Cells, cell_width
-from tuimon.ui.viewer.keys import PLACES, Key, ScreenName, keys_of
+from tuimon.ui.viewer.key import SCREEN_NAMES, Key, ScreenName
+from tuimon.ui.viewer.keys import keys_of
 from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment
 
 _GAP = 2
-_FOR_SEVERAL = {"↓": "↑↓", "2": f"1–{len(PLACES)}"}
+_FOR_SEVERAL = {"↓": "↑↓", "2": f"1–{len(SCREEN_NAMES)}"}
 """How a key is written that stands for others as well."""
 
 
@@ -17,7 +18,7 @@ class KeyBar(CellView):
     """Keys with their labels; a click does what the key does.
 
     Args:
-        place: The screen that it is on.
+        screen_name: The screen that it is on.
     """
 
     tabs = False
@@ -25,28 +26,28 @@ class KeyBar(CellView):
     layer_path: str | None = None
     """Path of the layer under the cursor."""
 
-    def __init__(self, place: ScreenName) -> None:
+    def __init__(self, screen_name: ScreenName) -> None:
         super().__init__()
-        self._keys = [key for key in keys_of(place) if key.label]
-        self._places: list[tuple[int, int, Key]] = []
+        self._keys = [key for key in keys_of(screen_name) if key.label]
+        self._spans: list[tuple[int, int, Key]] = []
 
     def draw(self, cells: Cells, moment: Moment) -> None:
         """Draw the keys, and at the right why this screen does not steer, where it does not."""
-        self._places = []
+        self._spans = []
         column = 1
         for key in self._fitting(cells.width - 1, moment):
             start = column
             can = not (key.request and moment.cannot(key.request))
             column = cells.put(0, column, _shown(key), Meaning.KEY if can else Meaning.FRAME) + 1
             column = cells.put(0, column, self._label(key, moment), Meaning.DIM if can else Meaning.FRAME)
-            self._places.append((start, column, key))
+            self._spans.append((start, column, key))
             column += _GAP
         if moment.refusal and moment.replay is None and column + len(moment.refusal) + 3 <= cells.width:
             cells.put_right(0, cells.width - 1, moment.refusal, Meaning.DIM)
 
     async def on_click(self, event: Click) -> None:
         """Do what the clicked key does."""
-        for start, end, key in self._places:
+        for start, end, key in self._spans:
             if start <= event.x < end:
                 await self.run_action(key.full_action)
 
@@ -62,14 +63,18 @@ class KeyBar(CellView):
 
     def _label(self, key: Key, moment: Moment) -> str:
         """Return what a key does now: those that freeze also thaw."""
-        if key.action == "freeze_layer" and self.layer_path is not None and moment.is_frozen(self.layer_path):
+        if key.action == "ask('freeze_layer')" and self.layer_path is not None and moment.is_frozen(self.layer_path):
             return "unfreeze"
-        if key.action == "freeze_all" and moment.state.layers and all(map(moment.is_frozen, moment.state.layers)):
+        if (
+            key.action == "ask('freeze_all')"
+            and moment.state.layers
+            and all(map(moment.is_frozen, moment.state.layers))
+        ):
             return "unfreeze all"
-        if key.action == "freeze_all" and self.layer_path is not None:
+        if key.action == "ask('freeze_all')" and self.layer_path is not None:
             # It stands beside the key that freezes one.
             return "all"
-        if key.action == "hold_layer" and self.layer_path is not None and moment.is_held(self.layer_path):
+        if key.action == "ask('hold_layer')" and self.layer_path is not None and moment.is_held(self.layer_path):
             return "let go"
         if key.request == "pause" and moment.is_paused:
             return "resume"

@@ -70,12 +70,12 @@ class SearchedScreen(BaseScreen):
         """Type what to search for."""
         self.field.open()
 
-    async def action_back(self) -> None:
-        """Forget what was searched for; where nothing was, go back to the dashboard."""
-        if self.field.value or self.field.display:
+    def go_back(self) -> bool:
+        """Forget what was searched for; return whether anything was."""
+        is_searched = bool(self.field.value or self.field.display)
+        if is_searched:
             self.field.action_clear_search()
-        else:
-            await self.app.run_action("open('dashboard')")
+        return is_searched
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Search while it is typed."""

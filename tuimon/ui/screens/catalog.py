@@ -2,21 +2,21 @@
 
 from tuimon.settings import Settings
 from tuimon.ui.frame.base_screen import BaseScreen
-from tuimon.ui.viewer.keys import ScreenName
+from tuimon.ui.viewer.key import ScreenName
 
 
-def new_screen(place: ScreenName, settings: Settings) -> BaseScreen:
+def new_screen(name: ScreenName, settings: Settings) -> BaseScreen:
     """Return a screen that is not the dashboard.
 
     Args:
-        place: The name of the screen.
+        name: The name of the screen.
         settings: The settings of the user.
 
     Raises:
         ValueError: The name is that of the dashboard.
     """
     screen: BaseScreen
-    match place:
+    match name:
         case "metrics":
             from tuimon.ui.screens.metrics.screen import MetricsScreen
 

@@ -22,10 +22,21 @@ _LEAVE_SECONDS, _LEAVE_ROUND_TRIPS = 1.5, 2.0
 
 
 class PacedApp(App[str]):
-    """Sends what Textual draws cell by cell, as much at a time as the terminal's answers say it takes soon."""
+    """Sends what Textual draws cell by cell, as much at a time as the terminal's answers say it takes soon.
 
-    def __init__(self) -> None:
+    What a key asks for is drawn at once. What merely goes on is drawn some times a second, and only while the line is
+    free. Subclasses draw, and say when that is due.
+
+    Args:
+        refresh: How often a second what goes on is drawn, at most.
+    """
+
+    def __init__(self, refresh: float) -> None:
         super().__init__()
+        self._refresh_seconds = 1 / refresh
+        self._drawn_at = 0.0
+        self._drawn: object = None
+        """What `version` was then, and whether the line was slow."""
         self._pacing = Pacing()
         self._terminal = VirtualScreen()
         self._behind_since = math.inf
@@ -45,6 +56,7 @@ class PacedApp(App[str]):
     def on_mount(self) -> None:
         """Ask before anything is drawn: whether the terminal answers at all is then known as soon as can be."""
         self._ask_terminal(OPENING_BYTES)
+        self.set_interval(self._refresh_seconds, self._redraw_if_out_of_date)
 
     def on_resize(self, event: Resize) -> None:
         """Draw all anew."""
@@ -63,11 +75,41 @@ class PacedApp(App[str]):
         """The terminal has taken in all that was sent before it was asked."""
         # When it came, not when there was time to look at it.
         self._pacing.answered(event.time, event.x + 1, event.y + 1)
-        self.line_is_free()
+        # There is room on the line again.
+        if time.monotonic() - self._drawn_at < self._refresh_seconds:
+            self.send_rest()
+        else:
+            self._redraw_if_out_of_date()
 
-    def line_is_free(self) -> None:
-        """There is room on the line again."""
-        self.send_rest()
+    @property
+    def version(self) -> object:
+        """Another one whenever there is something new to show."""
+        raise NotImplementedError
+
+    @property
+    def is_out_of_date(self) -> bool:
+        """Whether there is something to show that the screen does not show."""
+        return self._drawn != (self.version, self.is_line_slow)
+
+    def redraw(self) -> None:
+        """Show what is so now, however busy the line is: a key asked for it."""
+        self._drawn_at = time.monotonic()
+        self._drawn = self.version, self.is_line_slow
+
+    def redraw_when_free(self) -> None:
+        """Show what is so now, if the line is free; else first what there was no room for."""
+        if self.may_draw:
+            self.redraw()
+            # What is drawn now comes before the rest of what was drawn before.
+            self.call_after_refresh(self.send_rest)
+        else:
+            self.send_rest()
+
+    def _redraw_if_out_of_date(self) -> None:
+        if self.is_out_of_date:
+            self.redraw_when_free()
+        else:
+            self.send_rest()
 
     def send_rest(self) -> None:
         """Send what there was no room for."""

@@ -14,7 +14,7 @@ _KEYS = {
     "freeze --statistics": ("H", "hold_all", "holds all"),
     "unfreeze": ("F", "freeze_all", "unfreezes all"),
     "phase": ("p", "phase", "sets the phase"),
-    "momentum": ("M", "momentum(True)", "sets momentum"),
+    "momentum": ("M", "momentum_of_all", "sets momentum"),
     "recalibrate": ("r", "recalibrate", "recalibrates"),
     "lr": ("l", "learning_rate", "sets the lr"),
     "pause": ("space", "pause", "pauses"),
@@ -22,12 +22,12 @@ _KEYS = {
     "rollback": ("b", "roll_back", "rolls back"),
     "probe": ("g", "probe", "probes"),
 }
-"""Keys by what `tuimon send` would be told for the whole model: the key, its action, what it does."""
+"""Keys by what `tuimon send` would be told for the whole model: the key, what it asks for, what it does."""
 _LAYER_KEYS = {
     "freeze": ("f", "freeze_layer", "freezes it"),
     "freeze --statistics": ("h", "hold_layer", "holds it"),
     "unfreeze": ("f", "freeze_layer", "unfreezes it"),
-    "momentum": ("m", "momentum(False)", "sets momentum"),
+    "momentum": ("m", "momentum_of_layer", "sets momentum"),
 }
 """The same for one layer: that under the cursor."""
 
@@ -38,8 +38,8 @@ class Help:
 
     key: str
     """As it is written."""
-    action: str
-    """Of the app."""
+    asks: str
+    """The name of what it asks for in the table of keys."""
     words: str
     """What it does."""
     layer: str | None

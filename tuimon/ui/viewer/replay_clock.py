@@ -1,12 +1,15 @@
 """A recorded run, released by its own times: no clock of its own, no files."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection
 
-from tuimon.protocol.events import AnyEvent, EpochEnded
+from tuimon.protocol.events import Alert, AnyEvent, Batches, BatchNorm, BatchNormChannels, EpochEnded, ValidationBatches
+from tuimon.runs.state import Command, RunState
 from tuimon.ui.viewer.moment import ReplayPosition
 
 _SLOWEST, _FASTEST = 1 / 64, 4096.0
+_MEASURED = Batches | ValidationBatches | EpochEnded | BatchNorm | BatchNormChannels
+"""Facts that the timeline does not list, and that would take room twice."""
 
 
 class ReplayClock:
@@ -23,13 +26,16 @@ class ReplayClock:
         """Whether time goes on by itself."""
         self.time = 0.0
         """Where the replay is, Unix seconds of the log."""
+        self.whole = RunState()
+        """All of the log, without what was measured."""
         self._first: float | None = None
         self._last = 0.0
         self._past: list[AnyEvent] = []
         self._pending: deque[AnyEvent] = deque()
 
-    def load(self, events: Iterable[AnyEvent]) -> None:
+    def load(self, events: Collection[AnyEvent]) -> None:
         """Take in further events of the log."""
+        self.whole.apply(event for event in events if not isinstance(event, _MEASURED))
         for event in events:
             if self._first is None:
                 self._first = self.time = self._last = event.time
@@ -74,6 +80,14 @@ class ReplayClock:
         ends = [event.time for event in self._past if isinstance(event, EpochEnded)]
         return ends[-2] if len(ends) > 1 else self._first or 0.0
 
+    def next_event(self) -> float | None:
+        """Return when the next request took effect, or the next alert came; None where neither did."""
+        return min((time for time in self._event_times() if time > self.time), default=None)
+
+    def event_before(self) -> float | None:
+        """Return when the request before took effect, or the alert before came; None where neither did."""
+        return max((time for time in self._event_times() if time < self.time), default=None)
+
     def to_end(self) -> list[AnyEvent]:
         """Return all events that are left."""
         due = list(self._pending)
@@ -99,6 +113,13 @@ class ReplayClock:
     def change_speed(self, factor: float) -> None:
         """Go on ``factor`` times as fast."""
         self.speed = min(_FASTEST, max(_SLOWEST, self.speed * factor))
+
+    def _event_times(self) -> list[float]:
+        return [
+            entry.time
+            for entry in self.whole.timeline
+            if isinstance(entry, Alert) or (isinstance(entry, Command) and entry.applied)
+        ]
 
     def _next(self) -> AnyEvent:
         event = self._pending.popleft()

@@ -1,7 +1,6 @@
 """From a key to a request: what is asked, whether it can be, and what is still without an answer."""
 
 import glob
-import time
 from collections.abc import Collection
 from dataclasses import replace
 
@@ -9,7 +8,7 @@ from msgspec import structs
 
 from tuimon.plot.numbers import learning_rate
 from tuimon.protocol import commands
-from tuimon.protocol.commands import AnyRequest, Freeze, LearningRate, Momentum, Phase, Stop, Unfreeze
+from tuimon.protocol.commands import AnyRequest, Freeze, LearningRate, Momentum, Phase, Unfreeze
 from tuimon.protocol.values import SCHEDULE
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.state import RunState
@@ -43,47 +42,13 @@ class Steering:
             return "training has not begun"
         return ""
 
-    def toggle_layer(self, moment: Moment, path: str) -> AnyRequest:
-        """Return the request that freezes one layer, or thaws it if it is frozen or asked to be."""
-        # A path may hold what a glob would interpret.
-        pattern = glob.escape(path)
-        return Unfreeze(layers=[pattern]) if moment.is_frozen(path) else Freeze(layers=[pattern])
-
-    def toggle_all(self, moment: Moment) -> AnyRequest:
-        """Return the request that freezes all layers, or thaws them if all are frozen or asked to be."""
-        return Unfreeze() if all(map(moment.is_frozen, moment.state.layers)) else Freeze()
-
-    def toggle_held(self, moment: Moment, paths: Collection[str]) -> AnyRequest:
-        """Return the request that holds the moving statistics of layers, or lets them go if they are held already.
-
-        Args:
-            moment: What is so now, and what was asked.
-            paths: The layers; empty: all.
-        """
-        patterns = [glob.escape(path) for path in paths]
-        if all(map(moment.is_held, paths or moment.state.layers)):
-            return Unfreeze(layers=patterns, statistics=True)
-        return Freeze(layers=patterns, statistics=True)
-
-    def momentum(self, momentum: float, paths: Collection[str]) -> AnyRequest:
-        """Return the request that sets the momentum of layers; none: of all."""
-        return Momentum(momentum=momentum, layers=[glob.escape(path) for path in paths])
-
-    def undo(self, undo: Undo, state: RunState) -> None:
-        """Ask for what takes a request back.
-
-        Raises:
-            OSError: it cannot be written.
-        """
-        for request in undo.requests:
-            self.ask(request, state, undo=undo)
-
-    def ask(self, request: AnyRequest, state: RunState, *, undo: Undo | None = None) -> None:
+    def ask(self, request: AnyRequest, state: RunState, now: float, *, undo: Undo | None = None) -> None:
         """Put a request where the trainer looks.
 
         Args:
             request: What is asked.
             state: Of the run.
+            now: The time, Unix seconds.
             undo: What it is a part of; None for a request of its own.
 
         Raises:
@@ -102,7 +67,7 @@ class Steering:
         words = commands.describe(shown)
         if undo is not None:
             words = f"undo {undo.command.words}" + (f": {words}" if len(undo.requests) > 1 else "")
-        asked = Asked(signed.id, words, time.time(), command=commands.name_of(signed), undoes=undoes)
+        asked = Asked(signed.id, words, now, command=commands.name_of(signed), undoes=undoes)
         match signed:
             case Freeze():
                 hold: Hold = "statistics" if signed.statistics else "frozen"
@@ -118,14 +83,40 @@ class Steering:
                 asked = replace(asked, learning_rate=SCHEDULE if rate is None else learning_rate(rate))
         self.asked.append(asked)
 
-    def stop(self, state: RunState) -> None:
-        """Ask training to end after this batch.
-
-        Raises:
-            OSError: the request cannot be written.
-        """
-        self.ask(Stop(after="batch"), state)
-
     def settle(self, state: RunState) -> None:
         """Forget what has been answered, and everything once the run is over."""
         self.asked = [] if state.ended else [asked for asked in self.asked if asked.id not in state.commands]
+
+
+def freeze_or_unfreeze(moment: Moment, paths: Collection[str]) -> AnyRequest:
+    """Return the request that freezes layers, or unfreezes them where all of them are frozen or asked to be.
+
+    Args:
+        moment: What is so now, and what was asked.
+        paths: The layers; empty: all.
+    """
+    if all(map(moment.is_frozen, paths or moment.state.layers)):
+        return Unfreeze(layers=_escaped(paths))
+    return Freeze(layers=_escaped(paths))
+
+
+def hold_or_release(moment: Moment, paths: Collection[str]) -> AnyRequest:
+    """Return the request that holds the moving statistics of layers, or releases them where all of them are held.
+
+    Args:
+        moment: What is so now, and what was asked.
+        paths: The layers; empty: all.
+    """
+    if all(map(moment.is_held, paths or moment.state.layers)):
+        return Unfreeze(layers=_escaped(paths), statistics=True)
+    return Freeze(layers=_escaped(paths), statistics=True)
+
+
+def set_momentum(momentum: float, paths: Collection[str]) -> AnyRequest:
+    """Return the request that sets the momentum of layers; none: of all."""
+    return Momentum(momentum=momentum, layers=_escaped(paths))
+
+
+def _escaped(paths: Collection[str]) -> list[str]:
+    # A path may hold what a glob would interpret.
+    return [glob.escape(path) for path in paths]

@@ -29,7 +29,7 @@ _MOST_LIST_ROWS = 8
 class CompareScreen(BaseScreen):
     """The list beside the overlay, above the settings. The watched run is always drawn, and first."""
 
-    place = "compare"
+    screen_name = "compare"
     BINDINGS: ClassVar[list[BindingType]] = bindings_of("compare")
 
     def __init__(self) -> None:

@@ -38,7 +38,7 @@ _TAKE_TURNS: dict[tuple[bool, bool], tuple[str, ...]] = {
 class Dashboard(BaseScreen):
     """Charts, layers and events. It shows moments, and knows no logs and no requests."""
 
-    place = "dashboard"
+    screen_name = "dashboard"
     BINDINGS: ClassVar[list[BindingType]] = bindings_of("dashboard")
 
     def __init__(self) -> None:
@@ -103,7 +103,7 @@ class Dashboard(BaseScreen):
         """Move the cursor of the table."""
         self._table.move(by)
 
-    def next_chart(self, by: int) -> None:
+    def action_next_chart(self, by: int) -> None:
         """Show the next chart, where one is shown at a time."""
         turns = self._take_turns
         if turns:

@@ -17,7 +17,7 @@ from tuimon.ui.screens.layers.statistic_chart import StatisticChart
 class LayersScreen(BaseScreen):
     """The table, the map, and panels about the layer under the cursor."""
 
-    place = "layers"
+    screen_name = "layers"
     BINDINGS: ClassVar[list[BindingType]] = bindings_of("layers")
 
     def __init__(self) -> None:

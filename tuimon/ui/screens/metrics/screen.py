@@ -39,7 +39,7 @@ class MetricsScreen(BaseScreen):
         settings: Hold the x axis and the smoothing to begin with.
     """
 
-    place = "metrics"
+    screen_name = "metrics"
     BINDINGS: ClassVar[list[BindingType]] = bindings_of("metrics")
 
     def __init__(self, settings: Settings) -> None:

@@ -17,7 +17,7 @@ from tuimon.ui.viewer.moment import Moment
 class RunScreen(PagedScreen):
     """One page with everything that the log and the run directory say about the run itself."""
 
-    place = "run"
+    screen_name = "run"
     BINDINGS: ClassVar[list[BindingType]] = bindings_of("run")
 
     def __init__(self) -> None:

@@ -35,7 +35,7 @@ class NothingToShow(CellView):
 class SystemScreen(BaseScreen):
     """Processors and memory above the GPUs."""
 
-    place = "system"
+    screen_name = "system"
     BINDINGS: ClassVar[list[BindingType]] = bindings_of("system")
 
     def __init__(self) -> None:

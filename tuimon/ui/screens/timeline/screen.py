@@ -32,7 +32,7 @@ class TimelineScreen(PagedScreen, SearchedScreen):
             self.step = step
             """Its step; None for an event without one."""
 
-    place = "timeline"
+    screen_name = "timeline"
     hint = "part of a line, or a glob such as freeze*rejected; esc clears"
     BINDINGS: ClassVar[list[BindingType]] = bindings_of("timeline")
 

@@ -19,7 +19,7 @@ from tuimon.ui.viewer.moment import Moment
 class LogScreen(PagedScreen, SearchedScreen):
     """The printed lines. A thread reads them while the screen is open."""
 
-    place = "log"
+    screen_name = "log"
     hint = "words to search for, as they are; enter goes to the newest, esc clears"
     BINDINGS: ClassVar[list[BindingType]] = bindings_of("log")
 

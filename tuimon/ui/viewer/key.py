@@ -1,0 +1,90 @@
+"""A key and what it does; keys that belong together."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+from tuimon.ui.viewer.moment import Moment
+
+ScreenName = Literal["dashboard", "metrics", "layers", "timeline", "log", "system", "run", "compare"]
+"""The name of a full screen."""
+SCREEN_NAMES: tuple[ScreenName, ...] = get_args(ScreenName)
+"""In the order of their keys: 1, 2, …"""
+SEARCHED: tuple[ScreenName, ...] = ("timeline", "log")
+"""The screens that are searched."""
+SCROLLED: tuple[ScreenName, ...] = ("timeline", "log", "run")
+"""The screens that are scrolled line by line."""
+Needs = Literal["always", "steering", "replay", "tabs", "alerts"]
+"""When keys do anything: always, in a run that takes requests, in a replay, where there are charts to choose from, once
+there is an alert."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Key:
+    """A key and what it does."""
+
+    keys: str
+    """As Textual names them, with commas between."""
+    action: str
+    """The action: of the app, or with a namespace in front, as Textual writes it."""
+    shown: str = ""
+    """How the key is written; empty where it is written as Textual names it."""
+    label: str = ""
+    """What it does, in a word or two; empty for keys that the footer does not name."""
+    help: str
+    """What it does, in a sentence."""
+    needs: Needs = "always"
+    """When it does anything; its group says so."""
+    request: str = ""
+    """The request that it leads to, by its name on the wire."""
+    rank: int = 0
+    """Where the footer has no room for all keys, those of the highest rank are left out first."""
+    screens: tuple[ScreenName, ...] = ()
+    """The screens on which it does that; empty: on those of its group."""
+
+    @property
+    def full_action(self) -> str:
+        """The action with its namespace."""
+        return self.action if "." in self.action.partition("(")[0] else f"app.{self.action}"
+
+    def is_useful(self, moment: Moment) -> bool:
+        """Whether it does anything in such a moment."""
+        match self.needs:
+            case "steering":
+                return not moment.refusal
+            case "replay":
+                return moment.replay is not None
+            case "tabs":
+                return moment.has_facts
+            case "alerts":
+                return bool(moment.state.alerts)
+        return self.label != "select" or len(moment.layers) > 1
+
+
+@dataclass(frozen=True)
+class KeyGroup:
+    """Keys that belong together."""
+
+    name: str
+    """What they are for."""
+    keys: tuple[Key, ...]
+    """In the order in which they are listed."""
+    needs: Needs = "always"
+    """When they do anything."""
+    screens: tuple[ScreenName, ...] = ()
+    """The screens on which they do it; empty: on all of them."""
+
+    def __iter__(self) -> Iterator[Key]:
+        """Yield the keys, each with all that its group says."""
+        for key in self.keys:
+            yield replace(
+                key,
+                shown=key.shown or key.keys.partition(",")[0],
+                needs=self.needs,
+                screens=key.screens or self.screens,
+            )
+
+
+def all_but(*screens: ScreenName) -> tuple[ScreenName, ...]:
+    """Return the screens that are not among these."""
+    return tuple(screen for screen in SCREEN_NAMES if screen not in screens)

@@ -1,0 +1,61 @@
+"""Everything that a viewer hears of the world."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tuimon.protocol.events import AnyEvent
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The log has grown."""
+
+    events: Sequence[AnyEvent]
+    """In the order of the log."""
+    reading: float | None = None
+    """The share of the log that is read, while a long one is; None when all of it is."""
+
+
+@dataclass(frozen=True)
+class CaughtUp:
+    """All that the log held at the start is read."""
+
+    silent_seconds: float
+    """How long it had not grown by then."""
+
+
+@dataclass(frozen=True)
+class LogUnreadable:
+    """The log is there and cannot be read."""
+
+    reason: str
+    """In words; empty when it can be read again."""
+
+
+@dataclass(frozen=True)
+class TrainerGone:
+    """Whether it is proven that no trainer writes the log has changed."""
+
+    gone: bool
+    """True when it is proven."""
+
+
+@dataclass(frozen=True)
+class TrainerPrinted:
+    """The training process printed something."""
+
+    lines: tuple[str, ...]
+    """The last lines of `trainer.log`."""
+
+
+@dataclass(frozen=True)
+class TrainerExited:
+    """The training process that this screen started is over, or could not be started."""
+
+    code: int | None
+    """Its exit status; None where it could not be started."""
+    reason: str = ""
+    """Why it could not be started."""
+
+
+News = Facts | CaughtUp | LogUnreadable | TrainerGone | TrainerPrinted | TrainerExited

@@ -1,0 +1,270 @@
+"""One run as a viewer knows it, whatever draws it: news comes in, requests go out, a moment is what is shown.
+
+the log, the trainer ── news ──▶ Viewer ── moment ──▶ a screen
+                keys ── ask, undo ──▶ Viewer ── requests ──▶ the run directory
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from tuimon.protocol.commands import AnyRequest, Stop
+from tuimon.protocol.events import AnyEvent
+from tuimon.runs import liveness
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.runs.state import OVER, RunState
+from tuimon.text import plain
+from tuimon.ui.viewer.moment import Moment, Notice
+from tuimon.ui.viewer.news import CaughtUp, Facts, LogUnreadable, News, TrainerExited, TrainerGone, TrainerPrinted
+from tuimon.ui.viewer.replay_clock import ReplayClock
+from tuimon.ui.viewer.steering import Steering
+from tuimon.ui.viewer.undo import NothingToUndoError, newest_undo
+
+NOTICE_SECONDS = 8.0
+"""How long a sentence is shown."""
+
+
+class Clock(Protocol):
+    """Tells the time, as the module `time` does."""
+
+    def time(self) -> float:
+        """Return Unix seconds."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+
+
+class Viewer:
+    """Folds the log of one run, sends requests to it, and says in a `Moment` what is to be shown.
+
+    The run is shown as it is now, or, with a replay, as it was at the replay's time. All that happens comes in through
+    `hear`; `tick` lets the time of a replay go on.
+
+    Args:
+        run: The run.
+        readonly: Send no requests.
+        replay: Says how much of the log is shown; None for the run as it is now.
+        clock: Tells the time.
+
+    Example:
+        ```python
+        viewer = Viewer(run)
+        viewer.hear(Facts(events))
+        viewer.ask(Pause())
+        assert viewer.moment().is_paused
+        ```
+    """
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        *,
+        readonly: bool = False,
+        replay: ReplayClock | None = None,
+        clock: Clock = time,
+    ) -> None:
+        self.run = run
+        """The run."""
+        self.state = RunState()
+        """Its log, folded: all of it so far, or up to the time of the replay."""
+        self.replay = replay
+        """Says how much of the log is shown; None for the run as it is now."""
+        self.read_alerts = set[int]()
+        """The alerts of which somebody has read why, by their numbers in the log."""
+        self._readonly = readonly
+        self._steering = Steering(run, readonly=readonly)
+        self._clock = clock
+        self._changes = 0
+        self._grown_at = clock.monotonic()
+        self._ticked_at = clock.monotonic()
+        self._reading: float | None = None
+        self._unreadable = ""
+        self._trainer_is_gone = False
+        self._trainer_exit: TrainerExited | None = None
+        self._printed: tuple[str, ...] = ()
+        self._notice: Notice | None = None
+        self._notice_until = 0.0
+
+    # What is heard and what is shown
+
+    def hear(self, news: News) -> None:
+        """Take in what has happened."""
+        self._changes += 1
+        match news:
+            case Facts():
+                self._grown_at = self._clock.monotonic()
+                self._reading = news.reading
+                if self.replay is None:
+                    self.fold(news.events)
+                else:
+                    self.replay.load(news.events)
+            case CaughtUp():
+                self._grown_at = self._clock.monotonic() - news.silent_seconds
+                self._reading = None
+            case LogUnreadable():
+                self._unreadable = news.reason
+            case TrainerGone():
+                self._trainer_is_gone = news.gone
+            case TrainerPrinted():
+                self._printed = news.lines
+            case TrainerExited():
+                self._trainer_exit = news
+
+    def fold(self, events: Sequence[AnyEvent]) -> None:
+        """Fold what the log says next; it answers requests."""
+        self.state.apply(events)
+        self._steering.settle(self.state)
+        self._changes += 1
+
+    def moment(self, *, is_line_slow: bool = False) -> Moment:
+        """Return what is to be shown now.
+
+        Args:
+            is_line_slow: Whether the terminal takes in less than there is to send.
+        """
+        silent_seconds = 0.0 if self.replay else self._clock.monotonic() - self._grown_at
+        status = liveness.status(self.state, gone=self._trainer_is_gone, silent_seconds=silent_seconds)
+        if self.state.run is None and self._trainer_exit is not None:
+            status = "failed"
+        return Moment(
+            state=self.state,
+            status=status,
+            now=self.replay.time if self.replay else self._clock.time(),
+            run_path=self.run.path,
+            silent_seconds=silent_seconds,
+            asked=tuple(self._steering.asked),
+            refusal=self._steering.refusal(self.state, status, replay=self.replay is not None),
+            trainer_log=self._printed,
+            notice=self.notice,
+            reading=self._reading,
+            replay=self.replay.position if self.replay else None,
+            whole=self.replay.whole if self.replay else None,
+            exit_code=self._trainer_exit.code if self._trainer_exit else None,
+            read=frozenset(self.read_alerts),
+            is_line_slow=is_line_slow,
+        )
+
+    @property
+    def version(self) -> object:
+        """Another one whenever there is something new to show; the seconds of a run that goes on are shown, too."""
+        second = int(self._clock.time()) if self.state.ended is None else None
+        return self._changes, second, self.notice
+
+    # What the viewer says
+
+    def say(self, text: str, *, bad: bool = False) -> None:
+        """Show a sentence for some seconds.
+
+        Args:
+            text: What happened, and what to do.
+            bad: Whether something went wrong.
+        """
+        self._notice, self._notice_until = Notice(text, bad), self._clock.monotonic() + NOTICE_SECONDS
+
+    def hush(self) -> None:
+        """Show the sentence no longer that was said."""
+        self._notice = None
+
+    @property
+    def notice(self) -> Notice | None:
+        """The sentence that is shown now: one that was said, else what hinders the viewer; None where nothing does."""
+        if self._notice is not None and self._clock.monotonic() > self._notice_until:
+            self._notice = None
+        if self._notice is not None:
+            return self._notice
+        if self._trainer_exit is not None and self._trainer_exit.reason:
+            return Notice(self._trainer_exit.reason, bad=True)
+        return Notice(self._unreadable, bad=True) if self._unreadable else None
+
+    # Requests
+
+    def ask(self, request: AnyRequest) -> None:
+        """Send a request; say why not, where it cannot be sent."""
+        if self.refuses(_name(request)):
+            return
+        try:
+            self._steering.ask(request, self.state, self._clock.time())
+        except OSError as error:
+            self.say(f"The request cannot be written: {error}", bad=True)
+
+    def undo(self) -> None:
+        """Take back the newest request that changed what is in force; say why not, where nothing can be taken back."""
+        moment = self.moment()
+        if moment.refusal:
+            self.say(f"Nothing was asked: {moment.refusal}.")
+            return
+        try:
+            undo = newest_undo(moment)
+        except NothingToUndoError as reason:
+            self.say(f"Nothing was undone: {reason}.")
+            return
+        if any(self.refuses(_name(request)) for request in undo.requests):
+            return
+        try:
+            for request in undo.requests:
+                self._steering.ask(request, self.state, self._clock.time(), undo=undo)
+        except OSError as error:
+            self.say(f"The request cannot be written: {error}", bad=True)
+        else:
+            self.say(f"undo {plain(undo.command.words, 100)}: asked")
+
+    def refuses(self, command: str) -> bool:
+        """Return whether a request cannot be sent now, and say why.
+
+        Args:
+            command: Its name on the wire.
+        """
+        moment = self.moment()
+        if moment.refusal:
+            self.say(f"Nothing was asked: {moment.refusal}.")
+            return True
+        if reason := plain(moment.cannot(command)):
+            self.say(f"This run does not take {command}: {reason}", bad=True)
+            return True
+        return False
+
+    @property
+    def may_stop(self) -> bool:
+        """Whether this viewer may end the run."""
+        return not (self._readonly or self.replay is not None or self.moment().status in OVER)
+
+    def stop(self) -> bool:
+        """Ask training to end after this batch; return whether that could be asked."""
+        try:
+            self._steering.ask(Stop(after="batch"), self.state, self._clock.time())
+        except OSError as error:
+            self.say(f"The request to stop cannot be written: {error}", bad=True)
+            return False
+        return True
+
+    # The time of a replay
+
+    def tick(self) -> None:
+        """Fold what has become due in a replay; to be called several times a second."""
+        now = self._clock.monotonic()
+        seconds, self._ticked_at = now - self._ticked_at, now
+        if self.replay is not None and (events := self.replay.release(seconds)):
+            self.fold(events)
+
+    def toggle_playing(self) -> None:
+        """Play a replay, or pause it."""
+        if self.replay is not None:
+            self.replay.playing = not self.replay.playing
+            self._ticked_at = self._clock.monotonic()
+
+    def go_to(self, time: float) -> None:
+        """Show a replay as it was at a time of the log, in Unix seconds, and wait there."""
+        if self.replay is None:
+            return
+        self.hush()
+        self.replay.playing = False
+        if time < self.replay.time:
+            # Facts cannot be taken back: they are folded anew.
+            self.replay.to_start()
+            self.state = RunState()
+        self.fold(self.replay.to_time(time))
+
+
+def _name(request: AnyRequest) -> str:
+    """Return the name of a request on the wire."""
+    return str(request.__struct_config__.tag)
