@@ -382,6 +382,17 @@ async def test_a_run_that_ends_while_a_question_is_open_is_asked_nothing(runs: P
             assert run.requests() == []
 
 
+@pytest.mark.parametrize("screen", ["1", "2", "4"])
+async def test_the_momentum_of_all_layers_is_set_on_every_screen(runs: Path, screen: str) -> None:
+    with LiveRun(runs, *training("bn_1", "bn_2")) as run:
+        async with watching(run.directory) as (app, pilot):
+            await press(pilot, screen, "M")
+            await until(pilot, lambda: isinstance(app.screen, TextDialog))
+            await pilot.press(*"0.9", "enter")
+            await until(pilot, lambda: bool(run.requests()))
+            assert commands.as_fields(run.requests()[0])["momentum"] == 0.9
+
+
 async def test_escape_asks_for_nothing(runs: Path) -> None:
     with LiveRun(runs, *training("bn_1")) as run:
         async with watching(run.directory) as (app, pilot):
