@@ -19,7 +19,8 @@ from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.geometry import Region
 from textual.strip import Strip
 
-from tuimon.ui.terminal.virtual_screen import _WIDTHS, Frame, VirtualScreen
+from tuimon.ui.terminal.virtual_screen import Frame, VirtualScreen
+from tuimon.ui.terminal.widths import WIDTHS
 
 COLUMNS, ROWS = 12, 3
 COLORS = ColorSystem.TRUECOLOR
@@ -134,12 +135,12 @@ def test_where_the_terminal_takes_other_widths_all_else_is_in_its_place(
 
 
 def test_all_agree_about_widths_that_are_taken_for_sure() -> None:
-    known = _WIDTHS[: ord("\N{REPLACEMENT CHARACTER}")]
+    known = WIDTHS[: ord("\N{REPLACEMENT CHARACTER}")]
     for code in np.flatnonzero(known).tolist():
         assert wcwidth(chr(code)) == get_character_cell_size(chr(code)) == known[code], hex(code)
         assert chr(code).isprintable()
     for character in "👍🇩\u0301\u200d\ufe0f\x1b\n⚠❤":
-        assert _WIDTHS[ord(character)] == 0
+        assert WIDTHS[ord(character)] == 0
 
 
 def test_what_the_terminal_shows_already_is_not_sent() -> None:

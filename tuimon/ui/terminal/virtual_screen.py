@@ -18,43 +18,17 @@ from rich.segment import Segment
 from rich.style import Style
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 
+from tuimon.ui.terminal.widths import CONTINUED, widths
+
 _STYLE_SHIFT = 32
 """A cell is a number: the code of its character, and above it the number of its style."""
 _CODE = (1 << _STYLE_SHIFT) - 1
-_CONTINUED = 0x110000
-"""The code of the right half of a wide character; codes above it are characters with marks over them, joined emoji."""
 _UNKNOWN = 0
 """What a cell of the terminal holds before it is drawn for the first time: no character has this code."""
 _REPLACED = 0xFFFD
 _JOINER = "\u200d"
 _MOST_STYLES = 10_000
 _RESET = "\x1b[0m"
-
-_NARROW = (
-    (0x20, 0x7E),
-    (0xA1, 0xAC),  # Latin
-    (0xAE, 0x2FF),
-    (0x370, 0x377),  # Greek, Cyrillic
-    (0x391, 0x3A1),
-    (0x3A3, 0x482),
-    (0x48A, 0x52F),
-    (0x2010, 0x2027),  # Punctuation
-    (0x2190, 0x22FF),  # Arrows, mathematics
-    (0x2500, 0x25FC),  # Boxes, bars, shapes
-    (0x2800, 0x28FF),  # Braille
-)
-_WIDE = (
-    (0x3041, 0x3096),  # Kana
-    (0x30A1, 0x30FA),
-    (0x4E00, 0x9FFF),  # Han
-    (0xAC00, 0xD7A3),  # Hangul
-)
-_WIDTHS = np.zeros(_CONTINUED + 2, dtype=np.uint8)
-"""How many cells each character takes in every terminal; 0 where they do not agree: emoji, clusters, some scripts."""
-for _width, _ranges in enumerate((_NARROW, _WIDE), start=1):
-    for _first, _last in _ranges:
-        _WIDTHS[_first : _last + 1] = _width
-_WIDTHS[_CONTINUED] = 1
 
 UPDATES = (LayoutUpdate, ChopsUpdate)
 """What Textual's compositor hands over."""
@@ -170,15 +144,12 @@ class VirtualScreen:
         if len(differing) == 0 or most <= 0:
             return ""
         right = self._right_halves()
-        positions = _with_other_halves(differing, right) if right is not None else differing
-        texts = len(positions)
-        if self._was_cut or 4 * texts > most:
-            positions, texts = self._in_order_of_use(positions, right)
+        positions, texts = self._to_send(differing, right, most)
         is_right = right[positions].tolist() if right is not None else [False] * len(positions)
         columns = self._wanted.shape[1]
         wanted = self._wanted.ravel()[positions]
         codes, styles = wanted & np.uint64(_CODE), (wanted >> np.uint64(_STYLE_SHIFT)).tolist()
-        is_sure = (_widths(codes) > 0).tolist()
+        is_sure = (widths(codes) > 0).tolist()
         written: list[str] = []
         length, sent, style, expected = 0, 0, 0, -1
         spoiled: set[int] = set()
@@ -187,7 +158,7 @@ class VirtualScreen:
             if length >= most and not ends:
                 break
             spoiled.discard(position)
-            if code == _CONTINUED:
+            if code == CONTINUED:
                 # Its left half was written just before, and moved the cursor over both.
                 sent, expected = sent + 1, position + 1 if expected >= 0 else -1
                 continue
@@ -199,15 +170,11 @@ class VirtualScreen:
                 written.append(change := self._transition(style, number, colors))
                 length += len(change)
                 style = number
-            character = chr(code) if code < _CONTINUED else self._clusters[code - _CONTINUED - 1]
+            character = chr(code) if code < CONTINUED else self._clusters[code - CONTINUED - 1]
             sent, expected = sent + 1, position + 1
             if not sure:
-                # The terminal may leave the second of two cells as it was, or write over some more, up to two cells for
-                # each part of a character; and so it moves its cursor.
-                size = 1 + (position + 1 < self._wanted.size and _is_right_half(self._wanted.flat[position + 1]))
-                end_of_row = position - position % columns + columns
-                spoiled.update(range(position + size, min(position + 2 * len(character), end_of_row)))
-                character = " " * size + _move(-1, position, columns) + character
+                character, doubtful = self._unsure(character, position)
+                spoiled.update(doubtful)
                 expected = -1
             written.append(character)
             length += len(character.encode())
@@ -222,10 +189,31 @@ class VirtualScreen:
             self._next_drawing = int(done[-1]) + 1
         return "".join(written)
 
+    def _to_send(
+        self, differing: npt.NDArray[np.int64], right: npt.NDArray[np.bool_] | None, most: float
+    ) -> tuple[npt.NDArray[np.int64], int]:
+        """Return the cells that are sent, in their order; and how many of them come first because they are texts."""
+        positions = _with_other_halves(differing, right) if right is not None else differing
+        if self._was_cut or 4 * len(positions) > most:
+            return self._in_order_of_use(positions, right)
+        return positions, len(positions)
+
+    def _unsure(self, character: str, position: int) -> tuple[str, range]:
+        """Return how a character is written that is not as wide in every terminal, and the cells that it may spoil.
+
+        The terminal may leave the second of two cells as it was, or write over some more, up to two cells for each part
+        of a character; and so it moves its cursor.
+        """
+        columns = self._wanted.shape[1]
+        size = 1 + (position + 1 < self._wanted.size and _is_right_half(self._wanted.flat[position + 1]))
+        end_of_row = position - position % columns + columns
+        spoiled = range(position + size, min(position + 2 * len(character), end_of_row))
+        return " " * size + _move(-1, position, columns) + character, spoiled
+
     def _right_halves(self) -> npt.NDArray[np.bool_] | None:
         """Return which cells are right halves of wide characters, of those that come or that go; None where none is."""
-        right: npt.NDArray[np.bool_] = ((self._wanted & np.uint64(_CODE)) == _CONTINUED) | (
-            (self._shown & np.uint64(_CODE)) == _CONTINUED
+        right: npt.NDArray[np.bool_] = ((self._wanted & np.uint64(_CODE)) == CONTINUED) | (
+            (self._shown & np.uint64(_CODE)) == CONTINUED
         )
         return right.ravel() if right.any() else None
 
@@ -252,14 +240,14 @@ class VirtualScreen:
         """Return the codes of the cells of texts that follow each other, and how many cells each of the texts has."""
         joined = "".join(texts)
         codes = np.frombuffer(joined.encode("utf-32-le", "replace"), dtype=np.uint32).astype(np.uint64)
-        if (joined.isascii() and joined.isprintable()) or (_widths(codes) == 1).all():
+        if (joined.isascii() and joined.isprintable()) or (widths(codes) == 1).all():
             return codes, list(map(len, texts))
         cells: list[int] = []
         ends = []
         for text in texts:
             for first, last, size in split_graphemes(text)[0]:
                 if size:
-                    cells += [self._code(text[first:last]), _CONTINUED][:size]
+                    cells += [self._code(text[first:last]), CONTINUED][:size]
             ends.append(len(cells))
         return np.array(cells, dtype=np.uint64), np.diff(ends, prepend=0).tolist()
 
@@ -272,7 +260,7 @@ class VirtualScreen:
             return ord(shown)
         if shown not in self._cluster_codes:
             self._clusters.append(shown)
-            self._cluster_codes[shown] = _CONTINUED + len(self._clusters)
+            self._cluster_codes[shown] = CONTINUED + len(self._clusters)
         return self._cluster_codes[shown]
 
     def _number(self, style: Style | None) -> int:
@@ -359,7 +347,7 @@ def _part(cells: npt.NDArray[np.uint64], first: int, last: int) -> npt.NDArray[n
 
 
 def _is_right_half(cell: np.uint64) -> bool:
-    return int(cell) & _CODE == _CONTINUED
+    return int(cell) & _CODE == CONTINUED
 
 
 def _blank(cell: np.uint64) -> np.uint64:
@@ -370,12 +358,6 @@ def _blank(cell: np.uint64) -> np.uint64:
 def _is_drawing(codes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
     """Whether characters are dots, bars or shades."""
     return ((codes >= 0x2580) & (codes <= 0x259F)) | ((codes >= 0x2800) & (codes <= 0x28FF))
-
-
-def _widths(codes: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
-    """Return how many cells each takes in every terminal; 0 where they do not agree."""
-    found: npt.NDArray[np.uint8] = _WIDTHS[np.minimum(codes, _CONTINUED + 1)]
-    return found
 
 
 def _look(style: Style) -> _Look:
