@@ -21,11 +21,12 @@ from tuimon.ui.app import WatchApp
 from tuimon.ui.charts.request_marks import marks
 from tuimon.ui.dialogs.help_screen import HelpScreen
 from tuimon.ui.drawing.cell_view import CellView
-from tuimon.ui.messages import TrainerExited
+from tuimon.ui.messages import Heard
 from tuimon.ui.screens.dashboard.screen import Dashboard
 from tuimon.ui.viewer.key import SCREEN_NAMES, ScreenName
 from tuimon.ui.viewer.keys import KEYS, keys_of
 from tuimon.ui.viewer.moment import Moment
+from tuimon.ui.viewer.news import TrainerExited
 from tuimon.ui.viewer.replay_clock import ReplayClock
 from ui.watching import LiveRun, part, press, text, training, until, views, watching
 
@@ -63,7 +64,7 @@ RUNS: dict[str, tuple[Any, str]] = {
     "stopped": (over(*training("bn_1"), events.RunEnded(status="stopped")), "Stopped, as asked"),
     "failed": (over(*failed(training("bn_1"))), "Failed: ValueError: shapes differ"),
     "failed before the first step": (over(*failed(preparing())), "ValueError: shapes differ"),
-    "crashed": (over(*training("bn_1")), "Crashed: its process is gone"),
+    "crashed": (over(*training("bn_1")), "Crashed: process killed; no error was recorded"),
     "crashed before the first step": (over(*preparing()), "✗ crashed"),
     "silent": (over(started(boot_id="of another machine"), *training("bn_1")[1:]), "? silent for"),
 }
@@ -140,7 +141,7 @@ async def test_a_trainer_that_ends_before_its_first_word_is_said(runs: Path) -> 
 
 async def test_a_trainer_that_cannot_be_started_is_said(runs: Path) -> None:
     async with watching(RunDirectory.at(runs / "run")) as (app, pilot):
-        app.post_message(TrainerExited(None, "The training process cannot be started: no memory"))
+        app.post_message(Heard(TrainerExited(None, "The training process cannot be started: no memory")))
         await until(pilot, lambda: "cannot be started: no memory" in part(app, "Banner"))
 
 
@@ -568,7 +569,7 @@ async def test_every_key_of_every_screen_is_borne(
     [
         ("1", "zoom", "No matches found"),
         ("2", "zoom", "zoom: Half as much of x"),
-        ("2", "fre al", "freeze all: Freeze every BatchNormalization layer, or thaw them all"),
+        ("2", "fre al", "freeze all: Freeze every BatchNormalization layer, or unfreeze them all"),
         ("2", "undo", "undo: Take back the last request that changed something; again: the one before it"),
         ("2", "twice", "Twice as much of x"),
     ],

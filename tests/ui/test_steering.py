@@ -128,7 +128,7 @@ async def test_h_holds_the_moving_statistics_of_the_layer_under_the_cursor(runs:
             assert row(app, "block").split()[1:3] == [ODD, "inference"]
             assert "held 1/2" in part(app, "Header")
             assert "frozen 0/2" in part(app, "Header")
-            assert "h let go" in part(app, "KeyBar")
+            assert "h release" in part(app, "KeyBar")
             await pilot.press("h")
             await until(pilot, lambda: len(run.requests()) == 2)
             request = run.requests()[1]
@@ -217,7 +217,7 @@ async def test_l_asks_for_the_learning_rate(runs: Path) -> None:
             await pilot.press("enter")
             assert isinstance(app.screen, TextDialog)
             await pilot.press(*["backspace"] * 4, "1", "e", "minus", "4")
-            await until(pilot, lambda: "1e-4 from the next step on, 0.1 times that of now." in dialog(app))
+            await until(pilot, lambda: "1e-4 from the next step on, 0.1 times the present rate." in dialog(app))
             await pilot.press("enter")
             await until(pilot, lambda: "lr 1e-4, asked" in part(app, "Header"))
             [request] = run.requests()

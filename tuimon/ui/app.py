@@ -61,14 +61,14 @@ class WatchApp(PacedApp):
     ``run()`` returns what was chosen on leaving: `leave` or `stop` for a run that went on, else None.
 
     Args:
-        run: The run.
+        run: The run to watch.
         readonly: Send no requests.
         replay: Show a recorded run by this clock; None for the run as it is now.
         trainer: The training process to start and wait for; None where another one trains.
-        settings: What is liked; `settings.for_terminal` has said what the terminal can show.
-        palette: The palette, whatever the settings say and whichever was chosen the last time.
-        memory: Where what is chosen is remembered; None for nowhere.
-        warning: What is wrong with the settings; empty where nothing is.
+        settings: The settings, fitted to the terminal by `settings.for_terminal`.
+        palette: The palette to use instead of the one in the settings and the one that was chosen the last time.
+        memory: Keeps what is chosen until the next time; None forgets it.
+        warning: What is wrong with the settings, in a sentence; empty where nothing is wrong.
 
     Example:
         ```python
@@ -97,25 +97,25 @@ class WatchApp(PacedApp):
         settings = settings or Settings()
         super().__init__(settings.refresh)
         self.viewer = Viewer(run, readonly=readonly, replay=replay)
-        """What is known of the run, and what can be asked of it."""
+        """Knows the run, and sends requests to it."""
         if warning:
             self.viewer.say(warning, bad=True)
         self.next_run: RunDirectory | None = None
-        """The run that was chosen to be watched next; None where the screen was left."""
+        """The run to watch next; None where the screen was left."""
         self._trainer = trainer
         self._memory = memory
         view = memory.load(run) if memory is not None else View()
         self._theme = TerminalTheme(self, settings)
         self._theme.choose(palette or view.palette or self._theme.name)
         self.dashboard = Dashboard()
-        """The screen under all others."""
+        """The screen below all others."""
         self._screens = OpenScreens(self, self.dashboard, settings, view)
         self._requests = RequestKeys(self.viewer, self, self.redraw)
         self._replay = ReplayKeys(self.viewer, replay) if replay else None
         self._stop_reading = threading.Event()
 
     def get_default_screen(self) -> Dashboard:
-        """Return the dashboard."""
+        """Return the screen below all others."""
         return self.dashboard
 
     @property
@@ -124,7 +124,7 @@ class WatchApp(PacedApp):
         return shown_screen(self)
 
     def on_mount(self) -> None:
-        """Begin to read."""
+        """Start the thread that reads the run."""
         if not self.is_headless:
             exit_on_hangup()
         viewer = self.viewer
@@ -135,19 +135,19 @@ class WatchApp(PacedApp):
             self.set_interval(_REPLAY_SECONDS, viewer.tick)
 
     def on_resize(self, event: Resize) -> None:
-        """Say so where the terminal has no room for anything."""
+        """Show a sentence where the terminal is too small for anything else."""
         for screen in self.screen_stack:
             for sentence in screen.query(TooSmall):
                 sentence.fit(event.size)
 
     def on_unmount(self) -> None:
-        """Let the reading thread end: the interpreter waits for it. Remember what was chosen."""
+        """Stop the reading thread, for which the interpreter waits; keep what was chosen until the next time."""
         self._stop_reading.set()
         if self._memory is not None:
             self._memory.save(self.viewer.run, self._screens.remembered())
 
     def on_heard(self, message: Heard) -> None:
-        """Tell the viewer. The first full screen waits neither for the clock nor for the rest of the log."""
+        """Tell the viewer. The first full screen is drawn at once, before the rest of the log is read."""
         knew_nothing = self.viewer.state.last_seq < 0
         self.viewer.hear(message.news)
         is_first = knew_nothing and self.viewer.state.last_seq >= 0
@@ -159,7 +159,7 @@ class WatchApp(PacedApp):
             message.taken.set()
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """Yield what the command palette offers: what the keys of this screen do."""
+        """Yield a command for each key that does something on this screen now."""
         if not isinstance(screen, BaseScreen):
             return
         moment = self.moment()
@@ -177,14 +177,14 @@ class WatchApp(PacedApp):
         return self.viewer.moment(is_line_slow=self.is_line_slow)
 
     def redraw(self) -> None:
-        """Show the moment."""
+        """Draw the moment."""
         super().redraw()
         if self.screen_stack:
             self._screens.show(self.moment())
 
     @property
     def version(self) -> object:
-        """Another one whenever there is something new to show."""
+        """Differs from the version before as soon as there is something new to show."""
         return self.viewer.version
 
     def say(self, text: str, *, bad: bool = False) -> None:
@@ -193,23 +193,23 @@ class WatchApp(PacedApp):
         self.redraw()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Let keys of a replay do nothing elsewhere; and space, which plays a replay, pause no training there."""
+        """Disable the keys of a replay in a live run, and in a replay the other meaning of space: pause training."""
         if action == "replay":
             return self._replay is not None
         return not (action == "ask" and parameters == ("pause",) and self._replay is not None)
 
     def action_ask(self, name: str) -> None:
-        """Ask for what changes the run."""
+        """Ask for a change of the run, by its name in the table of keys."""
         self._requests.ask(name)
 
     def action_replay(self, name: str) -> None:
-        """Move the replay, or change its speed."""
+        """Move the replay or change its speed, by its name in the table of keys."""
         if self._replay is not None:
             self._replay.replay(name)
             self.redraw()
 
     def action_why(self) -> None:
-        """Say why there is an alert."""
+        """Open the alert that matters most."""
         self._requests.why()
 
     async def action_open(self, name: ScreenName) -> None:
@@ -223,7 +223,7 @@ class WatchApp(PacedApp):
         self.redraw()
 
     async def action_watch_run(self) -> None:
-        """Watch the run under the cursor in the place of this one: this screen ends, and another begins."""
+        """Watch the run under the cursor instead: this app ends, and `next_run` is opened in another one."""
         path = self.base_screen.selected_run
         if path is None or path == self.viewer.run.path:
             await self.action_open("dashboard")
@@ -238,7 +238,7 @@ class WatchApp(PacedApp):
             self.exit()
 
     def action_save(self) -> None:
-        """Save what is seen, where this program was started."""
+        """Save the screen and its curves in the directory where this program was started."""
         moment, here = self.moment(), Path.cwd()
         name = moment.state.run.name if moment.state.run else self.viewer.run.path.name
         try:
@@ -251,7 +251,7 @@ class WatchApp(PacedApp):
             self.say(f"Saved {' and '.join(path.name for path in written)} in {here}.")
 
     def action_next_palette(self) -> None:
-        """Show the next palette."""
+        """Change to the next palette, and remember it."""
         if self.no_color:
             self.say("This screen shows no colours.")
             return
@@ -260,11 +260,11 @@ class WatchApp(PacedApp):
         self.say(f"Palette: {palette}.")
 
     def action_help(self) -> None:
-        """Show the help screen."""
+        """Open the page of keys and signs."""
         self.push_screen(HelpScreen(self.moment(), self.base_screen.screen_name))
 
     def action_leave(self) -> None:
-        """Close the screen; ask first how, where a run goes on that this screen may end."""
+        """Close the app. Where the run goes on and this viewer may stop it, ask first whether to."""
         is_there = self.viewer.state.run is not None or self._trainer is not None
         if is_there and self.viewer.may_stop:
             self._requests.leave()
@@ -272,14 +272,14 @@ class WatchApp(PacedApp):
             self.exit()
 
     async def action_quit(self) -> None:
-        """Leave; a question that is open is cancelled instead."""
+        """Leave; where a question is open, cancel the question instead."""
         if self.screen is self.base_screen:
             self.action_leave()
         else:
             self.screen.dismiss(None)
 
     async def on_timeline_screen_chosen(self, message: TimelineScreen.Chosen) -> None:
-        """Say why there is an alert; have a replay go to the event, and a live view show it in the charts."""
+        """Open the alert that was chosen; move a replay to another event, show it in the charts of a live run."""
         if self._replay is not None:
             self.viewer.go_to(message.time)
             self.redraw()

@@ -14,12 +14,12 @@ class KeyCommands(Provider):
     """Finds commands in which each word that is typed begins a word; in the name before the rest."""
 
     async def discover(self) -> Hits:
-        """Yield all, before anything is typed."""
+        """Yield all commands, as long as nothing is typed."""
         for command in self._commands():
             yield DiscoveryHit(command.title, command.callback, text=command.title, help=command.help)
 
     async def search(self, query: str) -> Hits:
-        """Yield those that are meant."""
+        """Yield the commands that hold the words that are typed."""
         wanted = query.lower().split()
         for command in self._commands():
             name, _, rest = command.title.lower().partition(": ")

@@ -1,4 +1,4 @@
-"""How a thread tells the app what it has heard."""
+"""The message by which the reading thread tells the app what has happened."""
 
 import threading
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Which full screen is shown, and what was chosen on each."""
+"""Opens and closes full screens, and remembers what was chosen on each."""
 
 from msgspec import structs
 from textual.app import App
@@ -18,7 +18,7 @@ class OpenScreens:
     Args:
         app: Shows them.
         dashboard: The screen below all others.
-        settings: What is liked.
+        settings: The settings.
         view: What was chosen the last time.
     """
 
@@ -27,7 +27,7 @@ class OpenScreens:
         self._dashboard = dashboard
         self._settings = settings
         self._view = view
-        """What is remembered; its layer only until it is selected."""
+        """What is remembered; its layer only until that layer is selected."""
         self._opened: BaseScreen = self._dashboard
 
     def recall(self) -> None:
@@ -62,7 +62,7 @@ class OpenScreens:
             self._view = structs.replace(self._view, layer=None)
 
     def choose_palette(self, palette: PaletteName) -> None:
-        """Remember which palette was chosen."""
+        """Remember the palette that was chosen."""
         self._view = structs.replace(self._view, palette=palette)
 
     def remembered(self) -> View:

@@ -1,4 +1,4 @@
-"""What the keys of a replay do."""
+"""The keys of a replay: they move it through the log, and change its speed."""
 
 from tuimon.ui.viewer.replay_clock import ReplayClock
 from tuimon.ui.viewer.viewer import Viewer
@@ -17,7 +17,14 @@ class ReplayKeys:
         self._clock = clock
 
     def replay(self, name: str) -> None:
-        """Do what a key of a replay does, by the name that the table of keys has for it."""
+        """Do what a key does.
+
+        Args:
+            name: What `replay` is given in the table of keys.
+
+        Raises:
+            ValueError: no key does this.
+        """
         viewer, clock = self._viewer, self._clock
         if name == "play":
             viewer.toggle_playing()

@@ -1,4 +1,4 @@
-"""What the keys do that change a run: they ask first where that is due, then send a request."""
+"""The keys that change a run: they ask a question first where one is due, then send a request."""
 
 from collections.abc import Callable
 from functools import partial
@@ -36,7 +36,7 @@ class RequestKeys:
     Args:
         viewer: Sends the requests.
         app: Opens the questions over the screen that it shows.
-        redraw: Shows what was asked.
+        redraw: Draws the screen again, after each request.
     """
 
     def __init__(self, viewer: Viewer, app: App[str], redraw: Callable[[], None]) -> None:
@@ -62,12 +62,16 @@ class RequestKeys:
         }
 
     def ask(self, name: str) -> None:
-        """Ask for what a key asks for, by the name that the table of keys has for it."""
+        """Do what a key does.
+
+        Args:
+            name: What `ask` is given in the table of keys.
+        """
         self._asks[name]()
         self._redraw()
 
     def why(self) -> None:
-        """Say why there is an alert: the one that matters most, else the newest."""
+        """Open the alert that matters most, else the newest."""
         moment = self._viewer.moment()
         if moment.state.alerts:
             self.say_why(pressing_alert(moment) or moment.state.alerts[-1])
@@ -76,7 +80,7 @@ class RequestKeys:
             self._redraw()
 
     def say_why(self, alert: Alert) -> None:
-        """Say why there is an alert, and offer what helps."""
+        """Open an alert, and do what it advises if its key is pressed there."""
         moment = self._viewer.moment()
         self._viewer.read_alerts.add(alert.seq)
         self._app.push_screen(WhyScreen(moment, alert), self._do_what_helps)
@@ -162,7 +166,7 @@ class RequestKeys:
     def _do_what_helps(self, alert: Alert | None) -> None:
         if alert is None:
             return
-        # Facts may have come while it was read, and some keys also undo what they do.
+        # Facts may have come while the alert was read, and some keys also undo what they do.
         wanted = helping_key(alert, self._viewer.moment())
         if wanted is None:
             self._viewer.say("Nothing was asked: what the alert advises is so already.")

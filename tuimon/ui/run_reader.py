@@ -1,4 +1,4 @@
-"""What happens outside of the screen, looked at from a thread: the log, what the trainer prints, whether it lives."""
+"""Reads a run from a thread: its log, what the trainer prints, whether the trainer lives."""
 
 import os
 import threading
@@ -42,10 +42,10 @@ class Reader:
     """Looks at a run until it is told to stop. Touches no widget: it posts messages.
 
     Args:
-        run: What to read.
-        post: Where messages go.
-        follow: Go on for ever, as for a live run; else end at the end of the log.
-        trainer: The process to start and wait for, if it is this screen's to start.
+        run: The run.
+        post: Takes the messages.
+        follow: Read on until told to stop; else end at the end of the log.
+        trainer: The training process to start and wait for; None where another one trains.
     """
 
     def __init__(

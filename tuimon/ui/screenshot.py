@@ -1,4 +1,4 @@
-"""What is seen, as files: the screen as SVG, the points of the charts on it as CSV."""
+"""Saves the screen as SVG, and the points of its charts as CSV."""
 
 import csv
 import itertools
@@ -18,10 +18,10 @@ def save(directory: Path, name: str, svg: str, curves: Iterable[tuple[str, str, 
     """Write the files, each whole or not at all, and over no other; return their paths.
 
     Args:
-        directory: Where to.
-        name: What the run is called.
+        directory: Where the files go.
+        name: The name of the run.
         svg: The screen.
-        curves: Metric, line and points of each curve on it; without any, there is no CSV.
+        curves: Metric, line and points of each curve on the screen; without curves, no CSV is written.
 
     Raises:
         OSError: they cannot be written.

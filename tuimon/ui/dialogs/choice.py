@@ -19,7 +19,7 @@ from tuimon.ui.drawing.too_small import TooSmall
 from tuimon.ui.viewer.meanings import Meaning, css_style
 
 BATCHES = Recalibrate().batches
-"""How many batches a recalibration is made from."""
+"""How many batches a recalibration reads."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Answer:
     key: str
     """The key that gives it."""
     value: str | None
-    """What the question returns; None: nothing is done."""
+    """What the question returns; None: do nothing."""
     label: str
     """A word or a few."""
     words: str
@@ -37,12 +37,12 @@ class Answer:
 
 
 class ChoiceDialog(ModalScreen[str | None]):
-    """Asks; returns the value of the answer, None for escape.
+    """Asks a question with a few answers; returns the value of the one that is chosen, None for escape.
 
     Args:
         question: The title.
-        answers: In the order shown.
-        current: The value that is in force, which is where the cursor begins.
+        answers: The answers, from top to bottom.
+        current: The value that is in force; the cursor begins there.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,ctrl+c", "cancel", "cancel")]
@@ -73,25 +73,25 @@ class ChoiceDialog(ModalScreen[str | None]):
         yield TooSmall()
 
     def on_mount(self) -> None:
-        """Put the cursor on what is in force."""
+        """Put the cursor on the value that is in force."""
         values = [answer.value for answer in self._answers]
         options = self.query_one(OptionList)
         options.highlighted = values.index(self._current) if self._current in values else 0
         options.focus()
 
     def on_key(self, event: KeyPress) -> None:
-        """Take the key of an answer."""
+        """Choose the answer whose key is pressed."""
         for answer in self._answers:
             if event.key == answer.key:
                 event.stop()
                 self.dismiss(answer.value)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Take the answer under the cursor."""
+        """Choose the answer under the cursor."""
         self.dismiss(self._answers[event.option_index].value)
 
     def action_cancel(self) -> None:
-        """Do nothing."""
+        """Close the question without an answer."""
         self.dismiss(None)
 
 

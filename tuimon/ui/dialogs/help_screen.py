@@ -21,7 +21,7 @@ from tuimon.ui.viewer.moment import Moment
 
 _WIDTH = 100
 _MARGINS = 10
-"""Of the page: frame, padding, scroll bar."""
+"""Columns of the page for frame, padding and scroll bar."""
 _TERM_WIDTH, _INDENT = 13, 2
 _DIM = css_style(Meaning.DIM)
 
@@ -33,7 +33,7 @@ _TERMS: tuple[tuple[str, Meaning, str], ...] = (
         Meaning.INFERENCE,
         "moving statistics are used and held; gamma and beta learn: held, or by the phase",
     ),
-    ("momentum", Meaning.COMMAND, "beside a mode: the one that was asked for, in place of the model's own"),
+    ("momentum", Meaning.COMMAND, "beside a mode: the momentum that was asked for, instead of the model's own"),
     ("asked", Meaning.DIM, "a request of yours that the trainer has not answered yet"),
     ("batch", Meaning.BATCH, "loss of each batch; a column holds its smallest to its largest"),
     ("valid", Meaning.VALIDATION, "validation loss, once an epoch"),
@@ -41,7 +41,7 @@ _TERMS: tuple[tuple[str, Meaning, str], ...] = (
     ("┊ ▲", Meaning.COMMAND, "a request took effect at this step, or the run went back or on from a checkpoint"),
     ("5–95 %", Meaning.BAND, "between these quantiles lie nine of ten channels; the line is the median"),
     ("gap", Meaning.GAP, "loss in training mode minus loss in inference mode, on one held batch; made of"),
-    ("BatchNorm", Meaning.BATCH_NORM_PART, "batch statistics in the place of the moving ones"),
+    ("BatchNorm", Meaning.BATCH_NORM_PART, "batch statistics instead of the moving ones"),
     ("dropout", Meaning.STOCHASTIC_PART, "dropout and other random layers: the mean over the masks"),
     ("other", Meaning.OTHER_PART, "what else depends on training"),
     (
@@ -59,11 +59,11 @@ _TERMS: tuple[tuple[str, Meaning, str], ...] = (
 
 
 class HelpScreen(ModalScreen[None]):
-    """Keys, and what the signs mean.
+    """Lists the keys, and what words and signs mean.
 
     Args:
         moment: Says which keys do nothing now, and why.
-        screen_name: The screen that it is opened on, whose keys come first.
+        screen_name: The screen whose keys come first.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -78,7 +78,7 @@ class HelpScreen(ModalScreen[None]):
         self._screen_name = screen_name
 
     def compose(self) -> ComposeResult:
-        """Lay out the page."""
+        """Lay out an empty page."""
         with VerticalScroll(id="help") as page:
             page.border_title = Content("help")
             page.border_subtitle = Content("esc closes")
@@ -91,11 +91,11 @@ class HelpScreen(ModalScreen[None]):
         self.query_one("#help > Static", Static).update(_page(self._moment, self._screen_name, width))
 
     def action_close(self) -> None:
-        """Go back."""
+        """Close the page."""
         self.dismiss(None)
 
     def action_scroll(self, lines: int) -> None:
-        """Scroll."""
+        """Scroll the page."""
         self.query_one("#help").scroll_relative(y=lines, animate=False)
 
 
@@ -119,7 +119,7 @@ def _about_key(key: Key, moment: Moment, width: int) -> Iterator[Content]:
 
 
 def _entry(term: str, style: str, words: str, width: int, words_style: str = _DIM) -> Iterator[Content]:
-    """Yield a term and what is said of it, in as many lines as that takes."""
+    """Yield a term and its words, in as many lines as they take."""
     for line in wrap(words, max(10, width - _TERM_WIDTH)):
         yield Content.assemble(" " * _INDENT, (term.ljust(_TERM_WIDTH - _INDENT), style), (line, words_style))
         term = ""

@@ -23,14 +23,14 @@ Value = TypeVar("Value")
 
 
 class TextDialog(ModalScreen[str | None], Generic[Value]):
-    """Asks; returns the text that was typed, which ``read`` takes, or None for escape.
+    """Asks for a text; returns it once ``read`` takes it, or None for escape.
 
     Args:
         question: The title.
-        present: What is in force now, in words.
-        wanted: What is expected, in words.
-        read: Returns what a text stands for; raises ``ValueError`` with words for people.
-        effect: Returns what a value would do, in words.
+        present: The value that is in force now, in words.
+        wanted: Which texts are taken, in words.
+        read: Turns a text into a value; raises ``ValueError`` with words for people.
+        effect: Returns the effect of a value, in words.
         longest: How many characters may be typed.
     """
 
@@ -58,7 +58,7 @@ class TextDialog(ModalScreen[str | None], Generic[Value]):
         self._longest = longest
 
     def compose(self) -> ComposeResult:
-        """Lay out the line, with what is in force above it and what is typed would do below."""
+        """Lay out the line: the present value above it, the effect of the typed one below."""
         with Vertical(id="entry") as panel:
             panel.border_title = Content(plain(self._question))
             panel.border_subtitle = Content("enter sends it, esc cancels")
@@ -70,23 +70,23 @@ class TextDialog(ModalScreen[str | None], Generic[Value]):
         yield TooSmall()
 
     def on_mount(self) -> None:
-        """Type at once."""
+        """Let the line take the first key."""
         self.query_one(Input).focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Say what is typed would do, or what is wrong with it."""
+        """Show the effect of the typed value, or its error."""
         effect = self.query_one("#effect", Static)
         words, is_wrong = self._about(event.value)
         effect.update(Content(words))
         effect.set_class(is_wrong, "wrong")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Give back what was typed; what is wrong stays, to be mended."""
+        """Return the text; a text with an error stays, to be corrected."""
         if event.value and not self._about(event.value)[1]:
             self.dismiss(event.value)
 
     def action_cancel(self) -> None:
-        """Do nothing."""
+        """Close the question without an answer."""
         self.dismiss(None)
 
     def _about(self, text: str) -> tuple[str, bool]:
@@ -106,13 +106,15 @@ def learning_rate_entry(state: RunState) -> TextDialog[float | None]:
 
     def effect(value: float | None) -> str:
         if value is None:
-            return "That of the optimizer's schedule, from the next step on."
-        factor = f", {value / state.learning_rate:.3g} times that of now" if state.learning_rate else ""
+            return "The optimizer's schedule sets it, from the next step on."
+        factor = f", {value / state.learning_rate:.3g} times the present rate" if state.learning_rate else ""
         return f"{learning_rate(value)} from the next step on{factor}."
 
     return TextDialog(
         "Learning rate",
-        present=f"Now {now}" if state.learning_rate is not None else "What it is now is known at the end of an epoch.",
+        present=f"Now {now}"
+        if state.learning_rate is not None
+        else "The present rate is known at the end of an epoch.",
         wanted=f"A number above 0, or the word {values.SCHEDULE}.",
         read=values.learning_rate,
         effect=effect,
@@ -127,9 +129,9 @@ def momentum_entry(state: RunState, paths: list[str]) -> TextDialog[float]:
 
     def effect(value: float) -> str:
         if value == 0:
-            return "The moving statistics become those of the last batch."
+            return "The moving statistics become the last batch's."
         if value == 1:
-            return "The moving statistics are held as they are."
+            return "The moving statistics stay as they are."
         return f"Half-life of the moving statistics: {number(half_life(value), 2)} steps."
 
     return TextDialog(

@@ -27,18 +27,18 @@ from tuimon.ui.viewer.moment import Moment
 
 _WIDTH = 84
 _MARGINS = 9
-"""Of the page: frame, padding, scroll bar."""
+"""Columns of the page for frame, padding and scroll bar."""
 _INDENT = 2
 _MOST_NUMBERS = 40
 _NAME_LIMIT = 40
 
 
 class WhyScreen(ModalScreen[Alert | None]):
-    """An alert; returns the one whose key was pressed, to do what it advises, None where it was only read.
+    """Shows one alert at a time; returns the alert whose key was pressed, or None where none was.
 
     Args:
-        moment: Has the alerts, oldest first, and says which keys do anything now.
-        chosen: The one to begin with.
+        moment: Holds the alerts, oldest first, and says which keys do anything now.
+        chosen: The alert to begin with.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -57,7 +57,7 @@ class WhyScreen(ModalScreen[Alert | None]):
         self._index = next(index for index, alert in enumerate(self._alerts) if alert is chosen)
 
     def compose(self) -> ComposeResult:
-        """Lay out the page."""
+        """Lay out an empty page."""
         with VerticalScroll(id="why"):
             yield Static(markup=False)
         yield TooSmall()
@@ -67,22 +67,22 @@ class WhyScreen(ModalScreen[Alert | None]):
         self._show()
 
     def on_key(self, event: KeyPress) -> None:
-        """Take the key that the alert names."""
+        """Close with the alert where the key that it names is pressed."""
         if self._help is not None and event.key == textual_name(self._help.key):
             event.stop()
             self.dismiss(self._alerts[self._index])
 
     def action_other(self, by: int) -> None:
-        """Show an older or a newer one."""
+        """Show an older or a newer alert."""
         self._index = max(0, min(len(self._alerts) - 1, self._index + by))
         self._show()
 
     def action_scroll(self, lines: int) -> None:
-        """Scroll."""
+        """Scroll the page."""
         self.query_one("#why").scroll_relative(y=lines, animate=False)
 
     def action_close(self) -> None:
-        """Go back."""
+        """Close the page."""
         self.dismiss(None)
 
     def _show(self) -> None:
@@ -135,7 +135,7 @@ def _key_line(wanted: Help, request: str, width: int) -> Content:
 
 
 def _numbers(evidence: dict[str, Number], width: int) -> list[Content]:
-    """Return names and numbers, the numbers with their points below each other."""
+    """Return names and numbers, the numbers aligned at their points."""
     shown = [(plain(name.replace("_", " "), _NAME_LIMIT), _number(value)) for name, value in evidence.items()]
     rest = len(shown) - _MOST_NUMBERS
     shown = shown[:_MOST_NUMBERS]

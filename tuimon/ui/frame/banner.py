@@ -13,11 +13,11 @@ from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment
 
 ANSWER_SECONDS = 10.0
-"""After this long without an answer to a request, it is said."""
+"""After this long without an answer to a request, the banner says so."""
 WHY_KEY = "enter"
-"""Leads to the alerts on most screens."""
+"""The key that opens the alerts on most screens."""
 _LOW = 20
-"""On a screen of fewer lines, the banner takes none where it has nothing to say."""
+"""On a screen of fewer lines, an empty banner takes no line."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class Sentence:
 
 
 class Banner(CellView):
-    """The most important sentence. Its line stays where there is none, so that nothing below it moves.
+    """Shows the most important sentence. Its line stays when there is none, so that nothing below it moves.
 
     Args:
-        why_key: What leads to the alerts on this screen.
+        why_key: The key that opens the alerts on this screen.
     """
 
     def __init__(self, why_key: str) -> None:
@@ -63,7 +63,7 @@ class Banner(CellView):
 
 
 def sentence(moment: Moment) -> Sentence | None:
-    """Return what matters most now; None where the screen says it all."""
+    """Return the sentence that matters most now; None where the screen says it all."""
     if moment.notice is not None:
         return Sentence(moment.notice.text, Meaning.ERROR if moment.notice.bad else Meaning.COMMAND)
     if moment.reading is not None:
@@ -94,7 +94,7 @@ def _about_status(moment: Moment) -> Sentence | None:
         return Sentence(f"Failed: {reason}. The whole of it: {_where_log_is(moment)}", Meaning.ERROR, _why(moment))
     if moment.status == "crashed":
         where = _where_log_is(moment)
-        return Sentence(f"Crashed: its process is gone without a last word. See {where}", Meaning.ERROR, _why(moment))
+        return Sentence(f"Crashed: process killed; no error was recorded. See {where}", Meaning.ERROR, _why(moment))
     if moment.status == "silent":
         host = f" on {plain(state.run.host, 60)}" if state.run else ""
         return Sentence(
@@ -116,7 +116,7 @@ def _about_status(moment: Moment) -> Sentence | None:
 
 
 def _why(moment: Moment) -> tuple[tuple[str, str], ...]:
-    """Return the key that leads to the alerts, where any of them matters."""
+    """Return the key that opens the alerts, where any of them matters."""
     alerts = moment.state.alerts
     matters = any(alert.severity in ("warning", "error") for alert in alerts)
     return ((WHY_KEY, facts_in_words.counted(len(alerts), "alert")),) if matters else ()
@@ -133,7 +133,7 @@ def _late_request(moment: Moment) -> str | None:
         "silent",
         "validating",
     ):
-        # These say why there is no answer.
+        # These states say why there is no answer.
         return None
     late = [asked for asked in moment.asked if moment.now - asked.time > ANSWER_SECONDS]
     if not late:
@@ -156,6 +156,6 @@ def _where_log_is(moment: Moment) -> str:
 
 
 def _run_directory(moment: Moment) -> str:
-    """The run directory, as one would type it from here."""
+    """Return the run directory, relative to the working directory where it lies there."""
     path, here = moment.run_path, Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)

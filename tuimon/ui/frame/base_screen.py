@@ -35,13 +35,13 @@ def shown_screen(app: App[Any]) -> "BaseScreen":
 
 
 class BaseScreen(Screen[None]):
-    """Header, banner, panels, keys. Shows moments; knows nothing of logs and requests.
+    """A full screen: header, banner, panels, keys. It shows moments, and knows nothing of logs and requests.
 
-    Subclasses have a name, bind its keys and yield their panels.
+    A subclass sets `screen_name`, binds the keys of that screen, and yields its panels.
     """
 
     screen_name: ClassVar[ScreenName]
-    """Which screen this is."""
+    """The name of the screen in the table of keys."""
     AUTO_FOCUS = ""
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-short"), (TALL, "-tall"), (HIGH, "-high")]
@@ -53,7 +53,7 @@ class BaseScreen(Screen[None]):
         """The line of keys."""
 
     def compose(self) -> ComposeResult:
-        """Lay out the panels."""
+        """Lay out header, banner, panels and keys."""
         yield Header()
         yield Banner("a" if self.screen_name in OTHER_WHY else WHY_KEY)
         yield from self.panels()
@@ -61,45 +61,45 @@ class BaseScreen(Screen[None]):
         yield TooSmall()
 
     def panels(self) -> Iterable[Widget]:
-        """Yield what is between the header and the keys."""
+        """Yield the panels between banner and keys."""
         raise NotImplementedError
 
     def show(self, moment: Moment) -> None:
-        """Show another moment."""
+        """Show a moment on every panel."""
         for view in self.query(CellView):
             view.show(moment)
 
     def shown_curves(self, moment: Moment) -> list[tuple[str, str, Series]]:
-        """Return metric, line and points of each curve on the screen, for the file that is saved of it."""
+        """Return metric, line and points of each curve on the screen, to be saved as CSV."""
         del moment
         return []
 
     def recall(self, view: View) -> None:
-        """Begin with what was chosen the last time."""
+        """Restore what was chosen on this screen the last time."""
 
     def remember(self, view: View) -> View:
-        """Return ``view`` with what is chosen here."""
+        """Return ``view`` with what is chosen on this screen."""
         return view
 
     def go_back(self) -> bool:
-        """Undo what was opened within this screen; return whether there was anything."""
+        """Close what was opened within this screen; return whether anything was."""
         return False
 
     def read_at(self, step: int) -> None:
-        """Read values off at a step, where there are curves."""
+        """Read values off at a step, on a screen with curves."""
 
     @property
     def selected_layer(self) -> str | None:
-        """Path of the layer that keys mean; None where there is none."""
+        """Path of the layer under the cursor; None on screens that list no layers."""
         return None
 
     @property
     def selected_run(self) -> Path | None:
-        """Directory of the run that keys mean; None where there is none."""
+        """Directory of the run under the cursor; None on screens that list no runs."""
         return None
 
     def select_layer(self, path: str) -> None:
-        """Have keys mean another layer."""
+        """Put the cursor on a layer, on a screen that lists layers."""
 
     def action_cursor(self, by: int) -> None:
         """Select another line."""

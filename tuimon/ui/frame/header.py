@@ -12,16 +12,16 @@ from tuimon.ui.viewer.meanings import STATUS_SIGNS, Meaning
 from tuimon.ui.viewer.moment import Moment
 
 Part = list[tuple[str, int]]
-"""Texts that belong together, each with its colour."""
+"""Texts that are drawn together or not at all, each with its colour."""
 
 _GAP = 3
 _ONE_LINE_COLUMNS = 140
 _PROGRESS_COLUMNS = 40
-"""On one line with the others, what the progress has at least before the overhead is named."""
+"""On a single line the overhead is left out where the progress would have fewer columns than this."""
 
 
 class Header(CellView):
-    """Run, state, progress, speed, learning rate, phase, held layers: one line where it fits, else two."""
+    """Shows run, state, progress, speed, learning rate, phase and held layers: on one line if they fit, else on two."""
 
     def draw(self, cells: Cells, moment: Moment) -> None:
         """Draw the lines."""
@@ -61,14 +61,14 @@ def _draw_line(
     for part in left:
         column = _draw_part(cells, row, column, part)
     if stretch is not None:
-        # The progress takes what the other parts leave, up to a length that is still read as one thing.
+        # The progress takes the room that is left, up to a length that is still read as one bar.
         column = _draw_part(cells, row, column, stretch(min(78, cells.width - column - 1)))
     for part in right or []:
         column = _draw_part(cells, row, column, part)
 
 
 def _draw_part(cells: Cells, row: int, column: int, part: Part) -> int:
-    """Draw a part where there is room for all of it: half a number would be another number."""
+    """Draw a part if there is room for all of it: half a number would be another number."""
     if column > 1 and column + cell_width("".join(text for text, _ in part).rstrip()) > cells.width:
         return column
     for text, code in part:

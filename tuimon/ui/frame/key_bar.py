@@ -11,14 +11,14 @@ from tuimon.ui.viewer.moment import Moment
 
 _GAP = 2
 _FOR_SEVERAL = {"↓": "↑↓", "2": f"1–{len(SCREEN_NAMES)}"}
-"""How a key is written that stands for others as well."""
+"""How keys are written that stand for others as well."""
 
 
 class KeyBar(CellView):
-    """Keys with their labels; a click does what the key does.
+    """Shows keys with their labels; a click on one does what the key does.
 
     Args:
-        screen_name: The screen that it is on.
+        screen_name: The screen whose keys are shown.
     """
 
     tabs = False
@@ -32,7 +32,7 @@ class KeyBar(CellView):
         self._spans: list[tuple[int, int, Key]] = []
 
     def draw(self, cells: Cells, moment: Moment) -> None:
-        """Draw the keys, and at the right why this screen does not steer, where it does not."""
+        """Draw the keys; at the right, why this viewer sends no requests, where it sends none."""
         self._spans = []
         column = 1
         for key in self._fitting(cells.width - 1, moment):
@@ -52,7 +52,7 @@ class KeyBar(CellView):
                 await self.run_action(key.full_action)
 
     def _fitting(self, width: int, moment: Moment) -> list[Key]:
-        """Return the keys for which there is room: help and quit before all others."""
+        """Return the keys for which there is room; help and quit are left out last."""
         keys = [key for key in self._keys if self._useful(key, moment)]
         while (
             len(keys) > 1
@@ -62,7 +62,7 @@ class KeyBar(CellView):
         return keys
 
     def _label(self, key: Key, moment: Moment) -> str:
-        """Return what a key does now: those that freeze also thaw."""
+        """Return what a key does now: a key that freezes also unfreezes."""
         if key.action == "ask('freeze_layer')" and self.layer_path is not None and moment.is_frozen(self.layer_path):
             return "unfreeze"
         if (
@@ -72,10 +72,10 @@ class KeyBar(CellView):
         ):
             return "unfreeze all"
         if key.action == "ask('freeze_all')" and self.layer_path is not None:
-            # It stands beside the key that freezes one.
+            # The key stands beside the one that freezes one layer.
             return "all"
         if key.action == "ask('hold_layer')" and self.layer_path is not None and moment.is_held(self.layer_path):
-            return "let go"
+            return "release"
         if key.request == "pause" and moment.is_paused:
             return "resume"
         return key.label
@@ -85,7 +85,7 @@ class KeyBar(CellView):
 
 
 def _rank(key: Key, moment: Moment) -> int:
-    # While it waits, what has it go on is needed most.
+    # While training waits, the key that resumes it is needed most.
     return -1 if key.request == "pause" and moment.is_paused else key.rank
 
 

@@ -1,4 +1,4 @@
-"""The base of the screens that are searched: a line to type in, above the keys."""
+"""The base of the screens that are searched: above the keys, a line to type in."""
 
 from typing import ClassVar
 
@@ -9,7 +9,7 @@ from tuimon.ui.frame.base_screen import BaseScreen
 
 
 class SearchField(Input):
-    """The line that is typed in; there only while somebody types.
+    """A line to type in, shown only while somebody types.
 
     Args:
         hint: What may be typed.
@@ -26,29 +26,29 @@ class SearchField(Input):
         self.display = False
 
     def open(self) -> None:
-        """Have it type at once."""
+        """Show the line, and let it take the next key."""
         self.display = True
         # Not `focus`, which comes later: the next key may be the first letter.
         self.screen.set_focus(self)
 
     def close(self) -> None:
-        """Go away; what was typed stays in force."""
+        """Hide the line; the words stay in force."""
         self.display = False
         self.screen.set_focus(None)
 
     async def action_submit(self) -> None:
-        """Go away, all words typed."""
+        """Take the words, and hide the line."""
         await super().action_submit()
         self.close()
 
     def action_clear_search(self) -> None:
-        """Forget what was typed, and go away."""
+        """Clear the words, and hide the line."""
         self.value = ""
         self.close()
 
 
 class SearchedScreen(BaseScreen):
-    """A screen with a search field. Subclasses yield it among their panels and say what is done with the words."""
+    """A screen with a search field. A subclass yields `field` among its panels, and does something with the words."""
 
     AUTO_FOCUS = ""
     hint: ClassVar[str]
@@ -57,28 +57,28 @@ class SearchedScreen(BaseScreen):
     def __init__(self) -> None:
         super().__init__()
         self.field = SearchField(self.hint)
-        """Where the words are typed."""
+        """The line to type in."""
 
     def search(self, words: str) -> None:
-        """Show what ``words`` find; they are still being typed."""
+        """Show what ``words`` find, while they are being typed."""
         raise NotImplementedError
 
     def searched(self) -> None:
-        """Go to what was found: all words are typed."""
+        """Go to what was found, once all words are typed."""
 
     def action_search(self) -> None:
-        """Type what to search for."""
+        """Open the search field."""
         self.field.open()
 
     def go_back(self) -> bool:
-        """Forget what was searched for; return whether anything was."""
+        """Clear the words; return whether there were any."""
         is_searched = bool(self.field.value or self.field.display)
         if is_searched:
             self.field.action_clear_search()
         return is_searched
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Search while it is typed."""
+        """Search for the words typed so far."""
         self.search(event.value)
 
     def on_input_submitted(self) -> None:

@@ -1,7 +1,7 @@
-"""Ends the viewer when its terminal is gone: a lost connection must leave nothing that runs on.
+"""Ends the viewer when its terminal is gone, so that a lost connection leaves no process behind.
 
-Where the terminal is the controlling one, the kernel sends SIGHUP. Elsewhere (started by another program, say)
-nobody would notice: Textual's threads fail or spin.
+The kernel sends SIGHUP where the terminal is the controlling one. Elsewhere (in a viewer that another program started,
+say) nothing ends the process: Textual's threads fail or spin.
 """
 
 import os
@@ -10,7 +10,7 @@ import sys
 import threading
 
 EXIT_CODE = 129
-"""What a shell reports of a process that SIGHUP has ended."""
+"""The exit status that a shell reports of a process that SIGHUP has ended."""
 
 
 def exit_on_hangup() -> None:
@@ -25,7 +25,7 @@ def exit_on_hangup() -> None:
     if terminal < 0 or not os.isatty(terminal):
         return
     poll = select.poll()
-    poll.register(terminal, 0)  # Hang-up and errors are always told.
+    poll.register(terminal, 0)  # Hang-up and errors are always reported.
 
     def wait() -> None:
         poll.poll()

@@ -14,11 +14,11 @@ from tuimon.ui.terminal.pacing import OPENING_BYTES, Pacing
 from tuimon.ui.terminal.virtual_screen import UPDATES, Frame, VirtualScreen
 
 _BEHIND_SECONDS = 1.0
-"""After this long without all having been sent, the line is slow."""
+"""A line is slow when something has waited for this long to be sent."""
 _SLOW_SECONDS = 5.0
-"""How long that is said."""
+"""How long a slow line is reported."""
 _LEAVE_SECONDS, _LEAVE_ROUND_TRIPS = 1.5, 2.0
-"""How long a slow terminal is waited for when the screen is closed; at least so long, however near it is."""
+"""How long closing waits for the terminal's last answer: the longer one of so many seconds and so many round trips."""
 
 
 class PacedApp(App[str]):
@@ -36,7 +36,7 @@ class PacedApp(App[str]):
         self._refresh_seconds = 1 / refresh
         self._drawn_at = 0.0
         self._drawn: object = None
-        """What `version` was then, and whether the line was slow."""
+        """The version that was drawn last, and whether the line was slow."""
         self._pacing = Pacing()
         self._terminal = VirtualScreen()
         self._behind_since = math.inf
@@ -45,35 +45,35 @@ class PacedApp(App[str]):
 
     @property
     def is_line_slow(self) -> bool:
-        """Whether the line has been too slow for what there was to send, until a moment ago."""
+        """True while the line is too slow for what there is to send, and for a moment after."""
         return time.monotonic() < self._slow_until
 
     @property
     def may_draw(self) -> bool:
-        """Whether there is room on the line for what merely goes on; what a key asks for is drawn all the same."""
+        """True where the line has room for changes that no key asked for."""
         return self._pacing.may_draw(time.monotonic())
 
     def on_mount(self) -> None:
-        """Ask before anything is drawn: whether the terminal answers at all is then known as soon as can be."""
+        """Ask the terminal before anything is drawn, to know early whether it answers at all."""
         self._ask_terminal(OPENING_BYTES)
         self.set_interval(self._refresh_seconds, self._redraw_if_out_of_date)
 
     def on_resize(self, event: Resize) -> None:
-        """Draw all anew."""
+        """Draw the whole screen again."""
         del event
         if self._terminal.has_size:
-            # Not the first one, which comes when the first question is on its way.
+            # The first size comes while the first question is on its way, which must not be forgotten.
             self._pacing.forget()
         self._terminal.forget()
 
     async def on_event(self, event: Event) -> None:
-        """Do what keys and mouse ask for; not what is typed while the screen closes, which is for the shell."""
+        """Handle an event; ignore keys while the screen closes, they are meant for the shell."""
         if not (self._leaves_by and isinstance(event, InputEvent | Paste)):
             await super().on_event(event)
 
     def on_cursor_position(self, event: CursorPosition) -> None:
-        """The terminal has taken in all that was sent before it was asked."""
-        # When it came, not when there was time to look at it.
+        """Take the terminal's answer: all that was sent before the question has arrived."""
+        # The time when the answer came, not the time when it is handled.
         self._pacing.answered(event.time, event.x + 1, event.y + 1)
         # There is room on the line again.
         if time.monotonic() - self._drawn_at < self._refresh_seconds:
@@ -83,21 +83,21 @@ class PacedApp(App[str]):
 
     @property
     def version(self) -> object:
-        """Another one whenever there is something new to show."""
+        """Differs from the version before as soon as there is something new to show. Subclasses provide it."""
         raise NotImplementedError
 
     @property
     def is_out_of_date(self) -> bool:
-        """Whether there is something to show that the screen does not show."""
+        """True where there is something to show that the screen does not show."""
         return self._drawn != (self.version, self.is_line_slow)
 
     def redraw(self) -> None:
-        """Show what is so now, however busy the line is: a key asked for it."""
+        """Draw what is so now, however busy the line is. Subclasses do it, and call this as well."""
         self._drawn_at = time.monotonic()
         self._drawn = self.version, self.is_line_slow
 
     def redraw_when_free(self) -> None:
-        """Show what is so now, if the line is free; else first what there was no room for."""
+        """Draw what is so now if the line is free; else send first what there was no room for."""
         if self.may_draw:
             self.redraw()
             # What is drawn now comes before the rest of what was drawn before.
@@ -117,7 +117,7 @@ class PacedApp(App[str]):
             self._send(self.screen, None)
 
     def action_repaint(self) -> None:
-        """Draw the whole screen anew."""
+        """Draw the whole screen again."""
         self._terminal.forget()
         self._pacing.forget()
         self.send_rest()
@@ -147,7 +147,7 @@ class PacedApp(App[str]):
     def _send(self, screen: Screen[Any], update: Any) -> None:
         """Send what the terminal does not show yet, as much of it as there is room for on the line."""
         if self._leaves_by:
-            # It is gone in a moment, and a question now would be answered to the shell.
+            # The app is gone in a moment, and the shell would get the answer to a question asked now.
             return
         if self._pacing.doubts:
             self._ask_terminal(0)
@@ -158,7 +158,7 @@ class PacedApp(App[str]):
         self._know_line()
 
     def _know_line(self) -> None:
-        """Know whether the line is too slow for what there is to send."""
+        """Note whether the line is too slow for what there is to send."""
         now = time.monotonic()
         if not self._terminal.is_behind:
             self._behind_since = math.inf

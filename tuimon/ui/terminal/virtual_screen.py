@@ -1,8 +1,8 @@
-"""What the terminal shows beside what it is to show: only the cells that differ are sent, and not all at once.
+"""Two buffers, of the cells that the terminal shows and of those that it is to show: only cells that differ are sent.
 
 Textual sends each span that may have changed, every piece of it with all of its style. Far right in a wide chart that
 is a hundred times what changed, and a whole frame of a large terminal is longer than a slow line takes in ten seconds.
-The one module that knows how Textual's compositor hands over an update.
+No other module knows how Textual's compositor hands over an update.
 """
 
 from collections.abc import Iterable
@@ -24,21 +24,21 @@ _STYLE_SHIFT = 32
 """A cell is a number: the code of its character, and above it the number of its style."""
 _CODE = (1 << _STYLE_SHIFT) - 1
 _UNKNOWN = 0
-"""What a cell of the terminal holds before it is drawn for the first time: no character has this code."""
+"""The content of a cell before it is drawn for the first time; no character has this code."""
 _REPLACED = 0xFFFD
 _JOINER = "\u200d"
 _MOST_STYLES = 10_000
 _RESET = "\x1b[0m"
 
 UPDATES = (LayoutUpdate, ChopsUpdate)
-"""What Textual's compositor hands over."""
+"""The updates that Textual's compositor hands over."""
 
 _Look = tuple[int, Color | None, Color | None]
 _PLAIN: _Look = (0, None, None)
 
 
 class VirtualScreen:
-    r"""The cells of the terminal as they are to be, and as they were sent; curses has the same pair.
+    r"""The cells of the terminal as they are to be, and as they were sent, as in curses.
 
     Example:
         >>> screen = VirtualScreen()
@@ -60,37 +60,37 @@ class VirtualScreen:
         self._clusters: list[str] = []
         self._cluster_codes: dict[str, int] = {}
         self._next_text = self._next_drawing = 0
-        """Where they were left off."""
+        """Where sending texts, and drawings, was left off."""
         self._was_cut = False
-        """Whether there was no room for all, the last time."""
+        """True where there was no room for all cells the last time."""
 
     @property
     def has_size(self) -> bool:
-        """Whether it is known how large the terminal is."""
+        """True once the size of the terminal is known."""
         return bool(self._wanted.size)
 
     @property
     def is_behind(self) -> bool:
-        """Whether something is still to be sent."""
+        """True while cells are still to be sent."""
         return not np.array_equal(self._wanted, self._shown)
 
     def forget(self) -> None:
-        """Take nothing for granted that was sent: the terminal may have lost it."""
+        """Send every cell again: the terminal may have lost what was sent."""
         self._shown = np.full_like(self._wanted, _UNKNOWN)
 
     def resize(self, columns: int, rows: int) -> None:
-        """Have another size; what the terminal made of its content is not known."""
+        """Change the size, and send every cell again: terminals treat their content differently."""
         if self._wanted.shape != (rows, columns):
             self._wanted = np.full((rows, columns), ord(" "), dtype=np.uint64)
             self.forget()
 
     def take(self, update: LayoutUpdate | ChopsUpdate) -> None:
-        """Have the screen be what an update of the compositor makes of it."""
+        """Apply an update of the compositor."""
         if isinstance(update, LayoutUpdate):
             left, top, width, height = update.region
             if (left, top) == (0, 0):
                 self.resize(width, height)
-                # Another screen, mostly: it is read from its top.
+                # This is mostly another screen, which is read from its top.
                 self._next_text = self._next_drawing = 0
             for row, strips in enumerate(update.strips, top):
                 self.put(row, left, chain.from_iterable(strips))
@@ -101,14 +101,14 @@ class VirtualScreen:
                     self.put(row, start, part, max(start, first), min(end, last))
 
     def put(self, row: int, column: int, segments: Iterable[Segment], first: int = 0, last: int | None = None) -> None:
-        """Have these texts from ``column`` on, but only what of them is within columns ``first`` to ``last``.
+        """Put texts into a row, from ``column`` on, but change only the columns from ``first`` to before ``last``.
 
         Args:
-            row: Outside of the screen, nothing is put.
+            row: The row; outside of the screen, nothing is changed.
             column: Where the texts begin.
             segments: The texts.
-            first: The first column that is changed.
-            last: The one after the last that is changed; None: as far as the screen goes.
+            first: The first column that may change.
+            last: The column after the last one that may change; None: the end of the row.
         """
         rows, columns = self._wanted.shape
         if not 0 <= row < rows:
@@ -120,7 +120,7 @@ class VirtualScreen:
         begin, stop = max(first, column), min(columns if last is None else min(last, columns), column + len(cells))
         if begin >= stop:
             return
-        # A span may begin or end within a wide character, of those that come and of those that go.
+        # A span may begin or end within a wide character, an old or a new one.
         if begin > column and _is_right_half(cells[begin - column]):
             begin -= 1
         if stop < min(columns, column + len(cells)) and _is_right_half(cells[stop - column]):
@@ -133,12 +133,12 @@ class VirtualScreen:
         line[begin:stop] = _part(cells, begin - column, stop - column)
 
     def changes(self, colors: ColorSystem, most: float) -> str:
-        """Return what makes the terminal show what it is to show, or the first part of that.
+        """Return what to write so that the terminal shows what it is to show, or the first part of that.
 
         Args:
             colors: The colours that the terminal has.
-            most: About how many bytes at most. Where that is too little for all, text comes before colours and before
-                what is drawn in dots and bars, which is many times as long and bears to be late.
+            most: About how many bytes at most. If that is too little for all, text comes first. Colours, dots and bars
+                are many times as long, and may be late.
         """
         differing = np.flatnonzero(self._wanted != self._shown)
         if len(differing) == 0 or most <= 0:
@@ -163,7 +163,7 @@ class VirtualScreen:
                 sent, expected = sent + 1, position + 1 if expected >= 0 else -1
                 continue
             if position != expected or position % columns == 0:
-                # Past the last column a terminal's cursor is not where it seems to be.
+                # After the last column, a terminal's cursor is not where one would expect it.
                 written.append(move := _move(expected, position, columns))
                 length += len(move)
             if number != style:
@@ -192,14 +192,14 @@ class VirtualScreen:
     def _to_send(
         self, differing: npt.NDArray[np.int64], right: npt.NDArray[np.bool_] | None, most: float
     ) -> tuple[npt.NDArray[np.int64], int]:
-        """Return the cells that are sent, in their order; and how many of them come first because they are texts."""
+        """Return the positions to send, in their order; and how many of them come first because they are texts."""
         positions = _with_other_halves(differing, right) if right is not None else differing
         if self._was_cut or 4 * len(positions) > most:
             return self._in_order_of_use(positions, right)
         return positions, len(positions)
 
     def _unsure(self, character: str, position: int) -> tuple[str, range]:
-        """Return how a character is written that is not as wide in every terminal, and the cells that it may spoil.
+        """Return how to write a character on whose width terminals do not agree, and the cells that it may spoil.
 
         The terminal may leave the second of two cells as it was, or write over some more, up to two cells for each part
         of a character; and so it moves its cursor.
@@ -211,7 +211,7 @@ class VirtualScreen:
         return " " * size + _move(-1, position, columns) + character, spoiled
 
     def _right_halves(self) -> npt.NDArray[np.bool_] | None:
-        """Return which cells are right halves of wide characters, of those that come or that go; None where none is."""
+        """Return which cells are right halves of wide characters, old or new ones; None where none is."""
         right: npt.NDArray[np.bool_] = ((self._wanted & np.uint64(_CODE)) == CONTINUED) | (
             (self._shown & np.uint64(_CODE)) == CONTINUED
         )
@@ -220,16 +220,16 @@ class VirtualScreen:
     def _in_order_of_use(
         self, positions: npt.NDArray[np.int64], right: npt.NDArray[np.bool_] | None
     ) -> tuple[npt.NDArray[np.int64], int]:
-        """Return the positions, those of texts first, both from where they were left off; and how many texts have."""
+        """Return the positions, texts before drawings, both from where they were left off; and the number of texts."""
         codes = [cells.ravel()[positions] & np.uint64(_CODE) for cells in (self._wanted, self._shown)]
         drawn = _is_drawing(codes[0]) | _is_drawing(codes[1])
-        # What only changes its colour waits as well: cells of a map, and all that lies behind a question.
+        # Cells that only change their colour wait as well: those of a map, and all that lie behind a question.
         drawn |= codes[0] == codes[1]
         if right is not None:
-            # A wide character is text, both halves of it, whatever was drawn there before.
+            # Both halves of a wide character are text, whatever was drawn there before.
             drawn &= ~(right | np.append(right[1:], False))[positions]
         text, drawing = positions[~drawn], positions[drawn]
-        # Where neither has room for all, what is further down must not wait for ever.
+        # If there is never room for all, cells further down must not wait for ever.
         first = self._next_text
         while right is not None and first < len(right) and right[first]:
             # Not in the middle of a wide character.
@@ -237,7 +237,7 @@ class VirtualScreen:
         return np.concatenate((_from(first, text), _from(self._next_drawing, drawing))), len(text)
 
     def _codes(self, texts: list[str]) -> tuple[npt.NDArray[np.uint64], list[int]]:
-        """Return the codes of the cells of texts that follow each other, and how many cells each of the texts has."""
+        """Return the codes of the cells of consecutive texts, and the number of cells of each text."""
         joined = "".join(texts)
         codes = np.frombuffer(joined.encode("utf-32-le", "replace"), dtype=np.uint32).astype(np.uint64)
         if (joined.isascii() and joined.isprintable()) or (widths(codes) == 1).all():
@@ -252,7 +252,7 @@ class VirtualScreen:
         return np.array(cells, dtype=np.uint64), np.diff(ends, prepend=0).tolist()
 
     def _code(self, grapheme: str) -> int:
-        """Return the code of a character with what belongs to it, but nothing that a terminal would obey."""
+        """Return the code of a character with its marks, without anything that a terminal would obey."""
         shown = "".join(character for character in grapheme if character.isprintable() or character == _JOINER)
         if not grapheme[0].isprintable():
             return _REPLACED
@@ -267,13 +267,13 @@ class VirtualScreen:
         number = self._numbers.get(style)
         if number is None:
             if len(self._numbers) > _MOST_STYLES:
-                # Styles carry what else Textual wants to know of a place, and are as many as places.
+                # Styles carry more than looks: Textual makes as many of them as there are cells.
                 self._numbers = {None: 0}
             number = self._numbers[style] = self._looks.setdefault(_look(style or Style.null()), len(self._looks))
         return number
 
     def _transition(self, old: int, new: int, colors: ColorSystem) -> str:
-        """Return the SGR sequence between two looks: what they share is not said again."""
+        """Return the SGR sequence that turns one look into another; it leaves out what they share."""
         known = self._transitions.get((old, new))
         if known is None:
             looks = list(self._looks)
@@ -282,11 +282,11 @@ class VirtualScreen:
 
 
 class Frame(CompositorUpdate):
-    """What goes to the terminal for an update of the compositor: no more than what it does not show yet.
+    """The bytes for an update of the compositor: only the cells that the terminal does not show yet.
 
     Args:
-        screen: What the terminal shows.
-        update: What it is to show, as the compositor hands it over; None for nothing new.
+        screen: The cells of the terminal.
+        update: The update of the compositor; None to send the rest of earlier ones.
         most: About how many bytes at most.
     """
 
@@ -295,20 +295,20 @@ class Frame(CompositorUpdate):
         self._update = update
         self._most = most
         self.written = 0
-        """Bytes, once it is rendered."""
+        """How many bytes were written, once the frame is rendered."""
 
     def render_segments(self, console: Console) -> str:
-        """Return what is written to the terminal."""
+        """Return what to write to the terminal."""
         if isinstance(self._update, LayoutUpdate | ChopsUpdate):
             self._screen.take(self._update)
-        # Textual's own way to know, where it draws without colours.
+        # Textual itself reads this attribute where it draws without colours.
         changes = self._screen.changes(cast(Any, console)._color_system or ColorSystem.TRUECOLOR, self._most)
         self.written = len(changes.encode())
         return changes
 
 
 def _move(cursor: int, position: int, columns: int) -> str:
-    """Return what moves the cursor from one cell to another; a cursor below 0 is anywhere."""
+    """Return the sequence that moves the cursor from one cell to another; a cursor below 0 may be anywhere."""
     row, column = divmod(position, columns)
     if cursor >= 0 and cursor // columns == row and cursor % columns and position > cursor:
         ahead = position - cursor
@@ -317,11 +317,11 @@ def _move(cursor: int, position: int, columns: int) -> str:
 
 
 def _with_other_halves(positions: npt.NDArray[np.int64], right: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """Return the positions with the other halves of wide characters: a terminal keeps no half."""
+    """Return the positions, with the other halves of wide characters: a terminal shows no half."""
     chosen = np.zeros(len(right), dtype=bool)
     chosen[positions] = True
     while True:
-        # Where wide characters give way to wide ones, one column on, halves of several hang together.
+        # Where wide characters replace wide ones one column further, halves of several depend on each other.
         grown = chosen.copy()
         grown[:-1] |= chosen[1:] & right[1:]
         grown[1:] |= chosen[:-1] & right[1:]
@@ -337,7 +337,7 @@ def _from(first: int, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]
 
 
 def _part(cells: npt.NDArray[np.uint64], first: int, last: int) -> npt.NDArray[np.uint64]:
-    """Return some cells of many; for half of a wide character, a blank."""
+    """Return a part of the cells, with blanks for halves of wide characters."""
     part = cells[first:last]
     if first and _is_right_half(part[0]):
         part = np.concatenate(([_blank(part[0])], part[1:]))
@@ -356,19 +356,19 @@ def _blank(cell: np.uint64) -> np.uint64:
 
 
 def _is_drawing(codes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
-    """Whether characters are dots, bars or shades."""
+    """Return which characters are dots, bars or shades."""
     return ((codes >= 0x2580) & (codes <= 0x259F)) | ((codes >= 0x2800) & (codes <= 0x28FF))
 
 
 def _look(style: Style) -> _Look:
-    """Return what is seen of a style: bold, dim and the like as Rich's bits, the colours."""
+    """Return the visible part of a style: Rich's bits of bold, dim and the like, and the colours."""
     return style._attributes & style._set_attributes, style.color, style.bgcolor
 
 
 def _transition(old: _Look, new: _Look, colors: ColorSystem) -> str:
     attributes, *inks = new
     if old[0] != attributes:
-        # Some of them have no code of their own to end them.
+        # Some attributes have no code of their own that ends them.
         set_bits = [code for bit, code in Style._style_map.items() if attributes & (1 << bit)]
         codes = ["0", *set_bits, *(_color(ink, colors, index == 0) for index, ink in enumerate(inks) if ink)]
     else:

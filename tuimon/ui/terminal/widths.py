@@ -1,4 +1,4 @@
-"""How many cells characters take, as far as terminals agree on it."""
+"""The widths of characters, as far as terminals agree on them."""
 
 import numpy as np
 import numpy.typing as npt

@@ -22,14 +22,14 @@ _KEYS = {
     "rollback": ("b", "roll_back", "rolls back"),
     "probe": ("g", "probe", "probes"),
 }
-"""Keys by what `tuimon send` would be told for the whole model: the key, what it asks for, what it does."""
+"""Keys by the arguments of `tuimon send` for the whole model: the key, what it asks for, what it does."""
 _LAYER_KEYS = {
     "freeze": ("f", "freeze_layer", "freezes it"),
     "freeze --statistics": ("h", "hold_layer", "holds it"),
     "unfreeze": ("f", "freeze_layer", "unfreezes it"),
     "momentum": ("m", "momentum_of_layer", "sets momentum"),
 }
-"""The same for one layer: that under the cursor."""
+"""The same for the layer under the cursor."""
 
 
 @dataclass(frozen=True)
@@ -37,20 +37,20 @@ class Help:
     """A key that asks for what an alert advises."""
 
     key: str
-    """As it is written."""
+    """The key, as it is written."""
     asks: str
     """The name of what it asks for in the table of keys."""
     words: str
     """What it does."""
     layer: str | None
-    """The layer that must be under the cursor; None: it is of the whole model."""
+    """The layer that must be under the cursor; None where the key concerns the whole model."""
 
 
 def pressing_alert(moment: Moment) -> Alert | None:
     """Return the newest warning or error that nobody has answered, nor read here; None where there is none.
 
-    It is answered when what it advises was asked for and applied since; and what was found before the newest
-    `fit`, or before the run went back, is of another model.
+    An alert is answered once the request that it advises is applied. An alert from before the newest `fit`, or from
+    before the run went back, is about another model.
     """
     answered = set()
     for entry in reversed(moment.state.timeline):

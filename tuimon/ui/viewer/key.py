@@ -1,4 +1,4 @@
-"""A key and what it does; keys that belong together."""
+"""Types of the table of keys: a key with its action, a group of keys, the names of screens."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -24,9 +24,9 @@ class Key:
     """A key and what it does."""
 
     keys: str
-    """As Textual names them, with commas between."""
+    """The names that Textual has for the key and for others that do the same, with commas between."""
     action: str
-    """The action: of the app, or with a namespace in front, as Textual writes it."""
+    """What the key does, as Textual writes it: an action of the app, or with a namespace in front."""
     shown: str = ""
     """How the key is written; empty where it is written as Textual names it."""
     label: str = ""
@@ -34,21 +34,21 @@ class Key:
     help: str
     """What it does, in a sentence."""
     needs: Needs = "always"
-    """When it does anything; its group says so."""
+    """When the key does anything; its group says so."""
     request: str = ""
-    """The request that it leads to, by its name on the wire."""
+    """The request that the key leads to, by its name on the wire; empty where it leads to none."""
     rank: int = 0
     """Where the footer has no room for all keys, those of the highest rank are left out first."""
     screens: tuple[ScreenName, ...] = ()
-    """The screens on which it does that; empty: on those of its group."""
+    """The screens on which the key does this; empty: those of its group."""
 
     @property
     def full_action(self) -> str:
-        """The action with its namespace."""
+        """The action, with its namespace."""
         return self.action if "." in self.action.partition("(")[0] else f"app.{self.action}"
 
     def is_useful(self, moment: Moment) -> bool:
-        """Whether it does anything in such a moment."""
+        """Return whether the key does anything in a moment."""
         match self.needs:
             case "steering":
                 return not moment.refusal
@@ -66,13 +66,13 @@ class KeyGroup:
     """Keys that belong together."""
 
     name: str
-    """What they are for."""
+    """What the keys are for."""
     keys: tuple[Key, ...]
-    """In the order in which they are listed."""
+    """The keys, in the order in which they are listed."""
     needs: Needs = "always"
-    """When they do anything."""
+    """When the keys do anything."""
     screens: tuple[ScreenName, ...] = ()
-    """The screens on which they do it; empty: on all of them."""
+    """The screens that have the keys; empty: all screens."""
 
     def __iter__(self) -> Iterator[Key]:
         """Yield the keys, each with all that its group says."""

@@ -7,11 +7,11 @@ from tuimon.ui.viewer.run_keys import REPLAY, STEERING
 from tuimon.ui.viewer.screen_keys import COMPARING, LAYERS, METRICS, SEARCHING, TIMELINE
 
 OTHER_WHY: tuple[ScreenName, ...] = ("metrics", "compare", "timeline")
-"""The screens on which a leads to the alerts, for enter does something else."""
+"""The screens on which a opens the alerts, because enter does something else."""
 _LINES: tuple[ScreenName, ...] = ("dashboard", "metrics", "layers", "compare")
 """The screens that have a line under the cursor."""
 _ALERTED: tuple[ScreenName, ...] = ("dashboard", "layers", "log", "system", "run")
-"""The screens on which enter leads to the alerts."""
+"""The screens on which enter opens the alerts."""
 LINES = KeyGroup(
     "A line under the cursor",
     screens=_LINES,
@@ -193,7 +193,7 @@ GROUPS = (
 )
 """In the order in which the footer and the help screen have their keys."""
 KEYS = tuple(key for group in GROUPS for key in group)
-"""All of them. A key may mean another thing in a replay."""
+"""All keys. One key may stand for two actions: one in a live run, one in a replay."""
 
 
 def keys_of(screen: ScreenName) -> list[Key]:

@@ -1,13 +1,13 @@
-"""What a cell of the screen can mean, and the signs: one meaning, one colour, everywhere. The colours: `palettes`.
+"""The meanings of cells, and the signs: one meaning has one colour everywhere. `palettes` has the colours.
 
-Nothing is told by colour alone: a line has its name at its end, a state its own sign, a mode its word.
+Colour alone says nothing: a line has its name at its end, a state its own sign, a mode its word.
 """
 
 from enum import IntEnum
 
 
 class Meaning(IntEnum):
-    """What a cell of the screen is, which decides how it looks."""
+    """The meaning of a cell, which decides how the cell looks."""
 
     TEXT = 0
     STRONG = 1

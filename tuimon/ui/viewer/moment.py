@@ -1,4 +1,4 @@
-"""All that the screen is a function of: the folded log, and the time."""
+"""A moment: all that a screen is drawn from, the folded log and the time."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ class Asked:
     """A request of this viewer that no fact has answered yet."""
 
     id: str
-    """Of the request."""
+    """Identifier of the request."""
     words: str
     """The request in words: "freeze bn_1"."""
     time: float
@@ -24,9 +24,9 @@ class Asked:
     command: str = ""
     """Its name on the wire."""
     holds: dict[str, Hold] = field(default_factory=dict)
-    """How it asks layers to be held, by path."""
+    """How each layer is to be held, by its path."""
     momentum: dict[str, float] = field(default_factory=dict)
-    """The momentum that it asks for, by layer."""
+    """The momentum of each layer that it asks for, by path."""
     phase: str | None = None
     """The learning phase that it asks for; None for other requests."""
     learning_rate: str | None = None
@@ -37,7 +37,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Notice:
-    """One line for the person at the keyboard, of the viewer's own."""
+    """A sentence of the viewer's own for the person at the keyboard."""
 
     text: str
     """What happened, and what to do."""
@@ -47,21 +47,21 @@ class Notice:
 
 @dataclass(frozen=True)
 class ReplayPosition:
-    """Where a replay is."""
+    """How far a replay is, and how fast it goes."""
 
     playing: bool
     """Whether time goes on by itself."""
     speed: float
     """Seconds of the log in a second."""
     elapsed_seconds: float
-    """Since the log's first line."""
+    """Seconds of the log from its first line to the time of the replay."""
     total_seconds: float
-    """From the log's first line to its last one."""
+    """Seconds of the log from its first line to its last one."""
 
 
 @dataclass(frozen=True)
 class Moment:
-    """What is shown."""
+    """What a screen shows."""
 
     state: RunState
     """The log, folded."""
@@ -86,11 +86,11 @@ class Moment:
     replay: ReplayPosition | None = None
     """None for a live view."""
     whole: RunState | None = None
-    """In a replay, what the whole log says that the timeline lists, what is still to come included; else None."""
+    """In a replay, the whole log folded, future included, without measured values; else None."""
     exit_code: int | None = None
     """Of the trainer that this screen started; None while it runs, and where it started none."""
     read: frozenset[int] = frozenset()
-    """Alerts that were read on this screen, by their numbers in the log."""
+    """The alerts that were read in this viewer, by their numbers in the log."""
     is_line_slow: bool = False
     """Whether the terminal takes in less than there is to send."""
 
@@ -101,7 +101,7 @@ class Moment:
 
     @property
     def has_facts(self) -> bool:
-        """Whether there is anything to draw in a chart or a table."""
+        """True where there is something to draw in a chart or a table."""
         over = self.status in OVER
         return bool(self.state.batch_metrics or self.state.epoch_metrics or (self.state.model and not over))
 
@@ -117,7 +117,7 @@ class Moment:
 
     @property
     def is_paused(self) -> bool:
-        """Whether training waits, or will when what was asked is fact."""
+        """True where training waits, or will wait once the requests are applied."""
         asked = next((asked.command for asked in reversed(self.asked) if asked.command in ("pause", "resume")), None)
         return self.status == "paused" if asked is None else asked == "pause"
 
@@ -127,7 +127,7 @@ class Moment:
         return next(reversed(self.state.checkpoints.values()), None)
 
     def cannot(self, command: str) -> str:
-        """Return why a command does nothing now; empty where it does, and where that is not known yet."""
+        """Return why a request does nothing now; empty where it does something, and where that is not known yet."""
         if self.state.fit is None:
             return ""
         if command not in self.state.fit.can:
@@ -137,12 +137,12 @@ class Moment:
         return self.state.fit.can[command]
 
     def is_frozen(self, path: str) -> bool:
-        """Return whether a layer is frozen, or will be when what was asked is fact."""
+        """Return whether a layer is frozen, or will be once the requests are applied."""
         asked = self._asked_hold(path)
         return path in self.state.frozen if asked is None else asked == "frozen"
 
     def is_held(self, path: str) -> bool:
-        """Return whether a layer's moving statistics alone are held, or will be when what was asked is fact."""
+        """Return whether a layer's moving statistics alone are held, or will be once the requests are applied."""
         asked = self._asked_hold(path)
         return path in self.state.statistics_held if asked is None else asked == "statistics"
 

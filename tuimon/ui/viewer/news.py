@@ -1,4 +1,4 @@
-"""Everything that a viewer hears of the world."""
+"""All that a viewer can be told."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ class Facts:
     """The log has grown."""
 
     events: Sequence[AnyEvent]
-    """In the order of the log."""
+    """The new facts, in the order of the log."""
     reading: float | None = None
     """The share of the log that is read, while a long one is; None when all of it is."""
 
@@ -21,7 +21,7 @@ class CaughtUp:
     """All that the log held at the start is read."""
 
     silent_seconds: float
-    """How long it had not grown by then."""
+    """How long the log had not grown by then."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class LogUnreadable:
     """The log is there and cannot be read."""
 
     reason: str
-    """In words; empty when it can be read again."""
+    """Why, in words; empty when the log can be read again."""
 
 
 @dataclass(frozen=True)

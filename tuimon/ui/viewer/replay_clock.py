@@ -1,4 +1,4 @@
-"""A recorded run, released by its own times: no clock of its own, no files."""
+"""A recorded run, released fact by fact as its own times say. It is told how time goes on, and reads no files."""
 
 from collections import deque
 from collections.abc import Collection
@@ -25,9 +25,9 @@ class ReplayClock:
         self.playing = True
         """Whether time goes on by itself."""
         self.time = 0.0
-        """Where the replay is, Unix seconds of the log."""
+        """The time that the replay has reached, Unix seconds of the log."""
         self.whole = RunState()
-        """All of the log, without what was measured."""
+        """The whole log folded, without measured values."""
         self._first: float | None = None
         self._last = 0.0
         self._past: list[AnyEvent] = []
@@ -76,7 +76,7 @@ class ReplayClock:
         return [event]
 
     def epoch_before(self) -> float:
-        """Return when the epoch before the last one that ended did, Unix seconds of the log; else its begin."""
+        """Return when the last epoch but one ended, Unix seconds of the log; without one, when the log begins."""
         ends = [event.time for event in self._past if isinstance(event, EpochEnded)]
         return ends[-2] if len(ends) > 1 else self._first or 0.0
 
@@ -111,7 +111,7 @@ class ReplayClock:
         return due
 
     def change_speed(self, factor: float) -> None:
-        """Go on ``factor`` times as fast."""
+        """Multiply the speed."""
         self.speed = min(_FASTEST, max(_SLOWEST, self.speed * factor))
 
     def _event_times(self) -> list[float]:
@@ -128,6 +128,6 @@ class ReplayClock:
 
     @property
     def position(self) -> ReplayPosition:
-        """Where it is."""
+        """How far the replay is, and how fast it goes."""
         first = self._first or 0.0
         return ReplayPosition(self.playing and bool(self._pending), self.speed, self.time - first, self._last - first)

@@ -1,4 +1,4 @@
-"""The keys that change a run, and those that move a replay of one."""
+"""The keys that change a run, and those that move a replay through its log."""
 
 from tuimon.ui.viewer.key import SCROLLED, Key, KeyGroup, ScreenName, all_but
 
@@ -13,7 +13,7 @@ STEERING = KeyGroup(
             keys="f",
             action="ask('freeze_layer')",
             label="freeze",
-            help="Freeze the layer under the cursor, or thaw it.",
+            help="Freeze the layer under the cursor, or unfreeze it.",
             request="freeze",
             rank=1,
             screens=_WITH_LAYERS,
@@ -22,7 +22,7 @@ STEERING = KeyGroup(
             keys="F",
             action="ask('freeze_all')",
             label="freeze all",
-            help="Freeze every BatchNormalization layer, or thaw them all.",
+            help="Freeze every BatchNormalization layer, or unfreeze them all.",
             request="freeze",
             rank=2,
         ),
@@ -38,7 +38,7 @@ STEERING = KeyGroup(
         Key(
             keys="H",
             action="ask('hold_all')",
-            help="Hold the moving statistics of every layer, or let them all go.",
+            help="Hold the moving statistics of every layer, or release them all.",
             request="freeze",
         ),
         Key(

@@ -1,4 +1,4 @@
-"""From a key to a request: what is asked, whether it can be, and what is still without an answer."""
+"""Sends requests, and remembers those that have no answer yet; knows which request a key stands for."""
 
 import glob
 from collections.abc import Collection
@@ -20,15 +20,15 @@ class Steering:
     """Sends requests of one viewer and remembers those that no fact has answered.
 
     Args:
-        run: Where requests are put.
-        readonly: Send none.
+        run: The run that is asked.
+        readonly: Send no requests.
     """
 
     def __init__(self, run: RunDirectory, *, readonly: bool) -> None:
         self._run = run
         self._readonly = readonly
         self.asked: list[Asked] = []
-        """Without an answer yet, oldest first."""
+        """The requests without an answer, oldest first."""
 
     def refusal(self, state: RunState, status: str, *, replay: bool) -> str:
         """Return why no request is sent now, in a few words; empty where requests are sent."""
@@ -46,13 +46,13 @@ class Steering:
         """Put a request where the trainer looks.
 
         Args:
-            request: What is asked.
-            state: Of the run.
+            request: The request.
+            state: The folded log of the run.
             now: The time, Unix seconds.
-            undo: What it is a part of; None for a request of its own.
+            undo: The undo that the request is a part of; None where it undoes nothing.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the request cannot be written.
         """
         undoes = undo.command.seq if undo else None
         signed = commands.signed(request, state.run.attempt if state.run else None, undoes=undoes)
@@ -84,7 +84,7 @@ class Steering:
         self.asked.append(asked)
 
     def settle(self, state: RunState) -> None:
-        """Forget what has been answered, and everything once the run is over."""
+        """Forget the requests that are answered; all of them once the run is over."""
         self.asked = [] if state.ended else [asked for asked in self.asked if asked.id not in state.commands]
 
 
@@ -92,7 +92,7 @@ def freeze_or_unfreeze(moment: Moment, paths: Collection[str]) -> AnyRequest:
     """Return the request that freezes layers, or unfreezes them where all of them are frozen or asked to be.
 
     Args:
-        moment: What is so now, and what was asked.
+        moment: How layers are held now, and how they were asked to be.
         paths: The layers; empty: all.
     """
     if all(map(moment.is_frozen, paths or moment.state.layers)):
@@ -104,7 +104,7 @@ def hold_or_release(moment: Moment, paths: Collection[str]) -> AnyRequest:
     """Return the request that holds the moving statistics of layers, or releases them where all of them are held.
 
     Args:
-        moment: What is so now, and what was asked.
+        moment: How layers are held now, and how they were asked to be.
         paths: The layers; empty: all.
     """
     if all(map(moment.is_held, paths or moment.state.layers)):

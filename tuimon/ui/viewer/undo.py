@@ -1,4 +1,4 @@
-"""The way back: which requests put in force again what was in force before another one. Pure."""
+"""Undo: the requests that restore what was in force before another request. Pure."""
 
 import glob
 import math
@@ -19,24 +19,24 @@ _CHANGING = frozenset(("freeze", "unfreeze", "phase", "momentum", "lr", "rollbac
 
 
 class NothingToUndoError(Exception):
-    """Nothing can be taken back now; says why, in words."""
+    """Nothing can be undone now; the message says why."""
 
 
 @dataclass(frozen=True)
 class Undo:
-    """A request that was applied, and those that take it back."""
+    """A request that was applied, and the requests that undo it."""
 
     command: Command
-    """What was applied."""
+    """The request that was applied."""
     requests: tuple[AnyRequest, ...]
-    """In the order in which they are to be asked; at least one."""
+    """At least one request, in the order in which they are asked."""
 
 
 def newest_undo(moment: Moment) -> Undo:
-    """Return how to take back the newest request that changed what is in force, whoever asked it.
+    """Return the undo of the newest request that changed what is in force, whoever asked for it.
 
     Raises:
-        NothingToUndoError: there is none, or there is no way back.
+        NothingToUndoError: there is no such request, or it cannot be undone.
     """
     undoing = {asked.undoes for asked in moment.asked}
     for asked in reversed(moment.asked):
@@ -51,53 +51,53 @@ def newest_undo(moment: Moment) -> Undo:
 
 
 def _way_back(command: Command, state: RunState) -> Iterator[AnyRequest]:
-    # What came later is taken back already, or will have been: it is from `after` that the way leads.
+    # Later requests are undone already, or will be by then: the way back starts at `after`.
     before, after = command.before, command.after
     if isinstance(command.request, LearningRate):
         yield _learning_rate(command, command.request)
         return
     if before.phase != after.phase:
         yield convert({"command": "phase", "phase": before.phase}, Phase)
-    was_thawed = False
+    was_unfrozen = False
     if new := after.frozen_weights - before.frozen_weights:
-        # By its own globs: they name the layers around others, too, which no fact lists.
+        # The globs of the request also name layers around others, which no fact lists.
         request = command.request
         globs = request.layers if isinstance(request, Freeze) and request.weights else _escaped(new)
         yield Unfreeze(weights=True, layers=globs)
-        was_thawed = True
+        was_unfrozen = True
     if before.frozen_weights and before.frozen_weights != after.frozen_weights:
         yield Freeze(weights=True, layers=_escaped(before.frozen_weights))
-    yield from _holds(command, state, was_thawed=was_thawed)
+    yield from _holds(command, state, was_unfrozen=was_unfrozen)
     for value, paths in _momentum(before.momentum, after.momentum, state.layers).items():
         yield Momentum(momentum=value, layers=_named(paths, state))
 
 
-def _holds(command: Command, state: RunState, *, was_thawed: bool) -> Iterator[AnyRequest]:
-    """Yield what freezes, holds and thaws BatchNormalization layers.
+def _holds(command: Command, state: RunState, *, was_unfrozen: bool) -> Iterator[AnyRequest]:
+    """Yield the requests that freeze, hold, release and unfreeze BatchNormalization layers.
 
-    `freeze` leaves alone whether statistics are held; `freeze` with `statistics` thaws; `unfreeze` does both.
+    `freeze` leaves alone whether statistics are held; `freeze` with `statistics` unfreezes; `unfreeze` does both.
     """
     before, after = command.before, command.after
-    thawed, let_go, held, frozen = [], [], [], []
+    unfrozen, released, held, frozen = [], [], [], []
     for path in state.layers:
         wanted = path in before.frozen, path in before.statistics_held
-        now = (False, False) if was_thawed else (path in after.frozen, path in after.statistics_held)
+        now = (False, False) if was_unfrozen else (path in after.frozen, path in after.statistics_held)
         if wanted == now:
             continue
         if wanted == (False, False):
-            thawed.append(path)
+            unfrozen.append(path)
             continue
         if now[1] and not wanted[1]:
-            let_go.append(path)
+            released.append(path)
         hold = wanted[1] and (not now[1] or (now[0] and not wanted[0]))
         if hold:
             held.append(path)
         if wanted[0] and (hold or not now[0]):
             frozen.append(path)
-    if thawed:
-        yield Unfreeze(layers=_named(thawed, state))
-    if let_go:
-        yield Unfreeze(layers=_named(let_go, state), statistics=True)
+    if unfrozen:
+        yield Unfreeze(layers=_named(unfrozen, state))
+    if released:
+        yield Unfreeze(layers=_named(released, state), statistics=True)
     if held:
         yield Freeze(layers=_named(held, state), statistics=True)
     if frozen:
@@ -118,7 +118,7 @@ def _learning_rate(command: Command, request: LearningRate) -> AnyRequest:
 def _momentum(
     before: Mapping[str, float], after: Mapping[str, float], paths: Collection[str]
 ) -> dict[float, list[str]]:
-    """Return the momentums to be set again, each with its layers."""
+    """Return the momentums to restore, each with its layers."""
     wanted: dict[float, list[str]] = {}
     for path in paths:
         if path in before and before[path] != after.get(path):

@@ -1,6 +1,6 @@
-"""What a viewer chose to see of a run, remembered until the next time: a small file of the viewer's own.
+"""Remembers what a viewer chose to see of a run, in a small file of the viewer's own.
 
-It never lies in the run directory: that is the trainer's, and others may watch it too.
+The file never lies in the run directory: that is the trainer's, and others may watch it too.
 """
 
 import contextlib
@@ -17,14 +17,14 @@ from tuimon.runs.run_directory import RunDirectory
 from tuimon.settings import PaletteName, user_directory
 
 KEPT = 200
-"""So many runs are remembered, those that were left last."""
+"""How many runs are remembered: those that were left last."""
 _LARGEST = 64 * 1024
 
 _log = logging.getLogger(__name__)
 
 
 class View(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What was chosen. Each may be missing: then nothing was."""
+    """What was chosen on the screens of a run; None where nothing was chosen."""
 
     layer: str | None = None
     """Path of the layer under the cursor."""
@@ -33,42 +33,42 @@ class View(msgspec.Struct, kw_only=True, omit_defaults=True):
     palette: PaletteName | None = None
     """The palette, where it was changed by its key."""
     metrics: "MetricsView | None" = None
-    """How metrics are looked at."""
+    """How metrics are shown."""
     compared: "ComparedView | None" = None
-    """With what the run is compared."""
+    """What the run is compared with."""
 
 
 class MetricsView(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """How metrics are looked at."""
+    """How metrics are shown."""
 
     charts: Viewport
-    """All of them."""
+    """Axes and scales of all charts."""
     grid: tuple[int, int]
     """Rows and columns of charts."""
     is_full: bool = False
-    """Whether one is shown in full."""
+    """True where one metric is shown in full."""
     metric: str = ""
-    """The one that keys mean."""
+    """The metric under the cursor."""
     pattern: str = ""
-    """Which of them are shown."""
+    """The filter: metrics that match are shown."""
 
 
 class ComparedView(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """With what a run is compared."""
+    """What a run is compared with."""
 
     runs: tuple[str, ...] = ()
     """Names of the directories of the other runs, in the order of their letters."""
     metric: str | None = None
-    """Which of them is drawn."""
+    """The metric that is drawn."""
     by_time: bool = False
-    """Over time, not over steps."""
+    """True: drawn over time; False: over steps."""
 
 
 class ViewMemory:
-    """Reads and writes a `View` for each run. What cannot be read or written is as if nothing had been chosen.
+    """Reads and writes a `View` for each run. A file that cannot be read or written counts as nothing chosen.
 
     Args:
-        directory: Where the files are; unless set, ``tuimon/views`` where programs keep what they remember.
+        directory: Where the files are; by default ``tuimon/views`` in the user's state directory.
 
     Example:
         ```python

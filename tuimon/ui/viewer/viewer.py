@@ -41,7 +41,7 @@ class Viewer:
     `hear`; `tick` lets the time of a replay go on.
 
     Args:
-        run: The run.
+        run: The run to watch.
         readonly: Send no requests.
         replay: Says how much of the log is shown; None for the run as it is now.
         clock: Tells the time.
@@ -64,13 +64,13 @@ class Viewer:
         clock: Clock = time,
     ) -> None:
         self.run = run
-        """The run."""
+        """The directory of the run."""
         self.state = RunState()
-        """Its log, folded: all of it so far, or up to the time of the replay."""
+        """The log of the run, folded: as far as it is known, or up to the time of the replay."""
         self.replay = replay
         """Says how much of the log is shown; None for the run as it is now."""
         self.read_alerts = set[int]()
-        """The alerts of which somebody has read why, by their numbers in the log."""
+        """The alerts that somebody has read, by their numbers in the log."""
         self._readonly = readonly
         self._steering = Steering(run, readonly=readonly)
         self._clock = clock
@@ -88,7 +88,7 @@ class Viewer:
     # What is heard and what is shown
 
     def hear(self, news: News) -> None:
-        """Take in what has happened."""
+        """Take in what has happened. All news comes in here."""
         self._changes += 1
         match news:
             case Facts():
@@ -111,7 +111,7 @@ class Viewer:
                 self._trainer_exit = news
 
     def fold(self, events: Sequence[AnyEvent]) -> None:
-        """Fold what the log says next; it answers requests."""
+        """Fold the next facts of the log, and forget the requests that they answer."""
         self.state.apply(events)
         self._steering.settle(self.state)
         self._changes += 1
@@ -146,7 +146,10 @@ class Viewer:
 
     @property
     def version(self) -> object:
-        """Another one whenever there is something new to show; the seconds of a run that goes on are shown, too."""
+        """Differs from the version before as soon as there is something new to show.
+
+        That is news, a sentence that begins or ends, and another second of a run that goes on.
+        """
         second = int(self._clock.time()) if self.state.ended is None else None
         return self._changes, second, self.notice
 
@@ -162,12 +165,12 @@ class Viewer:
         self._notice, self._notice_until = Notice(text, bad), self._clock.monotonic() + NOTICE_SECONDS
 
     def hush(self) -> None:
-        """Show the sentence no longer that was said."""
+        """Take the sentence away that was said."""
         self._notice = None
 
     @property
     def notice(self) -> Notice | None:
-        """The sentence that is shown now: one that was said, else what hinders the viewer; None where nothing does."""
+        """The sentence to show now: one that was said, else what hinders the viewer, else None."""
         if self._notice is not None and self._clock.monotonic() > self._notice_until:
             self._notice = None
         if self._notice is not None:
@@ -188,17 +191,15 @@ class Viewer:
             self.say(f"The request cannot be written: {error}", bad=True)
 
     def undo(self) -> None:
-        """Take back the newest request that changed what is in force; say why not, where nothing can be taken back."""
-        moment = self.moment()
-        if moment.refusal:
-            self.say(f"Nothing was asked: {moment.refusal}.")
+        """Undo the newest request that changed what is in force; say why not, where nothing can be undone."""
+        if self.refuses():
             return
         try:
-            undo = newest_undo(moment)
+            undo = newest_undo(self.moment())
         except NothingToUndoError as reason:
             self.say(f"Nothing was undone: {reason}.")
             return
-        if any(self.refuses(_name(request)) for request in undo.requests):
+        if self.refuses(*map(_name, undo.requests)):
             return
         try:
             for request in undo.requests:
@@ -208,24 +209,25 @@ class Viewer:
         else:
             self.say(f"undo {plain(undo.command.words, 100)}: asked")
 
-    def refuses(self, command: str) -> bool:
-        """Return whether a request cannot be sent now, and say why.
+    def refuses(self, *names: str) -> bool:
+        """Return whether requests cannot be sent now, and say why.
 
         Args:
-            command: Its name on the wire.
+            names: Their names on the wire; none to learn whether any request can be sent.
         """
         moment = self.moment()
         if moment.refusal:
             self.say(f"Nothing was asked: {moment.refusal}.")
             return True
-        if reason := plain(moment.cannot(command)):
-            self.say(f"This run does not take {command}: {reason}", bad=True)
-            return True
+        for name in names:
+            if reason := plain(moment.cannot(name)):
+                self.say(f"This run does not take {name}: {reason}", bad=True)
+                return True
         return False
 
     @property
     def may_stop(self) -> bool:
-        """Whether this viewer may end the run."""
+        """True where this viewer may stop the run."""
         return not (self._readonly or self.replay is not None or self.moment().status in OVER)
 
     def stop(self) -> bool:
@@ -240,7 +242,7 @@ class Viewer:
     # The time of a replay
 
     def tick(self) -> None:
-        """Fold what has become due in a replay; to be called several times a second."""
+        """Fold the facts of a replay that have become due. Whoever shows a replay calls this several times a second."""
         now = self._clock.monotonic()
         seconds, self._ticked_at = now - self._ticked_at, now
         if self.replay is not None and (events := self.replay.release(seconds)):
