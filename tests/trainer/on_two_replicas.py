@@ -385,6 +385,30 @@ def repeat_validation(trained: keras.Model, begin: State) -> dict[str, Any]:
     return {"value": first.value, "moving": first.moving}
 
 
+def flags_after_the_trace(trained: keras.Model, begin: State) -> dict[str, Any]:
+    """Set flags between two fits and do not compile: the second without tuimon, and with it."""
+
+    def two_fits(callbacks: Sequence[Any]) -> State:
+        begin.put_back()
+        for layer in trained.layers:
+            layer.trainable = True
+        with STRATEGY.scope():
+            compiled(trained, trained.optimizer)
+        train(trained, 1)
+        for name in ("bn_1", "dense_2"):
+            trained.get_layer(name).trainable = False
+        train(trained, 1, callbacks)
+        return State(trained)
+
+    monitor = tuimon.Monitor(DIRECTORY / "flags", probe=False)
+    alone, watched = two_fits([]), two_fits([monitor])
+    return {
+        "differences": alone.differences(watched),
+        "losses": len(losses(monitor)),
+        "notes": [note.text for note in facts_of(monitor, events.Note)],
+    }
+
+
 def moving_statistics(trained: keras.Model) -> dict[str, list[list[list[float]]]]:
     layers = [trained.get_layer(name) for name in NORMS]
     return {
@@ -418,6 +442,7 @@ def main() -> None:
     results["steer"] = steer(trained, monitor)
     results["freeze"]["differences"] = asked.differences(compile_anew(trained, begin))
     results["repeated"] = repeat_validation(trained, begin)
+    results["flags"] = flags_after_the_trace(trained, begin)
     (DIRECTORY / "results.json").write_text(json.dumps(results), encoding="utf-8")
 
 

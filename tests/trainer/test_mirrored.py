@@ -67,6 +67,11 @@ def test_freezing_is_that_of_keras_bit_for_bit(results: Any) -> None:
     assert results["freeze"]["differences"] == []
 
 
+def test_flags_set_after_the_trace_have_no_effect(results: Any) -> None:
+    assert results["flags"]["differences"] == []
+    assert results["flags"]["losses"] == STEPS
+
+
 ANSWERS = {
     "asked": ["evaluate", "snapshot", "note", "recalibrate, dry run", "checkpoint", "evaluate", "pause", "resume"],
     "freeze": ["freeze all", "freeze weights of dense_2", "unfreeze all", "unfreeze weights of all"],

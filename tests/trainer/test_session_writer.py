@@ -175,13 +175,15 @@ def test_a_heart_beats_while_nothing_happens(log: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(session_writer, "FLUSH_SECONDS", 0.01)
     now = [1000.0]
     writer = SessionWriter(log, clock=lambda: now[0])
-    writer.put(epoch(7))
+    ended = epoch(7)
+    ended.branch = 2
+    writer.put(ended)
     tail = Tail(log)
     until(lambda: tail.read_all())
     now[0] += 6.0
     beat = until(lambda: tail.read_all())[0]
     assert isinstance(beat, events.Heartbeat)
-    assert (beat.step, beat.epoch) == (7, 7)
+    assert (beat.step, beat.epoch, beat.branch) == (7, 7, 2)
     writer.close()
 
 

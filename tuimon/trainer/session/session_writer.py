@@ -92,7 +92,7 @@ class SessionWriter:
         self._is_failing = False
         self._drop_reason = "the disk did not keep up"
         self._closing = False
-        self._position = (0, 0)
+        self._position = (0, 0, 0)
         self._owner = os.getpid()
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         self._file = os.open(path, flags, 0o600)
@@ -120,7 +120,7 @@ class SessionWriter:
             return  # A fork of the trainer, a data loader's worker, say: the log is not its.
         with self._lock:
             event.time = event.time or self._clock()
-            self._position = (event.step, event.epoch)
+            self._position = (event.step, event.epoch, event.branch)
             if isinstance(event, events.StateChanged) and not self._is_news(event):
                 return
             is_large = isinstance(event, events.BatchNormChannels)
@@ -175,8 +175,8 @@ class SessionWriter:
             with self._lock:
                 self._take_held(now)
                 if not self._queue and not closing and now - last_written >= HEARTBEAT_SECONDS:
-                    step, epoch = self._position
-                    self._queue.append(events.Heartbeat(time=now, step=step, epoch=epoch))
+                    step, epoch, branch = self._position
+                    self._queue.append(events.Heartbeat(time=now, step=step, epoch=epoch, branch=branch))
                 batch, self._queue = self._queue, []
             if batch and self._write(batch):
                 last_written = now
@@ -250,7 +250,9 @@ class SessionWriter:
 
     def _gap(self, first: events.AnyEvent, dropped: Counter[str]) -> events.LogGap:
         counts, reason = dict(dropped), self._drop_reason
-        return events.LogGap(time=first.time, step=first.step, epoch=first.epoch, dropped=counts, reason=reason)
+        return events.LogGap(
+            time=first.time, step=first.step, epoch=first.epoch, branch=first.branch, dropped=counts, reason=reason
+        )
 
 
 def _lock(descriptor: int, path: Path) -> None:
