@@ -36,6 +36,7 @@ from tuimon.trainer.fit import Fit
 from tuimon.trainer.keras import fit_watchdog
 from tuimon.trainer.keras.steps import batch_values
 from tuimon.trainer.requests.controller import Controller
+from tuimon.trainer.sampling import Sampling
 
 
 def values(monitor: tuimon.Monitor, name: str) -> np.ndarray:
@@ -274,9 +275,20 @@ def test_a_run_directory_that_cannot_be_made_does_not_stop_training(
     assert "training goes on" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("method", ["before_step", "read_steps", "end_epoch", "sample", "begin_validation", "end"])
+@pytest.mark.parametrize(
+    ("part", "method"),
+    [
+        (Fit, "before_step"),
+        (Fit, "end_epoch"),
+        (Fit, "begin_validation"),
+        (Fit, "end"),
+        (Sampling, "read_steps"),
+        (Sampling, "sample"),
+    ],
+    ids=["before_step", "end_epoch", "begin_validation", "end", "read_steps", "sample"],
+)
 def test_a_mistake_of_ours_does_not_stop_training(
-    runs: Path, method: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    runs: Path, part: type, method: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     calls = []
 
@@ -284,7 +296,7 @@ def test_a_mistake_of_ours_does_not_stop_training(
         calls.append(args)
         raise ZeroDivisionError("a mistake of ours")
 
-    monkeypatch.setattr(Fit, method, broken)
+    monkeypatch.setattr(part, method, broken)
     watched, plain = compiled(sequential()), compiled(sequential())
     monitor = tuimon.Monitor(runs_dir=runs)
     fit(watched, 2, [monitor])

@@ -81,7 +81,7 @@ class Throw(keras.callbacks.Callback):
         for body in [*bodies, commands.encode(commands.Resume(id=f"resume-{next(_numbers)}"))]:
             path = self.directory / self.put(body)
             # One after the other: what needs a trace has it before the next is taken.
-            until(lambda path=path: self.model.stop_training or (not path.exists() and not train.pending))
+            until(lambda path=path: self.model.stop_training or (not path.exists() and train.coming_mode is None))
 
     def put(self, body: bytes) -> str:
         number = next(_numbers)

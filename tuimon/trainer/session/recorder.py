@@ -118,8 +118,7 @@ class Recorder:
             if self._closed:
                 # Read from the log: a disk that was slow may have taken more, or less, than was thought.
                 self._writer = SessionWriter(self.run.session_log, next_seq=None, on_written=self._on_written)
-                self._step = self._epoch = self._branch = 0
-        self._closed = False
+                self._closed = False
 
     def record(self, event: events.AnyEvent, when_written: Callable[[], None] | None = None) -> None:
         """Put an event into the log, at the step and epoch of now.

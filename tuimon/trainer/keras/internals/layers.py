@@ -135,7 +135,7 @@ def path_of(layer: Any) -> str:
 
 def seed_generators(layer: Any) -> list[Any]:
     """Return the seed generators of a layer itself."""
-    return list(getattr(layer, "seed_generators", []))
+    return list(getattr(layer, "_seed_generators", []))
 
 
 def seed_states(model: Any) -> list[Any]:
