@@ -60,7 +60,7 @@ def movement(history: LayerHistory, *, since: int = 0) -> Movement:
 
 def _changed(rows: FloatArray) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     before, after = rows[:-1], rows[1:]
-    different = (before != after) & ~((before != before) & (after != after))
+    different = (before != after) & ~(np.isnan(before) & np.isnan(after))
     return np.asarray(different.any(axis=1))
 
 

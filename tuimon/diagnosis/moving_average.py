@@ -104,7 +104,7 @@ def _is_stale(state: RunState, path: str, layer: events.ProbeLayer) -> bool:
     momentum = state.momentum.get(path, state.layers[path].layer.momentum)
     chance = from_wire(layer.sampling_divergence) / 4
     # Without halves to compare: Gaussian samples of this size differ by 2 / n.
-    chance = chance if chance == chance else 2 / layer.elements
+    chance = 2 / layer.elements if math.isnan(chance) else chance
     drift = from_wire(layer.drift)
     return drift > max(STALE_DRIFT, CHANCE_FACTOR * chance) and not _will_arrive(state, momentum)
 
