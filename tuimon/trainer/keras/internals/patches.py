@@ -1,6 +1,7 @@
 """Changes Keras and TensorFlow for the time of a block, past their trackers, and takes it back."""
 
 import functools
+import inspect
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -33,6 +34,25 @@ def set_untracked(owner: Any, name: str, value: object) -> Callable[[], None]:
             owner.__dict__[name] = former
 
     return undo
+
+
+def wrap_call(layer: Any, around: Callable[[Callable[..., Any], inspect.BoundArguments], Any]) -> Callable[[], None]:
+    """Run ``around`` in the place of a layer's ``call``; returns the way back.
+
+    Args:
+        layer: The layer. The instance's own ``call`` is changed, never ``__call__``: Keras hands the ``training`` of a
+            ``__call__`` down to everything that is called later, also beside this layer.
+        around: Given the original ``call`` and the arguments, bound to its parameters.
+    """
+    original = layer.call
+    signature = inspect.signature(original)
+
+    # Another wrapper around this one looks at the signature.
+    @functools.wraps(original)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return around(original, signature.bind(*args, **kwargs))
+
+    return set_untracked(layer, "call", call)
 
 
 def after(owner: Any, name: str, action: Callable[[], None]) -> Callable[[], None]:

@@ -1,7 +1,6 @@
 """Reads what each BatchNormalization layer is given, from passes over training batches that change nothing."""
 
 import contextlib
-import functools
 import inspect
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -67,18 +66,14 @@ def of_batches(
 
 def _watch(layer: Any, note: Callable[[Callable[[], Tensors]], None]) -> Callable[[], None]:
     """Note the moments of a layer's inputs where it uses batch statistics; returns the way back."""
-    original = layer.call
-    signature = inspect.signature(original)
 
-    # A mode that forces `training` looks at the signature.
-    @functools.wraps(original)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        arguments = signature.bind(*args, **kwargs).arguments
+    def call(original: Callable[..., Any], bound: inspect.BoundArguments) -> Any:
+        arguments = bound.arguments
         if arguments.get("training") and layer.trainable:
             note(lambda: of_inputs(layer, next(iter(arguments.values())), arguments.get("mask")))
-        return original(*args, **kwargs)
+        return original(*bound.args, **bound.kwargs)
 
-    return patches.set_untracked(layer, "call", call)
+    return patches.wrap_call(layer, call)
 
 
 def of_inputs(layer: Any, inputs: Any, mask: Any) -> Tensors:

@@ -188,17 +188,13 @@ class Forward:
 
     def _observe(self, path: str, layer: Any) -> Callable[[], None]:
         """Listen to a layer's calls, or have them switched; returns the way back."""
-        original = layer.call
-        signature = inspect.signature(original)
         number = list(self._layers).index(path)
 
-        # A mode that forces `training` looks at the signature.
-        @functools.wraps(original)
-        def call(*args: Any, **kwargs: Any) -> Any:
+        def call(original: Callable[..., Any], bound: inspect.BoundArguments) -> Any:
             seen = self._seen.get(threading.get_ident())
             if seen is None:
-                return original(*args, **kwargs)  # Another thread's, of a data loader or a second model.
-            bound = signature.bind(*args, **kwargs)
+                # Another thread's call, of a data loader or a second model.
+                return original(*bound.args, **bound.kwargs)
             training = bound.arguments.get("training")
             uses_batch = bool(layer.trainable) and (tf.is_tensor(training) or bool(training))
             calls = seen.calls.setdefault(path, [])
@@ -207,7 +203,7 @@ class Forward:
             given = self._given(layer, next(iter(bound.arguments.values())), bound.arguments.get("mask"))
             seen.given.setdefault(path, []).append(given)
             if not is_switched:
-                return original(*args, **kwargs)
+                return original(*bound.args, **bound.kwargs)
             moving = None if self._kind == "quiet" else original(*bound.args, **bound.kwargs)
             bound.arguments["training"] = True
             # What it writes ends here, so that a further call of a shared layer reads what is in the variables.
@@ -216,7 +212,7 @@ class Forward:
                 own = original(*bound.args, **bound.kwargs)
             return own if moving is None else tf.where(self._selected[number], own, moving)
 
-        return patches.set_untracked(layer, "call", call)
+        return patches.wrap_call(layer, call)
 
     def _listen_for_draws(self, layer: Any) -> Callable[[], None]:
         """Listen to whether a layer, and not one within it, draws random numbers; returns the way back."""

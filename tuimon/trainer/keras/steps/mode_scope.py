@@ -7,7 +7,6 @@ layer is as the user made it.
 """
 
 import contextlib
-import functools
 import inspect
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -126,19 +125,10 @@ class ModeScope:
 
 
 def force_training(layer: Any, training: bool) -> Callable[[], None]:
-    """Make ``layer.call`` run with ``training``, whatever it is given; returns the way back.
+    """Make ``layer.call`` run with ``training``, whatever it is given; returns the way back."""
 
-    Through the instance's own ``call`` and never through ``__call__``: Keras hands the ``training`` of a
-    ``__call__`` down to whatever is called later, also beside this layer.
-    """
-    original = layer.call
-    signature = inspect.signature(original)
-
-    # Who puts another one around it looks at the signature.
-    @functools.wraps(original)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        bound = signature.bind(*args, **kwargs)
+    def call(original: Callable[..., Any], bound: inspect.BoundArguments) -> Any:
         bound.arguments["training"] = training
         return original(*bound.args, **bound.kwargs)
 
-    return patches.set_untracked(layer, "call", call)
+    return patches.wrap_call(layer, call)
