@@ -110,6 +110,8 @@ def _read_body(node: ast.ClassDef, struct: Struct) -> None:
         if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
             words = str(after.value.value)
         default = ast.unparse(statement.value) if statement.value is not None else None
+        if isinstance(statement.value, ast.Name) and statement.value.id.isupper():
+            default = constant(statement.value.id) or default
         struct.fields.append(Field(name, annotation, default, words))
 
 
@@ -160,6 +162,13 @@ def _type_words(node: ast.expr) -> Iterator[str]:
         case _:
             name = ast.unparse(node)
             yield simple.get(name, f"`{name}`")
+
+
+def constant(name: str) -> str | None:
+    """Return the value of a constant of tuimon/protocol/values.py; None where it has no such constant."""
+    tree = ast.parse((ROOT / "tuimon" / "protocol" / "values.py").read_text(encoding="utf-8"))
+    values = (node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name)
+    return next(map(ast.unparse, values), None)
 
 
 def table(fields: list[Field], *, defaults: bool = False) -> str:

@@ -8,7 +8,7 @@ from textual.widgets import OptionList, Static
 from helpers import a_run, make_run
 from tuimon.protocol import commands, events
 from tuimon.ui.app import WatchApp
-from tuimon.ui.dialogs.choice import ChoiceDialog
+from tuimon.ui.dialogs.questions import ChoiceDialog
 from tuimon.ui.dialogs.text_entry import TextDialog
 from tuimon.ui.frame.key_bar import KeyBar
 from tuimon.ui.viewer.key import Key

@@ -15,6 +15,7 @@ from tuimon.errors import UsageError
 from tuimon.launch import user_code
 from tuimon.protocol import commands
 from tuimon.protocol.validation import what_is_wrong
+from tuimon.protocol.values import DEFAULT_OVERHEAD
 
 Reference = Annotated[str, msgspec.Meta(min_length=1)]
 """``module:function``: looked for beside the config file, in the working directory, among installed modules."""
@@ -80,7 +81,7 @@ class Training(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 class Monitor(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What tuimon's own part may do."""
 
-    overhead: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.01
+    overhead: Annotated[float, msgspec.Meta(gt=0, lt=1)] = DEFAULT_OVERHEAD
     """Share of the training time that looking at the run may take: reading the layers, probes, diagnosis."""
     probe: bool = True
     """Whether the gap between training mode and inference mode is measured without being asked."""

@@ -1,7 +1,9 @@
-"""How people write the values of requests: what `tuimon send` and the app's input lines take."""
+"""Values that people give: how they write those of requests, and defaults."""
 
 import math
 
+DEFAULT_OVERHEAD = 0.01
+"""The share of the training time that monitoring may take, unless somebody says otherwise."""
 SCHEDULE = "schedule"
 """Stands for the learning rate that the optimizer's own schedule gives."""
 SCHEDULE_SET_ASIDE = "the optimizer's schedule is set aside"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tuimon.protocol import commands
+from tuimon.protocol.values import DEFAULT_OVERHEAD
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class ProbeOptions:
 class Options:
     """What a Monitor was told."""
 
-    overhead: float = 0.01
+    overhead: float = DEFAULT_OVERHEAD
     """The share of the time that monitoring may take."""
     probe: ProbeOptions = field(default_factory=ProbeOptions)
     """When and on what the gap between training mode and inference mode is measured."""

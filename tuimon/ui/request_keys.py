@@ -21,7 +21,7 @@ from tuimon.protocol.commands import (
     Rollback,
 )
 from tuimon.protocol.events import Alert
-from tuimon.ui.dialogs.choice import phase_chooser, quit_chooser, recalibrate_chooser, rollback_chooser
+from tuimon.ui.dialogs.questions import phase_chooser, quit_chooser, recalibrate_chooser, rollback_chooser
 from tuimon.ui.dialogs.text_entry import learning_rate_entry, momentum_entry, note_entry
 from tuimon.ui.dialogs.why_screen import WhyScreen
 from tuimon.ui.frame.base_screen import shown_screen

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import keras
 
 from tuimon.protocol import events
+from tuimon.protocol.values import DEFAULT_OVERHEAD
 from tuimon.runs.run_directory import RunDirectory, default_runs_directory
 from tuimon.text import plain
 from tuimon.trainer.fit import Fit
@@ -86,7 +87,7 @@ class Monitor(keras.callbacks.Callback):
         runs_dir: str | Path | None = None,
         probe: tuple[Any, ...] | bool | None = None,
         probe_every: int | None = None,
-        overhead: float = 0.01,
+        overhead: float = DEFAULT_OVERHEAD,
         batch_loss: bool = True,
         prepare: Sequence[str] = (),
     ) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tuimon.protocol.values import DEFAULT_OVERHEAD
 from tuimon.text import plain
 from tuimon.trainer.options import Options
 
@@ -71,7 +72,7 @@ class StandsAside:
         runs_dir: str | Path | None = None,
         probe: tuple[Any, ...] | bool | None = None,
         probe_every: int | None = None,
-        overhead: float = 0.01,
+        overhead: float = DEFAULT_OVERHEAD,
         batch_loss: bool = True,
         prepare: Sequence[str] = (),
     ) -> None:

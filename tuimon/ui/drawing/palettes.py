@@ -8,7 +8,7 @@ from textual.theme import Theme
 
 from tuimon.settings import PALETTES as NAMES
 from tuimon.ui.drawing.colors_256 import nearest
-from tuimon.ui.drawing.meaning_styles import (
+from tuimon.ui.drawing.palette_colors import (
     COLORBLIND,
     COLORBLIND_16,
     COLORBLIND_LIGHT,

@@ -94,7 +94,7 @@ def _about_status(moment: Moment) -> Sentence | None:
         return Sentence(f"Failed: {reason}. The whole of it: {_where_log_is(moment)}", Meaning.ERROR, _why(moment))
     if moment.status == "crashed":
         where = _where_log_is(moment)
-        return Sentence(f"Crashed: process killed; no error was recorded. See {where}", Meaning.ERROR, _why(moment))
+        return Sentence(f"Crashed: {facts_in_words.KILLED}. See {where}", Meaning.ERROR, _why(moment))
     if moment.status == "silent":
         host = f" on {plain(state.run.host, 60)}" if state.run else ""
         return Sentence(

@@ -1,4 +1,4 @@
-"""The meanings of cells, and the signs: one meaning has one colour everywhere. `palettes` has the colours.
+"""The meanings of cells, and the signs. One meaning has one colour everywhere, from `drawing.palette_colors`.
 
 Colour alone says nothing: a line has its name at its end, a state its own sign, a mode its word.
 """

@@ -1,4 +1,4 @@
-"""How each meaning looks, in tables: dark, light, and both for people who see fewer hues.
+"""The colour of each meaning, a table for each palette: dark, light, and both for people who see fewer hues.
 
 A terminal with 16 colours has a table of its own for each, chosen by hand: the nearest colour to a true one may
 stand for another meaning. Without colours, only bold, dim and reverse are left.

@@ -1,4 +1,4 @@
-"""A question with a few answers, each with its key."""
+"""Questions with a few answers, each with its key: the phase, a recalibration, a rollback, and leaving."""
 
 from dataclasses import dataclass
 from typing import ClassVar
