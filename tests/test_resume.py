@@ -521,7 +521,7 @@ def test_a_run_that_still_trains_is_refused(runs: Path) -> None:
 
 def test_a_run_of_another_machine_is_refused(runs: Path) -> None:
     make_run(runs, [started(boot_id="another")])
-    words = "run: it trains on another machine, or did before a reboot (somewhere); where it surely does not any more: "
+    words = "run: it trains on another machine, or did before a reboot (somewhere); if it surely does not any more: "
     assert refusal(runs, "run") == f"tuimon: {words}--resume RUN --force"
     # Told so, the next thing is looked at.
     assert "it has no config.toml" in refusal(runs, "run", "--force")

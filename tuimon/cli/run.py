@@ -105,7 +105,7 @@ def _resumable(options: argparse.Namespace) -> RunDirectory:
             host = plain_text(state.run.host, 60) if state.run else "nobody knows where"
             raise UsageError(
                 f"{run.name}: it trains on another machine, or did before a reboot ({host}); "
-                "where it surely does not any more: --resume RUN --force"
+                "if it surely does not any more: --resume RUN --force"
             )
     if not run.config.is_file():
         raise UsageError(f"{run.name}: it has no config.toml: a script of your own goes on with its own means")

@@ -42,7 +42,7 @@ CHARTS = KeyGroup(
             keys="tab",
             action="screen.next_chart(1)",
             label="chart",
-            help="Show the next chart, where there is not room for all.",
+            help="Show the next chart, if there is no room for all.",
             rank=3,
         ),
         Key(keys="shift+tab", action="screen.next_chart(-1)", shown="shift tab", help="Show the chart before."),
@@ -129,7 +129,7 @@ PROGRAM = KeyGroup(
             keys="ctrl+l",
             action="repaint",
             shown="ctrl l",
-            help="Draw the screen anew, where something else has written on it.",
+            help="Draw the screen anew, if something else has written on it.",
         ),
     ),
 )

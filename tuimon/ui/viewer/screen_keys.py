@@ -77,7 +77,7 @@ METRICS = KeyGroup(
             action="screen.look('largest')",
             shown="^",
             label="largest",
-            help="Read off the largest value shown, of validation where there is any.",
+            help="Read off the largest value shown, of validation if there is any.",
             rank=6,
         ),
         Key(
