@@ -17,7 +17,7 @@ from tuimon.runs.state import RunState
 FEW_ELEMENTS = 16
 """Batch statistics of fewer numbers are noisy: the mean is off by a fourth of a standard deviation, and more."""
 PART_OF_GAP = 0.5
-"""What batch statistics must make of the gap."""
+"""The share of the gap that batch statistics must make."""
 RAGGED = 4
 """A last batch of at most so many examples may be too small."""
 RAGGED_EPOCHS = 3
@@ -27,13 +27,13 @@ RECENT_EPOCHS = 20
 STANDS_OUT = 3.0
 """Spreads of the other batches' losses by which the last one's must stand out."""
 COLLAPSE_PRECISION = 0.02
-"""How exactly a moving variance must follow momentum^steps."""
+"""The relative error with which a moving variance must follow momentum^steps."""
 VISIBLE_DECAY = 0.9
-"""Before it has fallen to this, it cannot be told."""
+"""A decay is recognized only once the variance has fallen to this share."""
 SHARED_DIVERGENCE = 0.5
 """Nats between two inputs of one layer: means that are 0.7 standard deviations apart."""
 CHANCE_FACTOR = 5.0
-"""How many times the divergence between the two halves of the batch it must be."""
+"""The divergence must be this many times that between the two halves of the batch."""
 
 
 def too_noisy(state: RunState) -> Iterator[Finding]:

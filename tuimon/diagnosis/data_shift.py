@@ -10,9 +10,9 @@ from tuimon.runs.state import RunState
 LARGE_DIVERGENCE = 0.5
 """Nats: means that are 0.7 standard deviations apart, or variances that differ by a factor of 2.6."""
 CHANCE_FACTOR = 5.0
-"""How many times the divergence between the two halves of the training batch it must be."""
+"""The divergence must be this many times that between the two halves of the training batch."""
 ENOUGH_ELEMENTS = 16
-"""Of fewer numbers, the halves of a batch say nothing."""
+"""Halves of a batch with fewer numbers say nothing."""
 
 
 def different_data(state: RunState) -> Iterator[Finding]:

@@ -21,13 +21,13 @@ class Finding:
     """
 
     rule: str
-    """`R1` to `R13`."""
+    """The number of the rule: `R1`, `R2`, …"""
     severity: Severity
-    """How bad it is."""
+    """The severity: a note, a warning or an error."""
     layer: str | None = None
     """Path of the layer it is about; None: the whole model, or several of its layers."""
     step: int
-    """Since when, or where it was seen."""
+    """The step since when it is so, or at which it was seen."""
     what: str
     """One sentence, without a full stop: what was found, and why it is so."""
     evidence: dict[str, Number] = field(default_factory=dict)

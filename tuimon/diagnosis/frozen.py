@@ -1,4 +1,4 @@
-"""Layers that are not in the mode they are said to be in: R4, R6 and R7.
+"""Layers that compute otherwise than their flags say: R4, R6 and R7.
 
 The proof is the moving statistics: in training mode each step moves them (unless momentum is 1), in inference mode none
 does.

@@ -10,7 +10,7 @@ from tuimon.protocol.events import Probe
 from tuimon.protocol.wire import from_wire
 
 PARTS = ("batch_norm", "stochastic", "other")
-"""What a gap is made of; they add up to it."""
+"""The parts of a gap; they add up to it."""
 ALIKE = 0.02
 """Two losses that differ by less than this share of the larger one are called alike."""
 SMALL = 0.01
@@ -18,10 +18,10 @@ SMALL = 0.01
 AS_LARGE = 0.05
 """Two layers that differ by less than this share make as much, alone: neither is the cause."""
 _CANCELLED = 3.0
-"""Where the parts of layers, whatever their signs, make more than so many times what they add up to, they mostly make
-up for each other, and a share would mislead."""
+"""If the sizes of the layers' parts add up to more than this many times their sum, the parts mostly cancel each other,
+and a share would mislead."""
 _TINY = 1e-3
-"""What is less than this share of the losses has no shares."""
+"""A gap below this share of the losses has no shares."""
 
 
 def are_alike(probe: Probe) -> bool:
@@ -79,7 +79,7 @@ class Cause:
     alone: tuple[str, ...]
     """Paths of those that make most when they alone are switched: the largest, and what is nearly as large."""
     share: float
-    """Of `in_order`, in what batch statistics make: 0 to 1; above 1 where others make up for it."""
+    """The share that `in_order` makes of `batch_norm`; above 1 if other layers make up for it."""
 
     @property
     def is_agreed(self) -> bool:

@@ -22,13 +22,13 @@ class Movement:
     """What a layer's moving statistics did while nothing but train steps could change them."""
 
     first_step: int
-    """Of the first sample."""
+    """The step of the first sample."""
     steps: int = 0
-    """From the first sample to the last."""
+    """Steps from the first sample to the last."""
     intervals: int = 0
     """Pairs of samples with steps in between."""
     moved: int = 0
-    """Those of them in which any quantile of the moving statistics changed, by however little."""
+    """Intervals in which any quantile of the moving statistics changed, by however little."""
 
     @property
     def is_held(self) -> bool:

@@ -20,11 +20,11 @@ from tuimon.runs.state import RunState
 STALE_DRIFT = 0.25
 """Nats: a mean that is half a standard deviation off, or a variance that is off by a factor of two."""
 CHANCE_FACTOR = 4.0
-"""How many times what chance makes of it the drift must be."""
+"""The drift must be this many times what chance produces."""
 ENOUGH_ELEMENTS = 16
 """Batch statistics of fewer numbers say little themselves (R2)."""
 SHARE_OF_LOSS = 0.1
-"""What the moving statistics must cost, as a share of the loss that they give."""
+"""The share of the loss that the moving statistics must cost."""
 ARRIVED = 0.1
 """A moving average with less than this share of its initial value left has forgotten it."""
 NEVER_ARRIVES = 0.9
@@ -38,12 +38,15 @@ FEWEST_UPDATES = 20
 def stale(state: RunState) -> Iterator[Finding]:
     """R1: the moving statistics are far from the statistics of a batch, and validation pays for it.
 
-    Threshold: a drift (symmetric KL divergence, in nats) above `STALE_DRIFT` and above `CHANCE_FACTOR` times what
-    chance makes of it (a fourth of the divergence of the batch's two halves, as the variance of an estimate goes with 1
-    over its size), of batch statistics of at least `ENOUGH_ELEMENTS` numbers; and moving statistics that make the loss
-    of the same batch worse, by at least `SHARE_OF_LOSS` of it (of the loss of a validation batch, where that is more),
-    those of this layer alone by half as much. Not said while the initial value is about to be forgotten within the run,
-    which is a matter of waiting.
+    Threshold: all of these conditions hold:
+
+    1. The drift (symmetric KL divergence, in nats) is above `STALE_DRIFT`, and above `CHANCE_FACTOR` times what chance
+       produces. That is a fourth of the divergence between the two halves of the batch: the variance of an estimate is
+       inverse to its size.
+    2. The batch statistics are made from at least `ENOUGH_ELEMENTS` numbers a channel.
+    3. The moving statistics of all layers make the loss of the same batch worse, by at least `SHARE_OF_LOSS` of it (or
+       of the loss of a validation batch, if that is larger). Those of this layer alone make it worse by half as much.
+    4. Waiting does not help: the initial value is forgotten, or will not be by the end of the run.
 
     Source: Ioffe & Szegedy 2015, section 3.1; Wu & Johnson, "Rethinking 'Batch' in BatchNorm", 2021, section 3 (the
     moving average lags behind; PreciseBN); keras#10666, #6977. Half-life: ln 2 / −ln(momentum) steps; share of the

@@ -17,13 +17,13 @@ SAMPLE = 2_000
 TINY = 1e-3
 """A smaller improvement, as a share of the loss, does not count."""
 CERTAIN = 0.05
-"""With more noise (two standard errors, as a share of the loss) the rule is silent."""
+"""With more noise than this (two standard errors, as a share of the loss), the rule is silent."""
 PLATEAU_EPOCHS = 50
 """A run with fewer epochs is not reported to stand still after it had made progress."""
 PLATEAU_SHARE = 0.7
-"""For this share of its epochs neither loss has improved."""
+"""A run stands still if neither loss has improved for this share of its epochs."""
 IMPROVEMENT = 0.005
-"""What counts as an improvement, as a share of how far the loss has fallen in all."""
+"""The smallest improvement that counts, as a share of how far the loss has fallen in all."""
 
 
 def findings(state: RunState) -> Iterator[Finding]:

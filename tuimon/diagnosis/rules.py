@@ -31,7 +31,7 @@ CAUSES: dict[str, tuple[str, ...]] = {
     "R11": ("R2", "R5", "R12"),
     "R13": ("R2", "R4", "R5", "R6", "R7", "R8", "R12"),
 }
-"""Rules that are not said where one of these is: what they find follows from it."""
+"""The causes of each rule. If one of them is found, the rule is not reported: its finding follows from it."""
 
 
 def findings(state: RunState) -> list[Finding]:

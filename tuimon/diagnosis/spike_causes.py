@@ -18,17 +18,17 @@ from tuimon.runs.state import RunState
 
 METRIC = "val_loss"
 SCANNED = 500
-"""Epochs that are looked at, the newest."""
+"""How many of the newest epochs are looked at."""
 BACK = 2 / 3
-"""What is gone of the rise where a cause is taken away, for it to be the cause."""
+"""A cause counts if taking it away removes this share of the rise."""
 JUMPED = 0.5
-"""What the training loss rises by, as a share of the rise of the validation loss, where the weights went too far."""
+"""The weights went too far if the training loss rises by this share of the validation loss's rise."""
 INTERVAL = 0.95
-"""Of the bootstrap."""
+"""Confidence of the bootstrap's interval."""
 RESAMPLES = 400
-"""Of the bootstrap."""
+"""Samples that the bootstrap draws."""
 FEWEST_BATCHES = 8
-"""With fewer, the bootstrap says nothing."""
+"""With fewer batches, the bootstrap says nothing."""
 
 Cause = Literal["moving statistics lag", "a few examples", "sampling noise", "an optimizer step too far", "unexplained"]
 
@@ -47,17 +47,17 @@ class Spike:
     """A validation loss that stands out."""
 
     epoch: int
-    """From 0."""
+    """The epoch, from 0."""
     step: int
-    """At the end of that epoch."""
+    """The step at the end of that epoch."""
     metric: str
-    """Its name in Keras' logs."""
+    """The metric's name in Keras' logs."""
     value: float
-    """What stood out."""
+    """The value that stood out."""
     level: float
-    """Median of the epochs before."""
+    """The median of the epochs before."""
     threshold: float
-    """Above it, a value stands out."""
+    """A value above this stands out."""
     cause: Cause
     """The first of the causes that holds."""
     evidence: dict[str, Number]

@@ -51,7 +51,7 @@ class Sums:
     inference: int | None
     gap: int | None
     parts: dict[str, int | None]
-    """By `PARTS`."""
+    """Units of each of `PARTS`, by name."""
     validation: int | None
 
 

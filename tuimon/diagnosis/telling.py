@@ -21,7 +21,7 @@ class Telling:
     change: Command | None = None
     """The request that closed the gap, or made it smaller; None: there is none."""
     other: events.Probe | None = None
-    """With `change`: the probe on the other side of it."""
+    """The probe on the other side of `change`, if there is one."""
 
     @property
     def is_closed(self) -> bool:

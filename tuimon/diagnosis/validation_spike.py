@@ -14,7 +14,7 @@ WINDOW = 20
 FEWEST = 8
 """With fewer of these, nothing stands out."""
 FACTOR = 5.0
-"""How many median absolute deviations of the rises a spike is above their median: 3.4 normal deviations."""
+"""A spike is this many median absolute deviations of the rises above their median: 3.4 normal deviations."""
 MARGIN = 0.4
 """Besides, it is above the level by this share of the level, or of twice what the loss has gone through, whichever
 is less: a converged run has nearly no deviation, and a wiggle is not a spike.

@@ -13,7 +13,7 @@ from tuimon.runs.series import Series
 from tuimon.runs.state import LayerHistory, RunState
 
 DEAD_SHARE = 0.1
-"""Of a layer's channels: fewer that are dead are no finding."""
+"""Share of a layer's channels; fewer dead channels are no finding."""
 FEWEST_DEAD = 2
 """One dead channel of a small layer is no finding either, unless it is the only one."""
 MOST_DEAD = 0.5

@@ -40,9 +40,9 @@ class Curve:
     name: str
     """The name at its end; empty for none."""
     steps: IntArray
-    """Shape ``(points,)``, never descending."""
+    """The steps, never descending, shape ``(points,)``."""
     values: FloatArray
-    """Shape ``(points,)``; of a band, its lower edge."""
+    """The values, or the lower edge of a band; shape ``(points,)``."""
     meaning: Meaning
     """Its colour."""
     upper: FloatArray | None = None
@@ -50,7 +50,7 @@ class Curve:
     upper_name: str = ""
     """The name at the end of the upper edge."""
     over: Literal["merge", "replace"] = "merge"
-    """Where it meets a curve behind it, both show, or only this one."""
+    """Whether a cell shared with a curve behind shows both curves or only this one."""
     gives_way: bool = False
     """True: drawn thinly, and only in cells without other curves. Noise would hide the smooth curve."""
     fill: Fill = "dense"

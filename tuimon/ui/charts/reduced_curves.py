@@ -19,7 +19,7 @@ class Plot:
     """Axes that are drawn, and the reduced curves to draw between them."""
 
     canvas: Canvas | None
-    """Where the data are drawn; None without room for it."""
+    """The canvas for the data; None if there is no room for it."""
     values: Axis
     """The axis of the values."""
     reduced: list[Reduced]

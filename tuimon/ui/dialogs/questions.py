@@ -33,7 +33,7 @@ class Answer:
     label: str
     """A word or a few."""
     words: str
-    """What it does, in a sentence."""
+    """What the answer does, in a sentence."""
 
 
 class ChoiceDialog(ModalScreen[str | None]):

@@ -42,9 +42,9 @@ class Palette:
     name: str
     """The name of the theme."""
     meanings: MeaningStyles
-    """How each meaning looks."""
+    """The style of each meaning."""
     drift: tuple[str, ...]
-    """From the smallest drift to the largest."""
+    """The styles of drift, from the smallest to the largest."""
     selected: str
     """The style added on the line under the cursor."""
     background: str = "default"
@@ -58,7 +58,7 @@ class Palette:
 
     @property
     def is_ansi(self) -> bool:
-        """True where the terminal's own theme sets the colours."""
+        """True if the terminal's own theme sets the colours."""
         return self.background == "default"
 
     @cached_property
@@ -182,7 +182,7 @@ _CHOSEN_256: dict[str, MeaningStyles] = {
     },
     "dark": {Meaning.GAP: "#ffffd7"},
 }
-"""Chosen by hand, where somebody could not tell the nearest colour from another."""
+"""Colours chosen by hand, because the nearest one looked like another to somebody."""
 _LIGHT_DRIFT_256 = tuple("#" + 3 * f"{grey:02x}" for grey in range(0x70, 0x10, -8))
 """Greys: the 256 have too few dark greens."""
 _NEVER_SELECTED = (Meaning.BATCH, Meaning.BAND)
@@ -221,7 +221,7 @@ SIXTEEN_PALETTES: dict[str, Palette] = {
 """By name, for terminals with 16 colours."""
 
 COLORLESS = Palette("colorless", NONE, ("dim",) * 4 + ("none",) * 4 + ("bold",) * 4, "bold", cursor="white")
-"""For terminals and people that want no colour; reverse video stands for backgrounds."""
+"""The palette for terminals and people that want no colour; reverse video stands for backgrounds."""
 
 
 @cache

@@ -25,7 +25,7 @@ class Sentence:
     """What matters most now."""
 
     words: str
-    """In one line."""
+    """The sentence, in one line."""
     meaning: Meaning
     """Its colour."""
     keys: tuple[tuple[str, str], ...] = ()

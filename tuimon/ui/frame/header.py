@@ -17,7 +17,7 @@ Part = list[tuple[str, int]]
 _GAP = 3
 _ONE_LINE_COLUMNS = 140
 _PROGRESS_COLUMNS = 40
-"""On a single line the overhead is left out where the progress would have fewer columns than this."""
+"""On a single line the overhead is left out if the progress would have fewer columns than this."""
 
 
 class Header(CellView):

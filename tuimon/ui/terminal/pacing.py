@@ -15,7 +15,7 @@ QUESTION = "\x1b[6n"
 """DSR: every terminal answers it with CPR, the position of its cursor (ECMA-48)."""
 _KEEP_CURSOR, _RESTORE_CURSOR = "\x1b7", "\x1b8"
 _FIRST_ROW = 2
-"""Keys are written like positions in row 1."""
+"""Questions leave row 1 alone: some keys are written like positions in it."""
 _MOST_GIVEN_UP = 100
 FIRST_SECONDS = 5.0
 """A terminal that has not answered by then never answers."""
@@ -35,7 +35,7 @@ FIRST_BYTES, LEAST_BYTES, MOST_BYTES = 4096, 512, 1 << 20
 class _Sent(NamedTuple):
     column: int
     row: int
-    """Where the question puts the cursor, from 1."""
+    """The cell to which the question moves the cursor, counted from 1."""
     at: float
     size: int
     before: int
@@ -50,7 +50,7 @@ class Pacing:
         self._on_the_way: deque[_Sent] = deque()
         self._questions = 0
         self._given_up = deque[tuple[int, int]](maxlen=_MOST_GIVEN_UP)
-        """Where the cursor was for the questions that were given up."""
+        """The cells to which questions without an answer had moved the cursor."""
         self._answers: bool | None = None
         self._soonest = float("inf")
         self._window = float(FIRST_BYTES)
@@ -80,7 +80,7 @@ class Pacing:
 
     @property
     def doubts(self) -> bool:
-        """True where to ask before anything is sent: if that answer is as late, the terminal is far away, not slow."""
+        """True where a question must go out before any data, to tell a distant terminal from a slow line."""
         return self._window <= LEAST_BYTES and not self._on_the_way
 
     @property
@@ -96,7 +96,7 @@ class Pacing:
             size: How many bytes were sent since the last question.
             columns: Columns of the terminal.
             rows: Rows of the terminal.
-            is_part: True where more would have been sent, had there been room.
+            is_part: True if more would have been sent, had there been room.
         """
         row, column = divmod(self._questions, max(1, columns))
         row, column = _FIRST_ROW + row % max(1, rows - _FIRST_ROW + 1), 1 + column

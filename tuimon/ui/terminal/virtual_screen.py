@@ -1,7 +1,7 @@
 """Two buffers, of the cells that the terminal shows and of those that it is to show: only cells that differ are sent.
 
-Textual sends each span that may have changed, every piece of it with all of its style. Far right in a wide chart that
-is a hundred times what changed, and a whole frame of a large terminal is longer than a slow line takes in ten seconds.
+Textual resends whole spans with full styles: at the right edge of a wide chart, a hundred times what changed. A whole
+frame of a large terminal takes a slow line more than ten seconds.
 No other module knows how Textual's compositor hands over an update.
 """
 
@@ -60,7 +60,7 @@ class VirtualScreen:
         self._clusters: list[str] = []
         self._cluster_codes: dict[str, int] = {}
         self._next_text = self._next_drawing = 0
-        """Where sending texts, and drawings, was left off."""
+        """The cells at which the next frame goes on sending texts, and drawings."""
         self._was_cut = False
         """True where there was no room for all cells the last time."""
 

@@ -41,7 +41,7 @@ class Help:
     asks: str
     """The name of what it asks for in the table of keys."""
     words: str
-    """What it does."""
+    """What the key does."""
     layer: str | None
     """The layer that must be under the cursor; None where the key concerns the whole model."""
 

@@ -9,14 +9,20 @@ from tuimon.ui.viewer.moment import Moment
 ScreenName = Literal["dashboard", "metrics", "layers", "timeline", "log", "system", "run", "compare"]
 """The name of a full screen."""
 SCREEN_NAMES: tuple[ScreenName, ...] = get_args(ScreenName)
-"""In the order of their keys: 1, 2, …"""
+"""The screens in the order of their keys: 1, 2, …"""
 SEARCHED: tuple[ScreenName, ...] = ("timeline", "log")
 """The screens that are searched."""
 SCROLLED: tuple[ScreenName, ...] = ("timeline", "log", "run")
 """The screens that are scrolled line by line."""
 Needs = Literal["always", "steering", "replay", "tabs", "alerts"]
-"""When keys do anything: always, in a run that takes requests, in a replay, where there are charts to choose from, once
-there is an alert."""
+"""When keys do anything.
+
+- ``always``: at any time.
+- ``steering``: in a run that takes requests.
+- ``replay``: in a replay.
+- ``tabs``: once there is something to draw in charts.
+- ``alerts``: once there is an alert.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +34,7 @@ class Key:
     action: str
     """What the key does, as Textual writes it: an action of the app, or with a namespace in front."""
     shown: str = ""
-    """How the key is written; empty where it is written as Textual names it."""
+    """The key as it is shown; empty: as Textual names it."""
     label: str = ""
     """What it does, in a word or two; empty for keys that the footer does not name."""
     help: str
@@ -36,9 +42,9 @@ class Key:
     needs: Needs = "always"
     """When the key does anything; its group says so."""
     request: str = ""
-    """The request that the key leads to, by its name on the wire; empty where it leads to none."""
+    """The request that the key leads to, by its name on the wire; empty: none."""
     rank: int = 0
-    """Where the footer has no room for all keys, those of the highest rank are left out first."""
+    """If the footer has no room for all keys, it leaves out those of the highest rank first."""
     screens: tuple[ScreenName, ...] = ()
     """The screens on which the key does this; empty: those of its group."""
 

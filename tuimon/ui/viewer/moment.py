@@ -20,9 +20,9 @@ class Asked:
     words: str
     """The request in words: "freeze bn_1"."""
     time: float
-    """When it was asked, Unix seconds."""
+    """The time of the request, Unix seconds."""
     command: str = ""
-    """Its name on the wire."""
+    """The request's name on the wire."""
     holds: dict[str, Hold] = field(default_factory=dict)
     """How each layer is to be held, by its path."""
     momentum: dict[str, float] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class Moment:
     asked: tuple[Asked, ...] = ()
     """Requests without an answer, oldest first."""
     refusal: str = ""
-    """Why this viewer sends no requests now; empty where it does."""
+    """Why this viewer sends no requests now; empty if it does."""
     trainer_log: tuple[str, ...] = ()
     """The last lines that the training process printed."""
     notice: Notice | None = None
@@ -84,11 +84,11 @@ class Moment:
     reading: float | None = None
     """The share of a long log that is read; None when all of it is."""
     replay: ReplayPosition | None = None
-    """None for a live view."""
+    """The position in a replay; None for a live view."""
     whole: RunState | None = None
-    """In a replay, the whole log folded, future included, without measured values; else None."""
+    """The whole log of a replay folded, future included, without measured values; None for a live view."""
     exit_code: int | None = None
-    """Of the trainer that this screen started; None while it runs, and where it started none."""
+    """Exit code of the trainer that this screen started; None while it runs, or if this screen started none."""
     read: frozenset[int] = frozenset()
     """The alerts that were read in this viewer, by their numbers in the log."""
     is_line_slow: bool = False

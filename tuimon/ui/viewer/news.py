@@ -29,7 +29,7 @@ class LogUnreadable:
     """The log is there and cannot be read."""
 
     reason: str
-    """Why, in words; empty when the log can be read again."""
+    """Why the log cannot be read, in words; empty when it can be read again."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ class TrainerExited:
     """The training process that this screen started is over, or could not be started."""
 
     code: int | None
-    """Its exit status; None where it could not be started."""
+    """The exit status of the process; None if it could not be started."""
     reason: str = ""
-    """Why it could not be started."""
+    """Why the process could not be started; empty if it was."""
 
 
 News = Facts | CaughtUp | LogUnreadable | TrainerGone | TrainerPrinted | TrainerExited

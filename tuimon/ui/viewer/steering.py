@@ -31,7 +31,7 @@ class Steering:
         """The requests without an answer, oldest first."""
 
     def refusal(self, state: RunState, status: str, *, replay: bool) -> str:
-        """Return why no request is sent now, in a few words; empty where requests are sent."""
+        """Return why no request is sent now, in a few words; empty if requests are sent."""
         if replay:
             return "a replay cannot be steered"
         if self._readonly:
@@ -49,7 +49,7 @@ class Steering:
             request: The request.
             state: The folded log of the run.
             now: The time, Unix seconds.
-            undo: The undo that the request is a part of; None where it undoes nothing.
+            undo: The undo that the request is a part of; None if it undoes nothing.
 
         Raises:
             OSError: the request cannot be written.
@@ -89,7 +89,7 @@ class Steering:
 
 
 def freeze_or_unfreeze(moment: Moment, paths: Collection[str]) -> AnyRequest:
-    """Return the request that freezes layers, or unfreezes them where all of them are frozen or asked to be.
+    """Return the request that freezes layers, or unfreezes them if all of them are frozen or asked to be.
 
     Args:
         moment: How layers are held now, and how they were asked to be.
@@ -101,7 +101,7 @@ def freeze_or_unfreeze(moment: Moment, paths: Collection[str]) -> AnyRequest:
 
 
 def hold_or_release(moment: Moment, paths: Collection[str]) -> AnyRequest:
-    """Return the request that holds the moving statistics of layers, or releases them where all of them are held.
+    """Return the request that holds the moving statistics of layers, or releases them if all of them are held.
 
     Args:
         moment: How layers are held now, and how they were asked to be.

@@ -21,7 +21,7 @@ from tuimon.ui.viewer.steering import Steering
 from tuimon.ui.viewer.undo import NothingToUndoError, newest_undo
 
 NOTICE_SECONDS = 8.0
-"""How long a sentence is shown."""
+"""Seconds for which a sentence is shown."""
 
 
 class Clock(Protocol):
@@ -165,7 +165,7 @@ class Viewer:
         self._notice, self._notice_until = Notice(text, bad), self._clock.monotonic() + NOTICE_SECONDS
 
     def hush(self) -> None:
-        """Take the sentence away that was said."""
+        """Remove the sentence that is shown."""
         self._notice = None
 
     @property
@@ -191,7 +191,7 @@ class Viewer:
             self.say(f"The request cannot be written: {error}", bad=True)
 
     def undo(self) -> None:
-        """Undo the newest request that changed what is in force; say why not, where nothing can be undone."""
+        """Undo the newest request that changed what is in force; say why, if nothing can be undone."""
         if self.refuses():
             return
         try:

@@ -41,15 +41,15 @@ class RunLine:
     path: Path
     """The path of its directory."""
     status: str
-    """The word of `liveness.status`; empty where it cannot be told."""
+    """The word of `liveness.status`; empty if it is not known."""
     started: float | None = None
-    """When it began, Unix seconds; None while not known."""
+    """The time at which the run began, Unix seconds; None while not known."""
     loss: float | None = None
     """The newest loss; None while not known."""
     val_loss: float | None = None
     """The newest validation loss; None while not known."""
     trouble: str = ""
-    """Why it cannot be read; empty where it can."""
+    """Why the run cannot be read; empty if it can."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ class Points:
     """A metric over the steps of a run."""
 
     steps: IntArray
-    """Shape ``(points,)``, ascending."""
+    """The steps, ascending, shape ``(points,)``."""
     values: FloatArray
-    """Shape ``(points,)``."""
+    """The values, shape ``(points,)``."""
 
     def newest(self) -> float | None:
         """Return the last value; None where there is none."""
@@ -92,7 +92,7 @@ class RunCurves:
     share: float | None = None
     """The share of its log read so far; None when all of it is read."""
     trouble: str = ""
-    """Why it cannot be read; empty where it can."""
+    """Why the run cannot be read; empty if it can."""
 
     @cached_property
     def seconds(self) -> XOf:

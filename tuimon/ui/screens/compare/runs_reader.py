@@ -41,7 +41,7 @@ class RunRead(Message):
     """More is known of a run that is compared."""
 
     path: Path
-    """Of its directory."""
+    """The path of the run's directory."""
     curves: RunCurves
     """All that is known."""
 

@@ -9,7 +9,7 @@ from tuimon.ui.viewer.moment import Moment
 
 
 class Timeline(CellView):
-    """As many of the newest events as fit, in a frame where there is room for one."""
+    """The newest events, as many as fit, in a frame if there is room for one."""
 
     about = "What happened, newest first. 4 shows all of it, with details."
 

@@ -17,11 +17,11 @@ class LogChanged(Message):
     """What the training process prints has grown, is another file, or is gone."""
 
     size: int | None
-    """In bytes; None where there is no such file."""
+    """The size of the file in bytes; None if there is no such file."""
     is_other: bool
     """Whether what was read before is not its content any more."""
     reason: str = ""
-    """Why it cannot be read; empty where it can, or is not there."""
+    """Why the file cannot be read; empty if it can, or is not there."""
 
 
 @dataclass
@@ -31,7 +31,7 @@ class LogRead(Message):
     block: Block
     """The lines."""
     is_end: bool = False
-    """Whether they are the last ones, asked for as such."""
+    """True if they are the last lines of the file, asked for as such."""
 
 
 @dataclass
@@ -39,9 +39,9 @@ class LogSearched(Message):
     """A search through what the training process printed is over."""
 
     words: str
-    """What was searched for."""
+    """The words that were searched for."""
     offset: int | None
-    """Where the line that holds it begins; None where there is none."""
+    """The offset of the line that holds the words; None if none does."""
     back: bool
     """Whether it was searched for towards the begin of the file."""
 

@@ -26,9 +26,9 @@ class LogLine:
     """One line of the log."""
 
     offset: int
-    """Where it begins in the file, in bytes."""
+    """The offset of the line in the file, in bytes."""
     end: int
-    """Where the next one begins."""
+    """The offset of the next line."""
     text: str
     """The text to show."""
 
@@ -52,12 +52,12 @@ class LogWindow:
 
     @property
     def start(self) -> int:
-        """Where the first line begins."""
+        """The offset of the first line."""
         return self.lines[0].offset if self.lines else 0
 
     @property
     def end(self) -> int:
-        """Where the line after the last one begins."""
+        """The offset of the line after the last one."""
         return self.lines[-1].end if self.lines else 0
 
     def take(self, block: Block) -> None:
