@@ -1,18 +1,39 @@
-"""What tuimon asks of a framework. An engine fulfils these Protocols; everything else in the trainer works with them.
+"""The Protocols that tuimon needs of a framework. An engine implements them; the rest of the trainer calls them.
 
 To write an engine, start from `Engine` and implement its parts in this order:
 
-1. `Layers`: find the layers, read their statistics. With it and `Engine.steps_made`, a run is watched.
-2. `Steps`: put a `Mode` in force for the next step. With it, a run is steered.
-3. `Passes`: forward passes that change nothing. With them, a run is probed.
-4. `FullState`: everything that a checkpoint must hold.
+1. `Layers` finds the layers and reads their statistics. With it and `Engine.steps_made`, tuimon watches a run.
+2. `Steps` puts a `Mode` in force for the next step. With it, tuimon steers a run.
+3. `Passes` makes forward passes that change nothing. With them, tuimon probes a run.
+4. `FullState` copies and restores everything that a checkpoint holds.
 
+`Engine.why_not` names each request that the engine cannot carry out; a part behind such requests may be empty.
 `tests/trainer/fake_engine.py` is the smallest engine that the rest of the trainer works with; `tuimon.trainer.keras` is
-the first real one. All methods are called in the training thread, between two steps, unless a docstring says otherwise.
-Whatever a part cannot do, it says in `Engine.why_not`; nothing here may end the user's training.
+the first real one.
+
+An engine also brings a callback or a loop that makes one `tuimon.trainer.fit.Fit` for each ``fit``, and calls, in the
+training thread:
+
+1. ``Fit(…)``. It calls `Engine.begin` first, then `Engine.steps_made`, `Layers.look` and, if the log needs the model,
+   `Layers.describe`; last `Steps.prepare`. ``begin_in`` follows if the run resumes in a mode.
+2. ``begin_epoch`` as an epoch begins. The first one calls `Engine.facts`.
+3. ``before_step`` before each call of the training step. It calls `Engine.before_step`, takes requests, waits while the
+   run is paused, and reads values and layers now and then.
+4. ``begin_validation``, then ``before_validation_step`` before each call of the validation step, then
+   ``end_validation``. A validation comes before the end of its epoch.
+5. ``end_epoch`` with the epoch's values; the validation's are named ``val_…``.
+6. ``write_last`` if training ended well, then ``end`` in any case. ``end`` calls `Engine.end`.
+
+``retreat`` tells a ``Fit`` that the engine returned to `AUTO` by itself, because a batch of a new shape could not be
+traced in the mode in force.
+
+Threads: all methods run in the training thread, between two steps, unless a docstring says otherwise.
+
+Errors: nothing here may end the user's training. A method raises only what its docstring names. If another exception
+leaves a method of ``Fit``, the caller catches it, calls ``end(keeps_mode=True)``, and training goes on without tuimon.
 """
 
-# Whole: whoever writes an engine reads the boundary from top to bottom.
+# Whole: the author of an engine reads the boundary from top to bottom.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -26,179 +47,229 @@ from tuimon.trainer.batch_norm import LayerArrays
 from tuimon.trainer.modes import AUTO, Mode
 
 Batch = Any
-"""One batch as the engine's training step takes it; the core holds it and hands it back."""
+"""One batch as the engine's step takes it. The rest of the trainer keeps it, returns it, and never looks into it."""
 
 Arrays = dict[str, npt.NDArray[Any]]
-"""The variables of a full state by a name of their own; a dtype that NumPy lacks (bfloat16) as unsigned integers."""
+"""The variables of a full state, each by a unique name. A dtype that NumPy lacks (bfloat16) is stored as unsigned
+integers."""
 
 Computes = Literal["training", "frozen", "inference"]
-"""How a BatchNormalization layer computes in a training step: with batch statistics; with everything held; with its
-moving statistics, while gamma and beta may learn."""
-
+"""How a BatchNormalization layer computes in a training step. ``training``: with batch statistics. ``frozen``: with its
+moving statistics, and none of its arrays changes. ``inference``: with its moving statistics, while gamma and beta may
+learn."""
 
 MAXIMUM_BYTES = 1024**3
-"""Training batches that are read ahead of training take no more memory than this."""
+"""Memory limit of the batches that are read ahead of training."""
 
 
 class Layers(Protocol):
-    """The layers of the watched model. A path names a layer: unique, stable, with ``/`` between its parts."""
+    """The layers of the watched model. A path names a layer: unique, stable, with ``/`` between its parts.
+
+    `look` finds the layers. All other methods answer for the layers that the last `look` found, and are given paths of
+    these only.
+    """
 
     @property
     def batch_norm(self) -> Mapping[str, events.BatchNormLayer]:
-        """The built layers with moving statistics, by path, in the order of the model, as of the last `look`."""
+        """The built layers with moving statistics, by path, in the order of the model; empty before `look`."""
 
     @property
     def weighted(self) -> Sequence[str]:
-        """Paths of all layers with weights, those of other layers within them included."""
+        """Paths of all layers that have weights, themselves or in a layer within, in the order of the model."""
 
     @property
     def others(self) -> Sequence[str]:
-        """Paths of the other layers whose result depends on ``training``: dropout, augmentation."""
+        """Paths of the other layers whose result depends on ``training`` (dropout, augmentation), since `describe`."""
 
     @property
     def are_complete(self) -> bool:
-        """Whether all layers exist; False while the model may still make some with its first batch."""
+        """True once all layers exist. False while the model may still create some with its first batch."""
 
     def look(self) -> bool:
-        """Find the layers anew; return whether there are others than before, or others that the user froze."""
+        """Find the layers; return True if they, or the flags that the user set on them, differ from the last time.
+
+        Called as a ``fit`` begins and before each reading of the layers, up to four times a second. The first call
+        returns True.
+        """
 
     def describe(self) -> events.ModelBuilt:
-        """Return what the log says of the model."""
+        """Return the description of the model for the log. Called after each `look` that returned True."""
 
     @property
     def flags_without_effect(self) -> Sequence[str]:
-        """Paths of the layers with weights whose ``trainable`` the user set after the step was traced."""
+        """Paths of the layers with weights whose ``trainable`` flag the user changed after the step was traced.
+
+        Always empty in a framework that reads such flags at each step.
+        """
 
     def describe_as_traced(self) -> events.ModelBuilt | None:
-        """Return `describe` with the flags of the trace; None where they are those of now, or after the first look."""
+        """Return `describe` with the flags of the trace, if the first `look` found that they differ; else None."""
 
     def within(self, paths: Iterable[str]) -> frozenset[str]:
-        """Return these layers and every layer in them."""
+        """Return the paths of these layers and of every layer within them."""
 
     def is_frozen_by_user(self, path: str) -> bool:
-        """Return whether the user froze a layer's own weights, so that the optimizer may not know them."""
+        """Return True if the user froze the layer's own weights. No request unfreezes these."""
 
     def flagged(self, path: str, mode: Mode) -> Computes:
-        """Return how a BatchNormalization layer computes under ``mode``, by the flags as they are now."""
+        """Return how a BatchNormalization layer computes under ``mode`` by its present flags. The log shows this."""
 
     def computes(self, path: str, mode: Mode) -> Computes:
-        """Return how it really computes in a step under ``mode``: a flag set after the trace has no effect."""
+        """Return how it computes in a step under ``mode``, where a flag that was set after the trace has no effect."""
 
     def leaves_weights_to_train(self, mode: Mode) -> bool:
-        """Return whether any weight is still trained under ``mode``."""
+        """Return True if a step under ``mode`` still trains any weight."""
 
     def read(self) -> dict[str, LayerArrays]:
-        """Return the arrays of every BatchNormalization layer by path, with one transfer from the device."""
+        """Return copies of the arrays of every BatchNormalization layer, by path, with one transfer from the device.
+
+        Each layer has all keys of `tuimon.trainer.batch_norm.ARRAYS`.
+        """
 
     def put_statistics(self, statistics: Mapping[str, tuple[FloatArray, FloatArray]]) -> Callable[[], None]:
-        """Set moving means and variances, ``(channels,)`` each, by path; return the way back, bit for bit."""
+        """Set moving means and variances, ``(channels,)`` each, by path; return a function that undoes it bit for bit.
+
+        If it raises, it leaves the former values. Called in a `Task`, never while a step runs.
+        """
 
     def weight_bytes(self, path: str) -> int:
-        """Return the size of a layer's own weights in bytes."""
+        """Return the bytes of a layer's own weights; 0 if it has none."""
 
     def read_weights(self, path: str) -> Sequence[npt.NDArray[Any]]:
-        """Return a layer's own weights, without those of the layers within."""
+        """Return copies of a layer's own weights, always in the same order, without those of the layers within."""
 
 
 @dataclass
 class Switch:
-    """A change of mode that takes effect with the next step, and who is told how it goes.
+    """A change of mode at the next step, with the functions that the engine calls on the way.
 
-    The engine calls ``prepare``, then ``done`` and ``ran``, or ``failed``; an exception in one of them ends nothing.
+    - It succeeds: ``prepare``, the step, ``done``, ``ran``. `Steps.mode` is the new mode before ``done`` is called.
+    - It fails: ``prepare``, ``failed``. `Steps.mode` stays, and the step runs in it, on the same batch.
+    - In a pause (`Data.catch_up`) the mode is traced without a step: ``prepare``, the trace, ``done``; ``ran`` follows
+      after the next step. More changes may come in between; each gets its ``ran`` then, in their order.
+    - The data end before the step: the change waits on, and ``prepare`` is called again.
+    - `Engine.end` or a newer change drops it while it waits: none of the functions is called.
+
+    `Steps.coming_mode` no longer names it when ``done`` or ``failed`` is called. If ``prepare`` raises, the change
+    fails with that exception. The engine catches what the others raise, so that the step's result is not lost.
     """
 
     mode: Mode
     """The new mode."""
     prepare: Callable[[bool], None]
-    """Called right before the first step under it, or its trace; with whether a trace or compilation is needed."""
+    """Called right before the first step under the mode, or its trace; True: a trace or compilation is needed."""
     done: Callable[[float], None]
-    """Called once it is in force: after its first step, or its trace where no step comes now. It is given the
-    seconds that trace, compilation and run took; 0 where nothing was traced."""
+    """Called once the mode is in force: after its first step, or after its trace in a pause. Takes the seconds of
+    trace, compilation and step together; 0 if nothing was traced."""
     ran: Callable[[], None]
-    """Called right after the first step under it."""
+    """Called right after the first step under the mode."""
     failed: Callable[[Exception], None]
-    """Called when it cannot be put in force; the former mode stays."""
+    """Called if the mode cannot be put in force. The answer quotes the exception; that of a
+    `tuimon.trainer.requests.rejected.RejectedError` is the whole answer."""
 
 
 class Data(Protocol):
-    """The training data, where they are at hand: right before a step."""
+    """The data of the step that comes, given to a `Task` and valid while it runs."""
 
     def ahead(self, count: int, maximum_bytes: int) -> list[Batch]:
-        """Return up to ``count`` of the next batches; training gets the same ones, in the same order.
+        """Return up to ``count`` of the next batches; the steps get the same ones, in the same order.
 
-        No further batch is read once they take ``maximum_bytes``.
+        Reading stops at the end of the epoch, and once the batches take ``maximum_bytes``. The list is empty if no
+        batch is left. If the user's data raise, keep the exception until training reaches that batch, and raise it
+        there.
         """
 
     def catch_up(self) -> bool:
-        """Put the mode that waits in force and do the waiting tasks, without a step; return whether tasks were done."""
+        """Put the waiting mode in force by its trace and run the waiting tasks, without a step; return True if any ran.
+
+        Called again and again while a run is paused. No step may run here.
+        """
 
 
 Task = Callable[[Data], None]
-"""Runs right before a step."""
+"""Runs once, right before a step, in the order of `Steps.before_next`. The engine catches what it raises, and the step
+runs."""
 
 Prepared = Callable[[float, Exception | None], None]
-"""Told how many seconds the trace of a prepared mode took, and why it failed; None: it did not."""
+"""Takes the seconds of the trace of a prepared mode, and the exception if it failed, else None."""
 
 
 class Steps(Protocol):
-    """The training steps of one ``fit``."""
+    """The training steps.
+
+    The first ``fit`` of a run begins in `AUTO`, a later one in the mode in which the last one ended.
+    """
 
     @property
     def mode(self) -> Mode:
-        """The mode in force: that of the last step."""
+        """The mode in force: that of the last step, or of the last trace in a pause."""
 
     @property
     def has_run(self) -> bool:
-        """Whether a step was made; before it, a framework may have no variables of its own."""
+        """True after the first step. Before it, metrics and optimizer may lack variables, so no probe is made."""
 
     @property
     def coming_mode(self) -> Mode | None:
-        """The mode that waits for the next step; None: none waits."""
+        """The mode that waits for the next step; None if none waits."""
 
     @property
     def steps_per_call(self) -> int:
-        """Steps that run between two looks of ours: Keras' ``steps_per_execution``."""
+        """Steps that one call of the step function makes: Keras' ``steps_per_execution``."""
 
     @property
     def calls_unread(self) -> int:
-        """How many calls may pass until `Engine.read_values` must be called, so that no value is lost."""
+        """Calls after which `Engine.read_values`, or that of `Validation`, must be called so that no value is lost."""
 
     def switch(self, switch: Switch) -> None:
-        """Change the mode with the next step; a change that still waits is replaced."""
+        """Change the mode with the next step; replaces a change that still waits. Raises nothing."""
 
     def before_next(self, task: Task) -> None:
-        """Run ``task`` before the next step; a task may put itself off by asking again."""
+        """Run ``task`` right before the next step, ahead of a change of mode that waits.
+
+        A task that calls this for itself runs again before the step after.
+        """
 
     def prepare(self, mode: Mode, prepared: Prepared) -> None:
-        """Trace ``mode`` before the first step, so that its first use costs nothing later."""
+        """Trace ``mode`` before the first step, so that its first use is fast, and call ``prepared`` then.
+
+        Called as a ``fit`` begins, when no data are known. A failed trace ends nothing.
+        """
 
 
 class Validation(Protocol):
-    """The validations of one ``fit``."""
+    """The validations of one ``fit``. ``mode`` is always that of training.
+
+    A validation of the ``fit`` calls `before_step` before each call of the validation step, then `end`, then
+    `read_values`; in a long one, `read_values` comes in between as well.
+    """
 
     def before_step(self, mode: Mode) -> None:
-        """Take the validation step's place, for one step of a validation beside training in ``mode``."""
+        """Replace the user's validation step by the engine's, for one call. ``mode`` decides in which phase it runs."""
 
     def before_next(self, task: Task) -> None:
-        """Run ``task`` before the next validation step."""
+        """Run ``task`` right before the next validation step; its `Data` are those of the validation."""
 
     def read_values(self) -> dict[str, FloatArray]:
-        """Return each validation step's own values since the last call."""
+        """Return each validation step's own values since the last call, as `Engine.read_values` does."""
 
     def end(self) -> None:
-        """Give the validation step's place back."""
+        """Give the validation step back to the user."""
 
     def run(self, mode: Mode) -> Mapping[str, Any] | None:
-        """Return the result of a validation on this fit's data, as training in ``mode`` has it; None: no such data.
+        """Validate now, on the validation data of this ``fit``; return its values by name, None if it has no such data.
 
-        It leaves no trace: metrics, random seeds and the data of the fit's own validation are put back.
+        Called between two steps or in a `Task`. Restore metrics, random seeds and the data of the fit's own
+        validation. Whatever it raises rejects the request.
         """
 
     def why_not_repeated(self) -> str:
-        """Return why a validation cannot be repeated on the very same data unasked; empty where it can."""
+        """Return why a validation cannot be read again without an effect on the data of later ones; empty if it can."""
 
     def each_batch(self, look: Callable[[Batch], None]) -> bool:
-        """Call ``look`` with each batch of this fit's validation; return whether the fit has one."""
+        """Call ``look`` with each batch of this fit's validation, in order; return False if it has no validation.
+
+        It changes as little as `run`. Whatever the data or ``look`` raise may pass: no validation is repeated then.
+        """
 
 
 class LearningRate(Protocol):
@@ -206,33 +277,33 @@ class LearningRate(Protocol):
 
     @property
     def has_schedule(self) -> bool:
-        """Whether a schedule sets it; then a request's own rate is a mode, `Mode.own_learning_rate`."""
+        """True if a schedule sets the rate. A request's rate is then a mode, `Mode.own_learning_rate`."""
 
     def now(self, mode: Mode) -> float | None:
-        """Return the rate of the next step under ``mode``; None where it is not known."""
+        """Return the rate of the next step under ``mode``; None if it is unknown."""
 
     def stored(self, rate: float) -> float:
         """Return ``rate`` as the optimizer stores it: float32 has neither 1e-60 nor 1e60."""
 
     def put(self, rate: float) -> None:
-        """Set the rate where there is no schedule."""
+        """Set the rate. Called only if there is no schedule."""
 
     def own(self) -> float:
-        """Return the rate that stands for the schedule under `Mode.own_learning_rate`."""
+        """Return the rate that replaces the schedule under `Mode.own_learning_rate`."""
 
     def put_own(self, rate: float) -> None:
-        """Set that rate."""
+        """Set the rate that replaces the schedule. Called before the `Switch` to such a mode."""
 
     def drivers(self) -> Sequence[str]:
-        """Return the names of the user's callbacks that set the rate as well."""
+        """Return the names of the user's callbacks that may set the rate again."""
 
 
 @dataclass(frozen=True)
 class Moments:
-    """What a layer was given in one call, per channel."""
+    """Mean and variance of a layer's inputs in one call, per channel."""
 
     count: float
-    """Values per channel."""
+    """Number of values per channel; 0 if a mask hides all of them."""
     mean: FloatArray
     """Their mean, shape ``(channels,)``."""
     variance: FloatArray
@@ -241,132 +312,168 @@ class Moments:
 
 @dataclass(frozen=True)
 class Pass:
-    """What one forward pass showed."""
+    """The result of one forward pass."""
 
     loss: float
+    """The loss as a training step has it, with regularization."""
     losses: FloatArray | None = None
-    """The loss of each example, shape ``(examples,)``; None where it is not known."""
+    """The loss of each example, shape ``(examples,)``; None if it is unknown."""
     layers: Mapping[str, Sequence[Sequence[Moments]]] = field(default_factory=dict)
-    """By path, of each call of the layer: all that it was given, then, in inference mode, the two halves of it."""
+    """By path, for each call of the layer: the moments of all its inputs, then, in inference mode, those of the first
+    and of the second half of the examples. Empty unless the pass was made with ``looks``."""
 
 
 Calls = dict[str, list[bool]]
-"""By path of a BatchNormalization layer, in the order of their first calls: of each call, whether it uses batch
+"""By path of a BatchNormalization layer, in the order of their first calls: for each call, True if it uses batch
 statistics."""
 
 
 class ProbeError(Exception):
-    """This batch or this model cannot be probed; the message says why."""
+    """This batch or this model cannot be probed; the message says why. It turns the probe off."""
 
 
 class PassSet(Protocol):
     """The forward passes of one probe, in one mode. None of them changes a variable or a random state.
 
-    ``training`` comes first: what it calls decides what the others can switch.
+    A probe calls `training` first, then `inference`, both perhaps with more seeds, then `inference` with
+    ``batch_statistics``, then `quiet`. A repeated validation opens a set after a probe in the same mode, reads `calls`
+    at once and calls `inference` alone. So the engine keeps `calls` for each mode.
+
+    `calls` and `costs` are read after the set's block has ended, too.
     """
 
     @property
     def calls(self) -> Calls:
-        """What training mode calls; known after the first `training`."""
+        """The layers that training mode calls; known after the first `training` of any set in this mode."""
 
     @property
     def training_draws(self) -> bool:
-        """Whether training mode draws random numbers; known after the first `training`."""
+        """True if training mode draws random numbers; known as `calls` is."""
 
     @property
     def inference_draws(self) -> bool:
-        """Whether inference mode does; known after the first `inference`."""
+        """True if inference mode draws random numbers; known after the first `inference`."""
 
     @property
     def has_random_layers(self) -> bool:
-        """Whether layers that are random in training mode alone can be switched off; known after both."""
+        """True if `quiet` can switch off layers that are random in training mode alone; known after both passes."""
 
     @property
     def may_be_other(self) -> bool:
-        """Whether anything but BatchNormalization and randomness may depend on ``training``."""
+        """True if anything but BatchNormalization and randomness may depend on ``training``."""
 
     def training(self, batch: Batch, *, seed: int = 0, looks: bool = False) -> Pass:
-        """Make a pass as a training step does; ``looks``: return what the layers are given."""
+        """Make a pass in training mode, under the set's mode.
+
+        Args:
+            batch: The batch.
+            seed: Of the random layers; equal seeds draw equal numbers.
+            looks: Whether to fill `Pass.layers`.
+        """
 
     def inference(
         self, batch: Batch, *, batch_statistics: Sequence[str] = (), seed: int = 0, looks: bool = False
     ) -> Pass:
-        """Make a pass in inference mode, in which the layers named use batch statistics."""
+        """Make a pass in inference mode, in which the layers of the paths ``batch_statistics`` use batch statistics."""
 
     def quiet(self, batch: Batch) -> Pass:
         """Make a pass in training mode with the random layers off."""
 
     def costs(self) -> tuple[int, float]:
-        """Return how many passes were made, and the seconds spent on traces and their first passes."""
+        """Return the number of passes of this set, and the seconds of its traces, each with its first pass."""
 
 
 class Passes(Protocol):
-    """Makes forward passes for probes."""
+    """Makes forward passes for probes and recalibrations.
+
+    A probe calls `check` when it takes a batch, then `begin`, then `examples`. The mode is in force or was so.
+    """
 
     @property
     def why_not(self) -> str:
-        """Why this model cannot be probed; empty where it can."""
+        """The reason why this model cannot be probed; empty if it can."""
 
     @property
     def first_seconds(self) -> float:
-        """The seconds that all traces took so far, each with its first pass."""
+        """The seconds of all traces so far, each with its first pass; complete after each `begin` block."""
 
     def check(self, batch: Batch) -> None:
-        """Raise `ProbeError` where a batch cannot be probed: it has no labels, or holds NaN or infinity."""
+        """Check that a batch can be probed.
+
+        Raises:
+            ProbeError: The batch has no labels, or holds NaN or infinity.
+        """
 
     def as_batch(self, given: Any) -> Batch:
-        """Return ``(x, y)`` or ``(x, y, sample_weight)`` of the user's as the training step takes it."""
+        """Return the user's ``(x, y)`` or ``(x, y, sample_weight)`` as the training step takes it.
+
+        Whatever it raises turns the probe off.
+        """
 
     def examples(self, batch: Batch) -> int:
         """Return the number of examples in a batch."""
 
     def begin(self, mode: Mode) -> AbstractContextManager[PassSet]:
-        """Open the passes of a probe under ``mode``; an error of the model or the batch becomes a `ProbeError`."""
+        """Open the passes of a probe under ``mode``.
+
+        Raises:
+            ProbeError: The model cannot be probed. Within the block, it replaces every exception that the model or the
+                batch raises.
+        """
 
     def has_begun(self, mode: Mode) -> bool:
-        """Return whether a probe was made under ``mode``, so that its passes are traced."""
+        """Return True if a probe was made under ``mode``, so that its passes are traced and `PassSet.calls` known."""
 
     def moments(self, batches: Sequence[Batch], mode: Mode) -> Iterator[Mapping[str, Sequence[Moments]]]:
-        """Run the model in training mode over batches; yield what each BatchNormalization layer was given, in parts.
+        """Run the model in training mode over batches; yield the moments of each BatchNormalization layer's inputs.
 
-        A layer that uses its moving statistics in ``mode`` was given nothing. No variable is changed.
+        Yield, for each batch and each replica, a list by path with one element for each call. Leave out, or leave
+        empty, a layer that uses its moving statistics in ``mode``. Change no variable. Whatever it raises rejects the
+        request.
         """
 
 
 class FullState(Protocol):
-    """Everything that training goes on from, bit for bit: weights, optimizer, random seeds."""
+    """Everything from which training continues bit for bit: weights, optimizer, random seeds."""
 
     def capture(self) -> Arrays:
-        """Return a copy of every variable."""
+        """Return a copy of every variable; another thread writes it to disk.
+
+        Whatever it raises rejects the request.
+        """
 
     def dtypes(self) -> dict[str, str]:
         """Return the dtype of every variable that `capture` returns."""
 
     def restore(self, arrays: Mapping[str, npt.NDArray[Any]], dtypes: Mapping[str, str] | None = None) -> None:
-        """Put variables back; nothing is changed where something does not fit.
+        """Restore variables that `capture` returned, all of them or none.
 
         Raises:
-            ValueError: they are of another model or optimizer; names the first difference.
+            ValueError: They belong to another model or optimizer; the message names the first difference.
         """
 
     def begin_epoch_anew(self) -> None:
-        """Forget the running means of the epoch under way: their steps are undone."""
+        """Reset the running means of the epoch. Called after `restore`, which undid the steps that they hold."""
 
 
 class FitFacts(NamedTuple):
-    """What the log says of a ``fit``, beside what the core knows."""
+    """Facts about a ``fit`` that only the engine knows, for the log."""
 
     optimizer: str
+    """Its name; empty if there is none."""
     jit_compile: bool
+    """Whether XLA compiles the step."""
     batch_size: int | None
+    """Examples of a batch; None if unknown."""
     last_batch_size: int | None
+    """Examples of an epoch's last batch if it is smaller; None if it is not, or unknown."""
 
 
 class Engine(Protocol):
-    """One model of one framework, watched and steered."""
+    """One model of one framework, watched and steered. It may serve one ``fit`` after another."""
 
     compile_seconds: float
-    """Seconds of the longest first step of a ``fit``: the one that was traced. The core sets it."""
+    """Seconds of the longest first step of any ``fit``: the one that was traced. Begins as 0; `Sampling` sets it."""
 
     @property
     def layers(self) -> Layers:
@@ -394,41 +501,55 @@ class Engine(Protocol):
 
     @property
     def waits_in_step(self) -> bool:
-        """Whether a pause waits where the data are at hand, so that a mode can be traced meanwhile."""
+        """True if a pause waits in a `Task`, where `Data.catch_up` can trace a mode; else it waits before the step."""
 
     def why_not(self, request: str) -> str:
-        """Return why a request, by its name in `tuimon.protocol.commands.NAMES`, is never taken; empty where it is."""
+        """Return why a request, one of `tuimon.protocol.commands.NAMES`, cannot be carried out; empty if it can."""
 
     def facts(self) -> FitFacts:
-        """Return what the log says of this ``fit``."""
+        """Return the facts of this ``fit``. Called once, as its first epoch begins."""
 
     def steps_made(self) -> int:
-        """Return the framework's own count of training steps."""
+        """Return the framework's count of training steps, as of the last `read_values`.
+
+        `FullState.restore` may set it back.
+        """
 
     def read_values(self) -> dict[str, FloatArray]:
-        """Return each step's own values since the last call, per metric of shape ``(steps,)``; empty: not known."""
+        """Return each step's own values since the last call, by metric, each of shape ``(steps,)``; empty if unknown.
+
+        All columns have the same length. They end with the step that `steps_made` counts last.
+        """
 
     def running_values(self) -> Mapping[str, Any]:
-        """Return the framework's running values as of the last step."""
+        """Return the framework's running means as of the last step, by metric; metrics without own values need them."""
 
     def before_step(self) -> None:
-        """Take the step's place, for one step."""
+        """Replace the user's training step by the engine's, for one call. The first call of `Fit.before_step`."""
 
     def stop(self) -> None:
-        """End the training after this step."""
+        """End training after this step, as the framework does it."""
 
     @property
     def is_stopping(self) -> bool:
-        """Whether training ends after this step, whoever asked."""
+        """True if training ends after this step, by `stop` or by the user's code. It ends a pause as well."""
 
     def begin(self) -> Sequence[str]:
-        """Begin a ``fit``; return sentences for its log."""
+        """Begin a ``fit``; return notes for its log. Called before anything else of the ``fit``."""
 
     def end(self, *, keeps_mode: bool) -> None:
-        """Give everything back to the user; ``keeps_mode``: the fit goes on without us, in the mode in force."""
+        """Give everything back to the user, and drop changes of mode and tasks that wait.
+
+        Args:
+            keeps_mode: True if the ``fit`` continues without tuimon: its steps keep the mode in force, and batches that
+                were read ahead still reach training.
+        """
 
     def fit_is_over(self) -> None:
-        """Leave the steps to the user: the fit ended unseen. From any thread."""
+        """Run the user's own steps from now on: the ``fit`` ended unnoticed.
+
+        A watchdog of the engine calls this, from its own thread.
+        """
 
 
 def users_frozen(layers: Layers) -> list[str]:
@@ -437,7 +558,7 @@ def users_frozen(layers: Layers) -> list[str]:
 
 
 def frozen(layers: Layers, mode: Mode) -> list[str]:
-    """Return the paths of all frozen BatchNormalization layers under ``mode``, in the order of the model."""
+    """Return the paths of all BatchNormalization layers that are frozen under ``mode``, in the order of the model."""
     return [path for path in layers.batch_norm if layers.flagged(path, mode) == "frozen"]
 
 
