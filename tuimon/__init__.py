@@ -1,6 +1,6 @@
 """tuimon: a terminal monitor for Keras training.
 
-The names below are imported when they are first used, so that a viewer never loads Keras.
+`Monitor` is imported at its first use, so a viewer never loads Keras.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all: a full disk, a kill or a mistake leaves what was there before."""
+"""Writes files that exist whole or not at all: a full disk, a kill or an error leaves the former file."""
 
 import os
 import stat
@@ -8,21 +8,21 @@ from pathlib import Path
 from typing import TextIO
 
 _LONGEST = 50
-"""Characters of a name of which another name is made: it may have so many bytes and no more."""
+"""Characters of a name that its temporary name keeps, because file systems limit the length of names."""
 
 
 @contextmanager
 def whole_file(path: Path, *, permissions: int = 0o666) -> Iterator[TextIO]:
-    r"""Open a text file that has its name once it is written, and on the disk.
+    r"""Open a text file that gets its name once it is complete and on the disk.
 
-    Lines end as they are written. Beside it lies, meanwhile, a hidden file of this process.
+    Until then it is a hidden file in the same directory. Line ends are written unchanged.
 
     Args:
-        path: Its name. A file that has it already is replaced, a link followed, a pipe written to.
-        permissions: Of a new file, less what the umask takes away.
+        path: Its name. An existing file is replaced, a link is followed, a pipe is written to.
+        permissions: Permissions of a new file, before the umask.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: The file cannot be written.
 
     Example:
         ```python
@@ -37,7 +37,7 @@ def whole_file(path: Path, *, permissions: int = 0o666) -> Iterator[TextIO]:
     path = Path(os.path.realpath(path))
     unfinished = path.with_name(f".{path.name[:_LONGEST]}.{os.getpid()}.unfinished")
     try:
-        # What a process of this number has left, or somebody has laid there to be written through.
+        # A killed process with this id may have left the file, or somebody may have put a link there.
         unfinished.unlink(missing_ok=True)
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, permissions)
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:

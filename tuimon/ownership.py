@@ -1,4 +1,4 @@
-"""Owners and permissions of files: nothing runs that another user could have put there or changed."""
+"""Checks owners and permissions of files, so that tuimon runs nothing that another user could have changed."""
 
 import errno
 import grp
@@ -14,19 +14,19 @@ from tuimon.errors import UsageError
 _OVERFLOW_UID = Path("/proc/sys/kernel/overflowuid")
 _UID_MAP = Path("/proc/self/uid_map")
 _MOST_LINKS = 40
-"""As many as Linux follows in one path."""
+"""The limit of Linux for the links in one path."""
 
 
 def require_trusted(path: Path, status: os.stat_result, consequence: str) -> None:
-    """Check that a file or directory is the caller's or root's, and that nobody else can write it.
+    """Check that a file or directory belongs to the caller or to root, and that nobody else can write it.
 
     Args:
-        path: For the message.
-        status: Of the file itself, or of its descriptor.
-        consequence: What is not done otherwise, such as "its code is not run".
+        path: The file, for the message.
+        status: Its status, or that of its descriptor.
+        consequence: What tuimon does not do if the check fails, such as "its code is not run".
 
     Raises:
-        UsageError: it is not so.
+        UsageError: The check fails.
     """
     if status.st_uid != 0:
         _require_owner(path, status, consequence)
@@ -34,24 +34,24 @@ def require_trusted(path: Path, status: os.stat_result, consequence: str) -> Non
 
 
 def require_own(path: Path, status: os.stat_result, consequence: str) -> None:
-    """Check that a file or directory is the caller's, not even root's, and that nobody else can write it.
+    """Check that a file or directory belongs to the caller, not even to root, and that nobody else can write it.
 
     Raises:
-        UsageError: it is not so.
+        UsageError: The check fails.
     """
     _require_owner(path, status, consequence)
     _require_no_writers(path, status, consequence)
 
 
 def require_own_directory(path: Path, consequence: str) -> None:
-    """Check that a directory is the caller's, and that nobody else can put another one in its place.
+    """Check that a directory belongs to the caller, and that nobody else can replace it by another one.
 
-    Every directory and every link that leads to it is the caller's or root's. In a sticky directory, such as /tmp,
-    others can make files, but cannot rename those of the caller.
+    Every directory and every link on the way must belong to the caller or to root. In a sticky directory, such as /tmp,
+    others can create files, but cannot rename the caller's.
 
     Raises:
-        UsageError: it is not so; names the directory and what to do.
-        OSError: the path leads nowhere.
+        UsageError: The check fails; the message names the directory and the remedy.
+        OSError: The path leads nowhere.
     """
     *above, (place, own) = _way_to(path)
     for entry, status in above:
@@ -63,13 +63,13 @@ def require_own_directory(path: Path, consequence: str) -> None:
 
 
 def read_own(path: Path, consequence: str) -> bytes:
-    """Return what a file of the caller's holds, which nobody else can write: no link, no pipe.
+    """Return the bytes of a regular file that belongs to the caller and that nobody else can write.
 
-    The file that was checked is the one that is read.
+    The check and the reading use one descriptor, so nobody can exchange the file in between.
 
     Raises:
-        UsageError: it is not such a file.
-        OSError: it cannot be read.
+        UsageError: The check fails, or the path is a link or a pipe.
+        OSError: The file cannot be read.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -89,13 +89,13 @@ def read_own(path: Path, consequence: str) -> bytes:
 
 
 def _way_to(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Yield each directory and link that the system passes on its way to a path, and at last what it leads to."""
+    """Yield each directory and link that the system passes on its way to a path, then the target."""
     place, links = Path("/"), 0
     yield place, place.lstat()
     ahead = [*reversed(path.absolute().parts[1:])]
     while ahead:
         part = ahead.pop()
-        # The place holds no links: its parent is the one that the system takes.
+        # `place` has no links in it, so its parent is the one that the system takes.
         entry = place.parent if part == ".." else place / part
         status = entry.lstat()
         yield entry, status
@@ -113,9 +113,9 @@ def _way_to(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
 
 
 def _may_be_of_root(uid: int) -> bool:
-    """Whether a directory of this owner may be root's.
+    """Return True if this owner may be root.
 
-    In a user namespace, as containers without root have it, the kernel shows the host's root as the owner "nobody".
+    In a user namespace, as in a rootless container, the kernel shows the host's root as the owner "nobody".
     """
     if uid == 0:
         return True
@@ -151,7 +151,7 @@ def _kind(status: os.stat_result) -> str:
 
 
 def _is_private_group(gid: int) -> bool:
-    """Whether the caller is alone in a group, as where every user has a group of their own (umask 002)."""
+    """Return True if the caller is alone in a group, as on systems that give every user a group (umask 002)."""
     if gid == 0:
         return True
     try:

@@ -1,1 +1,1 @@
-"""Starts a run: reads its config, finds the user's functions that it names, starts the training process."""
+"""Starts a run: reads its config, finds the user's functions that the config names, starts the training process."""

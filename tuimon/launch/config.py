@@ -110,14 +110,14 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def directories(self) -> tuple[Path, Path]:
-        """Where modules of the user's own are looked for: beside the config file, in the working directory."""
+        """Directories of the user's modules: that of the config file, then the working directory."""
         return Path(self.run.source).parent, Path.cwd()
 
     def load(self, reference: str) -> Any:
         """Import and return the function of a ``module:function`` in this config.
 
         Raises:
-            UsageError: it is not there, or somebody else could have changed it.
+            UsageError: It does not exist, or somebody else could have changed it.
         """
         return user_code.load(reference, self.directories)
 
@@ -137,12 +137,12 @@ def read(path: Path, overrides: Iterable[str] = (), *, only_own: bool = False) -
 
     Args:
         path: The file.
-        overrides: ``TABLE.KEY=VALUE`` each, with a TOML value, else a string.
-        only_own: Refuse a file that is not the caller's, or that somebody else can write. For the config in a run
-            directory: the caller may never have seen it.
+        overrides: ``TABLE.KEY=VALUE`` each. A value that is not TOML is a string.
+        only_own: Whether to refuse a file that belongs to another user, or that others can write. For a config in a run
+            directory, which the caller may never have seen.
 
     Raises:
-        UsageError: the file or an override is wrong; names the file and the key.
+        UsageError: The file or an override is wrong; the message names the file and the key.
     """
     try:
         data = ownership.read_own(path, "what it names is not run") if only_own else path.read_bytes()
@@ -168,10 +168,10 @@ def read(path: Path, overrides: Iterable[str] = (), *, only_own: bool = False) -
 
 
 def require_functions(config: Config, path: Path) -> None:
-    """Check that everything the config names is there, without running or importing any of it.
+    """Check that every function and class in the config exists, without importing or running it.
 
     Raises:
-        UsageError: names the file and the key.
+        UsageError: One does not exist; the message names the file and the key.
     """
     training = config.training
     references = {"model.build": config.model.build, "data.build": config.data.build}
@@ -202,12 +202,12 @@ def require_functions(config: Config, path: Path) -> None:
 
 
 def write(config: Config, path: Path) -> None:
-    """Write a config with every default filled in; `read` gives the same again.
+    """Write a config with every default filled in; `read` returns an equal one.
 
-    What is not set and has no value in TOML is left out.
+    Keys that are None are left out, because TOML has no null.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: The file cannot be written.
     """
     text = tomlkit.dumps(as_tables(config))
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -216,7 +216,7 @@ def write(config: Config, path: Path) -> None:
 
 
 def as_tables(config: Config) -> dict[str, Any]:
-    """Return a config as TOML's tables, without the keys that are not set."""
+    """Return a config as TOML tables, without the keys that are None."""
     tables: dict[str, dict[str, Any]] = {name: msgspec.structs.asdict(getattr(config, name)) for name in _STRUCTS}
     return {name: {key: value for key, value in table.items() if value is not None} for name, table in tables.items()}
 
@@ -276,7 +276,7 @@ def _toml_error(error: tomllib.TOMLDecodeError) -> str:
 
 
 def _validation_error(error: msgspec.ValidationError) -> tuple[str, str]:
-    """Return the key that an error is about, and what is wrong there."""
+    """Return the key of an error, and a sentence about it."""
     place, words = what_is_wrong(error)
     key = place.replace("[...]", "")
     if unknown := re.search(r"unknown field (.*)", words):

@@ -1,4 +1,4 @@
-"""Starting a training process that outlives the terminal, and saying where it will not."""
+"""Starts a training process that outlives the terminal, and warns where logging out ends it."""
 
 import contextlib
 import os
@@ -10,11 +10,10 @@ from pathlib import Path
 from tuimon.runs.run_directory import RunDirectory
 
 Ask = Callable[[Sequence[str]], str | None]
-"""Runs a command and returns what it printed; None where it is not there or fails."""
-
+"""Runs a command and returns its output; None if it is missing or fails."""
 
 TAKEN = 75
-"""Exit code of a training process that found another one training the same run."""
+"""Exit code of a training process whose run another process trains."""
 
 
 class TrainerProcess:
@@ -30,9 +29,9 @@ class TrainerProcess:
 
     def __init__(self, run: RunDirectory, *, resumes: bool = False) -> None:
         self.run = run
-        """The run it trains."""
+        """The run that it trains."""
         self.resumes = resumes
-        """Whether it goes on from the run's newest checkpoint."""
+        """Whether it continues from the run's newest checkpoint."""
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -41,14 +40,14 @@ class TrainerProcess:
         return self._process.pid if self._process else None
 
     def start(self) -> None:
-        """Start it, in a session of its own so that no terminal's signals reach it. Once only; later calls do nothing.
+        """Start the process in a session of its own, so that no terminal's signals reach it; later calls do nothing.
 
         Raises:
-            OSError: it cannot be started, or its log cannot be written.
+            OSError: The process cannot be started, or its log cannot be written.
         """
         if self._process is not None:
             return
-        # -P: nothing in the working directory takes the place of an installed module.
+        # -P: no file in the working directory replaces an installed module.
         command = [sys.executable, "-P", "-m", "tuimon.trainer.keras.job", str(self.run.path)]
         command += ["--resume"] if self.resumes else []
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -66,7 +65,7 @@ class TrainerProcess:
             os.close(log)
 
     def poll(self) -> int | None:
-        """Return its exit code; None while it runs, or was not started."""
+        """Return its exit code; None while it runs, and before the start."""
         return self._process.poll() if self._process else None
 
     def wait(self) -> int:
@@ -79,7 +78,7 @@ def _environment() -> dict[str, str]:
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     root = Path(__file__).absolute().parent.parent.parent
     if root.name not in ("site-packages", "dist-packages"):
-        # A checkout: also where it is not installed, the trainer is of the same tuimon.
+        # tuimon runs from a checkout, perhaps not installed: the trainer must import the same one.
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(root), environment.get("PYTHONPATH"))))
     return environment
 
@@ -87,11 +86,11 @@ def _environment() -> dict[str, str]:
 def logout_warning(
     environment: Mapping[str, str] | None = None, cgroup: str | None = None, ask: Ask | None = None
 ) -> str | None:
-    """Return what to tell somebody who leaves a training running: that logging out ends it, and what helps.
+    """Return a warning if logging out ends a training that is left running, with the remedy.
 
-    systemd stops the processes of a login session where logind has `KillUserProcesses=yes`, and those of
-    the user's own service manager, which ends with the last session of a user without linger
-    (logind.conf(5), loginctl(1)). Slurm stops the processes of a step at its end.
+    systemd stops the processes of a login session if logind has `KillUserProcesses=yes`. It also stops those of the
+    user's service manager, which ends with the last session of a user without linger (logind.conf(5), loginctl(1)).
+    Slurm stops the processes of a step at the step's end.
 
     Args:
         environment: ``os.environ`` unless given.
@@ -99,7 +98,7 @@ def logout_warning(
         ask: Runs a command unless given.
 
     Returns:
-        One line; None where nothing is known to end it.
+        One line; None if nothing is known to end the training.
     """
     environment = os.environ if environment is None else environment
     if "SLURM_STEP_ID" in environment or (environment.get("ENVIRONMENT") == "BATCH" and "SLURM_JOB_ID" in environment):

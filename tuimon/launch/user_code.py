@@ -1,6 +1,6 @@
-"""Functions that a config names, ``module:function``: where they are, whether they may run, and loading them.
+"""Finds, checks and loads the functions that a config names as ``module:function``.
 
-Looking for one never runs any code: sources are parsed.
+Finding one parses sources and never runs code.
 """
 
 import ast
@@ -27,22 +27,22 @@ class Found:
     module: str
     """Dotted name of its module."""
     function: str
-    """Its name there."""
+    """Its name in the module."""
     source: Path | None
-    """The module's source file; None where it has none that can be read (an extension module)."""
+    """The module's source file; None if it has none that can be read, as an extension module."""
     directory: Path | None
-    """The directory beside the config, or the working directory, in which it was found; None: installed."""
+    """The user's directory in which it was found; None: the module is installed."""
 
 
 def find(reference: str, directories: Sequence[Path]) -> Found:
-    """Find ``module:function`` in ``directories``, else among the installed modules, and run nothing.
+    """Find ``module:function`` in ``directories``, else among the installed modules, without running it.
 
     Args:
         reference: As the config has it.
-        directories: Where modules of the user's own may be, in order.
+        directories: Directories of the user's modules, in order.
 
     Raises:
-        UsageError: there is no such module or function, or it may not run; without the name of the config.
+        UsageError: There is no such module or function, or it may not run. The message does not name the config.
     """
     module, colon, function = reference.partition(":")
     parts = module.split(".")
@@ -53,7 +53,7 @@ def find(reference: str, directories: Sequence[Path]) -> Found:
         if source is not None:
             _require_trusted(source)
             if len(parts) > 1:
-                # Importing a module of a package runs the package's files as well.
+                # Importing a module of a package also runs the package's own files.
                 for number in range(1, len(parts)):
                     package = directory.joinpath(*parts[:number])
                     _require_trusted(package)
@@ -72,12 +72,12 @@ def find(reference: str, directories: Sequence[Path]) -> Found:
 def load(reference: str, directories: Sequence[Path]) -> object:
     """Import the module of ``module:function`` and return the function.
 
-    The user's own directory goes in front of ``sys.path``, as with a script, so that the module can
-    import what lies beside it; but not where somebody else could put a file there.
+    The module's directory goes in front of ``sys.path``, as for a script, so that the module can import its neighbours.
+    A directory that somebody else can write does not.
 
     Raises:
-        UsageError: as `find`, or the module has no such name after all.
-        Exception: whatever the module raises.
+        UsageError: As `find`, or the imported module lacks the name.
+        Exception: Whatever the module raises.
     """
     found = find(reference, directories)
     if found.directory is not None:
@@ -94,10 +94,10 @@ def load(reference: str, directories: Sequence[Path]) -> object:
 
 
 def names_in(source: Path) -> frozenset[str] | None:
-    """Return the names that a module defines at its top level, None where parsing cannot tell.
+    """Return the names that a module defines at its top level; None if parsing cannot tell.
 
     Raises:
-        UsageError: the file is not Python, or cannot be read.
+        UsageError: The file is not Python, or cannot be read.
     """
     try:
         tree = ast.parse(source.read_bytes(), filename=str(source))
@@ -110,16 +110,16 @@ def names_in(source: Path) -> frozenset[str] | None:
 
 
 def suggestion(name: str, known: Sequence[str] | frozenset[str]) -> str:
-    """Return `` (did you mean "…"?)`` where one of ``known`` is close to ``name``, else nothing."""
+    """Return `` (did you mean "…"?)`` with the name in ``known`` that is close to ``name``; empty if none is."""
     folded = {candidate.casefold(): candidate for candidate in known}
     close = difflib.get_close_matches(name.casefold(), folded, n=1)
     return f' (did you mean "{folded[close[0]]}"?)' if close else ""
 
 
 def installed_file(module: str) -> Path | None:
-    """Return the source file of an installed module, found without importing any of its packages."""
+    """Return the source file of an installed module, without importing its packages."""
     parts = module.split(".")
-    # Not the working directory, which "" in sys.path stands for: the trainer does not have it there.
+    # Skip the working directory ("" in sys.path): the trainer does not import from it.
     here = Path.cwd()
     path = [entry for entry in sys.path if entry and Path(entry) != here]
     spec = PathFinder.find_spec(parts[0], path)
@@ -138,7 +138,7 @@ def _installed_source(parts: list[str], directories: Sequence[Path]) -> Path | N
     source = installed_file(".".join(parts))
     if source is not None:
         return source
-    # An extension module, an editable install, a module made at import: importing it will tell.
+    # An extension module, an editable install or a module made at import: only importing it tells more.
     with contextlib.suppress(ValueError):
         if find_spec(parts[0]) is not None:
             return None
@@ -184,7 +184,7 @@ def _defined(body: Sequence[ast.stmt]) -> Iterator[str]:
 
 
 class _CheckedLoader(SourceFileLoader):
-    """Runs the file that was checked: never a ``.pyc`` that lies beside it, nor a file exchanged since."""
+    """Runs the file that was checked, never a ``.pyc`` beside it or a file that was exchanged since."""
 
     def get_code(self, fullname: str) -> CodeType:
         path = Path(self.get_filename(fullname))
@@ -202,7 +202,7 @@ def _load_file(name: str, source: Path) -> ModuleType:
     assert spec.loader is not None
     module = module_from_spec(spec)
     if loaded is None:
-        # A file that has the name of a module already in use does not take its place.
+        # A file with the name of a module in use does not replace that module.
         sys.modules[name] = module
     try:
         spec.loader.exec_module(module)

@@ -1,4 +1,4 @@
-"""What is recorded of a BatchNormalization layer: quantiles over its channels, or all of them."""
+"""Reduces the arrays of a BatchNormalization layer to facts: quantiles over its channels, or the full arrays."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,14 +9,20 @@ from tuimon.protocol.wire import Number, encode_array, list_to_wire
 Array = npt.NDArray[np.float32]
 
 ARRAYS = ("moving_mean", "moving_variance", "gamma", "beta")
-"""The arrays of a layer, in this order; gamma and beta may be missing."""
+"""The names of a layer's arrays, in order. A layer may lack gamma and beta."""
 
 LayerArrays = dict[str, Array | None]
-"""By name of ``ARRAYS``, each of shape ``(channels,)``; None where the layer has none."""
+"""By name of ``ARRAYS``, each of shape ``(channels,)``; None if the layer lacks it."""
 
 
 def statistics(arrays: LayerArrays, epsilon: float, mode: str) -> events.BatchNormStatistics:
-    """Sum a layer up over its channels."""
+    """Return quantiles and counts over a layer's channels.
+
+    Args:
+        arrays: Of the layer.
+        epsilon: Of the layer; a channel with a variance near or below it counts as dead.
+        mode: How the layer computes.
+    """
     present = [array for array in arrays.values() if array is not None]
     variance = arrays["moving_variance"]
     assert variance is not None
@@ -32,7 +38,7 @@ def statistics(arrays: LayerArrays, epsilon: float, mode: str) -> events.BatchNo
 
 
 def channel_values(arrays: LayerArrays) -> events.BatchNormChannelValues:
-    """Return a layer's full arrays as the log carries them."""
+    """Return a layer's full arrays in the encoding of the log."""
     texts = {name: None if array is None else encode_array(array) for name, array in arrays.items()}
     return events.BatchNormChannelValues(
         moving_mean_base64=texts["moving_mean"] or "",
@@ -45,7 +51,7 @@ def channel_values(arrays: LayerArrays) -> events.BatchNormChannelValues:
 def quantiles(values: Array | None) -> list[Number] | None:
     """Return ``events.QUANTILES`` of the values, linear between neighbours; NaN counts as the largest.
 
-    One sort of a layer's array costs a thirtieth of ``numpy.quantile``.
+    A sort costs a thirtieth of ``numpy.quantile``.
     """
     if values is None or not values.size:
         return None
@@ -55,6 +61,6 @@ def quantiles(values: Array | None) -> list[Number] | None:
     above = np.minimum(below + 1, len(ordered) - 1)
     share = positions - below
     with np.errstate(invalid="ignore"):
-        # Infinity times nothing is not a number: take the neighbour itself where it is hit exactly.
+        # Infinity times zero is NaN: where a position hits a value exactly, take the value itself.
         between = ordered[below] * (1 - share) + ordered[above] * share
     return list_to_wire(np.where(share == 0, ordered[below], between))

@@ -1,6 +1,6 @@
-"""Checkpoints on disk: full states of a training, from which it goes on bit for bit.
+"""Checkpoints on disk: full states of a training, from which it continues bit for bit.
 
-A file is written beside its place, forced to disk and renamed, so that a kill or a full disk leaves no half one.
+A file is written under a hidden name, forced to disk and renamed, so a kill or a full disk leaves no partial file.
 """
 
 import contextlib
@@ -25,66 +25,66 @@ from tuimon.trainer.engine import Arrays
 from tuimon.trainer.modes import AUTO, Mode
 
 MARGIN_BYTES = 64 * 1024 * 1024
-"""Room that is left on the disk for the log."""
+"""Free space that a checkpoint leaves on the disk for the log."""
 
 VERSION = 1
-"""Of this format."""
+"""Version of the file format."""
 
 _META = "meta.json"
 _NAME = re.compile(r"step-(\d+)(?:-(\d+))?\.npz", re.ASCII)
 
 
 class CheckpointError(ValueError):
-    """A checkpoint cannot be saved, read, or put into this model; says why, in words."""
+    """A checkpoint cannot be saved, read, or restored into this model; the message says why."""
 
 
 class Meta(msgspec.Struct, kw_only=True):
-    """What a checkpoint says beside the variables."""
+    """The description that a checkpoint holds beside the variables."""
 
     version: int = VERSION
-    """Of the format."""
+    """Version of the format."""
     step: int
     """Train steps of the run completed."""
     epoch: int
-    """Under way, from 0."""
+    """Number of the epoch, from 0."""
     epoch_first_step: int
-    """The step at which that epoch began."""
+    """The step at which the epoch began."""
     at_epoch_end: bool = False
-    """Whether that epoch was through: the next one is to come."""
+    """True if the epoch was complete, so that training continues with the next one."""
     branch: int = 0
-    """Of the run."""
+    """Branch of the run: its rollbacks and resumptions so far."""
     mode: Mode = AUTO
-    """In force."""
+    """The mode of the next step."""
     learning_rate: float | None = None
-    """Of a request, where ``mode`` has one of its own."""
+    """The learning rate of a request if ``mode`` has its own, else None."""
     time: float = 0.0
-    """Unix seconds."""
+    """When it was saved, in Unix seconds."""
     reason: str = ""
-    """Why it was made."""
+    """Why it was saved."""
     tuimon: str = __version__
     """Version of tuimon."""
     dtypes: dict[str, str] = {}
-    """Of each variable, by its name."""
+    """The framework's dtype of each variable, by name."""
 
     @property
     def next_epoch(self) -> int:
-        """The epoch that training enters from here."""
+        """The epoch in which a resumption begins."""
         return self.epoch + 1 if self.at_epoch_end else self.epoch
 
     @property
     def repeated_steps(self) -> int:
-        """Steps of that epoch that were made before it."""
+        """Steps of that epoch that the checkpoint holds, and that a resumption makes again."""
         return 0 if self.at_epoch_end else self.step - self.epoch_first_step
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint, read."""
+    """A checkpoint in memory."""
 
     name: str
-    """Of its file."""
+    """Its file's name."""
     meta: Meta
-    """What it says."""
+    """Its description."""
     arrays: Arrays
     """The variables."""
 
@@ -93,8 +93,8 @@ class Checkpoints:
     """The checkpoints of one run.
 
     Args:
-        directory: Where they are; made when the first is saved.
-        kept: How many of the newest are kept, whoever asked for them.
+        directory: Their directory; the first save creates it.
+        kept: How many of the newest to keep, requested or automatic.
     """
 
     def __init__(self, directory: Path, *, kept: int = 3) -> None:
@@ -102,15 +102,15 @@ class Checkpoints:
         self._kept = kept
 
     def names(self) -> list[str]:
-        """Return the names of all, oldest first; what a kill has left of an unfinished one is none."""
+        """Return the file names of all complete checkpoints, oldest first."""
         return [name for _, _, name in sorted(self._found())]
 
     def save(self, arrays: Arrays, meta: Meta, reason: str) -> events.CheckpointSaved:
-        """Write a checkpoint, and remove the oldest where there are too many.
+        """Write a checkpoint, and remove the oldest ones beyond the number to keep.
 
         Raises:
-            CheckpointError: there is no room for it.
-            OSError: it cannot be written. Nothing is left of it.
+            CheckpointError: The disk has no room for it.
+            OSError: It cannot be written; no file of it remains.
         """
         started = time.monotonic()
         self._directory.mkdir(mode=0o700, exist_ok=True)
@@ -142,7 +142,7 @@ class Checkpoints:
         """Read a checkpoint.
 
         Raises:
-            CheckpointError: there is none of this name, or it cannot be read.
+            CheckpointError: No checkpoint has this name, or it cannot be read.
         """
         names = self.names()
         if name not in names:
@@ -158,13 +158,13 @@ class Checkpoints:
                     with archive.open(f"{number:06}.npy") as member:
                         arrays[key] = np.lib.format.read_array(member, allow_pickle=False)
         except Exception as error:
-            # A broken file meets zipfile and NumPy with errors of many kinds.
+            # zipfile and NumPy raise many kinds of errors on a broken file.
             words = plain(str(error), 200) or type(error).__name__
             raise CheckpointError(f"checkpoint {name} cannot be read: {words}") from error
         return Checkpoint(name, meta, arrays)
 
     def newest(self) -> tuple[Checkpoint | None, list[str]]:
-        """Return the newest checkpoint that can be read, and what is wrong with those that are newer."""
+        """Return the newest readable checkpoint, or None, and the errors of newer ones."""
         wrong: list[str] = []
         for name in reversed(self.names()):
             try:
@@ -174,10 +174,10 @@ class Checkpoints:
         return None, wrong
 
     def _found(self) -> Iterator[tuple[int, int, str]]:
-        """Yield step, number among those of that step, and name of each: the times may be a copy's."""
+        """Yield step, number within the step, and name of each. A copy changes file times, so names tell the order."""
         with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(self._directory) as entries:
             for entry in entries:
-                # Neither links nor pipes.
+                # A link or a pipe is no checkpoint.
                 if (match := _NAME.fullmatch(entry.name)) and entry.is_file(follow_symlinks=False):
                     yield int(match[1]), int(match[2] or 1), entry.name
 
@@ -192,7 +192,7 @@ class Checkpoints:
     @contextlib.contextmanager
     def _temporary(self) -> Iterator[Any]:
         for left in self._directory.glob(".saving-*"):
-            left.unlink(missing_ok=True)  # By a trainer that was killed; there is never more than one.
+            left.unlink(missing_ok=True)  # A killed trainer left it; only one trainer writes here.
         with tempfile.NamedTemporaryFile(dir=self._directory, prefix=".saving-", delete=False) as file:
             try:
                 yield file
@@ -203,7 +203,7 @@ class Checkpoints:
 def _sync_directory(directory: Path) -> None:
     descriptor = os.open(directory, os.O_RDONLY)
     try:
-        # Not every file system has it.
+        # Some file systems cannot sync a directory.
         with contextlib.suppress(OSError):
             os.fsync(descriptor)
     finally:

@@ -1,4 +1,4 @@
-"""One ``fit`` of one model: what happens at its steps, validations and epochs, in which order."""
+"""Runs one ``fit`` of one model: what tuimon does at each step, validation and epoch, and in which order."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -23,20 +23,20 @@ from tuimon.trainer.schedule import ProbeSchedule
 from tuimon.trainer.session.recorder import Recorder
 
 OVERHEAD_SECONDS = 10.0
-"""The cost of monitoring is written no more often."""
+"""Shortest time between two records of the cost of monitoring."""
 
 
 class Fit:
-    """Observes and steers one ``fit``, from its first step to its last. All of it runs in the training thread.
+    """Observes and steers one ``fit``, from its first step to its last, in the training thread.
 
     Built from below: `Sampling` reads, `ProbeSchedule` probes, `RequestActions` act, `Controller` answers requests.
 
     Args:
-        recorder: The run.
+        recorder: Writes the run's log.
         engine: The model.
-        plan: ``epochs`` and ``steps`` (of an epoch) as far as they are known; a loop may learn them later.
-        options: How the Monitor was set up.
-        on_trouble: Called with an exception in a thread that reads requests.
+        plan: ``epochs`` and ``steps`` (of an epoch) if known; a loop may add them later.
+        options: The Monitor's options.
+        on_trouble: Called with an exception of the thread that reads requests.
     """
 
     def __init__(
@@ -74,25 +74,25 @@ class Fit:
 
     @property
     def was_stopped(self) -> bool:
-        """Whether training ends because somebody asked."""
+        """True if training ends because of a request."""
         return self._controller.was_stopped
 
     def begin_in(self, mode: Mode, learning_rate: float | None) -> None:
-        """Begin in the mode of an earlier attempt."""
+        """Restore the previous attempt's mode at the first step."""
         self._controller.begin_in(mode, learning_rate)
 
     def begin_epoch(self, epoch: int) -> None:
-        """Record that an epoch begins; with the first one, that the fit does."""
+        """Record that an epoch begins; at the first epoch, also that the ``fit`` begins."""
         self._sampling.begin_epoch(epoch)
         if not self._is_described:
-            # A framework tells the number of the first epoch only now.
+            # Only now is the number of the first epoch known.
             self._is_described = True
             self._recorder.record(self._describe(epoch))
             self._recorder.record(events.StateChanged(state="compiling", detail="the training step"))
             self._sampling.sample()
 
     def before_step(self) -> None:
-        """Take requests and, now and then, fetch what the steps left."""
+        """Take requests, wait while paused, and now and then read values and layers. Call it before each step."""
         self._engine.before_step()
         self._sampling.begin_call()
         if self._inbox.received:
@@ -111,21 +111,21 @@ class Fit:
         self._sampling.begin_validation()
 
     def before_validation_step(self) -> None:
-        """Take the validation step's place, for one step."""
+        """Replace the user's validation step for one call. Call it before each validation step."""
         self._engine.validation.before_step(self._controller.mode)
         self._schedule.before_validation_step(time.monotonic())
         self._sampling.begin_validation_call()
 
     def end_validation(self) -> None:
-        """Give the validation step back and record the validation."""
+        """Give the validation step back to the user, and record the validation."""
         self._engine.validation.end()
         self._sampling.end_validation()
 
     def end_epoch(self, logs: dict[str, Any]) -> None:
-        """Record an epoch, its validation included; probe, save and stop where it is time for that."""
+        """Record an epoch with its validation; probe, save a checkpoint or stop if it is time."""
         self._sampling.read_steps()
         self._sampling.end_first_step()
-        # Where training was stopped within the epoch, Keras ends it all the same.
+        # After a stop in mid-epoch, Keras ends the epoch all the same.
         left = self._sampling.epoch_left
         is_whole = not self._controller.was_stopped or (left.steps > 0 and left.left <= 0)
         now = time.monotonic()
@@ -147,26 +147,26 @@ class Fit:
             self._controller.was_stopped = True
         minutes = self._options.checkpoint_minutes
         if self.was_stopped and self._options.checkpoint_at_stop:
-            # Here, not at the end of `fit`: there, Keras and callbacks may put averages or the best weights in place.
+            # At the end of `fit`, Keras and callbacks may already have put averages or the best weights in place.
             self._save_checkpoint("training was stopped", at_epoch_end=is_whole)
         elif minutes and now >= self._next_checkpoint:
             self._save_checkpoint(f"{minutes:g} minutes", at_epoch_end=is_whole)
 
     def note(self, words: str) -> None:
-        """Record a sentence of ours."""
+        """Record a note."""
         self._recorder.record(events.Note(text=words))
 
     def retreat(self, error: Exception) -> None:
-        """Record that the mode in force gave way to the framework's own step."""
+        """Record that the engine left the mode in force for the framework's own step."""
         self._sampling.read_steps()
         self._controller.retreat(error)
 
     def read_steps(self) -> None:
-        """Fetch the values of the steps since the last time."""
+        """Record the values of the steps since the last time."""
         self._sampling.read_steps()
 
     def write_last(self) -> None:
-        """Record the end of a fit that went well."""
+        """Record the last values of a ``fit`` that ended well."""
         self._sampling.read_steps()
         self._sampling.sample()
         self._sampling.write_channels()
@@ -174,10 +174,10 @@ class Fit:
         self._write_overhead(time.monotonic())
 
     def end(self, *, keeps_mode: bool = False) -> None:
-        """Give everything back to the user, whether the fit went well or not.
+        """Give everything back to the user, whether the ``fit`` ended well or not.
 
         Args:
-            keeps_mode: Whether it goes on without us, and the step's mode with it.
+            keeps_mode: True if the ``fit`` continues without tuimon, in the mode in force.
         """
         self._engine.end(keeps_mode=keeps_mode)
         self._actions.finish_saving(AT_THE_END_SECONDS)
@@ -185,7 +185,7 @@ class Fit:
         self._controller.end()
 
     def close_inbox(self) -> None:
-        """Take no further requests, and say so to those that have come."""
+        """Take no further requests, and reject those that have come."""
         self._inbox.close()
         while self._inbox.received:
             received = self._inbox.received.popleft()
@@ -193,7 +193,7 @@ class Fit:
                 self._controller.reject(received, "training has ended")
 
     def _record_model(self) -> None:
-        """Record the layers; first with the flags that have effect, where the user has set others since the trace."""
+        """Record the layers; if the user changed flags after the trace, first with the flags that have effect."""
         layers = self._engine.layers
         if not layers.look():
             return
@@ -215,7 +215,7 @@ class Fit:
     def _pause(self) -> None:
         """Wait before the next step."""
         if self._engine.waits_in_step:
-            # There the data are at hand: what needs a trace can be done meanwhile.
+            # Within the step the data are at hand, so a mode can be traced during the pause.
             self._engine.steps.before_next(self._wait)
         else:
             self._wait(None)
@@ -223,7 +223,7 @@ class Fit:
     def _wait(self, data: Data | None) -> None:
         self._sampling.read_steps()
         while self._controller.is_paused and not self._engine.is_stopping and not self._inbox.is_closed:
-            # Again after what was asked meanwhile: a checkpoint, say.
+            # A request during the pause, such as a checkpoint, has recorded another state.
             self._recorder.record(events.StateChanged(state="paused"))
             if data is not None and data.catch_up():
                 self._recorder.record(events.StateChanged(state="paused"))
@@ -252,14 +252,14 @@ class Fit:
         self.note(f"prepare {words!r}: {text}")
 
     def _diagnose(self, now: float | None) -> None:
-        """Look for problems where the budget allows it; in any case where no time is given."""
+        """Look for problems if the budget allows it, or if ``now`` is None."""
         if not self._diagnoses or (now is not None and not self._budget.allows("diagnosis", now)):
             return
         try:
             with self._budget.charged("diagnosis"):
                 for alert in self._recorder.diagnosis.look():
                     self._recorder.record(alert)
-        except Exception as error:  # noqa: BLE001 - a mistake in a rule must not end the recording
+        except Exception as error:  # noqa: BLE001 - an error in a rule must not end the recording
             self._diagnoses = False
             self.note(f"the diagnosis is off by an error of tuimon's own: {error!r}")
 

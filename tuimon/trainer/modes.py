@@ -1,4 +1,4 @@
-"""A mode: how the layers of a model compute, and what is held."""
+"""A mode: how the layers of a model compute, and which of their arrays a step leaves unchanged."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,7 @@ LearningPhase = Literal["auto", "train", "inference"]
 
 @dataclass(frozen=True)
 class Mode:
-    """All that requests change about a training step. Layers are named by path.
+    """Everything that requests change about a training step. Layers are named by path.
 
     Example:
         >>> Mode() == AUTO
@@ -16,15 +16,15 @@ class Mode:
     """
 
     frozen: frozenset[str] = frozenset()
-    """Layers of any kind that a request froze, each with every layer within it: Keras' ``trainable=False``."""
+    """Layers of any kind that a request froze, with every layer within them: Keras' ``trainable=False``."""
     statistics: frozenset[str] = frozenset()
-    """BatchNormalization layers that use and hold their moving statistics, while gamma and beta learn."""
+    """BatchNormalization layers that use and hold their moving statistics while gamma and beta learn."""
     phase: LearningPhase = "auto"
-    """The learning phase."""
+    """The learning phase; ``auto``: training in a training step, inference in a validation."""
     momentum: frozenset[tuple[str, float]] = frozenset()
-    """BatchNormalization layers with the momentum that a request gave them."""
+    """BatchNormalization layers whose momentum a request set, each with its momentum."""
     own_learning_rate: bool = False
-    """Whether the learning rate is a request's and not the schedule's."""
+    """True if a request's learning rate replaces the schedule."""
 
     def __str__(self) -> str:
         words = [f"freeze {len(self.frozen)} layers"] if self.frozen else []

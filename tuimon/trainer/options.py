@@ -1,4 +1,4 @@
-"""What a Monitor is told, and the checks of it. Loads no framework."""
+"""The options of a Monitor, and their checks. Loads no framework."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,29 +13,29 @@ class ProbeOptions:
     """When and on what a ``fit`` is probed."""
 
     is_on: bool = True
-    """Whether it is probed unless somebody asks."""
+    """Whether tuimon probes without a request."""
     batch: Any = None
-    """``(x, y)`` or ``(x, y, sample_weight)`` to probe on; None: a training batch."""
+    """The batch to probe on, ``(x, y)`` or ``(x, y, sample_weight)``; None: a training batch."""
     every: int | None = None
-    """Steps from one probe to the next; None: at the ends of epochs."""
+    """Steps from one probe to the next; None: a probe at the ends of epochs."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a Monitor was told."""
+    """The options of a Monitor."""
 
     overhead: float = DEFAULT_OVERHEAD
     """The share of the time that monitoring may take."""
     probe: ProbeOptions = field(default_factory=ProbeOptions)
-    """When and on what the gap between training mode and inference mode is measured."""
+    """When and on which batch to measure the gap between training mode and inference mode."""
     prepare: Sequence[str] = ()
-    """Modes that are traced before the first step, in the words of `tuimon send`."""
+    """Modes to trace before the first step, in the words of `tuimon send`."""
     checkpoint_minutes: float = 0.0
-    """A checkpoint is made at the first epoch's end after so many; 0: only when somebody asks."""
+    """Minutes after which the next end of an epoch saves a checkpoint; 0: only requests save one."""
     checkpoints_kept: int = 3
-    """How many."""
+    """How many of the newest checkpoints to keep."""
     checkpoint_at_stop: bool = False
-    """Whether one is made when training was stopped, for a later attempt to go on from."""
+    """Whether a stop saves a checkpoint, from which a later attempt continues."""
 
     @classmethod
     def checked(
@@ -46,10 +46,10 @@ class Options:
         probe_every: int | None,
         prepare: Sequence[str],
     ) -> "Options":
-        """Return what the arguments of a Monitor mean.
+        """Return the options for the arguments of a Monitor.
 
         Raises:
-            ValueError: One of them has a value that a Monitor does not take.
+            ValueError: An argument is out of range; the message names it.
         """
         if not 0 < overhead < 1:
             raise ValueError(f"overhead is a share of the training time, between 0 and 1; received {overhead!r}")

@@ -1,6 +1,7 @@
-"""Measures how far training mode and inference mode are apart on one batch, and what makes the difference.
+"""Measures the gap between training mode and inference mode on one batch, and the causes of it.
 
-Each BatchNormalization layer's part is measured by switching it, in inference mode, from moving to batch statistics.
+To measure a BatchNormalization layer's part, a pass in inference mode switches that layer from moving to batch
+statistics.
 """
 
 import time
@@ -17,33 +18,33 @@ from tuimon.trainer.engine import Batch, Engine, Moments, Pass, PassSet
 from tuimon.trainer.modes import Mode
 
 MASKS = 8
-"""Random masks that the stochastic part is the mean of; half as many where inference is random as well, each way."""
+"""Random masks over which the stochastic part is averaged; half as many in each mode if inference is random as well."""
 
 
 def most_passes(layers: int) -> int:
-    """Return how many forward passes a probe of so many BatchNormalization layers takes at most."""
+    """Return the largest number of forward passes of a probe of so many BatchNormalization layers."""
     return 2 + MASKS + 2 * layers
 
 
 def measure(engine: Engine, batch: Batch, validation: Batch | None, mode: Mode, reason: str) -> events.Probe:
-    """Return what the passes over a batch show. Changes no variable and no random state.
+    """Probe a batch. Changes no variable and no random state.
 
-    It takes 2 + `MASKS` + 2 × (BatchNormalization layers in training mode) passes at most; one mask is enough where
-    nothing is random. Without such layers, it takes one more where there are validation data, random layers and others
-    that depend on ``training``.
+    A probe takes at most 2 + `MASKS` + 2 × (BatchNormalization layers in training mode) passes; one mask is enough if
+    nothing is random. Without such layers it takes one more if there are validation data, random layers and other
+    layers that depend on ``training``.
 
-    Random numbers that are not drawn by a layer (by the ``call`` of a subclassed model, or a function that the user has
-    compiled) are in `other`, with all else that depends on ``training``.
+    `other` holds everything else that depends on ``training``. That includes random numbers that no layer draws, but
+    the ``call`` of a subclassed model or a function that the user compiled.
 
     Args:
         engine: The model.
-        batch: As the train step gets it.
-        validation: As the test step gets it; None: there is none.
+        batch: As the training step takes it.
+        validation: A validation batch, as the validation step takes it; None: there is none.
         mode: The mode in force.
         reason: Why the probe is made.
 
     Raises:
-        ProbeError: it cannot be done with this batch, or with this model.
+        ProbeError: This batch or this model cannot be probed.
     """
     started = time.perf_counter()
     with engine.passes.begin(mode) as passes:
@@ -79,7 +80,7 @@ class _Shares:
     all_switched: float
     """The loss with all layers on batch statistics."""
     of: dict[str, tuple[float, float]]
-    """In order and alone, by path."""
+    """Each layer's part of the loss by path: switched in order, and switched alone."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class _Losses:
 def _losses(passes: PassSet, batch: Batch) -> _Losses:
     trained = [passes.training(batch, looks=True)]
     inferred = [passes.inference(batch, looks=True)]
-    # The same random numbers both ways, where both draw some.
+    # If both modes draw, each pair of passes has the same random numbers.
     masks = 1 if not passes.training_draws else MASKS // 2 if passes.inference_draws else MASKS
     trained += [passes.training(batch, seed=mask) for mask in range(1, masks)]
     inferred += [passes.inference(batch, seed=mask) for mask in range(1, masks if passes.inference_draws else 1)]
@@ -109,7 +110,7 @@ def _losses(passes: PassSet, batch: Batch) -> _Losses:
         passes, batch, [path for path, calls in passes.calls.items() if any(calls)], inference.loss
     )
     if not passes.has_random_layers:
-        # There is nothing to switch off. Of what both ways draw, the layers' shares are of one draw.
+        # No layer to switch off. If both modes draw, the layers' shares come from one draw, so compare with that draw.
         quiet = trained[0].loss if passes.inference_draws else inference.loss + gap
     elif passes.may_be_other:
         quiet = passes.quiet(batch).loss
@@ -129,7 +130,7 @@ def _losses(passes: PassSet, batch: Batch) -> _Losses:
 
 
 def _switched_shares(passes: PassSet, batch: Batch, paths: Sequence[str], inference: float) -> _Shares:
-    """Switch the layers from moving to batch statistics, one after another and each alone."""
+    """Switch the layers from moving to batch statistics: one after another, and each alone."""
     if not paths:
         return _Shares(inference, {})
     in_order = [passes.inference(batch, batch_statistics=paths[: count + 1]).loss for count in range(len(paths))]
@@ -146,7 +147,7 @@ def _layer(path: str, found: _Losses, arrays: LayerArrays, epsilon: float, held:
     divergence = partial(_divergence, epsilon=epsilon)
     in_order, alone = found.shares.of.get(path, (0.0, 0.0))
     calls = [call[0] for call in found.in_training.layers.get(path, [])]
-    # Of a shared layer, the first call stands for the data, and the one furthest from the moving average for drift.
+    # Of a shared layer's calls, the first stands for the data, the one furthest from the moving statistics for drift.
     before = next(iter(found.in_inference.layers.get(path, [])), [])
     there = next(iter(held.layers.get(path, [])), []) if held is not None else []
     return events.ProbeLayer(

@@ -1,7 +1,7 @@
-"""Estimates the moving statistics of BatchNormalization afresh and exactly, from training batches.
+"""Estimates the moving statistics of BatchNormalization anew and exactly, from training batches.
 
-The estimate is the mean and variance over every value that a layer sees, with the weights held and the model in
-training mode. It is no exponential average, which lags behind the weights and forgets. Source: Wu & Johnson,
+The estimate is the mean and variance over all inputs of a layer, with the weights held and the model in training mode.
+An exponential average lags behind the weights and forgets old batches; this one does neither. Source: Wu & Johnson,
 "Rethinking 'Batch' in BatchNorm", 2021 (PreciseBN).
 """
 
@@ -18,20 +18,20 @@ from tuimon.trainer.modes import Mode
 
 @dataclass(frozen=True)
 class Estimate:
-    """New moving statistics, not yet in force."""
+    """New moving statistics, not yet set."""
 
     layers: dict[str, tuple[FloatArray, FloatArray]]
     """Mean and biased variance by path, each of shape ``(channels,)``."""
     batches: int
     """Training batches used."""
     examples: int
-    """Examples in them."""
+    """Examples in these batches."""
     skipped: list[str]
     """Paths of the layers that used their moving statistics: frozen ones, and those called with ``training=False``."""
 
 
 def estimate(engine: Engine, batches: Sequence[Batch], mode: Mode) -> Estimate:
-    """Run the model over batches and pool what each BatchNormalization layer saw; no variable is changed."""
+    """Run the model over batches and pool the inputs of each BatchNormalization layer. Changes no variable."""
     pools = {path: _Pool() for path in engine.layers.batch_norm}
     for seen in engine.passes.moments(batches, mode):
         for path, calls in seen.items():
@@ -46,7 +46,7 @@ def estimate(engine: Engine, batches: Sequence[Batch], mode: Mode) -> Estimate:
 
 
 class _Pool:
-    """Mean and variance of everything seen, from those of its parts: Chan, Golub & LeVeque, 1979."""
+    """Mean and variance of all values, pooled from those of parts (Chan, Golub & LeVeque, 1979)."""
 
     def __init__(self) -> None:
         self.count = 0.0
@@ -57,7 +57,7 @@ class _Pool:
         count = float(moments.count)
         mean, variance = moments.mean.astype(np.float64), moments.variance.astype(np.float64)
         if not count:
-            return  # All of it was masked.
+            return  # A mask hides all values.
         total = self.count + count
         delta = mean - self._mean
         self._squares = self._squares + variance * count + delta**2 * (self.count * count / total)

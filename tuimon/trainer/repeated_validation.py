@@ -1,4 +1,4 @@
-"""Repeats a validation whose loss stood out, once as it was and once with batch statistics, to see why it did."""
+"""Repeats a validation whose loss stood out, with moving and with batch statistics, to find the cause."""
 
 import time
 
@@ -10,16 +10,18 @@ from tuimon.trainer.engine import Batch, Engine
 from tuimon.trainer.modes import Mode
 
 HIGHEST = 0.01
-"""The share of the examples that is left out to see whether a few carry the loss."""
+"""Share of the examples with the highest losses. The mean without them shows whether a few carry the loss."""
 
 
 def repeat(engine: Engine, mode: Mode, metric: str, value: float) -> events.ValidationRepeated | None:
-    """Repeat the validation of the ``fit`` that runs; changes nothing. None where there is none, or no probe was made.
+    """Repeat the validation of the running ``fit``, without changes to it.
+
+    Returns None if the ``fit`` has no validation, or no probe was made under ``mode``.
 
     Args:
         engine: The model.
         mode: The mode in force.
-        metric: The metric that stood out, by its name in the epoch's logs.
+        metric: Name of the metric that stood out, in the epoch's logs.
         value: Its value there.
     """
     passes = engine.passes
@@ -73,7 +75,7 @@ class _Mean:
 
 
 class _Examples:
-    """The losses of single examples, as long as they are known."""
+    """The losses of single examples; unknown once a batch does not tell them."""
 
     def __init__(self) -> None:
         self._losses: list[FloatArray] | None = []
@@ -89,12 +91,12 @@ class _Examples:
             self._losses.append(losses)
 
     def forget_unless(self, mean: float) -> None:
-        """Keep them only where their mean is the loss: no weights, no regularisation, no other reduction."""
+        """Keep the losses only if their mean is the loss: without weights, regularization or another reduction."""
         if self._losses and not np.isclose(np.mean(np.concatenate(self._losses)), mean, rtol=1e-4, atol=1e-6):
             self._losses = None
 
     def without_highest(self) -> tuple[int, float | None]:
-        """Return how many the highest are, and the mean of the others."""
+        """Return the number of the highest losses, and the mean of the others."""
         if not self._losses:
             return 0, None
         ordered = np.sort(np.concatenate(self._losses))

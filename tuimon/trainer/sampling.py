@@ -1,4 +1,4 @@
-"""Reads one ``fit`` for the log: its steps, its layers, its place in the epoch, its timings."""
+"""Reads the steps, layers and timings of one ``fit``, and its position in the epoch, for the log."""
 
 import math
 import time
@@ -14,21 +14,21 @@ from tuimon.trainer.engine import Engine
 from tuimon.trainer.session.recorder import Recorder
 
 LOOK_SECONDS = 0.25
-"""The steps' values are fetched from the device this often, and the layers are read no more often."""
+"""Time between two readings of the steps' values; the layers are read at most as often."""
 CHANNELS_SECONDS = 10.0
-"""The full arrays are written no more often."""
+"""Shortest time between two records of the full arrays, unless a request asks for one."""
 SAMPLES = 1000
-"""After t seconds the layers are read at most every t / 1000 s, so that the log of a long run stays small."""
+"""After t seconds, the layers are read at most every t / 1000 seconds, so the log of a long run stays small."""
 
 
 @dataclass(frozen=True)
 class EpochLeft:
-    """What is left of an epoch; of an epoch of unknown length, nothing."""
+    """The rest of the epoch under way; all zero if its length is unknown."""
 
     steps: int = 0
-    """Steps of a whole epoch; 0: not known."""
+    """Steps of a whole epoch; 0 if unknown."""
     left: int = 0
-    """Steps that are to come in this one."""
+    """Steps still to come in this epoch."""
     follows: bool = False
     """Whether another epoch follows."""
 
@@ -37,19 +37,19 @@ class Sampling:
     """Reads one ``fit``, in its training thread.
 
     Args:
-        recorder: Takes the facts. During a ``fit``, nobody else tells it the step and the epoch.
+        recorder: Writes the facts. During a ``fit``, only this object tells it the step and the epoch.
         engine: The model.
-        budget: What reading the layers may take.
-        plan: ``epochs`` and ``steps`` (of an epoch) as far as they are known; a loop may learn them later.
+        budget: Limits the cost of reading the layers.
+        plan: ``epochs`` and ``steps`` (of an epoch) if known; a loop may add them later.
     """
 
     def __init__(self, recorder: Recorder, engine: Engine, budget: Budget, plan: Mapping[str, Any]) -> None:
         self.began = time.monotonic()
         """When the fit began, by `time.monotonic`."""
         self.compile_seconds = math.inf
-        """Seconds of the first step, with its trace; infinite while none was made."""
+        """Seconds of the first step, with its trace; infinite before it."""
         self.is_compiling = True
-        """Whether the first step has not ended."""
+        """True until the first step has ended."""
         self.epoch_first_step = recorder.step
         """The step at which the epoch under way began."""
         self._recorder = recorder
@@ -68,12 +68,12 @@ class Sampling:
 
     @property
     def coming_step(self) -> int:
-        """The steps completed before the call that comes, also those not read yet."""
+        """Steps completed before the coming call, including those whose values are not read yet."""
         return self._recorder.step + (self._unread_calls - 1) * self._engine.steps.steps_per_call
 
     @property
     def epoch_left(self) -> EpochLeft:
-        """What is left of the epoch under way."""
+        """The rest of the epoch under way."""
         steps, epochs = self._plan.get("steps"), self._plan.get("epochs")
         if steps is None:
             return EpochLeft()
@@ -82,7 +82,7 @@ class Sampling:
 
     @property
     def step_seconds(self) -> float:
-        """Mean seconds of a step of this fit, without the first one's trace."""
+        """Mean seconds of a step of this ``fit``, without the first step."""
         compiling = 0.0 if self.is_compiling else self.compile_seconds
         return max(0.0, time.monotonic() - self.began - compiling) / max(1, self._recorder.step - self._first_step)
 
@@ -97,7 +97,7 @@ class Sampling:
         self.epoch_first_step = self._recorder.step
 
     def begin_call(self) -> None:
-        """Note that a call of the training step comes."""
+        """Count a call of the training step that is about to begin."""
         if self._unread_calls:
             self.end_first_step()
         self._unread_calls += 1
@@ -105,7 +105,7 @@ class Sampling:
             self._first_step_began = time.monotonic()
 
     def end_first_step(self) -> None:
-        """Note that the first step has ended, where that is not known yet."""
+        """Record that the first step has ended, unless that was recorded."""
         if not self.is_compiling:
             return
         self.is_compiling = False
@@ -115,7 +115,7 @@ class Sampling:
         self._recorder.record(events.StateChanged(state="training"))
 
     def look(self, now: float) -> bool:
-        """Read steps and layers where it is time for that; return whether it was."""
+        """Read steps and layers if it is time; return True if it was."""
         if now < self._next_look and self._unread_calls < self._engine.steps.calls_unread:
             return False
         self._next_look = now + LOOK_SECONDS
@@ -125,7 +125,7 @@ class Sampling:
         return True
 
     def read_steps(self) -> None:
-        """Fetch the values of the steps since the last time."""
+        """Record the values of the steps since the last time."""
         self._unread_calls = 0
         own = self._engine.read_values()
         step = self._base_step + self._engine.steps_made()
@@ -145,12 +145,12 @@ class Sampling:
         )
 
     def count_anew(self) -> None:
-        """Count on, though the framework's own count of steps was put back."""
+        """Continue the run's count of steps after a rollback set the framework's count back."""
         self._base_step = self._recorder.step - self._engine.steps_made()
 
     def sample(self) -> None:
-        """Record every BatchNormalization layer, summed up over its channels."""
-        started = time.perf_counter()  # Walking through a large model is part of the cost.
+        """Record quantiles of every BatchNormalization layer over its channels."""
+        started = time.perf_counter()  # Finding the layers of a large model is part of the cost.
         layers = self._engine.layers
         if layers.look():
             self._recorder.record(layers.describe())
@@ -168,7 +168,7 @@ class Sampling:
         self._next_sample = now + (now - self.began) / SAMPLES
 
     def write_channels_if_due(self, now: float) -> None:
-        """Record the full arrays where the last ones are old enough."""
+        """Record the full arrays if the last ones are old enough."""
         if now >= self._next_channels:
             self.write_channels()
 
@@ -181,20 +181,20 @@ class Sampling:
             self._recorder.record(events.BatchNormChannels(layers=channels))
 
     def begin_validation(self) -> None:
-        """Note that a validation begins."""
+        """Record that a validation begins."""
         self.read_steps()
         self.end_first_step()
         self._recorder.record(events.StateChanged(state="validating"))
         self._validation, self._validation_calls = {}, 0
 
     def begin_validation_call(self) -> None:
-        """Note that a call of the validation step comes; fetch the values before there is no room for more."""
+        """Count a call of the validation step; read the values before the engine must drop some."""
         self._validation_calls += 1
         if self._validation_calls % self._engine.steps.calls_unread == 0:
             self._read_validation()
 
     def end_validation(self) -> None:
-        """Record a validation batch by batch."""
+        """Record the values of a validation's batches."""
         self._read_validation()
         if self._validation:
             batches = max(map(len, self._validation.values()))

@@ -1,4 +1,4 @@
-"""Decides when a ``fit`` is probed, and holds the batches for it."""
+"""Decides when to probe a ``fit``, and keeps the batches for it."""
 
 import time
 from collections import deque
@@ -21,17 +21,17 @@ from tuimon.trainer.sampling import Sampling
 from tuimon.trainer.session.recorder import Recorder
 
 TRACE_SHARE = 0.05
-"""Nothing is traced for a probe that nobody has asked for until the trace is at most this share of the time so far."""
+"""Without a request, no probe is traced until the trace takes at most this share of the time so far."""
 FORWARD_SHARE = 1 / 3
-"""Of a train step, what a forward pass takes: the backward pass takes about twice that."""
+"""Share of a training step that a forward pass takes; the backward pass takes about twice as long."""
 READINGS = 2
-"""Passes over the data that a repeated validation makes: with moving and with batch statistics."""
+"""Passes over the data of a repeated validation: with moving and with batch statistics."""
 METRIC = "val_loss"
-"""What is looked at for spikes."""
+"""The metric whose spikes lead to a repeated validation."""
 REMEMBERED = 200
-"""Epochs of it that are remembered."""
+"""Epochs whose value of that metric is remembered."""
 LONG_SECONDS = 0.5
-"""A probe that takes longer is said before it begins."""
+"""If the last probe took longer, the log says that one begins."""
 
 Say = Callable[[str], None]
 
@@ -40,11 +40,11 @@ class ProbeSchedule:
     """Probes one ``fit``, in its training thread.
 
     Args:
-        recorder: Takes the facts.
+        recorder: Writes the facts.
         engine: The model.
-        options: When and on which batch.
-        budget: What probes may take.
-        sampling: Knows what a step and a trace take.
+        options: When and on which batch to probe.
+        budget: Limits the cost of probes.
+        sampling: Knows the duration of a step and of a trace.
     """
 
     def __init__(
@@ -69,35 +69,35 @@ class ProbeSchedule:
 
     @property
     def why_not(self) -> str:
-        """Why nothing can be probed; empty where it can."""
+        """The reason why this ``fit`` cannot be probed; empty if it can."""
         no_data = self._engine.why_not("probe") if self._options.batch is None else ""
         return self._why_off or self._engine.passes.why_not or no_data
 
     def end_epoch(self, now: float) -> None:
-        """An epoch ended: its weights are those that were validated."""
+        """Probe at the end of an epoch, with the validated weights, if it is time."""
         if self._options.every is None and self._is_due(now):
             self._make("epoch")
 
     def is_due_at(self, step: int, now: float) -> bool:
-        """Whether it is time for the probe of every so many steps. Asked at each step."""
+        """Return True if ``probe_every`` steps have passed and the budget allows a probe. Called before each step."""
         return self._next_step is not None and step >= self._next_step and self._is_due(now)
 
     def probe_between_steps(self) -> None:
-        """Make the probe of every so many steps."""
+        """Make the probe of every ``probe_every`` steps."""
         self._next_step = self._recorder.step + (self._options.every or 0)
         self._make("steps")
 
     def mode_changed(self, words: str) -> None:
-        """Another mode is in force: where the run is probed at all, it is now."""
+        """Probe in the new mode, if the run has been probed before; ``words`` become the reason."""
         if self.newest is not None and self._trace_pays(time.monotonic()) and self._is_unasked:
             self._make(words)
 
     def ask(self, applied: Say, rejected: Say) -> None:
-        """Probe now, whatever it costs."""
+        """Probe now for a request, without regard to the budget."""
         self._make("asked", applied, rejected)
 
     def end_validation(self, logs: Mapping[str, Any], now: float) -> None:
-        """An epoch ended with these logs: where its validation loss stands out, probe, and repeat the validation."""
+        """Probe and repeat the validation if the validation loss in an epoch's logs stands out."""
         mode = self._engine.steps.mode
         began, self._validation_began = self._validation_began, None
         expected = 0.0 if began is None else READINGS * (now - began)
@@ -117,17 +117,17 @@ class ProbeSchedule:
         if not self._cannot_repeat:
             try:
                 self._repeat_validation(mode, value)
-            except Exception as error:  # noqa: BLE001 - what the user's data raise when they are read again ends nothing
+            except Exception as error:  # noqa: BLE001 - an error of the user's data on a second reading must not end training
                 self._cannot_repeat = plain(str(error), 200)
         if self._cannot_repeat:
             self._recorder.record(events.Note(text=f"the validation is not repeated: {self._cannot_repeat}"))
 
     def before_validation_step(self, now: float) -> None:
-        """Hold a validation batch, where one is wanted and there is none."""
+        """Keep a validation batch for probes, unless one is kept."""
         if self._validation_began is None:
             self._validation_began = now
         if self._validation is None and self._trace_pays(now) and self._is_unasked:
-            self._validation = ()  # Not asked for again.
+            self._validation = ()  # Do not ask again.
             self._engine.validation.before_next(self._hold_validation)
 
     def _repeat_validation(self, mode: Mode, value: float) -> None:
@@ -142,20 +142,20 @@ class ProbeSchedule:
 
     @property
     def _is_wanted(self) -> bool:
-        """Whether somebody has said how it is to be probed."""
+        """True if the user's options say how to probe."""
         return self._options.batch is not None or self._options.every is not None
 
     @property
     def _is_unasked(self) -> bool:
-        """Whether it is probed though nobody asks."""
+        """True if the run is probed without a request."""
         return self._is_on and not self.why_not
 
     def _is_due(self, now: float) -> bool:
-        # At each step of some runs: what costs least first.
+        # Called at each step of some runs: the cheapest test comes first.
         return self._budget.allows("probe", now, self._expected()) and self._trace_pays(now) and self._is_unasked
 
     def _expected(self) -> float:
-        """Return the seconds that the first probe may take; none where somebody wants it."""
+        """Return the expected seconds of the first probe; 0 if the user wants probes."""
         if self.newest is not None or self._is_wanted:
             return 0.0
         return probe.most_passes(len(self._engine.layers.batch_norm)) * FORWARD_SHARE * self._sampling.step_seconds
@@ -169,11 +169,11 @@ class ProbeSchedule:
         if self._batch is None and self._options.batch is not None:
             try:
                 self._batch = self._held(self._engine.passes.as_batch(self._options.batch))
-            except Exception as error:  # noqa: BLE001 - whatever the user has given, training goes on
+            except Exception as error:  # noqa: BLE001 - whatever the user's batch raises, training goes on
                 self._turn_off(f"the batch given cannot be used: {error}", rejected)
                 return
         steps = self._engine.steps
-        # A mode that was asked for earlier, and waits for the next step, comes first.
+        # A mode that was requested earlier, and waits for the next step, comes first.
         if self._batch is not None and steps.has_run and steps.coming_mode is None:
             self._measure(reason, applied, rejected)
         elif applied is not None or not self._waits:
@@ -181,12 +181,12 @@ class ProbeSchedule:
             steps.before_next(partial(self._measure_there, reason, applied, rejected))
 
     def _measure_there(self, reason: str, applied: Say | None, rejected: Say | None, data: Data) -> None:
-        """Probe before a step, within its call, where its data are at hand."""
+        """Probe within the call of a step, before it, where its data are at hand."""
         steps = self._engine.steps
         has_batch = self._batch is not None
         batches = data.ahead(1, MAXIMUM_BYTES) if steps.has_run and not has_batch else []
         if not steps.has_run or steps.coming_mode is not None or not (has_batch or batches):
-            # A framework makes the variables of its metrics with the first step; at an epoch's end, the next has data.
+            # The first step makes the metrics' variables; if an epoch has no batch left, the next one has.
             steps.before_next(partial(self._measure_there, reason, applied, rejected))
             return
         self._waits = self._waits and applied is not None

@@ -1,4 +1,4 @@
-"""What a request does to a running ``fit`` beside changing its mode: validate, recalibrate, save, roll back."""
+"""Carries out requests that do more than change the mode: validate, recalibrate, save, roll back."""
 
 import threading
 import time
@@ -17,34 +17,34 @@ from tuimon.trainer.sampling import Sampling
 from tuimon.trainer.session.recorder import Recorder
 
 PATIENCE_SECONDS = 5.0
-"""Training waits no longer for the disk when a checkpoint is asked for while the last is still being written."""
+"""Longest wait of training, at a request for a checkpoint, until the last one is written."""
 AT_THE_END_SECONDS = 60.0
-"""The same at the end of ``fit``."""
+"""Longest wait at the end of ``fit`` until the last checkpoint is written."""
 
 Say = Callable[[str], None]
-"""Answers a request: with a detail in words, or with the reason why it is not taken."""
+"""Answers a request: with details, or with the reason for its rejection."""
 
 
 @dataclass(frozen=True)
 class RolledBackTo:
-    """What a checkpoint holds beside the model's variables."""
+    """The part of a checkpoint that the caller must still restore."""
 
     mode: Mode
-    """The mode in force when it was made."""
+    """The mode of the checkpoint."""
     learning_rate: float | None
-    """The learning rate of a request, where ``mode`` has one of its own."""
+    """The learning rate of a request if ``mode`` has its own, else None."""
     detail: str
-    """In words."""
+    """Details for the answer."""
 
 
 class RequestActions:
     """Acts on one ``fit``, in its training thread; another thread writes a checkpoint's file.
 
     Args:
-        recorder: Takes the facts.
+        recorder: Writes the facts.
         engine: The model.
         checkpoints: Keeps full states.
-        sampling: Knows the place in the epoch.
+        sampling: Knows the position in the epoch.
     """
 
     def __init__(self, recorder: Recorder, engine: Engine, checkpoints: Checkpoints, sampling: Sampling) -> None:
@@ -55,10 +55,10 @@ class RequestActions:
         self._saving: threading.Thread | None = None
 
     def evaluate(self, name: str) -> None:
-        """Validate now, in the learning phase of now, and record it.
+        """Validate now, in the learning phase in force, and record the result.
 
         Raises:
-            RejectedError: this ``fit`` has no validation data.
+            RejectedError: This ``fit`` has no validation data.
         """
         try:
             logs = self._validate(name)
@@ -69,9 +69,9 @@ class RequestActions:
         self._recorder.record(events.Evaluated(name=name, logs=logs))
 
     def recalibrate(self, request: commands.Recalibrate, applied: Say, rejected: Say) -> None:
-        """Estimate the moving statistics afresh before the next step.
+        """Estimate the moving statistics anew before the next step.
 
-        Where this epoch has fewer batches left than are asked for, it waits for the next one.
+        If this epoch has fewer batches left than requested, wait for the next epoch.
         """
 
         def task(data: Data) -> None:
@@ -83,7 +83,7 @@ class RequestActions:
                 detail = self._recalibrate(request, data)
             except RejectedError as error:
                 rejected(str(error))
-            except Exception as error:  # noqa: BLE001 - what the user's layers raise outside of a step ends nothing
+            except Exception as error:  # noqa: BLE001 - an error of the user's layers outside of a step must not end training
                 rejected(f"the moving statistics cannot be estimated: {plain(str(error))}")
             else:
                 applied(detail)
@@ -95,13 +95,13 @@ class RequestActions:
     def save_checkpoint(
         self, reason: str, applied: Say, rejected: Say, *, at_epoch_end: bool = False, mode: Mode | None = None
     ) -> None:
-        """Read the full state now and write it in a thread of its own; training does not wait for the disk.
+        """Copy the full state now and write it in another thread, so that training does not wait for the disk.
 
         Args:
-            reason: Why it is made.
-            applied: Called when it is on disk.
-            rejected: Called when it could not be saved.
-            at_epoch_end: Whether the epoch is through.
+            reason: Why the checkpoint is saved.
+            applied: Called when it is on disk, from that thread.
+            rejected: Called if it cannot be saved, perhaps from that thread.
+            at_epoch_end: Whether the epoch is complete.
             mode: The mode of the next step; by default the one in force.
         """
         if not self.finish_saving():
@@ -111,7 +111,7 @@ class RequestActions:
         self._recorder.record(events.StateChanged(state="checkpointing"))
         try:
             arrays = self._engine.state.capture()
-        except Exception as error:  # noqa: BLE001 - a copy of all may be too large; it must not end the user's training
+        except Exception as error:  # noqa: BLE001 - the copy may not fit into memory, which must not end training
             rejected(f"{failed}: {plain(str(error))}")
             return
         finally:
@@ -131,18 +131,18 @@ class RequestActions:
         def write() -> None:
             try:
                 self._recorder.record(self._checkpoints.save(arrays, meta, reason))
-            except Exception as error:  # noqa: BLE001 - a full disk must not end the user's training
+            except Exception as error:  # noqa: BLE001 - a full disk must not end training
                 rejected(f"{failed}: {plain(str(error))}")
             else:
                 applied("")
 
-        # A disk that never answers keeps neither training nor the process.
+        # Daemon: a disk that never answers delays neither training nor the end of the process.
         saving = threading.Thread(target=write, name="tuimon-checkpoint", daemon=True)
         saving.start()
         self._saving = saving
 
     def finish_saving(self, seconds: float | None = None) -> bool:
-        """Wait until a checkpoint that is being written is on disk; return whether it is."""
+        """Wait until no checkpoint is being written; return False if that takes longer than ``seconds``."""
         if self._saving is not None:
             self._saving.join(PATIENCE_SECONDS if seconds is None else seconds)
             if self._saving.is_alive():
@@ -151,10 +151,13 @@ class RequestActions:
         return True
 
     def roll_back(self, name: str) -> RolledBackTo:
-        """Put the model's and the optimizer's variables and the random seeds back; the data go on where they are.
+        """Restore the variables of model and optimizer and the random seeds; the data continue where they are.
+
+        Args:
+            name: The checkpoint; empty: the newest one.
 
         Raises:
-            RejectedError: there is no such checkpoint, or it is not one of this model.
+            RejectedError: There is no such checkpoint, or it is of another model.
         """
         if not self.finish_saving():
             raise RejectedError("a checkpoint is still being written: ask again")

@@ -23,14 +23,14 @@ from tuimon.trainer.session.recorder import Recorder
 
 
 class Controller:
-    """Answers requests.
+    """Decides on each request, changes the mode, and answers.
 
     Args:
-        recorder: Takes the answers.
-        engine: The model they act on.
+        recorder: Writes the answers.
+        engine: The model.
         sampling: Reads the model for the log.
-        schedule: Probes it.
-        actions: Do what is more than a change of mode.
+        schedule: Probes the model.
+        actions: Carries out requests that do more than change the mode.
     """
 
     def __init__(
@@ -42,11 +42,11 @@ class Controller:
         actions: RequestActions,
     ) -> None:
         self.stop_after_epoch = False
-        """Whether somebody asked to stop after this epoch."""
+        """True if a request stops training after this epoch."""
         self.was_stopped = False
-        """Whether training ends because somebody asked."""
+        """True if training ends because of a request."""
         self.is_paused = False
-        """Whether training waits before its next step."""
+        """True while training waits before its next step."""
         self._recorder = recorder
         self._engine = engine
         self._sampling = sampling
@@ -60,7 +60,7 @@ class Controller:
 
     @property
     def can(self) -> dict[str, str]:
-        """Per request, why it cannot be taken; empty where it can."""
+        """For each request, the reason why it cannot be carried out; empty if it can."""
         return _capabilities(self._engine) | {"probe": self._schedule.why_not}
 
     @property
@@ -70,14 +70,14 @@ class Controller:
 
     @property
     def coming_mode(self) -> Mode:
-        """The mode of the next step: the one in force, or the one that waits for it."""
+        """The mode of the next step: the one that waits for it, else the one in force."""
         coming = self._engine.steps.coming_mode
         return self.mode if coming is None else coming
 
     def take(self, received: Received) -> None:
-        """Answer a request, or have the next step do it."""
+        """Answer a request now, or after the next step if it needs one."""
         if not received.claim():
-            return  # Withdrawn.
+            return  # The sender withdrew it.
         self._open[received.id] = received
         try:
             self._take(received)
@@ -95,13 +95,13 @@ class Controller:
         self._engine.steps.switch(self._to(mode))
 
     def reject(self, received: Received, reason: str) -> None:
-        """Answer that a request is not taken."""
+        """Answer that a request is rejected."""
         self._open.pop(received.id, None)
         fact = events.CommandRejected(id=received.id, request=received.fields, sender=received.sender, reason=reason)
         self._recorder.record(fact, received.delete)
 
     def retreat(self, error: Exception) -> None:
-        """Record that the mode in force could not be traced for a batch of a new shape, and that it was left."""
+        """Record that the engine left the mode in force, which it could not trace for a batch of a new shape."""
         self._recorder.record(
             self._fact(
                 f"retreat-{self._recorder.step}",
@@ -112,7 +112,7 @@ class Controller:
         )
 
     def end(self) -> None:
-        """Answer what still waits: no step will come."""
+        """Reject the requests that still wait for a step: none will come."""
         for received in list(self._open.values()):
             self.reject(received, "training ended before the next step")
         self._waiting = []
@@ -123,7 +123,7 @@ class Controller:
             raise RejectedError(received.reason)
         if request.attempt not in (None, self._recorder.attempt):
             raise RejectedError(f"it was meant for attempt {request.attempt}; this is {self._recorder.attempt}")
-        # With `weights`, freezing needs no BatchNormalization.
+        # With `weights`, freezing works without BatchNormalization layers.
         of_weights = getattr(request, "weights", False)
         command = str(received.fields["command"])
         why_not = self._engine.why_not(command) if of_weights else self.can[command]
@@ -142,7 +142,7 @@ class Controller:
                 self._act(request, received)
 
     def _pause_or_stop(self, request: commands.Pause | commands.Resume | commands.Stop) -> str:
-        """Pause, resume or stop; return a detail in words."""
+        """Pause, resume or stop; return details for the answer."""
         match request:
             case commands.Pause():
                 was_paused, self.is_paused = self.is_paused, True
@@ -159,7 +159,7 @@ class Controller:
                 return "training ends with this batch"
 
     def _act(self, request: commands.AnyRequest, received: Received) -> None:
-        """Do what changes neither the mode nor whether training goes on."""
+        """Carry out a request that changes neither the mode nor whether training continues."""
         applied, rejected = partial(self._applied, received), partial(self.reject, received)
         match request:
             case commands.Recalibrate():
@@ -216,7 +216,7 @@ class Controller:
             self._switch(there.mode, received)
 
     def _switch(self, mode: Mode, received: Received) -> None:
-        # Whatever is asked before the next step comes with the same switch, and is traced once.
+        # All changes that are requested before the next step come with one switch, and one trace.
         self._waiting.append(received)
         self._engine.steps.switch(self._to(mode))
 
@@ -242,7 +242,7 @@ class Controller:
         self._recorder.record(events.StateChanged(state="paused" if self.is_paused else "training"))
         for received in waiting:
             self._applied(received, self._detail(received), seconds)
-            seconds = 0.0  # The trace was one for all of them.
+            seconds = 0.0  # One trace served all of them.
         self._in_force += waiting
 
     def _failed(self, error: Exception) -> None:
@@ -299,7 +299,7 @@ class Controller:
         return ""
 
     def _look_again(self) -> None:
-        """Variables were set while a mode that was traced in a pause waits for its first step."""
+        """Read the variables again, which a request set while a mode that was traced in a pause waits for its step."""
         if self._before is not None:
             self._before = verification.look(self._engine.layers, self.mode)
 
@@ -324,9 +324,9 @@ def _words(asked: list[Received]) -> str:
 
 
 def _capabilities(engine: Engine) -> dict[str, str]:
-    """Return, for each request, why it cannot be taken; empty where it can."""
+    """Return, for each request, the reason why it cannot be carried out; empty if it can."""
     layers = engine.layers
-    # A model that is not complete may have any layer.
+    # An incomplete model may still create any layer.
     has_layers = bool(layers.batch_norm) or not layers.are_complete
     no_layers = "" if has_layers else "this model has no BatchNormalization layers"
     depends = has_layers or layers.others

@@ -1,7 +1,7 @@
-"""Reads requests: one thread looks into ``commands/`` and hands what it finds to the training thread.
+"""Reads requests: a thread looks into ``commands/`` and passes new requests to the training thread.
 
-What lies in the directory is not trusted: only regular files of the trainer's own user, with one link,
-of at most 64 KiB, are read, through a descriptor that follows no link and waits for no pipe.
+The directory is not trusted. Only regular files of the trainer's own user, with one link and at most 64 KiB, are read,
+through a descriptor that follows no link and waits for no pipe.
 """
 
 import contextlib
@@ -18,47 +18,47 @@ from tuimon.protocol.events import Sender
 from tuimon.text import plain
 
 LOOK_SECONDS = 0.05
-"""How often it looks while somebody steers."""
+"""Time between two looks."""
 IDLE_LOOK_SECONDS = 0.5
-"""How often when nobody has asked anything for a minute: a directory listing costs a network file system."""
+"""Time between two looks after a minute without requests: listing a directory loads a network file system."""
 IDLE_AFTER_LOOKS = int(60 / LOOK_SECONDS)
 
 
 @dataclass(frozen=True)
 class Received:
-    """A request that lies in the directory."""
+    """A request in the directory."""
 
     path: Path
     """Its file."""
     request: commands.AnyRequest | None
-    """None where it could not be read."""
+    """The request; None if it could not be read."""
     sender: Sender
-    """Who put it there."""
+    """The user and process that sent it."""
     reason: str = ""
     """Why it could not be read."""
 
     @property
     def id(self) -> str:
-        """What the answer names: the sender's id, or the file's name where there is none."""
+        """The id that the answer names: the sender's, or the file's name if the request could not be read."""
         return self.request.id if self.request else plain(self.path.stem)
 
     @property
     def fields(self) -> dict[str, object]:
-        """What it asks; empty where it could not be read."""
+        """The request as JSON fields; empty if it could not be read."""
         return commands.as_fields(self.request) if self.request else {}
 
     def claim(self) -> bool:
-        """Take the request; False where its sender has withdrawn it."""
+        """Take the request by renaming its file; return False if the sender has withdrawn it."""
         try:
             self.path.rename(self._claimed)
         except FileNotFoundError:
             return False
         except OSError:
-            return True  # It is there, and is to be answered, though it cannot be moved.
+            return True  # The file cannot be renamed, but the request needs an answer.
         return True
 
     def delete(self) -> None:
-        """Remove a claimed request's file: its answer is on disk."""
+        """Remove a claimed request's file. Called once the answer is on disk."""
         with contextlib.suppress(OSError):
             self._claimed.unlink()
 
@@ -68,11 +68,11 @@ class Received:
 
 
 class Inbox:
-    """The thread that looks; ``received`` is where the training thread takes from.
+    """Runs the thread that looks for requests. The training thread takes them from ``received``.
 
     Args:
         directory: The run's ``commands/``.
-        on_error: Called with each exception that looking ends in; the thread goes on.
+        on_error: Called, in the thread, with an exception of a look, once for each text. The thread goes on.
     """
 
     def __init__(self, directory: Path, on_error: Callable[[Exception], None]) -> None:
@@ -87,7 +87,7 @@ class Inbox:
         self._thread.start()
 
     def wait(self) -> None:
-        """Wait, without using the processor, until there is something, or nobody looks any more."""
+        """Block until a request arrives or the inbox is closed."""
         self._arrived.wait()
         self._arrived.clear()
 
@@ -99,7 +99,7 @@ class Inbox:
 
     @property
     def is_closed(self) -> bool:
-        """Whether it has stopped looking."""
+        """True once `close` was called."""
         return self._stop.is_set()
 
     def _run(self) -> None:
@@ -110,7 +110,7 @@ class Inbox:
             try:
                 self._look()
             except Exception as error:  # noqa: BLE001 - a broken directory must not end the thread
-                if str(error) != trouble:  # Once is enough, though it may be so twenty times a second.
+                if str(error) != trouble:  # The same error may occur twenty times a second.
                     self._on_error(error)
                 trouble = str(error)
 
@@ -130,7 +130,7 @@ class Inbox:
 
 
 def waiting(directory: Path) -> list[Received]:
-    """Return what lies in ``commands/`` now."""
+    """Return the requests in ``commands/`` now."""
     return [_receive(path) for path in sorted(directory.glob("[!.]*.json"))]
 
 

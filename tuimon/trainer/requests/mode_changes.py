@@ -1,4 +1,4 @@
-"""From a request to the mode that it asks for, or to the reason why it cannot be."""
+"""Turns a request into the mode that it asks for, or rejects it with the reason."""
 
 import fnmatch
 from collections.abc import Collection, Sequence
@@ -11,16 +11,16 @@ from tuimon.trainer.modes import Mode
 from tuimon.trainer.requests.rejected import RejectedError
 
 ModeRequest = commands.Freeze | commands.Unfreeze | commands.Phase | commands.Momentum
-"""The requests that change nothing but the mode."""
+"""The requests that only change the mode."""
 
 _SHOWN_NAMES = 5
 
 
 def changed(mode: Mode, request: ModeRequest, layers: Layers) -> Mode:
-    """Return ``mode`` with what is asked.
+    """Return ``mode`` with the change that a request asks for.
 
     Raises:
-        RejectedError: it names no layer, or cannot be.
+        RejectedError: The request names no layer, or no step can do what it asks.
     """
     match request:
         case commands.Phase():
@@ -46,7 +46,7 @@ def matched(request: commands.Freeze | commands.Unfreeze | commands.Momentum, la
     """Return the paths of the layers that a request names, in the order of its globs.
 
     Raises:
-        RejectedError: one of them names no layer.
+        RejectedError: A glob matches no layer.
     """
     if getattr(request, "weights", False):
         paths, kind = list(layers.weighted), "layer with weights"
@@ -60,7 +60,7 @@ def matched(request: commands.Freeze | commands.Unfreeze | commands.Momentum, la
 def _with_momentum(mode: Mode, request: commands.Momentum, layers: Layers) -> Mode:
     momentum = dict(mode.momentum)
     for path in matched(request, layers):
-        # What the user has set needs no help of ours, and no trace.
+        # The user's own momentum is in force without a mode, and without a trace.
         if request.momentum == layers.batch_norm[path].momentum:
             momentum.pop(path, None)
         else:

@@ -1,5 +1,5 @@
-"""The answer to a request that is not taken."""
+"""The exception that rejects a request."""
 
 
 class RejectedError(Exception):
-    """A request cannot be taken; says why, in words."""
+    """A request cannot be carried out; the message tells the sender why."""

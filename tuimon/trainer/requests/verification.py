@@ -1,4 +1,4 @@
-"""What the first step under a mode showed: whether the variables did what the mode says."""
+"""Checks the first step under a mode: whether the variables changed, or stayed, as the mode says."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,21 +12,21 @@ from tuimon.trainer.engine import Layers, frozen, frozen_weights
 from tuimon.trainer.modes import Mode
 
 MAXIMUM_BYTES = 256 * 1024 * 1024
-"""Copies of frozen weights, to be compared after the step, take no more than this."""
+"""Memory limit of the copies of frozen weights."""
 
 _HELD_STATISTICS = ("moving_mean", "moving_variance")
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What was seen."""
+    """The result of a comparison."""
 
     held: bool
-    """Whether the variables did what the mode says."""
+    """True if all variables did what the mode says."""
     detail: str
-    """In words."""
+    """The counts in words."""
     unexpected: list[str]
-    """Paths of the layers that did otherwise."""
+    """Paths of the layers that did not."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class Before:
     """The variables before the first step under a mode."""
 
     arrays: dict[str, LayerArrays]
-    """Of the BatchNormalization layers, by path."""
+    """Arrays of the BatchNormalization layers, by path."""
     weights: dict[str, Sequence[npt.NDArray[Any]]] = field(default_factory=dict)
-    """Of the other layers that the mode freezes, by path."""
+    """Weights of the other layers that the mode freezes, by path."""
 
 
 def look(layers: Layers, mode: Mode) -> Before:
-    """Read what will be compared, before the first step under ``mode``."""
+    """Read the variables to compare, before the first step under ``mode``."""
     weights: dict[str, Sequence[npt.NDArray[Any]]] = {}
     left = MAXIMUM_BYTES
     for path in frozen_weights(layers, mode):
@@ -52,12 +52,12 @@ def look(layers: Layers, mode: Mode) -> Before:
 
 
 def compare(before: Before, layers: Layers, mode: Mode) -> Seen:
-    """Return what the first step under ``mode`` showed."""
+    """Compare the variables after the first step under ``mode`` with those before it."""
     momentum = dict(mode.momentum)
     held, moved, unexpected = 0, 0, []
     for path, arrays in layers.read().items():
         if path not in before.arrays:
-            continue  # A layer that came into being with this step.
+            continue  # This step created the layer.
         computes = layers.computes(path, mode)
         names = tuple(arrays) if computes == "frozen" else _HELD_STATISTICS
         same = all(_equal(arrays[name], before.arrays[path][name]) for name in names)

@@ -1,6 +1,6 @@
-"""A run's log while its process lives: says who trains and where, and when each thing happened.
+"""Writes a run's log while its process lives: who trains and where, and when each thing happened.
 
-Must not import Keras: a run says that it has begun before Keras has loaded.
+It loads no framework: the log opens before Keras is imported.
 """
 
 import os
@@ -28,14 +28,14 @@ class Recorder:
     """Writes one run's facts.
 
     Args:
-        run: Where.
-        name: What the user calls the run.
+        run: The run directory.
+        name: The user's name for the run.
         config: The config with every default filled in; empty for a user's own script.
         resumes: Whether this is a further attempt at a run that has a log.
 
     Raises:
-        LogTakenError: another trainer writes this run.
-        OSError: the log cannot be opened.
+        LogTakenError: Another trainer writes this run.
+        OSError: The log cannot be opened.
     """
 
     def __init__(
@@ -43,13 +43,13 @@ class Recorder:
     ) -> None:
         self.run = run
         self.attempt = 0
-        """Number of this attempt at the run; a request carries it."""
+        """Number of this attempt at the run. A request carries the attempt that it is meant for."""
         self.config: dict[str, object] = config or {}
-        """Of this attempt."""
+        """The config of this attempt."""
         self.budget: Budget | None = None
-        """Of the run, in all of its fits; None before the first."""
+        """The budget of the run, shared by all of its fits; None before the first."""
         self.diagnosis = LiveDiagnosis()
-        """Hears all that is recorded."""
+        """Gets every fact that is recorded."""
         self._step = self._epoch = self._branch = 0
         self._closed = False
         self._ending = threading.Lock()
@@ -73,7 +73,7 @@ class Recorder:
         )
 
     def _go_on(self) -> None:
-        """Take up where the last attempt ended: the log is ours by now."""
+        """Continue the counts of the last attempt. This process holds the log's lock by now."""
         state = RunState()
         state.apply(Tail(self.run.session_log).read_all())
         self._step, self._epoch, self._branch = state.step, state.epoch, state.branch
@@ -82,7 +82,7 @@ class Recorder:
 
     @property
     def step(self) -> int:
-        """Train steps completed, as of now."""
+        """Training steps completed, as of the last `reach`."""
         return self._step
 
     @property
@@ -96,36 +96,36 @@ class Recorder:
         return self._branch
 
     def reach(self, step: int) -> None:
-        """Note that so many train steps are completed; the number never goes back."""
+        """Set the number of completed training steps; it never decreases."""
         self._step = max(self._step, step)
 
     def enter_epoch(self, epoch: int) -> None:
-        """Note that an epoch begins."""
+        """Set the epoch under way, from 0."""
         self._epoch = epoch
 
     def branch_off(self) -> None:
-        """Note that training goes on from an earlier state."""
+        """Begin a new branch: training continues from an earlier state."""
         self._branch += 1
 
     @property
     def is_closed(self) -> bool:
-        """Whether the run has ended, for now."""
+        """True after `end` or `close`, until `reopen`."""
         return self._closed
 
     def reopen(self) -> None:
-        """Go on after ``end``: the same Monitor was given to another ``fit``."""
+        """Continue after ``end``, for another ``fit`` with the same Monitor."""
         with self._ending:
             if self._closed:
-                # Read from the log: a disk that was slow may have taken more, or less, than was thought.
+                # None: the log tells the next number, because a slow disk may hold fewer events than were queued.
                 self._writer = SessionWriter(self.run.session_log, next_seq=None, on_written=self._on_written)
                 self._closed = False
 
     def record(self, event: events.AnyEvent, when_written: Callable[[], None] | None = None) -> None:
-        """Put an event into the log, at the step and epoch of now.
+        """Queue an event for the log, with the current step, epoch and branch.
 
         Args:
-            event: The event; its step is kept where it has one.
-            when_written: Called, from another thread, once it is on disk.
+            event: The event. A step that is set already stays.
+            when_written: Called from another thread once the event is on disk.
         """
         event.step = event.step or self._step
         event.epoch = self._epoch
@@ -136,7 +136,7 @@ class Recorder:
         self.diagnosis.hear(event)
 
     def end(self, status: str, error: BaseException | None = None) -> None:
-        """Say how the run ended, and close the log."""
+        """Record how the run ended, and close the log."""
         text = "".join(traceback.format_exception(error)) if error is not None else ""
         with self._ending:
             if status == "finished":
@@ -145,7 +145,7 @@ class Recorder:
             self.close()
 
     def close(self) -> None:
-        """Write what is queued and let go of the log."""
+        """Write the queued events and release the log."""
         self._closed = True
         self._writer.close()
 

@@ -1,8 +1,8 @@
 """Writes ``session.jsonl``: a bounded queue on one side, one thread with the file on the other.
 
-Training must never wait for a disk. ``put`` only appends to a queue; the thread numbers the events,
-writes them at most four times a second (at once after urgent ones) and calls ``fdatasync``, so that
-another host sees them and a full quota is noticed here rather than never.
+Training must never wait for a disk. ``put`` only appends to a queue. The thread numbers the events and writes them at
+most four times a second, or at once after urgent ones. It calls ``fdatasync``, so that another host sees the events and
+a full quota is noticed.
 """
 
 import contextlib
@@ -20,30 +20,29 @@ from tuimon.protocol import events
 from tuimon.runs.session_log import encoder
 
 FLUSH_SECONDS = 0.25
-"""The log is written at most this often, but for urgent events."""
+"""Time between two writes, unless an event is urgent."""
 HEARTBEAT_SECONDS = 5.0
-"""At least this often while nothing else happens."""
+"""Time until a heartbeat is written, while nothing else is."""
 HELD_SECONDS = 0.5
-"""A state that lasts less long is no news: a run of one-step epochs validates 50 times a second."""
+"""A validation that ends sooner does not appear as a state: runs with one step an epoch validate 50 times a second."""
 RETRY_SECONDS = 1.0
-"""After a write failed."""
+"""Time until the next try after a write failed."""
 _BLOCK_BYTES = 1024 * 1024
 _LINES_LOOKED_AT = 10
-"""From the end: a crash of the machine may have left some that cannot be read."""
+"""Last lines to read for the last number; a crash of the machine may have damaged some."""
 _SAMPLES = (events.Batches, events.ValidationBatches, events.BatchNorm, events.BatchNormChannels)
 
 CAPACITY = 50_000
-"""Events that wait for a slow or full disk before any is dropped."""
+"""Events that may wait for a slow or full disk; further ones are dropped."""
 BUDGET_BYTES = 512 * 1024 * 1024
-"""A log of this size takes no more samples; epochs, commands and the end are still written."""
+"""Size from which the log takes no more samples; epochs, requests and the end are still written."""
 GAP_SECONDS = 10.0
-"""What was dropped is told at most this often."""
+"""Shortest time between two records of dropped events."""
 CLOSE_SECONDS = 5.0
-"""How long the end of training waits for the disk."""
-
+"""Longest time that the end of training waits for the disk."""
 
 LOCK_SECONDS = 1.0
-"""How long the lock is tried for: a viewer that looks whether it is free holds it for an instant."""
+"""How long to try for the lock: a viewer that tests it holds it for an instant."""
 
 
 class LogTakenError(OSError):
@@ -51,20 +50,20 @@ class LogTakenError(OSError):
 
 
 class SessionWriter:
-    """Owns a session log: an exclusive lock on it for its life.
+    """Owns a session log and holds an exclusive lock on it until closed.
 
     Args:
-        path: The log; made, readable by its owner alone, where it is missing.
-        next_seq: Number of the first event; None: one more than that of the log's last line. A torn last line, which
+        path: The log; created, readable by its owner alone, if it is missing.
+        next_seq: Number of the first event; None: one more than that of the log's last line. A partial last line, which
             a killed writer leaves, is cut off.
-        on_written: Called from the writer's thread with each event that is on disk.
+        on_written: Called from the writer's thread with each event once it is on disk.
         clock: Gives Unix seconds.
-        capacity: Events kept while they cannot be written.
-        budget_bytes: Size of the log from which on samples are dropped.
+        capacity: Events kept while the disk does not take them.
+        budget_bytes: Size of the log from which samples are dropped.
 
     Raises:
-        LogTakenError: another process holds the lock.
-        OSError: the log cannot be opened.
+        LogTakenError: Another process holds the lock.
+        OSError: The log cannot be opened.
     """
 
     def __init__(
@@ -108,16 +107,16 @@ class SessionWriter:
 
     @property
     def next_seq(self) -> int:
-        """Number of the next event; of use when it is closed."""
+        """Number of the next event; exact once the writer is closed."""
         return self._next_seq
 
     def put(self, event: events.AnyEvent) -> None:
-        """Queue an event; never waits, never raises.
+        """Queue an event; never waits for the disk, never raises.
 
-        When the queue is full, events that may be dropped are, and ``log_gap`` will say how many.
+        If the queue is full, an event that may be dropped is dropped, and a later ``log_gap`` counts it.
         """
         if os.getpid() != self._owner:
-            return  # A fork of the trainer, a data loader's worker, say: the log is not its.
+            return  # A fork of the trainer, such as a data loader's worker, does not own the log.
         with self._lock:
             event.time = event.time or self._clock()
             self._position = (event.step, event.epoch, event.branch)
@@ -132,9 +131,9 @@ class SessionWriter:
             self._wake.set()
 
     def close(self) -> bool:
-        """Write what is queued and give the log back; returns whether all of it got to the disk.
+        """Write the queued events and release the log; return True if all of them reached the disk.
 
-        Waits at most 5 s for a disk that does not answer.
+        Waits at most 5 seconds for a disk that does not answer.
         """
         if os.getpid() != self._owner or self._closing:
             return True
@@ -151,7 +150,7 @@ class SessionWriter:
 
     def _is_news(self, event: events.StateChanged) -> bool:
         if event.state == "validating":
-            self._held = event  # Written by the thread once it has lasted.
+            self._held = event  # The thread writes it once it has lasted.
             return False
         self._held = None
         is_news = event.state != self._written_state or bool(event.detail)
@@ -183,7 +182,7 @@ class SessionWriter:
             if closing:
                 break
         with contextlib.suppress(OSError):
-            # A forked process, a data loader's worker, has the file as well, and would hold the lock.
+            # A forked process, such as a data loader's worker, has the file open too, and would keep the lock.
             fcntl.flock(self._file, fcntl.LOCK_UN)
             os.close(self._file)
 
@@ -198,7 +197,7 @@ class SessionWriter:
             try:
                 data += encoder.encode(event) + b"\n"
             except (TypeError, ValueError, OverflowError) as error:
-                # A value that came from outside and is none of JSON's. The other events are not lost for it.
+                # A value from outside that JSON cannot hold: drop this event, keep the others.
                 self._drop_reason = str(error)
                 self._dropped[_kind(event)] += 1
             else:
@@ -228,7 +227,7 @@ class SessionWriter:
                 view = view[os.write(self._file, view) :]
             os.fdatasync(self._file)
         except OSError:
-            # Whole lines only: a half one would swallow the next.
+            # Keep whole lines only: the next line would join a partial one.
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file, self._size)
             raise
@@ -239,7 +238,7 @@ class SessionWriter:
             waiting = batch + self._queue
             room = self._capacity
             kept: list[events.AnyEvent] = []
-            # The newest are worth most; what must be kept is kept whatever its age.
+            # The newest events matter most; those that must be kept stay at any age.
             for event in reversed(waiting):
                 if event.must_keep or room > 0:
                     kept.append(event)
@@ -267,7 +266,7 @@ def _lock(descriptor: int, path: Path) -> None:
 
 
 def _seq_after_last_line(descriptor: int) -> int:
-    """Cut a torn last line off and return the number that follows the last whole one's."""
+    """Cut off a partial last line; return the number after that of the last whole line."""
     end = os.fstat(descriptor).st_size
     data = b""
     start = end

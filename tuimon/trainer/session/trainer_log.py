@@ -1,4 +1,4 @@
-"""Keeps ``trainer.log`` bounded: a training that prints for days must not fill the disk."""
+"""Limits the size of ``trainer.log``: a training that prints for days must not fill the disk."""
 
 import contextlib
 import io
@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 MAXIMUM_BYTES = 16 * 1024 * 1024
-"""When the log is larger, its older part goes to ``trainer.log.1``, of which there is one."""
+"""Size from which the log is moved to ``trainer.log.1``, replacing the former one."""
 LOOK_SECONDS = 5.0
 
 
 def keep_bounded(path: Path, maximum_bytes: int = MAXIMUM_BYTES, look_seconds: float = LOOK_SECONDS) -> None:
-    """Watch the log's size from a thread for the life of the process.
+    """Start a thread that keeps the log below a size while the process lives.
 
-    The process prints through a descriptor in append mode, so cutting the file to nothing is safe.
+    The process prints through a descriptor in append mode, so the file can be emptied safely.
     """
 
     def watch() -> None:
@@ -30,7 +30,7 @@ def keep_bounded(path: Path, maximum_bytes: int = MAXIMUM_BYTES, look_seconds: f
 
 
 def forgive_full_disk() -> None:
-    """Have what this process prints dropped where the disk does not take it: a print must not end a training."""
+    """Drop printed text that the disk does not take, so that a print cannot end the training."""
     for name, descriptor in (("stdout", 1), ("stderr", 2)):
         buffer = io.BufferedWriter(_Forgiving(descriptor, "w", closefd=False))
         setattr(sys, name, io.TextIOWrapper(buffer, encoding="utf-8", errors="replace", line_buffering=True))
@@ -45,10 +45,10 @@ class _Forgiving(io.FileIO):
 
 
 def rotate(path: Path, maximum_bytes: int = MAXIMUM_BYTES) -> None:
-    """Move what the log holds, at most ``maximum_bytes`` of it, to ``trainer.log.1``.
+    """Move the last ``maximum_bytes`` of the log to ``trainer.log.1``, and empty the log.
 
     Raises:
-        OSError: the disk does not take it, or one of the two files is a link.
+        OSError: The disk does not take them, or one of the two files is a link.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     with os.fdopen(descriptor, "r+b") as log:
