@@ -1,4 +1,4 @@
-"""Notices a ``fit`` that has ended without a word: Keras tells nobody of an exception in a callback."""
+"""Notices a ``fit`` that ended unreported: Keras tells nobody about an exception in a callback."""
 
 import sys
 import threading
@@ -6,17 +6,17 @@ from collections.abc import Callable
 from types import FrameType
 
 LOOK_SECONDS = 1.0
-"""How often it looks."""
+"""Time between two looks."""
 MISSES = 3
-"""Looks in a row that must not find it; a program that ends of the exception is through by then, and says more."""
+"""Looks in a row without the ``fit``. A program that the exception ends has ended by then, with a better report."""
 
 
 class FitWatchdog:
-    """The thread that looks.
+    """Looks from a thread whether the ``fit`` still runs.
 
     Args:
-        frame: Of the ``fit``, which runs in this thread.
-        on_gone: Called once, from a thread of its own, when it runs no more.
+        frame: The frame of the ``fit``, which runs in the calling thread.
+        on_gone: Called once, from the watchdog's thread, when the ``fit`` no longer runs.
     """
 
     def __init__(self, frame: FrameType, on_gone: Callable[[], None]) -> None:
@@ -28,7 +28,7 @@ class FitWatchdog:
 
     def close(self) -> None:
         """Stop looking."""
-        self._frame = None  # It holds the data of the `fit`.
+        self._frame = None  # The frame keeps the data of the `fit` alive.
         self._stop.set()
 
     def _run(self) -> None:

@@ -1,4 +1,4 @@
-"""The full state of a Keras training: weights, optimizer and random seeds, read and put back bit for bit."""
+"""Captures and restores the full state of a Keras training bit for bit: weights, optimizer, random seeds."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +18,7 @@ _SHARED_SEED = "seed of keras.random"
 
 
 class KerasState:
-    """The full state of one model.
+    """Captures and restores the full state of one model.
 
     Args:
         model: The model.
@@ -28,7 +28,7 @@ class KerasState:
         self._model = model
 
     def capture(self) -> Arrays:
-        """Return a copy of every variable of the model, its optimizer and the random seeds, without the metrics'."""
+        """Return a copy of every variable of the model, its optimizer and the random seeds, but not of the metrics."""
         return capture(self._model)
 
     def dtypes(self) -> dict[str, str]:
@@ -36,20 +36,24 @@ class KerasState:
         return dtypes(self._model)
 
     def restore(self, arrays: Mapping[str, npt.NDArray[Any]], dtypes: Mapping[str, str] | None = None) -> None:
-        """Put variables back, as the function `restore` does."""
+        """Restore variables that `capture` returned, all of them or none.
+
+        Raises:
+            CheckpointError: They belong to another model or optimizer; the message names the first difference.
+        """
         restore(self._model, arrays, dtypes)
 
     def begin_epoch_anew(self) -> None:
-        """Forget the running means of the epoch under way: their steps are undone."""
+        """Reset the running means of the epoch, whose steps `restore` undid."""
         self._model.reset_metrics()
 
 
 def capture(model: Any) -> Arrays:
-    """Return every variable of a model, its optimizer and the random seeds, the metrics' excepted."""
+    """Return a copy of every variable of a model, its optimizer and the random seeds, but not of the metrics."""
     arrays: Arrays = {}
     for name, variable in _variables(model).items():
         arrays[name] = _as_numpy(keras_variables.array(variable))
-        # Of a layer that is not synchronized, Keras keeps the moving statistics of each replica apart.
+        # Each replica has its own moving statistics of a layer that is not synchronized.
         for number, part in enumerate(on_replicas(variable)[1:], start=1):
             array = _as_numpy(np.array(part))
             if array.tobytes() != arrays[name].tobytes():
@@ -58,23 +62,23 @@ def capture(model: Any) -> Arrays:
 
 
 def restore(model: Any, arrays: Mapping[str, npt.NDArray[Any]], dtypes: Mapping[str, str] | None = None) -> None:
-    """Put variables back.
+    """Restore variables, all of them or none.
 
     Args:
-        model: The model; nothing of it is changed where something does not fit.
-        arrays: As ``capture`` gave them.
-        dtypes: As in ``Meta``; by default they are not compared.
+        model: The model.
+        arrays: As ``capture`` returned them.
+        dtypes: As in ``Meta``; None: they are not compared.
 
     Raises:
-        CheckpointError: it is of another model or optimizer; names the first difference.
+        CheckpointError: They belong to another model or optimizer; the message names the first difference.
     """
     variables = _variables(model)
-    # Whether it is there depends on what the program has drawn so far.
+    # The shared seed exists only once the program has drawn from it.
     if _SHARED_SEED in arrays:
         variables[_SHARED_SEED] = shared_seed_state(make=True)
     else:
         variables.pop(_SHARED_SEED, None)
-    # A run may go on with fewer replicas, or with one.
+    # A run may continue with fewer replicas, or with one.
     of_replicas = {name: name.rpartition(_REPLICA) for name in arrays if _REPLICA in name}
     values = {}
     for name in [*variables, *(name for name in arrays if name not in of_replicas)]:
@@ -111,7 +115,7 @@ def _variables(model: Any) -> dict[str, Any]:
         "seed": seed_states(model),
         "optimizer": [variable for one in optimizers.all_optimizers(model) for variable in one.variables],
     }
-    # Paths need not be unique: the place in the list makes them so, and keeps the order.
+    # Paths need not be unique; the position in the list makes names unique, and keeps the order.
     named = {
         f"{group}/{number}/{_path(group, variable)}": variable
         for group, variables in groups.items()
@@ -122,7 +126,7 @@ def _variables(model: Any) -> dict[str, Any]:
 
 
 def _path(group: str, variable: Any) -> str:
-    # What a LossScaleOptimizer wraps has a longer path where Keras builds it in the first step than where we do.
+    # The inner optimizer of a LossScaleOptimizer has a longer path if Keras builds it in the first step than if we do.
     return "/".join(variable.path.split("/")[-2:]) if group == "optimizer" else str(variable.path)
 
 

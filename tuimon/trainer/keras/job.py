@@ -1,7 +1,7 @@
 """The training process of ``tuimon run``: ``python -m tuimon.trainer.keras.job RUN_DIRECTORY``.
 
-Reads the run's ``config.toml``, builds what it names, evaluates, fits, evaluates. The run's log is open
-from the first moment, before Keras has loaded, so that a viewer sees what happens and whether it lives.
+Reads the run's ``config.toml``, builds model and data, evaluates, fits, evaluates. The run's log opens before Keras
+loads, so that a viewer sees the run from its first moment.
 """
 
 import faulthandler
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 
 def main(arguments: list[str]) -> int:
-    """Train; returns the exit code: 0 finished or stopped, 1 failed, 75 where another trainer has the run."""
+    """Train; return the exit code: 0 finished or stopped, 1 failed, 75 if another process trains the run."""
     faulthandler.enable()
     run, resumes = RunDirectory.at(Path(arguments[0])), "--resume" in arguments[1:]
     trainer_log.keep_bounded(run.trainer_log)
     trainer_log.forgive_full_disk()
-    # `tuimon run` has checked a file of this name; this may be another one by now.
+    # `tuimon run` checked the config, but the file may have been exchanged since.
     config = configuration.read(run.config, only_own=resumes)
     try:
         recorder = Recorder(run, name=config.run.name, config=configuration.as_tables(config), resumes=resumes)
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         recorder.end("stopped")
         return 0
-    except BaseException as error:  # noqa: BLE001 - whatever ends it, the log says so
+    except BaseException as error:  # noqa: BLE001 - whatever ends the training, the log reports it
         traceback.print_exc()
         recorder.end("failed", error)
         return 1
@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _reject_what_was_left(recorder: Recorder) -> None:
-    """Answer requests that a killed attempt has not taken; a stop among them would end this one at its first step."""
+    """Reject requests that a killed attempt left; a stop among them would end this attempt at its first step."""
     for received in inbox.waiting(recorder.run.commands):
         if received.claim():
             fact = events.CommandRejected(
@@ -97,7 +97,7 @@ def _train(config: configuration.Config, recorder: Recorder, *, resumes: bool) -
         initial_epoch=meta.next_epoch if meta else 0,
         batch_size=training.batch_size,
         validation_split=training.validation_split,
-        # A data set shuffles itself, and Keras warns where it is told to.
+        # A data set shuffles itself, and Keras warns about the argument.
         shuffle=training.shuffle and hasattr(data["x"], "shape"),
         callbacks=[*callbacks, monitor],
         verbose=0,
@@ -112,7 +112,7 @@ def _train(config: configuration.Config, recorder: Recorder, *, resumes: bool) -
 
 
 def _model(keras: Any, config: configuration.Config) -> Any:
-    """Build the model, and compile it where the config says how."""
+    """Build the model, and compile it if the config says how."""
     training = config.training
     model = config.load(config.model.build)(**config.model.arguments)
     if training.loss is not None:
@@ -138,7 +138,7 @@ def _options(monitor: configuration.Monitor) -> Options:
 
 
 def _go_on(model: Any, data: dict[str, Any], recorder: Recorder) -> "Meta":
-    """Put the model where the newest checkpoint that can be read has it, and say so."""
+    """Restore the newest readable checkpoint, and record that."""
     from tuimon.trainer import checkpoints
     from tuimon.trainer.keras import full_state
 
@@ -151,7 +151,7 @@ def _go_on(model: Any, data: dict[str, Any], recorder: Recorder) -> "Meta":
     _build(model, data)
     full_state.restore(model, newest.arrays, newest.meta.dtypes)
     meta = newest.meta
-    # A kill may have come after the checkpoint and before the log's next line.
+    # A kill may have come after the checkpoint, but before the log reached its step.
     recorder.reach(meta.step)
     recorder.enter_epoch(meta.next_epoch)
     recorder.branch_off()
@@ -168,7 +168,7 @@ def _go_on(model: Any, data: dict[str, Any], recorder: Recorder) -> "Meta":
 
 
 def _build(model: Any, data: dict[str, Any]) -> None:
-    """Make the variables that Keras would make with the first batch, where the model has none yet."""
+    """Create the variables that Keras would create with the first batch, if the model has none yet."""
     import keras
 
     if model.built:

@@ -1,4 +1,4 @@
-"""The layers of a Keras model: found by path, read, and what a mode makes of each."""
+"""Finds and reads the layers of a Keras model, and tells how each computes under a mode."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -20,18 +20,18 @@ class KerasLayers:
 
     Args:
         model: The model.
-        flags: The ``trainable`` flags of its train step.
+        flags: The ``trainable`` flags of its training step.
     """
 
     def __init__(self, model: Any, flags: StepFlags) -> None:
         self.by_path: dict[str, Any] = {}
         """All layers by path."""
         self.batch_norm: Mapping[str, events.BatchNormLayer] = {}
-        """The built BatchNormalization layers by path, as the log describes them."""
+        """Descriptions of the built BatchNormalization layers for the log, by path."""
         self.others: list[str] = []
         """Paths of the other layers whose result depends on ``training``."""
         self.version = object()
-        """Another object whenever the BatchNormalization layers are others than before."""
+        """A new object whenever `look` finds other BatchNormalization layers."""
         self._model = model
         self._flags = flags
         self._reader = batch_norm.BatchNormReader({})
@@ -45,16 +45,16 @@ class KerasLayers:
 
     @property
     def weighted(self) -> list[str]:
-        """Paths of all layers with weights."""
+        """Paths of all layers that have weights, themselves or in a layer within."""
         return [path for path, layer in self.by_path.items() if layer.variables]
 
     @property
     def are_complete(self) -> bool:
-        """Whether the model is built; a model that is not may have any layer."""
+        """True if the model is built. One that is not may still create any layer."""
         return bool(self._model.built)
 
     def look(self) -> bool:
-        """Find the layers anew; return whether there are others than before, or others that the user froze."""
+        """Find the layers; return True if they, or the flags that the user set on them, differ from the last time."""
         self.by_path = layers_by_path(self._model)
         found = batch_norm.find_layers(self.by_path)
         seen = [(layer, bool(layer.trainable)) for layer in found.values()]
@@ -68,11 +68,11 @@ class KerasLayers:
         return True
 
     def look_anew(self) -> None:
-        """Have the next `look` return True: another log begins."""
+        """Make the next `look` return True, because another log begins."""
         self._seen = None
 
     def describe(self) -> events.ModelBuilt:
-        """Return what the log says of the model."""
+        """Return the description of the model for the log."""
         found = self._reader.layers
         self.others = [
             path_of(layer)
@@ -89,7 +89,7 @@ class KerasLayers:
 
     @property
     def flags_without_effect(self) -> list[str]:
-        """Paths of the layers with weights whose ``trainable`` was set after the step was traced."""
+        """Paths of the layers with weights whose ``trainable`` flag changed after the step was traced."""
         return [
             path
             for path, layer in self.by_path.items()
@@ -97,7 +97,7 @@ class KerasLayers:
         ]
 
     def describe_as_traced(self) -> events.ModelBuilt | None:
-        """Return `describe` with the flags of the trace; None where they are those of now, or after the first look."""
+        """Return `describe` with the flags of the trace, if the first `look` found that they differ; else None."""
         if not self._is_first_look or not self.flags_without_effect:
             return None
         undo = self._flags.put()
@@ -107,20 +107,20 @@ class KerasLayers:
             undo()
 
     def within(self, paths: Iterable[str]) -> frozenset[str]:
-        """Return these layers and every layer in them."""
+        """Return the paths of these layers and of every layer within them."""
         wanted = {id(inner) for path in paths for inner in flatten_layers(self.by_path[path])}
         return frozenset(path for path, layer in self.by_path.items() if id(layer) in wanted)
 
     def is_frozen_by_user(self, path: str) -> bool:
-        """Return whether the step trains none of a layer's own weights because the user froze it."""
+        """Return True if the user froze the layer's own weights, so that the step trains none of them."""
         return self._flags.has_frozen_weights(self.by_path[path])
 
     def flagged(self, path: str, mode: Mode) -> Computes:
-        """Return how a BatchNormalization layer computes under ``mode``, by the flags as they are now."""
+        """Return how a BatchNormalization layer computes under ``mode`` by its present flags."""
         return _computes(path, mode, is_trainable=self._reader.layers[path].trainable)
 
     def computes(self, path: str, mode: Mode) -> Computes:
-        """Return how it really computes in a step under ``mode``: a flag set since the trace has no effect."""
+        """Return how it computes in a step under ``mode``, where a flag that was set after the trace has no effect."""
         layer = self._reader.layers[path]
         return _computes(path, mode, is_trainable=self._flags.is_trainable(layer))
 
@@ -129,7 +129,7 @@ class KerasLayers:
         return frozenset(path for path in self._reader.layers if self.computes(path, mode) == "frozen")
 
     def leaves_weights_to_train(self, mode: Mode) -> bool:
-        """Return whether any weight is still trained under ``mode``."""
+        """Return True if a step under ``mode`` still trains any weight."""
         frozen = {
             id(variable)
             for path in mode.frozen
@@ -143,21 +143,21 @@ class KerasLayers:
         return self._reader.read()
 
     def put_statistics(self, statistics: Mapping[str, tuple[FloatArray, FloatArray]]) -> Callable[[], None]:
-        """Set moving means and variances by path; return the way back, bit for bit."""
+        """Set moving means and variances, ``(channels,)``, by path; return a function that undoes it bit for bit."""
         return batch_norm.put_statistics(self._reader.layers, statistics)
 
     def own_weights(self, paths: Iterable[str]) -> list[Any]:
-        """Return the variables of these layers, without those of the layers within."""
+        """Return the weights of these layers, without those of the layers within."""
         wanted = set(paths)
         layers = [layer for path, layer in self.by_path.items() if path in wanted]
         return [weight for layer in layers for weight in keras_layers.own_weights(layer)]
 
     def weight_bytes(self, path: str) -> int:
-        """Return the size of a layer's own weights in bytes."""
+        """Return the bytes of a layer's own weights; 0 if it has none."""
         return sum(bytes_of(variable) for variable in keras_layers.own_weights(self.by_path[path]))
 
     def read_weights(self, path: str) -> list[Any]:
-        """Return a layer's own weights."""
+        """Return copies of a layer's own weights."""
         return [array(variable) for variable in keras_layers.own_weights(self.by_path[path])]
 
 

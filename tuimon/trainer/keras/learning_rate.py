@@ -1,4 +1,4 @@
-"""The learning rate of a Keras optimizer, with a schedule or without."""
+"""Reads and sets the learning rate of a Keras optimizer, with a schedule or without."""
 
 from typing import Any
 
@@ -21,18 +21,18 @@ class KerasLearningRate:
 
     @property
     def variable(self) -> Any:
-        """The variable that stands for the schedule in a mode with a learning rate of its own."""
+        """The variable that replaces the schedule in a mode with a learning rate of its own."""
         if self._variable is None:
             self._variable = optimizers.learning_rate_variable(self._model.distribute_strategy)
         return self._variable
 
     @property
     def has_schedule(self) -> bool:
-        """Whether a schedule sets it."""
+        """True if a schedule sets the rate."""
         return optimizers.schedule_owner(self._model.optimizer) is not None
 
     def now(self, mode: Mode) -> float | None:
-        """Return the rate of the next step under ``mode``; None where it is not known."""
+        """Return the rate of the next step under ``mode``; None if it is unknown."""
         if mode.own_learning_rate:
             return self.own()
         rate = getattr(self._model.optimizer, "learning_rate", None)
@@ -43,18 +43,18 @@ class KerasLearningRate:
         return variables.as_float32(rate)
 
     def put(self, rate: float) -> None:
-        """Set the rate where there is no schedule."""
+        """Set the rate. Called only if there is no schedule."""
         self._model.optimizer.learning_rate = rate
 
     def own(self) -> float:
-        """Return the rate that stands for the schedule."""
+        """Return the rate that replaces the schedule."""
         return variables.number(self.variable)
 
     def put_own(self, rate: float) -> None:
-        """Set the rate that stands for the schedule."""
+        """Set the rate that replaces the schedule."""
         self.variable.assign(rate)
 
     def drivers(self) -> list[str]:
-        """Return the names of the callbacks of this ``fit`` that set the rate as well."""
+        """Return the names of this fit's callbacks that may set the rate again."""
         kinds = {type(callback).__name__ for callback in running_fit.callbacks_of_fit(self._model)}
         return [name for name in _DRIVERS if name in kinds]

@@ -1,4 +1,4 @@
-"""Watches a training loop of the user's own: ``train_on_batch``, or a step with ``tf.GradientTape``."""
+"""Watches a user's training loop: ``train_on_batch``, or a step with ``tf.GradientTape``."""
 
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import suppress
@@ -21,12 +21,12 @@ _MOST_UNREAD = 10_000
 
 
 class Hooks(Protocol):
-    """What a loop needs of a Monitor: what Keras' ``fit`` calls."""
+    """The callback hooks of a Monitor that a loop calls, as Keras' ``fit`` does."""
 
     params: dict[str, Any]
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Note the epoch."""
+        """Record that an epoch begins."""
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Take requests."""
@@ -36,12 +36,12 @@ class Hooks(Protocol):
 
 
 class Loop:
-    """A training loop that is watched; `tuimon.Monitor.watch` gives it.
+    """A watched training loop; `tuimon.Monitor.watch` yields it.
 
     Args:
         hooks: The Monitor.
         watched: The model.
-        values: Takes what is logged.
+        values: Keeps the logged values.
     """
 
     def __init__(self, hooks: Hooks, watched: WatchedModel, values: "LoggedValues") -> None:
@@ -56,7 +56,7 @@ class Loop:
         self._set_up(watched.train)
 
     def epochs(self, count: int) -> Iterator[int]:
-        """Yield the numbers of the epochs, from 0, until there are no more or somebody asks to stop.
+        """Yield the numbers of the epochs, from 0, until the last one or a stop.
 
         Example:
             ```python
@@ -78,13 +78,13 @@ class Loop:
     def steps(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Yield the batches; the body of the loop is one train step on each.
 
-        Between two of them requests are taken; a run that is paused waits there. Ends where somebody asks to stop.
+        Between two batches tuimon takes requests, and a paused run waits. The batches end at a stop.
 
         Args:
-            batches: Whatever the loop trains on; a number of steps is ``range(number)``.
+            batches: Anything that the loop trains on; for a number of steps, ``range(number)``.
         """
         if self._steps == 0:
-            with suppress(TypeError):  # A dataset may not know.
+            with suppress(TypeError):  # A dataset may not know its length.
                 self._hooks.params["steps"] = len(batches) if isinstance(batches, Sized) else None
             self._hooks.on_epoch_begin(self._epoch or 0)
         for batch in batches:
@@ -93,7 +93,7 @@ class Loop:
                 return
             try:
                 yield batch
-            finally:  # Also where the body breaks.
+            finally:  # Runs also if the loop breaks.
                 self._steps += 1
                 self._values.end_step()
                 self._watched.train.restore()
@@ -103,15 +103,15 @@ class Loop:
         """Record values of the step under way: its loss, its metrics.
 
         Args:
-            values: Numbers or scalar tensors; these are read later, so that no step waits for the device.
+            values: Numbers or scalar tensors. Tensors are read later, so that no step waits for the device.
 
         Raises:
-            ValueError: one is no number, or has more than one element.
+            ValueError: A value is no number, or has more than one element.
         """
         self._values.log(values)
 
     def log_epoch(self, **values: Any) -> None:
-        """Record values of the epoch under way, beside the means of its steps: its validation loss, say.
+        """Record values of the epoch under way beside the means of its steps, such as its validation loss.
 
         Args:
             values: Numbers or scalar tensors.
@@ -119,20 +119,20 @@ class Loop:
         self._logs |= {name: float(value) for name, value in values.items()}
 
     def function(self, step: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-        """Compile the train step, in the place of ``tf.function``, once for each mode that is asked for.
+        """Compile the training step, instead of ``tf.function``, once for each mode that is requested.
 
-        TensorFlow reads ``training`` and ``layer.trainable`` when it traces a function; this one is traced anew, in
-        force of what was asked, so that freezing and the learning phase act on it.
+        TensorFlow reads ``training`` and ``layer.trainable`` when it traces a function. This one is traced anew in each
+        mode, so that freezing and the learning phase act on it.
 
         Args:
-            step: The train step: one update of the weights. It reads ``model.trainable_variables`` itself.
-            options: Of ``tf.function``: ``jit_compile``, ``reduce_retracing``, …
+            step: The training step: one update of the weights. It must read ``model.trainable_variables`` itself.
+            options: Options of ``tf.function``: ``jit_compile``, ``reduce_retracing``, …
 
         Returns:
-            A function of the same arguments and results.
+            A function with the same arguments and results.
 
         Raises:
-            ValueError: the loop has one already.
+            ValueError: The loop has a step already.
         """
         if self._has_function:
             raise ValueError("a loop has one train step: make one function of what it does with a batch")
@@ -147,12 +147,12 @@ class Loop:
         return train_step
 
     def _set_up(self, functions: StepFunctions) -> None:
-        # A step may call it twice, and the loop may catch what it raises.
+        # A loop may call the function twice in a step, and may catch its exceptions.
         functions.stays, functions.tells_failures = True, False
 
 
 class LoggedValues:
-    """What each step logged; it stays on the device until it is read."""
+    """The values that each step logged. They stay on the device until they are read."""
 
     def __init__(self) -> None:
         self.steps = 0
@@ -163,10 +163,10 @@ class LoggedValues:
         self._sums: dict[str, tuple[float, int]] = {}
 
     def log(self, values: dict[str, Any]) -> None:
-        """Take values of the step under way.
+        """Add values of the step under way.
 
         Raises:
-            ValueError: one is no number, or has more than one element.
+            ValueError: A value is no number, or has more than one element.
         """
         for name, value in values.items():
             shape = getattr(value, "shape", None)
@@ -177,14 +177,14 @@ class LoggedValues:
         self._row |= values
 
     def end_step(self) -> None:
-        """The step is through."""
+        """Close the row of the step under way."""
         self._rows.append(self._row)
         self._row = {}
         if len(self._rows) >= _MOST_UNREAD:
             self._convert()
 
     def read(self) -> dict[str, FloatArray]:
-        """Return the values of the steps since the last ``read``, per name of shape ``(steps,)``; NaN: not logged."""
+        """Return the steps' values since the last ``read``, by name, each of shape ``(steps,)``; NaN: not logged."""
         self._convert()
         rows, self._read = self._read, []
         self.steps += len(rows)
@@ -192,7 +192,7 @@ class LoggedValues:
         return {name: np.array([row.get(name, np.nan) for row in rows]) for name in names}
 
     def take_means(self) -> dict[str, float]:
-        """Return the means since the last time."""
+        """Return the mean of each value since the last call."""
         self._convert()
         sums, self._sums = self._sums, {}
         return {name: total / count for name, (total, count) in sums.items()}
@@ -204,5 +204,5 @@ class LoggedValues:
             for name, value in self._read[-1].items():
                 total, count = self._sums.get(name, (0.0, 0))
                 self._sums[name] = total + value, count + 1
-        # Where the Monitor has given up, nobody reads them.
+        # After the Monitor has given up, nobody reads them.
         del self._read[:-_MOST_UNREAD]

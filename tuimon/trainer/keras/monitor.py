@@ -1,4 +1,4 @@
-"""The callback: streams what a ``fit`` does into its run directory, and lets it be steered from there."""
+"""The callback that records a ``fit`` in its run directory and takes requests from there."""
 
 import atexit
 import contextlib
@@ -31,7 +31,7 @@ Hook = TypeVar("Hook", bound=Callable[..., None])
 
 
 def _guarded(hook: Hook) -> Hook:
-    """Keep a mistake of ours from ending the user's training: the Monitor gives up, Keras goes on."""
+    """Keep an error of tuimon from ending the user's training: the Monitor gives up, and Keras goes on."""
 
     @functools.wraps(hook)
     def call(self: "Monitor", *args: Any, **kwargs: Any) -> None:
@@ -46,32 +46,31 @@ def _guarded(hook: Hook) -> Hook:
 
 
 class Monitor(keras.callbacks.Callback):
-    """Records a training run and lets ``tuimon watch`` show and steer it.
+    """Records a training run, which ``tuimon watch`` shows and steers.
 
-    Until somebody asks for a change, training computes what it would compute without: the same weights,
-    bit for bit. If the Monitor itself fails (a full disk, a mistake of ours), training goes on without it.
+    Until a request changes something, training computes the same weights, bit for bit, as without the Monitor. If the
+    Monitor itself fails (a full disk, an error of tuimon), training goes on without it.
 
     Args:
         run_dir: The run's directory. By default a new one, ``<date>-<time>-<name>``, under ``runs_dir``.
-            If it holds a run already, ``-2`` (``-3``, …) is put behind it.
-        name: What the run is called; by default the name of the program.
-        runs_dir: Where new run directories are made; by default ``$TUIMON_RUNS_DIR``, or ``./runs``.
-        probe: What the gap between training mode and inference mode is measured on: ``(x, y)`` or
-            ``(x, y, sample_weight)``, one batch. By default a training batch; False: it is measured only when somebody
-            asks.
-        probe_every: Steps from one such probe to the next; by default at the ends of epochs, once the run is old enough
-            for the trace to be less than a twentieth of it.
-        overhead: The share of the training time that looking at the run may take: reading the layers, probes,
-            diagnosis. All of it is done more rarely where it would be more. What somebody asks for comes on top.
-        batch_loss: Whether each batch's own loss and metrics are read inside the step. Without it, Keras'
-            own train function runs untouched, and only its running means are seen.
-        prepare: Modes that are traced before the first step, so that their first use costs nothing later:
-            ``"freeze"``, ``"freeze statistics"``, ``"freeze weights conv*"``, ``"phase inference"``,
-            ``"momentum 0.9"``, each with the layers it is for, if not all. XLA compiles at the first use all the same.
+            If it holds a run already, ``-2`` (``-3``, …) is appended to its name.
+        name: Name of the run; by default that of the program.
+        runs_dir: The directory of new run directories; by default ``$TUIMON_RUNS_DIR``, or ``./runs``.
+        probe: The batch on which to measure the gap between training mode and inference mode, ``(x, y)`` or
+            ``(x, y, sample_weight)``. By default a training batch; False: only requests measure it.
+        probe_every: Steps from one probe to the next. By default probes come at the ends of epochs, once the trace
+            takes less than a twentieth of the time so far.
+        overhead: The share of the training time that watching may take: reading the layers, probes, diagnosis. These
+            run more rarely to stay within it. The cost of requests comes on top.
+        batch_loss: Whether to read each batch's own loss and metrics inside the step. Without it, Keras' own train
+            function runs untouched, and only its running means are shown.
+        prepare: Modes to trace before the first step, so that their first use needs no trace later: ``"freeze"``,
+            ``"freeze statistics"``, ``"freeze weights conv*"``, ``"phase inference"``, ``"momentum 0.9"``, each with
+            its layers if it is not for all. XLA still compiles at the first use.
 
     Raises:
         ValueError: ``overhead`` is not between 0 and 1, ``probe`` is no batch, ``probe_every`` is less than 1, or
-            ``prepare`` holds something else.
+            ``prepare`` names no mode.
 
     Example:
         ```python
@@ -119,14 +118,14 @@ class Monitor(keras.callbacks.Callback):
         mode: Mode = AUTO,
         learning_rate: float | None = None,
     ) -> "Monitor":
-        """Return a Monitor for a run that has begun and that somebody else ends, as ``tuimon run`` does.
+        """Return a Monitor for a run that the caller began and will end, as ``tuimon run`` does.
 
         Args:
-            recorder: The run.
-            options: As of a config.
-            batch_loss: Whether each batch's own values are read.
-            mode: In force from the first step: that of the attempt that this one resumes.
-            learning_rate: Of a request, where ``mode`` has one of its own.
+            recorder: Writes the run's log.
+            options: The options, from a config.
+            batch_loss: Whether to read each batch's own values.
+            mode: The mode of the first step: that of the attempt that this one resumes.
+            learning_rate: The learning rate of a request if ``mode`` has its own.
         """
         monitor = cls(recorder.run.path, batch_loss=batch_loss)
         monitor._options = options
@@ -140,15 +139,15 @@ class Monitor(keras.callbacks.Callback):
         """Watch a training loop of your own: ``train_on_batch``, or a step with ``tf.GradientTape``.
 
         Learning rate, pause, stop, checkpoints, rollback and notes work in any loop. Freezing, the learning phase and
-        momentum need a step that TensorFlow traces within reach of them: ``model.train_on_batch``, or one that
-        ``loop.function`` compiles. In another they are rejected, with that reason.
+        momentum need a step that tuimon can trace: ``model.train_on_batch``, or one that ``loop.function`` compiles. In
+        another step tuimon rejects them, with that reason.
 
         Args:
             model: The model whose layers are watched; compiled, or with an ``optimizer`` beside it.
-            optimizer: The one that trains it, where the model is not compiled.
+            optimizer: The optimizer of a model that is not compiled.
 
         Yields:
-            What the loop runs through.
+            The loop, which yields epochs and batches.
 
         Example:
             ```python
@@ -187,7 +186,7 @@ class Monitor(keras.callbacks.Callback):
 
     @property
     def was_stopped(self) -> bool:
-        """Whether the last ``fit`` ended because somebody asked."""
+        """True if a request ended the last ``fit``."""
         return self._was_stopped
 
     @property
@@ -196,9 +195,9 @@ class Monitor(keras.callbacks.Callback):
 
     @_guarded
     def on_train_begin(self, logs: Any = None) -> None:
-        """Begin the run, and take the place of the model's train function."""
+        """Begin the run, or another ``fit`` of it."""
         if keras.backend.backend() != "tensorflow":
-            # Read through TensorFlow, another backend's variables would be shown as they were at the start.
+            # TensorFlow would read another backend's variables as they were at the start.
             raise NotImplementedError(f"Keras on {keras.backend.backend()} is not recorded yet, only on TensorFlow")
         callbacks = running_fit.callbacks_of_fit(self.model)
         if any(isinstance(other, Monitor) and other is not self and other._watches for other in callbacks):
@@ -207,13 +206,13 @@ class Monitor(keras.callbacks.Callback):
             self._recorder = Recorder(self._new_run_directory(), name=self._name)
         self._leave_lookout()
         if self._fit is not None:
-            self._fit.end()  # An exception in a callback ended it, of which Keras tells nobody.
+            self._fit.end()  # An exception in a callback ended it; Keras does not report these.
         self._recorder.reopen()
         _WATCHING.add(self)
         if self._watched is None or self._watched.model is not self.model:
             self._watched = WatchedModel.of(self.model, batch_loss=self._batch_loss, listeners=self._listeners())
         else:
-            vars(self._watched.listeners).update(vars(self._listeners()))  # Another Monitor may have had them.
+            vars(self._watched.listeners).update(vars(self._listeners()))  # Another Monitor may have used this object.
         self._fit = fit = Fit(self._recorder, self._watched, self.params, self._options, on_trouble=self._warn)
         frame = running_fit.frame_of_fit(self.model)
         self._watched.train.frame_of_fit = self._watched.test.frame_of_fit = frame
@@ -225,12 +224,12 @@ class Monitor(keras.callbacks.Callback):
 
     @_guarded
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Note the epoch."""
+        """Record that an epoch begins."""
         if self._fit:
             self._fit.begin_epoch(epoch)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Take requests; always in the training thread, between two steps."""
+        """Take requests, in the training thread, between two steps."""
         if not self._given_up:
             try:
                 if self._fit:
@@ -239,19 +238,19 @@ class Monitor(keras.callbacks.Callback):
                 self._give_up(error)
         if self._given_up:
             with contextlib.suppress(Exception):
-                # What was asked of the steps holds on, and batches that were read ahead are not lost.
+                # The mode stays in force, and batches that were read ahead reach training.
                 if self._watched is not None and self._watched.train.is_needed:
                     self._watched.train.install()
 
     @_guarded
     def on_test_begin(self, logs: Any = None) -> None:
-        """Listen to a validation inside ``fit``."""
+        """Record that a validation begins."""
         if self._fit:
             self._fit.begin_validation()
 
     @_guarded
     def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Read the batches' values before there is no room for more."""
+        """Prepare the coming validation step."""
         if self._fit:
             self._fit.before_validation_step()
 
@@ -263,7 +262,7 @@ class Monitor(keras.callbacks.Callback):
 
     @_guarded
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Record the epoch as Keras sees it."""
+        """Record the epoch with Keras' values."""
         if self._fit:
             self._fit.end_epoch(logs or {})
 
@@ -316,7 +315,7 @@ class Monitor(keras.callbacks.Callback):
             self._fit.note(words)
 
     def _fail(self, error: BaseException) -> None:
-        """An exception within a step ends the training; Keras tells its callbacks nothing of it."""
+        """End the run after an exception in a step, which Keras does not report to callbacks."""
         with contextlib.suppress(Exception):
             if self._fit:
                 self._fit.read_steps()
@@ -326,7 +325,7 @@ class Monitor(keras.callbacks.Callback):
             self._end("failed", error)
 
     def _ended_without_a_word(self, fit: Fit) -> None:
-        # Not in the training thread: the model is left alone, the next `fit` or nobody will need it.
+        # This is not the training thread, so the model stays untouched; the next `fit`, if any, restores it.
         if self._fit is fit and self._recorder is not None and not self._recorder.is_closed:
             with contextlib.suppress(Exception):
                 if self._watched is not None:
@@ -376,7 +375,7 @@ _WATCHING: "weakref.WeakSet[Monitor]" = weakref.WeakSet()
 
 @atexit.register
 def _end_at_exit() -> None:
-    """Say that a run failed where the exception came from outside of a step."""
+    """Record that a run failed by an exception outside of a step, which ends the program."""
     error = getattr(sys, "last_value", None)
     for monitor in list(_WATCHING):
         if monitor._fit is not None and error is not None:

@@ -1,4 +1,4 @@
-"""What puts a mode in force in a train step, in a test step, and in a call outside of both."""
+"""Makes the scopes that put a mode in force in a training step, in a test step, and in a call outside of both."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ class Scopes:
     Args:
         model: The model.
         layers: Its layers.
-        flags: The ``trainable`` flags of its train step.
+        flags: The ``trainable`` flags of its training step.
         learning_rate: Its optimizer's learning rate.
     """
 
@@ -27,27 +27,27 @@ class Scopes:
         self._learning_rate = learning_rate
 
     def of_training(self, mode: Mode) -> ModeScope:
-        """Return what puts ``mode`` in force in a train step."""
+        """Return the scope of ``mode`` in a training step."""
         rate = self._learning_rate.variable if mode.own_learning_rate else None
         flags = self._flags.put if mode != AUTO else self._flags.put_before
         return self._scope(mode, flags, learning_rate=rate)
 
     def of_validation(self, mode: Mode) -> ModeScope:
-        """Return what puts ``mode``, one of `validation_mode`, in force in a test step."""
-        # Validation with batch statistics and dropout must not move what training uses.
+        """Return the scope of ``mode``, which `validation_mode` returned, in a test step."""
+        # A validation with batch statistics and dropout must not change variables that training uses.
         flags = self._flags.put if mode != AUTO else as_they_are
         return self._scope(mode, flags, keeps_state=mode.phase == "train")
 
     def of_call(self, mode: Mode) -> ModeScope:
-        """Return what puts ``mode`` in force in a call in training mode outside of a step; it moves no state."""
+        """Return the scope of ``mode`` for a call in training mode outside of a step. The call changes no state."""
         phase: LearningPhase = "auto" if mode.phase == "auto" else "train"
         of_call = Mode(frozen=self._layers.frozen_in_step(mode), statistics=mode.statistics, phase=phase)
         return self._scope(of_call, self._flags.put, keeps_state=True)
 
     def validation_mode(self, mode: Mode) -> Mode:
-        """Return the mode of a validation beside training in ``mode``: where Keras' own does the same, that one."""
+        """Return the mode of a validation beside training in ``mode``; `AUTO` if Keras' own test step does the same."""
         if mode.phase == "train":
-            # A frozen layer is in inference mode there, too.
+            # Frozen layers stay in inference mode in a validation.
             return Mode(frozen=self._layers.frozen_in_step(mode), statistics=mode.statistics, phase="train")
         return Mode(phase=mode.phase)
 

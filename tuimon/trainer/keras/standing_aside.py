@@ -1,7 +1,7 @@
-"""Chooses the Monitor, or a stand-in that records nothing where the Monitor cannot work.
+"""Chooses the Monitor, or a stand-in that records nothing if the Monitor cannot work.
 
-That is where Keras runs on another backend than TensorFlow, or where one of them cannot be imported. A script that
-has a Monitor in it trains there all the same. This module loads no TensorFlow.
+The stand-in serves if Keras runs on another backend than TensorFlow, or if one of them cannot be imported. A script
+with a Monitor trains all the same. This module loads no TensorFlow.
 """
 
 import contextlib
@@ -24,14 +24,14 @@ _HOOKS = ("set_params", "set_model", *(f"on_{event}_{edge}" for event in _EVENTS
 
 @functools.cache
 def monitor_class() -> type[Any]:
-    """Return the Monitor, or the class that stands in for it here."""
+    """Return the Monitor, or its stand-in if the Monitor cannot work here."""
     base: type[Any] = _callback_without_keras()
     compiled: Callable[..., Step] = _as_it_is
     try:
         import keras
 
         base = keras.callbacks.Callback
-        # Asked before anything of ours imports TensorFlow, which would take the GPUs from the other backend.
+        # Check before tuimon imports TensorFlow, which would take the GPUs from another backend.
         backend = keras.backend.backend()
         if backend != "tensorflow":
             return _stand_in(f"Keras on {backend} is not recorded yet, only on TensorFlow", base, compiled)
@@ -43,10 +43,12 @@ def monitor_class() -> type[Any]:
 
 
 class StandsAside:
-    """Takes the arguments of a Monitor and does nothing but say once why nothing is recorded.
+    """Takes the arguments of a Monitor, says once why nothing is recorded, and does nothing else.
+
+    The arguments are checked as the Monitor checks them.
 
     Args:
-        run_dir: Not used, as are the others; they are checked as the Monitor checks them.
+        run_dir: Not used.
         name: Not used.
         runs_dir: Not used.
         probe: Not used.
@@ -56,13 +58,13 @@ class StandsAside:
         prepare: Not used.
 
     Raises:
-        ValueError: The Monitor would not take these arguments either.
+        ValueError: The Monitor would reject these arguments, too.
     """
 
     why = ""
     """Why nothing is recorded."""
     compiled: Callable[..., Step]
-    """Compiles the train step of a loop, in the place of ``tf.function``."""
+    """Compiles the training step of a loop, instead of ``tf.function``."""
 
     def __init__(
         self,
@@ -82,14 +84,14 @@ class StandsAside:
 
     @contextlib.contextmanager
     def watch(self, model: Any, optimizer: Any = None) -> Iterator["UnwatchedLoop"]:
-        """Let a training loop of the user's own run.
+        """Run a user's training loop unwatched.
 
         Args:
             model: The model; ``model.stop_training`` ends the loop.
             optimizer: Not used.
 
         Yields:
-            What the loop runs through.
+            The loop, which yields epochs and batches.
         """
         yield UnwatchedLoop(model, self.compiled)
 
@@ -100,50 +102,50 @@ class StandsAside:
 
     @property
     def was_stopped(self) -> bool:
-        """False: nobody can ask for a stop."""
+        """False: no request can stop the training."""
         return False
 
 
 class UnwatchedLoop:
-    """A training loop that nobody watches; it has the methods of `tuimon.trainer.keras.loop.Loop`.
+    """An unwatched training loop with the methods of `tuimon.trainer.keras.loop.Loop`.
 
     Args:
         model: The model.
-        compiled: Compiles the train step.
+        compiled: Compiles the training step.
     """
 
     def __init__(self, model: Any, compiled: Callable[..., Step]) -> None:
         self._model = model
         self._compiled = compiled
         if self._is_stopped():
-            model.stop_training = False  # It is of a fit before.
+            model.stop_training = False  # An earlier fit left it True.
 
     def epochs(self, count: int) -> Iterator[int]:
-        """Yield the numbers of the epochs, from 0, until there are no more or the user's code stops the training."""
+        """Yield the numbers of the epochs, from 0, until the last one, or until the user's code stops the training."""
         for epoch in range(count):
             yield epoch
             if self._is_stopped():
                 return
 
     def steps(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """Yield the batches, until there are no more or the user's code stops the training."""
+        """Yield the batches, until the last one, or until the user's code stops the training."""
         for batch in batches:
             if self._is_stopped():
                 return
             yield batch
 
     def log(self, **values: Any) -> None:
-        """Leave the values of the step: nothing is recorded."""
+        """Ignore the values of the step."""
 
     def log_epoch(self, **values: Any) -> None:
-        """Leave the values of the epoch: nothing is recorded."""
+        """Ignore the values of the epoch."""
 
     def function(self, step: Step, **options: Any) -> Step:
-        """Return the train step, compiled by ``tf.function`` where Keras runs on TensorFlow.
+        """Return the training step, compiled by ``tf.function`` if Keras runs on TensorFlow.
 
         Args:
-            step: The train step.
-            options: Of ``tf.function``.
+            step: The training step.
+            options: Options of ``tf.function``.
         """
         return self._compiled(step, **options)
 
@@ -152,18 +154,18 @@ class UnwatchedLoop:
 
 
 def _stand_in(why: str, base: type[Any], compiled: Callable[..., Step]) -> type[Any]:
-    # Under the Monitor's own name, by which `pickle` finds it again.
+    # `pickle` finds the class again by the Monitor's name.
     members = {"__module__": "tuimon", "__doc__": StandsAside.__doc__, "why": why, "compiled": staticmethod(compiled)}
     return type("Monitor", (StandsAside, base), members)
 
 
 def _callback_without_keras() -> type[Any]:
-    """Return a class that has the hooks of a Keras callback."""
+    """Return a class with the hooks of a Keras callback."""
     return type("Callback", (), {**dict.fromkeys(_HOOKS, _do_nothing), "params": None, "model": None})
 
 
 def _do_nothing(self: object, *args: Any, **kwargs: Any) -> None:
-    """Take what a callback is told."""
+    """Ignore the arguments of a callback's hook."""
 
 
 def _as_it_is(step: Step, **options: Any) -> Step:

@@ -1,4 +1,4 @@
-"""Validations of a ``fit``: its own, those that somebody asks for, and those that are repeated to see why."""
+"""Runs the validations of a ``fit``: its own, requested ones, and repeated ones that look for a cause."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,14 +17,14 @@ from tuimon.trainer.modes import Mode
 
 
 class KerasValidation:
-    """The validations of one model.
+    """Runs the validations of one model.
 
     Args:
         model: The model.
         functions: Its test function, by mode.
         values: Reads each test step's own values; None: they are not read.
-        scopes: Makes the mode of a validation.
-        is_steerable: Whether the test function's place may be taken.
+        scopes: Chooses the mode of a validation.
+        is_steerable: Whether tuimon may replace the test function.
     """
 
     def __init__(
@@ -43,15 +43,15 @@ class KerasValidation:
         """Reads each test step's own values; None: they are not read."""
         self._scopes = scopes
         self.is_steerable = is_steerable
-        """Whether the test function's place may be taken."""
+        """Whether tuimon may replace the test function."""
 
     def before_step(self, mode: Mode) -> None:
-        """Take the test function's place, for one step."""
+        """Replace the user's test function for one call."""
         if self.is_steerable:
             self.functions.install(self._scopes.validation_mode(mode))
 
     def before_next(self, task: Task) -> None:
-        """Run ``task`` before the next test step."""
+        """Run ``task`` right before the next test step."""
         self.functions.before_next(task)
 
     def read_values(self) -> dict[str, FloatArray]:
@@ -63,8 +63,8 @@ class KerasValidation:
         self.functions.restore()
 
     def run(self, mode: Mode) -> dict[str, float] | None:
-        """Validate on the data of the ``fit`` that runs; return Keras' logs, None where it has no such data."""
-        self.functions.tells_failures = False  # The user's exception here ends the request, not the training.
+        """Validate on the data of the running ``fit``; return Keras' logs, None if it has no such data."""
+        self.functions.tells_failures = False  # An exception here rejects the request and does not end training.
         try:
             return evaluation.evaluate(self._model, lambda: self.before_step(mode))
         finally:
@@ -73,9 +73,9 @@ class KerasValidation:
             self.read_values()
 
     def why_not_repeated(self) -> str:
-        """Return why a validation cannot be repeated on the very same data unasked; empty where it can.
+        """Return why a validation cannot be read again without an effect on the data of later ones; empty if it can.
 
-        It can where the data come again the same, and their next coming is not changed by it.
+        It can if the data are the same at each reading, and a further reading does not change the next one.
         """
         if not running_fit.validation_comes_again(self._model):
             return "its data may come in another order, or as others, when they are read again"
@@ -84,7 +84,7 @@ class KerasValidation:
         return ""
 
     def each_batch(self, look: Callable[[Batch], None]) -> bool:
-        """Call ``look`` with each batch of this fit's validation; return whether the fit has one."""
+        """Call ``look`` with each batch of this fit's validation, in order; return False if it has no validation."""
         steps = int(self._model.steps_per_execution or 1)
         undo: list[Callable[[], None]] = []
 
@@ -94,7 +94,7 @@ class KerasValidation:
                     batch = next(iterator)
                 except (StopIteration, tf.errors.OutOfRangeError):
                     if not number:
-                        raise  # So Keras learns the length of data whose length nobody knew.
+                        raise  # Keras learns the length of the data from this exception.
                     break
                 look(batch)
             return {}

@@ -1,4 +1,4 @@
-"""The Keras engine: one model, with all that tuimon keeps of it from one ``fit`` to the next."""
+"""The Keras engine: one model, and everything that tuimon keeps about it from one ``fit`` to the next."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -24,7 +24,7 @@ from tuimon.trainer.modes import Mode
 
 UNKNOWN_FLAGS = (
     "Keras traced the step before tuimon came, with `trainable` flags that are not known here: "
-    "compile the model anew to have it steered and each batch's loss shown"
+    "compile the model anew to steer it and to see each batch's loss"
 )
 _NEED_STEERING = frozenset(("freeze", "unfreeze", "momentum", "recalibrate", "phase"))
 _NEED_DATA = frozenset(("recalibrate", "evaluate", "probe"))
@@ -34,10 +34,10 @@ class StepValues(Protocol):
     """Reads each step's own values."""
 
     steps: int
-    """Steps completed, as of the last ``read``."""
+    """Steps completed as of the last ``read``."""
 
     def read(self) -> dict[str, FloatArray]:
-        """Return the values of the steps since the last ``read``, per name of shape ``(steps,)``."""
+        """Return the values of the steps since the last ``read``, by name, each of shape ``(steps,)``."""
 
 
 class WatchedModel:
@@ -45,18 +45,18 @@ class WatchedModel:
 
     Args:
         model: The model.
-        batch_loss: Whether each batch's own values are read inside the step.
-        listeners: Are told what becomes of the steps.
+        batch_loss: Whether to read each batch's own values inside the step.
+        listeners: Called when a step or a mode fails.
     """
 
     def __init__(self, model: Any, *, batch_loss: bool, listeners: Listeners) -> None:
         self.model = model
         self.why_not_steerable = why_not_steerable(model)
-        """Why the steps of this model cannot be changed; empty where they can."""
+        """The reason why the steps of this model cannot be changed; empty if they can."""
         self.why_no_data = ""
-        """Why the data of ``fit`` are out of reach; empty where they are not."""
+        """The reason why the training data are out of reach; empty if they are not."""
         self.listeners = listeners
-        """Are told what becomes of the steps."""
+        """Called when a step or a mode fails."""
         self.compile_seconds = 0.0
         """Seconds of the longest first step of a ``fit``: the one that was traced."""
         self.in_use = False
@@ -69,7 +69,7 @@ class WatchedModel:
         self.state = KerasState(model)
         """Weights, optimizer and random seeds."""
         self.scopes = Scopes(model, self.layers, self._flags, self.learning_rate)
-        """Put modes in force."""
+        """Makes the scopes that put modes in force."""
         self._batch_loss = batch_loss
         self._train_function: Any = None
         self._set_aside: tuple[StepValues | None, BatchValues | None] | None = None
@@ -77,7 +77,7 @@ class WatchedModel:
         reads = batch_loss and not self.why_not_steerable
         values, test_values = (BatchValues(model), BatchValues(model)) if reads else (None, None)
         self.values: StepValues | None = values
-        """The train step's own values; None: not read."""
+        """Reads the training step's own values; None: they are not read."""
         hooks = Hooks(self._flags.note_trace, self._build_optimizer, self._settle_averages)
         train_step, test_step = KerasStep(model, "train"), KerasStep(model, "test")
         self.train = StepFunctions(train_step, "train", self.scopes.of_training, values, listeners, hooks)
@@ -92,9 +92,9 @@ class WatchedModel:
 
     @classmethod
     def of(cls, model: Any, *, batch_loss: bool, listeners: Listeners) -> "WatchedModel":
-        """Return the one that another Monitor made for this model, so that nothing is traced twice, or a new one.
+        """Return the object that another Monitor made for this model, so that nothing is traced twice, or a new one.
 
-        It hangs on the model's own train function: compiling the model anew, or deleting it, deletes it, too.
+        It is kept with the model's own train function. Compiling the model anew, or deleting it, deletes this object.
         """
         kept = traces.kept_with_train_function(model)
         if isinstance(kept, WatchedModel) and not kept.in_use and (kept.model, kept._batch_loss) == (model, batch_loss):
@@ -111,11 +111,11 @@ class WatchedModel:
 
     @property
     def waits_in_step(self) -> bool:
-        """Whether a pause waits within the step's call, where the data are at hand."""
+        """True if a pause waits within the call of a step, where the data are at hand."""
         return not self.why_not_steerable and not self.why_no_data
 
     def why_not(self, request: str) -> str:
-        """Return why a request is never taken; empty where it is."""
+        """Return why a request cannot be carried out; empty if it can."""
         if request in _NEED_STEERING and self.why_not_steerable:
             return self.why_not_steerable
         if request in _NEED_DATA and self.why_no_data:
@@ -123,13 +123,13 @@ class WatchedModel:
         return "this model has no optimizer" if request == "lr" and self.model.optimizer is None else ""
 
     def facts(self) -> FitFacts:
-        """Return what the log says of this ``fit``."""
+        """Return the facts of this ``fit`` that the log needs."""
         optimizer, sizes = self.model.optimizer, running_fit.batch_sizes(self.model)
         name = type(optimizer).__name__ if optimizer is not None else ""
         return FitFacts(name, bool(self.model.jit_compile), sizes.usual, sizes.last)
 
     def steps_made(self) -> int:
-        """Return how many training steps were made, as of the last `read_values`."""
+        """Return the count of training steps, as of the last `read_values`."""
         if self.values is not None:
             return self.values.steps
         return self._counted_before + self._iterations() - self._iterations_before
@@ -139,12 +139,12 @@ class WatchedModel:
         return self.values.read() if self.values else {}
 
     def running_values(self) -> Mapping[str, Any]:
-        """Return Keras' running values as of the last step."""
+        """Return Keras' running means as of the last step."""
         return self.train.last_logs
 
     def before_step(self) -> None:
-        """Take the train function's place, for one step."""
-        # Batches that were read ahead come through it, even where nothing else may.
+        """Replace the user's train function for one call."""
+        # Batches that were read ahead reach training only through it, even if nothing else may change.
         if not self.why_not_steerable or self.train.is_needed:
             self.train.install()
 
@@ -158,9 +158,10 @@ class WatchedModel:
         return bool(self.model.stop_training)
 
     def begin(self) -> list[str]:
-        """Begin a ``fit``; return sentences for its log.
+        """Begin a ``fit``; return notes for its log.
 
-        Where Keras traced the step before, its flags are found; where they are not known, its function stays untouched.
+        If Keras traced the step earlier, find the flags of that trace. If they are unknown, leave Keras' function
+        untouched.
         """
         self.in_use = True
         self._take_up_values()
@@ -171,7 +172,7 @@ class WatchedModel:
         self.train.check_first_trace(None)
         tests = self.model.test_function
         self.test.check_first_trace(self._check_test_step if tests is not None and traces.traces(tests) else None)
-        # In a loop of the user's own, only a step tells what it trains on.
+        # In a user's loop, only the step itself shows its data.
         in_fit = running_fit.frame_of_fit(self.model) is not None
         is_unknown = in_fit and not self.why_not_steerable and not self._flags.find(self.train)
         if is_unknown:
@@ -182,14 +183,14 @@ class WatchedModel:
         return [UNKNOWN_FLAGS] if is_unknown else []
 
     def leave_steps(self, reason: str) -> None:
-        """Leave Keras' own functions as they are, and read no values in them, until the next ``fit``."""
+        """Leave Keras' own functions untouched, and read no values in them, until the next ``fit``."""
         self._set_aside = self._set_aside or (self.values, self.validation.values)
         self.why_not_steerable, self.validation.is_steerable = reason, False
         self.values = None
         self.leave_test_values()
 
     def leave_test_values(self) -> None:
-        """Read no values in the test step, so that it is Keras' own until the next ``fit``."""
+        """Read no values in the test step until the next ``fit``, so that it is Keras' own."""
         self._set_aside = self._set_aside or (self.values, self.validation.values)
         self.validation.values = None
         self.test.read_values(None)
@@ -236,11 +237,11 @@ class WatchedModel:
     def _build_optimizer(self) -> None:
         optimizer = self.model.optimizer
         if optimizer is not None and not optimizer.built:
-            # Else it would be built on what is trainable in this mode, and the way back would end the run.
+            # Otherwise it would be built for the weights that this mode trains, and unfreezing would end the run.
             optimizer.build(self.model.trainable_variables)
 
     def _settle_averages(self, mode: Mode) -> None:
-        """Keep frozen weights from being overwritten when ``fit`` puts the weights' moving averages in their place."""
+        """Keep frozen weights as they are when ``fit`` replaces the weights by their moving averages."""
         optimizer = self.model.optimizer
         averaging = optimizers.averaging_optimizer(optimizer) if optimizer is not None else None
         if averaging is not None and averaging.built:

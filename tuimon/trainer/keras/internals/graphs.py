@@ -1,4 +1,4 @@
-"""Looks into the graphs of traced functions."""
+"""Reads the graphs of traced functions."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -8,8 +8,8 @@ import tensorflow as tf
 
 
 def is_of_this_graph(tensors: Iterable[Any]) -> bool:
-    """Whether tensors can be used here."""
-    # What was made inside a function or a branch of the user's own cannot be used outside of it.
+    """Return True if the tensors belong to the graph that is being traced, so that they can be used here."""
+    # A tensor from inside a function or a branch cannot be used outside of it.
     if tf.executing_eagerly():
         return True
     graph = tf.compat.v1.get_default_graph()
@@ -17,12 +17,12 @@ def is_of_this_graph(tensors: Iterable[Any]) -> bool:
 
 
 def operations_here() -> int:
-    """Return how many operations there are in the graph that is being traced; 0 outside of one."""
+    """Return the number of operations in the graph that is being traced; 0 outside of a trace."""
     return 0 if tf.executing_eagerly() else len(tf.compat.v1.get_default_graph().get_operations())
 
 
 def writes_here(since: int) -> bool:
-    """Whether an operation of the graph that is being traced changes a variable, from the ``since``th on."""
+    """Return True if an operation of the graph being traced, from the ``since``th on, changes a variable."""
     if tf.executing_eagerly():
         return False
     operations = tf.compat.v1.get_default_graph().get_operations()[since:]
@@ -30,10 +30,10 @@ def writes_here(since: int) -> bool:
 
 
 def result_without_writing(function: Callable[[], Any]) -> Any:
-    """Return what a function returns; the Keras variables that it writes keep their values.
+    """Call a function and return its result; Keras variables keep their values.
 
     Raises:
-        ValueError: it writes one, so that its result is not of its inputs alone.
+        ValueError: The function writes a Keras variable, so its result depends on more than its inputs.
     """
     with keras.StatelessScope() as scope:
         result = function()
@@ -48,14 +48,14 @@ _WRITERS = (
     "ResourceApply",
     "ResourceStridedSliceAssign",
     "LookupTableInsert",
-    # What a `tf.random.Generator` of the user's draws from is a variable.
+    # A `tf.random.Generator` of the user draws from a variable.
     "RngReadAndSkip",
     "RngSkip",
     "StatefulStandardNormal",
     "StatefulUniform",
     "StatefulTruncatedNormal",
     "StatefulRandomBinomial",
-    # What Python code does, a graph does not tell.
+    # A graph does not tell what Python code does.
     "PyFunc",
     "EagerPyFunc",
 )
@@ -65,9 +65,9 @@ _DRAWS = ("Random", "TruncatedNormal", "Multinomial")
 
 
 def used_draws(function: Any) -> set[Any]:
-    """Return the operations of a traced function whose random numbers are used, or that call a function which draws.
+    """Return the operations of a traced function that draw random numbers for its result, perhaps in a called function.
 
-    A recurrent layer makes its dropout masks in inference mode, too, and has no use for them.
+    Unused draws do not count: a recurrent layer makes its dropout masks in inference mode, too, without use.
     """
     pending = [output.op for output in function.graph.outputs] + list(function.graph.control_outputs)
     used: dict[int, Any] = {}
@@ -106,12 +106,12 @@ def _is_draw(operation: str) -> bool:
 
 
 def has_state_of_its_own(function: Any) -> bool:
-    """Whether a traced function, or one that it calls, changes anything that outlives it."""
+    """Return True if a traced function, or one that it calls, changes anything that outlives the call."""
     return any(operation.startswith(_WRITERS) for operation in operation_types(function))
 
 
 def operation_types(function: Any) -> set[str]:
-    """Return the types of all operations of a traced function and of the functions within."""
+    """Return the types of all operations of a traced function and of the functions that it calls."""
     definition = function.graph.as_graph_def()
     operations = {node.op for node in definition.node}
     operations.update(node.op for inner in definition.library.function for node in inner.node_def)

@@ -1,4 +1,4 @@
-"""Finds layers, and what Keras keeps in them: flags, weights, seeds, whether they depend on ``training``."""
+"""Finds layers, their flags, weights and seeds, and whether they depend on ``training``."""
 
 import functools
 from collections.abc import Callable, Iterable
@@ -11,7 +11,7 @@ from keras.src.random import seed_generator
 
 
 def why_not_steerable(model: Any) -> str:
-    """Return why this model's steps cannot be changed while it trains; empty where they can."""
+    """Return why this model's steps cannot be changed while it trains; empty if they can."""
     if not callable(getattr(model, "make_train_function", None)) or not hasattr(model, "train_function"):
         return "this Keras makes its train function in a way that is not known here"
     layers = flatten_layers(model)
@@ -28,7 +28,7 @@ def flatten_layers(model: Any) -> list[Any]:
 def layers_by_path(model: Any) -> dict[str, Any]:
     """Return every layer in the model, at any depth, by path, in the order of the model.
 
-    Two layers of one path (a subclassed model may have them) get ``#2``, ``#3``, … behind it.
+    If layers share a path, as in some subclassed models, the further ones get ``#2``, ``#3``, … appended.
     """
     found: dict[str, Any] = {}
     for layer in flatten_layers(model):
@@ -44,14 +44,14 @@ def layers_by_path(model: Any) -> dict[str, Any]:
 
 
 def takes_training(layer: Any) -> bool:
-    """Whether ``layer.call`` has a ``training`` argument."""
+    """Return True if ``layer.call`` has a ``training`` argument."""
     return bool(getattr(layer, "_call_has_training_arg", False))
 
 
 def freeze(layer: Any) -> Callable[[], None]:
-    """Set a layer's own ``trainable`` and its variables' to False, not its sublayers'; returns the exact way back.
+    """Set the ``trainable`` of a layer and of its variables to False; return a function that restores them exactly.
 
-    Past the setter, which reaches every sublayer: setting it back would thaw what the user froze within.
+    This bypasses the setter, which sets every layer within: setting it back would unfreeze what the user froze there.
     """
     former = layer._trainable
     variables = [(variable, variable.trainable) for variable in layer._trainable_variables]
@@ -68,7 +68,7 @@ def freeze(layer: Any) -> Callable[[], None]:
 
 
 def keep_trainable(layers: Iterable[Any]) -> Callable[[], Callable[[], object]]:
-    """Note the layers' own ``trainable`` and their variables'; returns what sets them so and returns the way back."""
+    """Note the ``trainable`` of layers and of their variables; return `set_trainable` bound to these flags."""
     layers = list(layers)
     flags = [(layer, layer._trainable) for layer in layers]
     variable_flags = [(variable, variable.trainable) for layer in layers for variable in layer._trainable_variables]
@@ -77,7 +77,7 @@ def keep_trainable(layers: Iterable[Any]) -> Callable[[], Callable[[], object]]:
 
 
 def set_trainable(layers: Iterable[tuple[Any, bool]], variables: Iterable[tuple[Any, bool]]) -> Callable[[], object]:
-    """Set layers' own ``trainable`` and variables', each to its flag; returns the way back."""
+    """Set the ``trainable`` of layers and of variables, each to its flag; return a function that undoes it."""
     former = [(layer, layer._trainable) for layer, _ in layers], [(each, each.trainable) for each, _ in variables]
     _set_flags(layers, variables)
     return functools.partial(_set_flags, *former)
@@ -91,21 +91,21 @@ def _set_flags(layers: Iterable[tuple[Any, bool]], variables: Iterable[tuple[Any
 
 
 def is_frozen_by_user(layer: Any) -> bool:
-    """Whether a layer's own weights are not trained, outside of any mode."""
+    """Return True if the layer has weights of its own and none of them is trainable, outside of any mode."""
     weights = own_weights(layer)
     return bool(weights) and not any(variable.trainable for variable in weights)
 
 
 def own_weights(layer: Any) -> list[Any]:
-    """Return the trainable weights that a layer has itself, not through layers within, frozen or not."""
+    """Return a layer's own trainable weights, frozen or not, without those of the layers within."""
     return list(layer._trainable_variables)
 
 
 def depends_on_training(layer: Any) -> bool:
-    """Whether a layer, itself and not only through layers within, may compute something else in training.
+    """Return True if a layer, itself and not only through layers within, may compute otherwise in training.
 
-    Many layers of Keras take ``training`` and have no use for it (Dense, but for quantization). Of Keras' own,
-    beside BatchNormalization, those that draw random numbers do; a layer of the user's own may.
+    Many layers of Keras take ``training`` but ignore it (Dense, unless it is quantized). Of Keras' own layers, only
+    BatchNormalization and those that draw random numbers depend on it. A user's layer may.
     """
     if not takes_training(layer) or isinstance(layer, keras.Model):
         return False
@@ -115,9 +115,9 @@ def depends_on_training(layer: Any) -> bool:
 
 
 def may_depend_on_training(layer: Any) -> bool:
-    """Whether a layer that is no BatchNormalization and draws nothing may compute something else in training.
+    """Return True if a layer without BatchNormalization and random numbers may compute otherwise in training.
 
-    Itself or in its way of calling layers within: one of the user's own may, and SpectralNormalization does.
+    A user's layer may, itself or in its calls of layers within. Of Keras' own, SpectralNormalization does.
     """
     if not takes_training(layer) or isinstance(layer, keras.Model):
         return False
@@ -129,7 +129,7 @@ def _is_of_keras(layer: Any) -> bool:
 
 
 def path_of(layer: Any) -> str:
-    """Return a layer's path; its name where it has none, having no weights."""
+    """Return a layer's path; its name if it has no path, as a layer without weights."""
     return str(layer.path or layer.name)
 
 
@@ -139,14 +139,14 @@ def seed_generators(layer: Any) -> list[Any]:
 
 
 def seed_states(model: Any) -> list[Any]:
-    """Return what the model's random layers draw their numbers from."""
+    """Return the seed states from which the model's random layers draw."""
     return [generator.state for layer in flatten_layers(model) for generator in seed_generators(layer)]
 
 
 def moving_state(model: Any) -> list[Any]:
-    """Return what a call of the model may move without training it: metrics, moving statistics, seeds, the user's own.
+    """Return the variables that a call of the model may change without training it.
 
-    Not the weights that a layer was frozen with.
+    These are metrics, moving statistics, seeds and the user's own; frozen weights are not among them.
     """
     metrics = [variable for metric in model.metrics for variable in metric.variables]
     layers = [variable for layer in flatten_layers(model) for variable in layer._non_trainable_variables]
@@ -156,7 +156,11 @@ def moving_state(model: Any) -> list[Any]:
 
 
 def shared_seed_state(*, make: bool = False) -> Any:
-    """Return what ``keras.random`` draws from where it is given no seed; None where nobody has drawn yet."""
+    """Return the state from which ``keras.random`` draws without a seed.
+
+    Args:
+        make: Whether to create the state if nothing was drawn yet; otherwise return None then.
+    """
     shared = global_state.get_global_attribute(seed_generator.GLOBAL_SEED_GENERATOR)
     if shared is None and make:
         shared = seed_generator.global_seed_generator()
@@ -164,7 +168,7 @@ def shared_seed_state(*, make: bool = False) -> Any:
 
 
 def random_layers(model: Any) -> list[Any]:
-    """Return the layers that draw random numbers of their own in training: dropout and its kin."""
+    """Return the layers that draw random numbers themselves in training, such as dropout."""
     return [
         layer
         for layer in flatten_layers(model)
@@ -173,7 +177,7 @@ def random_layers(model: Any) -> list[Any]:
 
 
 def has_own_call(model: Any) -> bool:
-    """Whether the model, or one in it, is more than a graph of layers: its ``call`` may depend on ``training``."""
+    """Return True if the model, or one within, has a ``call`` of its own, which may depend on ``training``."""
     models = (layer for layer in flatten_layers(model) if isinstance(layer, keras.Model))
     return any(
         getattr(inner.call, "__func__", None) not in (Functional.call, keras.Sequential.call) for inner in models
@@ -181,17 +185,17 @@ def has_own_call(model: Any) -> bool:
 
 
 def has_own_train_step(model: Any) -> bool:
-    """Whether the model's ``train_step`` is the user's: what its loss is, is not known then."""
+    """Return True if the user wrote the model's ``train_step``, so that its loss is unknown."""
     return getattr(model.train_step, "__func__", None) is not keras.Model.train_step
 
 
 def has_own_test_step(model: Any) -> bool:
-    """Whether the model's ``test_step`` is the user's."""
+    """Return True if the user wrote the model's ``test_step``."""
     return getattr(model.test_step, "__func__", None) is not keras.Model.test_step
 
 
 def may_draw(layer: Any) -> bool:
-    """Whether a layer may draw random numbers in its ``call``: one that has seeds, or that is the user's own."""
+    """Return True if a layer may draw random numbers in its ``call``: it has seeds, or the user wrote it."""
     if not takes_training(layer) or isinstance(layer, keras.Model):
         return False
     return bool(seed_generators(layer)) or not _is_of_keras(layer)

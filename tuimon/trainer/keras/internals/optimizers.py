@@ -1,4 +1,4 @@
-"""Reaches into optimizers: inner ones, moving averages of weights, learning rates."""
+"""Reads and changes optimizers: inner ones, moving averages of weights, learning rates."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,7 @@ from tuimon.trainer.keras.internals.patches import set_untracked
 
 
 def optimizers(optimizer: Any) -> list[Any]:
-    """Return an optimizer and those that it wraps (LossScaleOptimizer), outermost first."""
+    """Return an optimizer and those that it wraps, as LossScaleOptimizer does, outermost first."""
     found = []
     while optimizer is not None:
         found.append(optimizer)
@@ -18,15 +18,15 @@ def optimizers(optimizer: Any) -> list[Any]:
 
 
 def averaging_optimizer(optimizer: Any) -> Any:
-    """Return the optimizer that keeps moving averages of the weights (``use_ema``); None where none does."""
+    """Return the optimizer that keeps moving averages of the weights (``use_ema``); None if none does."""
     return next((each for each in optimizers(optimizer) if each.use_ema), None)
 
 
 def average_only(optimizer: Any, variables: list[Any]) -> Callable[[], None]:
-    """Make ``use_ema`` know only these variables; returns the way back.
+    """Restrict ``use_ema`` to these variables; return a function that undoes it.
 
-    Keras averages over all variables that the optimizer was built with and, with ``ema_overwrite_frequency``,
-    writes the averages into the weights, into frozen ones too.
+    Keras averages all variables that the optimizer was built with. With ``ema_overwrite_frequency`` it writes the
+    averages into the weights, also into frozen ones.
     """
     known = {id(variable) for variable in variables}
     pairs = zip(optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True)
@@ -42,7 +42,7 @@ def average_only(optimizer: Any, variables: list[Any]) -> Callable[[], None]:
 
 
 def settle_averages(optimizer: Any, variables: list[Any]) -> None:
-    """Set the moving averages of these variables to their values: what ``fit`` writes into them at its end."""
+    """Set the moving averages of these variables to their values, because ``fit`` writes the averages at its end."""
     wanted = {id(variable) for variable in variables}
     pairs = zip(optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True)
     for variable, average in pairs:
@@ -51,7 +51,7 @@ def settle_averages(optimizer: Any, variables: list[Any]) -> None:
 
 
 def all_optimizers(model: Any) -> list[Any]:
-    """Return the model's optimizer and those that a step of its own keeps beside it, as a GAN's has."""
+    """Return the model's optimizer and further ones among its attributes, as a GAN has."""
     found = [
         model.optimizer,
         *(value for value in vars(model).values() if isinstance(value, keras.optimizers.Optimizer)),
@@ -60,7 +60,7 @@ def all_optimizers(model: Any) -> list[Any]:
 
 
 def schedule_owner(optimizer: Any) -> Any:
-    """Return the optimizer whose learning rate a schedule or a function gives; None where it is a variable."""
+    """Return the optimizer whose learning rate is a schedule or a function; None if the rate is a variable."""
     owner = optimizers(optimizer)[-1]
     return None if isinstance(owner._learning_rate, keras.Variable) else owner
 
@@ -74,5 +74,5 @@ def learning_rate_variable(strategy: Any) -> Any:
 
 
 def use_learning_rate(optimizer: Any, variable: Any) -> Callable[[], None]:
-    """Make an optimizer take its learning rate from a variable instead of its schedule; returns the way back."""
+    """Replace an optimizer's schedule by a variable; return a function that undoes it."""
     return set_untracked(optimizer, "_learning_rate", variable)

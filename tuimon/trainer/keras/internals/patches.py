@@ -1,4 +1,4 @@
-"""Changes Keras and TensorFlow for the time of a block, past their trackers, and takes it back."""
+"""Changes Keras and TensorFlow for a while, past their trackers. Each function returns one that undoes its change."""
 
 import functools
 import inspect
@@ -12,7 +12,7 @@ from tuimon.trainer.keras.internals.layers import flatten_layers, seed_generator
 
 try:
     from tensorflow.python.eager.polymorphic_function import function_context
-except ImportError:  # In another TensorFlow, what the user has compiled does not obey, and that is seen.
+except ImportError:  # Functions that the user compiled ignore modes then, as the answer shows.
     function_context = None
 
 
@@ -20,9 +20,9 @@ _MISSING = object()
 
 
 def set_untracked(owner: Any, name: str, value: object) -> Callable[[], None]:
-    """Give a Keras object an attribute of its own, past its tracker; returns the way back.
+    """Set an attribute of a Keras object, past its tracker; return a function that undoes it.
 
-    What goes through the tracker may become a weight and change what ``save`` writes.
+    A tracked attribute may become a weight, and change what ``save`` writes.
     """
     former = owner.__dict__.get(name, _MISSING)
     owner.__dict__[name] = value
@@ -37,7 +37,7 @@ def set_untracked(owner: Any, name: str, value: object) -> Callable[[], None]:
 
 
 def wrap_call(layer: Any, around: Callable[[Callable[..., Any], inspect.BoundArguments], Any]) -> Callable[[], None]:
-    """Run ``around`` in the place of a layer's ``call``; returns the way back.
+    """Run ``around`` in place of a layer's ``call``; return a function that undoes the change.
 
     Args:
         layer: The layer. The instance's own ``call`` is changed, never ``__call__``: Keras hands the ``training`` of a
@@ -56,7 +56,7 @@ def wrap_call(layer: Any, around: Callable[[Callable[..., Any], inspect.BoundArg
 
 
 def after(owner: Any, name: str, action: Callable[[], None]) -> Callable[[], None]:
-    """Run ``action`` after each call of a method of ``owner``; returns the way back."""
+    """Run ``action`` after each call of a method of ``owner``; return a function that undoes it."""
     original = getattr(owner, name)
 
     def method(*args: Any, **kwargs: Any) -> Any:
@@ -68,7 +68,7 @@ def after(owner: Any, name: str, action: Callable[[], None]) -> Callable[[], Non
 
 
 class _Shared:
-    """A function of Keras' or TensorFlow's own that models in threads of their own may change at once."""
+    """A change of a function of Keras or TensorFlow, shared by models that train in several threads at once."""
 
     def __init__(self, patch: Callable[[], Callable[[], None]]) -> None:
         self._patch = patch
@@ -77,7 +77,7 @@ class _Shared:
         self._changes: dict[object, Any] = {}
 
     def add(self, change: object) -> Callable[[], None]:
-        """Have a change in force; returns the way back, in whatever order."""
+        """Add a change; return a function that removes it. Changes may be removed in any order."""
         key = object()
         with self._lock:
             if not self._changes:
@@ -94,15 +94,15 @@ class _Shared:
 
     @property
     def changes(self) -> list[Any]:
-        """Those in force now."""
+        """The changes in force."""
         return list(self._changes.values())
 
 
 def override_training(value: Callable[[Any], bool | None]) -> Callable[[], None]:
-    """Make every layer that is called take ``training`` from ``value(layer)``; returns the way back.
+    """Make every called layer take ``training`` from ``value(layer)``; return a function that undoes it.
 
-    It reaches the layers that Keras does not track (made in ``call``, kept in a plain object). None: as Keras
-    would have it.
+    This also reaches layers that Keras does not track, which are created in ``call`` or kept in a plain object. If
+    ``value`` returns None, Keras decides.
     """
     return _FORCED.add(value)
 
@@ -131,14 +131,14 @@ _FORCED = _Shared(_patch_layers)
 
 
 def trace_compiled_anew(salt: object, here: Callable[[], bool]) -> Callable[[], None]:
-    """Have the functions that the user has compiled, and that the step calls, traced anew; returns the way back.
+    """Trace functions that the user compiled, and that the step calls, anew; return a function that undoes it.
 
-    A ``tf.function`` keeps its traces by its arguments and surroundings, and what Keras reads as Python values is
-    neither: without this, it would be used again as it was.
+    A ``tf.function`` keeps its traces by its arguments and its context. The Python values that Keras reads are in
+    neither, so without this a former trace would be used again.
 
     Args:
-        salt: What tells these traces from others: hashable, and equal where the same is in force.
-        here: Whether a function that is called now is called from the step.
+        salt: Distinguishes these traces from others: hashable, and equal if the same mode is in force.
+        here: Returns True if the step makes the present call.
     """
     return _SALTS.add((salt, here))
 
@@ -165,11 +165,11 @@ _SALTS = _Shared(_patch_tensorflow)
 
 
 Seeds = list[tuple[Any, Any]]
-"""State variables of a model's random layers, each with a copy of ours."""
+"""Seed states of a model's random layers, each with a copy."""
 
 
 def copy_seeds(model: Any) -> Seeds:
-    """Return the random layers' seed states and copies of them, which may move in their place."""
+    """Return the random layers' seed states with copies, which change in their place."""
     return [
         (generator.state, keras.Variable(generator.state.numpy(), dtype="uint32", trainable=False, name="seed"))
         for layer in flatten_layers(model)
@@ -178,14 +178,14 @@ def copy_seeds(model: Any) -> Seeds:
 
 
 def call_without_state(model: Any, seeds: Seeds) -> Callable[[], None]:
-    """Make ``model.call`` write no variable of the model; returns the way back.
+    """Make ``model.call`` write no variable of the model; return a function that undoes it.
 
-    What it would write, moving statistics above all, ends with the call. Random layers draw from the
-    copies in ``seeds``, so that each batch has numbers of its own.
+    Its writes, moving statistics above all, end with the call. Random layers draw from the copies in ``seeds``, so that
+    each batch gets other numbers.
     """
     original = model.call
 
-    # A Keras layer looks at the signature of `call`: the wrapper must show the original's.
+    # Keras reads the signature of `call`, so the wrapper must show that of the original.
     @functools.wraps(original)
     def call(*args: Any, **kwargs: Any) -> Any:
         mapping = [(state, copy.value) for state, copy in seeds]

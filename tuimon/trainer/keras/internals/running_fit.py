@@ -1,4 +1,4 @@
-"""What a ``fit`` that runs keeps in its frame: data, callbacks, sizes of batches."""
+"""Reads data, callbacks and sizes of batches from the frame of the running ``fit``."""
 
 import inspect
 from types import FrameType
@@ -12,14 +12,14 @@ from tuimon.trainer.keras.internals.graphs import operation_types
 
 
 def element_spec_of_fit(model: Any) -> Any:
-    """Return the types of what the ``fit`` that runs trains on; None where they are not known."""
+    """Return the element spec of the running fit's training data; None if it is unknown."""
     frame = frame_of_fit(model)
     data = getattr(frame.f_locals["epoch_iterator"], "_distributed_dataset", None) if frame is not None else None
     return getattr(data, "element_spec", None)
 
 
 def frame_of_fit(model: Any) -> FrameType | None:
-    """Return the frame of the ``fit`` of this model that calls us; None where none does."""
+    """Return the frame of this model's ``fit`` among the callers; None if there is none."""
     frame: FrameType | None = inspect.currentframe()
     while frame is not None:
         if frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model and "epoch_iterator" in frame.f_locals:
@@ -29,9 +29,9 @@ def frame_of_fit(model: Any) -> FrameType | None:
 
 
 def validation_arguments(model: Any) -> dict[str, Any] | None:
-    """Return what the ``fit`` that runs will give to ``evaluate``; None where it does not validate.
+    """Return the arguments that the running ``fit`` passes to ``evaluate``; None if it does not validate.
 
-    Until the first validation, only the local variables of ``fit`` know.
+    Before the first validation, only the local variables of ``fit`` hold them.
     """
     frame = frame_of_fit(model)
     local = frame.f_locals if frame is not None else {}
@@ -47,15 +47,15 @@ def validation_arguments(model: Any) -> dict[str, Any] | None:
 
 
 class BatchSizes(NamedTuple):
-    """Examples in the batches of a ``fit``; None: not known."""
+    """Numbers of examples in the batches of a ``fit``; None: unknown."""
 
     usual: int | None = None
     last: int | None = None
-    """Of an epoch, where it is smaller."""
+    """Of an epoch's last batch, if it is smaller."""
 
 
 def batch_sizes(model: Any) -> BatchSizes:
-    """Return how many examples the batches of the ``fit`` that runs have, as far as Keras knows."""
+    """Return the numbers of examples in the running fit's batches, as far as Keras knows."""
     frame = frame_of_fit(model)
     adapter = getattr(frame.f_locals.get("epoch_iterator"), "data_adapter", None) if frame is not None else None
     try:
@@ -89,11 +89,11 @@ _SAME_EACH_TIME = frozenset(
         "ZipDataset",
     }
 )
-"""Kinds of `tf.data` sets that give the same whenever they are read, and keep nothing from one reading to the next."""
+"""Kinds of `tf.data` sets that give the same elements at each reading, and keep nothing between readings."""
 
 
 def validation_comes_again(model: Any) -> bool:
-    """Whether the validation of the ``fit`` that runs can be read once more without a change to its later readings."""
+    """Return True if the running fit's validation data can be read once more without an effect on later readings."""
     adapter = getattr(getattr(model, "_eval_epoch_iterator", None), "data_adapter", None)
     arguments = validation_arguments(model)
     if adapter is None or arguments is None or arguments["steps"] is not None:
@@ -107,7 +107,7 @@ def validation_comes_again(model: Any) -> bool:
 def _is_the_same_each_time(data: Any) -> bool:
     kind = type(data).__name__.lstrip("_")
     if kind == "CacheDataset":
-        return True  # It has been read to its end by now; nothing before it is read again.
+        return True  # The cache is complete by now, so nothing before it is read again.
     if kind not in _SAME_EACH_TIME:
         return False
     if any(_has_state(function.function) for function in data._functions()):
@@ -123,6 +123,6 @@ def _has_state(function: Any) -> bool:
 
 
 def callbacks_of_fit(model: Any) -> list[Any]:
-    """Return the callbacks of the ``fit`` that runs."""
+    """Return the callbacks of the running ``fit``."""
     frame = frame_of_fit(model)
     return list(getattr(frame.f_locals["callbacks"], "callbacks", [])) if frame is not None else []

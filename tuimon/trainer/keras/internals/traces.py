@@ -1,4 +1,4 @@
-"""Traces of a model's train function, and what hangs on it."""
+"""Reads the traces of a model's train function, and keeps an object with that function."""
 
 import contextlib
 from typing import Any
@@ -12,9 +12,9 @@ _ON_ITERATOR, _ON_DATA = "multi_step_on_iterator", "one_step_on_data"
 
 
 def trace(function: Any, data: Any) -> Any:
-    """Trace a train function for an iterator (or a list of batches) without running it; returns the trace.
+    """Trace a train function for an iterator, or a list of batches, without running it; return the trace.
 
-    Does nothing where it is not traced at all.
+    Returns None if the function runs eagerly.
     """
     is_iterator = isinstance(data, tf.data.Iterator | tf.distribute.DistributedIterator)
     name, argument = (_ON_ITERATOR, data) if is_iterator else (_ON_DATA, next(iter(data), None))
@@ -23,7 +23,7 @@ def trace(function: Any, data: Any) -> Any:
 
 
 def traces(function: Any) -> list[Any] | None:
-    """Return the traces of a train function for iterators; None where it is not made as Keras makes it."""
+    """Return the traces of a train function for iterators; None if the function is not made as Keras makes it."""
     parts = _compiled_parts(function)
     if _ON_ITERATOR not in parts:
         return None
@@ -32,25 +32,25 @@ def traces(function: Any) -> list[Any] | None:
 
 
 def count_traces(function: Any) -> int:
-    """Return how often the parts of a train function were traced."""
+    """Return the number of traces of a train function's parts."""
     return sum(part.experimental_get_tracing_count() for part in _compiled_parts(function).values() if part is not None)
 
 
 def _compiled_parts(function: Any) -> dict[str, Any]:
-    """Return the functions that TensorFlow traces within a train function, by name; None: one that runs eagerly."""
+    """Return the functions that TensorFlow traces within a train function, by name; None for one that runs eagerly."""
     names = getattr(getattr(function, "__code__", None), "co_freevars", ())
     parts = {}
     for name, cell in zip(names, getattr(function, "__closure__", None) or (), strict=True):
         if name in (_ON_ITERATOR, _ON_DATA):
             found = cell.cell_contents
             if not hasattr(found, "get_concrete_function"):
-                found = getattr(found, "__wrapped__", None)  # Keras wraps the step that is for lists.
+                found = getattr(found, "__wrapped__", None)  # Keras wraps the step for lists.
             parts[name] = found if hasattr(found, "get_concrete_function") else None
     return parts
 
 
 def takes(trace: Any, element_spec: Any) -> bool:
-    """Whether TensorFlow would use a trace of a train function again for an iterator over such elements."""
+    """Return True if TensorFlow would use a trace of a train function for an iterator over such elements."""
     (iterator_spec,), _ = trace.structured_input_signature
     traced_spec = getattr(iterator_spec, "_element_spec", None)
     try:
@@ -62,12 +62,12 @@ def takes(trace: Any, element_spec: Any) -> bool:
 
 
 def keep_with_train_function(model: Any, thing: object) -> None:
-    """Keep something for as long as the model has the train function that it has."""
-    # Somebody may have put a thing there that takes no attributes.
+    """Keep an object as long as the model keeps its present train function."""
+    # Somebody may have set a train function that takes no attributes.
     with contextlib.suppress(AttributeError, TypeError):
         vars(model.train_function)[_KEPT] = thing
 
 
 def kept_with_train_function(model: Any) -> object:
-    """Return what was kept with the model's train function; None where there is nothing."""
+    """Return the object that is kept with the model's train function; None if there is none."""
     return getattr(model.train_function, "__dict__", {}).get(_KEPT)

@@ -9,19 +9,19 @@ import tensorflow as tf
 
 
 def array(variable: Any) -> Any:
-    """Return what a variable holds as an array of its own dtype; mirrored on several devices, what the first has."""
+    """Return a copy of a variable's value in its own dtype; of a mirrored variable, the first replica's."""
     return np.array(tf.convert_to_tensor(variable.value))
 
 
 def on_replicas(variable: Any) -> list[Any]:
-    """Return TensorFlow's own variables behind one of Keras: one for each replica."""
+    """Return the TensorFlow variables behind a Keras variable, one for each replica."""
     return list(getattr(variable.value, "values", (variable.value,)))
 
 
 def keep(variables: Iterable[Any]) -> Callable[[], None]:
-    """Note what variables hold; returns the way back.
+    """Note the values of variables; return a function that restores them.
 
-    On each replica what it holds itself: Keras keeps one mean of a metric, and one moving mean of a layer, for each.
+    Each replica gets its own value back, because Keras keeps metrics and moving means for each replica.
     """
     parts = [part for variable in variables for part in on_replicas(variable)]
     saved = [(part, np.array(tf.convert_to_tensor(part))) for part in parts]
@@ -34,34 +34,34 @@ def keep(variables: Iterable[Any]) -> Callable[[], None]:
 
 
 def numpy_dtype(variable: Any) -> Any:
-    """Return NumPy's dtype for what a variable holds."""
+    """Return the NumPy dtype of a variable."""
     return tf.as_dtype(variable.dtype).as_numpy_dtype
 
 
 def bytes_of(variable: Any) -> int:
-    """Return how many bytes a variable takes."""
+    """Return the size of a variable in bytes."""
     return int(np.prod(variable.shape)) * int(tf.as_dtype(variable.dtype).size)
 
 
 def number(variable: Any) -> float:
-    """Return what a scalar variable holds; of one that is mirrored on several devices, what all of them hold."""
+    """Return the value of a scalar variable, which may be mirrored on several devices."""
     value = getattr(variable, "value", variable)
     return float(value.numpy() if hasattr(value, "numpy") else value)
 
 
 def as_float32(value: float) -> float:
-    """Return what is left of a number in Keras' learning rates, which are float32."""
+    """Return a number rounded to float32, the dtype of Keras' learning rates."""
     with np.errstate(over="ignore"):
         return float(np.float32(value))
 
 
 def examples(model: Any, batch: Any) -> int:
-    """Return how many examples a batch has, on all replicas together."""
+    """Return the number of examples of a batch on all replicas together."""
     return sum(examples_of_replicas(model, batch))
 
 
 def examples_of_replicas(model: Any, batch: Any) -> list[int]:
-    """Return how many examples a batch has on each replica."""
+    """Return the number of examples of a batch on each replica."""
     return list(map(_examples, model.distribute_strategy.experimental_local_results(batch)))
 
 
@@ -71,5 +71,5 @@ def _examples(batch: Any) -> int:
 
 
 def without_optionals(batch: Any) -> Any:
-    """Return a batch with None for what is missing, as Keras gives it to its step."""
+    """Return a batch with None for its missing parts, as Keras passes it to its step."""
     return keras.tree.map_structure(lambda part: None if isinstance(part, tf.experimental.Optional) else part, batch)

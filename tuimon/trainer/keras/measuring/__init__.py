@@ -1,1 +1,1 @@
-"""Reads and estimates the model's statistics."""
+"""Reads and sets moving statistics, reads the inputs of layers, and validates."""

@@ -1,4 +1,4 @@
-"""Reads every BatchNormalization layer of a model, in one go."""
+"""Reads all BatchNormalization layers of a model in one transfer, and sets their moving statistics."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,7 +16,7 @@ _STATISTICS = ("moving_mean", "moving_variance", "moving_stddev")
 
 
 def find_layers(layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the built BatchNormalization layers among a model's layers by path."""
+    """Return the built BatchNormalization layers among ``layers``, by path."""
     return {
         path: layer
         for path, layer in layers.items()
@@ -25,7 +25,7 @@ def find_layers(layers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def describe(path: str, layer: Any) -> events.BatchNormLayer:
-    """Return what the log says of a layer."""
+    """Return the description of a layer for the log."""
     return events.BatchNormLayer(
         path=path,
         channels=int(layer.moving_mean.shape[0]),
@@ -37,10 +37,10 @@ def describe(path: str, layer: Any) -> events.BatchNormLayer:
 
 
 class BatchNormReader:
-    """Reads all arrays of all layers as one tensor: one transfer, whatever the number of layers.
+    """Reads all arrays of all layers as one tensor, with one transfer for any number of layers.
 
     Args:
-        layers: By path.
+        layers: BatchNormalization layers by path.
     """
 
     def __init__(self, layers: dict[str, Any]) -> None:
@@ -54,7 +54,7 @@ class BatchNormReader:
         self._read = tf.function(self._concatenated, autograph=False)
 
     def read(self) -> dict[str, LayerArrays]:
-        """Return the arrays of every layer by path."""
+        """Return the arrays of every layer, ``(channels,)`` each, by path."""
         arrays: dict[str, LayerArrays] = {path: dict.fromkeys(ARRAYS) for path in self.layers}
         if not self._variables:
             return arrays
@@ -74,7 +74,7 @@ class BatchNormReader:
 def put_statistics(
     layers: Mapping[str, Any], statistics: Mapping[str, tuple[FloatArray, FloatArray]]
 ) -> Callable[[], None]:
-    """Give the layers new moving means and variances, by path; returns the way back, bit for bit."""
+    """Set moving means and variances, ``(channels,)`` each, by path; return a function that undoes it bit for bit."""
     variables = [getattr(layers[path], name, None) for path in statistics for name in _STATISTICS]
     put_back = keep(variable for variable in variables if variable is not None)
     try:
@@ -83,7 +83,7 @@ def put_statistics(
             layer.moving_mean.assign(mean)
             layer.moving_variance.assign(variance)
             if getattr(layer, "renorm", False):
-                # The next step makes its moving variance from this.
+                # With `renorm`, the next step computes the moving variance from this variable.
                 layer.moving_stddev.assign(np.sqrt(variance + layer.epsilon))
     except BaseException:
         put_back()

@@ -1,4 +1,4 @@
-"""Validates in the middle of a ``fit``, on the data of this ``fit``, and leaves no trace of it."""
+"""Validates in the middle of a ``fit``, on its data, and restores everything afterwards."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,11 +10,11 @@ from tuimon.trainer.keras.internals.layers import moving_state
 
 
 def evaluate(model: Any, before_step: Callable[[], None]) -> dict[str, float] | None:
-    """Return what ``model.evaluate`` says of the validation data of the ``fit`` that runs; None where it has none.
+    """Return the values of ``model.evaluate`` on the validation data of the running ``fit``; None if it has none.
 
-    Called between two steps, from the training thread. The metrics' variables (the epoch's running means), the random
-    seeds (a recurrent layer draws its dropout in validation, too) and the data that ``fit`` has prepared for its own
-    validation are put back; none of the user's callbacks is called.
+    Call it between two steps, in the training thread. It restores the metrics' variables (the epoch's running means),
+    the random seeds (a recurrent layer draws its dropout in validation, too) and the data that ``fit`` has prepared for
+    its own validation. It calls none of the user's callbacks.
 
     Args:
         model: The model.
@@ -34,6 +34,6 @@ def evaluate(model: Any, before_step: Callable[[], None]) -> dict[str, float] | 
         return logs
     finally:
         put_back()
-        # Those that only came into being with this validation are as at an epoch's begin.
+        # Metrics that this validation created begin as at the start of an epoch.
         model.reset_metrics()
         put_state_back()

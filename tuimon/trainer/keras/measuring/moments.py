@@ -1,4 +1,4 @@
-"""Reads what each BatchNormalization layer is given, from passes over training batches that change nothing."""
+"""Reads the inputs of each BatchNormalization layer, in passes over training batches that change nothing."""
 
 import contextlib
 import inspect
@@ -23,17 +23,17 @@ Tensors = tuple[Any, Any, Any]
 def of_batches(
     model: Any, layers: Mapping[str, Any], batches: Sequence[Any], scope: ModeScope
 ) -> Iterator[dict[str, list[Moments]]]:
-    """Yield, for each batch and each replica, what every layer was given. Changes no variable.
+    """Yield the moments of every layer's inputs, for each batch and each replica. Changes no variable.
 
     Args:
         model: The model.
         layers: Its BatchNormalization layers by path.
-        batches: As its train step gets them.
-        scope: Puts the mode in force, and keeps the model's call from moving any state.
+        batches: As its training step takes them.
+        scope: Puts the mode in force, and keeps the model's call from changing any state.
     """
     strategy = model.distribute_strategy
     paths = list(layers)
-    # Replicas run the model in threads of their own, interleaved.
+    # Each replica runs the model in a thread of its own, interleaved with the others.
     seen: dict[int, dict[str, list[Tensors]]] = {}
 
     def forward(batch: Any) -> list[list[Tensors]]:
@@ -44,7 +44,7 @@ def of_batches(
         return [mine[path] for path in paths]
 
     def note(path: str, given: Callable[[], Tensors]) -> None:
-        # Another thread may call layers meanwhile: a data loader, a second model.
+        # Another thread may call the layers meanwhile, such as a data loader or a second model.
         if (mine := seen.get(threading.get_ident())) is not None:
             mine[path].append(given())
 
@@ -65,7 +65,7 @@ def of_batches(
 
 
 def _watch(layer: Any, note: Callable[[Callable[[], Tensors]], None]) -> Callable[[], None]:
-    """Note the moments of a layer's inputs where it uses batch statistics; returns the way back."""
+    """Call ``note`` when a layer uses batch statistics; return a function that undoes the change."""
 
     def call(original: Callable[..., Any], bound: inspect.BoundArguments) -> Any:
         arguments = bound.arguments
@@ -77,14 +77,14 @@ def _watch(layer: Any, note: Callable[[Callable[[], Tensors]], None]) -> Callabl
 
 
 def of_inputs(layer: Any, inputs: Any, mask: Any) -> Tensors:
-    """Return how many values a channel has, their mean and their biased variance."""
+    """Return the number of values per channel, their mean and their biased variance, ``(channels,)`` each."""
     x = tf.cast(inputs, tf.float32)
     axes = [axis for axis in range(x.shape.rank) if axis != layer.axis % x.shape.rank]
     if mask is None:
         mean, variance = tf.nn.moments(x, axes)
         return tf.size(x, tf.int64) // tf.size(mean, tf.int64), mean, variance
     weights = tf.cast(tf.broadcast_to(tf.expand_dims(tf.cast(mask, tf.bool), -1), tf.shape(x)), tf.float32)
-    # Masked values may be anything, and zero times NaN is NaN.
+    # A masked value may be NaN, and zero times NaN is NaN.
     x = tf.where(weights > 0, x, 0.0)
     count = tf.reduce_max(tf.reduce_sum(weights, axes))
     mean = tf.math.divide_no_nan(tf.reduce_sum(x, axes), count)

@@ -1,9 +1,9 @@
-"""One traced function: the loss of one forward pass, in one mode. It writes no variable.
+"""A traced function that computes the loss of one forward pass, in one mode, and writes no variable.
 
-Training mode is Keras' own way of calling the model, traced in the mode in force. What each BatchNormalization layer
-does to the loss is measured in a second function, in which a layer computes both ways and a variable selects which of
-the two goes on: one trace for all layers. A select is right here, where nothing trains; in the training step it is not
-exact.
+In training mode Keras calls the model in its own way, traced in the mode in force. A second function measures the
+effect of each BatchNormalization layer on the loss. In it a layer computes both ways, and a variable selects one of the
+two results, so one trace serves all layers. The select is exact here, where nothing trains; in a training step it is
+not.
 """
 
 import contextlib
@@ -35,7 +35,8 @@ from tuimon.trainer.keras.steps.mode_scope import ModeScope, force_training
 from tuimon.trainer.modes import Mode
 
 Kind = Literal["training", "quiet", "selected"]
-"""A pass as training makes it; the same with the random layers off; inference, but for the layers selected."""
+"""``training``: a pass as in a training step. ``quiet``: the same with the random layers off. ``selected``: inference,
+but with batch statistics in the selected layers."""
 
 
 @dataclass(frozen=True)
@@ -44,56 +45,56 @@ class InForce:
 
     mode: Mode
     trainable: frozenset[tuple[str, bool]]
-    """Each BatchNormalization layer's flag. One that was set since, without `compile`, does nothing in the step."""
+    """Each BatchNormalization layer's flag. A flag that was set later, without `compile`, has no effect in the step."""
 
 
 @dataclass(frozen=True)
 class Runs:
-    """What was done with a function."""
+    """Counts of a function's use."""
 
     passes: int = 0
     first_seconds: float = 0.0
-    """Seconds of the traces, each with its first pass."""
+    """Seconds of its traces, each with its first pass."""
 
 
 class Forward:
-    """One traced function: the loss of one pass, in one mode.
+    """Computes the loss of one pass, in one mode.
 
     Args:
         model: The model.
         layers: Its layers.
-        kind: What a pass is.
-        in_force: In it.
+        kind: The kind of pass.
+        in_force: The mode and flags of the pass.
         switched: For the kind "selected": the calls that a layer's switch is for. For the kind "quiet": the calls that
-            use batch statistics, as training has them.
-        off: Layers that are in inference mode all the same.
+            use batch statistics in training.
+        off: Layers to keep in inference mode.
     """
 
     def __init__(
         self, model: Any, layers: KerasLayers, kind: Kind, in_force: InForce, switched: Calls, off: Sequence[Any] = ()
     ) -> None:
         self.calls: Calls = {}
-        """What was called; known once a pass was made."""
+        """The calls of each BatchNormalization layer; known after the first pass."""
         self.draws = False
-        """Whether a pass draws random numbers; known once one was made."""
+        """True if a pass draws random numbers; known after the first pass."""
         self.drawing: list[Any] = []
-        """The layers that do so themselves, as far as it can be seen; known once a pass was made."""
+        """The layers that are seen to draw random numbers themselves; known after the first pass."""
         self._drawing: list[tuple[Any, list[Any]]] = []
         self.switched = switched
-        """As given."""
+        """The argument ``switched``."""
         self._model = model
         self._kind = kind
         self._layers = dict(layers.batch_norm_by_path)
         self._scope = ModeScope(in_force.mode, self._model, layers.by_path)
         self._trainable = {self._layers[path]: flag for path, flag in in_force.trainable if path in self._layers}
-        # Another's traces of what the user has compiled read another's variables.
+        # Each object has its own traces of the user's compiled functions, because they read its variables.
         self._salt = ("probe", object())
         self._off = off
-        # Variables, so that they are read in the graph also where the user has compiled a layer's call.
+        # Variables, so that the graph reads them even inside a layer's call that the user compiled.
         with tf.init_scope():
             self._selected = tf.Variable(np.zeros(max(1, len(self._layers)), bool), trainable=False)
             self._looks = tf.Variable(False, trainable=False)
-        # A validation's last batch may be a smaller one.
+        # The last batch of a validation may be smaller.
         self._run = tf.function(self._step, autograph=False, reduce_retracing=True)
         self._seen: dict[int, _Seen] = {}
         self._runs = Runs(0, 0.0)
@@ -103,15 +104,15 @@ class Forward:
 
         Args:
             batch: The batch.
-            selected: Paths of the layers that use batch statistics, for the kind "selected".
+            selected: For the kind "selected": paths of the layers that use batch statistics.
             seed: Of the random layers.
-            looks: Whether what the layers are given is returned.
+            looks: Whether to return the moments of the layers' inputs.
         """
         self._looks.assign(looks)
         self._selected.assign([path in selected for path in self._layers] or [False])
         started, seed = time.perf_counter(), tf.constant(seed, tf.uint32)
         traces = self._run.experimental_get_tracing_count()
-        # Traced also where the model runs eagerly: only of a graph it can be told that it leaves no trace.
+        # Trace even an eager model: only a graph shows that a pass writes nothing.
         function = self._run.get_concrete_function(batch, seed)
         is_first = self._run.experimental_get_tracing_count() > traces
         if is_first:
@@ -119,7 +120,7 @@ class Forward:
                 raise ProbeError("the model has state that Keras does not know: a variable, a generator, Python code")
             draws = graphs.used_draws(function)
             self.draws = bool(draws)
-            # What is drawn within a function that the user has compiled, or in a loop, is taken to be used.
+            # Numbers that a user's compiled function or a loop draws count as used.
             self.drawing = [
                 layer
                 for layer, operations in self._drawing
@@ -127,7 +128,7 @@ class Forward:
             ]
         loss, losses, given = self._run(batch, seed)
         local = self._model.distribute_strategy.experimental_local_results
-        # Of a short batch, replicas have other numbers of examples, or none.
+        # In a short batch, replicas have fewer examples, or none.
         sizes = variables.examples_of_replicas(self._model, batch)
         all_same = 0 if any(sizes) else 1
         parts = [(float(part), max(size, all_same)) for part, size in zip(local(loss), sizes, strict=True)]
@@ -141,7 +142,7 @@ class Forward:
         )
 
     def take_runs(self) -> Runs:
-        """Return what was done since the last time."""
+        """Return the counts since the last call."""
         runs, self._runs = self._runs, Runs(0, 0.0)
         return runs
 
@@ -178,7 +179,7 @@ class Forward:
             loss = loss_of(model, x, y, outputs, sample_weight, training=is_training)
             losses = losses_of_examples(model, y, outputs, sample_weight)
         self.calls, self._drawing = seen.calls, list(seen.drawing.values())
-        # What was made inside a function that the user has compiled, or in a loop, cannot be had from there.
+        # Tensors inside a user's compiled function, or inside a loop, are out of reach here.
         reached = {
             path: calls
             for path, calls in seen.given.items()
@@ -187,13 +188,13 @@ class Forward:
         return loss, losses, reached
 
     def _observe(self, path: str, layer: Any) -> Callable[[], None]:
-        """Listen to a layer's calls, or have them switched; returns the way back."""
+        """Note a layer's calls, and switch them if asked; return a function that undoes the change."""
         number = list(self._layers).index(path)
 
         def call(original: Callable[..., Any], bound: inspect.BoundArguments) -> Any:
             seen = self._seen.get(threading.get_ident())
             if seen is None:
-                # Another thread's call, of a data loader or a second model.
+                # A call of another thread: a data loader or a second model.
                 return original(*bound.args, **bound.kwargs)
             training = bound.arguments.get("training")
             uses_batch = bool(layer.trainable) and (tf.is_tensor(training) or bool(training))
@@ -206,7 +207,7 @@ class Forward:
                 return original(*bound.args, **bound.kwargs)
             moving = None if self._kind == "quiet" else original(*bound.args, **bound.kwargs)
             bound.arguments["training"] = True
-            # What it writes ends here, so that a further call of a shared layer reads what is in the variables.
+            # Its writes end with this scope, so a further call of a shared layer reads the variables unchanged.
             with keras.StatelessScope(), contextlib.ExitStack() as undo:
                 undo.callback(patches.set_untracked(layer, "_trainable", True))
                 own = original(*bound.args, **bound.kwargs)
@@ -215,7 +216,7 @@ class Forward:
         return patches.wrap_call(layer, call)
 
     def _listen_for_draws(self, layer: Any) -> Callable[[], None]:
-        """Listen to whether a layer, and not one within it, draws random numbers; returns the way back."""
+        """Note the random numbers that a layer itself draws; return a function that undoes the change."""
         original = layer.call
 
         @functools.wraps(original)
@@ -235,7 +236,7 @@ class Forward:
         return patches.set_untracked(layer, "call", call)
 
     def _given(self, layer: Any, inputs: Any, mask: Any) -> list[tuple[Any, Any, Any]]:
-        """Return the moments of what a layer is given; where nobody looks, zeros."""
+        """Return the moments of a layer's inputs; zeros unless the pass looks."""
         half = tf.shape(inputs)[0] // 2
         parts = [(inputs, mask)]
         if self._kind == "selected":
@@ -256,11 +257,11 @@ class Forward:
 
 @dataclass
 class _Seen:
-    """What one pass of one replica has called."""
+    """Notes about one pass of one replica."""
 
     calls: Calls = field(default_factory=dict)
     given: dict[str, list[list[tuple[Any, Any, Any]]]] = field(default_factory=dict)
     drawing: dict[int, tuple[Any, list[Any]]] = field(default_factory=dict)
-    """The layers that draw, each with its own operations, not those of the layers within."""
+    """The layers that draw, each with its own drawing operations, without those of the layers within."""
     draws: set[Any] = field(default_factory=set)
     """All of these operations."""

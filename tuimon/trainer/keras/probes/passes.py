@@ -1,4 +1,4 @@
-"""The forward passes of probes, in functions of their own that write no variable, with random seeds of their own."""
+"""Makes the forward passes of probes, in separate functions that write no variable and use their own seeds."""
 
 import contextlib
 from collections import OrderedDict
@@ -22,7 +22,7 @@ from tuimon.trainer.keras.steps.step_functions import StepFunctions
 from tuimon.trainer.modes import AUTO, Mode
 
 KEPT_FUNCTIONS = 4
-"""Traced functions that are kept beside the one for all layers; each holds megabytes of a large model."""
+"""Traced functions to keep beside the one that switches layers; each takes megabytes for a large model."""
 
 
 class Probed(Protocol):
@@ -36,7 +36,7 @@ class Probed(Protocol):
 
 
 class KerasPasses:
-    """Makes the passes of one model, again and again, with the functions that were traced the first time.
+    """Makes the passes of one model, and keeps the traced functions for further probes.
 
     Args:
         watched: The model.
@@ -44,7 +44,7 @@ class KerasPasses:
 
     def __init__(self, watched: Probed) -> None:
         self.first_seconds = 0.0
-        """The seconds that all traces took so far, each with its first pass."""
+        """The seconds of all traces so far, each with its first pass."""
         self._watched = watched
         self._model = watched.model
         self._kept: OrderedDict[tuple[Kind, InForce], Forward] = OrderedDict()
@@ -53,7 +53,7 @@ class KerasPasses:
 
     @property
     def why_not(self) -> str:
-        """Why this model cannot be probed; empty where it can."""
+        """The reason why this model cannot be probed; empty if it can."""
         if self._watched.why_not_steerable:
             return self._watched.why_not_steerable
         if not self._model.compiled:
@@ -63,10 +63,10 @@ class KerasPasses:
         return ""
 
     def check(self, batch: Any) -> None:
-        """Look at a batch before it is held.
+        """Check that a batch can be probed.
 
         Raises:
-            ProbeError: it has no labels, or holds NaN or infinity.
+            ProbeError: The batch has no labels, or holds NaN or infinity.
         """
         x, y, _ = keras.utils.unpack_x_y_sample_weight(variables.without_optionals(batch))
         if y is None and self._model.loss is not None:
@@ -76,7 +76,7 @@ class KerasPasses:
             raise ProbeError("the batch holds NaN or infinity")
 
     def as_batch(self, given: Any) -> Any:
-        """Return a batch of the user's as Keras hands one to its step."""
+        """Return the user's batch as Keras passes one to its step."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(tuple(given))
 
         def tensor(part: Any) -> Any:
@@ -93,10 +93,10 @@ class KerasPasses:
     def begin(self, mode: Mode) -> Iterator["KerasPassSet"]:
         """Open the passes of a probe under ``mode``.
 
-        Python code in a layer's ``call`` that draws from NumPy while it is traced does so for these traces, too.
+        If Python code in a layer's ``call`` draws from NumPy while it is traced, these traces draw, too.
 
         Raises:
-            ProbeError: this model cannot be probed; within the block: it cannot be called with a batch.
+            ProbeError: This model cannot be probed. Within the block: the model cannot be called with the batch.
         """
         if self.why_not:
             raise ProbeError(self.why_not)
@@ -111,17 +111,17 @@ class KerasPasses:
                 self.first_seconds += passes.costs()[1]
 
     def has_begun(self, mode: Mode) -> bool:
-        """Return whether a probe was made under ``mode``, so that its functions are there."""
+        """Return True if a probe was made under ``mode`` and its functions are kept."""
         self._forget_outdated()
         return ("training", self._in_force(mode)) in self._kept
 
     def moments(self, batches: Sequence[Any], mode: Mode) -> Iterator[Mapping[str, Sequence[Moments]]]:
-        """Run the model in training mode over batches; yield what each BatchNormalization layer was given, in parts."""
+        """Run the model in training mode over batches; yield the moments of each BatchNormalization layer's inputs."""
         scope, layers = self._watched.scopes.of_call(mode), self._watched.layers.batch_norm_by_path
         return moments.of_batches(self._model, layers, batches, scope)
 
     def function(self, kind: Kind, in_force: InForce, calls: Calls | None = None, off: Sequence[Any] = ()) -> Forward:
-        """Return the function of one kind of pass, made anew where it is not kept."""
+        """Return the function of one kind of pass; make it if it is not kept."""
         key = (kind, in_force)
         if key not in self._kept:
             self._kept[key] = Forward(self._model, self._watched.layers, kind, in_force, calls or {}, off)
@@ -131,7 +131,7 @@ class KerasPasses:
         return self._kept[key]
 
     def selecting(self, calls: Calls) -> Forward:
-        """Return the function that can switch the layers that use batch statistics in training."""
+        """Return the function that switches the layers that use batch statistics in training."""
         kept = self._selected
         if kept is None or any(
             kept.switched.get(path) != switched for path, switched in calls.items() if any(switched)
@@ -142,12 +142,12 @@ class KerasPasses:
         return kept
 
     def may_depend_on_training(self) -> bool:
-        """Return whether anything but BatchNormalization and randomness may depend on ``training``."""
+        """Return True if anything but BatchNormalization and randomness may depend on ``training``."""
         layers = without(flatten_layers(self._model), list(self._watched.layers.batch_norm_by_path.values()))
         return has_own_call(self._model) or any(map(keras_layers.may_depend_on_training, layers))
 
     def _forget_outdated(self) -> None:
-        """Drop functions that were traced for other layers, or before the model or its train function was made anew."""
+        """Drop functions that were traced for other layers, or before the model got a new loss or train function."""
         loss, watched = losses.compiled_loss(self._model), self._watched
         made_for = (loss, watched.train.users_function, watched.layers.version)
         if any(one is not other for one, other in zip(made_for, self._made_for, strict=True)):
@@ -158,7 +158,7 @@ class KerasPasses:
     def _in_force(self, mode: Mode) -> InForce:
         layers = self._watched.layers
         computes = {path: layers.computes(path, mode) for path in layers.batch_norm_by_path}
-        # Of a mode, momentum and learning rate do not matter to a call of the model.
+        # Momentum and learning rate do not affect a call of the model.
         of_calls = replace(mode, momentum=frozenset(), own_learning_rate=False)
         return InForce(of_calls, frozenset((path, word != "frozen") for path, word in computes.items()))
 
@@ -167,9 +167,9 @@ class KerasPassSet:
     """The passes of one probe.
 
     Args:
-        passes: Keeps the functions.
+        passes: Keeps the traced functions.
         model: The model.
-        in_force: The mode and flags.
+        in_force: The mode and flags of the passes.
     """
 
     def __init__(self, passes: KerasPasses, model: Any, in_force: InForce) -> None:
@@ -182,27 +182,27 @@ class KerasPassSet:
 
     @property
     def calls(self) -> Calls:
-        """What training mode calls; known once a training pass was made, by this probe or one before."""
+        """The layers that training mode calls; known after the first training pass of any probe in this mode."""
         return self._training.calls
 
     @property
     def training_draws(self) -> bool:
-        """Whether training mode draws random numbers."""
+        """True if training mode draws random numbers."""
         return self._training.draws
 
     @property
     def inference_draws(self) -> bool:
-        """Whether inference mode draws random numbers."""
+        """True if inference mode draws random numbers."""
         return self._passes.selecting(self.calls).draws
 
     @property
     def has_random_layers(self) -> bool:
-        """Whether layers that are random in training mode alone can be switched off."""
+        """True if `quiet` can switch off layers that are random in training mode alone."""
         return self.training_draws and bool(self._random_layers)
 
     @property
     def may_be_other(self) -> bool:
-        """Whether anything but BatchNormalization and randomness may depend on ``training``."""
+        """True if anything but BatchNormalization and randomness may depend on ``training``."""
         return self._passes.may_depend_on_training()
 
     def training(self, batch: Any, *, seed: int = 0, looks: bool = False) -> Pass:
@@ -212,7 +212,7 @@ class KerasPassSet:
     def inference(
         self, batch: Any, *, batch_statistics: Sequence[str] = (), seed: int = 0, looks: bool = False
     ) -> Pass:
-        """Make a pass in inference mode, in which the layers named use batch statistics."""
+        """Make a pass in inference mode, in which the layers of the paths ``batch_statistics`` use batch statistics."""
         selecting = self._passes.selecting(self.calls)
         return self._run(selecting, batch, selected=batch_statistics, seed=seed, looks=looks)
 
@@ -221,7 +221,7 @@ class KerasPassSet:
         return self._run(self._passes.function("quiet", self._in_force, self.calls, self._random_layers), batch)
 
     def costs(self) -> tuple[int, float]:
-        """Return how many passes were made, and the seconds spent on traces and their first passes."""
+        """Return the number of passes of this set, and the seconds of its traces, each with its first pass."""
         for function in self._used:
             runs = function.take_runs()
             self._count += runs.passes
@@ -230,7 +230,7 @@ class KerasPassSet:
 
     @property
     def _random_layers(self) -> list[Any]:
-        # A layer that draws in inference as well is not random for the learning phase's sake.
+        # A layer that also draws in inference is not random because of the learning phase.
         random = [*random_layers(self._model), *self._training.drawing]
         return without(random, self._passes.selecting(self.calls).drawing)
 
@@ -241,7 +241,7 @@ class KerasPassSet:
 
 
 def without(layers: Sequence[Any], left_out: Sequence[Any]) -> list[Any]:
-    """Return each layer once, without those left out; layers are told apart by identity."""
+    """Return each layer once, without those left out. Layers are compared by identity."""
     known = set(map(id, left_out))
     return [layer for layer in {id(layer): layer for layer in layers}.values() if id(layer) not in known]
 
@@ -263,7 +263,7 @@ def _translated_errors() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _losses_kept(model: Any) -> Iterator[None]:
-    """A trace leaves its losses with the layers."""
+    """Restore the losses that layers hold, because a trace replaces them."""
     put_losses_back = losses.keep_losses(model)
     try:
         yield

@@ -1,1 +1,1 @@
-"""Train and test functions, one for each mode, and what is read inside a step."""
+"""Train and test functions, one for each mode, and the values read inside a step."""

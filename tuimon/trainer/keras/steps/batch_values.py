@@ -1,9 +1,9 @@
-"""Each batch's own loss and metrics, read inside the step.
+"""Reads each batch's own loss and metrics inside the step.
 
-What Keras shows is the mean of the epoch so far, and taking that apart again loses precision as the
-epoch grows. So the step is listened to: what is added to a metric's total and count in one step is
-that batch's part of it, and the metric's own ``result`` of just these parts is its value of the batch.
-The values go into a ring on the device, read a few times a second, so that no step waits for them.
+Keras shows the mean of the epoch so far, and differences of it lose precision as the epoch grows. So tuimon listens
+inside the step. The amounts that one step adds to a metric's total and count are that batch's part. The metric's own
+``result`` for these parts alone is the batch's value. The values go into a ring on the device, which is read a few
+times a second, so that no step waits for them.
 """
 
 import contextlib
@@ -19,25 +19,25 @@ from tuimon.protocol.wire import FloatArray
 from tuimon.trainer.keras.internals import graphs, losses, patches
 
 RING_STEPS = 256
-"""Steps that the ring holds; it is read before it is full."""
+"""Steps that fit into the ring; it is read before it is full."""
 WIDTH = 32
-"""Metrics that have room in it; of others only Keras' running values are known."""
+"""Metrics that fit into the ring; of further ones only Keras' running means are known."""
 
 
 class BatchValues:
     """The ring of one model's train or test step.
 
-    Made before the step is traced. ``names`` is known once it was.
+    Create it before the step is traced. ``names`` is known after the trace.
     """
 
     def __init__(self, model: Any) -> None:
         self.names: list[str] = []
-        """Metrics that have a value of each batch's own, by their names in Keras' logs."""
+        """Names, in Keras' logs, of the metrics whose value of each batch is read."""
         self.steps = 0
-        """Steps completed, as of the last ``read``."""
+        """Steps completed as of the last ``read``."""
         self._model = model
         self._is_replicated = model.distribute_strategy.num_replicas_in_sync > 1
-        # Not of the strategy's: the first replica alone writes them.
+        # Made outside of the strategy: only the first replica writes them.
         with tf.init_scope():
             self._counter = tf.Variable(0, dtype=tf.int64, trainable=False, name="tuimon_steps")
             ring = np.full((RING_STEPS, WIDTH), np.nan, np.float32)
@@ -51,8 +51,8 @@ class BatchValues:
     def listen(self) -> Iterator["_Listener"]:
         """Listen to the metrics while a step's body runs (is traced, mostly).
 
-        Replicas run it in threads of their own, interleaved: what is put on the metrics is there from the first
-        one in to the last one out, and tells them apart.
+        Replicas run the body in interleaved threads. The metrics are patched from the first one in to the last one out,
+        and the patches tell the threads apart.
         """
         listener = _Listener()
         with self._lock:
@@ -65,12 +65,12 @@ class BatchValues:
             with self._lock:
                 del self._listeners[threading.get_ident()]
                 if not self._listeners:
-                    # A metric that refuses must not end the user's step; the others are given back all the same.
+                    # An error of one metric must not end the user's step, and the others are still restored.
                     with contextlib.suppress(Exception):
                         self._undo.close()
 
     def _attach(self) -> None:
-        """Listen to every metric that can be listened to; raises nothing, as the user's step is under way."""
+        """Listen to every metric that allows it; raise nothing, because the user's step is under way."""
         attached: list[Any] = []
         self._hears_all = True
 
@@ -80,19 +80,19 @@ class BatchValues:
                     if not any(metric is other for other in attached):
                         attached.append(metric)
                         self._attach_to(metric)
-            except Exception:  # noqa: BLE001 - a metric may be anything
+            except Exception:  # noqa: BLE001 - a user's metric may raise anything
                 self._hears_all = False
 
         attach()
         try:
-            # The metrics of `compile` come into being in the middle of the first trace.
+            # Keras creates the metrics of `compile` in the middle of the first trace.
             for container in losses.unbuilt_metric_containers(self._model):
                 self._undo.callback(patches.after(container, "build", attach))
-        except Exception:  # noqa: BLE001 - without them, Keras' running values are known
+        except Exception:  # noqa: BLE001 - without them, Keras' running means are shown
             self._hears_all = False
 
     def _attach_to(self, metric: Any) -> None:
-        """Listen to a metric, or note what it shows, or leave it alone."""
+        """Listen to a metric; if that fails, note its results; if that fails, leave it alone."""
         for attach in (_listen_to, _note_what_runs):
             with contextlib.suppress(Exception), contextlib.ExitStack() as undo:
                 attach(metric, self._listeners, undo)
@@ -101,7 +101,7 @@ class BatchValues:
         self._hears_all = False
 
     def record(self, listener: "_Listener", logs: object) -> None:
-        """Put the step's values into the ring and count the step. Part of the step."""
+        """Put the step's values into the ring and count the step. Call it within the step."""
         values = listener.batch_values(
             logs, _sum_of_replicas if self._is_replicated else None, hears_all=self._hears_all
         )
@@ -113,13 +113,13 @@ class BatchValues:
             missing = tf.constant(np.nan, tf.float32)
             row = [values.get(name, missing) for name in self.names] + [missing] * (WIDTH - len(self.names))
             self._ring.scatter_nd_update([[self._counter % RING_STEPS]], [tf.stack(row)])
-        # Where the data ends unannounced, TensorFlow begins a step that has none, and would count it.
+        # If the data end unannounced, TensorFlow begins a step without data, which must not count.
         outcome = list(values.values()) or [part for part in tf.nest.flatten(logs) if tf.is_tensor(part)]
         with tf.control_dependencies(outcome):
             self._counter.assign_add(1)
 
     def read(self) -> dict[str, FloatArray]:
-        """Return the values of the steps since the last ``read``, per name of shape ``(steps,)``."""
+        """Return the values of the steps since the last ``read``, by name, each of shape ``(steps,)``."""
         steps = int(self._counter.numpy())
         new = range(max(self.steps, steps - RING_STEPS), steps)
         self.steps = steps
@@ -134,11 +134,11 @@ class _Listener:
 
     def __init__(self) -> None:
         self.running: list[Any] = []
-        """What metrics have shown that are no mean: of all batches so far."""
+        """Results of metrics that are no means. They cover all batches so far."""
         self._heard: list[_Heard] = []
 
     def of(self, metric: Any, result: Callable[[], Any]) -> "_Heard":
-        """Return what was heard of a metric so far; ``result`` is its own method."""
+        """Return the notes about a metric; ``result`` is the metric's own method."""
         for heard in self._heard:
             if heard.metric is metric:
                 return heard
@@ -148,13 +148,13 @@ class _Listener:
     def batch_values(
         self, logs: object, summed: "Callable[[Any], Any] | None", *, hears_all: bool = True
     ) -> dict[str, Any]:
-        """Return the batch's own value per name in ``logs``: tensors of this very graph.
+        """Return the batch's own value for each name in ``logs``, as tensors of this graph.
 
         Args:
-            logs: What the step returns.
-            summed: Adds a vector up over all replicas; None: there is one.
-            hears_all: Whether every metric is listened to. If not, the logs may hold the running value of one
-                that is not, and what nobody has shown is left out.
+            logs: The result of the step.
+            summed: Sums a vector over all replicas; None: there is one replica.
+            hears_all: Whether every metric is listened to. If not, an unknown tensor in the logs may be a running
+                value, and is left out.
         """
         if not isinstance(logs, dict):
             return {}
@@ -162,7 +162,7 @@ class _Listener:
         shown: dict[str, tuple[_Heard, tuple[Any, Any]]] = {}
         for name, tensor in logs.items():
             heard = next((heard for heard in self._heard if heard.shown is tensor), None)
-            # A step may leave a metric with another total than it had.
+            # A user's step may replace a metric's total.
             with contextlib.suppress(Exception):
                 if heard is not None and heard.is_usable(only_numbers=summed is not None):
                     shown[name] = heard, heard.parts()
@@ -170,10 +170,10 @@ class _Listener:
             return values
         parts = [part for _, both in shown.values() for part in both]
         if summed is not None:
-            # In one go: what the replicas tell each other costs by the message.
+            # One message for all: the cost of communication grows with the number of messages.
             parts = tf.unstack(summed(tf.stack([tf.cast(part, tf.float32) for part in parts])))
         for (name, (heard, _)), total, count in zip(shown.items(), parts[::2], parts[1::2], strict=True):
-            # A metric of the user's own may do what it likes in `result`: then it has no value of a batch.
+            # A user's `result` may raise; then the metric has no value of the batch.
             with contextlib.suppress(Exception):
                 value = tf.cast(heard.value(total, count), tf.float32)
                 if value.shape.rank == 0:
@@ -181,7 +181,7 @@ class _Listener:
         return values
 
     def _plain_values(self, logs: dict[str, Any]) -> dict[str, Any]:
-        """Return what no metric has shown: a loss that a step of the user's own returns as it is."""
+        """Return the values that no metric returned, such as a loss that a user's step returns directly."""
         shown = [tensor for heard in self._heard for tensor in keras.tree.flatten(heard.shown)]
         known = {id(tensor) for tensor in (*self.running, *shown)}
         return {
@@ -205,7 +205,7 @@ def _is_first_replica() -> bool:
 
 
 class _Heard:
-    """What one step of one replica has added to one metric."""
+    """Notes about one metric in one step of one replica."""
 
     def __init__(self, metric: Any, result: Callable[[], Any]) -> None:
         self.metric = metric
@@ -213,14 +213,14 @@ class _Heard:
         self.counts: list[Any] = []
         self.shown: Any = None
         self.writes = False
-        """Whether showing it changes a variable, so that it must not be asked once more."""
+        """True if ``result`` changes a variable, so that it must not be called again."""
         self._result = result
 
     def is_usable(self, *, only_numbers: bool) -> bool:
-        """Whether its value of the batch can be had.
+        """Return True if the metric's value of the batch can be computed.
 
         Args:
-            only_numbers: Whether its total and its count must be scalars.
+            only_numbers: Whether its total and count must be scalars.
         """
         if not (self.totals and self.counts) or self.writes:
             return False
@@ -229,11 +229,11 @@ class _Heard:
         return graphs.is_of_this_graph((*self.totals, *self.counts))
 
     def parts(self) -> tuple[Any, Any]:
-        """What this step added to the metric: its total and its count."""
+        """Return the amounts that this step added to the metric's total and count."""
         return _sum(self.totals, self.metric.total), _sum(self.counts, self.metric.count)
 
     def value(self, total: Any, count: Any) -> Any:
-        """What the metric shows when only this step was added to it."""
+        """Return the metric's result for this step alone."""
         with contextlib.ExitStack() as undo:
             undo.callback(patches.set_untracked(self.metric, "total", total))
             undo.callback(patches.set_untracked(self.metric, "count", count))
@@ -241,8 +241,8 @@ class _Heard:
 
 
 def _sum(values: list[Any], variable: Any) -> Any:
-    # Made here, after the step: an operation more within it, and the seeds of those behind would be others.
-    # What is added may be of another type or shape than the variable, as Keras allows.
+    # Created here, after the step: a further operation within it would change the seeds of the later ones.
+    # Keras allows an added value of another dtype or shape than the variable's.
     tensors = [keras.ops.convert_to_tensor(value, dtype=variable.dtype) for value in values]
     return tf.add_n(
         [tensor if tensor.shape == variable.shape else tf.broadcast_to(tensor, variable.shape) for tensor in tensors]
@@ -250,10 +250,10 @@ def _sum(values: list[Any], variable: Any) -> Any:
 
 
 def _listen_to(metric: Any, listeners: Mapping[int, _Listener], undo: contextlib.ExitStack) -> None:
-    """Hear what is added to a metric, and what it shows; the variables stay the user's own.
+    """Note the amounts that are added to a metric, and its results; its variables stay in place.
 
     Raises:
-        TypeError: it is not made as Keras' means are.
+        TypeError: The metric is not made as Keras' means.
     """
     if not (losses.adds_up(metric) and losses.can_wrap_result(metric)):
         raise TypeError("it adds nothing up in two variables")
@@ -261,7 +261,7 @@ def _listen_to(metric: Any, listeners: Mapping[int, _Listener], undo: contextlib
 
     def heard() -> _Heard:
         listener = listeners.get(threading.get_ident())
-        # Another thread may use the metric meanwhile: what it adds is none of the step's.
+        # Another thread may use the metric meanwhile; its amounts do not belong to the step.
         return (listener or _Listener()).of(metric, own_result)
 
     def result(*args: Any, **kwargs: Any) -> Any:
@@ -277,10 +277,10 @@ def _listen_to(metric: Any, listeners: Mapping[int, _Listener], undo: contextlib
 
 
 def _note_what_runs(metric: Any, listeners: Mapping[int, _Listener], undo: contextlib.ExitStack) -> None:
-    """Note what a metric shows that is no mean.
+    """Note the results of a metric that is no mean.
 
     Raises:
-        TypeError: its ``result`` is no method.
+        TypeError: Its ``result`` is not a method.
     """
     if not losses.can_wrap_result(metric):
         raise TypeError("its result is a property")
@@ -299,7 +299,7 @@ def _hear(variable: Any, tell: Callable[[Any], None]) -> Callable[[], None]:
     assign_add = variable.assign_add
 
     def listening(value: Any) -> Any:
-        # A variable is read now: later it may hold something else. None has no sum, and the metric no value.
+        # Read a variable now, before it changes. If that fails, None marks that the metric has no value.
         added = None
         with contextlib.suppress(Exception):
             added = tf.convert_to_tensor(value) if isinstance(value, keras.Variable | tf.Variable) else value

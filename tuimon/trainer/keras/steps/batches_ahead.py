@@ -1,4 +1,4 @@
-"""Looks at the next batches of a ``fit``, which training gets afterwards all the same, in the same order."""
+"""Reads the next batches of a ``fit`` ahead of training, which still gets them in the same order."""
 
 import functools
 from collections import deque
@@ -8,7 +8,7 @@ import tensorflow as tf
 
 
 class BatchesAhead:
-    """Keeps batches between the iterator that Keras hands to its train function and that function.
+    """Keeps batches that were read from the iterator, until the train function takes them.
 
     Args:
         steps: Batches that the train function takes in one call: ``steps_per_execution``.
@@ -22,11 +22,11 @@ class BatchesAhead:
 
     @property
     def has_some(self) -> bool:
-        """Whether training has batches to come from here."""
+        """True if training still has to take batches from here."""
         return bool(self._kept)
 
     def clear(self) -> None:
-        """Let go of everything."""
+        """Drop all batches and the iterator."""
         self._kept.clear()
         self._source = self._error = None
 
@@ -34,9 +34,9 @@ class BatchesAhead:
         """Return the next batches that ``iterator`` will give to training.
 
         Args:
-            iterator: As Keras gives it to the train function.
-            count: How many; fewer where the data end.
-            maximum_bytes: No further one is read once they take as much.
+            iterator: As Keras passes it to the train function.
+            count: How many batches; fewer are returned if the data end.
+            maximum_bytes: Reading stops once the batches take this much.
         """
         self._follow(iterator)
         size = sum(map(_bytes, self._kept))
@@ -47,23 +47,27 @@ class BatchesAhead:
         return [*self._kept][:count]
 
     def of(self, iterator: Any) -> Any:
-        """Return what the train function is to be given in the place of ``iterator``, for one call."""
+        """Return the argument of the train function for one call, in place of ``iterator``.
+
+        Raises:
+            Exception: Whatever the user's data raised for the batch whose turn it is.
+        """
         self._follow(iterator)
         if not self._kept and self._error is not None:
             error, self._error = self._error, None
-            raise error  # The user's, when its turn has come.
+            raise error  # Its batch would come now.
         if not self._kept:
-            self._source = None  # An iterator may hold many batches of its own, and threads.
+            self._source = None  # Free the iterator, which may hold many batches and threads.
             return iterator
         while len(self._kept) < self._steps and self._error is None and self._read():
             pass
         batches = [self._kept.popleft() for _ in range(min(self._steps, len(self._kept)))]
-        # What is spread over replicas cannot be made an iterator of the same kind; Keras takes a list as well.
+        # Distributed batches cannot form an iterator of the same kind; Keras takes a list as well.
         return batches if isinstance(iterator, tf.distribute.DistributedIterator) else _iterator(batches, iterator)
 
     def _follow(self, iterator: Any) -> None:
         if iterator is not self._source:
-            # Another epoch: what the last one has left, Keras has given up.
+            # Another epoch: Keras has dropped the rest of the last one.
             self.clear()
             self._source = iterator
 
@@ -72,14 +76,14 @@ class BatchesAhead:
             self._kept.append(next(self._source))
         except (StopIteration, tf.errors.OutOfRangeError):
             return False
-        except Exception as error:  # noqa: BLE001 - whatever the user's data raise, training is to get it
+        except Exception as error:  # noqa: BLE001 - whatever the user's data raise, training must get it
             self._error = error
             return False
         return True
 
 
 def _iterator(batches: list[Any], like: tf.data.Iterator) -> tf.data.Iterator:
-    """Return an iterator over batches, with the very element spec of another, so that no function is traced anew."""
+    """Return an iterator over batches with the same element spec as ``like``, so that no function is traced anew."""
 
     def one(batch: Any) -> tf.data.Dataset:
         variant = tf.data.experimental.to_variant(tf.data.Dataset.from_tensors(batch))

@@ -1,4 +1,4 @@
-"""One traced function for each mode, the user's own among them."""
+"""Keeps one traced function for each mode, including the user's own."""
 
 import contextlib
 from collections import OrderedDict
@@ -12,18 +12,18 @@ from tuimon.trainer.keras.steps.users_step import UsersStep
 from tuimon.trainer.modes import AUTO, Mode
 
 KEPT_FUNCTIONS = 6
-"""Traced functions kept beside the one in use; each may hold many megabytes."""
+"""Traced functions to keep; each may take many megabytes."""
 
 
 class FunctionCache:
     """Makes the functions of one step and keeps the newest.
 
     Args:
-        step: Makes a function of a step.
-        scope: Makes what puts a mode in force.
-        values: Reads each batch's own values; None: nobody does, and ``AUTO`` is the user's very function.
-        listeners: Told of an exception of ours.
-        hooks: Told that the step was traced in ``AUTO``.
+        step: Makes a function from a step's body.
+        scope: Makes the scope that puts a mode in force.
+        values: Reads each batch's own values; None: they are not read, and ``AUTO`` is the user's own function.
+        listeners: Called with an exception of tuimon.
+        hooks: Called when the step was traced in ``AUTO``.
     """
 
     def __init__(
@@ -35,9 +35,9 @@ class FunctionCache:
         hooks: Hooks,
     ) -> None:
         self.users_function: Any = None
-        """The user's own function, in whose place ours stand."""
+        """The user's own function, which the others replace."""
         self.values = values
-        """Reads each batch's own values; None: nobody does."""
+        """Reads each batch's own values; None: they are not read."""
         self._step = step
         self._scope = scope
         self._listeners = listeners
@@ -46,18 +46,18 @@ class FunctionCache:
         self._failed_in_trace = False
 
     def has(self, mode: Mode) -> bool:
-        """Whether a mode's function is there, so that its use costs no trace."""
+        """Return True if a mode's function is kept, so that its use needs no trace."""
         return mode in self._kept or (mode == AUTO and self.values is None)
 
     def get(self, mode: Mode, in_use: Mode) -> Any:
-        """Return a mode's function, made where it is not there; that of the mode in use is never dropped for it."""
+        """Return a mode's function; make it if it is not kept, and never drop that of the mode ``in_use`` for it."""
         if mode == AUTO and self.values is None:
             return self.users_function
         if mode not in self._kept:
             self._kept[mode] = self._step.make(lambda users_step: self._in_mode(mode, users_step))
         self._kept.move_to_end(mode)
         while len(self._kept) > KEPT_FUNCTIONS:
-            # Keras' own step stays, too: it is the way back.
+            # Keep Keras' own step, too, so that unfreezing needs no trace.
             oldest = next(kept for kept in self._kept if kept not in (AUTO, in_use, mode))
             del self._kept[oldest]
         return self._kept[mode]
@@ -71,12 +71,12 @@ class FunctionCache:
         self._kept.clear()
 
     def take_trace_error(self) -> bool:
-        """Return whether the exception at hand came out of the step's body, so that the batch is untouched."""
+        """Return True if the exception at hand came from the trace of the step's body, so that the batch is unused."""
         failed, self._failed_in_trace = self._failed_in_trace, False
         return failed
 
     def _in_mode(self, mode: Mode, users_step: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the body of a step with a mode in force within it."""
+        """Return the body of a step with a mode in force in it."""
         scope, values = self._scope(mode), self.values
 
         def step(*args: Any, **kwargs: Any) -> Any:
@@ -91,7 +91,7 @@ class FunctionCache:
                     values.record(listener, logs)
                     if mode == AUTO and self._hooks.traced is not None:
                         self._hooks.traced(None)
-                except Exception as error:  # noqa: BLE001 - a mistake of ours must not end the user's training
+                except Exception as error:  # noqa: BLE001 - an error of tuimon must not end the user's training
                     self._listeners.mistake(error)
             return logs
 

@@ -1,4 +1,4 @@
-"""How a traced TensorFlow function uses the resources that it captures, itself or in the functions that it calls."""
+"""Tells how a traced TensorFlow function, with the functions that it calls, uses the resources that it captures."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -7,12 +7,12 @@ from typing import Any
 
 _WRITERS = ("Assign", "ResourceScatter", "ResourceApply", "ResourceSparseApply", "ResourceStridedSliceAssign")
 _FIRST_ARGUMENT = {"If": 1, "StatelessIf": 1, "Case": 1, "StatelessCase": 1}
-"""Inputs that are not handed on to the branches."""
+"""Number of first inputs that are not passed on to the branches."""
 _CALLS = {*_FIRST_ARGUMENT, "While", "StatelessWhile", "PartitionedCall", "StatefulPartitionedCall"}
 
 
 class UnreadableGraphError(Exception):
-    """The graph writes something, and to what cannot be told."""
+    """The graph has a write whose target cannot be found."""
 
 
 @dataclass
@@ -25,7 +25,7 @@ class Uses:
     """Operations that read each variable as a whole."""
 
     def add(self, other: "Uses") -> None:
-        """Add what a function that is called does."""
+        """Add the uses of a called function."""
         self.writes |= other.writes
         self.reads.update(other.reads)
 
@@ -34,7 +34,7 @@ def uses_of(function: Any) -> Uses:
     """Return how a concrete function uses the resources that it captures.
 
     Raises:
-        UnreadableGraphError: a write has no captured resource that could be found.
+        UnreadableGraphError: The captured resource of a write cannot be found.
     """
     definition = function.graph.as_graph_def()
     library = {inner.signature.name: inner for inner in definition.library.function}
@@ -48,7 +48,7 @@ class _Reader:
         self._known: dict[tuple[str, frozenset[tuple[str, int]]], Uses] = {}
 
     def uses(self, nodes: Iterable[Any], resources: Mapping[str, int]) -> Uses:
-        """Return what the nodes of one graph do; ``resources`` says which of its names are which resources."""
+        """Return the uses by the nodes of one graph; ``resources`` maps its names to ids of resources."""
         by_name = {node.name: node for node in nodes}
 
         def resource(name: str) -> int | None:

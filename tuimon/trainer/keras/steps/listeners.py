@@ -1,4 +1,4 @@
-"""Who is told what becomes of the steps."""
+"""Callbacks about the results of steps, traces and changes of mode."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ Kind = Literal["train", "test"]
 
 @dataclass
 class Listeners:
-    """The Monitor of this ``fit``, another one's in the next: told what becomes of the steps."""
+    """Callbacks of the Monitor of this ``fit``. The next ``fit`` may replace them by another Monitor's."""
 
     failure: Callable[[BaseException], None]
-    """Called with an exception that ends the training; it is raised again after that."""
+    """Called with an exception that ends the training; it is raised again afterwards."""
     retreat: Callable[[Exception], None]
-    """Called when the mode in force could not be traced for a new batch, and ``AUTO`` took its place."""
+    """Called after a batch of a new shape could not be traced in the mode in force, and ``AUTO`` replaced it."""
     validation_retreat: Callable[[Exception], None]
-    """The same for the test function."""
+    """Called after this happened to the test function."""
     mistake: Callable[[Exception], None]
-    """Called with an exception of ours, which ends nothing."""
+    """Called with an exception of tuimon, which must not end training."""
     left: Callable[[Kind, Exception], None]
-    """Called when the very first step of ours could not be traced, and the user's own function took its place."""
+    """Called after tuimon's first step could not be traced, and the user's own function replaced it."""
 
     def tell(self, listener: Callable[[Any], None], news: Any) -> None:
-        """Call a listener; a mistake of ours in it must not end the user's training."""
+        """Call a listener, and report its exception as a mistake of tuimon."""
         try:
             listener(news)
         except Exception as error:  # noqa: BLE001 - whatever it is, training goes on
@@ -37,9 +37,9 @@ class Hooks:
     """Called around the traces and switches of one step."""
 
     traced: Callable[[Any], None] | None = None
-    """Told that Keras' own step was traced, with the layers as the user has them; given the trace that it ran with
-    where it was traced before; None: nobody is told."""
+    """Called after Keras' own step was traced, with the flags that the user set. Takes None after a new trace, else the
+    former trace that ran. None: no callback."""
     before_switch: Callable[[], None] = lambda: None
-    """Called before a mode is put in force, or traced."""
+    """Called before a mode is traced or put in force."""
     entered: Callable[[Mode], None] = lambda _: None
-    """Told which mode is in force now."""
+    """Called with the mode that is in force from now on."""

@@ -1,7 +1,7 @@
-"""Runs steps in the mode in force, and changes the mode between two of them.
+"""Runs steps in the mode in force, and changes the mode between two steps.
 
-The first use of a mode costs a trace; afterwards, and on the way back, a switch is free. A mode that cannot be traced
-is given up, and the former function runs on the same batch, as if it had never been asked.
+The first use of a mode needs a trace; later switches, and the way back, need none. If a mode cannot be traced, the
+former function runs on the same batch, as if nobody had asked for the mode.
 """
 
 import time
@@ -19,21 +19,21 @@ from tuimon.trainer.keras.steps.users_step import UsersStep
 from tuimon.trainer.modes import AUTO, Mode
 
 END_OF_DATA = (StopIteration, tf.errors.OutOfRangeError)
-"""Raised by a step that has no batch."""
+"""Exceptions of a step that finds no batch."""
 
 
 class WrongTraceError(Exception):
-    """A step of ours that was traced is not the user's."""
+    """A step that tuimon traced differs from the user's."""
 
 
 class ModeRunner:
     """Runs the steps of one kind.
 
     Args:
-        step: Makes a function of a step.
-        kind: Which one.
-        cache: The functions by mode.
-        listeners: Told what becomes of the steps.
+        step: Makes a function from a step's body.
+        kind: Which step.
+        cache: Keeps the functions by mode.
+        listeners: Called when a step or a mode fails.
         hooks: Called around traces and switches.
     """
 
@@ -43,9 +43,9 @@ class ModeRunner:
         self.pending: Switch | None = None
         """The change of mode that waits for the next step."""
         self.has_run = False
-        """Whether a step was made: Keras makes variables of its own with the first."""
+        """True after the first step, in which Keras creates variables of its own."""
         self.check: Callable[[Any], None] | None = None
-        """Raises WrongTraceError where our first trace of ``AUTO``, which it is given, is not the user's step."""
+        """Takes tuimon's first trace of ``AUTO``; raises WrongTraceError if it is not the user's step."""
         self._step = step
         self._kind = kind
         self._cache = cache
@@ -57,13 +57,13 @@ class ModeRunner:
         self._untraceable: set[Mode] = set()
 
     def use(self, wanted: Mode) -> None:
-        """Put a mode in force without a switch: that of a validation, or the one before a function was made anew."""
+        """Put a mode in force without a `Switch`: a validation's, or the present one after its function was dropped."""
         wanted = AUTO if wanted in self._untraceable else wanted
         if self._function is None or wanted != self.mode:
             self._put_in_force(wanted)
 
     def take_users_function(self, function: Any) -> None:
-        """Stand in the place of another function of the user's: what was kept is void."""
+        """Replace another function of the user from now on; drop all kept functions."""
         self._cache.users_function = function
         self._untraceable.clear()
         self.forget_traces()
@@ -74,12 +74,12 @@ class ModeRunner:
         self._function, self.has_run = None, False
 
     def begin_anew(self) -> None:
-        """Return to ``AUTO``, in which the next ``fit`` begins; the traces are kept."""
+        """Return to ``AUTO``, in which the next ``fit`` begins; keep the traces."""
         self.forget_waiting()
         self.mode, self._function = AUTO, None
 
     def forget_waiting(self) -> None:
-        """Drop what waits for a next step; the mode and the traces are kept."""
+        """Drop everything that waits for a next step; keep the mode and the traces."""
         self.pending = None
         self._to_prepare, self._not_run = [], []
 
@@ -88,20 +88,20 @@ class ModeRunner:
         self._to_prepare.append((mode, prepared))
 
     def prepare_modes(self, data: Any) -> None:
-        """Trace the modes that are to be prepared."""
+        """Trace the modes that `prepare` was called for."""
         modes, self._to_prepare = self._to_prepare, []
         for mode, prepared in modes:
             started, failure = time.perf_counter(), None
             try:
                 self._traced(mode, data)
-            except Exception as error:  # noqa: BLE001 - it will be said when somebody asks for this mode
+            except Exception as error:  # noqa: BLE001 - a request for this mode will report it again
                 self._cache.take_trace_error()
                 self._cache.drop(mode)
                 failure = error
             self._listeners.tell(partial(prepared, time.perf_counter() - started), failure)
 
     def trace_pending(self, data: Any) -> None:
-        """Put the change of mode that waits in force by a trace alone: the next step is not to come yet."""
+        """Put the waiting change of mode in force by a trace, without a step."""
         if self.pending is None:
             return
         switch, self.pending = self.pending, None
@@ -122,13 +122,13 @@ class ModeRunner:
         self._tell_done(switch, 0.0 if is_kept else time.perf_counter() - started)
 
     def give_up(self, reason: Exception) -> None:
-        """Leave the change of mode that waits: the step that has come did not run through here."""
+        """Drop the waiting change of mode, because the step ran without this object."""
         if self.pending is not None:
             switch, self.pending = self.pending, None
             self._listeners.tell(switch.failed, reason)
 
     def run(self, data: Any) -> Any:
-        """Run a step, with the change of mode that waits."""
+        """Run a step; first put the waiting change of mode in force."""
         if self.pending is not None:
             return self._switch(data, self.pending)
         result = self._run(data)
@@ -154,7 +154,7 @@ class ModeRunner:
         try:
             result = function(data)
         except END_OF_DATA:
-            raise  # No step was made: it stays pending.
+            raise  # No step was made, so the change still waits.
         except Exception as error:
             if not self._cache.take_trace_error():
                 raise
@@ -177,10 +177,10 @@ class ModeRunner:
         except END_OF_DATA:
             raise
         except Exception as error:
-            # Without a trace, the error is of the step itself, and the batch is gone.
+            # If no trace failed, the step itself raised, and the batch is used up.
             if not self._cache.take_trace_error() or self.mode == AUTO or self._step.is_eager():
                 raise
-            # A batch of a new shape had this mode traced again, and it failed: nothing was run.
+            # The trace for a batch of a new shape failed, so nothing has run.
             self._untraceable.add(self.mode)
             self._cache.drop(self.mode)
             self._put_in_force(AUTO)
@@ -189,7 +189,7 @@ class ModeRunner:
             return self._function(data)
 
     def _run_first(self, data: Any) -> Any:
-        """Run the first step; where ours cannot be traced, the user's own function runs on the same batch."""
+        """Run the first step; if tuimon's cannot be traced, run the user's own function on the same batch."""
         function, users_function = self._function, self._cache.users_function
         if function is users_function:
             count = count_traces(function)
@@ -206,7 +206,7 @@ class ModeRunner:
             if self._step.is_eager() or not (self._cache.take_trace_error() or isinstance(error, WrongTraceError)):
                 raise
             failure = error
-        # If the user's model is at fault, this raises what it would raise without us.
+        # If the user's model is at fault, this raises the exception that it raises without tuimon.
         result = users_function(data)
         self._cache.values = None
         self.forget_traces()
@@ -215,7 +215,7 @@ class ModeRunner:
         return result
 
     def _traced(self, mode: Mode, data: Any) -> Any:
-        """Return the function of a mode, traced for these data, without a step."""
+        """Return a mode's function, traced for these data without a step."""
         if not self.has_run:
             self._trace_first(data)
         function = self._cache.get(mode, self.mode)
@@ -225,8 +225,8 @@ class ModeRunner:
     def _trace_first(self, data: Any) -> None:
         """Trace ``AUTO``.
 
-        The first trace makes the variables of metrics and optimizer. One that fails leaves them half made, so it must
-        be Keras' own.
+        The first trace creates the variables of metrics and optimizer. It must be that of Keras' own step, because a
+        trace that fails leaves these variables incomplete.
         """
         function = self._cache.get(AUTO, self.mode)
         count = count_traces(function)

@@ -1,9 +1,8 @@
-"""Puts a mode in force while Keras traces its train function, and takes every trace of it back afterwards.
+"""Puts a mode in force while Keras traces a step, and undoes all of it afterwards.
 
-Keras reads ``training`` and ``layer.trainable`` as Python values while it traces a step, so flipping
-them later does nothing, silently. Here that is the mechanism: the values are put in force inside the
-body of the step, where every trace reads them, and are taken back at its end. Outside the step each
-layer is as the user made it.
+Keras reads ``training`` and ``layer.trainable`` as Python values while it traces a step; later changes silently have no
+effect. So the values are set inside the body of the step, where every trace reads them, and restored at its end.
+Outside of the step, each layer is as the user made it.
 """
 
 import contextlib
@@ -21,7 +20,7 @@ _TOKENS: "WeakKeyDictionary[Any, object]" = WeakKeyDictionary()
 
 
 def _token_of(model: Any) -> object:
-    """Return what stands for a model and does not keep it alive; never that of another."""
+    """Return a token that is unique to a model and does not keep it alive."""
     return _TOKENS.setdefault(model, object())
 
 
@@ -32,13 +31,13 @@ class ModeScope:
         mode: The mode.
         model: The model.
         layers: All its layers by path.
-        learning_rate: The variable that stands for the schedule in a mode with a learning rate of its own.
-        keeps_state: Whether the model's call may move nothing: no moving statistics, no random seed.
-        trainable: Sets the flags that Keras' own step was traced with, for a mode; returns the way back. A flag that
-            the user has set since, without `compile`, has no effect in that step, and none in a mode.
+        learning_rate: The variable that replaces the schedule in a mode with a learning rate of its own.
+        keeps_state: Whether the model's call must change no moving statistics and no random seed.
+        trainable: Sets the flags of the trace of Keras' own step; returns a function that undoes it. A flag that the
+            user set after that trace, without `compile`, has no effect in Keras' step, and so none in a mode.
 
-    A distribution strategy enters once for each replica, in threads of its own that run interleaved:
-    the first one in puts the mode in force, the last one out takes it back.
+    A distribution strategy enters once for each replica, in interleaved threads. The first one in puts the mode in
+    force, the last one out undoes it.
     """
 
     def __init__(
@@ -67,7 +66,7 @@ class ModeScope:
 
     @contextlib.contextmanager
     def __call__(self) -> Iterator[None]:
-        """Put the mode in force for the time of the block."""
+        """Put the mode in force within the block."""
         with self._lock:
             if self._entered == 0:
                 self._enter()
@@ -111,7 +110,7 @@ class ModeScope:
         layers = [layer for layer in flatten_layers(self._model) if id(layer) not in held]
         for layer in filter(takes_training, layers):
             undo.callback(force_training(layer, training))
-        # Their `call` is forced already, those that are held the other way.
+        # The `call` of these layers is forced above, that of held ones to inference.
         known = held.union(map(id, layers))
 
         def forced(layer: Any) -> bool | None:
@@ -120,12 +119,12 @@ class ModeScope:
         undo.callback(patches.override_training(forced))
 
     def _is_here(self) -> bool:
-        # Another thread may call layers meanwhile: a data loader, a second model.
+        # Another thread may call the layers meanwhile, such as a data loader or a second model.
         return threading.get_ident() in self._threads
 
 
 def force_training(layer: Any, training: bool) -> Callable[[], None]:
-    """Make ``layer.call`` run with ``training``, whatever it is given; returns the way back."""
+    """Make ``layer.call`` run with ``training``, whatever its argument; return a function that undoes the change."""
 
     def call(original: Callable[..., Any], bound: inspect.BoundArguments) -> Any:
         bound.arguments["training"] = training

@@ -1,4 +1,4 @@
-"""The ``trainable`` flags that the step in use was traced with; what the user has set since has no effect in it."""
+"""Remembers the ``trainable`` flags of the trace of the step. Flags that the user sets later have no effect in it."""
 
 import contextlib
 from collections.abc import Callable
@@ -16,12 +16,12 @@ OTHER_FLAGS = "it was traced before tuimon came, with other `trainable` flags"
 
 
 def as_they_are() -> Callable[[], object]:
-    """Set no flag; returns the way back."""
+    """Change no flag; return a function that has nothing to undo."""
     return lambda: None
 
 
 class StepFlags:
-    """Remembers the flags of one model's train step.
+    """Remembers the flags of one model's training step.
 
     Args:
         model: The model.
@@ -29,24 +29,24 @@ class StepFlags:
 
     def __init__(self, model: Any) -> None:
         self.before: TracedFlags | None = None
-        """Those of a step that Keras traced before tuimon came; None where the flags of now are the same."""
+        """Flags of a step that Keras traced before tuimon came; None if the present flags are the same."""
         self._model = model
         self._traced_as: dict[int, bool] = {}
         self._put: Callable[[], Callable[[], object]] = as_they_are
 
     def forget(self) -> None:
-        """The step will be traced with the flags of then."""
+        """Forget the flags: the step will be traced anew, with the flags at that time."""
         self.before = None
         self._traced_as, self._put = {}, as_they_are
 
     def take(self, flags: TracedFlags) -> bool:
-        """Remember the flags of a trace; returns whether other ones were remembered."""
+        """Remember the flags of a trace; return True if they replace different ones."""
         former, self._traced_as, self._put = self._traced_as, flags.by_layer, flags.put
         self.before = None if flags.is_of_now else flags
         return bool(former) and former != self._traced_as
 
     def find(self, train: StepFunctions) -> bool:
-        """Find the flags of a step that Keras traced before; return whether they are known."""
+        """Find the flags of a step that Keras traced before; return False if they are unknown."""
         try:
             flags = traced_before.flags_of(self._model)
         except UnknownFlagsError:
@@ -54,7 +54,7 @@ class StepFlags:
         if flags is None:
             return True
         if self.take(flags):
-            train.forget_traces()  # Keras' own step was traced since, in a `fit` without a Monitor.
+            train.forget_traces()  # A `fit` without a Monitor traced Keras' own step meanwhile.
         if not flags.is_of_now:
             train.check_first_trace(partial(self._check, flags))
         return True
@@ -64,7 +64,7 @@ class StepFlags:
             raise WrongTraceError(OTHER_FLAGS)
 
     def note_trace(self, trace: Any) -> None:
-        """The step was traced with the flags of now; or it was traced before, and ``trace`` is what ran."""
+        """Remember the flags of the step that ran: those of ``trace``, or the present ones if it is None."""
         if self.before is not None:
             return
         if trace is not None:
@@ -76,23 +76,23 @@ class StepFlags:
         self._traced_as = {id(layer): bool(layer.trainable) for layer in layers}
 
     def put(self) -> Callable[[], object]:
-        """Set the flags of the trace; returns the way back."""
+        """Set the flags of the trace; return a function that undoes it."""
         return self._put()
 
     def put_before(self) -> Callable[[], object]:
-        """Set the flags of a step that was traced before tuimon came, where there is one; returns the way back."""
+        """Set the flags of a step that was traced before tuimon came, if any; return a function that undoes it."""
         return self.before.put() if self.before is not None else as_they_are()
 
     def is_trainable(self, layer: Any) -> bool:
-        """Whether a layer is trainable in the step."""
+        """Return True if a layer is trainable in the step."""
         return self._traced_as.get(id(layer), bool(layer.trainable))
 
     def was_changed(self, layer: Any) -> bool:
-        """Whether a layer's ``trainable`` was set after the trace, without effect."""
+        """Return True if a layer's ``trainable`` changed after the trace, without effect."""
         return self.is_trainable(layer) != bool(layer.trainable)
 
     def has_frozen_weights(self, layer: Any) -> bool:
-        """Whether the step trains none of a layer's own weights."""
+        """Return True if a layer has weights of its own and the step trains none of them."""
         if self.was_changed(layer):
             return bool(own_weights(layer)) and not self.is_trainable(layer)
         return is_frozen_by_user(layer)

@@ -1,4 +1,4 @@
-"""Stands in the place of Keras' train or test function for the time of a step."""
+"""Replaces Keras' train or test function for the duration of a step."""
 
 import sys
 from collections.abc import Callable
@@ -17,14 +17,14 @@ from tuimon.trainer.modes import AUTO, Mode
 
 
 class StepFunctions:
-    """Takes the place of one function and runs its steps, each in the mode in force.
+    """Replaces one function of the user and runs its steps, each in the mode in force.
 
     Args:
-        step: The user's step, and the place of its function.
-        kind: Which one.
-        scope: Makes what puts a mode in force.
-        values: Reads each batch's own values; None: nobody does, and ``AUTO`` is the user's very function.
-        listeners: Told what becomes of the steps.
+        step: The user's step, and the attribute that holds its function.
+        kind: Which step.
+        scope: Makes the scope that puts a mode in force.
+        values: Reads each batch's own values; None: they are not read, and ``AUTO`` is the user's own function.
+        listeners: Called when a step or a mode fails.
         hooks: Called around traces and switches.
     """
 
@@ -38,13 +38,13 @@ class StepFunctions:
         hooks: Hooks | None = None,
     ) -> None:
         self.last_logs: dict[str, Any] = {}
-        """What the last step returned: Keras' running values, still on the device."""
+        """The result of the last step: Keras' running means, still on the device."""
         self.frame_of_fit: FrameType | None = None
-        """Of the ``fit`` that these are for; whoever else calls gets the user's function. None: for everybody."""
+        """Frame of the ``fit`` that this object serves; other callers get the user's function. None: it serves all."""
         self.stays = False
-        """Whether the place is given back by ``restore`` alone, and not after each step."""
+        """Whether only ``restore`` gives the user's function back, and not the end of each step."""
         self.tells_failures = True
-        """Whether an exception in a step ends the training."""
+        """Whether an exception in a step ends the training, and is reported."""
         hooks = hooks or Hooks()
         self._step = step
         self._listeners = listeners
@@ -61,41 +61,41 @@ class StepFunctions:
 
     @property
     def has_run(self) -> bool:
-        """Whether a step was made."""
+        """True after the first step."""
         return self._runner.has_run
 
     @property
     def coming_mode(self) -> Mode | None:
-        """The mode that waits for the next step."""
+        """The mode that waits for the next step; None if none waits."""
         return self._runner.pending.mode if self._runner.pending else None
 
     @property
     def steps_per_call(self) -> int:
-        """Steps that run in one call."""
+        """Steps that one call makes."""
         return self._step.steps_per_call
 
     @property
     def calls_unread(self) -> int:
-        """How many calls fit into the ring of batch values."""
+        """Calls whose values fit into the ring of batch values."""
         return max(1, RING_STEPS // self.steps_per_call)
 
     @property
     def users_function(self) -> Any:
-        """The user's own function, in whose place this one stands."""
+        """The user's own function, which this object replaces."""
         return self._cache.users_function
 
     @property
     def is_needed(self) -> bool:
-        """Whether training would be another without it: a mode is in force, or batches were read ahead."""
+        """True if training depends on this object: a mode is in force, or batches were read ahead."""
         return self.mode != AUTO or self._ahead.has_some
 
     def install(self, mode: Mode | None = None) -> None:
-        """Take the place of the user's function.
+        """Replace the user's function.
 
-        Another function than the one given back last time (after ``compile``, say) voids what was kept.
+        If the user's function has changed since `restore`, as after ``compile``, drop all kept functions.
 
         Args:
-            mode: The mode to begin with; by default the one in force, or that was when it was given back.
+            mode: The mode to begin in; by default the last one.
         """
         self._is_over = False
         found = self._step.found()
@@ -110,24 +110,24 @@ class StepFunctions:
             self._step.put(self.users_function)
 
     def leave_fit(self) -> None:
-        """Keep nothing of a ``fit`` that is over but the mode and the traces."""
+        """Drop everything of a ``fit`` that is over, except the mode and the traces."""
         self._runner.forget_waiting()
         self._tasks = []
         self._ahead.clear()
         self.fit_is_over()
 
     def fit_is_over(self) -> None:
-        """Be the user's function for whoever calls, until it is installed again; from any thread."""
+        """Pass all calls to the user's function until the next `install`. Any thread may call this."""
         self._is_over = True
         self.frame_of_fit = None
 
     def begin_anew(self) -> None:
-        """Return to ``AUTO``, in which the next ``fit`` begins; the traces are kept."""
+        """Return to ``AUTO``, in which the next ``fit`` begins; keep the traces."""
         self._tasks = []
         self._runner.begin_anew()
 
     def read_values(self, values: BatchValues | None) -> None:
-        """Have another reader of each batch's own values, or none: then ``AUTO`` is the user's very function."""
+        """Use another reader of each batch's own values, or None: then ``AUTO`` is the user's own function."""
         if values is not self._cache.values:
             self._cache.values = values
             self.forget_traces()
@@ -137,7 +137,7 @@ class StepFunctions:
         self._runner.forget_traces()
 
     def check_first_trace(self, check: Callable[[Any], None] | None) -> None:
-        """Have our first trace of ``AUTO`` checked; ``check`` raises WrongTraceError where it is not the user's."""
+        """Check tuimon's first trace of ``AUTO``; ``check`` raises WrongTraceError if it is not the user's step."""
         self._runner.check = check
 
     def switch(self, switch: Switch) -> None:
@@ -145,11 +145,11 @@ class StepFunctions:
         self._runner.pending = switch
 
     def give_up(self, reason: Exception) -> None:
-        """Leave the change of mode that waits: the step that has come did not run through here."""
+        """Drop the waiting change of mode, because the step ran without this object."""
         self._runner.give_up(reason)
 
     def before_next(self, task: Task) -> None:
-        """Run a task before the next step."""
+        """Run a task right before the next step."""
         self._tasks.append(task)
 
     def prepare(self, mode: Mode, prepared: Prepared) -> None:
@@ -157,16 +157,16 @@ class StepFunctions:
         self._runner.prepare(mode, prepared)
 
     def do_tasks(self, data: Any) -> bool:
-        """Do the tasks that wait for the next step; return whether there were any. A task may put itself off."""
+        """Run the waiting tasks; return True if there were any. A task that asks again runs before the step after."""
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             self._listeners.tell(task, AtHand(self, self._runner, self._ahead, data))
         return bool(tasks)
 
     def __call__(self, given: Any) -> Any:
-        """Run a step (or ``steps_per_execution`` of them), as Keras calls it."""
+        """Run one call of the step, ``steps_per_execution`` steps, as Keras calls its function."""
         if self._is_over or (self.frame_of_fit is not None and not _is_called_from(self.frame_of_fit)):
-            # A callback has raised between the place being taken and the step: this is another fit.
+            # A callback raised after `install` and before the step, and another fit has begun.
             self.leave_fit()
             self.restore()
             return self.users_function(given)
@@ -184,19 +184,19 @@ class StepFunctions:
                 self._listeners.failure(error)
             raise
         finally:
-            # Keras tells nobody of an exception in a callback: between two steps the model has its own function.
+            # Keras does not report an exception in a callback, so between steps the model has its own function.
             if not self.stays:
                 self.restore()
 
 
 class AtHand:
-    """The data of the next step, and what can be done with them before it.
+    """The data of the coming step, for a task.
 
     Args:
-        functions: The functions whose step it is.
-        runner: Runs them.
-        ahead: Reads ahead.
-        data: Give the step its batch.
+        functions: The functions whose step comes.
+        runner: Runs their steps.
+        ahead: Reads batches ahead.
+        data: The argument of the step.
     """
 
     def __init__(self, functions: StepFunctions, runner: ModeRunner, ahead: BatchesAhead, data: Any) -> None:
@@ -206,11 +206,11 @@ class AtHand:
         self._data = data
 
     def ahead(self, count: int, maximum_bytes: int) -> list[Any]:
-        """Return the next batches; training gets them afterwards all the same."""
+        """Return the next batches; the steps still get them, in the same order."""
         return self._ahead.peek(self._data, count, maximum_bytes)
 
     def catch_up(self) -> bool:
-        """Put the mode that waits in force and do the waiting tasks; return whether there were tasks."""
+        """Put the waiting mode in force by its trace and run the waiting tasks; return True if any ran."""
         self._runner.trace_pending(self._data)
         return self._functions.do_tasks(self._data)
 

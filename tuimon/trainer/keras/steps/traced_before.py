@@ -1,7 +1,7 @@
-"""The ``trainable`` flags of a step that Keras traced before tuimon came: its graph and the optimizer tell them.
+"""Finds the ``trainable`` flags of a step that Keras traced before tuimon came, from its graph and the optimizer.
 
-Keras reads the flags while it traces a step and keeps that step until ``compile``. A flag that was set since has no
-effect, so a step that tuimon traces must be traced with the old ones.
+Keras reads the flags while it traces a step, and keeps that step until ``compile``. Flags that were set after the trace
+have no effect, so tuimon must trace its step with the old ones.
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ from tuimon.trainer.keras.steps.graph_uses import UnreadableGraphError, uses_of
 
 
 class UnknownFlagsError(Exception):
-    """A step was traced before, and with which flags cannot be told."""
+    """A step was traced before, with flags that cannot be found."""
 
 
 @dataclass(frozen=True)
@@ -32,33 +32,33 @@ class TracedFlags:
     variables: list[tuple[Any, bool]]
     """Each weight with its ``trainable``."""
     changed: list[Any]
-    """Layers whose ``trainable`` was set since, without effect."""
+    """Layers whose ``trainable`` changed after the trace, without effect."""
     written: frozenset[int]
     """``id`` of each variable that the step writes."""
 
     @property
     def is_of_now(self) -> bool:
-        """Whether a step that is traced now has the same flags."""
+        """True if a step that is traced now has the same flags."""
         return all(layer._trainable == flag for layer, flag in self.layers) and all(
             variable.trainable == flag for variable, flag in self.variables
         )
 
     @property
     def by_layer(self) -> dict[int, bool]:
-        """The ``trainable`` of each layer, by ``id``; that of now where it was not changed."""
+        """The ``trainable`` of each layer in the trace, by ``id`` of the layer."""
         changed = set(map(id, self.changed))
         return {id(layer): flag if id(layer) in changed else layer.trainable for layer, flag in self.layers}
 
     def put(self) -> Callable[[], object]:
-        """Set the layers and weights to these flags; returns the way back."""
+        """Set the layers and weights to these flags; return a function that undoes it."""
         return set_trainable(self.layers, self.variables)
 
 
 def flags_of(model: Any) -> TracedFlags | None:
-    """Return the flags of the trace that the ``fit`` under way would use; None where Keras would trace now.
+    """Return the flags of the trace that the running ``fit`` uses; None if Keras will trace anew.
 
     Raises:
-        UnknownFlagsError: there is such a trace, and the flags differ from those of now or may do so.
+        UnknownFlagsError: There is such a trace, and its flags may differ from the present ones.
     """
     traces = keras_traces.traces(model.train_function)
     if traces is None:
@@ -72,7 +72,7 @@ def flags_of(model: Any) -> TracedFlags | None:
         raise UnknownFlagsError("a layer without weights reads `trainable`")
     try:
         found = [flags_of_trace(model, trace) for trace in used]
-    except Exception as error:  # noqa: BLE001 - whatever another TensorFlow has there, training goes on
+    except Exception as error:  # noqa: BLE001 - another TensorFlow may raise anything here, and training goes on
         _check_optimizers(model, str(error))
         return None
     first = found[0]
@@ -85,7 +85,7 @@ def written_variables(model: Any, trace: Any) -> frozenset[int]:
     """Return ``id`` of each variable of the model that a traced step writes.
 
     Raises:
-        UnreadableGraphError: the graph does not tell.
+        UnreadableGraphError: The graph does not tell.
     """
     written = uses_of(trace).writes
     return frozenset(
@@ -96,10 +96,10 @@ def written_variables(model: Any, trace: Any) -> frozenset[int]:
 
 
 def flags_of_trace(model: Any, trace: Any) -> TracedFlags:
-    """Return the flags of a step that was traced.
+    """Return the flags of a traced step.
 
     Raises:
-        UnreadableGraphError: the graph does not tell.
+        UnreadableGraphError: The graph does not tell.
     """
     written = written_variables(model, trace)
     layers = flatten_layers(model)
@@ -115,7 +115,7 @@ def _flag(layer: Any, written: frozenset[int]) -> bool:
 
 
 def _telling(layer: Any) -> list[Any]:
-    """Return the variables that a step writes if the layer is trainable, as far as it has a gradient."""
+    """Return the variables that a step writes if the layer is trainable, unless they have no gradient."""
     return [*own_weights(layer), *_moving_statistics(layer)]
 
 
@@ -125,7 +125,7 @@ def _moving_statistics(layer: Any) -> list[Any]:
 
 
 def _hides_its_flag(layer: Any) -> bool:
-    """Whether a layer of the user's own computes by its ``trainable``, and has no weights that would tell it."""
+    """Return True if a user's layer reads its ``trainable`` in ``call``, and has no weights that tell the flag."""
     code = getattr(getattr(type(layer).call, "__func__", type(layer).call), "__code__", None)
     reads = code is not None and "trainable" in code.co_names
     return reads and not _telling(layer)
@@ -137,11 +137,11 @@ def _was_changed(layer: Any, model: Any, written: frozenset[int], known: set[int
     are_trained = [bool(model.trainable and variable.trainable) for variable in weights]
     if statistics:
         moved = any(id(variable) in written for variable in statistics)
-        # With `training=False` in the model's `call`, the moving statistics of a trainable layer are held.
+        # A trainable layer that is called with `training=False` holds its moving statistics.
         if moved != bool(layer.trainable) and (moved or not any(were_trained)):
             return True
     return any(
-        # A weight without a gradient is not written; the optimizer knows it all the same.
+        # A step does not write a weight without a gradient, but the optimizer knows it.
         was != now and (was or id(variable) not in known)
         for variable, was, now in zip(weights, were_trained, are_trained, strict=True)
     )
@@ -160,7 +160,7 @@ def _check_optimizers(model: Any, why: str) -> None:
 
 
 def writes_the_same(model: Any, flags: TracedFlags, trace: Any) -> bool:
-    """Whether another trace of the step writes the same variables of the model."""
+    """Return True if another trace of the step writes the same variables of the model."""
     try:
         return written_variables(model, trace) == flags.written
     except UnreadableGraphError:
@@ -168,9 +168,9 @@ def writes_the_same(model: Any, flags: TracedFlags, trace: Any) -> bool:
 
 
 def tests_the_same(model: Any, function: Any, trace: Any) -> bool:
-    """Whether a trace of the test step counts the regularization of the same weights as those of a test function.
+    """Return True if a trace of the test step counts the regularization of the same weights as a test function.
 
-    The loss of a validation depends on ``trainable`` in nothing else. A weight that counts is read once more.
+    In nothing else does the loss of a validation depend on ``trainable``. A counted weight is read once more.
     """
     regularized = [weight for weight in model.weights if weight.regularizer is not None]
     handles = [id(part.handle) for weight in regularized for part in on_replicas(weight)]

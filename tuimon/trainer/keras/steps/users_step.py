@@ -1,4 +1,4 @@
-"""How a function for a mode is made of the user's step: Keras' train or test step, or the step of a loop."""
+"""Makes the function of a mode from the user's step: Keras' train or test step, or the step of a loop."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,39 +9,39 @@ import tensorflow as tf
 from tuimon.trainer.keras.internals import patches, traces
 
 Body = Callable[[Callable[..., Any]], Callable[..., Any]]
-"""Returns the body of a step with a mode in force within it, given the user's step."""
+"""Takes the user's step; returns the body of a step with a mode in force in it."""
 
 ITERATORS = (tf.data.Iterator, tf.distribute.DistributedIterator)
-"""Data of Keras' steps that can be read ahead."""
+"""Kinds of data of Keras' steps that can be read ahead."""
 
 
 class UsersStep(Protocol):
-    """One step of the user's, and the place of its function."""
+    """A step of the user, and the attribute that holds its function."""
 
     @property
     def steps_per_call(self) -> int:
-        """Steps that run in one call."""
+        """Steps that one call makes."""
 
     def found(self) -> Any:
-        """Return the function in its place."""
+        """Return the function that the attribute holds."""
 
     def put(self, function: Any) -> None:
-        """Put a function in its place."""
+        """Set the attribute to a function."""
 
     def make(self, body: Body) -> Any:
-        """Return a function whose step has the given body; leaves the place as it is."""
+        """Return a function whose step has the given body; leave the attribute as it is."""
 
     def trace(self, function: Any, data: Any) -> Any:
-        """Trace a function for data without running it; return the trace, None where it runs eagerly."""
+        """Trace a function for data without running it; return the trace, or None if it runs eagerly."""
 
     def is_eager(self) -> bool:
-        """Whether steps run without a trace."""
+        """Return True if steps run without a trace."""
 
     def as_data(self, given: Any) -> Any:
         """Return data that a failed trace does not use up."""
 
     def logs(self, result: Any) -> dict[str, Any]:
-        """Return the running values in what a step returned."""
+        """Return the running means in the result of a step."""
 
 
 class KerasStep:
@@ -59,7 +59,7 @@ class KerasStep:
 
     @property
     def steps_per_call(self) -> int:
-        """Steps that run in one call: ``steps_per_execution``."""
+        """Steps that one call makes: ``steps_per_execution``."""
         return int(self._model.steps_per_execution or 1)
 
     def found(self) -> Any:
@@ -67,11 +67,11 @@ class KerasStep:
         return getattr(self._model, self._name)
 
     def put(self, function: Any) -> None:
-        """Give the model a function, past Keras' tracker: that takes microseconds at each step."""
+        """Set the model's function past Keras' tracker, which would take microseconds at each step."""
         self._model.__dict__[self._name] = function
 
     def make(self, body: Body) -> Any:
-        """Have Keras make its function of a step with the given body."""
+        """Let Keras make its function from a step with the given body."""
         name, former = f"{self._kind}_step", self.found()
         undo = patches.set_untracked(self._model, name, body(getattr(self._model, name)))
         try:
@@ -86,15 +86,15 @@ class KerasStep:
         return traces.trace(function, data)
 
     def is_eager(self) -> bool:
-        """Whether the model runs eagerly."""
+        """Return True if the model runs eagerly."""
         return bool(self._model.run_eagerly)
 
     def as_data(self, given: Any) -> Any:
-        """Return an iterator as it is; a list of the generator that `train_on_batch` gives."""
+        """Return an iterator unchanged, and the generator of `train_on_batch` as a list."""
         return given if isinstance(given, ITERATORS) else list(given)
 
     def logs(self, result: Any) -> dict[str, Any]:
-        """Return Keras' running values."""
+        """Return Keras' running means."""
         logs: dict[str, Any] = result
         return logs
 
@@ -112,7 +112,7 @@ class LoopStep:
 
     Args:
         step: The user's step.
-        options: Of ``tf.function``.
+        options: Options of ``tf.function``.
     """
 
     def __init__(self, step: Callable[..., Any], options: dict[str, Any]) -> None:
@@ -122,19 +122,19 @@ class LoopStep:
 
     @property
     def steps_per_call(self) -> int:
-        """Steps that run in one call: one."""
+        """Steps that one call makes: one."""
         return 1
 
     def found(self) -> Any:
-        """Return the user's step, compiled."""
+        """Return the compiled step of the user."""
         return self._compiled
 
     def put(self, function: Any) -> None:
-        """Do nothing: the loop calls our function itself."""
+        """Do nothing, because the loop itself calls tuimon's function."""
 
     def make(self, body: Body) -> Any:
         """Compile a step with the given body."""
-        # The user's step is a function of its own in it, so that TensorFlow converts its `if` and `for`, not ours.
+        # The user's step is a separate function, so that TensorFlow converts only its `if` and `for`.
         return self._compile(body(tf.function(self._step)), autograph=False)
 
     def trace(self, function: Any, data: Call) -> Any:
@@ -142,7 +142,7 @@ class LoopStep:
         return function.traced.get_concrete_function(*data.args, **data.kwargs)
 
     def is_eager(self) -> bool:
-        """Whether TensorFlow runs its functions eagerly."""
+        """Return True if TensorFlow runs its functions eagerly."""
         return bool(tf.config.functions_run_eagerly())
 
     def as_data(self, given: Call) -> Call:
@@ -150,7 +150,7 @@ class LoopStep:
         return given
 
     def logs(self, result: Any) -> dict[str, Any]:
-        """Return no values, whatever the result is: a loop logs what is to be shown."""
+        """Return no values: a loop logs its values itself."""
         del result
         return {}
 
