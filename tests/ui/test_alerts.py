@@ -17,9 +17,9 @@ from tuimon.ui.viewer.alerts import helping_key, pressing_alert
 from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment
 from tuimon.ui.viewer.replay_clock import ReplayClock
-from ui.watching import CAN, SENDER, LiveRun, part, press, text, training, until, watching
-
-WIDE, NARROW = (200, 50), (80, 24)
+from ui.facts import CAN, SENDER, training
+from ui.sizes import NARROW, WIDE
+from ui.watching import LiveRun, part, press, text, until, watching
 
 
 def alert(rule: str = "R2", severity: str = "warning", *, step: int = 3, **fields: Any) -> events.Alert:

@@ -33,10 +33,10 @@ from tuimon.ui.screens.compare.runs_reader import RunRead, RunsListed, RunsReade
 from tuimon.ui.viewer.meanings import RUN
 from tuimon.ui.viewer.replay_clock import ReplayClock
 from tuimon.ui.viewer.view_memory import ComparedView, View, ViewMemory
-from ui.test_terminal import terminal
-from ui.watching import LiveRun, part, press, text, training, until, watching
-
-WIDE, NARROW = (200, 50), (80, 24)
+from ui.facts import training
+from ui.sizes import NARROW, WIDE
+from ui.terminals import terminal
+from ui.watching import LiveRun, part, press, text, until, watching
 
 
 def epochs(*losses: float, optimizer: str = "Adam", rate: float = 1e-3, **config: Any) -> list[events.AnyEvent]:

@@ -11,9 +11,10 @@ from tuimon.protocol import events
 from tuimon.ui.screens.layers.channel_view import worst_channels
 from tuimon.ui.screens.layers.layer_table import LayerTable
 from tuimon.ui.viewer.meanings import Meaning
-from ui.watching import LiveRun, part, press, probe, probe_layer, text, training, until, watching
+from ui.facts import probe, probe_layer, training
+from ui.sizes import NARROW, WIDE
+from ui.watching import LiveRun, part, press, text, until, watching
 
-WIDE, NARROW = (200, 50), (80, 24)
 PATHS = ("block/bn_1", "block/bn_2", "head/bn_3")
 
 

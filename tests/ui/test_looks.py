@@ -31,8 +31,10 @@ from tuimon.ui.drawing.palettes import (
 from tuimon.ui.drawing.too_small import TooSmall
 from tuimon.ui.viewer.meanings import DRIFT, DRIFT_LEVELS, RUN, SELECTED, SEVERITY_SIGNS, STATUS_SIGNS, Meaning
 from tuimon.ui.viewer.view_memory import KEPT, View, ViewMemory
-from ui.test_terminal import Terminal, terminal
-from ui.watching import LiveRun, part, press, text, training, until, watching
+from ui.facts import training
+from ui.sizes import NARROW, WIDE
+from ui.terminals import Terminal, terminal
+from ui.watching import LiveRun, part, press, text, until, watching
 
 Linear = npt.NDArray[np.float64]
 
@@ -159,7 +161,7 @@ async def test_the_palette_changes_while_a_run_is_watched(runs: Path) -> None:
 async def test_every_palette_has_every_page(palette: str, colors: str, runs: Path) -> None:
     settings = Settings(palette=palette, colors=colors, ascii=True)  # type: ignore[arg-type]
     with LiveRun(runs, *training("bn_1")) as run:
-        async with watching(run.directory, (80, 24), settings=settings) as (app, pilot):
+        async with watching(run.directory, NARROW, settings=settings) as (app, pilot):
             for key in ("question_mark", "p", "l", "3"):
                 await press(pilot, key)
                 assert app.export_screenshot().isascii()
@@ -168,7 +170,7 @@ async def test_every_palette_has_every_page(palette: str, colors: str, runs: Pat
 
 async def test_what_is_filtered_can_still_be_clicked(runs: Path) -> None:
     with LiveRun(runs, *training("bn_1")) as run:
-        async with watching(run.directory, (80, 24), settings=Settings(colors="none", ascii=True)) as (app, pilot):
+        async with watching(run.directory, NARROW, settings=Settings(colors="none", ascii=True)) as (app, pilot):
             await press(pilot, "p")
             # The third line inside of the frame and its padding: the second answer.
             await pilot.click("#answers", offset=(6, 4))
@@ -296,7 +298,7 @@ def test_dots_become_what_looks_like_them(points: list[tuple[int, int]], charact
 
 async def test_a_small_terminal_says_what_is_needed(runs: Path) -> None:
     with LiveRun(runs, *training("bn_1")) as run:
-        async with watching(run.directory, (80, 24)) as (app, pilot):
+        async with watching(run.directory, NARROW) as (app, pilot):
 
             def covers() -> bool:
                 return app.screen.query_one(TooSmall).display
@@ -312,7 +314,7 @@ async def test_a_small_terminal_says_what_is_needed(runs: Path) -> None:
                 assert "Too small: tuimon" in shown_in(app)
                 await press(pilot, "escape")
             await press(pilot, "p")
-            await pilot.resize_terminal(80, 24)
+            await pilot.resize_terminal(*NARROW)
             await until(pilot, lambda: not covers())
             assert isinstance(app.focused, OptionList)
             await press(pilot, "escape")
@@ -342,7 +344,7 @@ async def test_a_storm_of_sizes_breaks_nothing(runs: Path) -> None:
                 await press(pilot, "question_mark" if number % 20 == 5 else "escape")
         while app.screen is not app.base_screen:
             await press(pilot, "escape")
-        await pilot.resize_terminal(200, 50)
+        await pilot.resize_terminal(*WIDE)
         await until(pilot, lambda: shown_in(app) == before, "the screen of the beginning")
 
 
@@ -351,16 +353,16 @@ async def test_a_view_is_remembered(runs: Path, tmp_path: Path) -> None:
     assert memory.directory.is_relative_to(tmp_path / "of-the-user" / "state")
     with LiveRun(runs, *training("bn_1", "bn_2", "bn_3")) as run:
         before = sorted(run.directory.path.rglob("*"))
-        async with watching(run.directory, (80, 24), memory=memory) as (app, pilot):
+        async with watching(run.directory, NARROW, memory=memory) as (app, pilot):
             await press(pilot, "down", "tab", "C")
             assert app.dashboard.selected_layer == "bn_2"
         assert memory.load(run.directory) == View(layer="bn_2", chart="gap", palette="light")
-        async with watching(run.directory, (80, 24), memory=memory) as (app, pilot):
+        async with watching(run.directory, NARROW, memory=memory) as (app, pilot):
             await until(pilot, lambda: app.dashboard.selected_layer == "bn_2" and "gap" in part(app, "#gap"))
             assert app.theme == "light"
             await press(pilot, "down")
         assert memory.load(run.directory).layer == "bn_3"
-        async with watching(run.directory, (80, 24), memory=memory, palette="colorblind") as (app, pilot):
+        async with watching(run.directory, NARROW, memory=memory, palette="colorblind") as (app, pilot):
             assert app.theme == "colorblind"
         # What was named on the command line was not chosen for later.
         assert memory.load(run.directory).palette == "light"
@@ -371,7 +373,7 @@ async def test_a_view_of_a_layer_that_is_gone_does_no_harm(runs: Path) -> None:
     memory = ViewMemory()
     with LiveRun(runs, *training("bn_1")) as run:
         memory.save(run.directory, View(layer="of another model", chart="of another version"))
-        async with watching(run.directory, (80, 24), memory=memory) as (app, _):
+        async with watching(run.directory, NARROW, memory=memory) as (app, _):
             assert app.dashboard.selected_layer == "bn_1"
             assert "loss" in part(app, "#loss")
 

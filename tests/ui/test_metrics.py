@@ -23,9 +23,9 @@ from tuimon.ui.screens.metrics.metric_chart import MetricChart
 from tuimon.ui.screens.metrics.screen import MetricsScreen
 from tuimon.ui.viewer.replay_clock import ReplayClock
 from tuimon.ui.viewer.view_memory import MetricsView, View, ViewMemory
-from ui.watching import LiveRun, part, press, text, training, until, watching
-
-WIDE, NARROW = (200, 50), (80, 24)
+from ui.facts import training
+from ui.sizes import NARROW, WIDE
+from ui.watching import LiveRun, part, press, text, until, watching
 
 
 def log(steps: int = 200) -> list[events.AnyEvent]:

@@ -23,8 +23,9 @@ from tuimon.ui.terminal.pacing import (
     PATIENT_SECONDS,
     Pacing,
 )
-from ui.test_terminal import COLUMNS, ROWS, terminal
-from ui.watching import LiveRun, training
+from ui.facts import training
+from ui.terminals import COLUMNS, ROWS, terminal
+from ui.watching import LiveRun
 
 
 class Line:

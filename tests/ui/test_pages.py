@@ -27,8 +27,10 @@ from tuimon.ui.screens.trainer_log.log_window import BLOCK_BYTES, LogWindow, fin
 from tuimon.ui.viewer.key import SCREEN_NAMES, ScreenName
 from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.replay_clock import ReplayClock
-from ui.test_screens import HOSTILE, NARROW, RUNS, SIZES, WIDE
-from ui.watching import SENDER, LiveRun, part, press, text, training, until, watching
+from ui.facts import HOSTILE, SENDER, training
+from ui.run_states import RUNS
+from ui.sizes import NARROW, SIZES, WIDE
+from ui.watching import LiveRun, part, press, text, until, watching
 
 KEY_OF: dict[ScreenName, str] = {"timeline": "4", "log": "5", "system": "6", "run": "7"}
 

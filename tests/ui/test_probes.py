@@ -14,9 +14,10 @@ from tuimon.ui.app import WatchApp
 from tuimon.ui.drawing.cell_view import CellView
 from tuimon.ui.screens.layers.drift_levels import NOT_FINITE, SHADES, levels
 from tuimon.ui.viewer.meanings import DRIFT, Meaning
-from ui.watching import LiveRun, part, press, probe, probe_layer, text, training, until, watching
+from ui.facts import probe, probe_layer, training
+from ui.sizes import NARROW, WIDE
+from ui.watching import LiveRun, part, press, text, until, watching
 
-WIDE, NARROW = (200, 50), (80, 24)
 THREE = {"bn_1": probe_layer(4.0, drift=8.0), "bn_2": probe_layer(1.5, drift=0.5), "bn_3": probe_layer(0.2768, drift=0)}
 
 

@@ -28,46 +28,10 @@ from tuimon.ui.viewer.keys import KEYS, keys_of
 from tuimon.ui.viewer.moment import Moment
 from tuimon.ui.viewer.news import TrainerExited
 from tuimon.ui.viewer.replay_clock import ReplayClock
-from ui.watching import LiveRun, part, press, text, training, until, views, watching
-
-SIZES = [(200, 50), (80, 24)]
-WIDE, NARROW = SIZES
-
-
-def live(*facts: events.AnyEvent) -> Any:
-    return lambda runs, stack: stack.enter_context(LiveRun(runs, *facts)).directory
-
-
-def over(*facts: events.AnyEvent) -> Any:
-    return lambda runs, stack: make_run(runs, facts)
-
-
-def preparing() -> list[events.AnyEvent]:
-    return [started(), events.StateChanged(state="preparing", detail="loading Keras")]
-
-
-def failed(facts: list[events.AnyEvent]) -> list[events.AnyEvent]:
-    return [*facts, events.RunEnded(status="failed", traceback="Traceback:\n  line\nValueError: shapes differ\n")]
-
-
-RUNS: dict[str, tuple[Any, str]] = {
-    "empty": (live(), "The training process is starting"),
-    "preparing": (live(*preparing()), "Models and data are being prepared"),
-    "compiling": (live(*preparing(), events.StateChanged(state="compiling")), "traces and compiles"),
-    "before the first step": (live(*training("bn_1")[:4]), "No batch is done yet"),
-    "training": (live(*training("bn_1", "bn_2")), "● training"),
-    "paused": (live(*training("bn_1"), events.StateChanged(state="paused", step=3)), "‖ paused"),
-    "recalibrating": (live(*training("bn_1"), events.StateChanged(state="recalibrating", step=3)), "◎ recalibrating"),
-    "checkpointing": (live(*training("bn_1"), events.StateChanged(state="checkpointing", step=3)), "◆ checkpointing"),
-    "no BatchNormalization": (live(*training()), "This model has no BatchNormalization layer"),
-    "finished": (over(*a_run()), "Finished after"),
-    "stopped": (over(*training("bn_1"), events.RunEnded(status="stopped")), "Stopped, as asked"),
-    "failed": (over(*failed(training("bn_1"))), "Failed: ValueError: shapes differ"),
-    "failed before the first step": (over(*failed(preparing())), "ValueError: shapes differ"),
-    "crashed": (over(*training("bn_1")), "Crashed: process killed; no error was recorded"),
-    "crashed before the first step": (over(*preparing()), "✗ crashed"),
-    "silent": (over(started(boot_id="of another machine"), *training("bn_1")[1:]), "? silent for"),
-}
+from ui.facts import HOSTILE, training
+from ui.run_states import RUNS, preparing
+from ui.sizes import NARROW, SIZES, WIDE
+from ui.watching import LiveRun, part, press, text, until, views, watching
 
 
 @pytest.fixture
@@ -155,9 +119,6 @@ async def test_a_run_that_dies_is_called_crashed_and_forgets_no_request(runs: Pa
             await until(pilot, lambda: "trainer" in part(app, "Banner") or "See " in part(app, "Banner"))
             assert "the run is over" in part(app, "KeyBar")
             assert "freeze bn_1: asked" in part(app, "Timeline")
-
-
-HOSTILE = "[red]\x1b[31mx[/red]\x07\u202e\x9b2J[@click=app.bell]y[/]\nz"
 
 
 async def test_what_comes_from_outside_is_shown_and_not_obeyed(runs: Path) -> None:

@@ -14,7 +14,9 @@ from tuimon.ui.frame.key_bar import KeyBar
 from tuimon.ui.viewer.key import Key
 from tuimon.ui.viewer.keys import KEYS, keys_of
 from tuimon.ui.viewer.meanings import Meaning
-from ui.watching import CAN, LiveRun, part, press, text, training, until, watching
+from ui.facts import CAN, training
+from ui.sizes import NARROW
+from ui.watching import LiveRun, part, press, text, until, watching
 
 ODD = "block[0]/bn*?"
 
@@ -71,7 +73,7 @@ async def test_f_twice_takes_back_what_was_asked(runs: Path) -> None:
 
 async def test_capital_f_asks_for_all(runs: Path) -> None:
     with LiveRun(runs, *training("bn_1", "bn_2")) as run:
-        async with watching(run.directory, (80, 24)) as (app, pilot):
+        async with watching(run.directory, NARROW) as (app, pilot):
             await pilot.press("F")
             [request] = run.requests()
             assert isinstance(request, commands.Freeze)
@@ -139,7 +141,7 @@ async def test_h_holds_the_moving_statistics_of_the_layer_under_the_cursor(runs:
 
 async def test_capital_h_holds_those_of_all(runs: Path) -> None:
     with LiveRun(runs, *training("bn_1", "bn_2")) as run:
-        async with watching(run.directory, (80, 24)) as (app, pilot):
+        async with watching(run.directory, NARROW) as (app, pilot):
             await pilot.press("H")
             [request] = run.requests()
             assert isinstance(request, commands.Freeze)
@@ -166,7 +168,7 @@ async def test_a_layer_that_is_let_go_is_in_the_mode_of_the_phase(runs: Path) ->
 
 async def test_space_pauses_and_goes_on(runs: Path) -> None:
     with LiveRun(runs, *training("bn_1")) as run:
-        async with watching(run.directory, (80, 24)) as (app, pilot):
+        async with watching(run.directory, NARROW) as (app, pilot):
             assert "space pause" in part(app, "KeyBar")
             await pilot.press("space")
             await until(pilot, lambda: "pause, asked" in part(app, "Header"))
@@ -174,7 +176,7 @@ async def test_space_pauses_and_goes_on(runs: Path) -> None:
             # However little room there is.
             await pilot.resize_terminal(50, 24)
             await until(pilot, lambda: "space resume" in part(app, "KeyBar") and app.size.width == 50)
-            await pilot.resize_terminal(80, 24)
+            await pilot.resize_terminal(*NARROW)
             [request] = run.requests()
             assert isinstance(request, commands.Pause)
             run.apply(request, step=3)
@@ -205,7 +207,7 @@ async def test_a_pause_can_be_taken_back_before_it_is_so(runs: Path) -> None:
 
 async def test_l_asks_for_the_learning_rate(runs: Path) -> None:
     with LiveRun(runs, *training("bn_1")) as run:
-        async with watching(run.directory, (80, 24)) as (app, pilot):
+        async with watching(run.directory, NARROW) as (app, pilot):
             await pilot.press("l")
             assert isinstance(app.screen, TextDialog)
             assert "Now 0.001" in dialog(app)
@@ -236,7 +238,7 @@ async def test_l_asks_for_the_learning_rate(runs: Path) -> None:
 @pytest.mark.parametrize(("key", "layers"), [("m", ["block[[]0]/bn[*][?]"]), ("M", [])])
 async def test_m_asks_for_the_momentum(runs: Path, key: str, layers: list[str]) -> None:
     with LiveRun(runs, *training("bn_1", ODD)) as run:
-        async with watching(run.directory, (80, 24)) as (app, pilot):
+        async with watching(run.directory, NARROW) as (app, pilot):
             await pilot.press("down", key)
             assert isinstance(app.screen, TextDialog)
             assert ("Momentum of all layers" if key == "M" else f"Momentum of {ODD}") in dialog(app)
@@ -262,7 +264,7 @@ async def test_m_asks_for_the_momentum(runs: Path, key: str, layers: list[str]) 
 @pytest.mark.parametrize(("keys", "dry_run"), [(("r",), False), (("d",), True), (("c",), None), (("enter",), None)])
 async def test_r_asks_before_it_recalibrates(runs: Path, keys: tuple[str, ...], dry_run: bool | None) -> None:
     with LiveRun(runs, *training("bn_1")) as run:
-        async with watching(run.directory, (80, 24)) as (app, pilot):
+        async with watching(run.directory, NARROW) as (app, pilot):
             await pilot.press("r")
             assert isinstance(app.screen, ChoiceDialog)
             assert run.requests() == []
@@ -328,7 +330,7 @@ async def test_c_saves_a_checkpoint_and_b_asks_before_it_goes_back(runs: Path) -
 @pytest.mark.parametrize("away", ["escape", "ctrl+c"])
 async def test_every_question_can_be_left(runs: Path, key: str, away: str) -> None:
     with LiveRun(runs, *training("bn_1"), SAVED) as run:
-        async with watching(run.directory, (80, 24)) as (app, pilot):
+        async with watching(run.directory, NARROW) as (app, pilot):
             await pilot.press(key)
             assert app.screen is not app.dashboard
             await pilot.press("0", away)
@@ -451,7 +453,7 @@ async def test_q_asks_how_to_leave_a_run_that_goes_on(runs: Path, key: str, choi
 @pytest.mark.parametrize("key", ["c", "escape", "ctrl+c"])
 async def test_leaving_can_be_cancelled(runs: Path, key: str) -> None:
     with LiveRun(runs, *training("bn_1")) as run:
-        async with watching(run.directory, (80, 24)) as (app, pilot):
+        async with watching(run.directory, NARROW) as (app, pilot):
             await pilot.press("q", key)
             await until(pilot, lambda: app.screen is app.dashboard)
             assert app.is_running

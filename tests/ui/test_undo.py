@@ -14,7 +14,9 @@ from tuimon.runs.state import RunState
 from tuimon.ui.dialogs.text_entry import TextDialog
 from tuimon.ui.viewer.moment import Asked, Moment
 from tuimon.ui.viewer.undo import NothingToUndoError, Undo, newest_undo
-from ui.watching import SENDER, LiveRun, part, training, until, watching
+from ui.facts import SENDER, training
+from ui.sizes import NARROW
+from ui.watching import LiveRun, part, until, watching
 
 CAN_NOT = "Nothing was undone: "
 PATHS = ("a/bn_1", "a/bn_2", "bn_3")
@@ -297,7 +299,7 @@ async def test_what_a_run_does_not_take_is_not_undone(runs: Path) -> None:
 
 async def test_n_leaves_a_note(runs: Path) -> None:
     with LiveRun(runs, *training("bn_1")) as run:
-        async with watching(run.directory, (80, 24)) as (app, pilot):
+        async with watching(run.directory, NARROW) as (app, pilot):
             await pilot.press("n")
             assert isinstance(app.screen, TextDialog)
             await pilot.press("space", "enter")

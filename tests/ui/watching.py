@@ -17,23 +17,8 @@ from tuimon.protocol import commands, events
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.ui.app import WatchApp
 from tuimon.ui.drawing.cell_view import CellView
-from ui.facts import CAN, SENDER, probe, probe_layer, training
-
-__all__ = [
-    "CAN",
-    "SENDER",
-    "LiveRun",
-    "laid_out",
-    "part",
-    "press",
-    "probe",
-    "probe_layer",
-    "text",
-    "training",
-    "until",
-    "views",
-    "watching",
-]
+from ui.facts import SENDER
+from ui.sizes import WIDE
 
 
 class LiveRun:
@@ -81,7 +66,7 @@ class LiveRun:
 
 @asynccontextmanager
 async def watching(
-    run: RunDirectory, size: tuple[int, int] = (200, 50), *, app: WatchApp | None = None, **options: Any
+    run: RunDirectory, size: tuple[int, int] = WIDE, *, app: WatchApp | None = None, **options: Any
 ) -> AsyncIterator[tuple[WatchApp, "Pilot[str]"]]:
     """Open the app on a run and wait until it has read what the log holds."""
     app = app or WatchApp(run, **options)
