@@ -17,12 +17,16 @@ import pytest
 from tuimon.protocol import events
 from tuimon.runs import liveness
 from tuimon.runs.run_directory import RunDirectory
+from tuimon.runs.session_log import Tail
+from tuimon.runs.state import RunState
 
 ROOT = Path(__file__).parent.parent
 STAND_IN = Path(__file__).parent / "stand_in_trainer.py"
 Value = TypeVar("Value")
 PATIENCE_SECONDS = 60.0
 """For another process; on a busy machine everything takes long."""
+SENDER = events.Sender(uid=1000, user="somebody", host="somewhere", pid=7)
+"""Who asks in logs that are made."""
 
 
 def until(condition: Callable[[], Value], *, seconds: float = PATIENCE_SECONDS, what: str = "") -> Value:
@@ -34,14 +38,30 @@ def until(condition: Callable[[], Value], *, seconds: float = PATIENCE_SECONDS, 
     return value
 
 
-def encode_log(facts: Iterable[events.AnyEvent]) -> bytes:
-    """Return a log of ``facts``, numbered, a second apart where they have no time."""
-    lines = []
-    for seq, event in enumerate(facts):
+def numbered(facts: Iterable[events.AnyEvent], start: float = 1000.0) -> list[events.AnyEvent]:
+    """Number ``facts`` as a log does, a second apart where they have no time, and return them."""
+    listed = list(facts)
+    for seq, event in enumerate(listed):
         event.seq = seq
-        event.time = event.time or 1000.0 + seq
-        lines.append(msgspec.json.encode(event) + b"\n")
-    return b"".join(lines)
+        event.time = event.time or start + seq
+    return listed
+
+
+def encode_log(facts: Iterable[events.AnyEvent]) -> bytes:
+    """Return a log of ``facts``, numbered."""
+    return b"".join(msgspec.json.encode(event) + b"\n" for event in numbered(facts))
+
+
+def read_log(run: RunDirectory) -> list[events.AnyEvent]:
+    """Return the facts of a run's log."""
+    return Tail(run.session_log).read_all()
+
+
+def fold(facts: Iterable[events.AnyEvent]) -> RunState:
+    """Return what facts add up to that are numbered already."""
+    state = RunState()
+    state.apply(facts)
+    return state
 
 
 def make_run(runs: Path, facts: Iterable[events.AnyEvent], name: str = "run") -> RunDirectory:
@@ -94,7 +114,6 @@ def statistics(mean: float = 0.0, *, mode: str = "training", gamma: bool = True)
 
 def a_run() -> list[events.AnyEvent]:
     """Return the facts of a short run: two epochs of two steps, a freeze in between, the end."""
-    sender = events.Sender(uid=1000, user="somebody", host="somewhere", pid=7)
     return [
         started(),
         events.StateChanged(state="preparing", detail="loading Keras"),
@@ -116,7 +135,7 @@ def a_run() -> list[events.AnyEvent]:
         events.CommandApplied(
             id="a-0",
             request={"command": "freeze", "layers": []},
-            sender=sender,
+            sender=SENDER,
             first_step=2,
             traced_seconds=0.5,
             frozen=["bn_1", "bn_2"],

@@ -11,7 +11,18 @@ from pathlib import Path
 import pytest
 
 import tuimon
-from helpers import PATIENCE_SECONDS, a_run, command, encode_log, environment, make_run, stand_in, started, until
+from helpers import (
+    PATIENCE_SECONDS,
+    a_run,
+    command,
+    encode_log,
+    environment,
+    make_run,
+    read_log,
+    stand_in,
+    started,
+    until,
+)
 from tuimon.cli import progress_lines
 from tuimon.cli import run as run_command
 from tuimon.cli.main import COMMANDS, main
@@ -19,7 +30,7 @@ from tuimon.cli.send import NO_ANSWER
 from tuimon.launch.launcher import logout_warning
 from tuimon.protocol import commands, events
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.runs.session_log import Tail, newest_start
+from tuimon.runs.session_log import newest_start
 
 Capture = pytest.CaptureFixture[str]
 
@@ -31,10 +42,6 @@ def complaint(capsys: Capture) -> str:
     assert captured.err.startswith("tuimon: ")
     assert captured.err.count("\n") == 1
     return captured.err
-
-
-def facts(run: RunDirectory) -> list[events.AnyEvent]:
-    return Tail(run.session_log).read_all()
 
 
 # Bad input
@@ -186,7 +193,7 @@ def test_send_is_applied_and_verified(run: RunDirectory, capsys: Capture) -> Non
     printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [fact["type"] for fact in printed] == ["command_applied", "command_verified"]
     assert printed[0]["request"] == {"command": "phase", "phase": "inference"}
-    applied = [event for event in facts(run) if isinstance(event, events.CommandApplied)]
+    applied = [event for event in read_log(run) if isinstance(event, events.CommandApplied)]
     assert applied[0].request["layers"] == ["bn_*", "x"]
     assert applied[0].sender.pid == os.getpid()
 
@@ -221,7 +228,7 @@ def test_every_request_can_be_sent(run: RunDirectory, capsys: Capture) -> None:
             assert main(["send", str(run.path), *arguments]) == 0
             # What somebody else's request led to is not what this one did.
             assert capsys.readouterr().out == "applied at step 3\n"
-            newest = [event for event in facts(run) if isinstance(event, events.CommandApplied)][-1]
+            newest = [event for event in read_log(run) if isinstance(event, events.CommandApplied)][-1]
             assert newest.request == asked
     with_results = {"recalibrate", "evaluate", "checkpoint", "rollback", "probe"}
     assert {arguments[0] for arguments, _ in SENT} | with_results == set(commands.NAMES)
@@ -309,7 +316,7 @@ def test_the_newest_attempt_is_asked(run: RunDirectory, capsys: Capture, monkeyp
     with stand_in(run, "unverified"):
         assert main(["send", "run", "pause"]) == 0
     assert capsys.readouterr().out == "applied at step 3\n"
-    assert [event.attempt for event in facts(run) if isinstance(event, events.RunStarted)] == [0, 1, 2]
+    assert [event.attempt for event in read_log(run) if isinstance(event, events.RunStarted)] == [0, 1, 2]
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, 1 << 22])

@@ -20,7 +20,21 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from helpers import a_run, command, encode_log, environment, layer, make_run, stand_in, started, statistics, until
+from helpers import (
+    SENDER,
+    a_run,
+    command,
+    environment,
+    fold,
+    layer,
+    make_run,
+    numbered,
+    read_log,
+    stand_in,
+    started,
+    statistics,
+    until,
+)
 from tuimon.cli import doctor
 from tuimon.cli.main import main
 from tuimon.diagnosis.finding import Finding
@@ -42,7 +56,6 @@ from tuimon.runs.state import RunState
 from tuimon.text import width_of
 
 Capture = pytest.CaptureFixture[str]
-SENDER = events.Sender(uid=1000, user="somebody", host="somewhere", pid=7)
 EVIL = "bn\x1b[31m\x1b]0;title\x07[red]\nx\u202e"
 
 
@@ -97,11 +110,7 @@ def fit_started(**can: str) -> events.FitStarted:
 
 def state_of(*facts: events.AnyEvent, model: events.ModelBuilt | None = None) -> RunState:
     """Return what a run of some facts adds up to, a second apart."""
-    whole = [started(), model or built(), fit_started(freeze="", probe=""), *facts]
-    encode_log(whole)
-    state = RunState()
-    state.apply(whole)
-    return state
+    return fold(numbered([started(), model or built(), fit_started(freeze="", probe=""), *facts]))
 
 
 def finding(rule: str = "R2", severity: str = "warning", **fields: object) -> Finding:
@@ -797,7 +806,7 @@ def judged(run: RunDirectory) -> str:
 
 
 def probes(run: RunDirectory) -> list[events.Probe]:
-    return [fact for fact in Tail(run.session_log).read_all() if isinstance(fact, events.Probe)]
+    return [fact for fact in read_log(run) if isinstance(fact, events.Probe)]
 
 
 def assert_sums(page: str, fact: events.Probe) -> None:

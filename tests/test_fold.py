@@ -9,13 +9,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from helpers import ROOT, a_run, encode_log
+from helpers import ROOT, SENDER, a_run, encode_log
 from tuimon.protocol import events
 from tuimon.runs.series import Series
 from tuimon.runs.session_log import Tail
 from tuimon.runs.state import RunState
-
-SENDER = events.Sender(uid=1000, user="somebody", host="somewhere", pid=7)
 
 
 def requests() -> list[events.AnyEvent]:

@@ -4,23 +4,16 @@ import os
 import signal
 from pathlib import Path
 
-from helpers import a_run, encode_log, make_run, stand_in, started, until
+from helpers import a_run, fold, make_run, numbered, read_log, stand_in, started, until
 from tuimon.runs import liveness
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.runs.session_log import Tail
 from tuimon.runs.state import RunState
-
-
-def fold(run: RunDirectory) -> RunState:
-    state = RunState()
-    state.apply(Tail(run.session_log).read_all())
-    return state
 
 
 def test_a_killed_trainer_is_gone_and_a_living_one_is_not(runs: Path) -> None:
     run = RunDirectory.at(runs / "run")
     with stand_in(run, "hold") as process:
-        state = fold(run)
+        state = fold(read_log(run))
         assert not liveness.is_gone(run.session_log, state.run)
         assert liveness.status(state, gone=False, silent_seconds=0) == "training"
         process.send_signal(signal.SIGKILL)
@@ -47,7 +40,7 @@ def test_a_process_that_nobody_has_waited_for_does_not_live() -> None:
 
 def test_of_another_machine_nothing_is_concluded(runs: Path) -> None:
     run = make_run(runs, [started(boot_id="another")])
-    state = fold(run)
+    state = fold(read_log(run))
     assert liveness.lock_is_free(run.session_log) is True
     assert not liveness.is_gone(run.session_log, state.run)
     assert liveness.status(state, gone=False, silent_seconds=1000) == "silent"
@@ -61,8 +54,7 @@ def test_a_log_that_is_not_there_proves_nothing(runs: Path) -> None:
 
 
 def test_how_a_run_ended_is_known_for_good() -> None:
-    facts = a_run()
-    encode_log(facts)
+    facts = numbered(a_run())
     state = RunState()
     assert liveness.status(state, gone=False, silent_seconds=0) == "starting"
     state.apply(facts)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import ROOT, environment, until
+from helpers import ROOT, environment, read_log, until
 from tuimon import settings
 from tuimon.cli import main as main_module
 from tuimon.cli.main import main
@@ -141,7 +141,7 @@ def test_a_users_own_training_is_watched_and_steered_by_the_commands_of_the_docs
     try:
         until(lambda: list(runs_in(tmp_path / "runs")), what="the run directory")
         (run,) = runs_in(tmp_path / "runs")
-        until(lambda: any(isinstance(event, events.EpochEnded) for event in Tail(run.session_log).read_all()))
+        until(lambda: any(isinstance(event, events.EpochEnded) for event in read_log(run)))
 
         def type_in(*words: str) -> str:
             words = tuple(run.name if word == "RUN" else word for word in words)
@@ -177,7 +177,7 @@ def test_a_users_own_training_is_watched_and_steered_by_the_commands_of_the_docs
         diagnosed = subprocess.run(line, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=120)
         assert diagnosed.returncode in (0, 1)
         assert "This rests on " in diagnosed.stdout
-        asked = [event for event in Tail(run.session_log).read_all() if isinstance(event, events.CommandApplied)]
+        asked = [event for event in read_log(run) if isinstance(event, events.CommandApplied)]
         words = [words[2] for words in sent]
         assert [event.request["command"] for event in asked] == [*words[:2], "phase", *words[2:], "stop"]
     finally:
@@ -190,7 +190,7 @@ def test_a_loop_of_ones_own_is_watched(tmp_path: Path) -> None:
     (tmp_path / name).write_text(script)
     subprocess.run([sys.executable, name], cwd=tmp_path, env=environment(), check=True)
     (run,) = runs_in(tmp_path / "runs")
-    log = Tail(run.session_log).read_all()
+    log = read_log(run)
     assert [event.step for event in log if isinstance(event, events.EpochEnded)] == [
         20 * (epoch + 1) for epoch in range(10)
     ]

@@ -9,11 +9,10 @@ from types import ModuleType
 
 import pytest
 
-from helpers import ROOT, command, environment
+from helpers import ROOT, command, environment, read_log
 from tuimon.protocol import events
 from tuimon.protocol.wire import from_wire
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.runs.session_log import Tail
 
 CONFIG = ROOT / "sample_configs" / "real_vs_fake.toml"
 SHORT = ("data.arguments.images=400", "training.epochs=2")
@@ -216,7 +215,7 @@ def test_the_short_variant_trains(runs: Path, tmp_path: Path) -> None:
     assert "making images: 400/400" in done.stdout
     assert len(list((tmp_path / "cache").rglob("*.jpg"))) == 400
     (run,) = (RunDirectory(path) for path in runs.iterdir())
-    log = Tail(run.session_log).read_all()
+    log = read_log(run)
     ended = [event for event in log if isinstance(event, events.EpochEnded)]
     assert [event.step for event in ended] == [10, 20]
     assert all(0 < from_wire(event.logs["val_loss"]) < 10 for event in ended)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import command, environment, until
+from helpers import command, environment, read_log, until
 from tuimon.launch import config
 from tuimon.protocol import events
 from tuimon.runs.run_directory import RunDirectory
@@ -83,17 +83,15 @@ def end(pid: int) -> None:
         return
 
 
-def facts(run: RunDirectory) -> list[events.AnyEvent]:
-    return Tail(run.session_log).read_all()
-
-
 def only_run(runs: Path) -> RunDirectory:
     (path,) = runs.iterdir()
     return RunDirectory(path)
 
 
 def has_trained(runs: Path) -> bool:
-    return any(isinstance(event, events.EpochEnded) for path in runs.iterdir() for event in facts(RunDirectory(path)))
+    return any(
+        isinstance(event, events.EpochEnded) for path in runs.iterdir() for event in read_log(RunDirectory(path))
+    )
 
 
 def test_run_headless(project: Path, runs: Path) -> None:
@@ -142,7 +140,7 @@ def test_ctrl_c_asks_training_to_stop(running: "subprocess.Popen[str]", runs: Pa
     assert "asked to stop after this batch" in err
     assert "stopped after" in out
     assert running.returncode == 0
-    assert [event.status for event in facts(only_run(runs)) if isinstance(event, events.RunEnded)] == ["stopped"]
+    assert [event.status for event in read_log(only_run(runs)) if isinstance(event, events.RunEnded)] == ["stopped"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
@@ -153,8 +151,8 @@ def test_a_signal_leaves_it_training(running: "subprocess.Popen[str]", runs: Pat
     assert (running.returncode, err) == (128 + number, "")
     run = only_run(runs)
     assert f"watch it with: tuimon watch {run.path}" in out
-    step = facts(run)[-1].step
-    until(lambda: facts(run)[-1].step > step, what="further steps")
+    step = read_log(run)[-1].step
+    until(lambda: read_log(run)[-1].step > step, what="further steps")
 
 
 def test_what_is_printed_on_a_full_disk_is_dropped_and_training_goes_on(project: Path, runs: Path) -> None:
@@ -173,5 +171,5 @@ class Says(keras.callbacks.Callback):
         line = [sys.executable, "-P", "-m", "tuimon.trainer.keras.job", str(run.path)]
         done = subprocess.run(line, stdout=full, stderr=full, cwd=project, env=environment(), check=False)
     assert done.returncode == 0
-    assert [event.status for event in facts(run) if isinstance(event, events.RunEnded)] == ["finished"]
-    assert len([event for event in facts(run) if isinstance(event, events.EpochEnded)]) == 3
+    assert [event.status for event in read_log(run) if isinstance(event, events.RunEnded)] == ["finished"]
+    assert len([event for event in read_log(run) if isinstance(event, events.EpochEnded)]) == 3

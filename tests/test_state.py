@@ -4,20 +4,13 @@ import math
 
 import pytest
 
-from helpers import a_run, encode_log, started
+from helpers import a_run, fold, numbered, started
 from tuimon.protocol import commands, events
 from tuimon.runs.state import Command, RunState
 
 
-def fold(facts: list[events.AnyEvent]) -> RunState:
-    encode_log(facts)
-    state = RunState()
-    state.apply(facts)
-    return state
-
-
 def test_a_whole_run() -> None:
-    state = fold(a_run())
+    state = fold(numbered(a_run()))
     assert state.ended is not None
     assert state.ended.status == "finished"
     assert (state.step, state.epoch, state.epochs_ended) == (4, 1, 2)
@@ -34,11 +27,11 @@ def test_a_whole_run() -> None:
 
 
 def test_layers_that_the_user_froze_are_frozen_from_the_start() -> None:
-    assert fold(a_run()[:3]).frozen == {"bn_2"}
+    assert fold(numbered(a_run()[:3])).frozen == {"bn_2"}
 
 
 def test_a_command_is_in_the_timeline_once_and_knows_what_was_verified() -> None:
-    state = fold(a_run())
+    state = fold(numbered(a_run()))
     entries = [entry for entry in state.timeline if isinstance(entry, Command)]
     assert entries == [state.commands["a-0"]]
     command = entries[0]
@@ -65,7 +58,7 @@ def test_a_request_that_this_version_does_not_know_is_shown_by_its_name(body: di
         events.CommandApplied(id="a", request=body, sender=sender, first_step=4, step=4),
         events.CommandRejected(id="b", request=body, sender=sender, reason="no", step=4),
     ]
-    state = fold([*a_run()[:-1], *answers])
+    state = fold(numbered([*a_run()[:-1], *answers]))
     assert [state.commands[identity].words for identity in "ab"] == [words, words]
     assert all(isinstance(state.commands[identity].request, commands.UnknownRequest) for identity in "ab")
     assert not state.commands["a"].is_final
@@ -78,9 +71,8 @@ def test_a_request_of_a_fact_is_the_request_that_was_sent() -> None:
 
 
 def test_folding_in_parts_is_folding_at_once() -> None:
-    facts = a_run()
-    encode_log(facts)
-    parts, whole = RunState(), fold(a_run())
+    facts = numbered(a_run())
+    parts, whole = RunState(), fold(numbered(a_run()))
     for event in facts:
         parts.apply([event])
     assert parts.batch_metrics["loss"].steps.tolist() == whole.batch_metrics["loss"].steps.tolist()
@@ -90,14 +82,22 @@ def test_folding_in_parts_is_folding_at_once() -> None:
 
 def test_speed_and_time_left() -> None:
     state = fold(
-        [
-            started(time=100.0),
-            events.FitStarted(
-                time=100.0, optimizer="SGD", epochs=10, initial_epoch=0, steps_per_epoch=10, jit_compile=True, can={}
-            ),
-            events.Batches(time=101.0, first_step=0, metrics={}, batches=20, step=20),
-            events.Batches(time=102.0, first_step=20, metrics={}, batches=20, step=40),
-        ]
+        numbered(
+            [
+                started(time=100.0),
+                events.FitStarted(
+                    time=100.0,
+                    optimizer="SGD",
+                    epochs=10,
+                    initial_epoch=0,
+                    steps_per_epoch=10,
+                    jit_compile=True,
+                    can={},
+                ),
+                events.Batches(time=101.0, first_step=0, metrics={}, batches=20, step=20),
+                events.Batches(time=102.0, first_step=20, metrics={}, batches=20, step=40),
+            ]
+        )
     )
     assert state.steps_per_second == 20
     assert state.seconds_left == 3
@@ -108,16 +108,24 @@ def test_what_had_it_wait_says_nothing_of_its_speed() -> None:
         return events.Batches(time=time, first_step=first, metrics={}, batches=20, step=first + 20)
 
     state = fold(
-        [
-            started(time=100.0),
-            events.FitStarted(
-                time=100.0, optimizer="SGD", epochs=10, initial_epoch=0, steps_per_epoch=10, jit_compile=True, can={}
-            ),
-            batches(101.0, 0),
-            events.StateChanged(time=101.0, state="paused", step=20),
-            events.StateChanged(time=901.0, state="training", step=20),
-            batches(902.0, 20),
-        ]
+        numbered(
+            [
+                started(time=100.0),
+                events.FitStarted(
+                    time=100.0,
+                    optimizer="SGD",
+                    epochs=10,
+                    initial_epoch=0,
+                    steps_per_epoch=10,
+                    jit_compile=True,
+                    can={},
+                ),
+                batches(101.0, 0),
+                events.StateChanged(time=101.0, state="paused", step=20),
+                events.StateChanged(time=901.0, state="training", step=20),
+                batches(902.0, 20),
+            ]
+        )
     )
     assert state.steps_per_second == 20
     assert state.seconds_left == 3
@@ -130,7 +138,7 @@ def test_a_second_fit_goes_on_where_the_first_ended() -> None:
         ),
         events.Batches(first_step=4, metrics={"loss": [0.1]}, batches=1, step=5),
     ]
-    state = fold([*a_run(), *again])
+    state = fold(numbered([*a_run(), *again]))
     assert state.ended is None
     assert state.total_steps == 6
     assert state.batch_metrics["loss"].steps.tolist() == [0, 1, 2, 3, 4]
@@ -138,4 +146,4 @@ def test_a_second_fit_goes_on_where_the_first_ended() -> None:
 
 def test_events_that_were_dropped_add_up() -> None:
     gaps = [events.LogGap(dropped={"batches": 2}, reason="full"), events.LogGap(dropped={"batches": 3}, reason="full")]
-    assert fold(list(gaps)).dropped == {"batches": 5}
+    assert fold(numbered(gaps)).dropped == {"batches": 5}

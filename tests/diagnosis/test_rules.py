@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diagnosis.trainings import FAULTS, HEALTHY, SPIKE_EPOCH, SPIKES, Facts, Training, finetune_one_sample
-from helpers import ROOT, selected
+from helpers import ROOT, fold, selected
 from tuimon.diagnosis.finding import SEVERITIES, Finding
 from tuimon.diagnosis.rules import CAUSES, findings
 from tuimon.diagnosis.spike_causes import spikes
@@ -36,12 +36,6 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Log:
         return logs[name]
 
     return of
-
-
-def fold(facts: Facts) -> RunState:
-    state = RunState()
-    state.apply(facts)
-    return state
 
 
 def only_finding(facts: Facts) -> Finding:

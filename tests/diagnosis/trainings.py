@@ -14,9 +14,8 @@ from keras import layers
 
 import tuimon
 from helpers import script
-from trainer.keras_models import Ask
+from trainer.keras_models import Ask, facts
 from tuimon.protocol import commands, events
-from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.session_log import Tail
 
 Facts = list[events.AnyEvent]
@@ -46,12 +45,7 @@ def train(model: keras.Model, runs: Path, data: dict[str, Any], *, epochs: int, 
     callbacks = options.pop("callbacks", [])
     monitor = tuimon.Monitor(runs_dir=runs, name="training", **monitor_options)
     model.fit(**data, epochs=epochs, callbacks=[*callbacks, monitor], verbose=0, **options)
-    return facts_of(monitor)
-
-
-def facts_of(monitor: tuimon.Monitor) -> Facts:
-    assert monitor.run_dir is not None
-    return Tail(RunDirectory(monitor.run_dir).session_log).read_all()
+    return facts(monitor)
 
 
 # --- Data and models ------------------------------------------------------------------------------------------------
@@ -264,7 +258,7 @@ def requests_on_the_way(runs: Path) -> Facts:
     }
     asks = Ask(monitor, plan)
     compiled(mlp(momentum=0.95)).fit(**blobs(512), epochs=30, callbacks=[asks, monitor], verbose=0)
-    return facts_of(monitor)
+    return facts(monitor)
 
 
 @healthy
@@ -481,7 +475,7 @@ def finetune_one_sample(runs: Path) -> Facts:
     monitor = tuimon.Monitor(runs_dir=runs, name="training", overhead=0.5, probe_every=20)
     plan: dict[int, list[commands.AnyRequest]] = {40: [commands.Freeze()], 80: [commands.Unfreeze()]}
     model.fit(**sample.load_sample(), batch_size=1, epochs=120, callbacks=[Ask(monitor, plan), monitor], verbose=0)
-    return facts_of(monitor)
+    return facts(monitor)
 
 
 # --- Validation losses that stand out --------------------------------------------------------------------------------

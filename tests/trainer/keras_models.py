@@ -7,10 +7,9 @@ import keras
 import numpy as np
 
 import tuimon
-from helpers import until
+from helpers import read_log, until
 from tuimon.protocol import commands, events
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.runs.session_log import Tail
 
 SAMPLES, BATCH = 80, 16
 STEPS = SAMPLES // BATCH
@@ -108,7 +107,7 @@ class Ask(keras.callbacks.Callback):
 
 def facts(monitor: tuimon.Monitor) -> list[events.AnyEvent]:
     assert monitor.run_dir is not None
-    return Tail(RunDirectory(monitor.run_dir).session_log).read_all()
+    return read_log(RunDirectory(monitor.run_dir))
 
 
 def facts_of(monitor: tuimon.Monitor, kind: type) -> list[Any]:

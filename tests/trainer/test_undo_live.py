@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 
 import tuimon
-from helpers import selected
+from helpers import fold, selected
 from trainer.keras_models import Ask, compiled, facts, facts_of, fit, same_weights, sequential
 from tuimon.protocol import commands, events
-from tuimon.runs.state import RunState
 from tuimon.ui.viewer.moment import Moment
 from tuimon.ui.viewer.undo import newest_undo
 
@@ -24,8 +23,7 @@ class Undo(Ask):
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         super().on_epoch_begin(epoch, logs)
         if epoch == self.epoch:
-            state = RunState()
-            state.apply(facts(self.monitor))
+            state = fold(facts(self.monitor))
             assert self.monitor.run_dir is not None
             for request in newest_undo(Moment(state, "training", 0.0, self.monitor.run_dir)).requests:
                 self.ask(request)

@@ -7,7 +7,6 @@ from tuimon.protocol import commands, events
 from tuimon.protocol.wire import Number
 
 CAN = dict.fromkeys(commands.NAMES, "")
-SENDER = events.Sender(uid=1000, user="somebody", host="somewhere", pid=7)
 HOSTILE = "[red]\x1b[31mx[/red]\x07\u202e\x9b2J[@click=app.bell]y[/]\nz"
 """What a run may call itself, or print: markup, control characters, and commands to a terminal."""
 

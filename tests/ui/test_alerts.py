@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from textual.widgets import Static
 
-from helpers import make_run
+from helpers import SENDER, fold, make_run
 from tuimon.protocol import commands, events
-from tuimon.runs.state import RunState
 from tuimon.ui.app import WatchApp
 from tuimon.ui.dialogs.why_screen import WhyScreen
 from tuimon.ui.drawing.cell_view import CellView
@@ -17,7 +16,7 @@ from tuimon.ui.viewer.alerts import helping_key, pressing_alert
 from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment
 from tuimon.ui.viewer.replay_clock import ReplayClock
-from ui.facts import CAN, SENDER, training
+from ui.facts import CAN, training
 from ui.sizes import NARROW, WIDE
 from ui.watching import LiveRun, part, press, text, until, watching
 
@@ -38,8 +37,7 @@ def applied(request: commands.AnyRequest, **mode: Any) -> events.CommandApplied:
 
 
 def moment(*facts: events.AnyEvent, **fields: Any) -> Moment:
-    state = RunState()
-    state.apply([*training("bn_1", "bn_2"), *facts])
+    state = fold([*training("bn_1", "bn_2"), *facts])
     return Moment(**{"state": state, "status": "training", "now": 0.0, "run_path": Path("run"), **fields})
 
 

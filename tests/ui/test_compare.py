@@ -4,14 +4,13 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from helpers import a_run, encode_log, layer, make_run, started
+from helpers import a_run, encode_log, fold, layer, make_run, numbered, started
 from tuimon.cli.main import main
 from tuimon.protocol import events
 from tuimon.runs.glance import Glance
@@ -73,23 +72,15 @@ def over(*facts: events.AnyEvent) -> list[events.AnyEvent]:
     return [*facts, events.RunEnded(status="finished", step=10)]
 
 
-def folded(facts: Iterable[events.AnyEvent]) -> RunState:
-    state = RunState()
-    for seq, fact in enumerate(facts):
-        fact.seq, fact.time = seq, 1000.0 + seq
-        state.apply([fact])
-    return state
-
-
 def curves(*losses: float, **options: Any) -> RunCurves:
-    return curves_of("run", folded(epochs(*losses, **options)), is_over=True)
+    return curves_of("run", fold(numbered(epochs(*losses, **options))), is_over=True)
 
 
 # What is compared
 
 
 def test_metrics_come_in_one_order_the_losses_first() -> None:
-    first, second = curves(0.5), curves_of("other", folded(training("bn_1")), is_over=False)
+    first, second = curves(0.5), curves_of("other", fold(numbered(training("bn_1"))), is_over=False)
     assert metric_names([first]) == ["loss", "val_loss", "accuracy", f"loss{OF_EACH_BATCH}"]
     assert metric_names([second, first]) == ["loss", "val_loss", "accuracy", f"loss{OF_EACH_BATCH}"]
     assert metric_names([]) == []
@@ -126,7 +117,7 @@ def test_steps_have_times_since_training_began() -> None:
 
 
 def test_what_is_drawn_stays_as_it_was_when_it_was_read() -> None:
-    state = folded(epochs(0.5))
+    state = fold(numbered(epochs(0.5)))
     then = curves_of("run", state, is_over=False)
     for step in range(20, 4000, 10):
         state.apply([events.EpochEnded(logs={"loss": 0.1}, learning_rate=1.0, seconds=1.0, step=step)])
@@ -152,7 +143,7 @@ def test_only_settings_that_differ_are_listed() -> None:
         ("learning rate", ["0.001", "1e-4"]),
         ("learning rate, newest", ["0.001", "1e-4"]),
     ]
-    state = folded(epochs(0.5))
+    state = fold(numbered(epochs(0.5)))
     state.apply([events.EpochEnded(logs={}, learning_rate=1e-5, seconds=1.0, step=30)])
     changed = curves_of("run", state, is_over=True)
     assert differences([curves(0.5).facts, changed.facts]) == [("learning rate, newest", ["0.001", "1e-5"])]

@@ -9,14 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers import encode_log, make_run, started
+from helpers import fold, make_run, numbered, started
 from tuimon.plot.raster import ColumnExtremes
 from tuimon.plot.smoothing import Smoothed, window_of
 from tuimon.plot.viewport import Viewport
 from tuimon.plot.x_axis import X_KINDS, XKind, window_axis, x_of
 from tuimon.protocol import events
 from tuimon.runs.series import Series
-from tuimon.runs.state import RunState
 from tuimon.settings import Settings
 from tuimon.ui.charts.metric_lines import lines_of
 from tuimon.ui.screens.metrics.metric_chart import MetricChart
@@ -203,16 +202,8 @@ def test_what_is_not_finite_has_no_part_in_what_follows() -> None:
         np.testing.assert_allclose(found.values[[0, 2, 4]], alone.values)
 
 
-def folded(facts: list[events.AnyEvent]) -> RunState:
-    state = RunState()
-    for seq, fact in enumerate(facts):
-        fact.seq, fact.time = seq, 1_700_000_000.0 + seq
-    state.apply(facts)
-    return state
-
-
 def test_x_is_what_the_log_says_of_steps() -> None:
-    state = folded(log())
+    state = fold(numbered(log(), start=1_700_000_000.0))
     steps = np.array([0, 10, 15, 200])
     assert x_of(state, "step")(steps).tolist() == [0, 10, 15, 200]
     np.testing.assert_allclose(x_of(state, "epoch")(steps), [0, 1, 1.5, 20])
@@ -331,10 +322,7 @@ def test_a_log_of_epochs_alone_has_their_times() -> None:
     fit = events.FitStarted(
         time=100.0, optimizer="SGD", epochs=4, initial_epoch=0, steps_per_epoch=10, jit_compile=True, can={}
     )
-    facts = [started(time=100.0), fit, *epochs]
-    encode_log(facts)
-    state = RunState()
-    state.apply(facts)
+    state = fold(numbered([started(time=100.0), fit, *epochs]))
     assert x_of(state, "relative")(np.array([10, 25, 40])).tolist() == [60.0, 150.0, 240.0]
 
 

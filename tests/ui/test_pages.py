@@ -13,7 +13,7 @@ import pytest
 from textual.events import MouseScrollUp
 from textual.pilot import Pilot
 
-from helpers import a_run, make_run, started
+from helpers import SENDER, a_run, fold, make_run, started
 from tuimon.protocol import events
 from tuimon.runs import liveness
 from tuimon.runs.run_directory import RunDirectory
@@ -27,7 +27,7 @@ from tuimon.ui.screens.trainer_log.log_window import BLOCK_BYTES, LogWindow, fin
 from tuimon.ui.viewer.key import SCREEN_NAMES, ScreenName
 from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.replay_clock import ReplayClock
-from ui.facts import HOSTILE, SENDER, training
+from ui.facts import HOSTILE, training
 from ui.run_states import RUNS
 from ui.sizes import NARROW, SIZES, WIDE
 from ui.watching import LiveRun, part, press, text, until, watching
@@ -228,8 +228,7 @@ async def test_a_replay_goes_to_the_event_that_is_chosen(runs: Path) -> None:
         # Forward again: what was folded anew is what would have been folded at once.
         await press(pilot, "up", "up", "enter")
         await until(pilot, lambda: "freeze all" in line_under_cursor(app) and app.viewer.state.last_seq == 9)
-        fresh = RunState()
-        fresh.apply(facts[:10])
+        fresh = fold(facts[:10])
         assert app.viewer.state.frozen == fresh.frozen
         assert list(app.viewer.state.batch_metrics["loss"].steps) == list(fresh.batch_metrics["loss"].steps)
         await press(pilot, "escape")

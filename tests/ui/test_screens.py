@@ -13,10 +13,9 @@ from textual.command import CommandList, CommandPalette
 from textual.widget import Widget
 from textual.widgets import Input
 
-from helpers import a_run, encode_log, layer, make_run, started, statistics
+from helpers import SENDER, a_run, encode_log, fold, layer, make_run, started, statistics
 from tuimon.protocol import commands, events
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.runs.state import RunState
 from tuimon.ui.app import WatchApp
 from tuimon.ui.charts.request_marks import marks
 from tuimon.ui.dialogs.help_screen import HelpScreen
@@ -248,14 +247,11 @@ async def test_help_names_every_key(runs: Path) -> None:
 
 
 def some_time(**fields: object) -> events.CommandApplied:
-    sender = events.Sender(uid=1, user="somebody", host="somewhere", pid=7)
-    return events.CommandApplied(**{"id": "a", "sender": sender, "first_step": 0, **fields})  # type: ignore[arg-type]
+    return events.CommandApplied(**{"id": "a", "sender": SENDER, "first_step": 0, **fields})  # type: ignore[arg-type]
 
 
 def marked(*facts: events.AnyEvent) -> list[tuple[int, str]]:
-    state = RunState()
-    state.apply([*training("bn_1"), *facts])
-    return [(mark.step, mark.word) for mark in marks(state)]
+    return [(mark.step, mark.word) for mark in marks(fold([*training("bn_1"), *facts]))]
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from helpers import started
+from helpers import SENDER, started
 from tuimon.protocol import commands, events
 from tuimon.protocol.values import SCHEDULE_SET_ASIDE
 from tuimon.runs.state import RunState
 from tuimon.ui.dialogs.text_entry import TextDialog
 from tuimon.ui.viewer.moment import Asked, Moment
 from tuimon.ui.viewer.undo import NothingToUndoError, Undo, newest_undo
-from ui.facts import SENDER, training
+from ui.facts import training
 from ui.sizes import NARROW
 from ui.watching import LiveRun, part, until, watching
 

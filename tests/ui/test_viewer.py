@@ -6,16 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from helpers import environment
+from helpers import SENDER, environment, fold
 from tuimon.protocol import commands, events
 from tuimon.runs.liveness import SILENT_SECONDS
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.runs.state import RunState
 from tuimon.ui.viewer.moment import Moment, Notice
 from tuimon.ui.viewer.news import CaughtUp, Facts, LogUnreadable, TrainerExited, TrainerGone, TrainerPrinted
 from tuimon.ui.viewer.replay_clock import ReplayClock
 from tuimon.ui.viewer.viewer import NOTICE_SECONDS, Viewer
-from ui.facts import SENDER, training
+from ui.facts import training
 
 START = 1_000_000.0
 """When the runs of these tests start, Unix seconds."""
@@ -86,8 +85,7 @@ def test_batches_of_events_fold_as_the_whole_log_does(watched: Watched) -> None:
     facts = training("bn_1", "bn_2")
     for first in range(0, len(facts), 2):
         watched.tell(*facts[first : first + 2])
-    whole = RunState()
-    whole.apply(facts)
+    whole = fold(facts)
     state = watched.viewer.state
     assert (state.step, state.epochs_ended, state.last_seq) == (3, whole.epochs_ended, len(facts) - 1)
     assert list(state.layers) == ["bn_1", "bn_2"]

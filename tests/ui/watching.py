@@ -12,12 +12,11 @@ from typing import Any
 import msgspec
 from textual.pilot import Pilot
 
-from helpers import PATIENCE_SECONDS
+from helpers import PATIENCE_SECONDS, SENDER
 from tuimon.protocol import commands, events
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.ui.app import WatchApp
 from tuimon.ui.drawing.cell_view import CellView
-from ui.facts import SENDER
 from ui.sizes import WIDE
 
 
