@@ -7,7 +7,8 @@ import keras
 import numpy as np
 
 import tuimon
-from helpers import read_log, until
+from helpers import read_log
+from trainer.inside import until_seen
 from tuimon.protocol import commands, events
 from tuimon.runs.run_directory import RunDirectory
 
@@ -73,10 +74,23 @@ def count_traces(model: keras.Model) -> list[object]:
     return traces
 
 
+def batch_norms(model: keras.Model) -> list[Any]:
+    """Return the BatchNormalization layers, however deep they lie."""
+    return [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+
+
 def same_weights(left: keras.Model, right: keras.Model) -> bool:
     """Whether two models' weights are the same, bit for bit."""
     pairs = zip(left.get_weights(), right.get_weights(), strict=True)
     return all(a.dtype == b.dtype and a.tobytes() == b.tobytes() for a, b in pairs)
+
+
+def send(monitor: tuimon.Monitor, request: commands.AnyRequest, *, attempt: int = 0) -> str:
+    """Put a request into the run directory, as a viewer does; return its id."""
+    assert monitor.run_dir is not None
+    signed = commands.signed(request, attempt=attempt)
+    RunDirectory(monitor.run_dir).put_request(signed)
+    return signed.id
 
 
 class Ask(keras.callbacks.Callback):
@@ -96,13 +110,8 @@ class Ask(keras.callbacks.Callback):
             self.ask(request)
 
     def ask(self, request: commands.AnyRequest) -> None:
-        assert self.monitor.run_dir is not None
-        signed = commands.signed(request, attempt=0)
-        self.ids.append(signed.id)
-        RunDirectory(self.monitor.run_dir).put_request(signed)
-        fit = self.monitor._fit
-        assert fit is not None
-        until(lambda: signed.id in [received.id for received in fit._inbox.received], what="the inbox to see it")
+        self.ids.append(send(self.monitor, request))
+        until_seen(self.monitor, self.ids[-1])
 
 
 def facts(monitor: tuimon.Monitor) -> list[events.AnyEvent]:

@@ -16,9 +16,9 @@ import tensorflow as tf
 
 import tuimon
 from helpers import until
-from trainer.keras_models import BATCH, Ask, compiled, data, facts
+from trainer.inside import train_functions_of
+from trainer.keras_models import BATCH, Ask, compiled, data, facts, send
 from tuimon.protocol import commands, events
-from tuimon.runs.run_directory import RunDirectory
 from tuimon.trainer import schedule
 from tuimon.trainer.keras.internals.layers import seed_states
 
@@ -137,10 +137,8 @@ class Meanwhile(threading.Thread):
 
         until(lambda: last_state() == "paused", what="the pause")
         for request in (*self.requests, commands.Resume()):
-            assert self.monitor.run_dir is not None
-            signed = commands.signed(request, attempt=0)
-            RunDirectory(self.monitor.run_dir).put_request(signed)
-            until(lambda identity=signed.id: identity in answers(self.monitor), what="an answer")
+            identity = send(self.monitor, request)
+            until(lambda identity=identity: identity in answers(self.monitor), what="an answer")
 
 
 class Look(keras.callbacks.Callback):
@@ -301,8 +299,7 @@ def steer(trained: keras.Model, monitor: tuimon.Monitor) -> dict[str, Any]:
     found: dict[str, list[list[list[float]]]] = {}
 
     def look_at_recalibrated() -> None:
-        assert monitor._watched is not None
-        monitor._watched.train.before_next(lambda _: found.update(moving_statistics(trained)))
+        train_functions_of(trained).before_next(lambda _: found.update(moving_statistics(trained)))
 
     plan: dict[Step, list[Any]] = {
         (0, 1): [commands.Pause(), Meanwhile(monitor, [commands.Freeze()]).start],

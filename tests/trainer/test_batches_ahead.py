@@ -11,6 +11,7 @@ import tensorflow as tf
 
 import tuimon
 from helpers import selected
+from trainer.inside import train_functions_of
 from trainer.keras_models import BATCH, STEPS, compiled, count_traces, data, fit, same_weights, sequential
 from tuimon.trainer.keras.steps.batches_ahead import BatchesAhead
 
@@ -26,7 +27,7 @@ class Peek(keras.callbacks.Callback):
         self.seen: list[list[Any]] = []
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        train = self.monitor._watched.train
+        train = train_functions_of(self.model)
         if count := self.plan.get(self.step):
             train.before_next(lambda data: self.seen.append(data.ahead(count, ROOM)))
         self.step += 1

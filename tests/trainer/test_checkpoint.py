@@ -18,6 +18,7 @@ import tensorflow as tf
 
 import tuimon
 from trainer import keras_models
+from trainer.inside import with_options
 from trainer.keras_models import STEPS, Ask, compiled, facts, facts_of, same_weights, sequential
 from tuimon.protocol import commands, events
 from tuimon.runs.run_directory import RunDirectory
@@ -340,8 +341,7 @@ def test_a_checkpoint_that_finds_no_room_is_told_and_training_goes_on(
 ) -> None:
     monkeypatch.setattr(checkpoint_files, "MARGIN_BYTES", 2**62)
     plain, model = compiled(sequential()), compiled(sequential())
-    monitor = tuimon.Monitor(runs_dir=runs)
-    monitor._options = Options(checkpoint_minutes=1e-9)
+    monitor = with_options(tuimon.Monitor(runs_dir=runs), Options(checkpoint_minutes=1e-9))
     fit(model, 3, [Ask(monitor, {1: [commands.Checkpoint()]}), monitor])
     fit(plain, 3)
     assert same_weights(model, plain)
@@ -373,8 +373,7 @@ def test_a_state_that_cannot_be_read_is_told_and_training_goes_on(runs: Path, mo
         raise MemoryError("Unable to allocate 40 GiB")
 
     monkeypatch.setattr(full_state, "capture", capture)
-    monitor = tuimon.Monitor(runs_dir=runs)
-    monitor._options = Options(checkpoint_minutes=1e-9)
+    monitor = with_options(tuimon.Monitor(runs_dir=runs), Options(checkpoint_minutes=1e-9))
     fit(compiled(sequential()), 2, [Ask(monitor, {1: [commands.Checkpoint()]}), monitor])
     said = [fact.text for fact in facts_of(monitor, events.Note)] + [
         fact.reason for fact in facts_of(monitor, events.CommandRejected)
@@ -392,16 +391,14 @@ def loaded(monitor: tuimon.Monitor) -> Checkpoint:
 
 
 def test_at_the_end_of_epochs_one_is_made_each_time_its_minutes_are_over(runs: Path) -> None:
-    monitor = tuimon.Monitor(runs_dir=runs)
-    monitor._options = Options(checkpoint_minutes=1e-9, checkpoints_kept=2)
+    monitor = with_options(tuimon.Monitor(runs_dir=runs), Options(checkpoint_minutes=1e-9, checkpoints_kept=2))
     fit(compiled(sequential()), 4, [monitor])
     saved = facts_of(monitor, events.CheckpointSaved)
     assert [(fact.step, fact.reason) for fact in saved] == [(STEPS * n, "1e-09 minutes") for n in range(1, 5)]
     assert Checkpoints(RunDirectory(monitor.run_dir).checkpoints).names() == [fact.name for fact in saved[-2:]]
     meta = loaded(monitor).meta
     assert (meta.step, meta.next_epoch, meta.repeated_steps) == (4 * STEPS, 4, 0)
-    monitor = tuimon.Monitor(runs_dir=runs)
-    monitor._options = Options(checkpoint_minutes=60)
+    monitor = with_options(tuimon.Monitor(runs_dir=runs), Options(checkpoint_minutes=60))
     fit(compiled(sequential()), 2, [monitor])
     assert not facts_of(monitor, events.CheckpointSaved)
 
@@ -430,8 +427,7 @@ def test_when_training_is_stopped_one_is_made_of_what_the_last_step_left(
     runs: Path, batch: int, next_epoch: int, repeated: int
 ) -> None:
     """And not of what `fit` or a callback makes of the weights at its end."""
-    monitor = tuimon.Monitor(runs_dir=runs)
-    monitor._options = Options(checkpoint_minutes=60, checkpoint_at_stop=True)
+    monitor = with_options(tuimon.Monitor(runs_dir=runs), Options(checkpoint_minutes=60, checkpoint_at_stop=True))
     stop = StopAt(monitor, batch)
     best = keras.callbacks.EarlyStopping(monitor="loss", mode="max", restore_best_weights=True)
     model = compiled(sequential(), keras.optimizers.Adam(0.01, use_ema=True, ema_momentum=0.5))

@@ -12,10 +12,9 @@ import pytest
 
 import tuimon
 from helpers import script, until
-from trainer.keras_models import Ask, facts, facts_of
+from trainer.keras_models import Ask, batch_norms, facts, facts_of, send
 from trainer.kinds import KINDS, Kind, every_kind, state_of
 from tuimon.protocol import commands, events
-from tuimon.runs.run_directory import RunDirectory
 
 COVERING = ("nested", "other normalizations")
 
@@ -67,9 +66,8 @@ class Watching(keras.callbacks.Callback):
 
     def _resume(self) -> None:
         monitor = self.requests.monitor
-        assert monitor.run_dir is not None
         until(lambda: any(isinstance(f, events.StateChanged) and f.state == "paused" for f in facts(monitor)))
-        RunDirectory(monitor.run_dir).put_request(commands.signed(commands.Resume(), attempt=0))
+        send(monitor, commands.Resume())
 
 
 def watch(runs: Path, kind: Kind) -> dict[str, str]:
@@ -106,7 +104,7 @@ def freeze_exactly(runs: Path, kind: Kind) -> str:
         # Shuffling goes on where it is; of a generator, what TensorFlow has read ahead would be lost.
         again = kind.data if inspect.isgenerator(data["x"]) else lambda: data
         kind.fit(reference, 1, **data)
-        norms = [layer for layer in reference._flatten_layers() if is_batch_norm(layer)]
+        norms = batch_norms(reference)
         for frozen, epoch in ((True, 1), (False, 2)):
             for layer in norms:
                 layer.trainable = not frozen

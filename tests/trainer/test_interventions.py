@@ -14,6 +14,7 @@ import tensorflow as tf
 
 import tuimon
 from helpers import until
+from trainer.inside import train_functions_of, until_seen
 from trainer.keras_models import (
     BATCH,
     STEPS,
@@ -25,11 +26,12 @@ from trainer.keras_models import (
     fit,
     functional,
     same_weights,
+    send,
     sequential,
 )
 from tuimon.protocol import commands, events
-from tuimon.runs.run_directory import RunDirectory
 from tuimon.trainer.checkpoints import Checkpoints
+from tuimon.trainer.fit import Fit
 from tuimon.trainer.requests import actions
 
 
@@ -76,10 +78,7 @@ class FromOutside(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         if self.step == self.at_step:
-            self.ask(commands.Pause())
-            fit = self.monitor._fit
-            assert fit is not None
-            until(lambda: fit._inbox.received, what="the pause to arrive")
+            until_seen(self.monitor, self.ask(commands.Pause()))
             self.thread.start()
         self.step += 1
 
@@ -87,10 +86,7 @@ class FromOutside(keras.callbacks.Callback):
         self.thread.join()
 
     def ask(self, request: commands.AnyRequest) -> str:
-        assert self.monitor.run_dir is not None
-        signed = commands.signed(request, attempt=0)
-        RunDirectory(self.monitor.run_dir).put_request(signed)
-        return signed.id
+        return send(self.monitor, request)
 
     def wait_for(self, identity: str) -> Any:
         answers: list[Any] = []
@@ -288,7 +284,7 @@ def test_recalibration_is_the_mean_and_variance_of_everything_the_layers_see(
 
     class Found(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-            train = monitor._watched.train
+            train = train_functions_of(self.model)
             if not found and self.epoch == 1 and batch == 0:
                 # After the recalibration, before the step.
                 train.before_next(lambda _: self.look())
@@ -436,8 +432,8 @@ def test_when_tuimon_gives_up_the_steps_stay_what_they_are(
 
     class Break(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-            if batch == 1 and monitor._fit is not None and facts_of(monitor, events.CommandApplied):
-                monkeypatch.setattr(monitor._fit, "before_step", None)
+            if batch == 1 and facts_of(monitor, events.CommandApplied):
+                monkeypatch.setattr(Fit, "before_step", None)
 
     request = commands.Freeze() if what == "frozen" else commands.Recalibrate(dry_run=True)
     fit(model, 3, [Break(), Ask(monitor, {1: [request]}), monitor])

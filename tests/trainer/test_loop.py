@@ -12,7 +12,8 @@ import tensorflow as tf
 
 import tuimon
 from helpers import until
-from trainer.keras_models import BATCH, STEPS, compiled, data, facts, facts_of, same_weights, sequential
+from trainer.inside import until_seen
+from trainer.keras_models import BATCH, STEPS, compiled, data, facts, facts_of, same_weights, send, sequential
 from tuimon.protocol import commands, events
 from tuimon.protocol.wire import list_from_wire
 from tuimon.runs.run_directory import RunDirectory
@@ -29,13 +30,8 @@ def batches() -> list[tuple[np.ndarray, np.ndarray]]:
 
 def ask(monitor: tuimon.Monitor, requests: Sequence[commands.AnyRequest]) -> None:
     """Put requests, so that the next step is the first under them."""
-    assert monitor.run_dir is not None
     for request in requests:
-        signed = commands.signed(request, attempt=0)
-        RunDirectory(monitor.run_dir).put_request(signed)
-        fit = monitor._fit
-        assert fit is not None
-        until(lambda signed=signed, fit=fit: signed.id in [received.id for received in fit._inbox.received])
+        until_seen(monitor, send(monitor, request))
 
 
 def epochs(monitor: tuimon.Monitor, loop: Any, step: Step, count: int, plan: Plan) -> int:
@@ -204,10 +200,9 @@ def test_a_loop_is_paused_and_stopped(runs: Path) -> None:
     monitor = tuimon.Monitor(runs_dir=runs)
 
     def go_on() -> None:
-        assert monitor.run_dir is not None
         until(lambda: any(isinstance(f, events.StateChanged) and f.state == "paused" for f in facts(monitor)))
         for request in (commands.Stop(after="epoch"), commands.Resume()):
-            RunDirectory(monitor.run_dir).put_request(commands.signed(request, attempt=0))
+            send(monitor, request)
 
     thread = threading.Thread(target=go_on)
     with monitor.watch(model, optimizer) as loop:

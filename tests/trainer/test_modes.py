@@ -15,6 +15,7 @@ from helpers import selected
 from trainer.keras_models import (
     STEPS,
     Ask,
+    batch_norms,
     compiled,
     count_traces,
     data,
@@ -365,10 +366,6 @@ def with_parts(what: str, *, are_compiled: bool, jit_compile: bool) -> keras.Mod
         layers[1] = Helped(compiled_normalized if are_compiled else normalized, name="bn_1")
     kind = CompiledStep if what == "step" and are_compiled else keras.Sequential
     return compiled(kind([keras.Input((6,)), *layers], name="small"), metrics=[], jit_compile=jit_compile)
-
-
-def batch_norms(model: keras.Model) -> list[Any]:
-    return [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
 
 
 @pytest.mark.parametrize("jit_compile", WITH_XLA_OR_NOT)

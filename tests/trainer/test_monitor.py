@@ -15,6 +15,7 @@ import tensorflow as tf
 
 import tuimon
 from helpers import until
+from trainer.inside import until_seen
 from trainer.keras_models import (
     BATCH,
     STEPS,
@@ -26,12 +27,12 @@ from trainer.keras_models import (
     facts_of,
     fit,
     same_weights,
+    send,
     sequential,
 )
 from trainer.kinds import KINDS, Adversarial
 from tuimon.protocol import commands, events
 from tuimon.protocol.wire import list_from_wire
-from tuimon.runs.run_directory import RunDirectory
 from tuimon.trainer.fit import Fit
 from tuimon.trainer.keras import fit_watchdog
 from tuimon.trainer.keras.steps import batch_values
@@ -167,12 +168,7 @@ def test_a_request_for_another_attempt_is_rejected(runs: Path) -> None:
     class AskAnother(Ask):
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
             if epoch == 1:
-                assert self.monitor.run_dir is not None
-                assert self.monitor._fit is not None
-                request = commands.signed(commands.Freeze(), attempt=7)
-                RunDirectory(self.monitor.run_dir).put_request(request)
-                inbox = self.monitor._fit._inbox
-                until(lambda: inbox.received)
+                until_seen(self.monitor, send(self.monitor, commands.Freeze(), attempt=7))
 
     fit(compiled(sequential()), 2, [AskAnother(monitor, {}), monitor])
     assert facts_of(monitor, events.CommandRejected)[0].reason == "it was meant for attempt 7; this is 0"

@@ -17,11 +17,13 @@ from hypothesis import strategies as st
 
 import tuimon
 from helpers import until
+from trainer.inside import controller_of, train_functions_of, until_seen
 from trainer.keras_models import BATCH, compiled, data, facts, sequential
 from tuimon.protocol import commands, events
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.trainer.keras.internals import variables
 from tuimon.trainer.keras.internals.layers import seed_states
+from tuimon.trainer.requests.controller import Controller
 
 EPOCHS, STEPS = 2, 4
 NORMS = ("bn_1", "bn_2")
@@ -60,11 +62,11 @@ class Throw(keras.callbacks.Callback):
         pauses = [number for number, body in enumerate(bodies) if isinstance(read(body), commands.Pause)]
         now, later = (bodies[: pauses[0] + 1], bodies[pauses[0] + 1 :]) if pauses else (bodies, [])
         names = [self.put(body) for body in now]
-        fit = self.course.monitor._fit
-        assert fit is not None
-        until(lambda: {*names} <= {received.path.name for received in fit._inbox.received}, what="the inbox to see it")
+        until_seen(self.course.monitor, *names)
         if pauses:
-            self.threads.append(threading.Thread(target=self.put_later, args=(fit, later)))
+            self.threads.append(
+                threading.Thread(target=self.put_later, args=(controller_of(self.course.monitor), later))
+            )
             self.threads[-1].start()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -75,9 +77,9 @@ class Throw(keras.callbacks.Callback):
         for thread in self.threads:
             thread.join()
 
-    def put_later(self, fit: Any, bodies: list[bytes]) -> None:
-        until(lambda: fit._controller.is_paused, what="the pause")
-        train = fit._engine.train
+    def put_later(self, controller: Controller, bodies: list[bytes]) -> None:
+        until(lambda: controller.is_paused, what="the pause")
+        train = train_functions_of(self.model)
         for body in [*bodies, commands.encode(commands.Resume(id=f"resume-{next(_numbers)}"))]:
             path = self.directory / self.put(body)
             # One after the other: what needs a trace has it before the next is taken.

@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 
 import tuimon
-from trainer.keras_models import Ask, facts_of
+from trainer.inside import train_functions_of
+from trainer.keras_models import Ask, batch_norms, facts_of
 from trainer.kinds import KINDS, Kind, every_kind
 from tuimon.protocol import commands, events
 
@@ -25,10 +26,6 @@ COMPARED = [
     for parameter in every_kind("masked", "axis 1", "bfloat16", "made late", "nested")
     if KINDS[parameter.id].has_batch_norm and parameter.id not in LEFT_OUT
 ]
-
-
-def batch_norms(model: keras.Model) -> list[Any]:
-    return [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
 
 
 def statistics(model: keras.Model) -> Statistics:
@@ -51,9 +48,8 @@ class Compare(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         if self.epoch == 1 and batch == 0:
             self.expected = self.by_keras()
-            assert self.monitor._watched is not None
             # After the recalibration, before the step.
-            self.monitor._watched.train.before_next(self.look)
+            train_functions_of(self.model).before_next(self.look)
 
     def look(self, _: object) -> None:
         self.found = statistics(self.model)
