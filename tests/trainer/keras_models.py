@@ -1,6 +1,6 @@
 """Small models to train, data for them, and a callback that asks at a known step."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -22,8 +22,8 @@ def data(samples: int = SAMPLES) -> tuple[np.ndarray, np.ndarray]:
     return x, (x[:, :1] * x[:, 1:2] > 1).astype(np.float32)
 
 
-def sequential(*, dropout: float = 0.25) -> keras.Model:
-    keras.utils.set_random_seed(3)
+def small(*, dropout: float = 0.25) -> keras.Model:
+    """Return the small model, with the random numbers that are next."""
     layers = keras.layers
     return keras.Sequential(
         [
@@ -38,6 +38,30 @@ def sequential(*, dropout: float = 0.25) -> keras.Model:
         ],
         name="small",
     )
+
+
+def sequential(*, dropout: float = 0.25) -> keras.Model:
+    """Return the small model, each time the same."""
+    keras.utils.set_random_seed(3)
+    return small(dropout=dropout)
+
+
+def linear() -> keras.Model:
+    """Return a model in which nothing can be frozen."""
+    return keras.Sequential([keras.Input((6,)), keras.layers.Dense(1)])
+
+
+class OnlyTrains(keras.layers.Layer):
+    """Cannot be called in inference mode while ``is_armed()``."""
+
+    def __init__(self, is_armed: Callable[[], bool]) -> None:
+        super().__init__()
+        self.is_armed = is_armed
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        if not training and self.is_armed():
+            raise RuntimeError("this layer has no inference mode")
+        return inputs
 
 
 def functional() -> keras.Model:

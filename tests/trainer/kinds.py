@@ -14,6 +14,8 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
+from trainer.keras_models import small
+
 BATCH = 16
 SAMPLES = 80
 
@@ -206,24 +208,8 @@ def example() -> np.ndarray:
 # --- Models ---------------------------------------------------------------------------------------------------------
 
 
-def sequential() -> keras.Model:
-    return keras.Sequential(
-        [
-            keras.Input((6,)),
-            layers.Dense(8, name="dense_1"),
-            layers.BatchNormalization(name="bn_1"),
-            layers.ReLU(name="relu"),
-            layers.Dropout(0.25, name="dropout"),
-            layers.Dense(5, name="dense_2"),
-            layers.BatchNormalization(name="bn_2"),
-            layers.Dense(1, name="dense_3"),
-        ],
-        name="small",
-    )
-
-
 def classifier() -> keras.Model:
-    model = sequential()
+    model = small()
     model.add(layers.Activation("sigmoid", name="sigmoid"))
     return model
 
@@ -486,7 +472,7 @@ class Adversarial(keras.Model):
 
 
 def own(model: type[keras.Model]) -> Callable[[], keras.Model]:
-    return lambda: model(sequential().layers, name="own")
+    return lambda: model(small().layers, name="own")
 
 
 def several_ways() -> keras.Model:
@@ -639,7 +625,7 @@ def _loss_scaling(optimizer: Any) -> Any:
 _ENDLESS = {"example": example}
 
 _ALL = [
-    Kind(name="sequential", build=sequential, data=vectors, options=regression()),
+    Kind(name="sequential", build=small, data=vectors, options=regression()),
     Kind(name="two branches", build=branches, data=vectors, options=regression()),
     Kind(name="subclassed", build=lambda: Subclassed(name="subclassed"), data=vectors, options=regression()),
     Kind(name="made late", build=lambda: MadeLate(name="late"), data=vectors, options=regression()),
@@ -666,13 +652,13 @@ _ALL = [
     ),
     Kind(
         name="steps_per_execution",
-        build=sequential,
+        build=small,
         data=lambda: vectors(72),  # In an epoch three steps and two, the last of half a batch.
         options=regression(steps_per_execution=3),
     ),
     Kind(
         name="run_eagerly",
-        build=sequential,
+        build=small,
         data=vectors,
         options=regression(run_eagerly=True),
         why_no_xla="nothing is compiled",
@@ -708,12 +694,12 @@ _ALL = [
     ),
     Kind(name="noisy", build=noisy, data=vectors, options=regression()),
     Kind(name="own layer", build=own_layer, data=vectors, options=regression()),
-    Kind(name="generator", build=sequential, data=endless_generator, options=regression(), **_ENDLESS),
-    Kind(name="endless dataset", build=sequential, data=endless_dataset, options=regression(), **_ENDLESS),
-    Kind(name="shuffled dataset", build=sequential, data=shuffled_dataset, options=regression(), **_ENDLESS),
+    Kind(name="generator", build=small, data=endless_generator, options=regression(), **_ENDLESS),
+    Kind(name="endless dataset", build=small, data=endless_dataset, options=regression(), **_ENDLESS),
+    Kind(name="shuffled dataset", build=small, data=shuffled_dataset, options=regression(), **_ENDLESS),
     Kind(
         name="data of unknown length",
-        build=sequential,
+        build=small,
         data=dataset_of_unknown_length,
         options=regression(),
         warns="Your input ran out of data",
@@ -721,13 +707,13 @@ _ALL = [
     ),
     Kind(
         name="gradient accumulation",
-        build=sequential,
+        build=small,
         data=vectors,
         options=regression(),
         optimizer=_accumulating,
         steps_are_batches=False,
     ),
-    Kind(name="use_ema", build=sequential, data=vectors, options=regression(), optimizer=_averaging),
+    Kind(name="use_ema", build=small, data=vectors, options=regression(), optimizer=_averaging),
     Kind(
         name="weighted classes",
         build=classifier,

@@ -15,6 +15,7 @@ from helpers import selected
 from trainer.keras_models import (
     STEPS,
     Ask,
+    OnlyTrains,
     batch_norms,
     compiled,
     count_traces,
@@ -23,6 +24,7 @@ from trainer.keras_models import (
     facts_of,
     fit,
     functional,
+    linear,
     same_weights,
     sequential,
 )
@@ -219,12 +221,6 @@ def test_what_the_user_froze_stays_frozen_and_is_shown_so(runs: Path) -> None:
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")  # Eagerly, the failed step has used a batch up.
 @pytest.mark.parametrize("eager", [False, True], ids=["graph", "eager"])
 def test_a_mode_that_cannot_be_traced_is_rejected_and_training_goes_on(runs: Path, eager: bool) -> None:
-    class OnlyTrains(keras.layers.Layer):
-        def call(self, inputs: Any, training: bool = False) -> Any:
-            if not training and not validating:
-                raise RuntimeError("this layer has no inference mode")
-            return inputs
-
     class Validating(keras.callbacks.Callback):
         def on_test_begin(self, logs: Any = None) -> None:
             validating.append(1)
@@ -236,7 +232,8 @@ def test_a_mode_that_cannot_be_traced_is_rejected_and_training_goes_on(runs: Pat
 
     def model() -> keras.Model:
         keras.utils.set_random_seed(1)
-        layers = [keras.Input((6,)), keras.layers.BatchNormalization(), OnlyTrains(), keras.layers.Dense(1)]
+        only_trains = OnlyTrains(lambda: not validating)
+        layers = [keras.Input((6,)), keras.layers.BatchNormalization(), only_trains, keras.layers.Dense(1)]
         validating.append(1)
         built = keras.Sequential(layers)
         validating.clear()
@@ -272,7 +269,7 @@ def test_layers_that_are_not_there_are_named(runs: Path, asked: commands.AnyRequ
 
 def test_a_model_without_batch_normalization_says_so(runs: Path) -> None:
     keras.utils.set_random_seed(0)
-    model = compiled(keras.Sequential([keras.Input((6,)), keras.layers.Dense(1)]))
+    model = compiled(linear())
     monitor = tuimon.Monitor(runs_dir=runs)
     fit(model, 2, [Ask(monitor, {1: [commands.Freeze(), commands.Phase(phase="train")]}), monitor])
     reasons = [fact.reason for fact in facts_of(monitor, events.CommandRejected)]

@@ -20,6 +20,7 @@ from trainer.keras_models import (
     BATCH,
     STEPS,
     Ask,
+    OnlyTrains,
     compiled,
     count_traces,
     data,
@@ -387,18 +388,13 @@ def test_metrics_of_the_users_own_are_left_alone(runs: Path) -> None:
 
 
 def test_a_mode_asked_for_before_the_first_step_that_fails_leaves_a_run_that_goes_on(runs: Path) -> None:
-    class OnlyTrains(keras.layers.Layer):
-        def call(self, inputs: Any, training: bool = False) -> Any:
-            if not training and trains:
-                raise RuntimeError("this layer has no inference mode")
-            return inputs
-
     trains: list[int] = []
 
     def model() -> keras.Model:
         trains.clear()
         keras.utils.set_random_seed(1)
-        built = keras.Sequential([keras.Input((6,)), keras.layers.BatchNormalization(), OnlyTrains()])
+        only_trains = OnlyTrains(lambda: bool(trains))
+        built = keras.Sequential([keras.Input((6,)), keras.layers.BatchNormalization(), only_trains])
         built.add(keras.layers.Dense(1))
         trains.append(1)
         return compiled(built, metrics=["mae", "AUC"])

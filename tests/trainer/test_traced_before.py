@@ -10,7 +10,7 @@ import pytest
 
 import tuimon
 from helpers import selected
-from trainer.keras_models import BATCH, STEPS, Ask, compiled, count_traces, data, facts_of, fit, same_weights
+from trainer.keras_models import BATCH, STEPS, Ask, compiled, count_traces, data, facts_of, fit, linear, same_weights
 from tuimon.protocol import commands, events
 from tuimon.trainer.keras.steps import traced_before
 from tuimon.trainer.keras.steps.batch_values import BatchValues
@@ -418,7 +418,7 @@ def _failing_loss() -> keras.Model:
     def loss(y: Any, outputs: Any) -> Any:
         raise KeyError("the user's own loss")
 
-    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(1)])
+    model = linear()
     model.compile("adam", loss, jit_compile=False)
     return model
 
@@ -427,7 +427,7 @@ def _failing_metric() -> keras.Model:
     def metric(y: Any, outputs: Any) -> Any:
         raise ZeroDivisionError("the user's own metric")
 
-    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(1)])
+    model = linear()
     model.compile("adam", "mse", metrics=[metric], jit_compile=False)
     return model
 
