@@ -18,7 +18,7 @@ from tuimon.ui.viewer.moment import Moment
 from tuimon.ui.viewer.replay_clock import ReplayClock
 from ui.facts import CAN, training
 from ui.sizes import NARROW, WIDE
-from ui.watching import LiveRun, part, press, text, until, watching
+from ui.watching import LiveRun, cells, part, press, text, until, watching
 
 
 def alert(rule: str = "R2", severity: str = "warning", *, step: int = 3, **fields: Any) -> events.Alert:
@@ -53,7 +53,7 @@ def meanings(app: WatchApp, kind: str, words: str) -> set[int]:
     view = app.dashboard.query_one(kind, CellView)
     row = next(index for index, line in enumerate(view.text().splitlines()) if words in line)
     start = view.text().splitlines()[row].index(words)
-    return set(view._cells.codes[row, start : start + len(words)].tolist())
+    return set(cells(view).codes[row, start : start + len(words)].tolist())
 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])

@@ -35,7 +35,7 @@ from tuimon.ui.viewer.view_memory import ComparedView, View, ViewMemory
 from ui.facts import training
 from ui.sizes import NARROW, WIDE
 from ui.terminals import terminal
-from ui.watching import LiveRun, part, press, text, until, watching
+from ui.watching import LiveRun, cells, part, press, text, until, watching
 
 
 def epochs(*losses: float, optimizer: str = "Adam", rate: float = 1e-3, **config: Any) -> list[events.AnyEvent]:
@@ -297,7 +297,7 @@ async def test_runs_are_listed_picked_drawn_and_told_apart(runs: Path) -> None:
         assert any("A " in line and "first" in line and "0.1250" in line for line in legend)
         assert any("second" in line and "0.6250" in line and "0.5000  at step 20" in line for line in legend)
         overlay = app.base_screen.query_one(Overlay)
-        assert {RUN, RUN + 1} <= set(overlay._cells.codes.ravel().tolist())
+        assert {RUN, RUN + 1} <= set(cells(overlay).codes.ravel().tolist())
 
         saved = app.base_screen.shown_curves(app.moment())
         assert [(metric, curve, series.values.tolist()) for metric, curve, series in saved] == [

@@ -30,7 +30,7 @@ from tuimon.ui.viewer.replay_clock import ReplayClock
 from ui.facts import HOSTILE, training
 from ui.run_states import RUNS
 from ui.sizes import NARROW, SIZES, WIDE
-from ui.watching import LiveRun, part, press, text, until, watching
+from ui.watching import LiveRun, cells, part, press, text, until, watching
 
 KEY_OF: dict[ScreenName, str] = {"timeline": "4", "log": "5", "system": "6", "run": "7"}
 
@@ -341,7 +341,7 @@ async def test_words_are_searched_for_in_the_whole_log(runs: Path) -> None:
         await until(pilot, lambda: "step 59999 ok" in text(app))
         await typed(pilot, "warning [NUMBER]")
         view = app.base_screen.query_one(LogView)
-        await until(pilot, lambda: (view._cells.codes == Meaning.MATCH).sum() == len("warning [number]"))
+        await until(pilot, lambda: (cells(view).codes == Meaning.MATCH).sum() == len("warning [number]"))
         await press(pilot, "enter")
         await until(pilot, lambda: "│›Warning [number] 59990" in text(app))
         await press(pilot, "N")

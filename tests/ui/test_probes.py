@@ -16,14 +16,14 @@ from tuimon.ui.screens.layers.drift_levels import NOT_FINITE, SHADES, levels
 from tuimon.ui.viewer.meanings import DRIFT, Meaning
 from ui.facts import probe, probe_layer, training
 from ui.sizes import NARROW, WIDE
-from ui.watching import LiveRun, part, press, text, until, watching
+from ui.watching import LiveRun, cells, part, press, text, until, watching
 
 THREE = {"bn_1": probe_layer(4.0, drift=8.0), "bn_2": probe_layer(1.5, drift=0.5), "bn_3": probe_layer(0.2768, drift=0)}
 
 
 def codes(app: WatchApp, chart: str, meaning: int) -> int:
     """Return how many cells of a panel have a meaning."""
-    return int((app.dashboard.query_one(chart, CellView)._cells.codes == meaning).sum())
+    return int((cells(app.dashboard.query_one(chart, CellView)).codes == meaning).sum())
 
 
 def rows(app: WatchApp, kind: str) -> list[str]:
@@ -289,12 +289,12 @@ async def test_a_quiet_second_of_the_heatmap_sends_nothing_and_a_new_probe_littl
             view = app.dashboard.query_one("#drift", CellView)
             around = [app.dashboard.query_one(kind, CellView) for kind in ("LayerTable", "Timeline")]
             await until(pilot, lambda: [panel.size.height for panel in around] == [15, 9])
-            await until(pilot, lambda: view._cells.height == view.size.height)
-            before = view._cells
+            await until(pilot, lambda: cells(view).height == view.size.height)
+            before = cells(view)
             run.write(probe(52, layers=layers(20.0)))
             await until(pilot, lambda: "▓" in "".join(rows(app, "#drift")))
-            changed = (before.chars != view._cells.chars).sum()
-            assert 0 < changed < 0.1 * view._cells.chars.size
+            changed = (before.chars != cells(view).chars).sum()
+            assert 0 < changed < 0.1 * cells(view).chars.size
 
 
 # Asking, and what it costs

@@ -360,7 +360,7 @@ async def test_the_screen_is_the_same_whichever_way_it_came_about(runs: Path) ->
         async with watching(run.directory) as (grown, pilot):
             for fact in facts[5:]:
                 run.write(fact)
-                await until(pilot, lambda: grown.viewer.state.last_seq == run._seq - 1)
+                await until(pilot, lambda: grown.viewer.state.last_seq == run.last_seq)
                 grown.redraw()
             await pilot.resize_terminal(*NARROW)
             await pilot.resize_terminal(*WIDE)

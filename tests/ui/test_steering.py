@@ -16,7 +16,7 @@ from tuimon.ui.viewer.keys import KEYS, keys_of
 from tuimon.ui.viewer.meanings import Meaning
 from ui.facts import CAN, training
 from ui.sizes import NARROW
-from ui.watching import LiveRun, part, press, text, until, watching
+from ui.watching import LiveRun, cells, part, press, text, until, watching
 
 ODD = "block[0]/bn*?"
 
@@ -35,7 +35,7 @@ def dialog(app: WatchApp) -> str:
 def dims(app: WatchApp) -> dict[str, bool]:
     """Return the keys of the footer, and whether each is dim."""
     bar = app.dashboard.query_one(KeyBar)
-    return {key.shown: bar._cells.codes[0, start] != Meaning.KEY for start, _, key in bar._spans}
+    return {key.shown: cells(bar).codes[0, start] != Meaning.KEY for start, _, key in bar._spans}
 
 
 async def test_f_asks_for_the_layer_under_the_cursor_and_facts_make_it_so(runs: Path) -> None:

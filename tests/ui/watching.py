@@ -17,6 +17,7 @@ from tuimon.protocol import commands, events
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.ui.app import WatchApp
 from tuimon.ui.drawing.cell_view import CellView
+from tuimon.ui.drawing.cells import Cells
 from ui.sizes import WIDE
 
 
@@ -48,6 +49,11 @@ class LiveRun:
             fact.seq, fact.time, self._seq = self._seq, time.time(), self._seq + 1
             lines.append(msgspec.json.encode(fact) + b"\n")
         os.write(self._log, b"".join(lines))
+
+    @property
+    def last_seq(self) -> int:
+        """The number of the newest fact."""
+        return self._seq - 1
 
     def requests(self) -> list[commands.AnyRequest]:
         """Return the requests that were put, in order."""
@@ -98,8 +104,8 @@ def laid_out(app: WatchApp) -> bool:
     """Whether the panels have the sizes that they asked for: that takes another frame after the first facts."""
     header, table = (app.dashboard.query_one(kind, CellView) for kind in ("Header", "LayerTable"))
     asked = table.styles.height
-    fits = not table.display or (asked is not None and table._cells.height == asked.value)
-    return fits and header._cells.height == (1 if app.size.width >= 140 else 2)
+    fits = not table.display or (asked is not None and cells(table).height == asked.value)
+    return fits and cells(header).height == (1 if app.size.width >= 140 else 2)
 
 
 def views(app: WatchApp) -> list[CellView]:
@@ -110,6 +116,11 @@ def views(app: WatchApp) -> list[CellView]:
 def text(app: WatchApp) -> str:
     """Return what the panels show."""
     return "\n".join(view.text() for view in views(app))
+
+
+def cells(view: CellView) -> Cells:
+    """Return what a panel has drawn, its meanings included: a terminal gets colours made of them."""
+    return view._cells
 
 
 def part(app: WatchApp, kind: str) -> str:
