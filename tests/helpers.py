@@ -100,6 +100,31 @@ def layer(path: str, **fields: object) -> events.BatchNormLayer:
     return events.BatchNormLayer(**{**values, **fields})  # type: ignore[arg-type]
 
 
+def model_built(*layers: events.BatchNormLayer, **fields: object) -> events.ModelBuilt:
+    """Return the fact of a small model with these BatchNormalization layers."""
+    values: dict[str, object] = {
+        "name": "model",
+        "parameters": 30,
+        "trainable_parameters": 24,
+        "batch_norm_layers": [*layers],
+        "other_layers": [],
+    }
+    return events.ModelBuilt(**{**values, **fields})  # type: ignore[arg-type]
+
+
+def fit_started(**fields: object) -> events.FitStarted:
+    """Return the first fact of a ``fit`` that takes no request."""
+    values: dict[str, object] = {
+        "optimizer": "Adam",
+        "epochs": 2,
+        "initial_epoch": 0,
+        "steps_per_epoch": 2,
+        "jit_compile": False,
+        "can": {},
+    }
+    return events.FitStarted(**{**values, **fields})  # type: ignore[arg-type]
+
+
 def statistics(mean: float = 0.0, *, mode: str = "training", gamma: bool = True) -> events.BatchNormStatistics:
     return events.BatchNormStatistics(
         moving_mean=[mean + number for number in range(7)],
@@ -117,17 +142,9 @@ def a_run() -> list[events.AnyEvent]:
     return [
         started(),
         events.StateChanged(state="preparing", detail="loading Keras"),
-        events.ModelBuilt(
-            name="model",
-            parameters=30,
-            trainable_parameters=24,
-            batch_norm_layers=[layer("bn_1"), layer("bn_2", trainable=False)],
-            other_layers=["dropout"],
-        ),
+        model_built(layer("bn_1"), layer("bn_2", trainable=False), other_layers=["dropout"]),
         events.Evaluated(name="before training", logs={"loss": -6.1}),
-        events.FitStarted(
-            optimizer="Adam", epochs=2, initial_epoch=0, steps_per_epoch=2, jit_compile=False, can={"freeze": ""}
-        ),
+        fit_started(can={"freeze": ""}),
         events.StateChanged(state="training"),
         events.Batches(first_step=0, metrics={"loss": [0.5, "nan"]}, running={"auc": 0.75}, batches=2, step=2),
         events.EpochEnded(logs={"loss": 0.45, "val_loss": "inf"}, learning_rate=1e-3, seconds=1.0, step=2),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from helpers import layer, started
+from helpers import fit_started, layer, model_built, started
 from tuimon.protocol import commands, events
 from tuimon.runs import liveness
 from tuimon.runs.run_directory import RunDirectory
@@ -79,12 +79,8 @@ def main() -> None:
 
     write(
         started(pid=os.getpid(), boot_id=liveness.boot_id(), attempt=attempt),
-        events.ModelBuilt(
-            name="model", parameters=3, trainable_parameters=3, batch_norm_layers=[layer("bn_1")], other_layers=[]
-        ),
-        events.FitStarted(
-            optimizer="Adam", epochs=5, initial_epoch=0, steps_per_epoch=1, jit_compile=False, can={"freeze": ""}
-        ),
+        model_built(layer("bn_1")),
+        fit_started(epochs=5, steps_per_epoch=1, can={"freeze": ""}),
         events.StateChanged(state="paused" if behaviour == "paused" else "training"),
     )
     while True:

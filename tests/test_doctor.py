@@ -25,9 +25,11 @@ from helpers import (
     a_run,
     command,
     environment,
+    fit_started,
     fold,
     layer,
     make_run,
+    model_built,
     numbered,
     read_log,
     stand_in,
@@ -97,20 +99,13 @@ CLOSED = probe(240, -6.12, -6.12, layers={"bn_1": share(0.0, 0.0), "bn_2": share
 
 def built(*names: str, **fields: object) -> events.ModelBuilt:
     layers = [layer(name, **fields) for name in names or ("bn_1", "bn_2")]
-    return events.ModelBuilt(
-        name="model", parameters=3, trainable_parameters=3, batch_norm_layers=layers, other_layers=["dropout"]
-    )
-
-
-def fit_started(**can: str) -> events.FitStarted:
-    return events.FitStarted(
-        optimizer="Adam", epochs=40, initial_epoch=0, steps_per_epoch=10, jit_compile=False, can=can
-    )
+    return model_built(*layers, other_layers=["dropout"])
 
 
 def state_of(*facts: events.AnyEvent, model: events.ModelBuilt | None = None) -> RunState:
     """Return what a run of some facts adds up to, a second apart."""
-    return fold(numbered([started(), model or built(), fit_started(freeze="", probe=""), *facts]))
+    fit = fit_started(epochs=40, steps_per_epoch=10, can={"freeze": "", "probe": ""})
+    return fold(numbered([started(), model or built(), fit, *facts]))
 
 
 def finding(rule: str = "R2", severity: str = "warning", **fields: object) -> Finding:
@@ -257,10 +252,10 @@ def test_a_run_without_a_probe_says_what_would_make_one() -> None:
     assert "    tuimon send run probe" in [f"  {line}" for line in lines_of(state)]
     assert "tuimon.Monitor(probe_every=100)" in verdict(state, [], "crashed")
     assert "tuimon send" not in printed(state, status="crashed")
-    refused = state_of(fit_started(probe="eager \x1b[1mmodel"), ended)
+    refused = state_of(fit_started(epochs=40, steps_per_epoch=10, can={"probe": "eager \x1b[1mmodel"}), ended)
     assert "this run cannot make one (eager model)" in verdict(refused, [], "training")
     assert "tuimon send" not in printed(refused)
-    bare = events.ModelBuilt(name="m", parameters=1, trainable_parameters=1, batch_norm_layers=[], other_layers=[])
+    bare = model_built()
     assert "no layer whose result depends on `training`" in verdict(state_of(ended, model=bare), [])
 
 
@@ -655,8 +650,12 @@ def test_torn_lines(runs: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 
 
 def test_names_that_a_terminal_would_act_on(runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
-    facts = [started(name=EVIL), built(EVIL, "bn_2"), fit_started(freeze=""), probe(9, 5.0, 1.0, layers={
-        EVIL: share(4.0, 4.0), "bn_2": share(0.0, 0.0)})]  # fmt: skip
+    facts = [
+        started(name=EVIL),
+        built(EVIL, "bn_2"),
+        fit_started(epochs=40, steps_per_epoch=10, can={"freeze": ""}),
+        probe(9, 5.0, 1.0, layers={EVIL: share(4.0, 4.0), "bn_2": share(0.0, 0.0)}),
+    ]
     make_run(runs, facts, "run")
     hostile = {"layer": EVIL, "what": f"of {EVIL}", "advice": EVIL, "request": f"freeze --layer '{EVIL}'"}
     use(monkeypatch, finding(evidence={EVIL: 1.0}, **hostile))
@@ -726,7 +725,7 @@ def on_a_terminal(runs: Path, columns: int, **variables: str) -> str:
 
 
 def test_colours_and_width_are_the_terminals(runs: Path) -> None:
-    make_run(runs, [started(), built(), fit_started(), OPEN])
+    make_run(runs, [started(), built(), fit_started(epochs=40, steps_per_epoch=10), OPEN])
     coloured, plain, dumb = (
         on_a_terminal(runs, 120, **variables) for variables in ({}, {"NO_COLOR": "1"}, {"TERM": "dumb"})
     )
@@ -745,7 +744,7 @@ def test_colours_and_width_are_the_terminals(runs: Path) -> None:
 
 
 def test_a_terminal_of_another_encoding(runs: Path) -> None:
-    make_run(runs, [started(), built(), fit_started(), OPEN])
+    make_run(runs, [started(), built(), fit_started(epochs=40, steps_per_epoch=10), OPEN])
     done = subprocess.run(
         command("doctor", "run"), cwd=runs.parent, env=environment(PYTHONIOENCODING="ascii"), capture_output=True
     )

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from helpers import a_run, fold, numbered, started
+from helpers import a_run, fit_started, fold, numbered, started
 from tuimon.protocol import commands, events
 from tuimon.runs.state import Command, RunState
 
@@ -85,15 +85,7 @@ def test_speed_and_time_left() -> None:
         numbered(
             [
                 started(time=100.0),
-                events.FitStarted(
-                    time=100.0,
-                    optimizer="SGD",
-                    epochs=10,
-                    initial_epoch=0,
-                    steps_per_epoch=10,
-                    jit_compile=True,
-                    can={},
-                ),
+                fit_started(time=100.0, epochs=10, steps_per_epoch=10),
                 events.Batches(time=101.0, first_step=0, metrics={}, batches=20, step=20),
                 events.Batches(time=102.0, first_step=20, metrics={}, batches=20, step=40),
             ]
@@ -111,15 +103,7 @@ def test_what_had_it_wait_says_nothing_of_its_speed() -> None:
         numbered(
             [
                 started(time=100.0),
-                events.FitStarted(
-                    time=100.0,
-                    optimizer="SGD",
-                    epochs=10,
-                    initial_epoch=0,
-                    steps_per_epoch=10,
-                    jit_compile=True,
-                    can={},
-                ),
+                fit_started(time=100.0, epochs=10, steps_per_epoch=10),
                 batches(101.0, 0),
                 events.StateChanged(time=101.0, state="paused", step=20),
                 events.StateChanged(time=901.0, state="training", step=20),
@@ -133,9 +117,7 @@ def test_what_had_it_wait_says_nothing_of_its_speed() -> None:
 
 def test_a_second_fit_goes_on_where_the_first_ended() -> None:
     again = [
-        events.FitStarted(
-            optimizer="Adam", epochs=1, initial_epoch=0, steps_per_epoch=2, jit_compile=False, can={}, step=4, epoch=0
-        ),
+        fit_started(epochs=1, step=4),
         events.Batches(first_step=4, metrics={"loss": [0.1]}, batches=1, step=5),
     ]
     state = fold(numbered([*a_run(), *again]))

@@ -1,24 +1,13 @@
 """How layers are looked at: what moved, what they are called, what may be asked."""
 
-from helpers import layer, statistics
+from helpers import fold, layer, model_built, statistics
 from tuimon.diagnosis.layers import Movement, movement, named, request, starts_fresh
 from tuimon.protocol import events
 from tuimon.runs.state import RunState
 
 
 def state_with(*samples: tuple[int, float, str] | events.AnyEvent) -> RunState:
-    state = RunState()
-    state.apply(
-        [
-            events.ModelBuilt(
-                name="model",
-                parameters=1,
-                trainable_parameters=1,
-                batch_norm_layers=[layer("a/bn 1"), layer("a/bn_2")],
-                other_layers=[],
-            )
-        ]
-    )
+    state = fold([model_built(layer("a/bn 1"), layer("a/bn_2"))])
     for sample in samples:
         if isinstance(sample, tuple):
             step, mean, mode = sample
@@ -59,14 +48,7 @@ def test_samples_before_a_step_are_left_out() -> None:
 def test_a_change_of_trainable_is_known_with_its_step() -> None:
     state = state_with((0, 0.0, "training"))
     assert state.model is not None
-    again = events.ModelBuilt(
-        name="model",
-        parameters=1,
-        trainable_parameters=1,
-        batch_norm_layers=[layer("a/bn 1", trainable=False), layer("a/bn_2")],
-        other_layers=[],
-        step=7,
-    )
+    again = model_built(layer("a/bn 1", trainable=False), layer("a/bn_2"), step=7)
     state.apply([again])
     assert [history.trainable_changed for history in state.layers.values()] == [7, None]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers import layer
+from helpers import layer, model_built
 from tuimon.protocol import events
 from tuimon.trainer.engine import Calls, Computes, FitFacts, Moments, Pass, Prepared, Switch, Task
 from tuimon.trainer.modes import AUTO, Mode
@@ -31,10 +31,7 @@ class FakeLayers:
         return not known
 
     def describe(self) -> events.ModelBuilt:
-        layers = list(self.batch_norm.values())
-        return events.ModelBuilt(
-            name="fake", parameters=26, trainable_parameters=14, batch_norm_layers=layers, other_layers=self.others
-        )
+        return model_built(*self.batch_norm.values(), name="fake", other_layers=self.others)
 
     def describe_as_traced(self) -> events.ModelBuilt | None:
         return None

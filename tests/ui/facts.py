@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from helpers import layer, started, statistics
+from helpers import fit_started, layer, model_built, started, statistics
 from tuimon.protocol import commands, events
 from tuimon.protocol.wire import Number
 
@@ -15,21 +15,8 @@ def training(*paths: str, can: dict[str, str] | None = None, epochs: int = 1000)
     """Return the facts of a run that trains, with a BatchNormalization layer at each of ``paths``."""
     return [
         started(),
-        events.ModelBuilt(
-            name="model",
-            parameters=30,
-            trainable_parameters=24,
-            batch_norm_layers=[layer(path) for path in paths],
-            other_layers=[],
-        ),
-        events.FitStarted(
-            optimizer="Adam",
-            epochs=epochs,
-            initial_epoch=0,
-            steps_per_epoch=1,
-            jit_compile=False,
-            can=CAN if can is None else can,
-        ),
+        model_built(*(layer(path) for path in paths)),
+        fit_started(epochs=epochs, steps_per_epoch=1, can=CAN if can is None else can),
         events.StateChanged(state="training"),
         events.Batches(first_step=0, metrics={"loss": [0.5, 0.4, 0.3]}, batches=3, step=3, epoch=3),
         events.EpochEnded(logs={"loss": 0.3, "val_loss": 0.6}, learning_rate=1e-3, seconds=1.0, step=3, epoch=2),
@@ -59,3 +46,14 @@ def probe(step: int = 3, *, layers: dict[str, events.ProbeLayer] | None = None, 
 def probe_layer(in_order: Number, alone: Number | None = None, drift: Number = 0.5) -> events.ProbeLayer:
     """Return a layer in a probe."""
     return events.ProbeLayer(in_order=in_order, alone=in_order if alone is None else alone, drift=drift, elements=64)
+
+
+def alert(rule: str = "R2", severity: str = "warning", *, step: int = 3, **fields: Any) -> events.Alert:
+    """Return an alert; what it does not say is what a batch of one example gives."""
+    values: dict[str, Any] = {
+        "what": "batch statistics of one sample make 99.6 % of the gap",
+        "evidence": {"examples": 1.0, "gap": 5.8174, "share": 0.996, "loss": "nan", "unknown": None},
+        "advice": "freeze BatchNormalization",
+        "request": "freeze",
+    }
+    return events.Alert(rule=rule, severity=severity, step=step, epoch=step, **{**values, **fields})

@@ -16,19 +16,9 @@ from tuimon.ui.viewer.alerts import helping_key, pressing_alert
 from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment
 from tuimon.ui.viewer.replay_clock import ReplayClock
-from ui.facts import CAN, training
+from ui.facts import CAN, alert, training
 from ui.sizes import NARROW, WIDE
 from ui.watching import LiveRun, cells, part, press, text, until, watching
-
-
-def alert(rule: str = "R2", severity: str = "warning", *, step: int = 3, **fields: Any) -> events.Alert:
-    values: dict[str, Any] = {
-        "what": "batch statistics of one sample make 99.6 % of the gap",
-        "evidence": {"examples": 1.0, "gap": 5.8174, "share": 0.996, "loss": "nan", "unknown": None},
-        "advice": "freeze BatchNormalization",
-        "request": "freeze",
-    }
-    return events.Alert(rule=rule, severity=severity, step=step, epoch=step, **{**values, **fields})
 
 
 def applied(request: commands.AnyRequest, **mode: Any) -> events.CommandApplied:

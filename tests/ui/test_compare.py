@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helpers import a_run, encode_log, fold, layer, make_run, numbered, started
+from helpers import a_run, encode_log, fit_started, fold, layer, make_run, model_built, numbered, started
 from tuimon.cli.main import main
 from tuimon.protocol import events
 from tuimon.runs.glance import Glance
@@ -42,16 +42,8 @@ def epochs(*losses: float, optimizer: str = "Adam", rate: float = 1e-3, **config
     """Return the facts of a run with these losses, ten steps an epoch, a validation loss twice as high."""
     facts: list[events.AnyEvent] = [
         started(config={"training": {"optimizer": optimizer, "learning_rate": rate}, "model": config}),
-        events.ModelBuilt(
-            name="model",
-            parameters=30,
-            trainable_parameters=24,
-            batch_norm_layers=[layer("bn_1")],
-            other_layers=[],
-        ),
-        events.FitStarted(
-            optimizer=optimizer, epochs=9, initial_epoch=0, steps_per_epoch=10, jit_compile=False, can={}
-        ),
+        model_built(layer("bn_1")),
+        fit_started(optimizer=optimizer, epochs=9, steps_per_epoch=10),
     ]
     for number, loss in enumerate(losses):
         step = 10 * (number + 1)

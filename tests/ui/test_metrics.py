@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers import fold, make_run, numbered, started
+from helpers import fit_started, fold, make_run, numbered, started
 from tuimon.plot.raster import ColumnExtremes
 from tuimon.plot.smoothing import Smoothed, window_of
 from tuimon.plot.viewport import Viewport
@@ -319,9 +319,7 @@ def test_a_log_of_epochs_alone_has_their_times() -> None:
         )
         for number in range(1, 5)
     ]
-    fit = events.FitStarted(
-        time=100.0, optimizer="SGD", epochs=4, initial_epoch=0, steps_per_epoch=10, jit_compile=True, can={}
-    )
+    fit = fit_started(time=100.0, epochs=4, steps_per_epoch=10)
     state = fold(numbered([started(time=100.0), fit, *epochs]))
     assert x_of(state, "relative")(np.array([10, 25, 40])).tolist() == [60.0, 150.0, 240.0]
 

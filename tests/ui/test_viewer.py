@@ -14,7 +14,7 @@ from tuimon.ui.viewer.moment import Moment, Notice
 from tuimon.ui.viewer.news import CaughtUp, Facts, LogUnreadable, TrainerExited, TrainerGone, TrainerPrinted
 from tuimon.ui.viewer.replay_clock import ReplayClock
 from tuimon.ui.viewer.viewer import NOTICE_SECONDS, Viewer
-from ui.facts import training
+from ui.facts import alert, training
 
 START = 1_000_000.0
 """When the runs of these tests start, Unix seconds."""
@@ -62,12 +62,6 @@ class Watched:
 @pytest.fixture
 def watched(runs: Path) -> Watched:
     return Watched(runs)
-
-
-def alert(rule: str = "R1") -> events.Alert:
-    return events.Alert(
-        rule=rule, severity="warning", layer=None, what="lags", evidence={}, advice="recalibrate", request="recalibrate"
-    )
 
 
 def test_the_viewer_needs_neither_textual_nor_rich() -> None:
@@ -288,7 +282,7 @@ def test_a_replay_knows_the_whole_timeline_and_goes_to_a_time_and_back(runs: Pat
     watched = Watched(runs, replay=replay)
     viewer = watched.viewer
     facts = training("bn_1")
-    watched.tell(*facts, alert())
+    watched.tell(*facts, alert("R1"))
     moment = viewer.moment()
     assert moment.whole is not None
     assert [entry.seq for entry in moment.whole.alerts] == [len(facts)]
