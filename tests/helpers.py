@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 
-from tuimon.protocol import events
+from tuimon.protocol import commands, events
 from tuimon.runs import liveness
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.session_log import Tail
@@ -55,6 +55,12 @@ def encode_log(facts: Iterable[events.AnyEvent]) -> bytes:
 def read_log(run: RunDirectory) -> list[events.AnyEvent]:
     """Return the facts of a run's log."""
     return Tail(run.session_log).read_all()
+
+
+def requests_in(run: RunDirectory) -> list[commands.AnyRequest]:
+    """Return the requests that lie in a run directory, in the order in which they were put there."""
+    paths = sorted(run.commands.glob("[!.]*.json"), key=lambda path: path.stat().st_mtime_ns)
+    return [commands.decode(path.read_bytes()) for path in paths]
 
 
 def fold(facts: Iterable[events.AnyEvent]) -> RunState:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import SENDER, environment, fold
+from helpers import SENDER, environment, fold, requests_in
 from tuimon.protocol import commands, events
 from tuimon.runs.liveness import SILENT_SECONDS
 from tuimon.runs.run_directory import RunDirectory
@@ -55,8 +55,7 @@ class Watched:
 
     def requests(self) -> list[commands.AnyRequest]:
         """Return the requests that lie in the run directory, in the order in which they were asked."""
-        paths = sorted(self.directory.commands.glob("[!.]*.json"), key=lambda path: path.stat().st_mtime_ns)
-        return [commands.decode(path.read_bytes()) for path in paths]
+        return requests_in(self.directory)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from textual.pilot import Pilot
 
-from helpers import PATIENCE_SECONDS, SENDER
+from helpers import PATIENCE_SECONDS, SENDER, requests_in
 from tuimon.protocol import commands, events
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.ui.app import WatchApp
@@ -57,8 +57,7 @@ class LiveRun:
 
     def requests(self) -> list[commands.AnyRequest]:
         """Return the requests that were put, in order."""
-        paths = sorted(self.directory.commands.glob("[!.]*.json"), key=lambda path: path.stat().st_mtime_ns)
-        return [commands.decode(path.read_bytes()) for path in paths]
+        return requests_in(self.directory)
 
     def apply(self, request: commands.AnyRequest, *, step: int, **mode: Any) -> None:
         """Answer a request as a trainer does that applies it: ``mode`` is what is in force from now on."""
