@@ -224,7 +224,7 @@ async def test_the_cursor_chooses_the_layer_of_the_lower_charts(runs: Path) -> N
 async def test_a_click_selects_the_line_under_it_and_none_on_the_frame(runs: Path) -> None:
     with LiveRun(runs, *training(*(f"bn_{number}" for number in range(30)))) as run:
         async with watching(run.directory) as (app, pilot):
-            table, below = app.place.query_one("LayerTable"), app.place.query_one("Timeline")
+            table, below = app.base_screen.query_one("LayerTable"), app.base_screen.query_one("Timeline")
             # Where it is depends on what is below it.
             await until(pilot, lambda: (table.size.height, below.size.height) == (15, 9))
             await until(pilot, lambda: "› bn_0 " in part(app, "LayerTable"))
