@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import keras
+
 from tuimon.protocol import events
 from tuimon.protocol.wire import FloatArray
 from tuimon.trainer.batch_norm import LayerArrays
@@ -10,7 +12,7 @@ from tuimon.trainer.engine import Computes
 from tuimon.trainer.keras.internals import layers as keras_layers
 from tuimon.trainer.keras.internals.layers import depends_on_training, flatten_layers, layers_by_path, path_of
 from tuimon.trainer.keras.internals.variables import array, bytes_of
-from tuimon.trainer.keras.measuring import batch_norm
+from tuimon.trainer.keras.measuring.moving_statistics import BatchNormReader, put_statistics
 from tuimon.trainer.keras.steps.step_flags import StepFlags
 from tuimon.trainer.modes import Mode
 
@@ -34,7 +36,7 @@ class KerasLayers:
         """A new object whenever `look` finds other BatchNormalization layers."""
         self._model = model
         self._flags = flags
-        self._reader = batch_norm.BatchNormReader({})
+        self._reader = BatchNormReader({})
         self._seen: list[tuple[Any, bool]] | None = None
         self._is_first_look = False
 
@@ -56,15 +58,15 @@ class KerasLayers:
     def look(self) -> bool:
         """Find the layers; return True if they, or the flags that the user set on them, differ from the last time."""
         self.by_path = layers_by_path(self._model)
-        found = batch_norm.find_layers(self.by_path)
+        found = find_batch_norm(self.by_path)
         seen = [(layer, bool(layer.trainable)) for layer in found.values()]
         if seen == self._seen:
             return False
         if list(found.values()) != list(self._reader.layers.values()):
             self.version = object()
         self._is_first_look, self._seen = self._seen is None, seen
-        self._reader = batch_norm.BatchNormReader(found)
-        self.batch_norm = {path: batch_norm.describe(path, layer) for path, layer in found.items()}
+        self._reader = BatchNormReader(found)
+        self.batch_norm = {path: describe_batch_norm(path, layer) for path, layer in found.items()}
         return True
 
     def look_anew(self) -> None:
@@ -83,7 +85,7 @@ class KerasLayers:
             name=self._model.name,
             parameters=_size(self._model.weights),
             trainable_parameters=_size(self._model.trainable_weights),
-            batch_norm_layers=[batch_norm.describe(path, layer) for path, layer in found.items()],
+            batch_norm_layers=[describe_batch_norm(path, layer) for path, layer in found.items()],
             other_layers=self.others,
         )
 
@@ -144,7 +146,7 @@ class KerasLayers:
 
     def put_statistics(self, statistics: Mapping[str, tuple[FloatArray, FloatArray]]) -> Callable[[], None]:
         """Set moving means and variances, ``(channels,)``, by path; return a function that undoes it bit for bit."""
-        return batch_norm.put_statistics(self._reader.layers, statistics)
+        return put_statistics(self._reader.layers, statistics)
 
     def own_weights(self, paths: Iterable[str]) -> list[Any]:
         """Return the weights of these layers, without those of the layers within."""
@@ -159,6 +161,27 @@ class KerasLayers:
     def read_weights(self, path: str) -> list[Any]:
         """Return copies of a layer's own weights."""
         return [array(variable) for variable in keras_layers.own_weights(self.by_path[path])]
+
+
+def find_batch_norm(layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the built BatchNormalization layers among ``layers``, by path."""
+    return {
+        path: layer
+        for path, layer in layers.items()
+        if isinstance(layer, keras.layers.BatchNormalization) and layer.built
+    }
+
+
+def describe_batch_norm(path: str, layer: Any) -> events.BatchNormLayer:
+    """Return the description of a layer for the log."""
+    return events.BatchNormLayer(
+        path=path,
+        channels=int(layer.moving_mean.shape[0]),
+        momentum=float(layer.momentum),
+        epsilon=float(layer.epsilon),
+        trainable=bool(layer.trainable),
+        synchronized=bool(layer.synchronized),
+    )
 
 
 def _computes(path: str, mode: Mode, *, is_trainable: bool) -> Computes:

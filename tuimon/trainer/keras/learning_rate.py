@@ -21,7 +21,10 @@ class KerasLearningRate:
 
     @property
     def variable(self) -> Any:
-        """The variable that replaces the schedule in a mode with a learning rate of its own."""
+        """The variable that replaces the schedule in a mode with a learning rate of its own.
+
+        `ModeScope` puts it in the place of the schedule.
+        """
         if self._variable is None:
             self._variable = optimizers.learning_rate_variable(self._model.distribute_strategy)
         return self._variable

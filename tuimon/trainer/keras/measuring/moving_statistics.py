@@ -3,37 +3,14 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from tuimon.protocol import events
 from tuimon.protocol.wire import FloatArray
 from tuimon.trainer.batch_norm import ARRAYS, LayerArrays
 from tuimon.trainer.keras.internals.variables import keep
 
 _STATISTICS = ("moving_mean", "moving_variance", "moving_stddev")
-
-
-def find_layers(layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the built BatchNormalization layers among ``layers``, by path."""
-    return {
-        path: layer
-        for path, layer in layers.items()
-        if isinstance(layer, keras.layers.BatchNormalization) and layer.built
-    }
-
-
-def describe(path: str, layer: Any) -> events.BatchNormLayer:
-    """Return the description of a layer for the log."""
-    return events.BatchNormLayer(
-        path=path,
-        channels=int(layer.moving_mean.shape[0]),
-        momentum=float(layer.momentum),
-        epsilon=float(layer.epsilon),
-        trainable=bool(layer.trainable),
-        synchronized=bool(layer.synchronized),
-    )
 
 
 class BatchNormReader:
