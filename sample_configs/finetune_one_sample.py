@@ -1,15 +1,15 @@
 """Fine-tuning on one sample: why is the training loss so much worse than the validation loss of the same sample?
 
 A network of Dense and BatchNormalization layers maps the radio channel of a user to the beam that the base station
-should send. Trained on 100,000 channels it does so almost perfectly. Then it is fine-tuned on one channel, the same
-channel being the validation data: `evaluate` and the validation loss say -6.1 bit/s/Hz, the training loss says -0.3.
+should send. Trained on 100,000 channels it does so almost perfectly. Then it is fine-tuned on one channel, which is
+also the validation data: `evaluate` and the validation loss say -6.1 bit/s/Hz, the training loss says -0.3.
 
 In a batch of one, each channel of a BatchNormalization has the sample as its mean and a variance of zero. So
-gamma * (x - mean) / sqrt(variance + epsilon) + beta is beta, whatever the sample is, and the network, in training,
-gives the same beam to everybody: the one for the mean channel. No gradient gets past that either: beta of the last
-layer is all that learns. Validation uses the moving statistics of the pre-training, and is right.
+gamma * (x - mean) / sqrt(variance + epsilon) + beta equals beta for any sample. In training, the network gives the same
+beam to everybody: the one for the mean channel. No gradient passes this layer either: only beta of the last layer
+learns. Validation uses the moving statistics of the pre-training, and is right.
 
-The functions are named in finetune_one_sample.toml. Nothing here depends on the program that runs it.
+finetune_one_sample.toml names the functions. Nothing here depends on the program that runs it.
 """
 
 import os
@@ -22,14 +22,14 @@ from keras import ops
 
 
 def draw_channels(count: int, *, antennas: int = 64, rician_factor: float = 0.05, seed: int = 2) -> np.ndarray:
-    """Rician channels h from `antennas` antennas to one user: a faint line of sight and many reflections.
+    """Return Rician channels h from `antennas` antennas to one user: a faint line of sight and many reflections.
 
     h = sqrt(K / (K + 1)) * a + sqrt(1 / (K + 1)) * g with K the Rician factor (power of the line of sight over that of
     the reflections), a = (1, …, 1), the user straight ahead, and g complex normal. Mean power of an antenna: 1.
     (Tse and Viswanath, Fundamentals of Wireless Communication, section 2.4.2.)
 
-    The line of sight gives the channels a mean. It makes the beam for the mean channel, and so the training loss of a
-    batch of one, a matter of the data instead of an accident of the pre-training.
+    The line of sight gives the channels a mean. So the beam for the mean channel, and with it the training loss of a
+    batch of one, depend on the data and not on an accident of the pre-training.
 
     Returns: float32, `(count, 2 * antennas)`: real parts, then imaginary parts. Row i does not depend on `count`.
     """
@@ -41,12 +41,12 @@ def draw_channels(count: int, *, antennas: int = 64, rician_factor: float = 0.05
 
 
 def negative_rate(y_true, y_pred):
-    """Loss: -log2(1 + SNR * |h^H w|^2), the negative rate in bit/s/Hz, `(batch,)`.
+    """Return the loss -log2(1 + SNR * |h^H w|^2), the negative rate in bit/s/Hz, `(batch,)`.
 
     Args:
         y_true: sqrt(SNR) * h, `(batch, 2 * antennas)`: real parts, then imaginary parts.
-        y_pred: the beam, of any length, in the same form. It is divided by its norm here, not in a last layer: a beam
-            is a direction, and so the network stays one of Dense and BatchNormalization layers alone.
+        y_pred: the beam w, of any length, in the same form. A beam is a direction, so it is divided by its norm. That
+            happens here, so that the network consists of Dense and BatchNormalization layers alone.
     """
     antennas = ops.shape(y_true)[-1] // 2
     channel_real, channel_imaginary = y_true[:, :antennas], y_true[:, antennas:]
@@ -58,14 +58,14 @@ def negative_rate(y_true, y_pred):
 
 
 def rate_bound(y_true: np.ndarray) -> float:
-    """The least possible mean loss: each user is sent the beam w = h / |h|, so -log2(1 + SNR * |h|^2), in bit/s/Hz."""
+    """Return the lowest mean loss, -log2(1 + SNR * |h|^2) in bit/s/Hz, with the beam w = h / |h| for each user."""
     return float(np.mean(-np.log2(1 + np.sum(np.square(y_true), axis=-1))))
 
 
 def beamformer(*, antennas: int, units: int, hidden_layers: int, momentum: float, seed: int) -> keras.Model:
-    """Dense, BatchNormalization, ReLU, `hidden_layers` times, then Dense, BatchNormalization. Not trained.
+    """Return `hidden_layers` times Dense, BatchNormalization, ReLU, then Dense, BatchNormalization, not trained.
 
-    The initializers have seeds of their own, so that no global random state is used or changed.
+    The initializers have their own seeds, so the global random state is neither used nor changed.
     """
     model = keras.Sequential([keras.Input((2 * antennas,), name="channel")], name="beamformer")
     for number in range(1, hidden_layers + 2):
@@ -94,9 +94,9 @@ def build_model(
     learning_rate: float = 1e-3,
     seed: int = 2,
 ) -> keras.Model:
-    """The beamformer with its pre-trained weights, not compiled.
+    """Return the beamformer with its pre-trained weights, not compiled.
 
-    The first call with these settings pre-trains it and puts `pre_trained.weights.h5` in the user's cache directory
+    The first call with these settings pre-trains it and writes `pre_trained.weights.h5` in the user's cache directory
     (`$XDG_CACHE_HOME`, else `~/.cache`); later ones load it.
 
     Args:
@@ -104,7 +104,7 @@ def build_model(
         snr: transmit power over noise power, linear, not in dB.
         rician_factor: of the channels, see `draw_channels`.
         units: of each hidden layer.
-        hidden_layers: how many.
+        hidden_layers: number of hidden layers.
         momentum: of BatchNormalization, in the model returned. The pre-training always has 0.99, Keras' default.
         samples: channels of the pre-training.
         epochs: of the pre-training.
@@ -126,7 +126,7 @@ def build_model(
         weights.parent.mkdir(parents=True, exist_ok=True)
         unfinished = weights.with_name(f"{os.getpid()}.{weights.name}")
         pre_trained.save_weights(unfinished)
-        unfinished.replace(weights)  # a run that is stopped here leaves no half-written file under the right name
+        unfinished.replace(weights)  # a run that is stopped earlier leaves no partial file of this name
 
     model = beamformer(**network, momentum=momentum)
     model.load_weights(weights)
@@ -134,7 +134,7 @@ def build_model(
 
 
 def pre_train(model: keras.Model, x: np.ndarray, y: np.ndarray, *, epochs: int, batch_size: int, learning_rate: float):
-    """Train with Adam on `x`, `y`, each `(samples, 2 * antennas)`, and print one line an epoch."""
+    """Train with Adam on `x`, `y`, each `(samples, 2 * antennas)`, and print a line for each epoch."""
     bound, begin = rate_bound(y), time.monotonic()
 
     def print_progress(epoch: int, logs: dict) -> None:
@@ -145,7 +145,7 @@ def pre_train(model: keras.Model, x: np.ndarray, y: np.ndarray, *, epochs: int, 
     steps = epochs * -(-len(x) // batch_size)
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, decay_steps=steps)
     model.compile(optimizer=keras.optimizers.Adam(schedule), loss=negative_rate)
-    # The channels are drawn at random, so their order needs no shuffling, which would use the global random state.
+    # The channels are random, so they need no shuffling, which would use the global random state.
     progress = keras.callbacks.LambdaCallback(on_epoch_end=print_progress)
     model.fit(x, y, batch_size=batch_size, epochs=epochs, shuffle=False, verbose=0, callbacks=[progress])
 
@@ -153,11 +153,11 @@ def pre_train(model: keras.Model, x: np.ndarray, y: np.ndarray, *, epochs: int, 
 def load_sample(
     *, index: int = 61432, antennas: int = 64, snr: float = 1.0, rician_factor: float = 0.05, seed: int = 2
 ) -> dict[str, np.ndarray | tuple[np.ndarray, np.ndarray]]:
-    """One channel of the pre-training data, to train on and, the same again, to validate on.
+    """Return one channel of the pre-training data, for training and for validation.
 
     Args:
-        index: which one. In number 61432 of the default settings the reflections happen to cancel most of the line of
-            sight, so that the beam for the mean channel misses this user.
+        index: number of the channel. In number 61432 of the default settings the reflections happen to cancel most of
+            the line of sight, so the beam for the mean channel misses this user.
         antennas: as in `build_model`, like all that follow.
         snr: linear.
         rician_factor: see `draw_channels`.

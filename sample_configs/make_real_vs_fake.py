@@ -1,11 +1,11 @@
-"""Make the images of real_vs_fake: photographs of scenes that never were, and forgeries of such photographs.
+"""Make the images of real_vs_fake: photographs of invented scenes, and forgeries of such photographs.
 
 A scene is light: a background and shaded, textured things that throw shadows. A camera turns it into a photograph:
-lens, sensor noise, colour mosaic, white balance, tone curve, JPEG. A forged part tells by what its pixels went through,
-not by what they show: it has another camera's noise and JPEG history, or none.
+lens, sensor noise, colour mosaic, white balance, tone curve, JPEG. The content of a forged part does not give it away.
+The history of its pixels does: it has another camera's noise and JPEG compression, or none.
 
-All is NumPy, but for JPEG, which is TensorFlow's. Images are float32 from 0 to 1, `(count, size, size, 3)`, unless said
-otherwise. To look at some: `python make_real_vs_fake.py DIRECTORY`.
+Everything is NumPy, except JPEG, which is TensorFlow's. Images are float32 from 0 to 1, `(count, size, size, 3)`,
+unless a docstring says otherwise. To look at some: `python make_real_vs_fake.py DIRECTORY`.
 """
 
 import os
@@ -22,12 +22,12 @@ SIZE = 64
 """Pixels of a side of the images in the files."""
 
 CHUNK = 50
-"""Images that are made at once, from a random generator of their own; so they do not depend on the number of cores."""
+"""Images made together from one random generator, so the images do not depend on the number of cores."""
 
 
 @dataclass(frozen=True)
 class Camera:
-    """What happens to the light of a scene on its way to a file. Ranges are (lowest, highest)."""
+    """The changes to the light of a scene on its way to a file. Ranges are (lowest, highest)."""
 
     size: int
     """Pixels of a side, before the photograph is resized."""
@@ -36,22 +36,22 @@ class Camera:
     shot_noise: tuple[float, float]
     """Variance of the noise over brightness."""
     read_noise: float
-    """Standard deviation of the noise that is there in the dark too."""
+    """Standard deviation of the noise that appears even in the dark."""
     white_balance: tuple[float, float, float]
     """Factors of red, green and blue."""
     gamma: float
     """Brightness of a pixel is light to the power of 1 / gamma."""
     quality: tuple[int, int]
-    """Of JPEG, 1 to 100, as it comes out of the camera."""
+    """JPEG quality of the camera's files, 1 to 100."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where images were collected: one camera, and what was done to all of them before they were published."""
+    """A collection of images: one camera, and one JPEG compression before publication."""
 
     camera: Camera
     quality: tuple[int, int]
-    """Of the published JPEG."""
+    """JPEG quality of the published files."""
 
 
 SOURCES = {
@@ -65,26 +65,26 @@ NOISE_OF_SPLICED = (0.05, 0.1, 2.5, 4.0)
 """Variance of the noise in a spliced part, over that of the photograph around it."""
 
 QUALITY_OF_SPLICED = (60, 85)
-"""Of the JPEG that a spliced part was cut out of."""
+"""JPEG quality of the photograph from which a spliced part was cut."""
 
 CHEQUERBOARD_OF_GENERATED = (0.01, 0.04)
-"""By how much its rows and its columns are lighter and darker in turn, as a share of the brightness."""
+"""Strength of the chequerboard in a generated part, as a share of the brightness."""
 
 RADIUS_OF_FORGED = (0.4, 1.0)
-"""Of the forged part; 1 is half an image."""
+"""Radius of the forged part; 1 is half an image."""
 
 
 def draw(generator: np.random.Generator, count: int, low: float, high: float) -> np.ndarray:
-    """Uniform numbers, `(count, 1, 1)`, one for each image."""
+    """Return uniform random numbers, `(count, 1, 1)`, one for each image."""
     return generator.uniform(low, high, (count, 1, 1)).astype(np.float32)
 
 
 def interpolation(size: int, cells: int) -> np.ndarray:
-    """Matrix, `(size, cells + 1)`, that fills in `size` values between `cells + 1` given ones."""
+    """Return the matrix, `(size, cells + 1)`, that interpolates `size` values between `cells + 1` given ones."""
     position = np.linspace(0, cells, size)
     left = np.minimum(position.astype(int), cells - 1)
     weight = position - left
-    weight = weight * weight * (3 - 2 * weight)  # else the lattice shows as creases
+    weight = weight * weight * (3 - 2 * weight)  # without it, the lattice shows as creases
     matrix = np.zeros((size, cells + 1), np.float32)
     matrix[np.arange(size), left] = 1 - weight
     matrix[np.arange(size), left + 1] = weight
@@ -92,7 +92,7 @@ def interpolation(size: int, cells: int) -> np.ndarray:
 
 
 def texture(generator: np.random.Generator, count: int, size: int) -> np.ndarray:
-    """Cloudy or grainy surfaces, `(count, size, size)`, about -1 to 1: a sum of noise of several scales."""
+    """Return cloudy or grainy surfaces, `(count, size, size)`, about -1 to 1: a sum of noise of several scales."""
     total, persistence = np.zeros((count, size, size), np.float32), draw(generator, count, 0.35, 0.95)
     for octave, cells in enumerate((2, 4, 8, 16, 32)):
         lattice = generator.standard_normal((count, cells + 1, cells + 1), dtype=np.float32)
@@ -102,19 +102,20 @@ def texture(generator: np.random.Generator, count: int, size: int) -> np.ndarray
 
 
 def colour(generator: np.random.Generator, count: int) -> np.ndarray:
-    """Colours as nature has them, of little saturation, linear light, `(count, 1, 1, 3)`."""
+    """Return natural colours of little saturation, in linear light, `(count, 1, 1, 3)`."""
     grey = 2.0 ** generator.uniform(-4, -0.3, (count, 1, 1, 1))
     hue = generator.normal(0, 1, (count, 1, 1, 3)) * (0.3, 0.12, 0.35)
     return (grey * np.exp(hue)).astype(np.float32)
 
 
 def superellipse(x: np.ndarray, y: np.ndarray, shape: tuple[np.ndarray, ...]) -> np.ndarray:
-    """How far out each pixel lies, `(count, size, size)`: below 1 inside of a round thing, or of one like a box.
+    """Return the distance of each pixel from the centre of a thing, `(count, size, size)`, below 1 inside of it.
 
     Args:
-        x: Places, from the middle of the thing, `(count, size, size)`.
-        y: Likewise, downwards.
-        shape: Half width, half height, angle, and power: 2 is an ellipse, more a box; each `(count, 1, 1)`.
+        x: Positions to the right of the centre, `(count, size, size)`.
+        y: Positions below the centre, `(count, size, size)`.
+        shape: Half width, half height, angle and power, each `(count, 1, 1)`. A power of 2 gives an ellipse, a larger
+            one nearly a box.
     """
     width, height, angle, power = shape
     along = (np.cos(angle) * x + np.sin(angle) * y) / width
@@ -123,7 +124,7 @@ def superellipse(x: np.ndarray, y: np.ndarray, shape: tuple[np.ndarray, ...]) ->
 
 
 def random_shape(generator: np.random.Generator, count: int, low: float, high: float) -> tuple[np.ndarray, ...]:
-    """The `shape` of `superellipse`, of a radius between `low` and `high`."""
+    """Return a random `shape` for `superellipse`, with a radius between `low` and `high`."""
     radius, stretch = draw(generator, count, low, high), 2 ** draw(generator, count, -0.8, 0.8)
     power = np.where(draw(generator, count, 0, 1) < 0.5, np.float32(2), np.float32(7))
     return radius * stretch, radius / stretch, draw(generator, count, 0, np.pi), power
@@ -141,10 +142,10 @@ def blend(under: np.ndarray, over: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def scenes(generator: np.random.Generator, count: int, size: int, things: int = 7) -> np.ndarray:
-    """Light of scenes: sky and ground, or a wall, and `things` before it, all lit from one side, the near ones last."""
+    """Return the light of scenes: sky and ground, or a wall, and `things` in front, lit from one side."""
     x, y = pixels(size)
     sun = draw(generator, count, 0, 2 * np.pi)
-    softness = draw(generator, count, 0.02, 0.06)  # of edges: what is not in focus
+    softness = draw(generator, count, 0.02, 0.06)  # of edges: things out of focus
 
     def surface() -> np.ndarray:
         contrast = draw(generator, count, 0.05, 0.6)
@@ -175,14 +176,14 @@ def through_rows_and_columns(matrix: np.ndarray, images: np.ndarray) -> np.ndarr
 
 
 def blurred(images: np.ndarray, deviation: np.ndarray) -> np.ndarray:
-    """Gaussian blur; `deviation` in pixels, `(count, 1, 1)`."""
+    """Return images after a Gaussian blur; `deviation` in pixels, `(count, 1, 1)`."""
     place = np.arange(images.shape[1], dtype=np.float32)
     matrix = np.exp(-0.5 * ((place[:, None] - place) / deviation) ** 2)
     return through_rows_and_columns(matrix / matrix.sum(axis=-1, keepdims=True), images)
 
 
 def resized(images: np.ndarray, size: int) -> np.ndarray:
-    """Images of another size, each pixel the mean over a triangle about its place."""
+    """Return images in another size; each pixel is a mean with triangular weights around its position."""
     before = images.shape[1]
     if before == size:
         return images
@@ -193,9 +194,9 @@ def resized(images: np.ndarray, size: int) -> np.ndarray:
 
 
 def demosaicked(images: np.ndarray) -> np.ndarray:
-    """What a sensor sees that has one colour a pixel, in Bayer's pattern, and a camera that fills in the others.
+    """Return images as of a sensor with one colour a pixel, in Bayer's pattern, and the others interpolated.
 
-    So noise spreads over neighbours, which is the trace of a camera that forensics look for
+    The interpolation spreads noise over neighbours. Forensics look for this trace of the camera
     (Popescu and Farid, Exposing digital forgeries in color filter array interpolated images, 2005).
     """
     row, column = np.indices(images.shape[1:3]) % 2
@@ -211,28 +212,28 @@ def demosaicked(images: np.ndarray) -> np.ndarray:
 
 
 def compressed(images: np.ndarray, quality: np.ndarray) -> list[bytes]:
-    """The JPEG files of images; `quality` from 1 to 100, `(count,)`."""
+    """Return the JPEG files of images; `quality` from 1 to 100, `(count,)`."""
     pairs = zip(as_bytes(images), quality.tolist(), strict=True)
     return [tf.io.encode_jpeg(image, quality=one).numpy() for image, one in pairs]
 
 
 def as_bytes(images: np.ndarray) -> np.ndarray:
-    """Images as uint8, 0 to 255."""
+    """Return images as uint8, 0 to 255."""
     return np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
 
 
 def decompressed(files: list[bytes]) -> np.ndarray:
-    """The images in JPEG files, all of one size."""
+    """Return the images in JPEG files, which all have one size."""
     return np.stack([tf.io.decode_jpeg(file, channels=3).numpy() for file in files]).astype(np.float32) / 255
 
 
 def draw_quality(generator: np.random.Generator, count: int, between: tuple[int, int]) -> np.ndarray:
-    """Qualities of JPEG, `(count,)`."""
+    """Return random JPEG qualities, `(count,)`."""
     return generator.integers(between[0], between[1] + 1, count)
 
 
 def photographs(generator: np.random.Generator, count: int, camera: Camera) -> np.ndarray:
-    """What a camera makes of scenes, in the size of the files."""
+    """Return a camera's photographs of random scenes, in the size of the files."""
     light = blurred(scenes(generator, count, camera.size), draw(generator, count, *camera.blur))
     shot = draw(generator, count, *camera.shot_noise)[..., None]
     noise = generator.standard_normal(light.shape, dtype=np.float32)
@@ -242,7 +243,7 @@ def photographs(generator: np.random.Generator, count: int, camera: Camera) -> n
 
 
 def synthetic(generator: np.random.Generator, count: int) -> np.ndarray:
-    """What a generating network makes: scenes without noise, drawn small and made larger with a faint chequerboard.
+    """Return images as of a generative network: scenes without noise, drawn small, enlarged with a faint chequerboard.
 
     The chequerboard is that of a transposed convolution whose kernel its stride does not divide
     (Odena, Dumoulin and Olah, Deconvolution and checkerboard artifacts, Distill 2016).
@@ -255,7 +256,7 @@ def synthetic(generator: np.random.Generator, count: int) -> np.ndarray:
 
 
 def forged(generator: np.random.Generator, count: int, source: Source) -> np.ndarray:
-    """Photographs of `source` with a part that is not theirs: half of them spliced, half of them generated."""
+    """Return photographs of `source` with a foreign part: half of the parts are spliced, half are generated."""
     images = photographs(generator, count, source.camera)
     ratio = generator.choice(NOISE_OF_SPLICED)
     other = replace(
@@ -266,7 +267,7 @@ def forged(generator: np.random.Generator, count: int, source: Source) -> np.nda
     )
     half = (count + 1) // 2
     parts = np.concatenate([photographs(generator, half, other), synthetic(generator, count - half)])
-    # The forger meets the brightness and the colours around the part, most of the way.
+    # The forger mostly matches the brightness and the colours around the part.
     match = draw(generator, count, 0.3, 1)[..., None]
     parts = parts + match * (images.mean(axis=(1, 2), keepdims=True) - parts.mean(axis=(1, 2), keepdims=True))
     x, y = pixels(SIZE)
@@ -277,7 +278,7 @@ def forged(generator: np.random.Generator, count: int, source: Source) -> np.nda
 
 
 def make_chunk(folder: Path, seed: tuple[int, ...], source: Source, kind: str, first: int, count: int) -> int:
-    """Write `count` JPEG files to `folder`, the first of them number `first`; returns how many."""
+    """Write `count` JPEG files to `folder`, numbered from `first`; return their number."""
     generator = np.random.default_rng(seed)
     images = forged(generator, count, source) if kind == "fake" else photographs(generator, count, source.camera)
     files = compressed(images, draw_quality(generator, count, source.quality))
@@ -287,14 +288,15 @@ def make_chunk(folder: Path, seed: tuple[int, ...], source: Source, kind: str, f
 
 
 def make_images(directory: Path, *, images: int = 8000, seed: int = 2) -> None:
-    """Fill `directory` with `a/train/real/00000.jpg`, …, `b/validation/fake/…`; prints a line now and then.
+    """Fill `directory` with `a/train/real/00000.jpg`, …, `b/validation/fake/…`; print progress now and then.
 
-    The same arguments give the same bytes, on one machine at least.
+    The same arguments give the same bytes, at least on one machine.
 
     Args:
-        directory: is made.
-        images: how many in all, a multiple of 20: half of them real, half from each source, one in five for validation.
-        seed: of all that is random.
+        directory: the directory; created.
+        images: number of all images, a multiple of 20: half of them real, half from each source, one in five for
+            validation.
+        seed: of the random generators.
     """
     if images < 20 or images % 20:
         raise ValueError(f"images must be a multiple of 20, not {images}")
@@ -319,7 +321,7 @@ def make_images(directory: Path, *, images: int = 8000, seed: int = 2) -> None:
                     print(f"making images: {made:,}/{images:,}, {now - begin:.0f} s", flush=True)
                     told = now
         except BaseException:
-            pool.shutdown(cancel_futures=True)  # else an interrupt would wait for all that is left to do
+            pool.shutdown(cancel_futures=True)  # otherwise an interrupt would wait for all chunks
             raise
 
 

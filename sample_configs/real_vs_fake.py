@@ -1,10 +1,10 @@
 """Real photographs against forged ones, by a small CNN: why does the validation loss spike now and then?
 
-The network is that of the question, layer by layer, and so are the learning rate, the batch size, the number of epochs
-and of images, and that these come from two sources. Only the images themselves are made here, by make_real_vs_fake.py;
-they are files in folders, which Keras reads.
+The question fixes the network, layer by layer, the learning rate, the batch size, the numbers of epochs and images, and
+the two sources of images. Only the images themselves are made here, by make_real_vs_fake.py, as files in folders, which
+Keras reads.
 
-The functions are named in real_vs_fake.toml. Nothing here depends on the program that runs it.
+real_vs_fake.toml names the functions. Nothing here depends on the program that runs it.
 """
 
 import os
@@ -20,20 +20,20 @@ KINDS = ("real", "fake")
 
 
 def build_model(*, momentum: float = 0.99, data_format: str | None = None) -> keras.Model:
-    """The CNN of the question, not compiled. Initializers are those of Keras.
+    """Return the CNN of the question, not compiled, with Keras' default initializers.
 
-    A 1x1 convolution sees one pixel; so all that the network knows of a pixel's neighbours, noise say, comes from the
-    first layer and from the two poolings.
+    A 1x1 convolution sees one pixel. So only the first layer and the two poolings see a pixel's neighbours, and noise
+    with them.
 
     Args:
         momentum: of BatchNormalization.
         data_format: "channels_last", images `(batch, 64, 64, 3)`, or "channels_first", `(batch, 3, 64, 64)`, which is
-            faster on some GPUs; Keras' own (`keras.config.image_data_format()`) unless given. The data need the same.
-            On a CPU, TensorFlow convolves channels_first only where it has oneDNN (its default on x86-64) or XLA
-            (`jit_compile`); elsewhere the first step fails with "only supports the NHWC tensor format".
+            faster on some GPUs; Keras' default (`keras.config.image_data_format()`) unless given. `load_images` needs
+            the same. On a CPU, TensorFlow convolves channels_first only with oneDNN (its default on x86-64) or XLA
+            (`jit_compile`); otherwise the first step fails with "only supports the NHWC tensor format".
     """
     data_format = keras.config.image_data_format() if data_format is None else data_format
-    channels = 1 if data_format == "channels_first" else -1  # BatchNormalization does not look at the data format
+    channels = 1 if data_format == "channels_first" else -1  # BatchNormalization ignores the data format
     model = keras.Sequential(name="real_vs_fake")
     model.add(keras.Input((3, SIZE, SIZE) if channels == 1 else (SIZE, SIZE, 3), name="image"))
     number = 0
@@ -55,12 +55,12 @@ def build_model(*, momentum: float = 0.99, data_format: str | None = None) -> ke
 
 
 def image_directory(*, images: int, seed: int) -> Path:
-    """The directory with the images, in the user's cache directory (`$XDG_CACHE_HOME`, else `~/.cache`).
+    """Return the directory with the images, in the user's cache directory (`$XDG_CACHE_HOME`, else `~/.cache`).
 
-    The first call with these arguments makes them. A call that is stopped leaves nothing under the directory's name.
+    The first call with these arguments makes the images. A call that is stopped leaves no directory of this name.
 
     Args:
-        images: how many, see `make_images`.
+        images: number of images, see `make_images`.
         seed: of the images.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -74,7 +74,7 @@ def image_directory(*, images: int, seed: int) -> Path:
             try:
                 made.rename(directory)
             except OSError:
-                if not directory.exists():  # else another run was faster, with the same images
+                if not directory.exists():  # if it exists, another run was faster, with the same images
                     raise
     return directory
 
@@ -86,10 +86,10 @@ def load_images(
     data_format: str | None = None,
     seed: int = 2,
 ) -> dict[str, tf.data.Dataset]:
-    """The images of both sources, merged, and shuffled as a whole: what spikes there are do not come from their order.
+    """Return the images of both sources, merged and shuffled as a whole, so that no spike comes from their order.
 
     Args:
-        images: how many in all; one in five is for validation.
+        images: number of all images; one in five is for validation.
         batch_size: of training and validation.
         data_format: as in `build_model`.
         seed: of the images and of their order.
@@ -100,7 +100,7 @@ def load_images(
     directory = image_directory(images=images, seed=seed)
 
     def read(split: str) -> tf.data.Dataset:
-        """Single images of both sources, uint8: a quarter of the memory of float32, in the cache."""
+        """Return single images of both sources as uint8, which takes a quarter of float32's memory in the cache."""
         first, *others = (
             keras.utils.image_dataset_from_directory(
                 directory / source / split,
@@ -122,6 +122,6 @@ def load_images(
         return scaled.prefetch(tf.data.AUTOTUNE)
 
     train, validation = read("train").cache(), read("validation")
-    # Mixed as well, once: a batch of one source and one kind would have batch statistics that training never sees.
+    # Mix the validation images once: a batch of one source and kind has batch statistics that training never sees.
     mixed = validation.shuffle(len(validation), seed=seed, reshuffle_each_iteration=False).cache()
     return {"x": batches(train.shuffle(len(train), seed=seed)), "validation_data": batches(mixed)}
