@@ -257,7 +257,7 @@ def test_what_was_frozen_in_the_trace_stays_so(tmp_path: Path) -> None:
     reasons = [answer.reason for answer in rejected]
     assert ["frozen when the step was traced" in reason and "compile" in reason for reason in reasons[:2]] == [True] * 2
     assert "no weight would be left" in reasons[2]
-    assert "as they were" in frozen_again.detail
+    assert "as they are" in frozen_again.detail
     assert same_weights(alone, watched)
 
 

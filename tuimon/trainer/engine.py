@@ -24,8 +24,8 @@ training thread:
 5. ``end_epoch`` with the epoch's values; the validation's are named ``val_…``.
 6. ``write_last`` if training ended well, then ``end`` in any case. ``end`` calls `Engine.end`.
 
-``retreat`` tells a ``Fit`` that the engine returned to `AUTO` by itself, because a batch of a new shape could not be
-traced in the mode in force.
+If a batch of a new shape cannot be traced in the mode in force, the engine returns to `AUTO`, runs the step, and calls
+``retreat`` once `Steps.mode` is `AUTO`.
 
 Threads: all methods run in the training thread, between two steps, unless a docstring says otherwise.
 
@@ -79,7 +79,7 @@ class Layers(Protocol):
 
     @property
     def others(self) -> Sequence[str]:
-        """Paths of the other layers whose result depends on ``training`` (dropout, augmentation), since `describe`."""
+        """Paths of the other layers whose result depends on ``training``, as dropout; known after `describe`."""
 
     @property
     def are_complete(self) -> bool:
@@ -123,7 +123,7 @@ class Layers(Protocol):
     def read(self) -> dict[str, LayerArrays]:
         """Return copies of the arrays of every BatchNormalization layer, by path, with one transfer from the device.
 
-        Each layer has all keys of `tuimon.trainer.batch_norm.ARRAYS`.
+        Each layer has all keys of `tuimon.trainer.batch_norm.ARRAYS`; the value is None for an array that it lacks.
         """
 
     def put_statistics(self, statistics: Mapping[str, tuple[FloatArray, FloatArray]]) -> Callable[[], None]:
@@ -320,7 +320,7 @@ class Pass:
     """The loss of each example, shape ``(examples,)``; None if it is unknown."""
     layers: Mapping[str, Sequence[Sequence[Moments]]] = field(default_factory=dict)
     """By path, for each call of the layer: the moments of all its inputs, then, in inference mode, those of the first
-    and of the second half of the examples. Empty unless the pass was made with ``looks``."""
+    and of the second half of the examples. Needed only if the pass was made with ``looks``."""
 
 
 Calls = dict[str, list[bool]]
@@ -386,7 +386,7 @@ class PassSet(Protocol):
 class Passes(Protocol):
     """Makes forward passes for probes and recalibrations.
 
-    A probe calls `check` when it takes a batch, then `begin`, then `examples`. The mode is in force or was so.
+    A probe calls `check` when it takes a batch, then `begin`, then `examples`. ``mode`` is always the mode in force.
     """
 
     @property
@@ -427,9 +427,9 @@ class Passes(Protocol):
     def moments(self, batches: Sequence[Batch], mode: Mode) -> Iterator[Mapping[str, Sequence[Moments]]]:
         """Run the model in training mode over batches; yield the moments of each BatchNormalization layer's inputs.
 
-        Yield, for each batch and each replica, a list by path with one element for each call. Leave out, or leave
-        empty, a layer that uses its moving statistics in ``mode``. Change no variable. Whatever it raises rejects the
-        request.
+        Yield, for each batch and each replica, a list by path of `Layers.batch_norm`, with one element for each call.
+        Leave out, or leave empty, a layer that uses its moving statistics in ``mode``. Change no variable. Whatever it
+        raises rejects the request.
         """
 
 
@@ -460,7 +460,7 @@ class FitFacts(NamedTuple):
     """Facts about a ``fit`` that only the engine knows, for the log."""
 
     optimizer: str
-    """Its name; empty if there is none."""
+    """Name of the optimizer's class; empty if there is none."""
     jit_compile: bool
     """Whether XLA compiles the step."""
     batch_size: int | None

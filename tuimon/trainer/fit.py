@@ -261,7 +261,7 @@ class Fit:
                     self._recorder.record(alert)
         except Exception as error:  # noqa: BLE001 - an error in a rule must not end the recording
             self._diagnoses = False
-            self.note(f"the diagnosis is off by an error of tuimon's own: {error!r}")
+            self.note(f"an error of tuimon turned the diagnosis off: {error!r}")
 
     def _write_overhead(self, now: float) -> None:
         self._next_overhead = now + OVERHEAD_SECONDS

@@ -30,7 +30,7 @@ class EpochLeft:
     left: int = 0
     """Steps still to come in this epoch."""
     follows: bool = False
-    """Whether another epoch follows."""
+    """True if another epoch follows."""
 
 
 class Sampling:
@@ -91,7 +91,7 @@ class Sampling:
         return now - self._epoch_began
 
     def begin_epoch(self, epoch: int) -> None:
-        """Note that an epoch begins."""
+        """Set the epoch under way, and the step and time at which it began."""
         self._recorder.enter_epoch(epoch)
         self._epoch_began = time.monotonic()
         self.epoch_first_step = self._recorder.step

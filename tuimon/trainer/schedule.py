@@ -231,7 +231,7 @@ class ProbeSchedule:
             try:
                 self._validation = self._held(batches[0])
             except ProbeError as error:
-                self._recorder.record(events.Note(text=f"the probe goes without validation data: {error}"))
+                self._recorder.record(events.Note(text=f"the probe does without validation data: {error}"))
 
     def _held(self, batch: Any) -> Any:
         self._engine.passes.check(batch)

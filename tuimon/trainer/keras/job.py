@@ -181,7 +181,9 @@ def _build(model: Any, data: dict[str, Any]) -> None:
     elif all(hasattr(part, "shape") for part in keras.tree.flatten(x)):
         batch = (keras.tree.map_structure(lambda part: part[:1], x),)
     else:
-        raise ValueError("the model has no variables before its first batch: give it an Input to be resumed")
+        raise ValueError(
+            "the model has no variables before its first batch: give it an Input, so that it can be resumed"
+        )
     model(keras.utils.unpack_x_y_sample_weight(batch)[0])
 
 

@@ -60,7 +60,7 @@ class WatchedModel:
         self.compile_seconds = 0.0
         """Seconds of the longest first step of a ``fit``: the one that was traced."""
         self.in_use = False
-        """Whether a ``fit`` uses this object."""
+        """True while a ``fit`` uses this object."""
         self._flags = StepFlags(model)
         self.layers = KerasLayers(model, self._flags)
         """The layers."""
@@ -154,7 +154,7 @@ class WatchedModel:
 
     @property
     def is_stopping(self) -> bool:
-        """Whether training ends after this step."""
+        """True if training ends after this step."""
         return bool(self.model.stop_training)
 
     def begin(self) -> list[str]:
@@ -205,12 +205,12 @@ class WatchedModel:
             self.train.leave_fit()
 
     def fit_is_over(self) -> None:
-        """Have our functions call the user's wherever they are left; from any thread."""
+        """Pass all calls of tuimon's functions to the user's from now on. Any thread may call this."""
         self.train.fit_is_over()
         self.test.fit_is_over()
 
     def train_by(self, step: UsersStep) -> StepFunctions:
-        """Have another step train the model, that of a loop; return its functions, by mode."""
+        """Use the step of a loop to train the model; return its functions, by mode."""
         hooks = Hooks(before_switch=self._build_optimizer, entered=self._settle_averages)
         self.train = StepFunctions(step, "train", self.scopes.of_training, None, self.listeners, hooks)
         self.why_not_steerable = ""

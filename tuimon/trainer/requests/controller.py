@@ -255,11 +255,11 @@ class Controller:
             self._rate_before = None
         for received in waiting:
             if isinstance(received.request, commands.Rollback):
-                self._applied(received, f"but for the mode of the checkpoint: {reason}")
+                self._applied(received, f"without the mode of the checkpoint: {reason}")
             else:
                 self.reject(received, reason)
         if not waiting:
-            self._recorder.record(events.Note(text=f"the mode of the attempt before is left: {reason}"))
+            self._recorder.record(events.Note(text=f"the mode of the previous attempt is not restored: {reason}"))
 
     def _applied(self, received: Received, detail: str = "", seconds: float = 0.0) -> None:
         self._open.pop(received.id, None)
@@ -291,7 +291,7 @@ class Controller:
             layers = self._engine.layers
             left = set(mode_changes.matched(request, layers)) & set(users_frozen(layers))
             if left and isinstance(request, commands.Freeze):
-                return f"{len(left)} layers are as they were: they were frozen before training"
+                return f"{len(left)} layers stay as they are: they were frozen before training"
             if left:
                 return f"{len(left)} layers stay frozen: they were frozen before training"
         if isinstance(request, commands.LearningRate) and request.learning_rate is not None:
