@@ -1,3 +1,4 @@
+# Whole: the author of an engine reads the boundary from top to bottom.
 """The Protocols that tuimon needs of a framework. An engine implements them; the rest of the trainer calls them.
 
 To write an engine, start from `Engine` and implement its parts in this order:
@@ -33,7 +34,6 @@ Errors: nothing here may end the user's training. A method raises only what its 
 leaves a method of ``Fit``, the caller catches it, calls ``end(keeps_mode=True)``, and training goes on without tuimon.
 """
 
-# Whole: the author of an engine reads the boundary from top to bottom.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
