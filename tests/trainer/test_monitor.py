@@ -15,7 +15,7 @@ import tensorflow as tf
 
 import tuimon
 from helpers import until
-from trainer.inside import until_seen
+from trainer.inside import train_functions_of, until_seen
 from trainer.keras_models import (
     BATCH,
     STEPS,
@@ -302,6 +302,27 @@ def test_a_mistake_of_ours_does_not_stop_training(
     assert same_weights(watched, plain)
     assert "a mistake of ours" in capsys.readouterr().err
     fit(watched, 1)
+
+
+def test_what_waits_for_a_step_is_dropped_when_the_monitor_gives_up(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, calls, done = compiled(sequential()), [], []
+    before_step = Fit.before_step
+
+    def broken(fit: Fit) -> None:
+        before_step(fit)
+        calls.append(fit)
+        if len(calls) == 3:
+            train_functions_of(model).before_next(done.append)
+            raise ZeroDivisionError("a mistake of ours")
+
+    monkeypatch.setattr(Fit, "before_step", broken)
+    monitor = tuimon.Monitor(runs_dir=runs)
+    # A mode is in force, so our functions go on after the Monitor gave up.
+    fit(model, 1, [Ask(monitor, {0: [commands.Freeze()]}), monitor])
+    assert len(calls) == 3
+    assert done == []
 
 
 @pytest.mark.parametrize("method", ["_prepare", "_switched", "_verify", "_take"])

@@ -105,7 +105,7 @@ _numbers = itertools.count(1)
 
 def read(body: bytes) -> commands.AnyRequest | None:
     with contextlib.suppress(ValueError, RecursionError):
-        return commands.decode(body) if len(body) <= commands.MAXIMUM_BYTES else None
+        return commands.decode(body) if len(body) <= commands.MAXIMUM_REQUEST_BYTES else None
     return None
 
 

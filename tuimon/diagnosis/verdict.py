@@ -13,7 +13,7 @@ from tuimon.diagnosis.telling import Telling, telling
 from tuimon.protocol import events
 from tuimon.protocol.commands import Freeze
 from tuimon.protocol.wire import from_wire
-from tuimon.runs import facts_in_words
+from tuimon.runs import liveness
 from tuimon.runs.state import OVER, RunState
 from tuimon.text import last_line_of, plain
 
@@ -66,7 +66,7 @@ def _health(serious: Sequence[Finding], told: Telling | None, *, is_broken: bool
 def _broken(state: RunState, status: str) -> str:
     steps = f"{state.step:,} step{'' if state.step == 1 else 's'}"
     if status == "crashed":
-        return f"The run crashed after {steps}: {facts_in_words.KILLED}."
+        return f"The run crashed after {steps}: {liveness.KILLED}."
     if status == "failed":
         error = last_line_of(state.ended.traceback) if state.ended else ""
         return f"The run failed after {steps}{f': {error}' if error else ''}."

@@ -18,7 +18,7 @@ import msgspec
 from tuimon.protocol.events import PROTOCOL, snake_case
 from tuimon.protocol.validation import in_words
 
-MAXIMUM_BYTES = 64 * 1024
+MAXIMUM_REQUEST_BYTES = 64 * 1024
 """A larger file is no request."""
 
 Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]

@@ -13,8 +13,6 @@ from tuimon.text import last_line_of, plain
 
 MOST_METRICS = 6
 """Metrics that a sentence names at most; the others are in the log."""
-KILLED = "process killed; no error was recorded"
-"""Of a crash, which leaves no fact."""
 SHORTEST_TRACE_SECONDS = 0.05
 """A shorter trace is not mentioned."""
 

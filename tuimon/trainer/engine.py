@@ -58,7 +58,7 @@ Computes = Literal["training", "frozen", "inference"]
 moving statistics, and none of its arrays changes. ``inference``: with its moving statistics, while gamma and beta may
 learn."""
 
-MAXIMUM_BYTES = 1024**3
+MAXIMUM_BYTES_AHEAD = 1024**3
 """Memory limit of the batches that are read ahead of training."""
 
 

@@ -14,7 +14,7 @@ from tuimon.protocol.wire import from_wire, scalars_to_wire
 from tuimon.text import plain
 from tuimon.trainer import probe, repeated_validation
 from tuimon.trainer.budget import Budget
-from tuimon.trainer.engine import MAXIMUM_BYTES, Data, Engine, ProbeError
+from tuimon.trainer.engine import MAXIMUM_BYTES_AHEAD, Data, Engine, ProbeError
 from tuimon.trainer.modes import Mode
 from tuimon.trainer.options import ProbeOptions
 from tuimon.trainer.sampling import Sampling
@@ -184,7 +184,7 @@ class ProbeSchedule:
         """Probe within the call of a step, before it, where its data are at hand."""
         steps = self._engine.steps
         has_batch = self._batch is not None
-        batches = data.ahead(1, MAXIMUM_BYTES) if steps.has_run and not has_batch else []
+        batches = data.ahead(1, MAXIMUM_BYTES_AHEAD) if steps.has_run and not has_batch else []
         if not steps.has_run or steps.coming_mode is not None or not (has_batch or batches):
             # The first step makes the metrics' variables; if an epoch has no batch left, the next one has.
             steps.before_next(partial(self._measure_there, reason, applied, rejected))
@@ -226,7 +226,7 @@ class ProbeSchedule:
             self._recorder.record(events.Note(text=f"the probe is off: {why}"))
 
     def _hold_validation(self, data: Data) -> None:
-        batches = data.ahead(1, MAXIMUM_BYTES)
+        batches = data.ahead(1, MAXIMUM_BYTES_AHEAD)
         if batches:
             try:
                 self._validation = self._held(batches[0])

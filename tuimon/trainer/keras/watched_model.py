@@ -201,7 +201,9 @@ class WatchedModel:
         self.test.restore()
         self.in_use = False
         self.test.leave_fit()
-        if not keeps_mode:
+        if keeps_mode:
+            self.train.drop_waiting()
+        else:
             self.train.leave_fit()
 
     def fit_is_over(self) -> None:

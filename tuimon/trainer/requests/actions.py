@@ -10,7 +10,7 @@ from tuimon.protocol.wire import Number, scalars_to_wire
 from tuimon.text import plain
 from tuimon.trainer import recalibration
 from tuimon.trainer.checkpoints import Checkpoints, Meta
-from tuimon.trainer.engine import MAXIMUM_BYTES, Data, Engine
+from tuimon.trainer.engine import MAXIMUM_BYTES_AHEAD, Data, Engine
 from tuimon.trainer.modes import Mode
 from tuimon.trainer.requests.rejected import RejectedError
 from tuimon.trainer.sampling import Sampling
@@ -181,7 +181,7 @@ class RequestActions:
         started = time.monotonic()
         before = self._validate("before recalibration") if request.dry_run else None
         self._recorder.record(events.StateChanged(state="recalibrating"))
-        batches = data.ahead(request.batches, MAXIMUM_BYTES)
+        batches = data.ahead(request.batches, MAXIMUM_BYTES_AHEAD)
         if not batches:
             raise RejectedError("no training batch is left in this epoch")
         estimate = recalibration.estimate(self._engine, batches, self._engine.steps.mode)

@@ -145,7 +145,7 @@ def _receive(path: Path) -> Received:
         sender.uid = status.st_uid
         if reason := _refusal(status):
             return Received(path, None, sender, reason)
-        data = os.read(descriptor, commands.MAXIMUM_BYTES + 1)
+        data = os.read(descriptor, commands.MAXIMUM_REQUEST_BYTES + 1)
     except OSError as error:
         return Received(path, None, sender, f"its file cannot be read: {error.strerror}")
     finally:
@@ -165,6 +165,6 @@ def _refusal(status: os.stat_result) -> str:
         return f"its file belongs to another user (uid {status.st_uid})"
     if status.st_nlink != 1:
         return "its file has several links"
-    if status.st_size > commands.MAXIMUM_BYTES:
-        return f"its file is larger than {commands.MAXIMUM_BYTES} bytes"
+    if status.st_size > commands.MAXIMUM_REQUEST_BYTES:
+        return f"its file is larger than {commands.MAXIMUM_REQUEST_BYTES} bytes"
     return ""

@@ -11,7 +11,7 @@ from tuimon.trainer.batch_norm import LayerArrays
 from tuimon.trainer.engine import Layers, frozen, frozen_weights
 from tuimon.trainer.modes import Mode
 
-MAXIMUM_BYTES = 256 * 1024 * 1024
+MAXIMUM_COPIED_BYTES = 256 * 1024 * 1024
 """Memory limit of the copies of frozen weights."""
 
 _HELD_STATISTICS = ("moving_mean", "moving_variance")
@@ -42,7 +42,7 @@ class Before:
 def look(layers: Layers, mode: Mode) -> Before:
     """Read the variables to compare, before the first step under ``mode``."""
     weights: dict[str, Sequence[npt.NDArray[Any]]] = {}
-    left = MAXIMUM_BYTES
+    left = MAXIMUM_COPIED_BYTES
     for path in frozen_weights(layers, mode):
         left -= layers.weight_bytes(path)
         if left < 0:

@@ -8,12 +8,12 @@ import threading
 from pathlib import Path
 from typing import Any
 
-MAXIMUM_BYTES = 16 * 1024 * 1024
+MAXIMUM_LOG_BYTES = 16 * 1024 * 1024
 """Size from which the log is moved to ``trainer.log.1``, replacing the former one."""
 LOOK_SECONDS = 5.0
 
 
-def keep_bounded(path: Path, maximum_bytes: int = MAXIMUM_BYTES, look_seconds: float = LOOK_SECONDS) -> None:
+def keep_bounded(path: Path, maximum_bytes: int = MAXIMUM_LOG_BYTES, look_seconds: float = LOOK_SECONDS) -> None:
     """Start a thread that keeps the log below a size while the process lives.
 
     The process prints through a descriptor in append mode, so the file can be emptied safely.
@@ -44,7 +44,7 @@ class _Forgiving(io.FileIO):
             return len(data)
 
 
-def rotate(path: Path, maximum_bytes: int = MAXIMUM_BYTES) -> None:
+def rotate(path: Path, maximum_bytes: int = MAXIMUM_LOG_BYTES) -> None:
     """Move the last ``maximum_bytes`` of the log to ``trainer.log.1``, and empty the log.
 
     Raises:

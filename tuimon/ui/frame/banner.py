@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tuimon.plot.numbers import duration
-from tuimon.runs import facts_in_words
+from tuimon.runs import facts_in_words, liveness
 from tuimon.text import plain
 from tuimon.ui.drawing.cell_view import CellView
 from tuimon.ui.drawing.cells import Cells, cell_width
@@ -94,7 +94,7 @@ def _about_status(moment: Moment) -> Sentence | None:
         return Sentence(f"Failed: {reason}. The whole of it: {_where_log_is(moment)}", Meaning.ERROR, _why(moment))
     if moment.status == "crashed":
         where = _where_log_is(moment)
-        return Sentence(f"Crashed: {facts_in_words.KILLED}. See {where}", Meaning.ERROR, _why(moment))
+        return Sentence(f"Crashed: {liveness.KILLED}. See {where}", Meaning.ERROR, _why(moment))
     if moment.status == "silent":
         host = f" on {plain(state.run.host, 60)}" if state.run else ""
         return Sentence(

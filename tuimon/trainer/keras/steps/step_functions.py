@@ -109,10 +109,14 @@ class StepFunctions:
         if self._step.found() is self:
             self._step.put(self.users_function)
 
-    def leave_fit(self) -> None:
-        """Drop everything of a ``fit`` that is over, except the mode and the traces."""
+    def drop_waiting(self) -> None:
+        """Drop the changes and tasks that wait for the next step; keep the mode, the traces and batches read ahead."""
         self._runner.forget_waiting()
         self._tasks = []
+
+    def leave_fit(self) -> None:
+        """Keep nothing of a ``fit`` that is over, except the mode and the traces."""
+        self.drop_waiting()
         self._ahead.clear()
         self.fit_is_over()
 

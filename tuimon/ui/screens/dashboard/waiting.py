@@ -1,6 +1,6 @@
 """The panel before the first step: a sentence, and the last lines that the training process printed."""
 
-from tuimon.runs import facts_in_words
+from tuimon.runs import liveness
 from tuimon.text import plain
 from tuimon.ui.drawing.cell_view import CellView, draw_panel
 from tuimon.ui.drawing.cells import Cells, wrap
@@ -52,7 +52,7 @@ def _end(moment: Moment) -> tuple[str, Meaning] | None:
         return f"It failed before the first step: {reason}. Fix it and start again: tuimon run CONFIG", Meaning.ERROR
     if moment.status == "crashed":
         return (
-            f"Crashed before its first step: {facts_in_words.KILLED}. Its output is in {log}.",
+            f"Crashed before its first step: {liveness.KILLED}. Its output is in {log}.",
             Meaning.ERROR,
         )
     if moment.status in ("finished", "stopped"):
