@@ -9,6 +9,7 @@ import numpy as np
 import tuimon
 from helpers import read_log
 from trainer.inside import until_seen
+from trainer.kinds import small
 from tuimon.protocol import commands, events
 from tuimon.runs.run_directory import RunDirectory
 
@@ -20,24 +21,6 @@ def data(samples: int = SAMPLES) -> tuple[np.ndarray, np.ndarray]:
     generator = np.random.default_rng(0)
     x = generator.normal(1.0, 2.0, (samples, 6)).astype(np.float32)
     return x, (x[:, :1] * x[:, 1:2] > 1).astype(np.float32)
-
-
-def small(*, dropout: float = 0.25) -> keras.Model:
-    """Return the small model, with the random numbers that are next."""
-    layers = keras.layers
-    return keras.Sequential(
-        [
-            keras.Input((6,)),
-            layers.Dense(8, name="dense_1"),
-            layers.BatchNormalization(name="bn_1"),
-            layers.ReLU(name="relu"),
-            layers.Dropout(dropout, name="dropout"),
-            layers.Dense(5, name="dense_2"),
-            layers.BatchNormalization(name="bn_2"),
-            layers.Dense(1, name="dense_3"),
-        ],
-        name="small",
-    )
 
 
 def sequential(*, dropout: float = 0.25) -> keras.Model:

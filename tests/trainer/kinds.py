@@ -14,12 +14,27 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from trainer.keras_models import small
-
 BATCH = 16
 SAMPLES = 80
 
 serializable = keras.saving.register_keras_serializable("kinds")
+
+
+def small(*, dropout: float = 0.25) -> keras.Model:
+    """Return the small model, with the random numbers that are next."""
+    return keras.Sequential(
+        [
+            keras.Input((6,)),
+            layers.Dense(8, name="dense_1"),
+            layers.BatchNormalization(name="bn_1"),
+            layers.ReLU(name="relu"),
+            layers.Dropout(dropout, name="dropout"),
+            layers.Dense(5, name="dense_2"),
+            layers.BatchNormalization(name="bn_2"),
+            layers.Dense(1, name="dense_3"),
+        ],
+        name="small",
+    )
 
 
 def _identity(optimizer: Any) -> Any:
