@@ -3,7 +3,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip --quiet
-# Three workers on two cores: a test often waits for another process or for the disk.
 PYTEST := TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m pytest
 
 .PHONY: demo test test-all check bench protocol clean
@@ -12,10 +11,10 @@ demo: $(VENV)/installed
 	$(BIN)/tuimon run sample_configs/finetune_one_sample.toml
 
 test: $(VENV)/installed-dev
-	$(PYTEST) -q -n 3 --dist loadgroup -m "not full"
+	$(PYTEST) -q -n 2 --dist loadfile -m "not full"
 
 test-all: $(VENV)/installed-dev
-	$(PYTEST) -q -n 3 --dist loadgroup
+	$(PYTEST) -q -n 2 --dist loadfile
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .

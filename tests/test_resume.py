@@ -18,8 +18,6 @@ from tuimon.protocol import commands, events
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.session_log import Tail
 
-pytestmark = pytest.mark.xdist_group("resume")  # Its fixture is made once.
-
 STEPS = 8
 """Of an epoch."""
 EPOCHS = 6

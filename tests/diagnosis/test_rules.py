@@ -18,8 +18,6 @@ from tuimon.protocol.wire import from_wire
 from tuimon.runs.session_log import Tail
 from tuimon.runs.state import RunState
 
-pytestmark = pytest.mark.xdist_group("rules")  # Its fixture is made once.
-
 Log = Callable[[str], Facts]
 EVERY: dict[str, Training] = {
     **HEALTHY,

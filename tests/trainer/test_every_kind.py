@@ -16,8 +16,6 @@ from trainer.keras_models import Ask, batch_norms, facts, facts_of, send
 from trainer.kinds import KINDS, Kind, every_kind, state_of
 from tuimon.protocol import commands, events
 
-pytestmark = pytest.mark.xdist_group("every_kind")  # Its fixture is made once.
-
 COVERING = ("nested", "other normalizations")
 
 NO_BATCH_NORM = "this model has no BatchNormalization layers"

@@ -15,8 +15,6 @@ import pytest
 
 from helpers import ROOT, environment
 
-pytestmark = pytest.mark.xdist_group("mirrored")  # Its fixture is made once.
-
 SCRIPT = Path(__file__).parent / "on_two_replicas.py"
 STEPS, SAMPLES = 5, 75
 STATISTICS = {f"small/{layer}/{name}" for layer in ("bn_1", "bn_2") for name in ("moving_mean", "moving_variance")}

@@ -25,8 +25,6 @@ from trainer.keras_models import Ask, facts_of
 from trainer.kinds import KINDS, Kind, every_kind, state_of
 from tuimon.protocol import commands, events
 
-pytestmark = pytest.mark.xdist_group("no_trace_left")  # Its fixture is made once.
-
 EPOCHS = 2
 REQUESTS = (commands.Freeze(), commands.Phase(phase="train"))
 

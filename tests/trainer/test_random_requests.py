@@ -25,8 +25,6 @@ from tuimon.trainer.keras.internals import variables
 from tuimon.trainer.keras.internals.layers import seed_states
 from tuimon.trainer.requests.controller import Controller
 
-pytestmark = pytest.mark.xdist_group("random_requests")  # Its fixture is made once.
-
 EPOCHS, STEPS = 2, 4
 NORMS = ("bn_1", "bn_2")
 OWN_MOMENTUM = 0.99
