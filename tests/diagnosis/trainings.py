@@ -241,8 +241,8 @@ def twins() -> Any:
     inputs = [keras.Input((6,), name=name) for name in ("left", "right")]
     dense, norm = layers.Dense(16, name="dense"), layers.BatchNormalization(name="bn", momentum=0.9)
     arms = [keras.ops.relu(norm(dense(each))) for each in inputs]
-    hidden = layers.Dense(16, "relu")(layers.Concatenate()(arms))
-    return compiled(keras.Model(inputs, layers.Dense(1, "sigmoid")(hidden)))
+    hidden = layers.Dense(16, "relu", name="hidden")(layers.Concatenate()(arms))
+    return compiled(keras.Model(inputs, layers.Dense(1, "sigmoid", name="output")(hidden)))
 
 
 @healthy
