@@ -13,14 +13,14 @@ from tuimon.runs.series import Series
 from tuimon.ui.drawing.cell_view import CellView
 from tuimon.ui.drawing.too_small import TooSmall
 from tuimon.ui.frame.banner import WHY_KEY, Banner
-from tuimon.ui.frame.header import Header
+from tuimon.ui.frame.header import ONE_LINE_COLUMNS, Header
 from tuimon.ui.frame.key_bar import KeyBar
 from tuimon.ui.viewer.key import ScreenName
 from tuimon.ui.viewer.keys import OTHER_WHY, keys_of
 from tuimon.ui.viewer.moment import Moment
 from tuimon.ui.viewer.view_memory import View
 
-WIDE, TALL, HIGH = 140, 32, 44
+WIDE, TALL, HIGH = ONE_LINE_COLUMNS, 32, 44
 """Columns and rows from which on there is room for more."""
 
 

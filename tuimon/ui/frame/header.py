@@ -15,7 +15,8 @@ Part = list[tuple[str, int]]
 """Texts that are drawn together or not at all, each with its colour."""
 
 _GAP = 3
-_ONE_LINE_COLUMNS = 140
+ONE_LINE_COLUMNS = 140
+"""From this width on, the header has one line."""
 _PROGRESS_COLUMNS = 40
 """On a single line the overhead is left out if the progress would have fewer columns than this."""
 
@@ -26,7 +27,7 @@ class Header(CellView):
     def draw(self, cells: Cells, moment: Moment) -> None:
         """Draw the lines."""
         name = plain(moment.state.run.name if moment.state.run else moment.run_path.name, 80)
-        limit = max(12, cells.width // 4 if cells.width >= _ONE_LINE_COLUMNS else cells.width // 3)
+        limit = max(12, cells.width // 4 if cells.width >= ONE_LINE_COLUMNS else cells.width // 3)
         first = [[(fit(name, limit), int(Meaning.STRONG))], _state(moment), _line(moment)]
         second = [
             part
