@@ -23,9 +23,9 @@ class Summary:
     name: str
     path: str
     state: str
-    """As `tuimon.runs.liveness.status` has it."""
+    """What `tuimon.runs.liveness.status` returns."""
     epoch: int
-    """From 0."""
+    """The epoch, counted from 0."""
     step: int
     started: float | None
     """Unix time; None while not known."""

@@ -37,9 +37,9 @@ class Request(msgspec.Struct, tag_field="command", tag=snake_case, kw_only=True,
     user: Annotated[str, msgspec.Meta(max_length=200)] = ""
     """Who asks, as claimed."""
     host: Annotated[str, msgspec.Meta(max_length=300)] = ""
-    """From where, as claimed."""
+    """The host it comes from, as claimed."""
     pid: int = 0
-    """Of which process, as claimed."""
+    """The process it comes from, as claimed."""
 
 
 class Freeze(Request):
@@ -89,7 +89,7 @@ class Momentum(Request):
     """Set the momentum of BatchNormalization layers: the share of the old value that a moving average keeps."""
 
     momentum: Annotated[float, msgspec.Meta(ge=0, le=1)]
-    """From 0 (the last batch alone) to 1 (held)."""
+    """Between 0 (the last batch alone) and 1 (held)."""
     layers: list[Pattern] = []
     """Globs; none: all BatchNormalization layers."""
 

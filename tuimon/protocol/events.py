@@ -71,7 +71,7 @@ class RunStarted(Event):
     boot_id: str | None
     """The kernel's boot id. Only a reader with the same one may conclude that the trainer is gone."""
     versions: dict[str, str]
-    """Of python, tuimon, keras, tensorflow, numpy: those that are installed."""
+    """The versions of python, tuimon, keras, tensorflow and numpy, where they are installed."""
     config: dict[str, object]
     """The config with every default filled in; empty for a user's own script."""
 
@@ -88,7 +88,7 @@ class BatchNormLayer(msgspec.Struct, kw_only=True):
     epsilon: float
     """Added to the variance before the square root."""
     trainable: bool
-    """As the user left it; `false`: frozen before training."""
+    """What the user set; `false`: frozen before training."""
     synchronized: bool
     """Whether replicas share their batch statistics."""
 
@@ -105,7 +105,7 @@ class ModelBuilt(Event):
     trainable_parameters: int
     """Numbers in the weights that the optimizer changes."""
     batch_norm_layers: list[BatchNormLayer]
-    """In the order of the model."""
+    """The layers, in the order of the model."""
     other_layers: list[str]
     """Paths of the other layers whose result depends on `training` (Dropout and its kin)."""
 
@@ -185,9 +185,9 @@ class EpochEnded(Event):
     logs: dict[str, Number]
     """Exactly as Keras gave them."""
     learning_rate: Number
-    """Of the last step of the epoch."""
+    """The learning rate of the epoch's last step."""
     seconds: float
-    """From the epoch's begin, validation included."""
+    """How long the epoch took, validation included."""
 
 
 class BatchNormStatistics(msgspec.Struct, kw_only=True):
@@ -196,11 +196,11 @@ class BatchNormStatistics(msgspec.Struct, kw_only=True):
     moving_mean: list[Number]
     """Quantiles over the channels: min, 5, 25, 50, 75, 95 %, max."""
     moving_variance: list[Number]
-    """Likewise."""
+    """The same quantiles."""
     gamma: list[Number] | None
-    """Likewise; null for `scale=False`."""
+    """The same quantiles; null for `scale=False`."""
     beta: list[Number] | None
-    """Likewise; null for `center=False`."""
+    """The same quantiles; null for `center=False`."""
     dead: int
     """Channels whose moving variance is at most a hundredth of epsilon: they carry next to nothing."""
     non_finite: int
@@ -218,7 +218,7 @@ class BatchNorm(Event):
     """Every BatchNormalization layer, summed up."""
 
     layers: dict[str, BatchNormStatistics]
-    """By path."""
+    """The layers, by path."""
 
 
 class BatchNormChannelValues(msgspec.Struct, kw_only=True):
@@ -238,7 +238,7 @@ class BatchNormChannels(Event):
     """The full arrays: at epoch ends but at most every 10 s, at the end, and on request."""
 
     layers: dict[str, BatchNormChannelValues]
-    """By path."""
+    """The layers, by path."""
 
 
 class ProbeLayer(msgspec.Struct, kw_only=True):
@@ -262,7 +262,7 @@ class ProbeLayer(msgspec.Struct, kw_only=True):
     """Symmetric KL divergence between what reaches the layer from the probe batch and from a validation batch, both in
     inference mode; null: no validation data."""
     validation_elements: int = 0
-    """As `elements`, of the validation batch."""
+    """The same number for the validation batch."""
     sampling_divergence: Number = None
     """The same between the two halves of the probe batch: what chance alone makes of it."""
 
@@ -280,7 +280,7 @@ class Probe(Event):
     reason: str
     """Why it was made: "epoch", "steps", "asked", "validation spike", or the request that changed the mode."""
     examples: int
-    """In the held batch."""
+    """Examples in the held batch."""
     train: Number
     """Loss as training computes it: batch statistics, dropout on; the mean over the masks."""
     inference: Number
@@ -296,7 +296,7 @@ class Probe(Event):
     masks: int
     """Random masks drawn; 1 where nothing is random."""
     standard_error: Number
-    """Of `stochastic`, and so of `train`: from the spread over the masks; 0 where nothing is random."""
+    """Standard error of `stochastic`, and so of `train`, from the spread over the masks; 0 where nothing is random."""
     passes: int
     """Forward passes that it took."""
     seconds: float
@@ -367,13 +367,13 @@ class Sender(msgspec.Struct, kw_only=True):
     """Who put a request there."""
 
     uid: int
-    """As the file system says."""
+    """The owner of the request's file, as the file system says."""
     user: str
-    """As the request claims."""
+    """The name of the user, as the request claims."""
     host: str
-    """As the request claims."""
+    """The host, as the request claims."""
     pid: int
-    """As the request claims."""
+    """The process, as the request claims."""
 
 
 class CommandApplied(Event):
@@ -383,7 +383,7 @@ class CommandApplied(Event):
     urgent: ClassVar[bool] = True
 
     id: str
-    """Of the request."""
+    """The request's id."""
     request: dict[str, object]
     """The request, as it was understood."""
     sender: Sender
@@ -403,9 +403,9 @@ class CommandApplied(Event):
     momentum: dict[str, float] = {}
     """Momentum of the BatchNormalization layers for which a request set it, by path."""
     learning_rate: Number = None
-    """From now on; null: not known, or unchanged by this request."""
+    """The learning rate from now on; null: not known, or unchanged by this request."""
     detail: str = ""
-    """In words, what of it is worth saying."""
+    """What is worth saying about it, in words."""
 
 
 class CommandRejected(Event):
@@ -415,13 +415,13 @@ class CommandRejected(Event):
     urgent: ClassVar[bool] = True
 
     id: str
-    """Of the request; the file's name where the request could not be read."""
+    """The request's id; the file's name where the request could not be read."""
     request: dict[str, object]
     """The request as far as it could be read."""
     sender: Sender
     """Who asked."""
     reason: str
-    """In words."""
+    """Why it was not taken, in words."""
 
 
 class CommandVerified(Event):
@@ -431,7 +431,7 @@ class CommandVerified(Event):
     urgent: ClassVar[bool] = True
 
     id: str
-    """Of the request."""
+    """The request's id."""
     held: bool
     """Whether the variables did what the mode says."""
     detail: str
@@ -446,9 +446,9 @@ class Evaluated(Event):
     must_keep: ClassVar[bool] = True
 
     name: str
-    """Of what: "before training", "with the weights of best.weights.h5"."""
+    """What was evaluated: "before training", "with the weights of best.weights.h5"."""
     logs: dict[str, Number]
-    """As Keras gave them."""
+    """The values, as Keras gave them."""
 
 
 class Recalibrated(Event):
@@ -468,9 +468,9 @@ class Recalibrated(Event):
     dry_run: bool
     """Whether the model was left as it was."""
     before: dict[str, Number] = {}
-    """Of the validation with the old statistics; empty where it was not asked or there are no validation data."""
+    """Validation with the old statistics, by metric; empty if it was not asked for or there are no validation data."""
     after: dict[str, Number] = {}
-    """Of the validation with the new ones; likewise."""
+    """Validation with the new statistics; empty in the same cases."""
     skipped: list[str] = []
     """Paths of the frozen layers: theirs are held."""
     seconds: float = 0.0
@@ -483,11 +483,11 @@ class CheckpointSaved(Event):
     must_keep: ClassVar[bool] = True
 
     name: str
-    """Of the file under `checkpoints/`."""
+    """The file's name under `checkpoints/`."""
     reason: str
     """Why it was made: "asked", "10 minutes", "training was stopped"."""
     size_bytes: int
-    """Of the file."""
+    """The file's size."""
     seconds: float
     """What it took."""
 
@@ -530,7 +530,7 @@ class Note(Event):
     must_keep: ClassVar[bool] = True
 
     text: str
-    """As it was sent."""
+    """The text, as it was sent."""
 
 
 class LogGap(Event):
@@ -557,7 +557,7 @@ class RunEnded(Event):
     status: str
     """`finished`, `stopped` (asked to) or `failed`."""
     traceback: str = ""
-    """Of the exception, for `failed`."""
+    """The exception's traceback, for `failed`."""
 
 
 AnyEvent = (

@@ -15,11 +15,11 @@ class Subject:
     """What the page is about, besides the state."""
 
     name: str
-    """Of the run."""
+    """The run's name."""
     paste: str
     """The run as a shell takes it: a name or a path, quoted."""
     status: str
-    """As `tuimon.runs.liveness.status` has it."""
+    """What `tuimon.runs.liveness.status` returns."""
     unreadable: int = 0
     """Lines of the log that are no fact."""
 

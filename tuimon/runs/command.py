@@ -19,9 +19,9 @@ class InForce:
     frozen_weights: frozenset[str] = frozenset()
     """Paths of the other layers that requests froze."""
     momentum: dict[str, float] = field(default_factory=dict)
-    """Of the BatchNormalization layers, by path."""
+    """The momentum of the BatchNormalization layers, by path."""
     learning_rate: float | None = None
-    """As of the last epoch's end, or of a request since; None while not known."""
+    """The learning rate at the last epoch's end, or what a request has set since; None while not known."""
     own_learning_rate: bool = False
     """True where a request set the learning rate."""
 
@@ -31,7 +31,7 @@ class Command:
     """A request and what became of it."""
 
     id: str
-    """Of the request."""
+    """The request's id."""
     words: str
     """The request in words: "freeze all"."""
     request: AnyRequest | UnknownRequest
@@ -39,7 +39,7 @@ class Command:
     sender: events.Sender
     """Who asked."""
     time: float
-    """Of the answer."""
+    """When the answer was written."""
     step: int
     """The first step under the new mode; for a rejected one, when it was rejected."""
     applied: bool
@@ -53,9 +53,9 @@ class Command:
     seq: int = -1
     """Number of the answer."""
     before: InForce = field(default_factory=InForce)
-    """In force until then."""
+    """What was in force until then."""
     after: InForce = field(default_factory=InForce)
-    """In force since then."""
+    """What has been in force since then."""
 
     @property
     def is_final(self) -> bool:

@@ -13,7 +13,7 @@ class LayerHistory:
     """One BatchNormalization layer over time."""
 
     layer: events.BatchNormLayer
-    """As the model has it."""
+    """The layer, as the model has it."""
     moving_mean: Series = field(default_factory=lambda: Series(len(events.QUANTILES)))
     """Quantiles of the moving mean over the channels, one row a sample."""
     moving_variance: Series = field(default_factory=lambda: Series(len(events.QUANTILES)))

@@ -37,7 +37,7 @@ class Pace:
 
     @property
     def steps_per_second(self) -> float | None:
-        """Of about the last 10 s; None while not known."""
+        """Return the steps per second over about the last 10 s; None while not known."""
         if len(self._points) < 2:
             return None
         last_time, last_step = self._points[-1]
@@ -51,7 +51,10 @@ class Pace:
 
     @property
     def steady_steps_per_second(self) -> float | None:
-        """Of all that is kept, so that one slow validation does not double the time left; None while not known."""
+        """Return the steps per second over all that is kept, so that one slow validation does not double the time left.
+
+        None while not known.
+        """
         if len(self._points) < 2:
             return None
         (first_time, first_step), (last_time, last_step) = self._points[0], self._points[-1]

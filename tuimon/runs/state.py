@@ -77,9 +77,9 @@ class RunState:
     last_time: float | None = None
     """Time of the newest line, Unix seconds by the trainer's clock."""
     learning_rate: float | None = None
-    """As of the last epoch's end, or of a request since."""
+    """The learning rate at the last epoch's end, or what a request has set since."""
     learning_rates: Series = field(default_factory=Series)
-    """As of each epoch's end and of each request that set it."""
+    """The learning rate at each epoch's end and after each request that set it."""
     batch_metrics: dict[str, Series] = field(default_factory=dict)
     """Per metric, each batch's own value."""
     running_metrics: dict[str, Series] = field(default_factory=dict)

@@ -51,7 +51,7 @@ class BatchSizes(NamedTuple):
 
     usual: int | None = None
     last: int | None = None
-    """Of an epoch's last batch, if it is smaller."""
+    """The size of an epoch's last batch, if it is smaller."""
 
 
 def batch_sizes(model: Any) -> BatchSizes:
