@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import keras
-
 from tuimon.protocol import events
 from tuimon.protocol.wire import FloatArray
 from tuimon.trainer.batch_norm import LayerArrays
@@ -165,11 +163,7 @@ class KerasLayers:
 
 def find_batch_norm(layers: Mapping[str, Any]) -> dict[str, Any]:
     """Return the built BatchNormalization layers among ``layers``, by path."""
-    return {
-        path: layer
-        for path, layer in layers.items()
-        if isinstance(layer, keras.layers.BatchNormalization) and layer.built
-    }
+    return {path: layer for path, layer in layers.items() if keras_layers.is_built_batch_norm(layer)}
 
 
 def describe_batch_norm(path: str, layer: Any) -> events.BatchNormLayer:

@@ -42,11 +42,11 @@ def result_without_writing(function: Callable[[], Any]) -> Any:
     return result
 
 
+VARIABLE_WRITES = ("Assign", "ResourceScatter", "ResourceApply", "ResourceSparseApply", "ResourceStridedSliceAssign")
+"""The types of operations that write a variable begin with these words."""
+
 _WRITERS = (
-    "Assign",
-    "ResourceScatter",
-    "ResourceApply",
-    "ResourceStridedSliceAssign",
+    *VARIABLE_WRITES,
     "LookupTableInsert",
     # A `tf.random.Generator` of the user draws from a variable.
     "RngReadAndSkip",

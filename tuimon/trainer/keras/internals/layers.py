@@ -43,6 +43,11 @@ def layers_by_path(model: Any) -> dict[str, Any]:
     return found
 
 
+def is_built_batch_norm(layer: Any) -> bool:
+    """Return True for a BatchNormalization layer of Keras, or of a class made from it, that has its variables."""
+    return isinstance(layer, keras.layers.BatchNormalization) and layer.built
+
+
 def takes_training(layer: Any) -> bool:
     """Return True if ``layer.call`` has a ``training`` argument."""
     return bool(getattr(layer, "_call_has_training_arg", False))

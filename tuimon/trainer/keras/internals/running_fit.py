@@ -110,12 +110,12 @@ def _is_the_same_each_time(data: Any) -> bool:
         return True  # The cache is complete by now, so nothing before it is read again.
     if kind not in _SAME_EACH_TIME:
         return False
-    if any(_has_state(function.function) for function in data._functions()):
+    if any(_has_stateful_operation(function.function) for function in data._functions()):
         return False
     return all(map(_is_the_same_each_time, data._inputs()))
 
 
-def _has_state(function: Any) -> bool:
+def _has_stateful_operation(function: Any) -> bool:
     operations = (op_def_registry.get(name) for name in operation_types(function))
     return any(
         each is not None and each.is_stateful and not each.name.endswith("PartitionedCall") for each in operations

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-_WRITERS = ("Assign", "ResourceScatter", "ResourceApply", "ResourceSparseApply", "ResourceStridedSliceAssign")
+from tuimon.trainer.keras.internals.graphs import VARIABLE_WRITES
+
 _FIRST_ARGUMENT = {"If": 1, "StatelessIf": 1, "Case": 1, "StatelessCase": 1}
 """Number of first inputs that are not passed on to the branches."""
 _CALLS = {*_FIRST_ARGUMENT, "While", "StatelessWhile", "PartitionedCall", "StatefulPartitionedCall"}
@@ -60,7 +61,7 @@ class _Reader:
         found = Uses()
         for node in by_name.values():
             inputs = [resource(name) for name in node.input if not name.startswith("^")]
-            if node.op.startswith(_WRITERS):
+            if node.op.startswith(VARIABLE_WRITES):
                 if inputs[0] is None:
                     raise UnreadableGraphError(f"{node.op} writes to {node.input[0]}")
                 found.writes.add(inputs[0])

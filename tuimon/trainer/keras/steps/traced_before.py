@@ -9,11 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import keras
-
 from tuimon.trainer.keras.internals import optimizers, running_fit
 from tuimon.trainer.keras.internals import traces as keras_traces
-from tuimon.trainer.keras.internals.layers import flatten_layers, own_weights, set_trainable
+from tuimon.trainer.keras.internals.layers import flatten_layers, is_built_batch_norm, own_weights, set_trainable
 from tuimon.trainer.keras.internals.traces import takes
 from tuimon.trainer.keras.internals.variables import on_replicas
 from tuimon.trainer.keras.steps.graph_uses import UnreadableGraphError, uses_of
@@ -120,8 +118,7 @@ def _telling(layer: Any) -> list[Any]:
 
 
 def _moving_statistics(layer: Any) -> list[Any]:
-    is_batch_norm = isinstance(layer, keras.layers.BatchNormalization) and layer.built
-    return [layer.moving_mean, layer.moving_variance] if is_batch_norm else []
+    return [layer.moving_mean, layer.moving_variance] if is_built_batch_norm(layer) else []
 
 
 def _hides_its_flag(layer: Any) -> bool:
