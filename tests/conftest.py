@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-# Under nohup the processes that tests start would inherit that it is ignored, and tuimon leaves that so.
+# In the background or under nohup, the processes that tests start would inherit that these signals are ignored, and
+# tuimon leaves that so.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
