@@ -17,6 +17,7 @@ import pytest
 import tensorflow as tf
 
 import tuimon
+from helpers import selected
 from trainer import keras_models
 from trainer.inside import with_options
 from trainer.keras_models import STEPS, Ask, compiled, facts, facts_of, same_weights, sequential
@@ -84,18 +85,19 @@ def save(checkpoints: Checkpoints, model: keras.Model) -> str:
     return checkpoints.save(full_state.capture(model), meta, "asked").name
 
 
-@pytest.mark.parametrize("new", KINDS.values(), ids=KINDS)
-def test_another_model_goes_on_from_it_bit_for_bit(checkpoints: Checkpoints, new: Callable[[], keras.Model]) -> None:
+@pytest.mark.parametrize("name", selected(KINDS, "adam", "averages of the weights", "loss scale"))
+def test_another_model_goes_on_from_it_bit_for_bit(checkpoints: Checkpoints, name: str) -> None:
+    new = KINDS[name]
     model = new()
     fit(model, 2)
-    name = save(checkpoints, model)
+    saved = save(checkpoints, model)
     before = state_of(model)
     assert {key.partition("/")[0] for key in before} >= {"model", "optimizer", "seed"}
     fit(model, 4, initial_epoch=2)
     assert state_of(model) != before
 
     again = new()
-    read = checkpoints.load(name)
+    read = checkpoints.load(saved)
     full_state.restore(again, read.arrays, read.meta.dtypes)
     assert state_of(again) == before
     fit(again, 4, initial_epoch=2)

@@ -16,7 +16,7 @@ from trainer.keras_models import Ask, batch_norms, facts, facts_of, send
 from trainer.kinds import KINDS, Kind, every_kind, state_of
 from tuimon.protocol import commands, events
 
-COVERING = ("nested", "other normalizations")
+COVERING = ("nested",)
 
 NO_BATCH_NORM = "this model has no BatchNormalization layers"
 NO_PHASE = "no layer of this model depends on the learning phase"

@@ -208,7 +208,7 @@ COMBINATIONS: dict[str, tuple[list[commands.AnyRequest], list[commands.AnyReques
 }
 
 
-_COVERING_COMBINATIONS = ("weights", "held in phase train", "all at once")
+_COVERING_COMBINATIONS = ("held in phase train", "all at once")
 
 
 @pytest.mark.parametrize(

@@ -415,7 +415,7 @@ def test_an_evaluation_that_fails_is_rejected_and_nothing_else_ends(runs: Path) 
     assert {layer.mode for layer in facts_of(monitor, events.BatchNorm)[-1].layers.values()} == {"frozen"}
 
 
-@pytest.mark.parametrize("what", ["recalibrated ahead", "frozen"])
+@pytest.mark.parametrize("what", ["recalibrated ahead", pytest.param("frozen", marks=pytest.mark.full)])
 def test_when_tuimon_gives_up_the_steps_stay_what_they_are(
     runs: Path, what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

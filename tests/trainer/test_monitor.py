@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 import tuimon
-from helpers import until
+from helpers import selected, until
 from trainer.inside import train_functions_of, until_seen
 from trainer.keras_models import (
     BATCH,
@@ -49,8 +49,12 @@ def values(monitor: tuimon.Monitor, name: str) -> np.ndarray:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"jit_compile": True}, {"steps_per_execution": 2}, {"run_eagerly": True}],
-    ids=["plain", "xla", "several steps at once", "eager"],
+    [
+        pytest.param({}, id="plain"),
+        pytest.param({"jit_compile": True}, id="xla", marks=pytest.mark.full),
+        pytest.param({"steps_per_execution": 2}, id="several steps at once"),
+        pytest.param({"run_eagerly": True}, id="eager"),
+    ],
 )
 def test_each_batch_has_its_own_loss_and_metrics(runs: Path, options: dict[str, Any]) -> None:
     metrics = ["mae", keras.metrics.RootMeanSquaredError(name="rmse")]
@@ -117,7 +121,7 @@ def test_the_facts_of_a_run(runs: Path) -> None:
     assert built.other_layers == ["dropout"]
     assert built.parameters == model.count_params()
     started = facts_of(monitor, events.FitStarted)[0]
-    assert (started.epochs, started.steps_per_epoch, started.optimizer) == (2, STEPS, "Adam")
+    assert (started.epochs, started.steps_per_epoch, started.optimizer) == (2, STEPS, "SGD")
     epochs = facts_of(monitor, events.EpochEnded)
     assert [fact.logs for fact in epochs] == [
         {name: column[epoch] for name, column in history.items()} for epoch in range(2)
@@ -275,14 +279,13 @@ def test_a_run_directory_that_cannot_be_made_does_not_stop_training(
 @pytest.mark.parametrize(
     ("part", "method"),
     [
-        (Fit, "before_step"),
-        (Fit, "end_epoch"),
-        (Fit, "begin_validation"),
-        (Fit, "end"),
-        (Sampling, "read_steps"),
-        (Sampling, "sample"),
+        pytest.param(part, method, id=method, marks=() if method in ("before_step", "end") else pytest.mark.full)
+        for part, methods in (
+            (Fit, ("before_step", "end_epoch", "begin_validation", "end")),
+            (Sampling, ("read_steps", "sample")),
+        )
+        for method in methods
     ],
-    ids=["before_step", "end_epoch", "begin_validation", "end", "read_steps", "sample"],
 )
 def test_a_mistake_of_ours_does_not_stop_training(
     runs: Path, part: type, method: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -325,7 +328,7 @@ def test_what_waits_for_a_step_is_dropped_when_the_monitor_gives_up(
     assert done == []
 
 
-@pytest.mark.parametrize("method", ["_prepare", "_switched", "_verify", "_take"])
+@pytest.mark.parametrize("method", selected(("_prepare", "_switched", "_verify", "_take"), "_switched", "_take"))
 def test_a_mistake_of_ours_in_a_change_of_mode_does_not_stop_training(
     runs: Path, method: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

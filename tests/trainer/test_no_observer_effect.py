@@ -24,7 +24,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-COVERING_OPTIONS = ("plain-functional", "xla-sequential", "several steps at once, xla-functional", "eager-sequential")
+COVERING_OPTIONS = ("plain-functional", "several steps at once, xla-functional", "eager-sequential")
 EVERY_WAY = [
     pytest.param(kind, options, id=name, marks=() if name in COVERING_OPTIONS else pytest.mark.full)
     for kind in (sequential, functional)

@@ -464,7 +464,7 @@ def test_a_loop_with_a_loss_of_its_own_makes_no_metrics(runs: Path) -> None:
 # --- In a fit -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", every_kind("sequential", "own layer", "steps_per_execution"))
+@pytest.mark.parametrize("kind", every_kind("own layer", "steps_per_execution"))
 def test_training_is_the_same_with_probes(kind: Kind, runs: Path) -> None:
     plain = kind.model()
     kind.fit(plain, 3)

@@ -142,7 +142,7 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("name", selected(OPTIONS, "XLA and steps_per_execution"))
-@pytest.mark.parametrize("was_frozen", [True, False])
+@pytest.mark.parametrize("was_frozen", [True, pytest.param(False, marks=pytest.mark.full)])
 def test_however_it_is_compiled(name: str, was_frozen: bool, tmp_path: Path) -> None:
     options = OPTIONS[name]
 
@@ -272,7 +272,7 @@ def test_what_was_free_in_the_trace_can_be_frozen(tmp_path: Path) -> None:
     assert [fact.held for fact in facts_of(monitor, events.CommandVerified)] == [True]
 
 
-@pytest.mark.parametrize("batch_loss", [True, False])
+@pytest.mark.parametrize("batch_loss", [True, pytest.param(False, marks=pytest.mark.full)])
 def test_a_trace_of_another_monitor_is_kept(batch_loss: bool, tmp_path: Path) -> None:
     alone, _ = trained(frozen, [train(), THAWED])
     first, second = (tuimon.Monitor(runs_dir=tmp_path, batch_loss=batch_loss) for _ in range(2))

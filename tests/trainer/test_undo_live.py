@@ -41,7 +41,7 @@ ROUNDS: dict[str, tuple[list[commands.AnyRequest], list[commands.AnyRequest]]] =
     ),
     "phase": ([commands.Phase(phase="inference")], [commands.Phase(phase="auto")]),
     "momentum": ([commands.Momentum(momentum=0.5)], [commands.Momentum(momentum=0.99)]),
-    "lr": ([commands.LearningRate(learning_rate=0.5)], [commands.LearningRate(learning_rate=0.001)]),
+    "lr": ([commands.LearningRate(learning_rate=0.5)], [commands.LearningRate(learning_rate=0.01)]),
 }
 
 

@@ -47,7 +47,7 @@ def screen(app: object) -> MetricsScreen:
     return found
 
 
-@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize("size", [WIDE, pytest.param(NARROW, marks=pytest.mark.full)], ids=["wide", "narrow"])
 async def test_every_key_on_every_kind_of_run(runs: Path, size: tuple[int, int]) -> None:
     keys = ["right", "left", "plus", "minus", "less_than_sign", "greater_than_sign", "G", "0", "x", "y", "e", ")", "("]
     keys += ["v", "enter", "down", "up", "0"]

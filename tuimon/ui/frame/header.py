@@ -15,6 +15,8 @@ Part = list[tuple[str, int]]
 """Texts that are drawn together or not at all, each with its colour."""
 
 _GAP = 3
+_NARROW_GAP = 2
+"""Between the parts of a line that would not fit otherwise."""
 ONE_LINE_COLUMNS = 140
 """From this width on, the header has one line."""
 _PROGRESS_COLUMNS = 40
@@ -58,23 +60,24 @@ class Header(CellView):
 def _draw_line(
     cells: Cells, row: int, left: list[Part], stretch: Callable[[int], Part] | None, right: list[Part] | None = None
 ) -> None:
+    gap = _GAP if stretch is not None or 1 + _width(left) - _GAP <= cells.width else _NARROW_GAP
     column = 1
     for part in left:
-        column = _draw_part(cells, row, column, part)
+        column = _draw_part(cells, row, column, part, gap)
     if stretch is not None:
         # The progress takes the room that is left, up to a length that is still read as one bar.
-        column = _draw_part(cells, row, column, stretch(min(78, cells.width - column - 1)))
+        column = _draw_part(cells, row, column, stretch(min(78, cells.width - column - 1)), gap)
     for part in right or []:
-        column = _draw_part(cells, row, column, part)
+        column = _draw_part(cells, row, column, part, gap)
 
 
-def _draw_part(cells: Cells, row: int, column: int, part: Part) -> int:
+def _draw_part(cells: Cells, row: int, column: int, part: Part, gap: int) -> int:
     """Draw a part if there is room for all of it: half a number would be another number."""
     if column > 1 and column + cell_width("".join(text for text, _ in part).rstrip()) > cells.width:
         return column
     for text, code in part:
         column = cells.put(row, column, text, code)
-    return column + _GAP if part else column
+    return column + gap if part else column
 
 
 def _width(parts: list[Part]) -> int:
