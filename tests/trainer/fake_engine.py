@@ -131,7 +131,7 @@ class FakePasses:
     training_draws = inference_draws = has_random_layers = may_be_other = False
 
     def __init__(self, layers: FakeLayers) -> None:
-        self._layers, self.calls = layers, Calls()
+        self._layers, self.calls, self.inference_calls = layers, Calls(), Calls()
         self._given = {path: [[Moments(4, BATCH_MEAN, BATCH_VARIANCE)] * 3] for path in PARTS}
 
     def check(self, batch: Any) -> None: ...
@@ -141,6 +141,12 @@ class FakePasses:
 
     def examples(self, batch: Any) -> int:
         return 4
+
+    def bytes_of(self, batch: Any) -> int:
+        return 16
+
+    def without_weights(self, batch: Any) -> Any:
+        return batch
 
     @contextmanager
     def begin(self, mode: Mode) -> Iterator["FakePasses"]:
@@ -169,7 +175,7 @@ class FakePasses:
 
 
 class FakeEngine:
-    compile_seconds, waits_in_step, is_stopping = 0.0, True, False
+    compile_seconds, waits_in_step, is_stopping, reads_ahead_freely = 0.0, True, False, True
 
     def __init__(self) -> None:
         self.layers = FakeLayers()

@@ -116,7 +116,7 @@ def test_each_part_is_what_keras_gives_under_plain_flags(kind: Kind) -> None:
         return
     batch = first_batch(kind)
     before = state_of(model)
-    found = measure(watched, batch, None, AUTO, "asked")
+    found = measure(watched, [batch], [], AUTO, "asked")
     assert state_of(model) == before
 
     def close(value: Any, expected: float) -> None:
@@ -154,7 +154,7 @@ def test_each_part_is_what_keras_gives_under_plain_flags(kind: Kind) -> None:
     shares = sum(from_wire(layer.in_order) for layer in found.layers.values())
     assert shares == pytest.approx(from_wire(found.batch_norm), abs=1e-5 * max(1.0, abs(inference)))
     assert found.passes <= 2 + found.masks + 2 * len(layers)
-    again = measure(watched, batch, None, AUTO, "asked")
+    again = measure(watched, [batch], [], AUTO, "asked")
     assert again.traced_seconds == 0
     assert (again.train, again.inference, again.layers) == (found.train, found.inference, found.layers)
 
@@ -177,7 +177,7 @@ def test_a_probe_leaves_random_states_and_the_losses_of_layers_as_they_are() -> 
     _, batch = fitted()
     model.evaluate(*batch, verbose=0)
     states = random.getstate(), np.random.get_state()[1].tolist(), list(model.losses)  # type: ignore[union-attr]
-    found = measure(watch(model), batch, None, AUTO, "asked")
+    found = measure(watch(model), [batch], [], AUTO, "asked")
     assert (random.getstate(), np.random.get_state()[1].tolist()) == states[:2]  # type: ignore[union-attr]
     assert len(model.losses) == len(states[2])
     assert from_wire(found.inference) == pytest.approx(model.evaluate(*batch, verbose=0)[0], rel=1e-5)
@@ -187,12 +187,12 @@ def test_frozen_layers_have_no_part() -> None:
     model, batch = fitted()
     watched = watch(model)
     first, second = watched.layers.batch_norm
-    one = measure(watched, batch, None, Mode(frozen=frozenset([first])), "asked")
+    one = measure(watched, [batch], [], Mode(frozen=frozenset([first])), "asked")
     assert (one.layers[first].in_order, one.layers[first].alone) == (0, 0)
     assert from_wire(one.layers[second].in_order) == from_wire(one.batch_norm) != 0
-    held = measure(watched, batch, None, Mode(statistics=frozenset([first, second])), "asked")
+    held = measure(watched, [batch], [], Mode(statistics=frozenset([first, second])), "asked")
     assert held.batch_norm == 0 != held.stochastic
-    inference = measure(watched, batch, None, Mode(phase="inference"), "asked")
+    inference = measure(watched, [batch], [], Mode(phase="inference"), "asked")
     assert inference.gap == inference.stochastic == inference.standard_error == 0
 
 
@@ -204,8 +204,8 @@ def test_drift_is_the_symmetric_divergence_of_moving_and_batch_statistics() -> N
     there = x + 1
     found = measure(
         watch(model),
-        (tf.constant(x), tf.constant(x[:, :1])),
-        (tf.constant(there), tf.constant(x[:, :1])),
+        [(tf.constant(x), tf.constant(x[:, :1]))],
+        [(tf.constant(there), tf.constant(x[:, :1]))],
         AUTO,
         "asked",
     )
@@ -359,7 +359,7 @@ def test_a_model_that_writes_a_variable_of_its_own_is_not_probed() -> None:
     counter = model.layers[1].counter[0]
     before = int(counter.numpy())
     with pytest.raises(ProbeError, match="state that Keras does not know"):
-        measure(watch(model), fitted()[1], None, AUTO, "asked")
+        measure(watch(model), [fitted()[1]], [], AUTO, "asked")
     assert int(counter.numpy()) == before
 
 
@@ -393,7 +393,7 @@ def of(layer: keras.layers.Layer) -> WatchedModel:
 )
 def test_random_numbers_without_seeds_of_the_layer_are_stochastic(draw: Callable[[Any], Any]) -> None:
     _, batch = fitted()
-    found = measure(of(Draws(draw)), batch, None, AUTO, "asked")
+    found = measure(of(Draws(draw)), [batch], [], AUTO, "asked")
     assert found.masks == MASKS
     assert from_wire(found.standard_error) > 0
     assert found.stochastic != 0 != found.batch_norm
@@ -405,12 +405,12 @@ def test_where_inference_is_random_too_both_ways_draw_the_same() -> None:
     _, batch = fitted()
     inner = keras.layers.Dropout(0.5)
     watched = of(Draws(lambda x: inner(x, training=True), always=True))
-    found = measure(watched, batch, None, AUTO, "asked")
+    found = measure(watched, [batch], [], AUTO, "asked")
     assert found.masks == MASKS // 2
     assert found.batch_norm != 0
     assert from_wire(found.other) == pytest.approx(0, abs=1e-5)
     assert found.passes <= 2 + MASKS + 2 * len(watched.layers.batch_norm)
-    frozen = measure(watched, batch, None, Mode(frozen=frozenset(watched.layers.batch_norm)), "asked")
+    frozen = measure(watched, [batch], [], Mode(frozen=frozenset(watched.layers.batch_norm)), "asked")
     assert frozen.gap == frozen.batch_norm == frozen.stochastic == 0
 
 
@@ -426,7 +426,7 @@ def test_a_model_that_draws_beside_its_layers_has_that_in_other() -> None:
     keras.utils.set_random_seed(3)
     model = compiled(Noisy())
     fit(model, 1)
-    found = measure(watch(model), fitted()[1], None, AUTO, "asked")
+    found = measure(watch(model), [fitted()[1]], [], AUTO, "asked")
     assert found.masks == MASKS
     assert (found.batch_norm, found.stochastic) == (0, 0)
     assert found.other == found.gap != 0
@@ -443,7 +443,7 @@ def test_a_layer_with_dropout_and_batch_statistics_of_its_own_is_taken_apart() -
             hidden = self.bn(inputs, training=training)
             return keras.random.dropout(hidden, 0.5, seed=self.seeds) if training else hidden
 
-    found = measure(of(Both()), fitted()[1], None, AUTO, "asked")
+    found = measure(of(Both()), [fitted()[1]], [], AUTO, "asked")
     assert found.batch_norm != 0 != found.stochastic
     assert from_wire(found.other) == pytest.approx(0, abs=1e-5)
 
@@ -457,7 +457,7 @@ def test_a_loop_with_a_loss_of_its_own_makes_no_metrics(runs: Path) -> None:
     names = [metric.name for metric in model.metrics]
     watched = watch(model)
     with pytest.raises(ProbeError, match="has not been used"):
-        measure(watched, (tf.constant(x), (tf.constant(y), tf.constant(y))), None, AUTO, "asked")
+        measure(watched, [(tf.constant(x), (tf.constant(y), tf.constant(y)))], [], AUTO, "asked")
     assert [metric.name for metric in model.metrics] == names
 
 

@@ -4,11 +4,13 @@ Reads the whole log, of a run that trains, is over or was killed. First the verd
 inference mode are apart and what makes it; then what was found, the worst first, each with its numbers and a
 command that would help; then what each BatchNormalization layer has to do with it.
 
-Exit code: 0 healthy, 1 something was found, 2 bad input.
+Exit code: 0 healthy, 1 something was found, 2 bad input, 3 not examined: nothing was found, but a rule that matters
+for this model could not look.
 """
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import os
 import shlex
@@ -18,6 +20,7 @@ import time
 from collections.abc import Sequence
 
 from tuimon.cli.options import add_run
+from tuimon.diagnosis.examination import Examined, Judgement, examine, judge
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.rules import findings
 from tuimon.diagnosis.verdict import verdict
@@ -32,9 +35,9 @@ from tuimon.runs.run_directory import RunDirectory, default_runs_directory
 from tuimon.runs.session_log import Tail
 from tuimon.runs.state import RunState
 
-VERSION = 1
-"""Of the JSON."""
-HEALTHY, FOUND = 0, 1
+VERSION = 2
+"""The version of the JSON."""
+EXIT_CODES: dict[Judgement, int] = {"healthy": 0, "findings": 1, "not examined": 3}
 WIDTH = 80
 """Where the terminal does not say."""
 NARROWEST = 30
@@ -56,11 +59,13 @@ def execute(options: argparse.Namespace) -> int:
         read(tail, state, progress)
     found = ordered(findings(state))
     status = _status(run, state)
+    examined = examine(state, found)
+    judgement = judge(found, examined)
     if options.json:
-        print(json.dumps(_document(state, found, status), indent=2, allow_nan=False))
+        print(json.dumps(_document(state, found, examined, status), indent=2, allow_nan=False))
     else:
         _print_page(state, found, Subject(run.name, _paste(run), status, tail.unreadable))
-    return FOUND if any(finding.severity != "info" for finding in found) else HEALTHY
+    return EXIT_CODES[judgement]
 
 
 class Progress:
@@ -113,9 +118,12 @@ def _paste(run: RunDirectory) -> str:
     return shlex.quote(name)
 
 
-def _document(state: RunState, found: Sequence[Finding], status: str) -> dict[str, object]:
+def _document(
+    state: RunState, found: Sequence[Finding], examined: Sequence[Examined], status: str
+) -> dict[str, object]:
     return {
         "version": VERSION,
+        "judgement": judge(found, examined),
         "verdict": verdict(state, found, status),
         "findings": [
             {
@@ -130,6 +138,7 @@ def _document(state: RunState, found: Sequence[Finding], status: str) -> dict[st
             }
             for finding in found
         ],
+        "rules": [dataclasses.asdict(rule) for rule in examined],
     }
 
 

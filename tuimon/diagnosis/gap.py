@@ -17,6 +17,8 @@ SMALL = 0.01
 """A part that makes a smaller share of the gap is not worth a word, whatever its sign."""
 AS_LARGE = 0.05
 """Two layers that differ by less than this share make as much, alone: neither is the cause."""
+UNSURE = 0.25
+"""A share with a larger standard error is not told."""
 _CANCELLED = 3.0
 """If the sizes of the layers' parts add up to more than this many times their sum, the parts mostly cancel each other,
 and a share would mislead."""
@@ -38,12 +40,14 @@ def is_open(probe: Probe) -> bool:
 def gap_shares(probe: Probe) -> dict[str, float] | None:
     """Return the share of each of `PARTS` in the gap, adding up to about 1.
 
-    None where shares would mislead: the parts have different signs, one is not finite, or the gap is tiny
-    beside the losses or within its own noise.
+    None where shares would mislead: the parts have different signs, one is not finite, the gap is tiny beside the
+    losses or within its own noise, or a share has a standard error above `UNSURE`. Where the errors are unknown, only a
+    part that makes all of the gap has a share.
 
     Example:
         >>> gap_shares(Probe(reason="asked", examples=1, train=2.0, inference=1.0, gap=1.0, batch_norm=0.75,
-        ...     stochastic=0.25, other=0.0, masks=8, standard_error=0.01, passes=16, seconds=0.1))
+        ...     stochastic=0.25, other=0.0, masks=8, standard_error=0.01, passes=16, seconds=0.1,
+        ...     share_errors={"batch_norm": 0.03, "stochastic": 0.03, "other": 0.0}))
         {'batch_norm': 0.75, 'stochastic': 0.25, 'other': 0.0}
     """
     gap = from_wire(probe.gap)
@@ -52,7 +56,16 @@ def gap_shares(probe: Probe) -> dict[str, float] | None:
     shares = {name: from_wire(getattr(probe, name)) / gap for name in PARTS}
     if not all(math.isfinite(share) and share > -SMALL for share in shares.values()):
         return None
+    is_one = max(shares.values()) >= 1 - SMALL
+    errors = [share_error(probe, name) for name in PARTS]
+    if not is_one and not all(error <= UNSURE for error in errors):
+        return None
     return shares
+
+
+def share_error(probe: Probe, part: str) -> float:
+    """Return the standard error of a part's share in the gap; NaN if it is unknown."""
+    return from_wire(probe.share_errors.get(part))
 
 
 def shares_of_layers(probe: Probe) -> dict[str, float]:
@@ -61,11 +74,11 @@ def shares_of_layers(probe: Probe) -> dict[str, float]:
     Negative where a layer makes the gap smaller. Empty where shares have no meaning: there is next to no gap, or the
     layers cancel each other.
     """
-    whole = from_wire(probe.batch_norm)
     parts = {path: from_wire(layer.in_order) for path, layer in probe.layers.items()}
+    whole = sum(parts.values())
     if not math.isfinite(whole) or abs(whole) <= max(_TINY * _losses(probe), 1e-9):
         return {}
-    if sum(map(abs, parts.values())) > _CANCELLED * abs(whole):
+    if layers_cancel(probe):
         return {}
     return {path: part / whole for path, part in parts.items() if math.isfinite(part)}
 
@@ -92,6 +105,8 @@ def cause(probe: Probe) -> Cause | None:
     batch_norm, total = from_wire(probe.batch_norm), _losses(probe)
     if not math.isfinite(batch_norm) or not math.isfinite(total) or abs(batch_norm) <= ALIKE * total:
         return None
+    if layers_cancel(probe):
+        return None
     sign = math.copysign(1.0, batch_norm)
     in_order = {path: sign * from_wire(layer.in_order) for path, layer in probe.layers.items()}
     alone = {path: sign * from_wire(layer.alone) for path, layer in probe.layers.items()}
@@ -99,7 +114,15 @@ def cause(probe: Probe) -> Cause | None:
         return None
     first, most = max(in_order, key=in_order.__getitem__), max(alone.values())
     as_large = tuple(path for path, size in alone.items() if size >= most - AS_LARGE * abs(most))
-    return Cause(first, as_large, in_order[first] / abs(batch_norm))
+    # Of the first batch, on which the layers were measured.
+    whole = abs(sum(in_order.values())) or abs(batch_norm)
+    return Cause(first, as_large, in_order[first] / whole)
+
+
+def layers_cancel(probe: Probe) -> bool:
+    """Return True if the layers' parts mostly cancel each other, so that no layer has a share."""
+    parts = [from_wire(layer.in_order) for layer in probe.layers.values()]
+    return math.isfinite(sum(parts)) and sum(map(abs, parts)) > _CANCELLED * abs(sum(parts))
 
 
 def disputed(probe: Probe) -> frozenset[str]:
@@ -113,5 +136,6 @@ def _losses(probe: Probe) -> float:
 
 
 def _chance(probe: Probe) -> float:
-    error = 2 * from_wire(probe.standard_error)
-    return error if math.isfinite(error) else 0.0
+    """Return the gap that chance alone makes: two standard errors."""
+    errors = (2 * from_wire(error) for error in (probe.errors.get("gap"), probe.standard_error))
+    return max((error for error in errors if math.isfinite(error)), default=0.0)

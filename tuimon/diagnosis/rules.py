@@ -5,7 +5,16 @@ Pure: no clock, no files.
 
 from collections.abc import Callable, Iterable
 
-from tuimon.diagnosis import batch_statistics, data_shift, frozen, moving_average, progress, spike_causes, values
+from tuimon.diagnosis import (
+    batch_statistics,
+    data_shift,
+    frozen,
+    generalization,
+    moving_average,
+    progress,
+    spike_causes,
+    values,
+)
 from tuimon.diagnosis.finding import SEVERITIES, Finding
 from tuimon.runs.state import RunState
 
@@ -21,6 +30,7 @@ RULES: tuple[Callable[[RunState], Iterable[Finding]], ...] = (
     values.non_finite_losses,
     spike_causes.findings,
     progress.findings,
+    generalization.overfitting,
 )
 """Each yields what it finds."""
 
@@ -29,6 +39,7 @@ CAUSES: dict[str, tuple[str, ...]] = {
     "R3": ("R12",),
     "R8": ("R2", "R5", "R10", "R12"),
     "R11": ("R2", "R5", "R12"),
+    "R14": ("R3", "R5", "R12"),
     "R13": ("R2", "R4", "R5", "R6", "R7", "R8", "R12"),
 }
 """The causes of each rule. If one of them is found, the rule is not reported: its finding follows from it."""

@@ -1,4 +1,4 @@
-"""The losses of a probe as they are written: rounded so that on paper, too, the parts add up to the gap."""
+"""The losses of a probe as they are written: each rounded by itself, all to the same digit."""
 
 import math
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _LEAST_POWER = -290
 
 @dataclass(frozen=True)
 class Scale:
-    """How the losses of a probe are written: all in the same units, so that on paper, too, the parts add up."""
+    """How the losses of a probe are written: all in the same units."""
 
     exponent: int
     """Numbers are written times ten to this; 0 but for very large and very small losses."""
@@ -43,7 +43,7 @@ class Scale:
 class Sums:
     """The losses of a probe as they are written, in units of the last digit; None for what is not finite.
 
-    ``train − inference = gap`` and the parts add up to it, exactly: what rounding leaves goes to the largest part.
+    Each is rounded by itself, so a sum on paper may be off by the last digit.
     """
 
     scale: Scale
@@ -59,15 +59,8 @@ def sums(probe: events.Probe) -> Sums:
     """Return the losses of a probe as they are written."""
     scale = _scale(probe)
     train, inference = scale.units(from_wire(probe.train)), scale.units(from_wire(probe.inference))
-    gap = None if train is None or inference is None else train - inference
+    gap = None if train is None or inference is None else scale.units(from_wire(probe.gap))
     parts = {name: scale.units(from_wire(getattr(probe, name))) for name in PARTS}
-    known = {name: units for name, units in parts.items() if units is not None}
-    if gap is not None and len(known) == len(parts):
-        rest = gap - sum(known.values())
-        # More than rounding is no matter of writing: it is shown as it is.
-        if abs(rest) <= len(known):
-            largest = max(known, key=lambda name: abs(known[name]))
-            parts[largest] = known[largest] + rest
     return Sums(scale, train, inference, gap, parts, scale.units(from_wire(probe.validation)))
 
 

@@ -6,61 +6,90 @@ Names from outside go through `tuimon.text.plain`.
 import math
 from collections.abc import Sequence
 
+from tuimon.diagnosis.examination import Examined, examine, missing
 from tuimon.diagnosis.finding import Finding
-from tuimon.diagnosis.gap import ALIKE, PARTS, SMALL, are_alike, cause, gap_shares
+from tuimon.diagnosis.gap import ALIKE, PARTS, SMALL, are_alike, cause, gap_shares, share_error
+from tuimon.diagnosis.generalization import data_part
+from tuimon.diagnosis.measured import measured
 from tuimon.diagnosis.sums import Sums, sums
 from tuimon.diagnosis.telling import Telling, telling
 from tuimon.protocol import events
 from tuimon.protocol.commands import Freeze
 from tuimon.protocol.wire import from_wire
 from tuimon.runs import liveness
-from tuimon.runs.state import OVER, RunState
+from tuimon.runs.state import RunState
 from tuimon.text import last_line_of, plain
 
 PART_WORDS = {
     "batch_norm": "batch statistics (BatchNormalization)",
-    "stochastic": "dropout (stochastic)",
+    "stochastic": "random layers (dropout, augmentation)",
     "other": "other layers that depend on `training`",
 }
 """The parts of the gap as a sentence names them."""
+RECENT_SHARE, RECENT_STEPS = 0.9, 50
+"""A probe is told in the present tense if it was made in the last tenth of the steps, or in the last 50."""
 _GAP_RULES = ("R1", "R2")
 """The sentence on the gap says already what these rules find."""
 
 
 def verdict(state: RunState, found: Sequence[Finding], status: str = "") -> str:
-    """Return the verdict on a run in a few sentences.
+    """Return the verdict on a run in a few sentences: findings, healthy, or not examined, and what the gap is made of.
 
     Args:
         state: What its log says.
         found: What the rules find in it, the worst first.
-        status: As `tuimon.runs.liveness.status` has it; empty: not known.
+        status: What `tuimon.runs.liveness.status` returns; empty: not known.
     """
     if state.last_seq < 0:
-        return "The log has no line yet: there is nothing to diagnose."
+        return "Not examined: the log has no line yet."
     status = status or (state.ended.status if state.ended else "")
     serious = [finding for finding in found if finding.severity != "info"]
     if not serious and state.step == 0:
-        return " ".join(
-            filter(None, (_broken(state, status), "No step was trained yet: there is nothing to diagnose."))
-        )
+        return " ".join(filter(None, (_broken(state, status), "Not examined: no step was trained yet.")))
     told = telling(state)
-    sentences = [_broken(state, status), *_health(serious, told, is_broken=status in ("failed", "crashed"))]
-    sentences += [_no_probe(state, status)] if told is None else [_gap(told), _since(told), _data(told.probe)]
+    is_broken = status in ("failed", "crashed")
+    sentences = [_broken(state, status), *_health(state, found, serious, told, is_broken=is_broken)]
+    if told is None:
+        sentences.append(_last_epoch(state))
+    else:
+        sentences += [_gap(told, state), _since(told), _data(told.probe)]
     return " ".join(filter(None, sentences))
 
 
-def _health(serious: Sequence[Finding], told: Telling | None, *, is_broken: bool) -> list[str]:
+def _health(
+    state: RunState, found: Sequence[Finding], serious: Sequence[Finding], told: Telling | None, *, is_broken: bool
+) -> list[str]:
     if serious:
         worst = serious[0]
         if worst.rule in _GAP_RULES and told is not None and not are_alike(told.probe):
             return []
         where = f" ({plain(worst.layer, 200)})" if worst.layer and worst.layer not in worst.what else ""
         return [f"First of all: {plain(worst.what)}{where}."]
+    examined = examine(state, found)
+    blind = missing(examined)
+    if blind:
+        return [
+            f"{'Before that, nothing' if is_broken else 'Nothing'} wrong was found, but not all was examined.",
+            *_blind(blind),
+        ]
     if is_broken:
         return ["Nothing wrong was found before that."]
     if told is not None and told.is_closed:
         return ["The run is healthy now: nothing wrong is left."]
-    return ["The run is healthy: nothing wrong was found."]
+    quiet = sum(rule.outcome in ("quiet", "fired") for rule in examined)
+    return [f"The run is healthy: {quiet} rules looked, and none found anything wrong."]
+
+
+def _blind(blind: Sequence[Examined]) -> list[str]:
+    """Return what could not be looked at and why, the same reason once, and the one thing to do."""
+    reasons: dict[str, list[Examined]] = {}
+    for rule in blind:
+        reasons.setdefault(rule.detail, []).append(rule)
+    detail, rules = max(reasons.items(), key=lambda item: len(item[1]))
+    names = [rule.name for rule in rules]
+    named = ", ".join(names[:-1]) + f" and {names[-1]}" if len(names) > 1 else names[0]
+    remedy = rules[0].remedy
+    return [f"Not examined: {named}; {detail}." + (f" {remedy[:1].upper()}{remedy[1:]}." if remedy else "")]
 
 
 def _broken(state: RunState, status: str) -> str:
@@ -73,26 +102,28 @@ def _broken(state: RunState, status: str) -> str:
     return ""
 
 
-def _gap(told: Telling) -> str:
+def _gap(told: Telling, state: RunState) -> str:
     probe, written = told.probe, sums(told.probe)
-    scale, verb = written.scale, "was" if told.is_closed else "is"
+    is_old = is_outdated(probe, state)
+    scale, verb = written.scale, "was" if told.is_closed or is_old else "is"
     examples = f"{probe.examples:,} example{'' if probe.examples == 1 else 's'}"
+    when = f"At step {probe.step:,} of {state.step:,}, on" if is_old else "On"
     losses = [
         scale.text(units, unknown=str(from_wire(value)).replace("-", "−"))
         for units, value in ((written.train, probe.train), (written.inference, probe.inference))
     ]
     if written.gap is None:
         return (
-            f"On the same {examples} the training loss {verb} {losses[0]} and the inference loss {losses[1]}: "
+            f"{when} the same {examples} the training loss {verb} {losses[0]} and the inference loss {losses[1]}: "
             "the gap is not known."
         )
     if are_alike(probe):
         return (
-            f"On the same {examples} training and inference mode agree: "
+            f"{when} the same {examples} training and inference mode {'agreed' if is_old else 'agree'}: "
             f"a loss of {losses[0]} and of {losses[1]}, a gap of {scale.text(written.gap)}."
         )
     return (
-        f"On the same {examples} the training loss {verb} {losses[0]} and the inference loss {losses[1]}: "
+        f"{when} the same {examples} the training loss {verb} {losses[0]} and the inference loss {losses[1]}: "
         f"a gap of {scale.text(written.gap)}, {_made_by(probe, written)}."
     )
 
@@ -110,11 +141,9 @@ def _made_by(probe: events.Probe, written: Sums) -> str:
             because.in_order, 200
         )
     if gap_shares(probe) is not None:
-        said = [
-            f"{min(100, round(100 * shares[name]))} % by {PART_WORDS[name]}{layer}" for name, layer in named.items()
-        ]
+        said = [f"{_share(probe, name, shares[name])} % by {PART_WORDS[name]}{layer}" for name, layer in named.items()]
         return said[0].replace(" % by", " % of it made by", 1) + "".join(f" and {more}" for more in said[1:])
-    texts = {name: written.scale.text(written.parts[name], signed=True) for name in large}
+    texts = {name: written.scale.text(written.parts[name], signed=True) + _error(probe, name) for name in large}
     said = [f"{texts[name]} by {PART_WORDS[name]}{layer}" for name, layer in named.items()]
     return "made of " + " and ".join(said)
 
@@ -133,44 +162,58 @@ def _since(told: Telling) -> str:
     return f"Since “{words}” at step {step} the gap is {gap}."
 
 
+def is_outdated(probe: events.Probe, state: RunState) -> bool:
+    """Return True if so many steps came after a probe that it is told in the past tense."""
+    return state.step - probe.step > max(RECENT_STEPS, (1 - RECENT_SHARE) * state.step)
+
+
+def _share(probe: events.Probe, part: str, share: float) -> str:
+    """Return a share in percent with its standard error, where that is known and not 0."""
+    error = share_error(probe, part)
+    text = f"{min(100, round(100 * share))}"
+    return f"{text} ± {max(1, round(100 * error))}" if error > 0 else text
+
+
+def _error(probe: events.Probe, part: str) -> str:
+    error = from_wire(probe.errors.get(part))
+    return f" ± {error:.2g}" if error > 0 else ""
+
+
 def _data(probe: events.Probe) -> str:
+    part = data_part(probe)
+    if part is None:
+        return _one_batch(probe)
+    alike = ALIKE * max(abs(part.training), abs(part.validation))
+    if abs(part.difference) <= max(alike, 2 * part.error if math.isfinite(part.error) else 0.0):
+        return ""
+    unsure = " (how sure that is, is not known)" if math.isnan(part.error) else ""
+    difference = measured(abs(part.difference), part.error)
+    said = (
+        f"In inference mode the loss is {part.training:.3g} on training data and {part.validation:.3g} on "
+        f"{probe.validation_examples:,} validation examples, {difference} {'more' if part.difference > 0 else 'less'}"
+        f"{unsure}: that is data, not mode."
+    )
+    weighting = from_wire(probe.inference) - part.training
+    if abs(weighting) > ALIKE * max(abs(part.training), abs(from_wire(probe.inference))):
+        said += (
+            f" That is without sample and class weights, which change the training loss by {weighting:+.2g}.".replace(
+                "by -", "by −"
+            )
+        )
+    return said
+
+
+def _one_batch(probe: events.Probe) -> str:
+    """Return the same of a log of an older version, which has one validation batch."""
     inference, validation = from_wire(probe.inference), from_wire(probe.validation)
     written = sums(probe)
     if written.validation is None or written.inference is None:
         return ""
     if abs(validation - inference) <= ALIKE * max(abs(validation), abs(inference)):
         return ""
-    # From the rounded numbers: the difference that is written must be the difference of the two that are written.
-    apart = written.validation - written.inference
-    text = written.scale.text(abs(apart))
     return (
-        f"On one validation batch the inference loss is {written.scale.text(written.validation)}, which is {text} "
-        f"{'more' if apart > 0 else 'less'}: that is data, not mode (one batch against one, so only a hint)."
-    )
-
-
-def can_probe(state: RunState, status: str) -> bool:
-    """Whether a request would make a probe of this run now, and one that could tell something."""
-    return status not in OVER and state.fit is not None and state.fit.can.get("probe") == "" and _has_phases(state)
-
-
-def _has_phases(state: RunState) -> bool:
-    return state.model is None or bool(state.model.batch_norm_layers or state.model.other_layers)
-
-
-def _no_probe(state: RunState, status: str) -> str:
-    if not _has_phases(state):
-        return "The model has no layer whose result depends on `training`: training and inference mode are the same."
-    refused = state.fit.can.get("probe", "") if state.fit else ""
-    if refused:
-        remedy = f"this run cannot make one ({plain(refused, 300)})"
-    elif can_probe(state, status):
-        remedy = "the request `probe` makes one"
-    else:
-        remedy = "`tuimon.Monitor(probe_every=100)` makes one every 100 steps"
-    return (
-        f"{_last_epoch(state)}How far training mode and inference mode are apart is not known: "
-        f"there was no probe; {remedy}."
+        f"The inference loss of one validation batch is {written.scale.text(written.validation)}; one batch does not "
+        "tell data from chance."
     )
 
 

@@ -128,6 +128,8 @@ class FitStarted(Event):
     """Whether XLA compiles the step."""
     can: dict[str, str]
     """The requests this fit knows: an empty text where it takes them, else the reason why not."""
+    same_model: bool = True
+    """Whether it trains the same model object as the `fit` before; true for the first."""
     batch_size: int | None = None
     """Examples in a batch; null: not known."""
     last_batch_size: int | None = None
@@ -245,13 +247,15 @@ class ProbeLayer(msgspec.Struct, kw_only=True):
     """One BatchNormalization layer in a probe."""
 
     in_order: Number
-    """Its share of `batch_norm`: what the loss rises when the layers are switched from moving to batch statistics one
-    after another, in the order of the model, and this one's turn comes. The shares of all layers add up to it."""
+    """What the loss of the first batch rises when the layers are switched from moving to batch statistics one after
+    another, in the order of the model, and this one's turn comes. Those of all layers add up to what batch statistics
+    make there. Null: not measured, to save time."""
     alone: Number
-    """What the loss rises when this layer alone is switched."""
+    """What the loss of the first batch rises when this layer alone is switched. Null: not measured."""
     drift: Number
     """Symmetric KL divergence between N(moving mean, moving variance + epsilon) and N(batch mean, batch variance +
-    epsilon), the mean over channels, in nats. The batch statistics are those of the probe batch in training mode."""
+    epsilon), the mean over channels, in nats. The batch statistics are those of all probed batches together, in
+    training mode."""
     elements: int
     """Numbers that each channel's batch statistics are made of, in one call: examples times positions."""
     calls: int = 1
@@ -259,16 +263,23 @@ class ProbeLayer(msgspec.Struct, kw_only=True):
     calls_divergence: Number = None
     """Of a shared layer: the greatest symmetric KL divergence between the batch statistics of two of its calls."""
     validation_divergence: Number = None
-    """Symmetric KL divergence between what reaches the layer from the probe batch and from a validation batch, both in
-    inference mode; null: no validation data."""
+    """Symmetric KL divergence between what reaches the layer from all probed batches and from the held validation
+    batches, both in inference mode; null: no validation data."""
     validation_elements: int = 0
-    """The same number for the validation batch."""
+    """The same number for one validation batch."""
     sampling_divergence: Number = None
-    """The same between the two halves of the probe batch: what chance alone makes of it."""
+    """The same between the two halves of the first batch: what chance alone makes of it."""
+    batches_divergence: Number = None
+    """The same between the first batch and each other one, on average: far above `sampling_divergence` where batches
+    are not alike. Null: only one batch."""
+    variance_ratio: Number = None
+    """Variance of the layer's inputs in training mode over that in inference mode, the geometric mean over channels."""
+    batch_statistics_in_inference: bool = False
+    """Whether the layer uses batch statistics in inference mode as well: the model calls it with `training=True`."""
 
 
 class Probe(Event):
-    """How far training mode and inference mode are apart on one held batch, and what makes it.
+    """How far training mode and inference mode are apart on a few held batches, and what makes it.
 
     `gap` = `train` − `inference` = `batch_norm` + `stochastic` + `other`. In the mode in force: a frozen layer uses its
     moving statistics in training too, and has no part. Nothing of the model, of the optimizer or of any random state is
@@ -278,13 +289,14 @@ class Probe(Event):
     must_keep: ClassVar[bool] = True
 
     reason: str
-    """Why it was made: "epoch", "steps", "asked", "validation spike", or the request that changed the mode."""
+    """Why it was made: "first", "epoch", "steps", "asked", "validation spike", "end", or the request that changed the
+    mode."""
     examples: int
-    """Examples in the held batch."""
+    """Examples in all held batches together."""
     train: Number
-    """Loss as training computes it: batch statistics, dropout on; the mean over the masks."""
+    """Loss as training computes it: batch statistics, dropout on; the mean over the batches and the masks."""
     inference: Number
-    """Loss as validation computes it: moving statistics, dropout off."""
+    """Loss as validation computes it, on the same batches: moving statistics, dropout off."""
     gap: Number
     """`train` − `inference`."""
     batch_norm: Number
@@ -307,6 +319,32 @@ class Probe(Event):
     """BatchNormalization layers by path, in the order of the model."""
     traced_seconds: float = 0.0
     """What its first trace took, and the first pass with it; 0: it was traced already."""
+    batches: int = 1
+    """Training batches that it was made on, each of the same size."""
+    errors: dict[str, Number] = {}
+    """Standard errors of `gap` and of its parts, by name, as estimates for all training data: over examples, batches
+    and masks; 0 where all data were probed. Empty: not known."""
+    share_errors: dict[str, Number] = {}
+    """Standard errors of the share of each part in the gap, by the part's name. Empty: not known."""
+    unweighted: Number = None
+    """`inference` without sample weights and class weights."""
+    unweighted_error: Number = None
+    """Its standard error; null: not known."""
+    validation_unweighted: Number = None
+    """Mean inference loss of the held validation batches, without sample weights; null: there are none."""
+    validation_error: Number = None
+    """Its standard error; null: not known."""
+    validation_examples: int = 0
+    """Examples in these."""
+
+
+class ProbePlanned(Event):
+    """When the first probe of a `fit` comes by itself; written again if that changes."""
+
+    seconds: Number
+    """From the time of this line on; null: none comes by itself."""
+    reason: str
+    """What it waits for, or why none comes, in words."""
 
 
 class ValidationRepeated(Event):
@@ -358,9 +396,10 @@ class Overhead(Event):
     """What monitoring has taken of the time of this `fit` so far."""
 
     share: Number
-    """All of it, traces left out, over the seconds since the first step."""
+    """All of it but what comes once, over the seconds since the first step."""
     parts: dict[str, Number]
-    """Seconds by part: `sampling`, `probe`, `repeated validation`, `diagnosis`; `traces` were made once."""
+    """Seconds by part: `sampling`, `probe`, `repeated validation`, `diagnosis`; `traces` and the `closing examination`
+    come once."""
 
 
 class Sender(msgspec.Struct, kw_only=True):
@@ -574,6 +613,7 @@ AnyEvent = (
     | CommandRejected
     | CommandVerified
     | Probe
+    | ProbePlanned
     | ValidationRepeated
     | Alert
     | Overhead

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
+from tuimon.diagnosis.examination import Examined, can_probe, examine
 from tuimon.diagnosis.finding import Finding
-from tuimon.diagnosis.gap import PARTS, gap_shares
+from tuimon.diagnosis.gap import ALIKE, PARTS, gap_shares, share_error
+from tuimon.diagnosis.generalization import data_part
 from tuimon.diagnosis.sums import sums
 from tuimon.diagnosis.telling import Telling, telling
-from tuimon.diagnosis.verdict import can_probe, verdict
+from tuimon.diagnosis.verdict import verdict
 from tuimon.plot.numbers import figure, portion
 from tuimon.protocol.wire import from_wire
 from tuimon.report.findings import blocks, ordered
@@ -18,6 +20,8 @@ from tuimon.text import plain, width_of, wrap
 
 WIDEST_TABLE = 130
 """In cells; no table needs more."""
+_Row = tuple[str, str, str, Role]
+"""Label, number, note and role of a row of the sum."""
 EARLIER = 3
 """Findings that are no longer there: how many of the newest are shown."""
 
@@ -42,6 +46,7 @@ def page(state: RunState, found: Sequence[Finding], subject: Subject, width: int
     if told is not None and told.probe.layers:
         lines += _layers(state, told, width)
     lines += _earlier(state, found, width)
+    lines += _not_examined(examine(state, found), width)
     return [*lines, line(), *(line(Span(text, "dim")) for text in wrap(_basis(state, subject), text_width(width)))]
 
 
@@ -56,7 +61,7 @@ def _gap(told: Telling, width: int) -> list[Line]:
     """Return the sum: train − inference = gap = its parts."""
     probe, written = told.probe, sums(told.probe)
     scale = written.scale
-    rows: list[tuple[str, str, str, Role]] = [
+    rows: list[_Row] = [
         ("training loss", scale.text(written.train, unknown=figure(probe.train)), "", "training"),
         ("− inference loss", scale.text(written.inference, unknown=figure(probe.inference)), "", "inference"),
         ("= gap", scale.text(written.gap, signed=True), "", "strong"),
@@ -65,16 +70,13 @@ def _gap(told: Telling, width: int) -> list[Line]:
     shares = gap_shares(probe) if written.gap else None
     for part in PARTS:
         share = portion(shares[part]) if shares else ""
-        if part == "stochastic" and probe.masks > 1:
-            error = from_wire(probe.standard_error)
+        if shares and share_error(probe, part) > 0:
+            share += f" ± {portion(share_error(probe, part))}"
+        error = from_wire(probe.errors.get(part, probe.standard_error if part == "stochastic" else None))
+        if error > 0:
             share = ", ".join(filter(None, (share, f"± {figure(float(f'{error:.2g}'))} (standard error)")))
         rows.append((f"  {part}", scale.text(written.parts[part], signed=True), share, "text"))
-    if written.validation is not None:
-        rows.append(("validation loss", scale.text(written.validation), "of one validation batch", "validation"))
-        if written.inference is not None:
-            rows.append(("− inference loss", scale.text(written.inference), "", "inference"))
-            data = scale.text(written.validation - written.inference, signed=True)
-            rows.append(("= data", data, "a hint only", "strong"))
+    rows += _data_rows(told)
     texts = aligned([text for _, text, _, _ in rows])
     name = max(width_of(row[0]) for row in rows)
     examples = f"{probe.examples:,} example{'' if probe.examples == 1 else 's'}"
@@ -85,6 +87,33 @@ def _gap(told: Telling, width: int) -> list[Line]:
     return lines
 
 
+def _data_rows(told: Telling) -> list[_Row]:
+    """Return the sum: validation − inference = data; and what weights make, if there are any."""
+    probe, written = told.probe, sums(told.probe)
+    scale, part = written.scale, data_part(told.probe)
+    if part is None:
+        if written.validation is None:
+            return []
+        return [("validation loss", scale.text(written.validation), "(one validation batch)", "validation")]
+    training = scale.units(part.training)
+    rows: list[_Row] = []
+    words, bare = "− inference loss", written.inference is not None and training is not None
+    if bare and abs(from_wire(probe.inference) - part.training) > ALIKE * abs(from_wire(probe.inference)):
+        words = "− unweighted"
+        weighting = scale.units(from_wire(probe.inference) - part.training)
+        rows.append(("inference loss", scale.text(written.inference), "with sample and class weights", "inference"))
+        rows.append(("− unweighted", scale.text(training), "", "inference"))
+        rows.append(("= weighting", scale.text(weighting, signed=True), "", "strong"))
+    examples = f"{probe.validation_examples:,} example{'' if probe.validation_examples == 1 else 's'}"
+    error = f"± {figure(float(f'{part.error:.2g}'))} (standard error)" if part.error > 0 else ""
+    return [
+        *rows,
+        ("validation loss", scale.text(scale.units(part.validation)), examples, "validation"),
+        (words, scale.text(training), "", "inference"),
+        ("= data", scale.text(scale.units(part.difference), signed=True), error, "strong"),
+    ]
+
+
 def _layers(state: RunState, told: Telling, width: int) -> list[Line]:
     text, room = text_width(width), min(width, WIDEST_TABLE) - 2
     lines = section(f"BatchNormalization layers, step {told.probe.step:,}", width)
@@ -93,6 +122,18 @@ def _layers(state: RunState, told: Telling, width: int) -> list[Line]:
         lines += [*(line(said) for said in wrap(words, text)), line()]
     lines += [line("  ", *row) for row in table(layer_shares(state, told), sums(told.probe).scale, room)]
     return [*lines, line(), *legend(text)]
+
+
+def _not_examined(examined: Sequence[Examined], width: int) -> list[Line]:
+    """Return the rules that could not look, each with the reason."""
+    blind = [rule for rule in examined if rule.outcome == "blind"]
+    if not blind:
+        return []
+    lines = section("not examined", width)
+    for rule in blind:
+        first, *others = wrap(f"{rule.rule} {rule.name}: {rule.detail}", text_width(width) - 4)
+        lines += [line(f"  {first}"), *(line(f"    {words}") for words in others)]
+    return lines
 
 
 def _earlier(state: RunState, found: Sequence[Finding], width: int) -> list[Line]:

@@ -104,6 +104,8 @@ class RunState:
     """The losses of the probes and the parts of their difference, by `GAP_PARTS`."""
     alerts: list[events.Alert] = field(default_factory=list)
     """What the rules found while it trained, in order."""
+    probe_planned: events.ProbePlanned | None = None
+    """When the first probe comes by itself; None while not known."""
     overhead: events.Overhead | None = None
     """What monitoring takes, as last measured; None while not known."""
     layers: dict[str, LayerHistory] = field(default_factory=dict)
@@ -289,6 +291,10 @@ class RunState:
             if path in self.layers:
                 self.layers[path].probe = layer
                 self.layers[path].drift.append(event.step, [from_wire(layer.drift)])
+
+    @_fold.register
+    def _(self, event: events.ProbePlanned) -> None:
+        self.probe_planned = event
 
     @_fold.register
     def _(self, event: events.ValidationRepeated) -> None:

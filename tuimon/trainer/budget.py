@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 SHARES = {"sampling": 0.35, "probe": 0.2, "repeated validation": 0.4, "diagnosis": 0.05}
 """Each part's share of the allowed overhead."""
+ONCE = ("traces", "closing examination")
+"""Parts that come once, and have no share."""
 
 
 class Budget:
@@ -20,10 +22,12 @@ class Budget:
     """
 
     def __init__(self, overhead: float, now: float) -> None:
-        self.seconds = dict.fromkeys((*SHARES, "traces"), 0.0)
-        """Seconds used so far, by part. Traces are made once and have no share."""
-        self._overhead = overhead
-        self._began = now
+        self.seconds = dict.fromkeys((*SHARES, *ONCE), 0.0)
+        """Seconds used so far, by part."""
+        self.overhead = overhead
+        """The share of the training time that all parts may take together."""
+        self.began = now
+        """The time at the start, by `time.monotonic`."""
         self._free_from = dict.fromkeys(SHARES, now)
 
     def allows(self, part: str, now: float, expected: float = 0.0) -> bool:
@@ -34,15 +38,23 @@ class Budget:
             now: By `time.monotonic`.
             expected: Seconds of the first use, counted while the part has used none.
         """
-        if self.seconds[part] == 0 and expected > (now - self._began) * self._overhead * SHARES[part]:
-            return False
-        return now >= self._free_from[part]
+        return now >= self.allowed_at(part, expected)
+
+    def allowed_at(self, part: str, expected: float = 0.0) -> float:
+        """Return the time from which `allows` is true, by `time.monotonic`."""
+        if self.seconds[part] == 0:
+            return max(self._free_from[part], self.began + expected / (self.overhead * SHARES[part]))
+        return self._free_from[part]
+
+    def elapsed(self, now: float) -> float:
+        """Return the seconds since the start."""
+        return now - self.began
 
     def charge(self, part: str, seconds: float, now: float) -> None:
         """Add seconds to a part's cost, and delay its next use."""
         self.seconds[part] += seconds
         if part in SHARES:
-            self._free_from[part] = max(now, self._free_from[part]) + seconds / (self._overhead * SHARES[part])
+            self._free_from[part] = max(now, self._free_from[part]) + seconds / (self.overhead * SHARES[part])
 
     @contextmanager
     def charged(self, part: str) -> Iterator[None]:
@@ -54,6 +66,6 @@ class Budget:
             self.charge(part, time.perf_counter() - started, time.monotonic())
 
     def share(self, now: float) -> float:
-        """Return the share of the time since the start that monitoring used, without traces."""
+        """Return the share of the time since the start that monitoring used, without the parts of `ONCE`."""
         taken = sum(self.seconds[part] for part in SHARES)
-        return taken / max(now - self._began, 1e-9)
+        return taken / max(self.elapsed(now), 1e-9)

@@ -317,7 +317,7 @@ class Pass:
     loss: float
     """The loss as a training step has it, with regularization."""
     losses: FloatArray | None = None
-    """The loss of each example, shape ``(examples,)``; None if it is unknown."""
+    """The loss of each example, shape ``(examples,)``; their mean is `loss`, regularization apart. None if unknown."""
     layers: Mapping[str, Sequence[Sequence[Moments]]] = field(default_factory=dict)
     """By path, for each call of the layer: the moments of all its inputs, then, in inference mode, those of the first
     and of the second half of the examples. Needed only if the pass was made with ``looks``."""
@@ -345,6 +345,10 @@ class PassSet(Protocol):
     @property
     def calls(self) -> Calls:
         """The layers that training mode calls; known after the first `training` of any set in this mode."""
+
+    @property
+    def inference_calls(self) -> Calls:
+        """The calls of the same layers in inference mode, where few use batch statistics; known after `inference`."""
 
     @property
     def training_draws(self) -> bool:
@@ -412,6 +416,12 @@ class Passes(Protocol):
 
     def examples(self, batch: Batch) -> int:
         """Return the number of examples in a batch."""
+
+    def bytes_of(self, batch: Batch) -> int:
+        """Return the memory that a batch takes, in bytes."""
+
+    def without_weights(self, batch: Batch) -> Batch:
+        """Return the batch without its sample weights, or the same object if it has none."""
 
     def begin(self, mode: Mode) -> AbstractContextManager[PassSet]:
         """Open the passes of a probe under ``mode``.
@@ -498,6 +508,13 @@ class Engine(Protocol):
     @property
     def learning_rate(self) -> LearningRate:
         """The optimizer's learning rate."""
+
+    @property
+    def reads_ahead_freely(self) -> bool:
+        """True if `Data.ahead` costs next to nothing: batches are kept for probes from the first step on.
+
+        False if a step that gets a batch that was read ahead must be traced anew.
+        """
 
     @property
     def waits_in_step(self) -> bool:

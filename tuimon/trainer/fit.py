@@ -19,7 +19,7 @@ from tuimon.trainer.requests.controller import Controller
 from tuimon.trainer.requests.inbox import Inbox
 from tuimon.trainer.requests.rejected import RejectedError
 from tuimon.trainer.sampling import Sampling
-from tuimon.trainer.schedule import ProbeSchedule
+from tuimon.trainer.schedule import ProbeMemory, ProbeSchedule
 from tuimon.trainer.session.recorder import Recorder
 
 OVERHEAD_SECONDS = 10.0
@@ -37,6 +37,7 @@ class Fit:
         plan: ``epochs`` and ``steps`` (of an epoch) if known; a loop may add them later.
         options: The Monitor's options.
         on_trouble: Called with an exception of the thread that reads requests.
+        memory: What the probes of earlier fits of this model left; None: this is its first.
     """
 
     def __init__(
@@ -47,12 +48,14 @@ class Fit:
         options: Options,
         *,
         on_trouble: Callable[[Exception], None],
+        memory: ProbeMemory | None = None,
     ) -> None:
         self._recorder = recorder
         self._engine = engine
         self._options = options
         self._plan = plan
         notes = engine.begin()
+        self._is_same_model = memory is not None or recorder.budget is None
         recorder.budget = recorder.budget or Budget(options.overhead, time.monotonic())
         self._budget = recorder.budget
         self._sampling = Sampling(recorder, engine, self._budget, plan)
@@ -61,10 +64,13 @@ class Fit:
         self._next_checkpoint = began + options.checkpoint_minutes * 60
         self._diagnoses = True
         self._is_described = False
+        self._initial_epoch = 0
         for words in notes:
             self.note(words)
         self._record_model()
-        self._schedule = ProbeSchedule(recorder, engine, options.probe, self._budget, self._sampling)
+        self.memory = memory or ProbeMemory()
+        """What the probes leave for the next ``fit`` of the model."""
+        self._schedule = ProbeSchedule(recorder, engine, options.probe, self._budget, self._sampling, self.memory)
         checkpoints = Checkpoints(recorder.run.checkpoints, kept=options.checkpoints_kept)
         self._actions = RequestActions(recorder, engine, checkpoints, self._sampling)
         self._controller = Controller(recorder, engine, self._sampling, self._schedule, self._actions)
@@ -101,7 +107,9 @@ class Fit:
             self._pause()
         now = time.monotonic()
         if self._sampling.look(now):
+            self._schedule.plan(now)
             self._diagnose(now)
+        self._schedule.before_step(self._sampling.coming_step)
         if self._schedule.is_due_at(self._sampling.coming_step, now):
             self._sampling.read_steps()
             self._schedule.probe_between_steps()
@@ -139,6 +147,9 @@ class Fit:
         self._sampling.write_channels_if_due(now)
         self._schedule.end_epoch(now)
         self._schedule.end_validation(logs, now)
+        if not self._sampling.epoch_left.follows and self._plan.get("epochs") is not None:
+            # The weights are those that were just validated; at the end of `fit`, others may be in their place.
+            self._schedule.examine_at_end(now, epochs=self._epochs)
         self._diagnose(now)
         if now >= self._next_overhead:
             self._write_overhead(now)
@@ -168,6 +179,7 @@ class Fit:
     def write_last(self) -> None:
         """Record the last values of a ``fit`` that ended well."""
         self._sampling.read_steps()
+        self._schedule.examine_at_end(time.monotonic(), epochs=self._epochs)
         self._sampling.sample()
         self._sampling.write_channels()
         self._diagnose(None)
@@ -191,6 +203,12 @@ class Fit:
             received = self._inbox.received.popleft()
             if received.claim():
                 self._controller.reject(received, "training has ended")
+
+    @property
+    def _epochs(self) -> int | None:
+        """Epochs of this ``fit``; None if unknown."""
+        epochs = self._plan.get("epochs")
+        return None if epochs is None else epochs - self._initial_epoch
 
     def _record_model(self) -> None:
         """Record the layers; if the user changed flags after the trace, first with the flags that have effect."""
@@ -269,6 +287,7 @@ class Fit:
         self._recorder.record(events.Overhead(share=to_wire(share), parts=scalars_to_wire(parts)))
 
     def _describe(self, initial_epoch: int) -> events.FitStarted:
+        self._initial_epoch = initial_epoch
         mode, facts, layers = self._controller.coming_mode, self._engine.facts(), self._engine.layers
         return events.FitStarted(
             optimizer=facts.optimizer,
@@ -276,6 +295,7 @@ class Fit:
             initial_epoch=initial_epoch,
             steps_per_epoch=self._plan.get("steps"),
             jit_compile=facts.jit_compile,
+            same_model=self._is_same_model,
             batch_size=facts.batch_size,
             last_batch_size=facts.last_batch_size,
             can=self._controller.can,

@@ -18,6 +18,8 @@ class ProbeOptions:
     """The batch to probe on, ``(x, y)`` or ``(x, y, sample_weight)``; None: a training batch."""
     every: int | None = None
     """Steps from one probe to the next; None: a probe at the ends of epochs."""
+    at_end: bool = True
+    """Whether a ``fit`` whose last probe is old is probed once more at its end."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Options:
         probe: tuple[Any, ...] | bool | None,
         probe_every: int | None,
         prepare: Sequence[str],
+        examine_at_end: bool = True,
     ) -> "Options":
         """Return the options for the arguments of a Monitor.
 
@@ -61,5 +64,7 @@ class Options:
         prepare = (prepare,) if isinstance(prepare, str) else tuple(prepare)
         for words in prepare:
             commands.from_words(words)
-        probe_options = ProbeOptions(is_on=probe is not False, batch=batch, every=probe_every)
+        probe_options = ProbeOptions(
+            is_on=probe is not False, batch=batch, every=probe_every, at_end=bool(examine_at_end)
+        )
         return cls(overhead=overhead, probe=probe_options, prepare=prepare)

@@ -1,4 +1,4 @@
-"""Measures the gap between training mode and inference mode on one batch, and the causes of it.
+"""Measures the gap between training mode and inference mode on a few batches, and the causes of it.
 
 To measure a BatchNormalization layer's part, a pass in inference mode switches that layer from moving to batch
 statistics.
@@ -12,60 +12,97 @@ from functools import partial
 import numpy as np
 
 from tuimon.protocol import events
-from tuimon.protocol.wire import FloatArray, Number, to_wire
+from tuimon.protocol.wire import FloatArray, Number, scalars_to_wire, to_wire
 from tuimon.trainer.batch_norm import LayerArrays
 from tuimon.trainer.engine import Batch, Engine, Moments, Pass, PassSet
 from tuimon.trainer.modes import Mode
+from tuimon.trainer.uncertainty import PartsOfBatch, estimate, mean_loss
 
 MASKS = 8
 """Random masks over which the stochastic part is averaged; half as many in each mode if inference is random as well."""
+PASSES_OF_A_FURTHER_BATCH = 4
+"""At most: training, inference, batch statistics, random layers off."""
 
 
-def most_passes(layers: int) -> int:
-    """Return the largest number of forward passes of a probe of so many BatchNormalization layers."""
-    return 2 + MASKS + 2 * layers
+def most_passes(layers: int, batches: int = 1, validation_batches: int = 1) -> int:
+    """Return the largest number of forward passes of a probe of so many BatchNormalization layers and batches."""
+    further = PASSES_OF_A_FURTHER_BATCH * max(0, batches - 1)
+    return 2 + MASKS + 2 * layers + further + validation_batches
 
 
-def measure(engine: Engine, batch: Batch, validation: Batch | None, mode: Mode, reason: str) -> events.Probe:
-    """Probe a batch. Changes no variable and no random state.
+def measure(
+    engine: Engine,
+    batches: Sequence[Batch],
+    validation: Sequence[Batch],
+    mode: Mode,
+    reason: str,
+    *,
+    each_layer: bool = True,
+    examples_of_epoch: int | None = None,
+) -> events.Probe:
+    """Probe batches. Changes no variable and no random state.
 
-    A probe takes at most 2 + `MASKS` + 2 × (BatchNormalization layers in training mode) passes; one mask is enough if
-    nothing is random. Without such layers it takes one more if there are validation data, random layers and other
-    layers that depend on ``training``.
+    The first batch takes at most 2 + `MASKS` + 2 × (BatchNormalization layers in training mode) passes; one mask is
+    enough if nothing is random. Each further batch takes at most `PASSES_OF_A_FURTHER_BATCH`, a validation batch one,
+    and a batch with sample weights one more.
 
     `other` holds everything else that depends on ``training``. That includes random numbers that no layer draws, but
     the ``call`` of a subclassed model or a function that the user compiled.
 
     Args:
         engine: The model.
-        batch: As the training step takes it.
-        validation: A validation batch, as the validation step takes it; None: there is none.
+        batches: As the training step takes them, at least one, each of the same size.
+        validation: Validation batches, as the validation step takes them; empty: there are none.
         mode: The mode in force.
         reason: Why the probe is made.
+        each_layer: Whether to measure the part of each layer; else only that of all layers together.
+        examples_of_epoch: Examples of all training data; None: unknown.
 
     Raises:
-        ProbeError: This batch or this model cannot be probed.
+        ProbeError: These batches or this model cannot be probed.
     """
     started = time.perf_counter()
     with engine.passes.begin(mode) as passes:
-        found = _losses(passes, batch)
-        held = passes.inference(validation, looks=True) if validation is not None else None
+        first = _losses(passes, batches[0], each_layer=each_layer)
+        further = [_further(passes, batch, MASKS + number) for number, batch in enumerate(batches[1:])]
+        unweighted = [
+            _unweighted(engine, passes, batch, each.in_inference)
+            for batch, each in zip(batches, [first, *further], strict=True)
+        ]
+        held = [passes.inference(batch, looks=True) for batch in validation]
+        held_unweighted = [
+            _unweighted(engine, passes, batch, each) for batch, each in zip(validation, held, strict=True)
+        ]
     count, first_seconds = passes.costs()
     arrays = engine.layers.read()
+    sizes = [engine.passes.examples(batch) for batch in batches]
+    found = estimate([first.parts, *(each.parts for each in further)], sizes, examples_of_epoch)
+    loss, error = mean_loss(unweighted, sizes, examples_of_epoch)
+    validation_sizes = [engine.passes.examples(batch) for batch in validation]
+    validation_loss, validation_error = mean_loss(held_unweighted, validation_sizes)
+    seen = _Seen(first, further, held)
     return events.Probe(
         reason=reason,
-        examples=engine.passes.examples(batch),
+        examples=sum(sizes),
+        batches=len(batches),
         train=to_wire(found.train),
         inference=to_wire(found.train - found.gap),
         gap=to_wire(found.gap),
         batch_norm=to_wire(found.batch_norm),
         stochastic=to_wire(found.gap - found.batch_norm - found.other),
         other=to_wire(found.other),
-        masks=found.masks,
-        standard_error=to_wire(found.standard_error),
-        validation=to_wire(held.loss) if held is not None else None,
+        errors=scalars_to_wire(found.errors),
+        share_errors=scalars_to_wire(found.share_errors),
+        masks=first.masks,
+        standard_error=to_wire(first.standard_error),
+        validation=to_wire(held[0].loss) if held else None,
+        unweighted=to_wire(loss),
+        unweighted_error=to_wire(error),
+        validation_unweighted=to_wire(validation_loss),
+        validation_error=to_wire(validation_error),
+        validation_examples=sum(validation_sizes),
         layers={
-            path: _layer(path, found, arrays[path], engine.layers.batch_norm[path].epsilon, held)
+            path: _layer(path, seen, arrays[path], engine.layers.batch_norm[path].epsilon, passes)
             for path in passes.calls
             if path in arrays
         },
@@ -77,26 +114,25 @@ def measure(engine: Engine, batch: Batch, validation: Batch | None, mode: Mode, 
 
 @dataclass(frozen=True)
 class _Shares:
-    all_switched: float
-    """The loss with all layers on batch statistics."""
+    all_switched: Pass
+    """The pass with all layers on batch statistics."""
     of: dict[str, tuple[float, float]]
     """Each layer's part of the loss by path: switched in order, and switched alone."""
 
 
 @dataclass(frozen=True)
 class _Losses:
-    train: float
-    gap: float
+    """What one batch gives."""
+
+    parts: PartsOfBatch
     standard_error: float
-    batch_norm: float
-    other: float
     masks: int
     shares: _Shares
     in_training: Pass
     in_inference: Pass
 
 
-def _losses(passes: PassSet, batch: Batch) -> _Losses:
+def _losses(passes: PassSet, batch: Batch, *, each_layer: bool) -> _Losses:
     trained = [passes.training(batch, looks=True)]
     inferred = [passes.inference(batch, looks=True)]
     # If both modes draw, each pair of passes has the same random numbers.
@@ -106,22 +142,20 @@ def _losses(passes: PassSet, batch: Batch) -> _Losses:
     losses = np.array([each.loss for each in trained])
     gaps = losses - [each.loss for each in inferred]
     gap, inference = float(np.mean(gaps)), inferred[0]
-    shares = _switched_shares(
-        passes, batch, [path for path, calls in passes.calls.items() if any(calls)], inference.loss
-    )
-    if not passes.has_random_layers:
-        # No layer to switch off. If both modes draw, the layers' shares come from one draw, so compare with that draw.
-        quiet = trained[0].loss if passes.inference_draws else inference.loss + gap
-    elif passes.may_be_other:
-        quiet = passes.quiet(batch).loss
-    else:
-        quiet = shares.all_switched
+    paths = [path for path, calls in passes.calls.items() if any(calls)]
+    shares = _switched_shares(passes, batch, paths, inference, each_layer=each_layer)
+    quiet = _quiet(passes, batch, trained[0], inference, shares.all_switched, gap)
+    standard_error = float(np.std(gaps, ddof=1) / np.sqrt(len(gaps))) if len(gaps) > 1 else 0.0
     return _Losses(
-        train=float(np.mean(losses)),
-        gap=gap,
-        standard_error=float(np.std(gaps, ddof=1) / np.sqrt(len(gaps))) if len(gaps) > 1 else 0.0,
-        batch_norm=shares.all_switched - inference.loss,
-        other=quiet - shares.all_switched,
+        parts=PartsOfBatch(
+            train=float(np.mean(losses)),
+            gap=gap,
+            batch_norm=shares.all_switched.loss - inference.loss,
+            other=quiet.loss - shares.all_switched.loss,
+            error_of_masks=standard_error,
+            of_examples=_of_examples(trained, inferred, shares.all_switched, quiet),
+        ),
+        standard_error=standard_error,
         masks=len(trained),
         shares=shares,
         in_training=trained[0],
@@ -129,42 +163,151 @@ def _losses(passes: PassSet, batch: Batch) -> _Losses:
     )
 
 
-def _switched_shares(passes: PassSet, batch: Batch, paths: Sequence[str], inference: float) -> _Shares:
-    """Switch the layers from moving to batch statistics: one after another, and each alone."""
-    if not paths:
-        return _Shares(inference, {})
-    in_order = [passes.inference(batch, batch_statistics=paths[: count + 1]).loss for count in range(len(paths))]
-    alone = [in_order[0], *(passes.inference(batch, batch_statistics=[path]).loss for path in paths[1:])]
-    shares = np.diff([inference, *in_order])
-    return _Shares(
-        in_order[-1],
-        {path: (float(share), one - inference) for path, share, one in zip(paths, shares, alone, strict=True)},
+def _further(passes: PassSet, batch: Batch, seed: int) -> _Losses:
+    """Measure a further batch: the gap and its parts, with one mask."""
+    trained, inference = passes.training(batch, seed=seed, looks=True), passes.inference(batch, seed=seed, looks=True)
+    paths = [path for path, calls in passes.calls.items() if any(calls)]
+    switched = passes.inference(batch, batch_statistics=paths, seed=seed) if paths else inference
+    gap = trained.loss - inference.loss
+    quiet = _quiet(passes, batch, trained, inference, switched, gap)
+    return _Losses(
+        parts=PartsOfBatch(
+            train=trained.loss,
+            gap=gap,
+            batch_norm=switched.loss - inference.loss,
+            other=quiet.loss - switched.loss,
+            error_of_masks=0.0,
+            of_examples=_of_examples([trained], [inference], switched, quiet),
+        ),
+        standard_error=0.0,
+        masks=1,
+        shares=_Shares(switched, {}),
+        in_training=trained,
+        in_inference=inference,
     )
 
 
-def _layer(path: str, found: _Losses, arrays: LayerArrays, epsilon: float, held: Pass | None) -> events.ProbeLayer:
+def _quiet(passes: PassSet, batch: Batch, trained: Pass, inference: Pass, switched: Pass, gap: float) -> Pass:
+    """Return the pass in training mode with the random layers off, or one that is the same."""
+    if not passes.has_random_layers:
+        # No layer to switch off. If both modes draw, the layers' shares come from one draw, so compare with that draw.
+        return trained if passes.inference_draws else Pass(inference.loss + gap, trained.losses)
+    return passes.quiet(batch) if passes.may_be_other else switched
+
+
+def _of_examples(
+    trained: Sequence[Pass], inferred: Sequence[Pass], switched: Pass, quiet: Pass
+) -> dict[str, FloatArray] | None:
+    """Return each example's part of the gap and of its parts; None if the losses of single examples are unknown."""
+    training, inference = _all_losses(trained), _all_losses(inferred)
+    if training is None or inference is None or switched.losses is None or quiet.losses is None:
+        return None
+    gap = np.mean(training, axis=0) - np.mean(inference, axis=0)
+    batch_norm, other = switched.losses - inference[0], quiet.losses - switched.losses
+    return {"gap": gap, "batch_norm": batch_norm, "other": other, "stochastic": gap - batch_norm - other}
+
+
+def _all_losses(passes: Sequence[Pass]) -> list[FloatArray] | None:
+    losses = [each.losses for each in passes if each.losses is not None]
+    return losses if len(losses) == len(passes) else None
+
+
+def _unweighted(engine: Engine, passes: PassSet, batch: Batch, inference: Pass) -> Pass:
+    """Return the inference pass of a batch without its sample weights."""
+    bare = engine.passes.without_weights(batch)
+    return inference if bare is batch else passes.inference(bare)
+
+
+def _switched_shares(
+    passes: PassSet, batch: Batch, paths: Sequence[str], inference: Pass, *, each_layer: bool
+) -> _Shares:
+    """Switch the layers from moving to batch statistics: one after another, and each alone; or only all at once."""
+    if not paths:
+        return _Shares(inference, {})
+    if not each_layer:
+        return _Shares(passes.inference(batch, batch_statistics=paths), dict.fromkeys(paths, (np.nan, np.nan)))
+    in_order = [passes.inference(batch, batch_statistics=paths[: count + 1]) for count in range(len(paths))]
+    alone = [in_order[0], *(passes.inference(batch, batch_statistics=[path]) for path in paths[1:])]
+    shares = np.diff([inference.loss, *(each.loss for each in in_order)])
+    return _Shares(
+        in_order[-1],
+        {
+            path: (float(share), one.loss - inference.loss)
+            for path, share, one in zip(paths, shares, alone, strict=True)
+        },
+    )
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the layers got, in all passes."""
+
+    first: _Losses
+    further: Sequence[_Losses]
+    held: Sequence[Pass]
+
+    def in_training(self, path: str) -> list[Moments]:
+        """Return the moments of a layer's inputs in training mode, of each of its calls, of all batches together."""
+        of_batches = [each.in_training.layers.get(path, []) for each in (self.first, *self.further)]
+        return [_pooled([call[0] for call in calls]) for calls in zip(*of_batches, strict=False)]
+
+    def in_inference(self, path: str) -> list[Moments]:
+        """Return the moments of a layer's inputs in its first call in inference mode, of each training batch."""
+        passes = (each.in_inference for each in (self.first, *self.further))
+        return [found[0][0] for each in passes if (found := each.layers.get(path, [])) and found[0]]
+
+    def halves(self, path: str) -> list[Moments]:
+        """Return the moments of both halves of the first batch, in inference mode; empty if unknown."""
+        return list(next(iter(self.first.in_inference.layers.get(path, [])), [])[1:3])
+
+    def in_validation(self, path: str) -> list[Moments]:
+        """Return the moments of a layer's inputs in its first call, of each validation batch."""
+        return [found[0][0] for each in self.held if (found := each.layers.get(path, [])) and found[0]]
+
+
+def _layer(path: str, seen: _Seen, arrays: LayerArrays, epsilon: float, passes: PassSet) -> events.ProbeLayer:
     moving = Moments(np.nan, _float64(arrays["moving_mean"]), _float64(arrays["moving_variance"]))
     divergence = partial(_divergence, epsilon=epsilon)
-    in_order, alone = found.shares.of.get(path, (0.0, 0.0))
-    calls = [call[0] for call in found.in_training.layers.get(path, [])]
+    in_order, alone = seen.first.shares.of.get(path, (0.0, 0.0))
+    calls = seen.in_training(path)
     # Of a shared layer's calls, the first stands for the data, the one furthest from the moving statistics for drift.
-    before = next(iter(found.in_inference.layers.get(path, [])), [])
-    there = next(iter(held.layers.get(path, [])), []) if held is not None else []
+    before, there, halves = seen.in_inference(path), seen.in_validation(path), seen.halves(path)
     return events.ProbeLayer(
-        in_order=to_wire(in_order),
-        alone=to_wire(alone),
+        in_order=_measured(in_order),
+        alone=_measured(alone),
         drift=max((divergence(moving, call) for call in calls), key=_known, default=None),
-        elements=int(min((call.count for call in calls), default=0)),
+        elements=int(min((call[0].count for call in seen.first.in_training.layers.get(path, [])), default=0)),
         calls=len(calls),
         calls_divergence=max(
             (divergence(one, other) for number, one in enumerate(calls) for other in calls[number + 1 :]),
             key=_known,
             default=None,
         ),
-        validation_divergence=divergence(before[0], there[0]) if before and there else None,
+        validation_divergence=divergence(_pooled(before), _pooled(there)) if before and there else None,
         validation_elements=int(there[0].count) if there else 0,
-        sampling_divergence=divergence(before[1], before[2]) if len(before) > 2 else None,
+        sampling_divergence=divergence(*halves) if len(halves) == 2 else None,
+        batches_divergence=_mean([divergence(before[0], other) for other in before[1:]]),
+        variance_ratio=_variance_ratio(calls[0], _pooled(before)) if calls and before else None,
+        batch_statistics_in_inference=any(passes.inference_calls.get(path, ())),
     )
+
+
+def _measured(value: float) -> Number:
+    # Not measured, or measured and not a number: a reader can do nothing with either.
+    return None if np.isnan(value) else to_wire(value)
+
+
+def _pooled(moments: Sequence[Moments]) -> Moments:
+    """Return the moments of all values together."""
+    if len(moments) == 1:
+        return moments[0]
+    count = sum(each.count for each in moments)
+    weights = [each.count / max(count, 1) for each in moments]
+    mean = sum((weight * each.mean for weight, each in zip(weights, moments, strict=True)), np.zeros(()))
+    square = sum(
+        (weight * (each.variance + each.mean**2) for weight, each in zip(weights, moments, strict=True)), np.zeros(())
+    )
+    return Moments(count, mean, np.maximum(square - mean**2, 0))
 
 
 def _float64(array: object) -> FloatArray:
@@ -180,6 +323,19 @@ def _divergence(left: Moments, right: Moments, *, epsilon: float) -> Number:
     v, w = left.variance + epsilon, right.variance + epsilon
     distance = (left.mean - right.mean) ** 2
     return to_wire(float(np.mean((v / w + w / v - 2 + distance * (1 / v + 1 / w)) / 2)))
+
+
+def _variance_ratio(training: Moments, inference: Moments) -> Number:
+    """Return the variance in training mode over that in inference mode, the geometric mean over channels that vary."""
+    varies = (training.variance > 0) & (inference.variance > 0)
+    if not varies.any():
+        return None
+    return to_wire(float(np.exp(np.mean(np.log(training.variance[varies] / inference.variance[varies])))))
+
+
+def _mean(numbers: Sequence[Number]) -> Number:
+    known = [number for number in numbers if isinstance(number, float)]
+    return to_wire(float(np.mean(known))) if known else None
 
 
 def _known(number: Number) -> float:

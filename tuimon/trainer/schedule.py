@@ -1,8 +1,10 @@
-"""Decides when to probe a ``fit``, and keeps the batches for it."""
+"""Decides when to probe a ``fit``."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -10,11 +12,12 @@ import numpy as np
 
 from tuimon.diagnosis.validation_spike import is_spike
 from tuimon.protocol import events
-from tuimon.protocol.wire import from_wire, scalars_to_wire
+from tuimon.protocol.wire import from_wire, scalars_to_wire, to_wire
 from tuimon.text import plain
 from tuimon.trainer import probe, repeated_validation
 from tuimon.trainer.budget import Budget
-from tuimon.trainer.engine import MAXIMUM_BYTES_AHEAD, Data, Engine, ProbeError
+from tuimon.trainer.engine import Data, Engine, ProbeError
+from tuimon.trainer.held_batches import HeldBatches
 from tuimon.trainer.modes import Mode
 from tuimon.trainer.options import ProbeOptions
 from tuimon.trainer.sampling import Sampling
@@ -32,8 +35,27 @@ REMEMBERED = 200
 """Epochs whose value of that metric is remembered."""
 LONG_SECONDS = 0.5
 """If the last probe took longer, the log says that one begins."""
+LIGHT_SECONDS = 2.0
+"""If a probe of each layer takes longer, those that nobody asks for measure all layers together."""
+CLOSING_SHARE, CLOSING_LEAST, CLOSING_MOST = 0.1, 3.0, 60.0
+"""The closing examination may take this share of the run, but at least and at most so many seconds."""
+STILL_NEW, STILL_NEW_IN_A_LOOP = 0.9, 0.5
+"""A ``fit`` needs no closing examination if its last probe came after this share of the steps; for a ``fit`` of one
+epoch, of which there may be many, the smaller share."""
+PLAN_PRECISION = 0.3
+"""The time of the first probe is recorded again if it changes by this share of what is left until then."""
 
 Say = Callable[[str], None]
+
+
+@dataclass
+class ProbeMemory:
+    """What the probes of a model leave for its next ``fit``."""
+
+    newest: events.Probe | None = None
+    """The newest probe."""
+    validation_losses: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    """The newest validation losses."""
 
 
 class ProbeSchedule:
@@ -45,27 +67,40 @@ class ProbeSchedule:
         options: When and on which batch to probe.
         budget: Limits the cost of probes.
         sampling: Knows the duration of a step and of a trace.
+        memory: What earlier fits of the model left.
     """
 
     def __init__(
-        self, recorder: Recorder, engine: Engine, options: ProbeOptions, budget: Budget, sampling: Sampling
+        self,
+        recorder: Recorder,
+        engine: Engine,
+        options: ProbeOptions,
+        budget: Budget,
+        sampling: Sampling,
+        memory: ProbeMemory,
     ) -> None:
-        self.newest: events.Probe | None = None
-        """The newest probe of this ``fit``."""
         self._recorder = recorder
         self._engine = engine
         self._options = options
         self._budget = budget
         self._sampling = sampling
+        self._memory = memory
         self._validation_began: float | None = None
-        self._batch: Any = None
-        self._validation: Any = None
         self._why_off = ""
         self._is_on = options.is_on or options.batch is not None or options.every is not None
+        self._held = HeldBatches(
+            engine, first_step=recorder.step, takes_all=self._is_on and options.batch is None, note=self._note
+        )
         self._next_step = None if options.every is None else recorder.step + options.every
         self._waits = False
+        self._has_changed = False
+        self._planned: float | None = None
         self._cannot_repeat = ""
-        self._validation_losses: deque[float] = deque(maxlen=REMEMBERED)
+
+    @property
+    def newest(self) -> events.Probe | None:
+        """The newest probe of the model; None before the first."""
+        return self._memory.newest
 
     @property
     def why_not(self) -> str:
@@ -73,43 +108,95 @@ class ProbeSchedule:
         no_data = self._engine.why_not("probe") if self._options.batch is None else ""
         return self._why_off or self._engine.passes.why_not or no_data
 
+    def before_step(self, step: int) -> None:
+        """Keep a batch for probes if it is time. Called before each step."""
+        self._held.before_step(step)
+
     def end_epoch(self, now: float) -> None:
         """Probe at the end of an epoch, with the validated weights, if it is time."""
         if self._options.every is None and self._is_due(now):
             self._make("epoch")
 
     def is_due_at(self, step: int, now: float) -> bool:
-        """Return True if ``probe_every`` steps have passed and the budget allows a probe. Called before each step."""
-        return self._next_step is not None and step >= self._next_step and self._is_due(now)
+        """Return True if it is time for a probe between two steps, and the budget allows it. Called before each step.
+
+        It is after ``probe_every`` steps, or for the first probe: the end of an epoch may be far away.
+        """
+        if self._next_step is None:
+            return self.newest is None and not self._waits and step > 0 and self._is_due(now)
+        return step >= self._next_step and self._is_due(now)
 
     def probe_between_steps(self) -> None:
-        """Make the probe of every ``probe_every`` steps."""
-        self._next_step = self._recorder.step + (self._options.every or 0)
-        self._make("steps")
+        """Make the first probe, or that of every ``probe_every`` steps."""
+        if self._next_step is not None:
+            self._next_step = self._recorder.step + (self._options.every or 0)
+        self._make("steps" if self._next_step is not None else "first")
+
+    def plan(self, now: float) -> None:
+        """Record when the first probe comes, unless that is known."""
+        if self.newest is not None or self._sampling.is_compiling:
+            return
+        seconds, reason = self._first_in(now)
+        at = math.inf if seconds is None else now + seconds
+        if self._planned is not None:
+            left = max(self._planned - now, 1.0)
+            is_same = at == self._planned or abs(at - self._planned) <= PLAN_PRECISION * left
+            if is_same:
+                return
+        self._planned = at
+        self._recorder.record(events.ProbePlanned(seconds=to_wire(seconds), reason=reason))
 
     def mode_changed(self, words: str) -> None:
         """Probe in the new mode, if the run has been probed before; ``words`` become the reason."""
+        self._has_changed = True
         if self.newest is not None and self._trace_pays(time.monotonic()) and self._is_unasked:
             self._make(words)
+
+    def model_changed(self) -> None:
+        """Note that a request changed the model by something else than steps: what was probed is out of date."""
+        self._has_changed = True
 
     def ask(self, applied: Say, rejected: Say) -> None:
         """Probe now for a request, without regard to the budget."""
         self._make("asked", applied, rejected)
 
+    def examine_at_end(self, now: float, *, epochs: int | None) -> None:
+        """Probe the model as the ``fit`` leaves it, unless a probe is still new.
+
+        Args:
+            now: By `time.monotonic`.
+            epochs: Epochs of this ``fit``; None: unknown.
+        """
+        steps = self._engine.steps
+        is_wanted = self._options.at_end and self._is_unasked and steps.has_run and steps.coming_mode is None
+        if not is_wanted or not self._has_batch() or self._is_still_new(epochs):
+            return
+        allowed = min(CLOSING_MOST, max(CLOSING_LEAST, CLOSING_SHARE * self._budget.elapsed(now)))
+        expected = {each_layer: self._closing_seconds(each_layer=each_layer) for each_layer in (True, False)}
+        if expected[False] > allowed:
+            reason = f"an examination at the end would take about {expected[False]:.0f} s, more than a tenth of the run"
+            self._recorder.record(events.ProbePlanned(seconds=None, reason=reason))
+            return
+        each_layer = expected[True] <= allowed
+        words = f"the model as training leaves it, about {max(1, round(expected[each_layer]))} s"
+        self._measure("end", None, None, each_layer=each_layer, words=words)
+
     def end_validation(self, logs: Mapping[str, Any], now: float) -> None:
         """Probe and repeat the validation if the validation loss in an epoch's logs stands out."""
         mode = self._engine.steps.mode
+        self._held.end_validation()
         began, self._validation_began = self._validation_began, None
         expected = 0.0 if began is None else READINGS * (now - began)
         value = from_wire(scalars_to_wire(logs).get(METRIC))
         if np.isnan(value) or mode.phase != "auto":
             return
-        self._validation_losses.append(value)
+        losses = self._memory.validation_losses
+        losses.append(value)
         if self.newest is None or self._cannot_repeat or not self._is_unasked:
             return
         if not self._budget.allows("repeated validation", now, expected):
             return
-        if not is_spike(np.array(self._validation_losses)):
+        if not is_spike(np.array(losses)):
             return
         if self.newest.step != self._recorder.step:
             self._make("validation spike")
@@ -120,15 +207,16 @@ class ProbeSchedule:
             except Exception as error:  # noqa: BLE001 - an error of the user's data on a second reading must not end training
                 self._cannot_repeat = plain(str(error), 200)
         if self._cannot_repeat:
-            self._recorder.record(events.Note(text=f"the validation is not repeated: {self._cannot_repeat}"))
+            self._note(f"the validation is not repeated: {self._cannot_repeat}")
 
     def before_validation_step(self, now: float) -> None:
-        """Keep a validation batch for probes, unless one is kept."""
+        """Keep validation batches for probes."""
         if self._validation_began is None:
             self._validation_began = now
-        if self._validation is None and self._trace_pays(now) and self._is_unasked:
-            self._validation = ()  # Do not ask again.
-            self._engine.validation.before_next(self._hold_validation)
+            is_late = not self._engine.reads_ahead_freely or self._options.batch is not None
+            if is_late and not self._held.validation and self._trace_pays(now) and self._is_unasked:
+                self._held.take_validation()
+        self._held.before_validation_step()
 
     def _repeat_validation(self, mode: Mode, value: float) -> None:
         passes, started = self._engine.passes, time.perf_counter()
@@ -156,25 +244,68 @@ class ProbeSchedule:
 
     def _expected(self) -> float:
         """Return the expected seconds of the first probe; 0 if the user wants probes."""
-        if self.newest is not None or self._is_wanted:
-            return 0.0
-        return probe.most_passes(len(self._engine.layers.batch_norm)) * FORWARD_SHARE * self._sampling.step_seconds
+        return 0.0 if self.newest is not None or self._is_wanted else self._seconds(each_layer=False)
+
+    def _seconds(self, *, each_layer: bool) -> float:
+        """Return the expected seconds of a probe, without its trace."""
+        held, newest = self._held, self.newest
+        layers = len(self._engine.layers.batch_norm) if each_layer else 1
+        passes = probe.most_passes(layers, max(1, len(held.training)), len(held.validation))
+        if newest is not None and newest.passes:
+            return passes * newest.seconds / newest.passes
+        return passes * FORWARD_SHARE * self._sampling.step_seconds
+
+    def _closing_seconds(self, *, each_layer: bool) -> float:
+        """Return the expected seconds of a closing examination, with its trace."""
+        is_traced = self._engine.passes.has_begun(self._engine.steps.mode)
+        return self._seconds(each_layer=each_layer) + (0.0 if is_traced else self._engine.compile_seconds)
 
     def _trace_pays(self, now: float) -> bool:
-        if self._is_wanted:
-            return True
-        return self._sampling.compile_seconds <= TRACE_SHARE * (now - self._sampling.began)
+        return self._is_wanted or self._compile_seconds <= TRACE_SHARE * self._budget.elapsed(now)
 
-    def _make(self, reason: str, applied: Say | None = None, rejected: Say | None = None) -> None:
-        if self._batch is None and self._options.batch is not None:
+    @property
+    def _compile_seconds(self) -> float:
+        """Seconds that a trace of the step takes; infinite before the first step of this ``fit``."""
+        return max(self._sampling.compile_seconds, self._engine.compile_seconds)
+
+    def _first_in(self, now: float) -> tuple[float | None, str]:
+        """Return in how many seconds the first probe comes by itself, None if none does, and why."""
+        if not self._is_on:
+            return None, "this run is probed on request alone"
+        if self.why_not:
+            return None, self.why_not
+        if self._next_step is not None:
+            steps = max(0, self._next_step - self._recorder.step)
+            return steps * self._sampling.step_seconds, f"every {self._options.every:,} steps"
+        at = self._budget.allowed_at("probe", self._expected())
+        if not self._is_wanted:
+            at = max(at, self._budget.began + self._compile_seconds / TRACE_SHARE)
+        return max(0.0, at - now), f"a budget of {100 * self._budget.overhead:.3g} %"
+
+    def _is_still_new(self, epochs: int | None) -> bool:
+        if self.newest is None or self._has_changed:
+            return False
+        share = STILL_NEW_IN_A_LOOP if epochs == 1 else STILL_NEW
+        return self.newest.step >= share * self._recorder.step
+
+    def _has_batch(self, rejected: Say | None = None) -> bool:
+        """Return True if there is a batch to probe; take that of the user's options."""
+        if not self._held.training and self._options.batch is not None and not self._why_off:
             try:
-                self._batch = self._held(self._engine.passes.as_batch(self._options.batch))
+                self._held.put(self._engine.passes.as_batch(self._options.batch))
             except Exception as error:  # noqa: BLE001 - whatever the user's batch raises, training goes on
                 self._turn_off(f"the batch given cannot be used: {error}", rejected)
-                return
+        return bool(self._held.training)
+
+    def _make(self, reason: str, applied: Say | None = None, rejected: Say | None = None) -> None:
+        has_batch = self._has_batch(rejected)
+        if not has_batch and (self._options.batch is not None or self._held.why_not):
+            if not self._why_off:
+                self._turn_off(self._held.why_not, rejected)
+            return
         steps = self._engine.steps
         # A mode that was requested earlier, and waits for the next step, comes first.
-        if self._batch is not None and steps.has_run and steps.coming_mode is None:
+        if has_batch and steps.has_run and steps.coming_mode is None:
             self._measure(reason, applied, rejected)
         elif applied is not None or not self._waits:
             self._waits = self._waits or applied is None
@@ -183,56 +314,70 @@ class ProbeSchedule:
     def _measure_there(self, reason: str, applied: Say | None, rejected: Say | None, data: Data) -> None:
         """Probe within the call of a step, before it, where its data are at hand."""
         steps = self._engine.steps
-        has_batch = self._batch is not None
-        batches = data.ahead(1, MAXIMUM_BYTES_AHEAD) if steps.has_run and not has_batch else []
-        if not steps.has_run or steps.coming_mode is not None or not (has_batch or batches):
+        is_ready = steps.has_run and steps.coming_mode is None
+        try:
+            has_batch = bool(self._held.training) or (is_ready and self._held.take_first(data))
+        except ProbeError as error:
+            self._waits = self._waits and applied is not None
+            self._turn_off(str(error), rejected)
+            return
+        if not (is_ready and has_batch):
             # The first step makes the metrics' variables; if an epoch has no batch left, the next one has.
             steps.before_next(partial(self._measure_there, reason, applied, rejected))
             return
         self._waits = self._waits and applied is not None
-        if batches:
-            try:
-                self._batch = self._held(batches[0])
-            except ProbeError as error:
-                self._turn_off(str(error), rejected)
-                return
         self._measure(reason, applied, rejected)
 
-    def _measure(self, reason: str, applied: Say | None, rejected: Say | None) -> None:
+    def _measure(
+        self,
+        reason: str,
+        applied: Say | None,
+        rejected: Say | None,
+        *,
+        each_layer: bool | None = None,
+        words: str = "",
+    ) -> None:
         is_long = self.newest is None or self.newest.seconds > LONG_SECONDS
-        if is_long:
-            self._recorder.record(events.StateChanged(state="probing"))
+        if is_long or words:
+            self._recorder.record(events.StateChanged(state="probing", detail=words))
+        if each_layer is None:
+            each_layer = applied is not None or self._is_wanted or self._seconds(each_layer=True) <= LIGHT_SECONDS
         try:
-            mode = self._engine.steps.mode
-            fact = probe.measure(self._engine, self._batch, self._validation or None, mode, reason)
+            fact = probe.measure(
+                self._engine,
+                self._held.training,
+                self._held.validation,
+                self._engine.steps.mode,
+                reason,
+                each_layer=each_layer,
+                examples_of_epoch=self._examples_of_epoch(),
+            )
         except ProbeError as error:
             self._turn_off(str(error), rejected)
             return
         finally:
-            if is_long:
+            if is_long or words:
                 self._recorder.record(events.StateChanged(state="training"))
-        self.newest = fact
-        self._budget.charge("probe", fact.seconds, time.monotonic())
+        self._memory.newest, self._has_changed = fact, False
+        self._budget.charge("closing examination" if reason == "end" else "probe", fact.seconds, time.monotonic())
         self._budget.charge("traces", fact.traced_seconds, time.monotonic())
         self._recorder.record(fact)
         if applied is not None:
             applied("")
+
+    def _examples_of_epoch(self) -> int | None:
+        """Return the number of training examples; None if unknown, or if the batch is the user's."""
+        steps = self._sampling.epoch_left.steps
+        if not steps or self._options.batch is not None:
+            return None
+        return steps * self._engine.passes.examples(self._held.training[0])
 
     def _turn_off(self, why: str, rejected: Say | None) -> None:
         self._why_off = why
         if rejected is not None:
             rejected(why)
         else:
-            self._recorder.record(events.Note(text=f"the probe is off: {why}"))
+            self._note(f"the probe is off: {why}")
 
-    def _hold_validation(self, data: Data) -> None:
-        batches = data.ahead(1, MAXIMUM_BYTES_AHEAD)
-        if batches:
-            try:
-                self._validation = self._held(batches[0])
-            except ProbeError as error:
-                self._recorder.record(events.Note(text=f"the probe does without validation data: {error}"))
-
-    def _held(self, batch: Any) -> Any:
-        self._engine.passes.check(batch)
-        return batch
+    def _note(self, words: str) -> None:
+        self._recorder.record(events.Note(text=words))

@@ -55,6 +55,7 @@ class StandsAside:
         probe_every: Not used.
         overhead: Not used.
         batch_loss: Not used.
+        examine_at_end: Not used.
         prepare: Not used.
 
     Raises:
@@ -76,6 +77,7 @@ class StandsAside:
         probe_every: int | None = None,
         overhead: float = DEFAULT_OVERHEAD,
         batch_loss: bool = True,
+        examine_at_end: bool = True,
         prepare: Sequence[str] = (),
     ) -> None:
         super().__init__()

@@ -128,6 +128,11 @@ class WatchedModel:
         name = type(optimizer).__name__ if optimizer is not None else ""
         return FitFacts(name, bool(self.model.jit_compile), sizes.usual, sizes.last)
 
+    @property
+    def reads_ahead_freely(self) -> bool:
+        """True unless Keras distributes the data: a step on distributed batches that were read ahead is traced anew."""
+        return not running_fit.distributes_data(self.model)
+
     def steps_made(self) -> int:
         """Return the count of training steps, as of the last `read_values`."""
         if self.values is not None:

@@ -4,8 +4,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from tuimon.plot.numbers import duration
 from tuimon.protocol.events import CheckpointSaved
+from tuimon.protocol.wire import from_wire
 from tuimon.runs.state import OVER, LayerHistory, RunState
+from tuimon.text import plain
 
 Hold = Literal["frozen", "statistics", "nothing"]
 """What of a layer is held: everything, the moving statistics alone, nothing."""
@@ -176,6 +179,11 @@ def no_probe_words(moment: Moment) -> str:
         return "This run has made no probe."
     if reason := moment.cannot("probe"):
         return f"No probe: {reason}."
-    if moment.refusal:
-        return "No probe yet: at the next epoch's end."
-    return "No probe yet: at the next epoch's end, or press g."
+    now = "" if moment.refusal else "; g makes one now"
+    planned = moment.state.probe_planned
+    if planned is None:
+        return f"No probe yet{now}."
+    if planned.seconds is None:
+        return f"No probe comes by itself ({plain(planned.reason, 100)}){now}."
+    left = max(0.0, planned.time + from_wire(planned.seconds) - moment.now)
+    return f"First probe in about {duration(left)} ({plain(planned.reason, 100)}){now}."

@@ -87,6 +87,10 @@ def keep_losses(model: Any) -> Callable[[], None]:
     return undo
 
 
+_MEANS = ("mean", "sum_over_batch_size", "mean_with_sample_weight")
+"""Reductions after which the loss is the mean over the examples."""
+
+
 def losses_of_examples(model: Any, y: Any, outputs: Any, sample_weight: Any) -> Any:
     """Return the loss of each example, ``(examples,)``, without regularization; None if it is unknown.
 
@@ -97,6 +101,8 @@ def losses_of_examples(model: Any, y: Any, outputs: Any, sample_weight: Any) -> 
         return None
     try:
         loss = keras.losses.get(model.loss)
+        if getattr(loss, "reduction", "mean") not in _MEANS:
+            return None
         losses = tf.convert_to_tensor(
             loss.call(y, outputs) if isinstance(loss, keras.losses.Loss) else loss(y, outputs)
         )

@@ -18,6 +18,11 @@ def element_spec_of_fit(model: Any) -> Any:
     return getattr(data, "element_spec", None)
 
 
+def distributes_data(model: Any) -> bool:
+    """Return True if Keras gives the step distributed batches: under any strategy but TensorFlow's default."""
+    return type(model.distribute_strategy).__name__ != "_DefaultDistributionStrategy"
+
+
 def frame_of_fit(model: Any) -> FrameType | None:
     """Return the frame of this model's ``fit`` among the callers; None if there is none."""
     frame: FrameType | None = inspect.currentframe()

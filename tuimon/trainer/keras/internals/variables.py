@@ -43,6 +43,12 @@ def bytes_of(variable: Any) -> int:
     return int(np.prod(variable.shape)) * int(tf.as_dtype(variable.dtype).size)
 
 
+def bytes_of_batch(batch: Any) -> int:
+    """Return the size of a batch in bytes; of a distributed one, of what is seen as tensors."""
+    tensors = [part for part in tf.nest.flatten(batch, expand_composites=True) if tf.is_tensor(part)]
+    return sum(int(tf.size(part)) * max(1, part.dtype.size) for part in tensors)
+
+
 def number(variable: Any) -> float:
     """Return the value of a scalar variable, which may be mirrored on several devices."""
     value = getattr(variable, "value", variable)

@@ -89,6 +89,15 @@ class KerasPasses:
         """Return the number of examples in a batch."""
         return variables.examples(self._model, batch)
 
+    def bytes_of(self, batch: Any) -> int:
+        """Return the memory that a batch takes, in bytes."""
+        return variables.bytes_of_batch(batch)
+
+    def without_weights(self, batch: Any) -> Any:
+        """Return the batch without its sample weights, or the same object if it has none."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(variables.without_optionals(batch))
+        return batch if sample_weight is None else (x, y)
+
     @contextlib.contextmanager
     def begin(self, mode: Mode) -> Iterator["KerasPassSet"]:
         """Open the passes of a probe under ``mode``.
@@ -184,6 +193,11 @@ class KerasPassSet:
     def calls(self) -> Calls:
         """The layers that training mode calls; known after the first training pass of any probe in this mode."""
         return self._training.calls
+
+    @property
+    def inference_calls(self) -> Calls:
+        """The calls of the same layers in inference mode; known after the first inference pass."""
+        return self._passes.selecting(self.calls).calls
 
     @property
     def training_draws(self) -> bool:

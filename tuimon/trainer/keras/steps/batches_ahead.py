@@ -6,6 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tuimon.trainer.keras.internals.variables import bytes_of_batch
+
 
 class BatchesAhead:
     """Keeps batches that were read from the iterator, until the train function takes them.
@@ -39,11 +41,11 @@ class BatchesAhead:
             maximum_bytes: Reading stops once the batches take this much.
         """
         self._follow(iterator)
-        size = sum(map(_bytes, self._kept))
+        size = sum(map(bytes_of_batch, self._kept))
         while len(self._kept) < count and size < maximum_bytes and self._error is None:
             if not self._read():
                 break
-            size += _bytes(self._kept[-1])
+            size += bytes_of_batch(self._kept[-1])
         return [*self._kept][:count]
 
     def of(self, iterator: Any) -> Any:
@@ -90,8 +92,3 @@ def _iterator(batches: list[Any], like: tf.data.Iterator) -> tf.data.Iterator:
         return tf.data.experimental.from_variant(variant, structure=like.element_spec)
 
     return iter(functools.reduce(tf.data.Dataset.concatenate, map(one, batches)))
-
-
-def _bytes(batch: Any) -> int:
-    tensors = [part for part in tf.nest.flatten(batch, expand_composites=True) if tf.is_tensor(part)]
-    return sum(int(tf.size(part)) * max(1, part.dtype.size) for part in tensors)

@@ -1,0 +1,242 @@
+"""What was examined of a run, and what not. A run is healthy only if every rule that matters for it could look."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from tuimon.diagnosis.finding import Finding
+from tuimon.diagnosis.frozen import ENOUGH_STEPS
+from tuimon.diagnosis.layers import has_changed_since, movement
+from tuimon.diagnosis.progress import STUCK_EPOCHS
+from tuimon.diagnosis.validation_spike import FEWEST
+from tuimon.protocol.wire import from_wire
+from tuimon.runs.state import OVER, RunState
+from tuimon.text import plain
+
+Outcome = Literal["fired", "quiet", "blind", "beside"]
+"""``fired``: the rule found something. ``quiet``: it looked and found nothing. ``blind``: it could not look.
+``beside``: there is nothing in this run that it is about."""
+
+Judgement = Literal["findings", "healthy", "not examined"]
+"""What the doctor says of a run as a whole."""
+
+ENOUGH_SAMPLES = 2
+"""Pairs of samples of the layers that tell whether moving statistics move."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a rule could see. One of the first three is filled in."""
+
+    seen: str = ""
+    """The evidence it looked at, as a part of a sentence."""
+    blind: str = ""
+    """Why it could not look, as a part of a sentence."""
+    beside: str = ""
+    """Why it has nothing to look at, as a part of a sentence."""
+    remedy: str = ""
+    """For a blind rule: the one thing to do, as a sentence without a full stop."""
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What one rule says of itself."""
+
+    rule: str
+    """Its number."""
+    name: str
+    """What it looks for."""
+    outcome: Outcome
+    """What came of it."""
+    detail: str
+    """The evidence, or why there is none."""
+    remedy: str = ""
+    """For a blind rule: the one thing to do."""
+    matters: bool = True
+    """Whether a run is not called healthy while the rule is blind."""
+
+
+def examine(state: RunState, found: Sequence[Finding]) -> list[Examined]:
+    """Return what each rule says of itself, in the order of their numbers."""
+    fired = {finding.rule for finding in found}
+    return [_examined(rule, look, state, is_fired=rule in fired) for rule, look in RULES_SAY.items()]
+
+
+def judge(found: Sequence[Finding], examined: Sequence[Examined]) -> Judgement:
+    """Return what to say of the run as a whole."""
+    if any(finding.severity != "info" for finding in found):
+        return "findings"
+    return "not examined" if missing(examined) else "healthy"
+
+
+def missing(examined: Sequence[Examined]) -> list[Examined]:
+    """Return the blind rules without which a run is not called healthy."""
+    return [rule for rule in examined if rule.outcome == "blind" and rule.matters]
+
+
+def can_probe(state: RunState, status: str) -> bool:
+    """Return True if a request would make a probe of this run now, and one that could tell something."""
+    return status not in OVER and state.fit is not None and state.fit.can.get("probe") == ""
+
+
+@dataclass(frozen=True)
+class _Look:
+    name: str
+    sight: Callable[[RunState], Sight]
+    matters: bool = True
+
+
+def _examined(rule: str, look: _Look, state: RunState, *, is_fired: bool) -> Examined:
+    sight = look.sight(state)
+    if is_fired:
+        return Examined(rule, look.name, "fired", sight.seen or sight.blind, "", look.matters)
+    if sight.beside:
+        return Examined(rule, look.name, "beside", sight.beside, "", look.matters)
+    if sight.blind:
+        return Examined(rule, look.name, "blind", sight.blind, sight.remedy, look.matters)
+    return Examined(rule, look.name, "quiet", sight.seen, "", look.matters)
+
+
+def _of_probe(state: RunState) -> Sight:
+    if not state.probes:
+        refused = state.fit.can.get("probe", "") if state.fit else ""
+        if refused:
+            return Sight(blind=f"no probe can be made ({plain(refused, 300)})", remedy=_refused_remedy(refused))
+        planned = state.probe_planned
+        why = f" ({plain(planned.reason, 300)})" if planned is not None and planned.seconds is None else ""
+        over = state.ended is not None
+        remedy = (
+            "train with `tuimon.Monitor(probe_every=100)`, which makes one every 100 steps"
+            if over
+            else "the request `probe` makes one now"
+        )
+        return Sight(blind=f"there was no probe{why}", remedy=remedy)
+    probe = state.probes[-1]
+    if has_changed_since(state, probe):
+        return Sight(
+            blind=f"the model was changed after the last probe, at step {probe.step:,}",
+            remedy="the request `probe` makes another",
+        )
+    batches = "" if probe.batches == 1 else f" in {probe.batches} batches"
+    examples = f"{probe.examples:,} example{'' if probe.examples == 1 else 's'}"
+    return Sight(seen=f"the probe at step {probe.step:,} of {state.step:,} ({examples}{batches})")
+
+
+def _refused_remedy(refused: str) -> str:
+    return "compile the model with a loss that Keras computes" if "loss" in refused else "no probe, no answer here"
+
+
+def _of_batch_norm(look: Callable[[RunState], Sight]) -> Callable[[RunState], Sight]:
+    """Return a look that has nothing to see in a model without BatchNormalization."""
+
+    def sight(state: RunState) -> Sight:
+        if state.model is not None and not state.model.batch_norm_layers:
+            return Sight(beside="the model has no BatchNormalization")
+        return look(state)
+
+    return sight
+
+
+def _of_shared(state: RunState) -> Sight:
+    sight = _of_probe(state)
+    if sight.seen and all(layer.calls < 2 for layer in state.probes[-1].layers.values()):
+        return Sight(beside="no BatchNormalization layer is called twice in a pass")
+    return sight
+
+
+def _of_validation_data(state: RunState) -> Sight:
+    if not state.probes or _of_probe(state).blind:
+        has_validation = any(name.startswith("val_") for name in state.epoch_metrics)
+        if state.epochs_ended and not has_validation:
+            return Sight(beside="there are no validation data")
+        return _of_probe(state)
+    probe = state.probes[-1]
+    if probe.validation is None:
+        if any(name.startswith("val_") for name in state.epoch_metrics):
+            return Sight(
+                blind="the last probe had no validation batch",
+                remedy="the request `probe` makes another after the next validation",
+            )
+        return Sight(beside="there are no validation data")
+    return _of_probe(state)
+
+
+def _of_samples(state: RunState) -> Sight:
+    seen = [movement(history) for history in state.layers.values()]
+    steps = max((each.steps for each in seen), default=0)
+    if any(each.intervals < ENOUGH_SAMPLES for each in seen) or steps < ENOUGH_STEPS or not seen:
+        return Sight(
+            blind=f"{state.step:,} steps are too few samples of the moving statistics", remedy="train for longer"
+        )
+    return Sight(seen=f"samples of the moving statistics over {steps:,} steps")
+
+
+def _of_a_sample(state: RunState) -> Sight:
+    if not state.layers or any(history.latest is None for history in state.layers.values()) or state.step == 0:
+        return Sight(blind="the moving statistics were not read", remedy="train for a step")
+    return Sight(seen=f"the moving statistics at step {state.step:,}")
+
+
+def _of_trainable(state: RunState) -> Sight:
+    if all(history.trainable_changed is None for history in state.layers.values()):
+        return Sight(beside="`trainable` was not changed")
+    return _of_samples(state)
+
+
+def _of_momentum(state: RunState) -> Sight:
+    return Sight(seen=f"the momentum of {len(state.layers)} layers")
+
+
+def _of_losses(state: RunState) -> Sight:
+    count = max((len(series) for series in state.batch_metrics.values()), default=0)
+    if count:
+        return Sight(seen=f"{count:,} batch losses")
+    if state.epochs_ended:
+        return Sight(seen=f"the losses of {state.epochs_ended:,} epochs")
+    return Sight(blind="no loss was recorded", remedy="log it: `loop.log(loss=…)`")
+
+
+def _of_validations(state: RunState) -> Sight:
+    losses = state.epoch_metrics.get("val_loss")
+    if losses is None:
+        return Sight(beside="there are no validation data") if state.epochs_ended else Sight(blind="no epoch has ended")
+    if len(losses) <= FEWEST:
+        return Sight(blind=f"{len(losses)} validations are too few to know what is usual", remedy="train for longer")
+    return Sight(seen=f"{len(losses):,} validations")
+
+
+def _of_epochs(state: RunState) -> Sight:
+    if state.epochs_ended < STUCK_EPOCHS:
+        return Sight(blind=f"{state.epochs_ended} epochs are too few", remedy="train for longer")
+    return Sight(seen=f"{state.epochs_ended:,} epochs")
+
+
+def _of_generalization(state: RunState) -> Sight:
+    sight = _of_validation_data(state)
+    if sight.seen:
+        probe = state.probes[-1]
+        if from_wire(probe.validation_error) != from_wire(probe.validation_error) or probe.unweighted is None:
+            return Sight(
+                blind="the loss of single examples is not known, so neither is how sure the difference is",
+                remedy="validate on more batches",
+            )
+    return sight
+
+
+RULES_SAY: dict[str, _Look] = {
+    "R1": _Look("moving statistics that lag", _of_batch_norm(_of_probe)),
+    "R2": _Look("batches too small for their statistics", _of_batch_norm(_of_probe)),
+    "R3": _Look("validation data of another distribution", _of_batch_norm(_of_validation_data)),
+    "R4": _Look("layers never in training mode", _of_batch_norm(_of_samples)),
+    "R5": _Look("moving variances that are no number", _of_batch_norm(_of_a_sample)),
+    "R6": _Look("frozen statistics that move", _of_batch_norm(_of_samples)),
+    "R7": _Look("a `trainable` that had no effect", _of_batch_norm(_of_trainable)),
+    "R8": _Look("dead channels", _of_batch_norm(_of_a_sample)),
+    "R9": _Look("one layer for different inputs", _of_batch_norm(_of_shared)),
+    "R10": _Look("momentum out of bounds", _of_batch_norm(_of_momentum)),
+    "R11": _Look("validation spikes", _of_validations, matters=False),
+    "R12": _Look("losses that are no number", _of_losses),
+    "R13": _Look("no progress", _of_epochs, matters=False),
+    "R14": _Look("overfitting", _of_generalization),
+}
+"""By number of the rule: what it looks for, and what it can see."""

@@ -1,0 +1,148 @@
+"""Training data that are learned better than what they stand for: R14."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from tuimon.diagnosis.finding import Finding
+from tuimon.diagnosis.layers import has_changed_since
+from tuimon.diagnosis.measured import measured
+from tuimon.protocol import events
+from tuimon.protocol.wire import from_wire, to_wire
+from tuimon.runs.state import RunState
+
+CERTAIN = 3.0
+"""Standard errors by which the validation loss must be above the loss on training data."""
+PART_OF_FALL = 0.5
+"""The difference must be at least this share of how far the loss on training data has fallen since the start."""
+RISEN_PART = 0.1
+"""The validation loss must have risen from its best by this share of that fall."""
+FEWEST_SINCE = 3
+"""Validations after the best one; fewer say nothing."""
+SINCE_PART = 0.1
+"""Share of all validations that must have come after the best one."""
+FIRST_LOSSES = 5
+"""Batch losses whose mean is the loss at the start."""
+
+
+@dataclass(frozen=True)
+class DataPart:
+    """How much worse the model is on validation data than on training data, all in inference mode."""
+
+    training: float
+    """Loss on training data, without weights."""
+    validation: float
+    """Loss on validation data, without weights."""
+    error: float
+    """Standard error of their difference; NaN: unknown."""
+
+    @property
+    def difference(self) -> float:
+        """Validation minus training."""
+        return self.validation - self.training
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether the validation data are harder, beyond chance."""
+        return self.difference > CERTAIN * self.error
+
+
+def data_part(probe: events.Probe) -> DataPart | None:
+    """Return what a probe tells of the data; None if it had no validation batch, or is of an older version."""
+    training, validation = from_wire(probe.unweighted), from_wire(probe.validation_unweighted)
+    if not (math.isfinite(training) and math.isfinite(validation)):
+        return None
+    return DataPart(
+        training, validation, math.hypot(from_wire(probe.unweighted_error), from_wire(probe.validation_error))
+    )
+
+
+def overfitting(state: RunState) -> Iterator[Finding]:
+    """R14: the training data are learned better than other data of their kind.
+
+    Threshold: in inference mode, without weights, the loss of the held validation batches is above that of the held
+    training batches by `CERTAIN` standard errors, so that neither mode, nor randomness, nor weights, nor chance makes
+    the difference; and one of two holds. It is at least `PART_OF_FALL` of how far the loss on training data has fallen
+    since the start; or the validation loss of the epochs has risen from its best, `FEWEST_SINCE` validations ago or
+    more, by `CERTAIN` standard errors and `RISEN_PART` of that fall.
+
+    Source: Prechelt, "Early Stopping – But When?", 1998 (generalization loss); Zhang et al., "Understanding deep
+    learning requires rethinking generalization", 2017.
+    """
+    if not state.probes or has_changed_since(state, state.probes[-1]):
+        return
+    probe = state.probes[-1]
+    part = data_part(probe)
+    if part is None or not part.is_certain:
+        return
+    fallen = _first_loss(state) - part.training
+    if not fallen > 0:
+        return
+    best = _best_validation(state, from_wire(probe.validation_error), fallen)
+    if best is None and part.difference < PART_OF_FALL * fallen:
+        return
+    evidence: dict[str, float | str | None] = {
+        "loss_on_training_data": to_wire(part.training),
+        "loss_on_validation_data": to_wire(part.validation),
+        "difference": to_wire(part.difference),
+        "standard_error": to_wire(part.error),
+        "training_examples": probe.examples,
+        "validation_examples": probe.validation_examples,
+    }
+    told = (
+        f"the model overfits: in inference mode the loss is {part.training:.3g} on training data and "
+        f"{part.validation:.3g} on validation data, {measured(part.difference, part.error)} more"
+    )
+    advice = "more data, augmentation, dropout or weight decay help; a smaller model does, too"
+    if best is not None:
+        evidence |= {"best_epoch": best.epoch + 1, "best_validation_loss": best.value, "newest": best.newest}
+        told += (
+            f"; the best validation loss was {best.value:.3g}, in epoch {best.epoch + 1:,}, it is {best.newest:.3g} now"
+        )
+        keep = f"keep the weights of epoch {best.epoch + 1:,} (`EarlyStopping(restore_best_weights=True)`)"
+        advice = f"{keep}; to get further, {advice}"
+    yield Finding(
+        rule="R14",
+        severity="warning",
+        step=best.step if best is not None else probe.step,
+        what=told,
+        evidence=evidence,
+        advice=advice,
+        weight=0.4,
+    )
+
+
+def _first_loss(state: RunState) -> float:
+    series = state.batch_metrics.get("loss")
+    if series is not None and len(series) and series.steps[0] == 0:
+        return float(np.mean(series.values[:FIRST_LOSSES]))
+    epochs = state.epoch_metrics.get("loss")
+    return float(epochs.values[0]) if epochs is not None and len(epochs) else math.nan
+
+
+@dataclass(frozen=True)
+class _Best:
+    epoch: int
+    step: int
+    value: float
+    newest: float
+
+
+def _best_validation(state: RunState, error: float, fallen: float) -> _Best | None:
+    """Return the best validation, if the loss has risen since beyond chance."""
+    series = state.epoch_metrics.get("val_loss")
+    if series is None or len(series) < FEWEST_SINCE + 1 or not np.isfinite(series.values).all():
+        return None
+    values = series.values
+    index = int(np.argmin(values))
+    since = len(values) - 1 - index
+    newest = float(np.median(values[-FEWEST_SINCE:]))
+    risen = newest - float(values[index])
+    if since < max(FEWEST_SINCE, SINCE_PART * len(values)) or risen < max(CERTAIN * error, RISEN_PART * fallen):
+        return None
+    step = int(series.steps[index])
+    numbers = state.epoch_numbers
+    place = int(np.searchsorted(numbers.steps, step))
+    return _Best(int(numbers.values[place]), step, float(values[index]), newest)

@@ -1,0 +1,133 @@
+"""Keeps training and validation batches of one ``fit`` for probes."""
+
+import math
+from collections.abc import Callable
+
+from tuimon.trainer.engine import MAXIMUM_BYTES_AHEAD, Batch, Data, Engine, ProbeError
+
+MOST = 8
+"""Training batches, and validation batches, to keep at most."""
+MOST_BYTES = 256 * 1024**2
+"""Memory that further batches may take together with the first one."""
+GROWTH = 1.3
+"""Each further batch is taken after this many times as many steps as the last one, so that an epoch whose data come in
+an order of their own is seen at many places."""
+
+
+class HeldBatches:
+    """Keeps batches as the steps get them.
+
+    The first training batch stays; the others are replaced one after another as training goes on.
+
+    Args:
+        engine: The model.
+        first_step: Steps of the run before this ``fit``.
+        takes_all: Whether to keep batches unasked, from the first step on.
+        note: Called with words if validation batches cannot be kept.
+    """
+
+    def __init__(self, engine: Engine, *, first_step: int, takes_all: bool, note: Callable[[str], None]) -> None:
+        self.training: list[Batch] = []
+        """Training batches of one size, the first one first."""
+        self.validation: list[Batch] = []
+        """Validation batches."""
+        self.why_not = ""
+        """The reason why the first training batch cannot be probed; empty if it can, or is not there yet."""
+        self._engine = engine
+        self._takes_all = takes_all and engine.reads_ahead_freely
+        self._note = note
+        self._first_step = self._step = first_step
+        self._next_step: float = first_step
+        self._replaced = 0
+        self._validation_calls = 0
+        self._next_validation_call = 0
+        self._validation_is_over = False
+
+    def put(self, batch: Batch) -> None:
+        """Keep the user's batch, and no other.
+
+        Raises:
+            ProbeError: The batch cannot be probed.
+        """
+        self._engine.passes.check(batch)
+        self.training = [batch]
+        self._takes_all = False
+
+    def before_step(self, step: int) -> None:
+        """Take the batch of this step if it is time. Called before each step."""
+        if self._takes_all and step >= self._next_step:
+            self._step, self._next_step = step, math.inf
+            self._engine.steps.before_next(self._take)
+
+    def take_first(self, data: Data) -> bool:
+        """Take the coming batch as the first one; return False if there is none.
+
+        Raises:
+            ProbeError: The batch cannot be probed.
+        """
+        batches = data.ahead(1, MAXIMUM_BYTES_AHEAD)
+        if not batches:
+            return False
+        self._engine.passes.check(batches[0])
+        self.training = [batches[0]]
+        return True
+
+    def before_validation_step(self) -> None:
+        """Take the batch of this validation step if it is time. Called before each validation step."""
+        call, self._validation_calls = self._validation_calls, self._validation_calls + 1
+        if self._takes_all and not self._validation_is_over and call >= self._next_validation_call:
+            self._next_validation_call = 2 * call + 1
+            self.take_validation()
+
+    def take_validation(self) -> None:
+        """Take the batch of the coming validation step."""
+        self._engine.validation.before_next(self._take_validation)
+
+    def end_validation(self) -> None:
+        """Keep the batches of the first validation: those of the next are taken for the same."""
+        self._validation_is_over = self._validation_is_over or bool(self.validation)
+        self._validation_calls = self._next_validation_call = 0
+
+    def _take(self, data: Data) -> None:
+        done = self._step - self._first_step
+        self._next_step = self._first_step + max(done + 1, math.ceil(done * GROWTH))
+        try:
+            if not self.training:
+                self.take_first(data)
+            else:
+                self._take_further(data)
+        except ProbeError as error:
+            if not self.training:
+                self.why_not = str(error)
+                self._takes_all = False
+
+    def _take_further(self, data: Data) -> None:
+        passes = self._engine.passes
+        size = passes.bytes_of(self.training[0])
+        room = min(MOST, 1 + int((MOST_BYTES - size) // max(size, 1)))
+        if room < 2:
+            self._takes_all = False
+            return
+        batches = data.ahead(1, MAXIMUM_BYTES_AHEAD)
+        if not batches or passes.examples(batches[0]) != passes.examples(self.training[0]):
+            return  # An epoch's last batch may be smaller.
+        passes.check(batches[0])
+        if len(self.training) < room:
+            self.training.append(batches[0])
+        else:
+            self.training[1 + self._replaced % (room - 1)] = batches[0]
+            self._replaced += 1
+
+    def _take_validation(self, data: Data) -> None:
+        passes, count = self._engine.passes, len(self.validation)
+        if count >= MOST or (count and (count + 1) * passes.bytes_of(self.validation[0]) > MOST_BYTES):
+            return
+        batches = data.ahead(1, MAXIMUM_BYTES_AHEAD)
+        try:
+            for batch in batches:
+                passes.check(batch)
+        except ProbeError as error:
+            self._validation_is_over = True
+            self._note(f"the probe does without validation data: {error}")
+            return
+        self.validation += batches
