@@ -15,6 +15,7 @@ import termios
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -39,6 +40,7 @@ from helpers import (
 )
 from tuimon.cli import doctor
 from tuimon.cli.main import main
+from tuimon.diagnosis.examination import RULES_SAY, examine, judge
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.gap import cause
 from tuimon.diagnosis.sums import sums
@@ -136,7 +138,7 @@ def test_the_question_that_started_it() -> None:
         "On the same 1 example the training loss was −0.28 and the inference loss −6.10: a gap of 5.82, 100 % of it "
         "made by batch statistics (BatchNormalization), most of it in bn_1. Frozen from step 231 on, the gap is 0.00."
     )
-    assert verdict(state, []).startswith("The run is healthy now: nothing wrong is left. On the same 1 example")
+    assert verdict(state_of(OPEN), []).startswith("Nothing wrong was found, but not all was examined. Not examined: ")
     assert verdict(state_of(OPEN), found).startswith("On the same 1 example the training loss is −0.28 and")
 
 
@@ -183,11 +185,19 @@ def test_a_layer_called_all_is_not_all_layers() -> None:
 def test_parts_with_their_shares_and_signs() -> None:
     both = probe(5, 0.9, 0.5, batch_norm=0.1, stochastic=0.3, masks=8, standard_error=0.013, examples=32)
     assert "On the same 32 examples" in verdict(state_of(both), [])
-    assert "75 % of it made by dropout (stochastic) and 25 % by batch statistics (BatchNormalization)." in verdict(
-        state_of(both), []
+    # Without an error a share is not told, with one it bears it.
+    apart = "a gap of 0.400, made of +0.300 by random layers (dropout, augmentation) and +0.100 by batch statistics"
+    assert apart in verdict(state_of(both), [])
+    errors = {"batch_norm": 0.031, "stochastic": 0.031, "other": 0.0}
+    sure = msgspec.structs.replace(both, share_errors=errors)
+    assert (
+        "75 ± 3 % of it made by random layers (dropout, augmentation) and 25 ± 3 % by batch statistics "
+        "(BatchNormalization)." in verdict(state_of(sure), [])
     )
+    unsure = msgspec.structs.replace(both, share_errors={**errors, "stochastic": 0.4}, errors={"stochastic": 0.12})
+    assert "+0.300 ± 0.12 by random layers" in verdict(state_of(unsure), [])
     against = probe(5, 0.5, 3.5, batch_norm=-3.2, stochastic=0.2, masks=8, standard_error=0.013)
-    assert "a gap of −3.00, made of −3.20 by batch statistics (BatchNormalization) and +0.20 by dropout" in verdict(
+    assert "a gap of −3.00, made of −3.20 by batch statistics (BatchNormalization) and +0.20 by random" in verdict(
         state_of(against), []
     )
     rows = [line.rstrip() for line in lines_of(state_of(against))]
@@ -195,14 +205,17 @@ def test_parts_with_their_shares_and_signs() -> None:
     assert "    stochastic      +0.20  ± 0.013 (standard error)" in rows
     assert "    other            0.00" in rows
     rows = lines_of(state_of(both))
-    assert "    stochastic      +0.300  75 %, ± 0.013 (standard error)" in rows
+    assert "    stochastic      +0.300  ± 0.013 (standard error)" in rows
+    assert "    stochastic      +0.300  75 % ± 3 %, ± 0.013 (standard error)" in lines_of(state_of(sure))
 
 
 def test_chance_is_no_gap() -> None:
     alike = probe(5, 0.55, 0.5, batch_norm=0.0, stochastic=0.05, masks=8, standard_error=0.03)
     assert "training and inference mode agree: a loss of 0.550 and of 0.500" in verdict(state_of(alike), [])
     sure = probe(5, 0.55, 0.5, batch_norm=0.0, stochastic=0.05, masks=8, standard_error=0.003)
-    assert "a gap of 0.050, 100 % of it made by dropout" in verdict(state_of(sure), [])
+    assert "a gap of 0.050, 100 % of it made by random layers" in verdict(state_of(sure), [])
+    over_examples = msgspec.structs.replace(sure, errors={"gap": 0.03})
+    assert "training and inference mode agree" in verdict(state_of(over_examples), [])
 
 
 LOSSES = st.floats(-1e9, 1e9) | st.floats(-1e-6, 1e-6) | st.floats(-10, 10)
@@ -212,7 +225,7 @@ LOSSES = st.floats(-1e9, 1e9) | st.floats(-1e-6, 1e-6) | st.floats(-10, 10)
 @example(0.0, 5e-324, 5e-324, 5e-324, 1.0)
 @example(0.0, 0.0, 0.0, 5e-324, None)
 @example(0.0, 0.0, 0.0, 1e-320, 1e9)
-def test_what_is_written_adds_up(
+def test_what_is_written_is_what_was_measured(
     inference: float, batch_norm: float, stochastic: float, other: float, validation: float | None
 ) -> None:
     gap = batch_norm + stochastic + other
@@ -221,42 +234,107 @@ def test_what_is_written_adds_up(
         validation=validation,
     )  # fmt: skip
     written = sums(fact)
-    texts = [written.scale.text(units) for units in (written.train, written.inference, written.gap)]
-    train, less, apart = (Decimal(text.replace("−", "-")) for text in texts)
-    assert train - less == apart
-    parts = [Decimal(written.scale.text(units).replace("−", "-")) for units in written.parts.values()]
     unit = Decimal(10) ** (written.scale.exponent - written.scale.decimals)
-    if abs(gap - (fact.train - fact.inference)) < float(unit) / 2:  # type: ignore[operator]
-        assert sum(parts) == apart
-    for part, value in zip(parts, (batch_norm, stochastic, other), strict=True):
-        assert abs(part - Decimal(value)) <= 5 * unit
+    told = {"train": written.train, "inference": written.inference, "gap": written.gap, **written.parts}
+    for name, units in told.items():
+        text = Decimal(written.scale.text(units).replace("−", "-"))
+        assert abs(text - Decimal(from_wire(getattr(fact, name)))) <= unit * Decimal("0.500001")
 
 
 def test_data_and_mode_are_told_apart() -> None:
-    state = state_of(probe(5, 0.52, 0.5, batch_norm=0.02, validation=0.9))
-    words = verdict(state, [])
-    assert "On one validation batch the inference loss is 0.900, which is 0.400 more: that is data, not mode" in words
-    assert "one batch against one, so only a hint" in words
-    assert "  = data            +0.400  a hint only" in lines_of(state)
-    assert "data" not in verdict(state_of(probe(5, 0.52, 0.5, validation=0.505)), [])
+    measured = {"unweighted": 0.5, "unweighted_error": 0.03, "validation_unweighted": 0.9, "validation_error": 0.04}
+    fact = probe(5, 0.52, 0.5, batch_norm=0.02, validation=0.9, validation_examples=256, **measured)
+    words = verdict(state_of(fact), [])
+    assert (
+        "In inference mode the loss is 0.5 on training data and 0.9 on 256 validation examples, 0.400 ± 0.050 more: "
+        "that is data, not mode." in words
+    )
+    rows = lines_of(state_of(fact))
+    assert "  validation loss    0.900  256 examples" in rows
+    assert "  = data            +0.400  ± 0.05 (standard error)" in rows
+    assert "data" not in verdict(state_of(msgspec.structs.replace(fact, validation_unweighted=0.55)), [])
+    weighted = msgspec.structs.replace(fact, train=1.52, inference=1.5)
+    words = verdict(state_of(weighted), [])
+    assert "without sample and class weights, which change the loss on training data by +1." in words
+    assert "  = weighting       +1.000" in [row.rstrip() for row in lines_of(state_of(weighted))]
+    unsure = msgspec.structs.replace(fact, validation_error=None)
+    assert "0.4 more (how sure that is, is not known): that is data" in verdict(state_of(unsure), [])
+    # A log of an older version has one batch alone.
+    old = probe(5, 0.52, 0.5, batch_norm=0.02, validation=0.9)
+    assert "of one validation batch is 0.900; one batch does not tell data from chance." in verdict(state_of(old), [])
 
 
 def test_a_run_without_a_probe_says_what_would_make_one() -> None:
     ended = events.EpochEnded(logs={"loss": 0.25, "val_loss": -0.5}, learning_rate=0.1, seconds=1.0, step=9)
     state = state_of(ended)
-    assert verdict(state, [], "training") == (
-        "The run is healthy: nothing wrong was found. In the last epoch the loss was 0.25 and the validation loss "
-        "−0.5. How far training mode and inference mode are apart is not known: there was no probe; the request "
-        "`probe` makes one."
+    words = verdict(state, [], "training")
+    assert words.startswith(
+        "Nothing wrong was found, but not all was examined. Not examined: moving statistics that lag,"
     )
+    assert "; there was no probe. The request `probe` makes one now." in words
+    assert words.endswith("In the last epoch the loss was 0.25 and the validation loss −0.5.")
+    assert "healthy" not in words
     assert "    tuimon send run probe" in [f"  {line}" for line in lines_of(state)]
-    assert "tuimon.Monitor(probe_every=100)" in verdict(state, [], "crashed")
+    over = state_of(ended, events.RunEnded(status="finished", step=9))
+    assert "Train with `tuimon.Monitor(probe_every=100)`" in verdict(over, [], "finished")
     assert "tuimon send" not in printed(state, status="crashed")
+    planned = events.ProbePlanned(seconds=None, reason="it would take \x1b[1mlong", step=9)
+    assert "there was no probe (it would take long)." in verdict(state_of(ended, planned), [])
     refused = state_of(fit_started(epochs=40, steps_per_epoch=10, can={"probe": "eager \x1b[1mmodel"}), ended)
-    assert "this run cannot make one (eager model)" in verdict(refused, [], "training")
+    assert "no probe can be made (eager model)" in verdict(refused, [], "training")
     assert "tuimon send" not in printed(refused)
-    bare = model_built()
-    assert "no layer whose result depends on `training`" in verdict(state_of(ended, model=bare), [])
+
+
+def looks(state: RunState) -> dict[str, str]:
+    return {rule.rule: rule.outcome for rule in examine(state, [])}
+
+
+def test_each_rule_says_whether_it_could_look() -> None:
+    losses = events.Batches(first_step=0, metrics={"loss": [1.0] * 40}, batches=40, step=40)
+    samples = [
+        events.BatchNorm(layers={name: statistics(float(step)) for name in ("bn_1", "bn_2")}, step=step)
+        for step in (0, 20, 40)
+    ]
+    bare = looks(state_of(losses, model=model_built()))
+    assert {bare[f"R{number}"] for number in (*range(1, 11),)} == {"beside"}
+    assert (bare["R12"], bare["R14"]) == ("quiet", "blind")
+    unprobed = looks(state_of(losses, *samples))
+    assert {rule for rule, outcome in unprobed.items() if outcome == "quiet"} == {"R4", "R5", "R6", "R8", "R10", "R12"}
+    assert {unprobed[rule] for rule in ("R1", "R2", "R3", "R9", "R11", "R13", "R14")} == {"blind"}
+    probed = looks(state_of(losses, *samples, OPEN))
+    assert {probed[rule] for rule in ("R1", "R2")} == {"quiet"}
+    changed = looks(state_of(OPEN, events.Recalibrated(batches=1, examples=1, dry_run=False, step=231)))
+    assert {changed[rule] for rule in ("R1", "R2", "R3")} == {"blind"}
+    few = looks(state_of(losses, *samples[:2], OPEN))
+    assert (few["R4"], few["R6"], few["R5"]) == ("blind", "blind", "quiet")
+
+
+def test_a_run_is_healthy_only_if_all_that_matters_was_examined() -> None:
+    losses = events.Batches(first_step=0, metrics={"loss": [1.0] * 40}, batches=40, step=40)
+    samples = [
+        events.BatchNorm(layers={name: statistics(float(step)) for name in ("bn_1", "bn_2")}, step=step)
+        for step in (0, 20, 40)
+    ]
+    ended = events.EpochEnded(logs={"loss": 0.25}, learning_rate=0.1, seconds=1.0, step=40)
+    state = state_of(losses, *samples, ended, probe(40, 1.0, 1.0))
+    examined = examine(state, [])
+    assert judge([], examined) == "healthy"
+    assert verdict(state, []).startswith(
+        "The run is healthy: 8 rules looked, and none found anything wrong. On the same"
+    )
+    assert "R13 no progress: 1 epochs are too few" in printed(state)
+    assert judge([finding()], examined) == "findings"
+    assert judge([finding(severity="info")], examined) == "healthy"
+    unprobed = state_of(losses, *samples, ended)
+    assert judge([], examine(unprobed, [])) == "not examined"
+    assert judge([finding()], examine(unprobed, [])) == "findings"
+
+
+def test_an_old_probe_is_told_in_the_past_tense() -> None:
+    later = events.Batches(first_step=230, metrics={"loss": [1.0] * 1490}, batches=1490, step=1720)
+    words = verdict(state_of(OPEN, later), [])
+    assert "At step 230 of 1,720, on the same 1 example the training loss was −0.28" in words
+    assert "At step" not in verdict(state_of(OPEN), [])
 
 
 def test_what_is_not_about_the_gap_comes_first() -> None:
@@ -267,11 +345,12 @@ def test_what_is_not_about_the_gap_comes_first() -> None:
 def test_how_a_run_ended_is_said() -> None:
     failed = events.RunEnded(status="failed", traceback="Traceback\n  x\nValueError: no \x1b[31mdata\n", step=7)
     assert verdict(state_of(failed), []).startswith(
-        "The run failed after 7 steps: ValueError: no data. Nothing wrong was found before that."
+        "The run failed after 7 steps: ValueError: no data. Before that, nothing wrong was found, but not all was "
+        "examined."
     )
     crashed = verdict(state_of(OPEN), [], "crashed")
-    assert crashed.startswith("The run crashed after 230 steps: process killed; no error was recorded. Nothing")
-    assert verdict(state_of(), []) == "No step was trained yet: there is nothing to diagnose."
+    assert crashed.startswith("The run crashed after 230 steps: process killed; no error was recorded. Before that,")
+    assert verdict(state_of(), []) == "Not examined: no step was trained yet."
     assert "healthy" not in crashed
 
 
@@ -546,7 +625,7 @@ def use(monkeypatch: pytest.MonkeyPatch, *found: Finding) -> None:
 
 @pytest.mark.parametrize(
     ("found", "code"),
-    [([], 0), ([finding("R8", "info")], 0), ([finding("R8", "info"), finding()], 1), ([finding("R12", "error")], 1)],
+    [([], 3), ([finding("R8", "info")], 3), ([finding("R8", "info"), finding()], 1), ([finding("R12", "error")], 1)],
 )
 def test_exit_codes(
     runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture, found: list[Finding], code: int
@@ -575,8 +654,18 @@ def test_json(runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> N
     make_run(runs, a_run())
     assert main(["doctor", "run", "--json"]) == 1
     document = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(name))
-    assert list(document) == ["version", "verdict", "findings"]
-    assert document["version"] == 1
+    assert list(document) == ["version", "judgement", "verdict", "findings", "rules"]
+    assert (document["version"], document["judgement"]) == (2, "findings")
+    assert [rule["rule"] for rule in document["rules"]] == list(RULES_SAY)
+    assert document["rules"][1]["outcome"] == "fired"
+    assert document["rules"][0] == {
+        "rule": "R1",
+        "name": "moving statistics that lag",
+        "outcome": "blind",
+        "detail": "there was no probe",
+        "remedy": "train with `tuimon.Monitor(probe_every=100)`, which makes one every 100 steps",
+        "matters": True,
+    }
     assert document["verdict"].startswith("First of all: something is wrong. In the last epoch")
     assert document["findings"] == [
         {
@@ -626,11 +715,11 @@ def test_a_run_without_a_line(runs: Path, capsys: Capture) -> None:
     RunDirectory.at(runs / "blank").session_log.write_bytes(b"")
     RunDirectory.at(runs / "torn").session_log.write_bytes(b'{"type":"run_started","proto')
     for name in ("empty", "blank", "torn"):
-        assert main(["doctor", name]) == 0
+        assert main(["doctor", name]) == 3
         printed = capsys.readouterr().out
-        assert "The log has no line yet: there is nothing to diagnose." in printed
+        assert "Not examined: the log has no line yet." in printed
         assert "no line in the log" in printed
-        assert main(["doctor", name, "--json"]) == 0
+        assert main(["doctor", name, "--json"]) == 3
         assert json.loads(capsys.readouterr().out)["findings"] == []
 
 
@@ -643,7 +732,7 @@ def test_torn_lines(runs: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
     run.session_log.write_bytes(
         b'{"type":"batches","first\n{"type":"of tomorrow"}\n' + whole + whole.splitlines()[-1][:50]
     )
-    assert main(["doctor", "run"]) == 0
+    assert main(["doctor", "run"]) == 3
     printed = capsys.readouterr().out
     assert "a gap of 4.00" in printed
     assert "1 line of the log could not be read." in printed
@@ -680,7 +769,7 @@ def test_a_run_that_grows_is_read_as_it_is_now(runs: Path, capsys: Capture, monk
         return read(tail, 100)
 
     monkeypatch.setattr(Tail, "read", growing)
-    assert main(["doctor", "run"]) == 0
+    assert main(["doctor", "run"]) == 3
     assert "step 4" in capsys.readouterr().out
 
 
@@ -762,7 +851,7 @@ def test_it_loads_no_screen() -> None:
 
 def test_a_live_run_is_called_by_what_it_does(runs: Path, capsys: Capture) -> None:
     with stand_in(RunDirectory.at(runs / "run"), "paused"):
-        assert main(["doctor", "run"]) == 0
+        assert main(["doctor", "run"]) == 3
     assert "run   paused, step 0" in capsys.readouterr().out
 
 
@@ -800,7 +889,8 @@ def judged(run: RunDirectory) -> str:
     """Return the verdict on a run; what JSON and page say of it is one and the same."""
     code, output = asked_of(run, "--json")
     document = json.loads(output)
-    assert code == int(any(found["severity"] != "info" for found in document["findings"]))
+    assert code == {"healthy": 0, "findings": 1, "not examined": 3}[document["judgement"]]
+    assert (code == 1) == any(found["severity"] != "info" for found in document["findings"])
     return str(document["verdict"])
 
 
@@ -809,14 +899,12 @@ def probes(run: RunDirectory) -> list[events.Probe]:
 
 
 def assert_sums(page: str, fact: events.Probe) -> None:
-    """Assert that the page has a probe's losses and parts, and that they add up as they stand there."""
+    """Assert that the page has a probe's losses and parts, each rounded by itself."""
     numbers = {}
     for name in ("training loss", "− inference loss", "= gap", "batch_norm", "stochastic", "other"):
         found = re.search(rf"^ +{name} +([−+]?[\d.]+)", page, re.MULTILINE)
         assert found, (name, page)
         numbers[name] = Decimal(found[1].replace("−", "-"))
-    assert numbers["training loss"] - numbers["− inference loss"] == numbers["= gap"]
-    assert numbers["batch_norm"] + numbers["stochastic"] + numbers["other"] == numbers["= gap"]
     unit = 10.0 ** -abs(int(numbers["= gap"].as_tuple().exponent))
     for name, value in (("training loss", fact.train), ("= gap", fact.gap), ("batch_norm", fact.batch_norm)):
         assert float(numbers[name]) == pytest.approx(value, abs=2 * unit)
@@ -831,7 +919,7 @@ def test_a_real_run_live_and_killed(runs: Path) -> None:
         run = RunDirectory(next(runs.iterdir()))
         until(lambda: probes(run), what="a probe")
         code, output = asked_of(run)
-        assert code in (0, 1)
+        assert code in (0, 1, 3)
         assert re.search(r"real   (training|validating|probing|compiling), step \d", output), output
         before = until(lambda: [fact for fact in probes(run) if str(fact.step) in output])[-1]
         assert_sums(output, before)

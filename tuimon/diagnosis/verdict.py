@@ -195,11 +195,8 @@ def _data(probe: events.Probe) -> str:
     )
     weighting = from_wire(probe.inference) - part.training
     if abs(weighting) > ALIKE * max(abs(part.training), abs(from_wire(probe.inference))):
-        said += (
-            f" That is without sample and class weights, which change the training loss by {weighting:+.2g}.".replace(
-                "by -", "by −"
-            )
-        )
+        change = measured(weighting, math.nan, signed=True)
+        said += f" Both are without sample and class weights, which change the loss on training data by {change}."
     return said
 
 
@@ -222,4 +219,4 @@ def _last_epoch(state: RunState) -> str:
     if len(losses) < 2:
         return ""
     loss, validation = (f"{value:.3g}".replace("-", "−") for value in losses if value is not None)
-    return f"In the last epoch the loss was {loss} and the validation loss {validation}. "
+    return f"In the last epoch the loss was {loss} and the validation loss {validation}."

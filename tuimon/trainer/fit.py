@@ -13,13 +13,14 @@ from tuimon.trainer.checkpoints import Checkpoints
 from tuimon.trainer.engine import Data, Engine, frozen, frozen_weights, statistics_held
 from tuimon.trainer.modes import AUTO, Mode
 from tuimon.trainer.options import Options
+from tuimon.trainer.probe_memory import ProbeMemory
 from tuimon.trainer.requests import mode_changes
 from tuimon.trainer.requests.actions import AT_THE_END_SECONDS, RequestActions
 from tuimon.trainer.requests.controller import Controller
 from tuimon.trainer.requests.inbox import Inbox
 from tuimon.trainer.requests.rejected import RejectedError
 from tuimon.trainer.sampling import Sampling
-from tuimon.trainer.schedule import ProbeMemory, ProbeSchedule
+from tuimon.trainer.schedule import ProbeSchedule
 from tuimon.trainer.session.recorder import Recorder
 
 OVERHEAD_SECONDS = 10.0
@@ -64,7 +65,7 @@ class Fit:
         self._next_checkpoint = began + options.checkpoint_minutes * 60
         self._diagnoses = True
         self._is_described = False
-        self._initial_epoch = 0
+        self._is_of_one_epoch = False
         for words in notes:
             self.note(words)
         self._record_model()
@@ -147,9 +148,9 @@ class Fit:
         self._sampling.write_channels_if_due(now)
         self._schedule.end_epoch(now)
         self._schedule.end_validation(logs, now)
-        if not self._sampling.epoch_left.follows and self._plan.get("epochs") is not None:
+        if self._plan.get("epochs") == self._recorder.epoch + 1:
             # The weights are those that were just validated; at the end of `fit`, others may be in their place.
-            self._schedule.examine_at_end(now, epochs=self._epochs)
+            self._schedule.examine_at_end(now, is_loop=self._is_of_one_epoch)
         self._diagnose(now)
         if now >= self._next_overhead:
             self._write_overhead(now)
@@ -179,7 +180,7 @@ class Fit:
     def write_last(self) -> None:
         """Record the last values of a ``fit`` that ended well."""
         self._sampling.read_steps()
-        self._schedule.examine_at_end(time.monotonic(), epochs=self._epochs)
+        self._schedule.examine_at_end(time.monotonic(), is_loop=self._is_of_one_epoch)
         self._sampling.sample()
         self._sampling.write_channels()
         self._diagnose(None)
@@ -203,12 +204,6 @@ class Fit:
             received = self._inbox.received.popleft()
             if received.claim():
                 self._controller.reject(received, "training has ended")
-
-    @property
-    def _epochs(self) -> int | None:
-        """Epochs of this ``fit``; None if unknown."""
-        epochs = self._plan.get("epochs")
-        return None if epochs is None else epochs - self._initial_epoch
 
     def _record_model(self) -> None:
         """Record the layers; if the user changed flags after the trace, first with the flags that have effect."""
@@ -287,7 +282,7 @@ class Fit:
         self._recorder.record(events.Overhead(share=to_wire(share), parts=scalars_to_wire(parts)))
 
     def _describe(self, initial_epoch: int) -> events.FitStarted:
-        self._initial_epoch = initial_epoch
+        self._is_of_one_epoch = self._plan.get("epochs") == initial_epoch + 1
         mode, facts, layers = self._controller.coming_mode, self._engine.facts(), self._engine.layers
         return events.FitStarted(
             optimizer=facts.optimizer,

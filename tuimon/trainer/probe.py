@@ -30,6 +30,7 @@ def most_passes(layers: int, batches: int = 1, validation_batches: int = 1) -> i
     return 2 + MASKS + 2 * layers + further + validation_batches
 
 
+# Whole: one event, field by field.
 def measure(
     engine: Engine,
     batches: Sequence[Batch],

@@ -2,9 +2,7 @@
 
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -20,25 +18,19 @@ from tuimon.trainer.engine import Data, Engine, ProbeError
 from tuimon.trainer.held_batches import HeldBatches
 from tuimon.trainer.modes import Mode
 from tuimon.trainer.options import ProbeOptions
+from tuimon.trainer.probe_costs import ProbeCosts
+from tuimon.trainer.probe_memory import ProbeMemory
 from tuimon.trainer.sampling import Sampling
 from tuimon.trainer.session.recorder import Recorder
 
-TRACE_SHARE = 0.05
-"""Without a request, no probe is traced until the trace takes at most this share of the time so far."""
-FORWARD_SHARE = 1 / 3
-"""Share of a training step that a forward pass takes; the backward pass takes about twice as long."""
 READINGS = 2
 """Passes over the data of a repeated validation: with moving and with batch statistics."""
 METRIC = "val_loss"
 """The metric whose spikes lead to a repeated validation."""
-REMEMBERED = 200
-"""Epochs whose value of that metric is remembered."""
 LONG_SECONDS = 0.5
 """If the last probe took longer, the log says that one begins."""
 LIGHT_SECONDS = 2.0
 """If a probe of each layer takes longer, those that nobody asks for measure all layers together."""
-CLOSING_SHARE, CLOSING_LEAST, CLOSING_MOST = 0.1, 3.0, 60.0
-"""The closing examination may take this share of the run, but at least and at most so many seconds."""
 STILL_NEW, STILL_NEW_IN_A_LOOP = 0.9, 0.5
 """A ``fit`` needs no closing examination if its last probe came after this share of the steps; for a ``fit`` of one
 epoch, of which there may be many, the smaller share."""
@@ -46,16 +38,6 @@ PLAN_PRECISION = 0.3
 """The time of the first probe is recorded again if it changes by this share of what is left until then."""
 
 Say = Callable[[str], None]
-
-
-@dataclass
-class ProbeMemory:
-    """What the probes of a model leave for its next ``fit``."""
-
-    newest: events.Probe | None = None
-    """The newest probe."""
-    validation_losses: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
-    """The newest validation losses."""
 
 
 class ProbeSchedule:
@@ -91,9 +73,11 @@ class ProbeSchedule:
         self._held = HeldBatches(
             engine, first_step=recorder.step, takes_all=self._is_on and options.batch is None, note=self._note
         )
+        self._costs = ProbeCosts(engine, options, budget, sampling, self._held, memory)
+        self.has_changed = False
+        """True after a request changed the model by something else than steps: the newest probe is out of date."""
         self._next_step = None if options.every is None else recorder.step + options.every
         self._waits = False
-        self._has_changed = False
         self._planned: float | None = None
         self._cannot_repeat = ""
 
@@ -148,37 +132,31 @@ class ProbeSchedule:
 
     def mode_changed(self, words: str) -> None:
         """Probe in the new mode, if the run has been probed before; ``words`` become the reason."""
-        self._has_changed = True
-        if self.newest is not None and self._trace_pays(time.monotonic()) and self._is_unasked:
+        self.has_changed = True
+        if self.newest is not None and self._costs.trace_pays(time.monotonic()) and self._is_unasked:
             self._make(words)
-
-    def model_changed(self) -> None:
-        """Note that a request changed the model by something else than steps: what was probed is out of date."""
-        self._has_changed = True
 
     def ask(self, applied: Say, rejected: Say) -> None:
         """Probe now for a request, without regard to the budget."""
         self._make("asked", applied, rejected)
 
-    def examine_at_end(self, now: float, *, epochs: int | None) -> None:
+    def examine_at_end(self, now: float, *, is_loop: bool) -> None:
         """Probe the model as the ``fit`` leaves it, unless a probe is still new.
 
         Args:
             now: By `time.monotonic`.
-            epochs: Epochs of this ``fit``; None: unknown.
+            is_loop: True for a ``fit`` of one epoch, of which many may follow.
         """
         steps = self._engine.steps
         is_wanted = self._options.at_end and self._is_unasked and steps.has_run and steps.coming_mode is None
-        if not is_wanted or not self._has_batch() or self._is_still_new(epochs):
+        if not is_wanted or not self._has_batch() or self._is_still_new(is_loop=is_loop):
             return
-        allowed = min(CLOSING_MOST, max(CLOSING_LEAST, CLOSING_SHARE * self._budget.elapsed(now)))
-        expected = {each_layer: self._closing_seconds(each_layer=each_layer) for each_layer in (True, False)}
-        if expected[False] > allowed:
-            reason = f"an examination at the end would take about {expected[False]:.0f} s, more than a tenth of the run"
+        each_layer, seconds = self._costs.at_end(now)
+        if each_layer is None:
+            reason = f"an examination at the end would take about {seconds:.0f} s, more than a tenth of the run"
             self._recorder.record(events.ProbePlanned(seconds=None, reason=reason))
             return
-        each_layer = expected[True] <= allowed
-        words = f"the model as training leaves it, about {max(1, round(expected[each_layer]))} s"
+        words = f"the model as training leaves it, about {max(1, round(seconds))} s"
         self._measure("end", None, None, each_layer=each_layer, words=words)
 
     def end_validation(self, logs: Mapping[str, Any], now: float) -> None:
@@ -214,7 +192,7 @@ class ProbeSchedule:
         if self._validation_began is None:
             self._validation_began = now
             is_late = not self._engine.reads_ahead_freely or self._options.batch is not None
-            if is_late and not self._held.validation and self._trace_pays(now) and self._is_unasked:
+            if is_late and not self._held.validation and self._costs.trace_pays(now) and self._is_unasked:
                 self._held.take_validation()
         self._held.before_validation_step()
 
@@ -229,44 +207,12 @@ class ProbeSchedule:
             self._recorder.record(fact)
 
     @property
-    def _is_wanted(self) -> bool:
-        """True if the user's options say how to probe."""
-        return self._options.batch is not None or self._options.every is not None
-
-    @property
     def _is_unasked(self) -> bool:
         """True if the run is probed without a request."""
         return self._is_on and not self.why_not
 
     def _is_due(self, now: float) -> bool:
-        # Called at each step of some runs: the cheapest test comes first.
-        return self._budget.allows("probe", now, self._expected()) and self._trace_pays(now) and self._is_unasked
-
-    def _expected(self) -> float:
-        """Return the expected seconds of the first probe; 0 if the user wants probes."""
-        return 0.0 if self.newest is not None or self._is_wanted else self._seconds(each_layer=False)
-
-    def _seconds(self, *, each_layer: bool) -> float:
-        """Return the expected seconds of a probe, without its trace."""
-        held, newest = self._held, self.newest
-        layers = len(self._engine.layers.batch_norm) if each_layer else 1
-        passes = probe.most_passes(layers, max(1, len(held.training)), len(held.validation))
-        if newest is not None and newest.passes:
-            return passes * newest.seconds / newest.passes
-        return passes * FORWARD_SHARE * self._sampling.step_seconds
-
-    def _closing_seconds(self, *, each_layer: bool) -> float:
-        """Return the expected seconds of a closing examination, with its trace."""
-        is_traced = self._engine.passes.has_begun(self._engine.steps.mode)
-        return self._seconds(each_layer=each_layer) + (0.0 if is_traced else self._engine.compile_seconds)
-
-    def _trace_pays(self, now: float) -> bool:
-        return self._is_wanted or self._compile_seconds <= TRACE_SHARE * self._budget.elapsed(now)
-
-    @property
-    def _compile_seconds(self) -> float:
-        """Seconds that a trace of the step takes; infinite before the first step of this ``fit``."""
-        return max(self._sampling.compile_seconds, self._engine.compile_seconds)
+        return self._costs.allow(now) and self._is_unasked
 
     def _first_in(self, now: float) -> tuple[float | None, str]:
         """Return in how many seconds the first probe comes by itself, None if none does, and why."""
@@ -277,15 +223,12 @@ class ProbeSchedule:
         if self._next_step is not None:
             steps = max(0, self._next_step - self._recorder.step)
             return steps * self._sampling.step_seconds, f"every {self._options.every:,} steps"
-        at = self._budget.allowed_at("probe", self._expected())
-        if not self._is_wanted:
-            at = max(at, self._budget.began + self._compile_seconds / TRACE_SHARE)
-        return max(0.0, at - now), f"a budget of {100 * self._budget.overhead:.3g} %"
+        return max(0.0, self._costs.first_at() - now), f"a budget of {100 * self._budget.overhead:.3g} %"
 
-    def _is_still_new(self, epochs: int | None) -> bool:
-        if self.newest is None or self._has_changed:
+    def _is_still_new(self, *, is_loop: bool) -> bool:
+        if self.newest is None or self.has_changed or self.newest.branch != self._recorder.branch:
             return False
-        share = STILL_NEW_IN_A_LOOP if epochs == 1 else STILL_NEW
+        share = STILL_NEW_IN_A_LOOP if is_loop else STILL_NEW
         return self.newest.step >= share * self._recorder.step
 
     def _has_batch(self, rejected: Say | None = None) -> bool:
@@ -341,7 +284,9 @@ class ProbeSchedule:
         if is_long or words:
             self._recorder.record(events.StateChanged(state="probing", detail=words))
         if each_layer is None:
-            each_layer = applied is not None or self._is_wanted or self._seconds(each_layer=True) <= LIGHT_SECONDS
+            each_layer = (
+                applied is not None or self._costs.is_wanted or self._costs.seconds(each_layer=True) <= LIGHT_SECONDS
+            )
         try:
             fact = probe.measure(
                 self._engine,
@@ -358,7 +303,7 @@ class ProbeSchedule:
         finally:
             if is_long or words:
                 self._recorder.record(events.StateChanged(state="training"))
-        self._memory.newest, self._has_changed = fact, False
+        self._memory.newest, self.has_changed = fact, False
         self._budget.charge("closing examination" if reason == "end" else "probe", fact.seconds, time.monotonic())
         self._budget.charge("traces", fact.traced_seconds, time.monotonic())
         self._recorder.record(fact)

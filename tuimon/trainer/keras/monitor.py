@@ -25,7 +25,7 @@ from tuimon.trainer.keras.steps.listeners import Listeners
 from tuimon.trainer.keras.watched_model import WatchedModel
 from tuimon.trainer.modes import AUTO, Mode
 from tuimon.trainer.options import Options
-from tuimon.trainer.schedule import ProbeMemory
+from tuimon.trainer.probe_memory import ProbeMemory
 from tuimon.trainer.session.recorder import Recorder
 
 Hook = TypeVar("Hook", bound=Callable[..., None])

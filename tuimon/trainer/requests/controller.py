@@ -179,6 +179,7 @@ class Controller:
                 self._recorder.record(events.Note(text=request.text))
 
     def _recalibrated(self, received: Received, detail: str) -> None:
+        self._schedule.has_changed = True
         self._look_again()
         self._applied(received, detail)
 
