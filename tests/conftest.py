@@ -1,6 +1,8 @@
 """Fixtures of all tests: nothing of the user's own runs, settings or directories is seen."""
 
+import gc
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,14 @@ def _a_place_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "of-the-user" / "config"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "of-the-user" / "state"))
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _what_a_module_leaves_is_not_searched_for_garbage() -> Iterator[None]:
+    """TensorFlow keeps millions of objects of the graphs that were traced; each search through them takes seconds."""
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from trainer.kinds import KINDS, Kind, every_kind, state_of
 from tuimon.protocol import events
 from tuimon.protocol.wire import list_from_wire
 
+pytestmark = pytest.mark.examined
+
 OPTIONS: dict[str, dict[str, Any]] = {
     "plain": {},
     "xla": {"jit_compile": True},

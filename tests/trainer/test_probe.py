@@ -480,25 +480,6 @@ def test_training_is_the_same_with_probes(kind: Kind, runs: Path) -> None:
         assert fact.examples
 
 
-def test_probes_come_at_the_ends_of_epochs_once_the_trace_pays(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tuimon.trainer.schedule.TRACE_SHARE", 1e9)
-    monitor = tuimon.Monitor(runs_dir=runs, overhead=0.99)
-    fit(compiled(sequential()), 6, [monitor])
-    found = facts_of(monitor, events.Probe)
-    # The first is made before a step, where a batch is at hand.
-    assert [fact.reason for fact in found][:1] == ["epoch"]
-    assert all(fact.step % 5 == 0 for fact in found)
-    assert len({fact.examples for fact in found}) == 1
-    assert found[0].validation is not None
-
-
-def test_a_short_run_is_not_probed_and_traces_nothing(runs: Path) -> None:
-    monitor = tuimon.Monitor(runs_dir=runs)
-    fit(compiled(sequential()), 3, [monitor])
-    assert facts_of(monitor, events.Probe) == []
-    assert from_wire(facts_of(monitor, events.Overhead)[-1].parts["traces"]) == 0
-
-
 def test_asked_for_it_is_made_whatever_it_costs(runs: Path) -> None:
     monitor = tuimon.Monitor(runs_dir=runs, probe=False)
     ask = Ask(monitor, {1: [commands.Probe()], 2: [commands.Freeze()], 3: [commands.Probe()]})
@@ -558,7 +539,7 @@ def test_a_batch_that_cannot_be_used_is_said_once_and_training_goes_on(runs: Pat
 
 
 def test_a_batch_that_does_not_fit_into_memory_turns_the_probe_off(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def too_much(*_: Any) -> Any:
+    def too_much(*_: Any, **__: Any) -> Any:
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
 
     monkeypatch.setattr(probe, "_switched_shares", too_much)

@@ -166,7 +166,7 @@ def _of_samples(state: RunState) -> Sight:
     steps = max((each.steps for each in seen), default=0)
     if any(each.intervals < ENOUGH_SAMPLES for each in seen) or steps < ENOUGH_STEPS or not seen:
         return Sight(
-            blind=f"{state.step:,} steps are too few samples of the moving statistics", remedy="train for longer"
+            blind=f"the moving statistics were read too rarely in {state.step:,} steps", remedy="train for longer"
         )
     return Sight(seen=f"samples of the moving statistics over {steps:,} steps")
 
@@ -207,7 +207,8 @@ def _of_validations(state: RunState) -> Sight:
 
 def _of_epochs(state: RunState) -> Sight:
     if state.epochs_ended < STUCK_EPOCHS:
-        return Sight(blind=f"{state.epochs_ended} epochs are too few", remedy="train for longer")
+        count = "1 epoch is" if state.epochs_ended == 1 else f"{state.epochs_ended} epochs are"
+        return Sight(blind=f"{count} too few", remedy="train for longer")
     return Sight(seen=f"{state.epochs_ended:,} epochs")
 
 

@@ -71,7 +71,7 @@ def _gap(told: Telling, width: int) -> list[Line]:
     for part in PARTS:
         share = portion(shares[part]) if shares else ""
         if shares and share_error(probe, part) > 0:
-            share += f" ± {portion(share_error(probe, part))}"
+            share = f"{round(100 * shares[part])} ± {max(1, round(100 * share_error(probe, part)))} %"
         error = from_wire(probe.errors.get(part, probe.standard_error if part == "stochastic" else None))
         if error > 0:
             share = ", ".join(filter(None, (share, f"± {figure(float(f'{error:.2g}'))} (standard error)")))
@@ -126,12 +126,15 @@ def _layers(state: RunState, told: Telling, width: int) -> list[Line]:
 
 def _not_examined(examined: Sequence[Examined], width: int) -> list[Line]:
     """Return the rules that could not look, each with the reason."""
-    blind = [rule for rule in examined if rule.outcome == "blind"]
+    blind: dict[str, list[str]] = {}
+    for rule in examined:
+        if rule.outcome == "blind":
+            blind.setdefault(rule.detail, []).append(f"{rule.rule} {rule.name}")
     if not blind:
         return []
     lines = section("not examined", width)
-    for rule in blind:
-        first, *others = wrap(f"{rule.rule} {rule.name}: {rule.detail}", text_width(width) - 4)
+    for detail, names in blind.items():
+        first, *others = wrap(f"{', '.join(names)}: {detail}", text_width(width) - 4)
         lines += [line(f"  {first}"), *(line(f"    {words}") for words in others)]
     return lines
 

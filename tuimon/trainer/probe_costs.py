@@ -12,6 +12,8 @@ TRACE_SHARE = 0.05
 """Without a request, no probe is traced until the trace takes at most this share of the time so far."""
 FORWARD_SHARE = 1 / 3
 """Share of a training step that a forward pass takes; the backward pass takes about twice as long."""
+TRACE_OF_STEP = 0.5
+"""The traces of a probe take at most about this share of the first step's time. Measured: 0.35 to 0.5."""
 CLOSING_SHARE, CLOSING_LEAST, CLOSING_MOST = 0.1, 3.0, 60.0
 """The closing examination may take this share of the run, but at least and at most so many seconds."""
 
@@ -76,7 +78,7 @@ class ProbeCosts:
         """
         allowed = min(CLOSING_MOST, max(CLOSING_LEAST, CLOSING_SHARE * self._budget.elapsed(now)))
         is_traced = self._engine.passes.has_begun(self._engine.steps.mode)
-        trace = 0.0 if is_traced else self._engine.compile_seconds
+        trace = 0.0 if is_traced else TRACE_OF_STEP * self._engine.compile_seconds
         whole, light = (trace + self.seconds(each_layer=each_layer) for each_layer in (True, False))
         if whole <= allowed:
             return True, whole

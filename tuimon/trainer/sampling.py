@@ -63,6 +63,8 @@ class Sampling:
         self._next_look = self._next_sample = 0.0
         self._next_channels = self.began + CHANNELS_SECONDS
         self._unread_calls = 0
+        self._last_call: float | None = None
+        self._timed_seconds, self._timed_steps = 0.0, 0
         self._validation: dict[str, list[Number]] = {}
         self._validation_calls = 0
 
@@ -82,7 +84,9 @@ class Sampling:
 
     @property
     def step_seconds(self) -> float:
-        """Mean seconds of a step of this ``fit``, without the first step."""
+        """Mean seconds of a step of this ``fit``, without the first step, and where possible without validations."""
+        if self._timed_steps:
+            return self._timed_seconds / self._timed_steps
         compiling = 0.0 if self.is_compiling else self.compile_seconds
         return max(0.0, time.monotonic() - self.began - compiling) / max(1, self._recorder.step - self._first_step)
 
@@ -93,6 +97,7 @@ class Sampling:
     def begin_epoch(self, epoch: int) -> None:
         """Set the epoch under way, and the step and time at which it began."""
         self._recorder.enter_epoch(epoch)
+        self._last_call = None
         self._epoch_began = time.monotonic()
         self.epoch_first_step = self._recorder.step
 
@@ -101,8 +106,14 @@ class Sampling:
         if self._unread_calls:
             self.end_first_step()
         self._unread_calls += 1
+        now = time.monotonic()
         if self._first_step_began is None:
-            self._first_step_began = time.monotonic()
+            self._first_step_began = now
+            return
+        if self._last_call is not None:
+            self._timed_seconds += now - self._last_call
+            self._timed_steps += self._engine.steps.steps_per_call
+        self._last_call = now
 
     def end_first_step(self) -> None:
         """Record that the first step has ended, unless that was recorded."""
