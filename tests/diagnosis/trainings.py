@@ -579,3 +579,69 @@ def validation_drawn_anew(runs: Path) -> Facts:
     callbacks = [keras.callbacks.LambdaCallback(on_epoch_begin=validation.draw_anew)]
     data = {**line(256), "validation_data": validation}
     return train(model, runs, data, epochs=20, callbacks=callbacks, monitor={"probe_every": 8})
+
+
+# --- What the batches, and the modes, do to the inputs of a layer --------------------------------------------------
+
+
+def sites(*, shuffle: bool) -> dict[str, Any]:
+    """Recordings of eight sites, each with an offset of its own, one after another."""
+    generator = np.random.default_rng(0)
+    offset = 3 * generator.normal(size=(8, 8))
+
+    def of(site: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        signal = generator.normal(size=(len(site), 8))
+        y = signal @ np.linspace(-1, 1, 8) + 0.3 * generator.normal(size=len(site)) > 0
+        return (signal + offset[site]).astype(np.float32), y.astype(np.float32)[:, None]
+
+    x, y = of(np.arange(1024) * 8 // 1024)
+    validation = of(generator.integers(0, 8, 256))
+    return {"x": x, "y": y, "validation_data": validation, "batch_size": 32, "shuffle": shuffle}
+
+
+@fault("R18")
+def batches_of_one_site_each(runs: Path) -> Facts:
+    return train(compiled(mlp()), runs, sites(shuffle=False), epochs=20)
+
+
+@healthy
+def batches_of_all_sites(runs: Path) -> Facts:
+    return train(compiled(mlp(momentum=0.9)), runs, sites(shuffle=True), epochs=20)
+
+
+def dropout_before_batch_normalization(runs: Path) -> Facts:
+    keras.utils.set_random_seed(5)
+    model = keras.Sequential([keras.Input((8,))], name="mlp")
+    for number in (1, 2, 3):
+        model.add(layers.Dense(64, "relu", name=f"dense_{number}"))
+        model.add(layers.Dropout(0.6, name=f"dropout_{number}"))
+        model.add(layers.BatchNormalization(name=f"bn_{number}", momentum=0.9))
+    model.add(layers.Dense(1, name="out"))
+    data = line(2048, noise=0.1)
+    data["x"], data["validation_data"] = (
+        np.tile(data["x"], 2),
+        (np.tile(data["validation_data"][0], 2), data["validation_data"][1]),
+    )
+    return train(compiled(model, keras.optimizers.Adam(0.003), "mse"), runs, data, epochs=25)
+
+
+class CallsItsNormInTrainingMode(keras.Model):
+    def __init__(self) -> None:
+        super().__init__(name="own")
+        self.dense, self.out = layers.Dense(32, "relu"), layers.Dense(1)
+        self.bn = layers.BatchNormalization(name="bn_1")
+
+    def call(self, inputs: Any) -> Any:
+        return self.out(self.bn(self.dense(inputs), training=True))
+
+
+@fault("R2")
+def batch_statistics_in_validation(runs: Path) -> Facts:
+    keras.utils.set_random_seed(5)
+    data = line(1024, validation=64)
+    return train(compiled(CallsItsNormInTrainingMode(), loss="mse"), runs, data, epochs=4, validation_batch_size=1)
+
+
+@fault("R14")
+def more_weights_than_examples(runs: Path) -> Facts:
+    return train(compiled(mlp(units=128), keras.optimizers.Adam(0.003)), runs, blobs(64, noise=3.0), epochs=60)

@@ -39,8 +39,10 @@ CHANCE_FACTOR = 5.0
 def too_noisy(state: RunState) -> Iterator[Finding]:
     """R2: a batch has too few numbers for its statistics to be worth something.
 
-    Three ways to see it, the first that does is told:
+    Four ways to see it, the first that does is told:
 
+    - The probe: a layer uses batch statistics in inference mode as well, and a validation batch has fewer than
+      `FEW_ELEMENTS` numbers a channel.
     - The probe: batch statistics of fewer than `FEW_ELEMENTS` numbers a channel make training worse than inference, and
       are at least `PART_OF_GAP` of the gap. Where the gap was closed by a request since, the probe before it is told,
       with what is left of the gap; then it is a note.
@@ -53,9 +55,43 @@ def too_noisy(state: RunState) -> Iterator[Finding]:
     variance is 0 and the layer gives beta, whatever the input is. Wu & He, "Group Normalization", 2018, figure 1 (the
     error grows below 16 a batch); keras#10214, #7265 (training and evaluation disagree on the same data).
     """
-    found = next(filter(None, (_by_probe(state), _by_collapse(state), _by_last_batch(state))), None)
+    looks = (_in_validation, _by_probe, _by_collapse, _by_last_batch)
+    found = next(filter(None, (look(state) for look in looks)), None)
     if found is not None:
         yield found
+
+
+def _in_validation(state: RunState) -> Finding | None:
+    if not state.probes:
+        return None
+    probe = state.probes[-1]
+    few = [
+        path
+        for path, layer in probe.layers.items()
+        if layer.batch_statistics_in_inference and 0 < layer.validation_elements < FEW_ELEMENTS
+    ]
+    if not few:
+        return None
+    elements = min(probe.layers[path].validation_elements for path in few)
+    numbers = "a single value" if elements == 1 else f"{elements} values"
+    return Finding(
+        rule="R2",
+        severity="warning",
+        layer=only(few),
+        step=probe.step,
+        what=f"validation normalizes with batch statistics of {numbers} per channel, because {named(few)} "
+        f"{'is' if len(few) == 1 else 'are'} called with `training=True`",
+        evidence={
+            "values_per_channel_in_validation": elements,
+            "values_per_channel_in_training": min(probe.layers[path].elements for path in few),
+            "validation_loss": probe.validation_unweighted,
+            "inference_loss_on_training_data": probe.unweighted,
+            "layers": len(few),
+            "of_layers": len(probe.layers),
+        },
+        advice="validate with larger batches, or call the layer without a fixed `training`",
+        weight=0.9,
+    )
 
 
 def _by_probe(state: RunState) -> Finding | None:
@@ -108,7 +144,8 @@ def _by_probe(state: RunState) -> Finding | None:
 def _elements(state: RunState, probe: events.Probe, layer: events.ProbeLayer) -> int:
     """Return how many numbers of a channel a training batch has: the probe's batch may be larger, or a last one."""
     size = state.fit.batch_size if state.fit else None
-    return layer.elements if not size or not probe.examples else round(layer.elements * size / probe.examples)
+    of_a_batch = probe.examples / probe.batches
+    return layer.elements if not size or not of_a_batch else round(layer.elements * size / of_a_batch)
 
 
 def _closing(told: Telling, evidence: dict[str, float | str | None]) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from tuimon.diagnosis.data_shift import FEWEST_BATCHES
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.frozen import ENOUGH_STEPS
 from tuimon.diagnosis.layers import has_changed_since, movement
@@ -161,6 +162,20 @@ def _of_validation_data(state: RunState) -> Sight:
     return _of_probe(state)
 
 
+def _of_random_layers(state: RunState) -> Sight:
+    if state.model is not None and not state.model.other_layers:
+        return Sight(beside="the model has no random layers")
+    return _of_probe(state)
+
+
+def _of_batches(state: RunState) -> Sight:
+    sight = _of_probe(state)
+    if sight.seen and state.probes[-1].batches < FEWEST_BATCHES:
+        one = state.fit is not None and state.fit.steps_per_epoch == 1
+        return Sight(beside="an epoch has one batch") if one else Sight(beside="one batch was probed")
+    return sight
+
+
 def _of_samples(state: RunState) -> Sight:
     seen = [movement(history) for history in state.layers.values()]
     steps = max((each.steps for each in seen), default=0)
@@ -239,5 +254,7 @@ RULES_SAY: dict[str, _Look] = {
     "R12": _Look("losses that are no number", _of_losses),
     "R13": _Look("no progress", _of_epochs, matters=False),
     "R14": _Look("overfitting", _of_generalization),
+    "R16": _Look("dropout before BatchNormalization", _of_batch_norm(_of_random_layers)),
+    "R18": _Look("batches that are not alike", _of_batch_norm(_of_batches)),
 }
 """By number of the rule: what it looks for, and what it can see."""

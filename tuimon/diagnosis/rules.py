@@ -24,6 +24,8 @@ RULES: tuple[Callable[[RunState], Iterable[Finding]], ...] = (
     batch_statistics.too_noisy,
     batch_statistics.shared_by_different_inputs,
     data_shift.different_data,
+    data_shift.batches_are_not_alike,
+    data_shift.variance_shift,
     frozen.findings,
     values.bad_variances,
     values.dead_channels,
@@ -35,11 +37,12 @@ RULES: tuple[Callable[[RunState], Iterable[Finding]], ...] = (
 """Each yields what it finds."""
 
 CAUSES: dict[str, tuple[str, ...]] = {
-    "R1": ("R2", "R4", "R5", "R7", "R9", "R10", "R12"),
-    "R3": ("R12",),
+    "R1": ("R2", "R4", "R5", "R7", "R9", "R10", "R12", "R16", "R18"),
+    "R3": ("R12", "R18"),
     "R8": ("R2", "R5", "R10", "R12"),
     "R11": ("R2", "R5", "R12"),
-    "R14": ("R3", "R5", "R12"),
+    "R14": ("R2", "R3", "R5", "R12", "R18"),
+    "R16": ("R5", "R12", "R18"),
     "R13": ("R2", "R4", "R5", "R6", "R7", "R8", "R12"),
 }
 """The causes of each rule. If one of them is found, the rule is not reported: its finding follows from it."""

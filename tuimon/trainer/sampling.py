@@ -17,6 +17,12 @@ LOOK_SECONDS = 0.25
 """Time between two readings of the steps' values; the layers are read at most as often."""
 CHANNELS_SECONDS = 10.0
 """Shortest time between two records of the full arrays, unless a request asks for one."""
+OLDEST_SECONDS = 5.0
+"""The layers are read at least this often, whatever the first reading took, unless one takes long."""
+LONGEST_SHARE = 0.01
+"""A reading is not due for its age before this is its share of the time since the last one."""
+FIRST_SAMPLES, FIRST_STEPS = 3, 10
+"""The first samples come after so many steps each: a short run, too, is to show whether anything moves."""
 SAMPLES = 1000
 """After t seconds, the layers are read at most every t / 1000 seconds, so the log of a long run stays small."""
 
@@ -61,6 +67,8 @@ class Sampling:
         self._first_step_began: float | None = None
         self._epoch_began = self.began
         self._next_look = self._next_sample = 0.0
+        self._samples, self._sampled_at, self._sampled_step = 0, self.began, recorder.step
+        self._sample_seconds = 0.0
         self._next_channels = self.began + CHANNELS_SECONDS
         self._unread_calls = 0
         self._last_call: float | None = None
@@ -131,9 +139,15 @@ class Sampling:
             return False
         self._next_look = now + LOOK_SECONDS
         self.read_steps()
-        if now >= self._next_sample and self._budget.allows("sampling", now):
+        if self._is_old(now) or (now >= self._next_sample and self._budget.allows("sampling", now)):
             self.sample()
         return True
+
+    def _is_old(self, now: float) -> bool:
+        """Return True if the layers are to be read for the age of what was read last."""
+        if self._samples < FIRST_SAMPLES and self._recorder.step >= self._sampled_step + FIRST_STEPS:
+            return True
+        return now - self._sampled_at >= max(OLDEST_SECONDS, self._sample_seconds / LONGEST_SHARE)
 
     def read_steps(self) -> None:
         """Record the values of the steps since the last time."""
@@ -174,8 +188,9 @@ class Sampling:
             for path, arrays in layers.read().items()
         }
         self._recorder.record(events.BatchNorm(layers=statistics))
-        now = time.monotonic()
-        self._budget.charge("sampling", time.perf_counter() - started, now)
+        now, self._sample_seconds = time.monotonic(), time.perf_counter() - started
+        self._samples, self._sampled_at, self._sampled_step = self._samples + 1, now, self._recorder.step
+        self._budget.charge("sampling", self._sample_seconds, now)
         self._next_sample = now + (now - self.began) / SAMPLES
 
     def write_channels_if_due(self, now: float) -> None:
