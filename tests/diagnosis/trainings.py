@@ -289,6 +289,55 @@ def stopped_early_with_the_best_weights(runs: Path) -> Facts:
     return train(model, runs, blobs(1024), epochs=60, callbacks=callbacks, monitor={"probe_every": 100})
 
 
+@healthy
+def validation_every_tenth_epoch(runs: Path) -> Facts:
+    """The training loss is done early, the validation loss falls to the end: one input hardly varies in training."""
+    keras.utils.set_random_seed(23)
+    generator = np.random.default_rng(0)
+    weights = np.array([[10.0], [3.0]])
+    x = np.column_stack([generator.normal(size=64), 0.13 * generator.normal(size=64)]).astype(np.float32)
+    validation_x = generator.normal(size=(128, 2)).astype(np.float32)
+    data = {
+        "x": x,
+        "y": (x @ weights + generator.normal(size=(64, 1))).astype(np.float32),
+        "validation_data": (validation_x, (validation_x @ weights).astype(np.float32)),
+        "batch_size": 64,
+    }
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(1, kernel_initializer="zeros")])
+    compiled(model, keras.optimizers.SGD(0.2), "mse")
+    return train(model, runs, data, epochs=200, validation_freq=10, monitor={"overhead": 0.01})
+
+
+@healthy
+def folds_with_one_monitor(runs: Path) -> Facts:
+    """Four models one after another: the first epoch of one is no spike of the one before."""
+    data = blobs(768, noise=1.5)
+    monitor = tuimon.Monitor(runs_dir=runs, name="training")
+    for fold in range(4):
+        rest = np.arange(768) % 4 != fold
+        model = compiled(mlp(momentum=0.9), keras.optimizers.Adam(0.005))
+        x, y = data["x"], data["y"]
+        held = x[~rest], y[~rest]
+        model.fit(x[rest], y[rest], validation_data=held, epochs=14, callbacks=[monitor], verbose=0)
+    return facts(monitor)
+
+
+@healthy
+def folds_of_one_model(runs: Path) -> Facts:
+    """The initial weights are put back between the folds."""
+    data = blobs(768, noise=1.5)
+    monitor = tuimon.Monitor(runs_dir=runs, name="training")
+    model = compiled(mlp(momentum=0.9), keras.optimizers.Adam(0.005))
+    initial = model.get_weights()
+    for fold in range(3):
+        rest = np.arange(768) % 4 != fold
+        x, y = data["x"], data["y"]
+        model.set_weights(initial)
+        held = x[~rest], y[~rest]
+        model.fit(x[rest], y[rest], validation_data=held, epochs=14, callbacks=[monitor], verbose=0)
+    return facts(monitor)
+
+
 # --- With a fault ---------------------------------------------------------------------------------------------------
 
 

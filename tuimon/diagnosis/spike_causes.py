@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tuimon.diagnosis.finding import Finding
+from tuimon.diagnosis.history import beginning
 from tuimon.diagnosis.layers import request
 from tuimon.diagnosis.validation_spike import limits
 from tuimon.protocol.wire import FloatArray, Number, from_wire, list_from_wire, to_wire
@@ -72,9 +73,9 @@ class Spike:
 def spikes(state: RunState) -> list[Spike]:
     """Return the validation losses of the newest `SCANNED` epochs that stand out, in order, each with its cause.
 
-    Epochs in a learning phase that somebody asked for are left out: what their losses do, was asked for. Of several
-    epochs on end it is the highest. What stands out, `tuimon.diagnosis.validation_spike` defines. The causes
-    are tried in this order, the first that holds is taken:
+    Epochs in a learning phase that somebody asked for are left out: what their losses do, was asked for. So are those
+    of another model in an earlier `fit`. Of several epochs on end it is the highest. What stands out,
+    `tuimon.diagnosis.validation_spike` defines. The causes are tried in this order, the first that holds is taken:
 
     1. *Moving statistics lag*: validation repeated with batch statistics is back near the level, that is `BACK` of the
        rise is gone. Where it was not repeated, the probes: inference on the held training batch jumped, with batch
@@ -89,7 +90,8 @@ def spikes(state: RunState) -> list[Spike]:
     series = state.epoch_metrics.get(METRIC)
     if series is None:
         return []
-    finite = np.flatnonzero(np.isfinite(series.values) & ~_is_forced(state, series.steps))
+    is_told = np.isfinite(series.values) & (series.steps > beginning(state)) & ~_is_forced(state, series.steps)
+    finite = np.flatnonzero(is_told)
     values = series.values[finite]
     limit = limits(values, newest=SCANNED)
     first = len(values) - len(limit.levels)
@@ -170,6 +172,8 @@ def _tried(
     """Yield each cause that can be looked into, whether it holds, and the numbers that say so."""
     rise = value - level
     repeated = state.repeated_validations.get(epoch)
+    if repeated is not None and repeated.step != step:
+        repeated = None  # Of an epoch of the same number in another `fit`.
     if repeated is not None and not abs(from_wire(repeated.moving) - value) <= (1 - BACK) * rise:
         repeated = None  # Not the same data, where they are drawn anew each time.
     if repeated is not None and np.isfinite(batch := from_wire(repeated.batch)):
@@ -183,7 +187,7 @@ def _tried(
     if repeated is not None and repeated.highest and np.isfinite(without := from_wire(repeated.without_highest)):
         numbers = {"without_highest": without, "highest_examples": repeated.highest}
         yield "a few examples", value - without >= BACK * rise, numbers
-    if (interval := _interval_of(state, epoch)) is not None:
+    if (interval := _interval_of(state, epoch, step)) is not None:
         yield "sampling noise", interval[0] <= level, {"interval_low": interval[0], "interval_high": interval[1]}
     if jump is not None:
         went_too_far = jump[0] >= JUMPED * rise and jump[1] > (1 - BACK) * jump[0]
@@ -208,9 +212,11 @@ def _jump(state: RunState, step: int) -> tuple[float, float] | None:
     return rises if all(map(np.isfinite, rises)) else None
 
 
-def _interval_of(state: RunState, epoch: int) -> tuple[float, float] | None:
+def _interval_of(state: RunState, epoch: int, step: int) -> tuple[float, float] | None:
     batches = state.validation_history.get(epoch)
-    losses = list_from_wire(batches.metrics.get("loss", [])) if batches is not None else np.empty(0)
+    if batches is None or batches.step != step:  # Of an epoch of the same number in another `fit`.
+        return None
+    losses = list_from_wire(batches.metrics.get("loss", []))
     if len(losses) < FEWEST_BATCHES or not np.isfinite(losses).all():
         return None
     return _bootstrap(losses.tobytes())
