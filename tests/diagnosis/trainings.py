@@ -432,6 +432,28 @@ def learning_rate_zero(runs: Path) -> Facts:
     return train(model, runs, blobs(2048), epochs=1000, callbacks=[UntilSampled(runs)])
 
 
+@fault("R6")
+def schedule_in_epochs_for_steps(runs: Path) -> Facts:
+    """The learning rate is 0 from step 20 of 640 on."""
+    schedule = keras.optimizers.schedules.CosineDecay(1e-3, decay_steps=20)
+    return train(
+        compiled(mlp(), keras.optimizers.Adam(schedule)), runs, blobs(1024), epochs=20, monitor={"overhead": 0.01}
+    )
+
+
+@fault("R6")
+def schedule_in_epochs_for_steps_without_batch_normalization(runs: Path) -> Facts:
+    keras.utils.set_random_seed(24)
+    model = keras.Sequential([keras.Input((8,)), layers.Dense(32, "relu"), layers.Dense(1)])
+    schedule = keras.optimizers.schedules.PolynomialDecay(0.05, decay_steps=16, end_learning_rate=0.0)
+    data = blobs(1024)
+    data["y"] = 10 + 3 * data["x"][:, :1]
+    data["validation_data"] = data["validation_data"][0], 10 + 3 * data["validation_data"][0][:, :1]
+    return train(
+        compiled(model, keras.optimizers.SGD(schedule), "mse"), runs, data, epochs=20, monitor={"overhead": 0.01}
+    )
+
+
 @fault("R7")
 def frozen_while_it_trains(runs: Path) -> Facts:
     """A callback sets ``trainable``, which the traced step does not see."""
