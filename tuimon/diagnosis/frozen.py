@@ -147,11 +147,11 @@ def _rate_is_zero(state: RunState) -> Iterator[Finding]:
 def _schedule_is_over(state: RunState, since: int, epochs: int, rate_before: float | None) -> Finding:
     """R6: the learning rate has become 0, and the run goes on: nothing is learned any more.
 
-    Threshold: a learning rate of exactly 0 at the ends of the two newest epochs or more (no request can
-    set it), in a run that had another one before: at the end of an epoch or, within the first epoch, seen by what it did (gamma and
-    beta of a layer that began with Keras' initial values are no longer 1 and 0; or, where no layer tells, the losses of
-    the first `FIRST_BATCHES` batches are above the others by `STANDS_OUT` of their standard errors). A note where less
-    than `IDLE_SHARE` of the steps is left to it: a schedule may well end with the run.
+    Threshold: a learning rate of exactly 0 at the ends of the two newest epochs or more (no request can set it), in a
+    run that had another one before. That is seen at the end of an epoch or, within the first epoch, by what it did:
+    gamma and beta of a layer that began with Keras' initial values are no longer 1 and 0; or, where no layer tells, the
+    losses of the first `FIRST_BATCHES` batches are above the others by `STANDS_OUT` of their standard errors. It is a
+    note where less than `IDLE_SHARE` of the steps is left to it: a schedule may well end with the run.
 
     Source: keras#18722, tensorflow#53284. `decay_steps` counts train steps, and those of all `fit`s with the same
     optimizer; a schedule like CosineDecay gives 0 from there on, and Keras says nothing.
