@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diagnosis.trainings import FAULTS, HEALTHY, SPIKE_EPOCH, SPIKES, Facts, Training, finetune_one_sample
+from diagnosis.trainings import (
+    FAULTS,
+    HEALTHY,
+    SPIKE_EPOCH,
+    SPIKES,
+    Facts,
+    Training,
+    finetune_one_sample,
+    inputs_of_small_scale,
+)
 from helpers import ROOT, fold, selected
 from tuimon.diagnosis.finding import SEVERITIES, Finding
 from tuimon.diagnosis.rules import CAUSES, findings
@@ -162,6 +171,17 @@ def test_stale_statistics_are_told_with_what_is_left_of_the_initial_ones(log: Lo
     assert from_wire(finding.evidence["half_life_steps"]) == pytest.approx(346, abs=1)
     assert from_wire(finding.evidence["gap_of_batch_norm"]) < 0
     assert finding.request == "recalibrate"
+
+
+@pytest.mark.full
+def test_channels_of_small_scale_are_a_note(tmp_path: Path) -> None:
+    state = RunState()
+    for fact in inputs_of_small_scale(tmp_path):
+        state.apply([fact])
+        assert all(finding.severity == "info" for finding in findings(state))
+    (finding,) = findings(state)
+    assert (finding.rule, finding.layer) == ("R8", "sequential/bn_in")
+    assert "epsilon dominates" in finding.what
 
 
 def test_the_step_of_a_loss_that_is_no_number_is_exact(log: Log) -> None:

@@ -483,6 +483,38 @@ def channels_behind_dead_relus(runs: Path) -> Facts:
     return train(compiled(model), runs, blobs(1024), epochs=15, monitor={"probe_every": 100})
 
 
+@fault("R8")
+def inputs_that_are_constant(runs: Path) -> Facts:
+    """Five of eight columns have one value; float32 gives the batches of one of them a variance above 0."""
+    keras.utils.set_random_seed(25)
+    data = blobs(512)
+    for inputs in (data["x"], data["validation_data"][0]):
+        inputs[:, :5] = [0.0, 1.0, 7.3, 1000.1, -0.1]
+    model = keras.Sequential(
+        [keras.Input((8,)), layers.BatchNormalization(name="bn", momentum=0.95), layers.Dense(1, "sigmoid")]
+    )
+    return train(compiled(model, keras.optimizers.Adam(0.01)), runs, data, epochs=20, monitor={"overhead": 0.01})
+
+
+def inputs_of_small_scale(runs: Path) -> Facts:
+    """Pixels that are divided by 255 twice: a note, since the model learns all the same."""
+    keras.utils.set_random_seed(26)
+    data = blobs(512)
+    for inputs in (data["x"], data["validation_data"][0]):
+        inputs *= 0.3 / 255
+    model = keras.Sequential(
+        [
+            keras.Input((8,)),
+            layers.BatchNormalization(name="bn_in", momentum=0.9),
+            layers.Dense(16),
+            layers.BatchNormalization(name="bn_1", momentum=0.9),
+            layers.ReLU(),
+            layers.Dense(1, "sigmoid"),
+        ]
+    )
+    return train(compiled(model), runs, data, epochs=20, monitor={"overhead": 0.01})
+
+
 @fault("R9")
 def one_layer_for_two_distributions(runs: Path) -> Facts:
     keras.utils.set_random_seed(17)

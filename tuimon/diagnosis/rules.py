@@ -5,7 +5,16 @@ Pure: no clock, no files.
 
 from collections.abc import Callable, Iterable
 
-from tuimon.diagnosis import batch_statistics, data_shift, frozen, moving_average, progress, spike_causes, values
+from tuimon.diagnosis import (
+    batch_statistics,
+    data_shift,
+    dead_channels,
+    frozen,
+    moving_average,
+    progress,
+    spike_causes,
+    values,
+)
 from tuimon.diagnosis.finding import SEVERITIES, Finding
 from tuimon.runs.state import RunState
 
@@ -17,7 +26,7 @@ RULES: tuple[Callable[[RunState], Iterable[Finding]], ...] = (
     data_shift.different_data,
     frozen.findings,
     values.bad_variances,
-    values.dead_channels,
+    dead_channels.dead_channels,
     values.non_finite_losses,
     spike_causes.findings,
     progress.findings,
