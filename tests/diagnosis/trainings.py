@@ -290,6 +290,13 @@ def stopped_early_with_the_best_weights(runs: Path) -> Facts:
 
 
 @healthy
+def low_momentum_with_large_batches(runs: Path) -> Facts:
+    """Batches of 1,024 examples say enough by themselves."""
+    model = compiled(mlp(momentum=0.1), keras.optimizers.Adam(0.005))
+    return train(model, runs, {**blobs(4096), "batch_size": 1024}, epochs=40, monitor={"probe_every": 32})
+
+
+@healthy
 def validation_every_tenth_epoch(runs: Path) -> Facts:
     """The training loss is done early, the validation loss falls to the end: one input hardly varies in training."""
     keras.utils.set_random_seed(23)
@@ -538,6 +545,17 @@ def momentum_that_lets_nothing_in(runs: Path) -> Facts:
 @fault("R10")
 def momentum_above_one(runs: Path) -> Facts:
     return train(compiled(mlp(momentum=1.01)), runs, blobs(1024), epochs=10, monitor={"probe_every": 100})
+
+
+@fault("R10")
+def momentum_of_pytorch(runs: Path) -> Facts:
+    """Momentum 0.01, which PyTorch has for 0.99, and batches of 16 with heavy tails."""
+    data = blobs(512)
+    generator = np.random.default_rng(3)
+    for inputs in (data["x"], data["validation_data"][0]):
+        inputs *= np.sqrt(4 / generator.chisquare(4, (len(inputs), 1)))
+    model = compiled(mlp(units=32, momentum=0.01))
+    return train(model, runs, {**data, "batch_size": 16}, epochs=40, monitor={"probe_every": 32})
 
 
 @fault("R12")

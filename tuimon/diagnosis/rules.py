@@ -21,6 +21,7 @@ from tuimon.runs.state import RunState
 RULES: tuple[Callable[[RunState], Iterable[Finding]], ...] = (
     moving_average.stale,
     moving_average.momentum_out_of_bounds,
+    moving_average.momentum_too_low,
     batch_statistics.too_noisy,
     batch_statistics.shared_by_different_inputs,
     data_shift.different_data,
@@ -37,7 +38,7 @@ CAUSES: dict[str, tuple[str, ...]] = {
     "R1": ("R2", "R4", "R5", "R7", "R9", "R10", "R12"),
     "R3": ("R12",),
     "R8": ("R2", "R5", "R10", "R12"),
-    "R11": ("R2", "R5", "R12"),
+    "R11": ("R2", "R5", "R10", "R12"),
     "R13": ("R2", "R4", "R5", "R6", "R7", "R8", "R12"),
 }
 """The causes of each rule. If one of them is found, the rule is not reported: its finding follows from it."""

@@ -1,6 +1,7 @@
 """The causes of validation losses that stand out: R11."""
 
 import functools
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,10 +32,29 @@ RESAMPLES = 400
 FEWEST_BATCHES = 8
 """With fewer batches, the bootstrap says nothing."""
 
-Cause = Literal["moving statistics lag", "a few examples", "sampling noise", "an optimizer step too far", "unexplained"]
+NO_LAG = 0.5
+"""With a lower momentum the moving statistics are those of the last batches: what is wrong with them is noise."""
+LOWEST_ADVISED = 0.9
+"""A momentum that is no higher is not to be lowered."""
+
+Cause = Literal[
+    "moving statistics lag",
+    "noise of the moving statistics",
+    "a few examples",
+    "sampling noise",
+    "an optimizer step too far",
+    "unexplained",
+]
+LAGGING: Cause = "moving statistics lag"
+NOISY: Cause = "noise of the moving statistics"
 
 ADVICE: dict[Cause, tuple[str, str]] = {
-    "moving statistics lag": ("take a lower momentum for BatchNormalization, or recalibrate", "momentum 0.9"),
+    LAGGING: ("take a lower momentum for BatchNormalization, or recalibrate", "momentum 0.9"),
+    NOISY: (
+        "take a higher momentum for BatchNormalization, such as 0.99: the moving statistics are those of the last "
+        "batches",
+        "momentum 0.99",
+    ),
     "a few examples": ("look at the examples with the highest loss: labels, scale, rare cases", ""),
     "sampling noise": ("take it for what it is, or validate on more data", ""),
     "an optimizer step too far": ("lower the learning rate, or clip the gradients", "lr"),
@@ -79,7 +99,7 @@ def spikes(state: RunState) -> list[Spike]:
 
     1. *Moving statistics lag*: validation repeated with batch statistics is back near the level, that is `BACK` of the
        rise is gone. Where it was not repeated, the probes: inference on the held training batch jumped, with batch
-       statistics it did not.
+       statistics it did not. With a momentum below `NO_LAG` they do not lag: it is *noise of the moving statistics*.
     2. *A few examples*: without the highest 1 % of the examples, the mean is back.
     3. *Sampling noise*: the old level lies inside the bootstrap interval (`INTERVAL`) of the mean of the losses of the
        validation's batches.
@@ -131,7 +151,7 @@ def findings(state: RunState) -> Iterator[Finding]:
     serious = [spike for spike in found if spike.cause != "sampling noise"]
     worst = max(serious or found, key=lambda spike: spike.rise)
     counts = Counter(spike.cause for spike in found)
-    advice, helps = ADVICE[worst.cause]
+    advice, helps = _advice(state, worst.cause)
     times = "once" if len(found) == 1 else f"{len(found)} times"
     causes = ", ".join(
         f"{'all' if count == len(found) > 1 else count} {_in_words(cause)}" for cause, count in counts.most_common()
@@ -162,7 +182,7 @@ def _cause(state: RunState, epoch: int, step: int, value: float, level: float) -
     for cause, holds, numbers in _tried(state, epoch, step, value, level):
         evidence |= numbers
         if holds:
-            return cause, evidence
+            return (NOISY if cause == LAGGING and _lowest_momentum(state) < NO_LAG else cause), evidence
     return "unexplained", evidence
 
 
@@ -232,6 +252,25 @@ def _bootstrap(losses: bytes) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def _lowest_momentum(state: RunState) -> float:
+    """Return the lowest momentum of the layers, as the model has it or as a request set it."""
+    momenta = [
+        min(history.layer.momentum, state.momentum.get(path, history.layer.momentum))
+        for path, history in state.layers.items()
+    ]
+    return min(momenta, default=math.inf)
+
+
+def _advice(state: RunState, cause: Cause) -> tuple[str, str]:
+    """Return what to do, and the request that helps."""
+    if cause == LAGGING and _lowest_momentum(state) <= LOWEST_ADVISED:
+        return (
+            "recalibrate before validation, or take a smaller learning rate: the weights move too fast",
+            "recalibrate",
+        )
+    return ADVICE[cause]
+
+
 def _in_words(cause: Cause) -> str:
     return cause if cause == "unexplained" else f"from {cause}"
 
@@ -239,9 +278,9 @@ def _in_words(cause: Cause) -> str:
 def _reason(spike: Spike) -> str:
     evidence = spike.evidence
     match spike.cause:
-        case "moving statistics lag" if "with_batch_statistics" in evidence:
+        case "moving statistics lag" | "noise of the moving statistics" if "with_batch_statistics" in evidence:
             return f"with batch statistics it is {evidence['with_batch_statistics']:.3g}"
-        case "moving statistics lag":
+        case "moving statistics lag" | "noise of the moving statistics":
             return "with batch statistics, a training batch shows no rise"
         case "a few examples":
             without = f"{evidence['without_highest']:.3g}"
