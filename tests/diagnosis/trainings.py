@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers
 
 import tuimon
@@ -297,6 +298,16 @@ def low_momentum_with_large_batches(runs: Path) -> Facts:
 
 
 @healthy
+def batches_of_a_tf_data_set(runs: Path) -> Facts:
+    """Their last batch is smaller, but large enough; and their order is drawn anew in each epoch."""
+    data = line(250)
+    batches = tf.data.Dataset.from_tensor_slices((data.pop("x"), data.pop("y"))).shuffle(250)
+    batches = batches.batch(data.pop("batch_size"))
+    model = compiled(mlp(4, classifier=False, momentum=0.9), keras.optimizers.Adam(0.005), "mse")
+    return train(model, runs, {"x": batches, **data}, epochs=20, shuffle=False, monitor={"probe_every": 50})
+
+
+@healthy
 def validation_every_tenth_epoch(runs: Path) -> Facts:
     """The training loss is done early, the validation loss falls to the end: one input hardly varies in training."""
     keras.utils.set_random_seed(23)
@@ -375,6 +386,37 @@ def last_batch_of_one(runs: Path) -> Facts:
     """161 examples in batches of 32."""
     model = compiled(mlp(4, classifier=False, momentum=0.9), keras.optimizers.Adam(0.005), "mse")
     return train(model, runs, line(161, noise=0.05), epochs=40, monitor={"probe_every": 50})
+
+
+@fault("R2")
+def last_batch_of_one_of_a_tf_data_set(runs: Path) -> Facts:
+    data = line(161, noise=0.05)
+    model = compiled(mlp(4, classifier=False, momentum=0.9), keras.optimizers.Adam(0.005), "mse")
+    batches = tf.data.Dataset.from_tensor_slices((data.pop("x"), data.pop("y"))).shuffle(161, seed=1)
+    batches = batches.batch(data.pop("batch_size")).prefetch(1)
+    return train(model, runs, {"x": batches, **data}, epochs=40, shuffle=False, monitor={"overhead": 0.01})
+
+
+class OneLeft(keras.utils.PyDataset):
+    """Batches of 32, and a last one of a single example; Keras does not know."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.data = line(161, noise=0.05)
+
+    @property
+    def num_batches(self) -> int:
+        return 6
+
+    def __getitem__(self, index: int) -> Any:
+        return tuple(self.data[name][32 * index : 32 * index + 32] for name in ("x", "y"))
+
+
+def last_batch_of_one_of_unknown_size(runs: Path) -> Facts:
+    batches = OneLeft()
+    model = compiled(mlp(4, classifier=False, momentum=0.9), keras.optimizers.Adam(0.005), "mse")
+    data = {"x": batches, "validation_data": batches.data["validation_data"]}
+    return train(model, runs, data, epochs=40, shuffle=False, monitor={"overhead": 0.01})
 
 
 @fault("R3")

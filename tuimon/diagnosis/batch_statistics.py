@@ -22,10 +22,16 @@ RAGGED = 4
 """A last batch of at most so many examples may be too small."""
 RAGGED_EPOCHS = 3
 """Epochs whose last step must be known."""
-RECENT_EPOCHS = 20
+RECENT_EPOCHS = 40
 """Epochs that are looked at, the newest."""
+ENOUGH_EPOCHS = 8
+"""Epochs whose last step must be known where nothing is known of its size."""
 STANDS_OUT = 3.0
 """Spreads of the other batches' losses by which the last one's must stand out."""
+CERTAIN = 5.0
+"""Standard errors by which the losses of the last batches must be above the others."""
+OUTLIERS = 0.1
+"""The share of the epochs, those with the highest last loss, that is left out: one odd example is no pattern."""
 COLLAPSE_PRECISION = 0.02
 """The relative error with which a moving variance must follow momentum^steps."""
 VISIBLE_DECAY = 0.9
@@ -46,8 +52,12 @@ def too_noisy(state: RunState) -> Iterator[Finding]:
       with what is left of the gap; then it is a note.
     - No probe, a batch of one: the moving variance falls as momentum^steps, within `COLLAPSE_PRECISION`: each batch's
       variance was 0.
-    - A last batch of at most `RAGGED` examples: at the last steps of at least `RAGGED_EPOCHS` epochs the batch loss is
-      above the median of the epoch's others by `STANDS_OUT` times their spread (1.48 × MAD), in the median.
+    - A last batch of at most `RAGGED` examples: over at least `RAGGED_EPOCHS` epochs, its loss is above the median of
+      the epoch's others by more than `STANDS_OUT` spreads of these (1.48 × MAD), and by more than `CERTAIN` standard
+      errors of what so few examples make of a loss by chance: spread × √(examples of a batch / examples of the last) /
+      √(epochs). In the mean, without the tenth of the epochs in which it is highest. Where the sizes of the batches are
+      not known (a generator, say) it is a note, and only if in the median of at least `ENOUGH_EPOCHS` epochs of the
+      same length the last step stands out by `STANDS_OUT` spreads, and no other step by half as much.
 
     Source: of n numbers the mean has a standard error of σ / √n, the variance one of σ² √(2 / (n − 1)); of one, the
     variance is 0 and the layer gives beta, whatever the input is. Wu & He, "Group Normalization", 2018, figure 1 (the
@@ -172,14 +182,18 @@ def _collapses(state: RunState, path: str) -> bool:
 
 def _by_last_batch(state: RunState) -> Finding | None:
     size = state.fit.last_batch_size if state.fit else None
-    if state.fit is None or size is None or size > RAGGED:
+    is_unknown = state.fit is not None and state.fit.batch_size is None
+    if state.fit is None or (not is_unknown and (size is None or size > RAGGED)):
         return None
     layers = [path for path, history in state.layers.items() if history.mode == "training"]
     excess, spread = _excess_of_last_steps(state)
     if not layers or len(excess) < RAGGED_EPOCHS:
         return None
-    typical = float(np.median(excess))
-    if not (typical > STANDS_OUT * spread and np.mean(excess > spread) > 0.8):
+    if is_unknown or size is None or state.fit.batch_size is None:
+        return _last_step_stands_out(state, layers, excess, spread)
+    typical = float(np.mean(np.sort(excess)[: math.ceil(len(excess) * (1 - OUTLIERS))]))
+    error = spread * math.sqrt(state.fit.batch_size / size / len(excess))
+    if not typical > max(STANDS_OUT * spread, CERTAIN * error):
         return None
     examples = "one example" if size == 1 else f"{size} examples"
     return Finding(
@@ -200,6 +214,45 @@ def _by_last_batch(state: RunState) -> Finding | None:
         "number",
         weight=0.6,
     )
+
+
+def _last_step_stands_out(state: RunState, layers: list[str], excess: FloatArray, spread: float) -> Finding | None:
+    losses, typical = _losses_by_step(state), float(np.median(excess))
+    if losses is None or len(excess) < ENOUGH_EPOCHS or not typical > STANDS_OUT * spread:
+        return None
+    others = np.median(losses - np.median(losses, axis=1, keepdims=True), axis=0)[:-1]
+    if not np.abs(others).max() < typical / 2:
+        return None
+    return Finding(
+        rule="R2",
+        severity="info",
+        layer=only(layers),
+        step=int(state.epoch_numbers.steps[-1]),
+        what=f"the last step of each epoch stands out: its loss is {typical:.3g} above the others, as of a last batch "
+        "of few examples, too few for batch statistics",
+        evidence={
+            "excess_of_last_loss": to_wire(typical),
+            "spread_of_other_losses": to_wire(spread),
+            "steps_an_epoch": losses.shape[1],
+            "epochs": len(excess),
+        },
+        advice="look whether the last batch is smaller; if so, leave it out, or take a batch size that divides the "
+        "number of examples",
+        weight=0.3,
+    )
+
+
+def _losses_by_step(state: RunState) -> FloatArray | None:
+    """Return the losses of recent epochs, shape ``(epochs, steps)``; None: their lengths differ, or are not known."""
+    series, ends = state.batch_metrics.get("loss"), state.epoch_numbers.steps[-RECENT_EPOCHS - 1 :]
+    lengths = np.diff(ends)
+    if series is None or not len(lengths) or lengths[0] < 3 or (lengths != lengths[0]).any():
+        return None
+    first, last = np.searchsorted(series.steps, [ends[0], ends[-1]])
+    losses = series.values[first:last]
+    if len(losses) != ends[-1] - ends[0] or not np.isfinite(losses).all():
+        return None
+    return losses.reshape(len(lengths), -1)
 
 
 def _excess_of_last_steps(state: RunState) -> tuple[FloatArray, float]:
