@@ -192,6 +192,20 @@ def fine_tuning_of_a_frozen_base(runs: Path) -> Facts:
 
 
 @healthy
+def fine_tuning_on_another_domain(runs: Path) -> Facts:
+    """The new data are of twice the scale, and shifted by one standard deviation."""
+    keras.utils.set_random_seed(28)
+    base = pre_trained_base()
+    base.trainable = False
+    inputs = keras.Input((8,))
+    model = keras.Model(inputs, layers.Dense(1, "sigmoid")(base(inputs, training=False)))
+    data = blobs(1024, seed=4)
+    x, y = data["validation_data"]
+    data |= {"x": 2 * data["x"] + 1, "validation_data": (2 * x + 1, y)}
+    return train(compiled(model), runs, data, epochs=25, monitor={"probe_every": 100})
+
+
+@healthy
 def fine_tuning_of_a_base_in_inference_mode(runs: Path) -> Facts:
     keras.utils.set_random_seed(9)
     base = pre_trained_base()
@@ -444,6 +458,32 @@ class Forgetful(keras.Model):
 def call_without_training(runs: Path) -> Facts:
     keras.utils.set_random_seed(14)
     return train(compiled(Forgetful()), runs, blobs(2048), epochs=1000, callbacks=[UntilSampled(runs)])
+
+
+@fault("R4")
+def frozen_base_of_another_scale(runs: Path) -> Facts:
+    """A base that was trained on a scale of 74 is fed a scale of 74 / 255: nothing is left of the inputs."""
+    keras.utils.set_random_seed(27)
+    old = blobs(1024, seed=3)
+    base = keras.Sequential(
+        [
+            keras.Input((8,)),
+            layers.BatchNormalization(name="bn_in", momentum=0.9),
+            layers.Dense(16, name="dense"),
+            layers.BatchNormalization(name="bn", momentum=0.9),
+            layers.ReLU(name="relu"),
+        ],
+        name="base",
+    )
+    whole = compiled(keras.Sequential([base, layers.Dense(1, "sigmoid")]))
+    whole.fit(127 + 74 * old["x"], old["y"], epochs=10, batch_size=32, verbose=0)
+    base.trainable = False
+    inputs = keras.Input((8,))
+    model = keras.Model(inputs, layers.Dense(1, "sigmoid")(base(inputs, training=False)))
+    data = blobs(1024, seed=4)
+    x, y = data["validation_data"]
+    data |= {"x": (127 + 74 * data["x"]) / 255, "validation_data": ((127 + 74 * x) / 255, y)}
+    return train(compiled(model), runs, data, epochs=15, monitor={"probe_every": 100})
 
 
 @fault("R5")

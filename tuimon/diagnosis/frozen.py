@@ -18,6 +18,8 @@ ENOUGH_INTERVALS = 2
 """Between samples; what happens once may be a callback that puts the best weights back."""
 ENOUGH_STEPS = 20
 """Moving statistics that stand still for fewer are no proof."""
+OF_OTHER_DATA = 30.0
+"""Nats: a scale that is off by a factor of eight, or a mean that is 5.5 standard deviations off."""
 IDLE_SHARE = 0.05
 """The share of the run's steps at a learning rate of 0 from which on it is a warning."""
 FIRST_BATCHES = 8
@@ -40,6 +42,10 @@ def findings(state: RunState) -> Iterator[Finding]:
     yield from _never_in_training_mode(
         state,
         {path: seen[path] for path in seen if held[path] and not changed[path] and starts_fresh(state.layers[path])},
+    )
+    yield from _statistics_of_other_data(
+        state,
+        [path for path, history in state.layers.items() if not history.layer.trainable or held[path]],
     )
     yield from _move_while_frozen(state, {path: seen[path] for path in seen if moving[path] and not changed[path]})
     yield from _rate_is_zero(state)
@@ -92,6 +98,50 @@ def _never_in_training_mode(state: RunState, layers: dict[str, Movement]) -> Ite
         },
         advice="give the model's own `call` an argument `training` and hand it on to its layers"
         + (f"; as it is, most likely no other layer sees training mode{inert}" if inert else ""),
+        weight=0.9,
+    )
+
+
+def _statistics_of_other_data(state: RunState, paths: list[str]) -> Iterator[Finding]:
+    """R4: the moving statistics of a frozen layer do not fit the data: what it gives is no longer at unit scale.
+
+    Threshold: of the layers that the user froze before training, or that compute in inference mode though they are not
+    frozen (`training=False`), the first one in the order of the model has a drift above `OF_OTHER_DATA`, in the first
+    probe and in the newest. Between domains a drift of some nats is ordinary: inputs that are shifted by three standard
+    deviations make 9, inputs of 2, 3 and 10 times the scale 1.3, 3.8 and 52, inputs from 0 to 1 in place of normalized
+    ones 12; pixels from 0 to 1 in place of 0 to 255 make more than 100,000 (measured).
+
+    Source: keras#13293, tensorflow#34340. A frozen layer subtracts and divides by what it has seen in its own training
+    (Li et al., "Revisiting Batch Normalization For Practical Domain Adaptation", 2016).
+    """
+    probed = state.probes[-1].layers if state.probes else {}  # In the order in which the layers are called.
+    drifts = {path: state.layers[path].drift.values for path in probed if path in paths}
+    if not drifts:
+        return
+    first = next(iter(drifts))
+    least = min(float(drifts[first][0]), float(drifts[first][-1]))
+    if not OF_OTHER_DATA < least < np.inf:
+        return
+    others = [path for path in drifts if path != first and drifts[path][-1] > OF_OTHER_DATA]
+    is_fresh = starts_fresh(state.layers[first])
+    more = f", nor are those of {named(others)} after it" if others else ""
+    yield Finding(
+        rule="R4",
+        severity="warning",
+        layer=first,
+        step=int(state.layers[first].drift.steps[0]),
+        what=f"the frozen moving statistics of {first} are not those of the data (a drift of {drifts[first][-1]:,.0f} "
+        f"nats){more}"
+        + (": they still are the initial 0 and 1" if is_fresh else ", so that it does not bring them to unit scale"),
+        evidence={
+            "drift": to_wire(float(drifts[first][-1])),
+            "drift_at_first": to_wire(float(drifts[first][0])),
+            "drift_threshold": OF_OTHER_DATA,
+            "layers": 1 + len(others),
+        },
+        advice="load the weights before the layer is frozen, or let it train"
+        if is_fresh
+        else "prepare the inputs as the base's own training did (scale, mean, order of the channels)",
         weight=0.9,
     )
 
