@@ -93,6 +93,19 @@ def mlp(features: int = 8, *, units: int = 16, dropout: float = 0.0, classifier:
     return model
 
 
+class AlwaysTraining(keras.Model):
+    """Its ``call`` fixes ``training`` for one layer."""
+
+    def __init__(self) -> None:
+        super().__init__(name="always")
+        self.hidden = layers.Dense(16, name="hidden")
+        self.norm = layers.BatchNormalization(name="bn", momentum=0.9)
+        self.out = layers.Dense(1, name="out")
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        return self.out(keras.ops.relu(self.norm(self.hidden(inputs), training=True)))
+
+
 def compiled(model: Any, optimizer: Any = "adam", loss: str = "binary_crossentropy", **options: Any) -> Any:
     model.compile(optimizer, loss, **{"jit_compile": False, **options})
     return model
@@ -189,6 +202,14 @@ def fine_tuning_of_a_frozen_base(runs: Path) -> Facts:
     inputs = keras.Input((8,))
     model = keras.Model(inputs, layers.Dense(1, "sigmoid")(base(inputs, training=False)))
     return train(compiled(model), runs, blobs(1024, seed=4), epochs=25, monitor={"probe_every": 100})
+
+
+@healthy
+def training_mode_with_large_validation_batches(runs: Path) -> Facts:
+    """Batch statistics in validation, too, as some networks mean it: of enough values they are no fault."""
+    keras.utils.set_random_seed(29)
+    model = compiled(AlwaysTraining(), keras.optimizers.Adam(0.003), "mse")
+    return train(model, runs, line(512), epochs=15, monitor={"probe_every": 50})
 
 
 @healthy
@@ -431,6 +452,14 @@ def last_batch_of_one_of_unknown_size(runs: Path) -> Facts:
     model = compiled(mlp(4, classifier=False, momentum=0.9), keras.optimizers.Adam(0.005), "mse")
     data = {"x": batches, "validation_data": batches.data["validation_data"]}
     return train(model, runs, data, epochs=40, shuffle=False, monitor={"overhead": 0.01})
+
+
+@fault("R2")
+def validation_of_one_in_training_mode(runs: Path) -> Facts:
+    keras.utils.set_random_seed(29)
+    model = compiled(AlwaysTraining(), keras.optimizers.Adam(0.003), "mse")
+    data = line(512, noise=0.05, validation=64)
+    return train(model, runs, data, epochs=12, validation_batch_size=1, monitor={"probe_every": 50})
 
 
 @fault("R3")

@@ -8,10 +8,10 @@ import numpy as np
 
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.gap import are_alike
-from tuimon.diagnosis.layers import named, only, request, uses_batch_statistics
+from tuimon.diagnosis.layers import movement, named, only, request, uses_batch_statistics
 from tuimon.diagnosis.telling import Telling, telling
 from tuimon.protocol import events
-from tuimon.protocol.wire import FloatArray, from_wire, to_wire
+from tuimon.protocol.wire import FloatArray, from_wire, list_from_wire, to_wire
 from tuimon.runs.state import RunState
 
 FEW_ELEMENTS = 16
@@ -32,6 +32,10 @@ CERTAIN = 5.0
 """Standard errors by which the losses of the last batches must be above the others."""
 OUTLIERS = 0.1
 """The share of the epochs, those with the highest last loss, that is left out: one odd example is no pattern."""
+ENOUGH_PROBES = 2
+"""Probes that must agree."""
+DIFFERENT = 1e-3
+"""Nats from which on moving and batch statistics are not the same."""
 COLLAPSE_PRECISION = 0.02
 """The relative error with which a moving variance must follow momentum^steps."""
 VISIBLE_DECAY = 0.9
@@ -272,6 +276,69 @@ def _excess_of_last_steps(state: RunState) -> tuple[FloatArray, float]:
         excess.append(float(losses[-1]) - middle)
         spreads.append(1.4826 * float(np.median(np.abs(others - middle))))
     return (np.asarray(excess), float(np.median(spreads))) if excess else nothing
+
+
+def noisy_in_validation(state: RunState) -> Iterator[Finding]:
+    """R2: validation, too, normalizes with batch statistics, and its batches have too few values for them.
+
+    Threshold: a layer in training mode whose moving statistics move, and whose gamma and beta have learned something,
+    but in at least `ENOUGH_PROBES` probes, and in all since the newest `fit`, it makes no difference at all to the loss
+    whether it is switched from moving to batch statistics, though these are not the same: so inference mode uses batch
+    statistics as well. And a validation batch has fewer than `FEW_ELEMENTS` values per channel.
+
+    Source: keras#10381, tensorflow#29480. A layer that is called with `training=True` in the model's own `call` stays
+    in training mode in validation, and each validation writes into its moving statistics.
+    """
+    begin = state.fit.step if state.fit is not None else 0
+    probes = [probe for probe in state.probes if probe.step >= begin]
+    if len(probes) < ENOUGH_PROBES:
+        return
+    newest = probes[-1]
+    paths = [
+        path
+        for path, layer in newest.layers.items()
+        if 0 < layer.validation_elements < FEW_ELEMENTS
+        and all(path in probe.layers and _makes_no_difference(probe.layers[path]) for probe in probes)
+        and _learns(state, path)
+    ]
+    if not paths:
+        return
+    elements = min(newest.layers[path].validation_elements for path in paths)
+    values = "a single value" if elements == 1 else f"{elements} values"
+    yield Finding(
+        rule="R2",
+        severity="warning",
+        layer=only(paths),
+        step=newest.step,
+        what=f"validation normalizes with batch statistics, from {values} per channel: {named(paths)} "
+        f"{'is' if len(paths) == 1 else 'are'} called with `training=True`, so that inference mode does not use the "
+        "moving statistics, and each validation changes them",
+        evidence={
+            "values_per_channel_in_validation": elements,
+            "inference_loss_training_batch": newest.inference,
+            "inference_loss_validation_batch": newest.validation,
+            "drift": newest.layers[paths[0]].drift,
+            "probes": len(probes),
+            "layers": len(paths),
+        },
+        advice="hand on the `training` that the model is called with, in place of a fixed `training=True`, or take "
+        "larger validation batches",
+        weight=0.8,
+    )
+
+
+def _makes_no_difference(layer: events.ProbeLayer) -> bool:
+    is_zero = from_wire(layer.in_order) == 0 and from_wire(layer.alone) == 0
+    return is_zero and from_wire(layer.drift) > DIFFERENT
+
+
+def _learns(state: RunState, path: str) -> bool:
+    history = state.layers.get(path)
+    if history is None or history.latest is None or history.mode != "training":
+        return False
+    arrays = ((history.latest.gamma, 1.0), (history.latest.beta, 0.0))
+    has_learned = any(bool((list_from_wire(each) != initial).any()) for each, initial in arrays if each is not None)
+    return has_learned and movement(history).moved >= ENOUGH_PROBES
 
 
 def shared_by_different_inputs(state: RunState) -> Iterator[Finding]:

@@ -23,6 +23,7 @@ RULES: tuple[Callable[[RunState], Iterable[Finding]], ...] = (
     moving_average.momentum_out_of_bounds,
     moving_average.momentum_too_low,
     batch_statistics.too_noisy,
+    batch_statistics.noisy_in_validation,
     batch_statistics.shared_by_different_inputs,
     data_shift.different_data,
     frozen.findings,
