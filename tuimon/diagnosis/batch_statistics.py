@@ -15,7 +15,7 @@ from tuimon.protocol.wire import FloatArray, from_wire, list_from_wire, to_wire
 from tuimon.runs.state import RunState
 
 FEW_ELEMENTS = 16
-"""Batch statistics of fewer numbers are noisy: the mean is off by a fourth of a standard deviation, and more."""
+"""Batch statistics of fewer values are noisy: the mean is off by a fourth of a standard deviation, and more."""
 PART_OF_GAP = 0.5
 """The share of the gap that batch statistics must make."""
 RAGGED = 4
@@ -47,13 +47,13 @@ CHANCE_FACTOR = 5.0
 
 
 def too_noisy(state: RunState) -> Iterator[Finding]:
-    """R2: a batch has too few numbers for its statistics to be worth something.
+    """R2: a batch has too few values for its statistics to be worth something.
 
     Three ways to see it, the first that does is told:
 
-    - The probe: batch statistics of fewer than `FEW_ELEMENTS` numbers a channel make training worse than inference, and
-      are at least `PART_OF_GAP` of the gap. Where the gap was closed by a request since, the probe before it is told,
-      with what is left of the gap; then it is a note.
+    - The probe: batch statistics from fewer than `FEW_ELEMENTS` values per channel make training worse than inference,
+      and are at least `PART_OF_GAP` of the gap. Where the gap was closed by a request since, the probe before it is
+      told, with what is left of the gap; then it is a note.
     - No probe, a batch of one: the moving variance falls as momentum^steps, within `COLLAPSE_PRECISION`: each batch's
       variance was 0.
     - A last batch of at most `RAGGED` examples: over at least `RAGGED_EPOCHS` epochs, its loss is above the median of
@@ -94,13 +94,13 @@ def _by_probe(state: RunState) -> Finding | None:
         "gap": to_wire(gap),
         "gap_of_batch_norm": to_wire(batch_norm),
         "share_of_batch_norm": to_wire(share),
-        "numbers_a_channel": elements,
+        "values_per_channel": elements,
         "batch_size": state.fit.batch_size if state.fit else None,
         "layers": len(few),
         "of_layers": len(used),
     }
     closed, after = _closing(told, evidence)
-    numbers = "one number" if elements == 1 else f"{elements} numbers"
+    values = "a single value" if elements == 1 else f"{elements} values"
     all_of_it = "all" if 0.995 <= share <= 1.005 else f"{share:.0%}"
     layers = "all layers" if len(few) == len(used) > 1 else named(few)
     return Finding(
@@ -108,7 +108,7 @@ def _by_probe(state: RunState) -> Finding | None:
         severity="info" if told.is_closed else "warning",
         layer=only(few) if len(few) < len(used) or len(used) == 1 else None,
         step=probe.step,
-        what=f"batch statistics of {numbers} a channel ({layers}) make {all_of_it} of the gap of {gap:.3g} between "
+        what=f"batch statistics from {values} per channel ({layers}) make {all_of_it} of the gap of {gap:.3g} between "
         f"training and inference mode{closed}",
         evidence=evidence,
         advice="leave the layers frozen: they use their moving statistics in training, too"
@@ -120,7 +120,7 @@ def _by_probe(state: RunState) -> Finding | None:
 
 
 def _elements(state: RunState, probe: events.Probe, layer: events.ProbeLayer) -> int:
-    """Return how many numbers of a channel a training batch has: the probe's batch may be larger, or a last one."""
+    """Return how many values of a channel a training batch has: the probe's batch may be larger, or a last one."""
     size = state.fit.batch_size if state.fit else None
     return layer.elements if not size or not probe.examples else round(layer.elements * size / probe.examples)
 
@@ -151,7 +151,7 @@ def _by_collapse(state: RunState) -> Finding | None:
         severity="warning",
         layer=only(collapsed),
         step=state.step,
-        what=f"a batch is one example, and of one number a channel the variance is 0: the moving variance of "
+        what=f"a batch is one example, and of a single value per channel the variance is 0: the moving variance of "
         f"{named(collapsed)} falls as momentum to the power of the steps, and in training the layer gives its beta, "
         "whatever the input is",
         evidence={

@@ -51,7 +51,7 @@ def stale(state: RunState) -> Iterator[Finding]:
     1. The drift (symmetric KL divergence, in nats) is above `STALE_DRIFT`, and above `CHANCE_FACTOR` times what chance
        produces. That is a fourth of the divergence between the two halves of the batch: the variance of an estimate is
        inverse to its size.
-    2. The batch statistics are made from at least `ENOUGH_ELEMENTS` numbers a channel.
+    2. The batch statistics are made from at least `ENOUGH_ELEMENTS` values per channel.
     3. The moving statistics of all layers make the loss of the same batch worse, by at least `SHARE_OF_LOSS` of it (or
        of the loss of a validation batch, if that is larger). Those of this layer alone make it worse by half as much.
     4. Waiting does not help: the initial value is forgotten, or will not be by the end of the run.

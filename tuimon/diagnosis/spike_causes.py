@@ -56,9 +56,9 @@ ADVICE: dict[Cause, tuple[str, str]] = {
         "momentum 0.99",
     ),
     "a few examples": ("look at the examples with the highest loss: labels, scale, rare cases", ""),
-    "sampling noise": ("take it for what it is, or validate on more data", ""),
+    "sampling noise": ("within sampling noise; validate on more data", ""),
     "an optimizer step too far": ("lower the learning rate, or clip the gradients", "lr"),
-    "unexplained": ("probe, and keep checkpoints, so that the next one can be looked into", "probe"),
+    "unexplained": ("cause unknown; press g and c at the next spike", "probe"),
 }
 """By cause: what to do, and the request that helps."""
 

@@ -70,7 +70,7 @@ def _gap(told: Telling, width: int) -> list[Line]:
             share = ", ".join(filter(None, (share, f"± {figure(float(f'{error:.2g}'))} (standard error)")))
         rows.append((f"  {part}", scale.text(written.parts[part], signed=True), share, "text"))
     if written.validation is not None:
-        rows.append(("validation loss", scale.text(written.validation), "of one validation batch", "validation"))
+        rows.append(("validation loss", scale.text(written.validation), "(one validation batch)", "validation"))
         if written.inference is not None:
             rows.append(("− inference loss", scale.text(written.inference), "", "inference"))
             data = scale.text(written.validation - written.inference, signed=True)
