@@ -383,11 +383,18 @@ def test_a_layer_is_named_only_if_both_ways_agree() -> None:
     assert "most of it in bn_1" in verdict(state_of(agreed), [])
     assert "bn_1 makes 80 % of what batch statistics make" in printed(state_of(agreed))
     for fact, words in (
-        (apart, "bn_1 makes most, alone bn_2 does: they do not agree, so no layer is named as the cause."),
-        (as_much, "bn_1 makes most, but alone bn_2 makes as much: they do not agree, so no layer"),
+        (apart, "bn_1 makes most, on its own bn_2 does: they do not agree, so no layer is named as the cause."),
+        (as_much, "bn_1 makes most, but on its own bn_2 makes as much: they do not agree, so no layer"),
     ):
         assert "bn_1" not in verdict(state_of(fact), [])
         assert words in printed(state_of(fact))
+
+
+def test_layers_that_cancel_out_have_no_share_and_no_name() -> None:
+    fact = probe(5, 1.1, 1.0, batch_norm=0.1, layers={"bn_1": share(2.1, 2.1), "bn_2": share(-2.0, -2.0)})
+    text = printed(state_of(fact))
+    assert "The layers cancel out; none is named." in text
+    assert "2,100 %" not in text
 
 
 def test_the_cause_of_a_negative_gap_is_what_makes_it_negative() -> None:

@@ -77,7 +77,7 @@ def test_what_is_no_run_is_said_with_the_runs_nearby(runs: Path, tmp_path: Path)
     (tmp_path / "other").mkdir()
     with pytest.raises(UsageError, match=r"other: is not a run .* Runs nearby: one\."):
         RunDirectory.find(str(tmp_path / "other"), runs)
-    with pytest.raises(UsageError, match="nope: is no run"):
+    with pytest.raises(UsageError, match='no run named "nope" in '):
         RunDirectory.find("nope", runs)
 
 

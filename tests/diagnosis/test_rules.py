@@ -17,6 +17,8 @@ from diagnosis.trainings import (
     Training,
     dropout_before_batch_normalization,
     finetune_one_sample,
+    inputs_of_small_scale,
+    last_batch_of_one_of_unknown_size,
 )
 from helpers import ROOT, fold, selected
 from tuimon.diagnosis.finding import SEVERITIES, Finding
@@ -171,6 +173,24 @@ def test_stale_statistics_are_told_with_what_is_left_of_the_initial_ones(log: Lo
     assert from_wire(finding.evidence["half_life_steps"]) == pytest.approx(346, abs=1)
     assert from_wire(finding.evidence["gap_of_batch_norm"]) < 0
     assert finding.request == "recalibrate"
+
+
+@pytest.mark.full
+def test_a_last_batch_of_unknown_size_is_a_note(tmp_path: Path) -> None:
+    finding = only_finding(last_batch_of_one_of_unknown_size(tmp_path))
+    assert (finding.rule, finding.severity) == ("R2", "info")
+    assert "look whether the last batch is smaller" in finding.advice
+
+
+@pytest.mark.full
+def test_channels_of_small_scale_are_a_note(tmp_path: Path) -> None:
+    state = RunState()
+    for fact in inputs_of_small_scale(tmp_path):
+        state.apply([fact])
+        assert all(finding.severity == "info" for finding in findings(state))
+    (finding,) = findings(state)
+    assert (finding.rule, finding.layer) == ("R8", "sequential/bn_in")
+    assert "epsilon dominates" in finding.what
 
 
 def test_the_step_of_a_loss_that_is_no_number_is_exact(log: Log) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers
 
 import tuimon
@@ -90,6 +91,19 @@ def mlp(features: int = 8, *, units: int = 16, dropout: float = 0.0, classifier:
             model.add(layers.Dropout(dropout, name=f"dropout_{number}"))
     model.add(layers.Dense(1, "sigmoid" if classifier else None, name="out"))
     return model
+
+
+class AlwaysTraining(keras.Model):
+    """Its ``call`` fixes ``training`` for one layer."""
+
+    def __init__(self) -> None:
+        super().__init__(name="always")
+        self.hidden = layers.Dense(16, name="hidden")
+        self.norm = layers.BatchNormalization(name="bn", momentum=0.9)
+        self.out = layers.Dense(1, name="out")
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        return self.out(keras.ops.relu(self.norm(self.hidden(inputs), training=True)))
 
 
 def compiled(model: Any, optimizer: Any = "adam", loss: str = "binary_crossentropy", **options: Any) -> Any:
@@ -191,6 +205,28 @@ def fine_tuning_of_a_frozen_base(runs: Path) -> Facts:
 
 
 @healthy
+def training_mode_with_large_validation_batches(runs: Path) -> Facts:
+    """Batch statistics in validation, too, as some networks mean it: of enough values they are no fault."""
+    keras.utils.set_random_seed(29)
+    model = compiled(AlwaysTraining(), keras.optimizers.Adam(0.003), "mse")
+    return train(model, runs, line(512), epochs=15, monitor={"probe_every": 50})
+
+
+@healthy
+def fine_tuning_on_another_domain(runs: Path) -> Facts:
+    """The new data are of twice the scale, and shifted by one standard deviation."""
+    keras.utils.set_random_seed(28)
+    base = pre_trained_base()
+    base.trainable = False
+    inputs = keras.Input((8,))
+    model = keras.Model(inputs, layers.Dense(1, "sigmoid")(base(inputs, training=False)))
+    data = blobs(1024, seed=4)
+    x, y = data["validation_data"]
+    data |= {"x": 2 * data["x"] + 1, "validation_data": (2 * x + 1, y)}
+    return train(compiled(model), runs, data, epochs=25, monitor={"probe_every": 100})
+
+
+@healthy
 def fine_tuning_of_a_base_in_inference_mode(runs: Path) -> Facts:
     keras.utils.set_random_seed(9)
     base = pre_trained_base()
@@ -289,6 +325,72 @@ def stopped_early_with_the_best_weights(runs: Path) -> Facts:
     return train(model, runs, blobs(1024), epochs=60, callbacks=callbacks, monitor={"probe_every": 100})
 
 
+@healthy
+def low_momentum_with_large_batches(runs: Path) -> Facts:
+    """Batches of 1,024 examples say enough by themselves."""
+    model = compiled(mlp(momentum=0.1), keras.optimizers.Adam(0.005))
+    return train(model, runs, {**blobs(4096), "batch_size": 1024}, epochs=40, monitor={"probe_every": 32})
+
+
+@healthy
+def batches_of_a_tf_data_set(runs: Path) -> Facts:
+    """Their last batch is smaller, but large enough; and their order is drawn anew in each epoch."""
+    data = line(250)
+    batches = tf.data.Dataset.from_tensor_slices((data.pop("x"), data.pop("y"))).shuffle(250)
+    batches = batches.batch(data.pop("batch_size"))
+    model = compiled(mlp(4, classifier=False, momentum=0.9), keras.optimizers.Adam(0.005), "mse")
+    return train(model, runs, {"x": batches, **data}, epochs=20, shuffle=False, monitor={"probe_every": 50})
+
+
+@healthy
+def validation_every_tenth_epoch(runs: Path) -> Facts:
+    """The training loss is done early, the validation loss falls to the end: one input hardly varies in training."""
+    keras.utils.set_random_seed(23)
+    generator = np.random.default_rng(0)
+    weights = np.array([[10.0], [3.0]])
+    x = np.column_stack([generator.normal(size=64), 0.13 * generator.normal(size=64)]).astype(np.float32)
+    validation_x = generator.normal(size=(128, 2)).astype(np.float32)
+    data = {
+        "x": x,
+        "y": (x @ weights + generator.normal(size=(64, 1))).astype(np.float32),
+        "validation_data": (validation_x, (validation_x @ weights).astype(np.float32)),
+        "batch_size": 64,
+    }
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(1, kernel_initializer="zeros")])
+    compiled(model, keras.optimizers.SGD(0.2), "mse")
+    return train(model, runs, data, epochs=200, validation_freq=10, monitor={"overhead": 0.01})
+
+
+@healthy
+def folds_with_one_monitor(runs: Path) -> Facts:
+    """Four models one after another: the first epoch of one is no spike of the one before."""
+    data = blobs(768, noise=1.5)
+    monitor = tuimon.Monitor(runs_dir=runs, name="training")
+    for fold in range(4):
+        rest = np.arange(768) % 4 != fold
+        model = compiled(mlp(momentum=0.9), keras.optimizers.Adam(0.005))
+        x, y = data["x"], data["y"]
+        held = x[~rest], y[~rest]
+        model.fit(x[rest], y[rest], validation_data=held, epochs=14, callbacks=[monitor], verbose=0)
+    return facts(monitor)
+
+
+@healthy
+def folds_of_one_model(runs: Path) -> Facts:
+    """The initial weights are put back between the folds."""
+    data = blobs(768, noise=1.5)
+    monitor = tuimon.Monitor(runs_dir=runs, name="training")
+    model = compiled(mlp(momentum=0.9), keras.optimizers.Adam(0.005))
+    initial = model.get_weights()
+    for fold in range(3):
+        rest = np.arange(768) % 4 != fold
+        x, y = data["x"], data["y"]
+        model.set_weights(initial)
+        held = x[~rest], y[~rest]
+        model.fit(x[rest], y[rest], validation_data=held, epochs=14, callbacks=[monitor], verbose=0)
+    return facts(monitor)
+
+
 # --- With a fault ---------------------------------------------------------------------------------------------------
 
 
@@ -321,6 +423,45 @@ def last_batch_of_one(runs: Path) -> Facts:
     return train(model, runs, line(161, noise=0.05), epochs=40, monitor={"probe_every": 50})
 
 
+@fault("R2")
+def last_batch_of_one_of_a_tf_data_set(runs: Path) -> Facts:
+    data = line(161, noise=0.05)
+    model = compiled(mlp(4, classifier=False, momentum=0.9), keras.optimizers.Adam(0.005), "mse")
+    batches = tf.data.Dataset.from_tensor_slices((data.pop("x"), data.pop("y"))).shuffle(161, seed=1)
+    batches = batches.batch(data.pop("batch_size")).prefetch(1)
+    return train(model, runs, {"x": batches, **data}, epochs=40, shuffle=False, monitor={"overhead": 0.01})
+
+
+class OneLeft(keras.utils.PyDataset):
+    """Batches of 32, and a last one of a single example; Keras does not know."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.data = line(161, noise=0.05)
+
+    @property
+    def num_batches(self) -> int:
+        return 6
+
+    def __getitem__(self, index: int) -> Any:
+        return tuple(self.data[name][32 * index : 32 * index + 32] for name in ("x", "y"))
+
+
+def last_batch_of_one_of_unknown_size(runs: Path) -> Facts:
+    batches = OneLeft()
+    model = compiled(mlp(4, classifier=False, momentum=0.9), keras.optimizers.Adam(0.005), "mse")
+    data = {"x": batches, "validation_data": batches.data["validation_data"]}
+    return train(model, runs, data, epochs=40, shuffle=False, monitor={"overhead": 0.01})
+
+
+@fault("R2")
+def validation_of_one_in_training_mode(runs: Path) -> Facts:
+    keras.utils.set_random_seed(29)
+    model = compiled(AlwaysTraining(), keras.optimizers.Adam(0.003), "mse")
+    data = line(512, noise=0.05, validation=64)
+    return train(model, runs, data, epochs=12, validation_batch_size=1, monitor={"probe_every": 50})
+
+
 @fault("R3")
 def validation_data_not_scaled(runs: Path) -> Facts:
     data = blobs(1024)
@@ -346,6 +487,32 @@ class Forgetful(keras.Model):
 def call_without_training(runs: Path) -> Facts:
     keras.utils.set_random_seed(14)
     return train(compiled(Forgetful()), runs, blobs(2048), epochs=1000, callbacks=[UntilSampled(runs)])
+
+
+@fault("R4")
+def frozen_base_of_another_scale(runs: Path) -> Facts:
+    """A base that was trained on a scale of 74 is fed a scale of 74 / 255: nothing is left of the inputs."""
+    keras.utils.set_random_seed(27)
+    old = blobs(1024, seed=3)
+    base = keras.Sequential(
+        [
+            keras.Input((8,)),
+            layers.BatchNormalization(name="bn_in", momentum=0.9),
+            layers.Dense(16, name="dense"),
+            layers.BatchNormalization(name="bn", momentum=0.9),
+            layers.ReLU(name="relu"),
+        ],
+        name="base",
+    )
+    whole = compiled(keras.Sequential([base, layers.Dense(1, "sigmoid")]))
+    whole.fit(127 + 74 * old["x"], old["y"], epochs=10, batch_size=32, verbose=0)
+    base.trainable = False
+    inputs = keras.Input((8,))
+    model = keras.Model(inputs, layers.Dense(1, "sigmoid")(base(inputs, training=False)))
+    data = blobs(1024, seed=4)
+    x, y = data["validation_data"]
+    data |= {"x": (127 + 74 * data["x"]) / 255, "validation_data": ((127 + 74 * x) / 255, y)}
+    return train(compiled(model), runs, data, epochs=15, monitor={"probe_every": 100})
 
 
 @fault("R5")
@@ -383,6 +550,28 @@ def learning_rate_zero(runs: Path) -> Facts:
     return train(model, runs, blobs(2048), epochs=1000, callbacks=[UntilSampled(runs)])
 
 
+@fault("R6")
+def schedule_in_epochs_for_steps(runs: Path) -> Facts:
+    """The learning rate is 0 from step 20 of 640 on."""
+    schedule = keras.optimizers.schedules.CosineDecay(1e-3, decay_steps=20)
+    return train(
+        compiled(mlp(), keras.optimizers.Adam(schedule)), runs, blobs(1024), epochs=20, monitor={"overhead": 0.01}
+    )
+
+
+@fault("R6")
+def schedule_in_epochs_for_steps_without_batch_normalization(runs: Path) -> Facts:
+    keras.utils.set_random_seed(24)
+    model = keras.Sequential([keras.Input((8,)), layers.Dense(32, "relu"), layers.Dense(1)])
+    schedule = keras.optimizers.schedules.PolynomialDecay(0.05, decay_steps=16, end_learning_rate=0.0)
+    data = blobs(1024)
+    data["y"] = 10 + 3 * data["x"][:, :1]
+    data["validation_data"] = data["validation_data"][0], 10 + 3 * data["validation_data"][0][:, :1]
+    return train(
+        compiled(model, keras.optimizers.SGD(schedule), "mse"), runs, data, epochs=20, monitor={"overhead": 0.01}
+    )
+
+
 @fault("R7")
 def frozen_while_it_trains(runs: Path) -> Facts:
     """A callback sets ``trainable``, which the traced step does not see."""
@@ -412,6 +601,38 @@ def channels_behind_dead_relus(runs: Path) -> Facts:
     return train(compiled(model), runs, blobs(1024), epochs=15, monitor={"probe_every": 100})
 
 
+@fault("R8")
+def inputs_that_are_constant(runs: Path) -> Facts:
+    """Five of eight columns have one value; float32 gives the batches of one of them a variance above 0."""
+    keras.utils.set_random_seed(25)
+    data = blobs(512)
+    for inputs in (data["x"], data["validation_data"][0]):
+        inputs[:, :5] = [0.0, 1.0, 7.3, 1000.1, -0.1]
+    model = keras.Sequential(
+        [keras.Input((8,)), layers.BatchNormalization(name="bn", momentum=0.95), layers.Dense(1, "sigmoid")]
+    )
+    return train(compiled(model, keras.optimizers.Adam(0.01)), runs, data, epochs=20, monitor={"overhead": 0.01})
+
+
+def inputs_of_small_scale(runs: Path) -> Facts:
+    """Pixels that are divided by 255 twice: a note, since the model learns all the same."""
+    keras.utils.set_random_seed(26)
+    data = blobs(512)
+    for inputs in (data["x"], data["validation_data"][0]):
+        inputs *= 0.3 / 255
+    model = keras.Sequential(
+        [
+            keras.Input((8,)),
+            layers.BatchNormalization(name="bn_in", momentum=0.9),
+            layers.Dense(16),
+            layers.BatchNormalization(name="bn_1", momentum=0.9),
+            layers.ReLU(),
+            layers.Dense(1, "sigmoid"),
+        ]
+    )
+    return train(compiled(model), runs, data, epochs=20, monitor={"overhead": 0.01})
+
+
 @fault("R9")
 def one_layer_for_two_distributions(runs: Path) -> Facts:
     keras.utils.set_random_seed(17)
@@ -435,6 +656,17 @@ def momentum_that_lets_nothing_in(runs: Path) -> Facts:
 @fault("R10")
 def momentum_above_one(runs: Path) -> Facts:
     return train(compiled(mlp(momentum=1.01)), runs, blobs(1024), epochs=10, monitor={"probe_every": 100})
+
+
+@fault("R10")
+def momentum_of_pytorch(runs: Path) -> Facts:
+    """Momentum 0.01, which PyTorch has for 0.99, and batches of 16 with heavy tails."""
+    data = blobs(512)
+    generator = np.random.default_rng(3)
+    for inputs in (data["x"], data["validation_data"][0]):
+        inputs *= np.sqrt(4 / generator.chisquare(4, (len(inputs), 1)))
+    model = compiled(mlp(units=32, momentum=0.01))
+    return train(model, runs, {**data, "batch_size": 16}, epochs=40, monitor={"probe_every": 32})
 
 
 @fault("R12")

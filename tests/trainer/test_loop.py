@@ -11,9 +11,11 @@ import pytest
 import tensorflow as tf
 
 import tuimon
-from helpers import until
+from helpers import fold, until
 from trainer.inside import until_seen
 from trainer.keras_models import BATCH, STEPS, compiled, data, facts, facts_of, same_weights, send, sequential
+from tuimon.diagnosis.rules import findings
+from tuimon.export.csv import rows
 from tuimon.protocol import commands, events
 from tuimon.protocol.wire import list_from_wire
 from tuimon.runs.run_directory import RunDirectory
@@ -237,6 +239,29 @@ def test_an_error_in_a_loop_is_the_users_and_is_recorded(runs: Path) -> None:
 def test_what_is_logged_is_a_number(runs: Path, value: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words), tuimon.Monitor(runs_dir=runs).watch(sequential()) as loop:
         loop.log(loss=value)
+
+
+def test_what_is_not_logged_in_each_step_is_missing_and_no_nan(runs: Path) -> None:
+    model, monitor = compiled(sequential()), tuimon.Monitor(runs_dir=runs)
+    with monitor.watch(model) as loop:
+        for _ in loop.epochs(3):
+            for number, (x, y) in enumerate(loop.steps(batches())):
+                loop.log(loss=model.train_on_batch(x, y)[0])
+                if number % 2:
+                    loop.log(grad_norm=tf.constant(0.5))
+            loop.log(late=1.0, loss=7.0)
+    state = fold(facts(monitor))
+    steps = np.arange(3 * STEPS)
+    np.testing.assert_array_equal(state.batch_metrics["loss"].steps, steps)
+    np.testing.assert_array_equal(state.batch_metrics["grad_norm"].steps, steps[np.arange(len(steps)) % STEPS % 2 == 1])
+    assert (state.batch_metrics["grad_norm"].values == 0.5).all()
+    assert "late" not in state.batch_metrics
+    assert 7.0 not in state.batch_metrics["loss"].values
+    assert list(state.epoch_metrics["late"].values) == [1.0] * 3, "of the epoch that ended"
+    assert list(state.epoch_metrics["grad_norm"].values) == [0.5] * 3
+    assert findings(state) == []
+    written = [(step, value) for step, _, _, name, value in rows(facts(monitor)) if name == "batch/grad_norm"]
+    assert [step for step, _ in written] == list(state.batch_metrics["grad_norm"].steps)
 
 
 def test_a_loop_has_one_compiled_step(runs: Path) -> None:

@@ -15,17 +15,23 @@ from tuimon.protocol.wire import FloatArray, from_wire, to_wire
 from tuimon.runs.state import RunState
 
 FEW_ELEMENTS = 16
-"""Batch statistics of fewer numbers are noisy: the mean is off by a fourth of a standard deviation, and more."""
+"""Batch statistics of fewer values are noisy: the mean is off by a fourth of a standard deviation, and more."""
 PART_OF_GAP = 0.5
 """The share of the gap that batch statistics must make."""
 RAGGED = 4
 """A last batch of at most so many examples may be too small."""
 RAGGED_EPOCHS = 3
 """Epochs whose last step must be known."""
-RECENT_EPOCHS = 20
+RECENT_EPOCHS = 40
 """Epochs that are looked at, the newest."""
+ENOUGH_EPOCHS = 8
+"""Epochs whose last step must be known where nothing is known of its size."""
 STANDS_OUT = 3.0
 """Spreads of the other batches' losses by which the last one's must stand out."""
+CERTAIN = 5.0
+"""Standard errors by which the losses of the last batches must be above the others."""
+OUTLIERS = 0.1
+"""The share of the epochs, those with the highest last loss, that is left out: one odd example is no pattern."""
 COLLAPSE_PRECISION = 0.02
 """The relative error with which a moving variance must follow momentum^steps."""
 VISIBLE_DECAY = 0.9
@@ -37,61 +43,30 @@ CHANCE_FACTOR = 5.0
 
 
 def too_noisy(state: RunState) -> Iterator[Finding]:
-    """R2: a batch has too few numbers for its statistics to be worth something.
+    """R2: a batch has too few values for its statistics to be worth something.
 
-    Four ways to see it, the first that does is told:
+    Three ways to see it, the first that does is told:
 
-    - The probe: a layer uses batch statistics in inference mode as well, and a validation batch has fewer than
-      `FEW_ELEMENTS` numbers a channel.
-    - The probe: batch statistics of fewer than `FEW_ELEMENTS` numbers a channel make training worse than inference, and
-      are at least `PART_OF_GAP` of the gap. Where the gap was closed by a request since, the probe before it is told,
-      with what is left of the gap; then it is a note.
+    - The probe: batch statistics from fewer than `FEW_ELEMENTS` values per channel make training worse than inference,
+      and are at least `PART_OF_GAP` of the gap. Where the gap was closed by a request since, the probe before it is
+      told, with what is left of the gap; then it is a note.
     - No probe, a batch of one: the moving variance falls as momentum^steps, within `COLLAPSE_PRECISION`: each batch's
       variance was 0.
-    - A last batch of at most `RAGGED` examples: at the last steps of at least `RAGGED_EPOCHS` epochs the batch loss is
-      above the median of the epoch's others by `STANDS_OUT` times their spread (1.48 × MAD), in the median.
+    - A last batch of at most `RAGGED` examples: over at least `RAGGED_EPOCHS` epochs, its loss is above the median of
+      the epoch's others by more than `STANDS_OUT` spreads of these (1.48 × MAD), and by more than `CERTAIN` standard
+      errors of what so few examples make of a loss by chance: spread × √(examples of a batch / examples of the last) /
+      √(epochs). In the mean, without the tenth of the epochs in which it is highest. Where the sizes of the batches are
+      not known (a generator, say) it is a note, and only if in the median of at least `ENOUGH_EPOCHS` epochs of the
+      same length the last step stands out by `STANDS_OUT` spreads, and no other step by half as much.
 
     Source: of n numbers the mean has a standard error of σ / √n, the variance one of σ² √(2 / (n − 1)); of one, the
     variance is 0 and the layer gives beta, whatever the input is. Wu & He, "Group Normalization", 2018, figure 1 (the
     error grows below 16 a batch); keras#10214, #7265 (training and evaluation disagree on the same data).
     """
-    looks = (_in_validation, _by_probe, _by_collapse, _by_last_batch)
+    looks = (_by_probe, _by_collapse, _by_last_batch)
     found = next(filter(None, (look(state) for look in looks)), None)
     if found is not None:
         yield found
-
-
-def _in_validation(state: RunState) -> Finding | None:
-    if not state.probes:
-        return None
-    probe = state.probes[-1]
-    few = [
-        path
-        for path, layer in probe.layers.items()
-        if layer.batch_statistics_in_inference and 0 < layer.validation_elements < FEW_ELEMENTS
-    ]
-    if not few:
-        return None
-    elements = min(probe.layers[path].validation_elements for path in few)
-    numbers = "a single value" if elements == 1 else f"{elements} values"
-    return Finding(
-        rule="R2",
-        severity="warning",
-        layer=only(few),
-        step=probe.step,
-        what=f"validation normalizes with batch statistics of {numbers} per channel, because {named(few)} "
-        f"{'is' if len(few) == 1 else 'are'} called with `training=True`",
-        evidence={
-            "values_per_channel_in_validation": elements,
-            "values_per_channel_in_training": min(probe.layers[path].elements for path in few),
-            "validation_loss": probe.validation_unweighted,
-            "inference_loss_on_training_data": probe.unweighted,
-            "layers": len(few),
-            "of_layers": len(probe.layers),
-        },
-        advice="validate with larger batches, or call the layer without a fixed `training`",
-        weight=0.9,
-    )
 
 
 def _by_probe(state: RunState) -> Finding | None:
@@ -116,13 +91,13 @@ def _by_probe(state: RunState) -> Finding | None:
         "gap": to_wire(gap),
         "gap_of_batch_norm": to_wire(batch_norm),
         "share_of_batch_norm": to_wire(share),
-        "numbers_a_channel": elements,
+        "values_per_channel": elements,
         "batch_size": state.fit.batch_size if state.fit else None,
         "layers": len(few),
         "of_layers": len(used),
     }
     closed, after = _closing(told, evidence)
-    numbers = "one number" if elements == 1 else f"{elements} numbers"
+    values = "a single value" if elements == 1 else f"{elements} values"
     all_of_it = "all" if 0.995 <= share <= 1.005 else f"{share:.0%}"
     layers = "all layers" if len(few) == len(used) > 1 else named(few)
     return Finding(
@@ -130,7 +105,7 @@ def _by_probe(state: RunState) -> Finding | None:
         severity="info" if told.is_closed else "warning",
         layer=only(few) if len(few) < len(used) or len(used) == 1 else None,
         step=probe.step,
-        what=f"batch statistics of {numbers} a channel ({layers}) make {all_of_it} of the gap of {gap:.3g} between "
+        what=f"batch statistics from {values} per channel ({layers}) make {all_of_it} of the gap of {gap:.3g} between "
         f"training and inference mode{closed}",
         evidence=evidence,
         advice="leave the layers frozen: they use their moving statistics in training, too"
@@ -142,7 +117,7 @@ def _by_probe(state: RunState) -> Finding | None:
 
 
 def _elements(state: RunState, probe: events.Probe, layer: events.ProbeLayer) -> int:
-    """Return how many numbers of a channel a training batch has: the probe's batch may be larger, or a last one."""
+    """Return how many values of a channel a training batch has: the probe's batch may be larger, or a last one."""
     size = state.fit.batch_size if state.fit else None
     of_a_batch = probe.examples / probe.batches
     return layer.elements if not size or not of_a_batch else round(layer.elements * size / of_a_batch)
@@ -174,7 +149,7 @@ def _by_collapse(state: RunState) -> Finding | None:
         severity="warning",
         layer=only(collapsed),
         step=state.step,
-        what=f"a batch is one example, and of one number a channel the variance is 0: the moving variance of "
+        what=f"a batch is one example, and of a single value per channel the variance is 0: the moving variance of "
         f"{named(collapsed)} falls as momentum to the power of the steps, and in training the layer gives its beta, "
         "whatever the input is",
         evidence={
@@ -209,14 +184,18 @@ def _collapses(state: RunState, path: str) -> bool:
 
 def _by_last_batch(state: RunState) -> Finding | None:
     size = state.fit.last_batch_size if state.fit else None
-    if state.fit is None or size is None or size > RAGGED:
+    is_unknown = state.fit is not None and state.fit.batch_size is None
+    if state.fit is None or (not is_unknown and (size is None or size > RAGGED)):
         return None
     layers = [path for path, history in state.layers.items() if history.mode == "training"]
     excess, spread = _excess_of_last_steps(state)
     if not layers or len(excess) < RAGGED_EPOCHS:
         return None
-    typical = float(np.median(excess))
-    if not (typical > STANDS_OUT * spread and np.mean(excess > spread) > 0.8):
+    if is_unknown or size is None or state.fit.batch_size is None:
+        return _last_step_stands_out(state, layers, excess, spread)
+    typical = float(np.mean(np.sort(excess)[: math.ceil(len(excess) * (1 - OUTLIERS))]))
+    error = spread * math.sqrt(state.fit.batch_size / size / len(excess))
+    if not typical > max(STANDS_OUT * spread, CERTAIN * error):
         return None
     examples = "one example" if size == 1 else f"{size} examples"
     return Finding(
@@ -239,6 +218,45 @@ def _by_last_batch(state: RunState) -> Finding | None:
     )
 
 
+def _last_step_stands_out(state: RunState, layers: list[str], excess: FloatArray, spread: float) -> Finding | None:
+    losses, typical = _losses_by_step(state), float(np.median(excess))
+    if losses is None or len(excess) < ENOUGH_EPOCHS or not typical > STANDS_OUT * spread:
+        return None
+    others = np.median(losses - np.median(losses, axis=1, keepdims=True), axis=0)[:-1]
+    if not np.abs(others).max() < typical / 2:
+        return None
+    return Finding(
+        rule="R2",
+        severity="info",
+        layer=only(layers),
+        step=int(state.epoch_numbers.steps[-1]),
+        what=f"the last step of each epoch stands out: its loss is {typical:.3g} above the others, as of a last batch "
+        "of few examples, too few for batch statistics",
+        evidence={
+            "excess_of_last_loss": to_wire(typical),
+            "spread_of_other_losses": to_wire(spread),
+            "steps_an_epoch": losses.shape[1],
+            "epochs": len(excess),
+        },
+        advice="look whether the last batch is smaller; if so, leave it out, or take a batch size that divides the "
+        "number of examples",
+        weight=0.3,
+    )
+
+
+def _losses_by_step(state: RunState) -> FloatArray | None:
+    """Return the losses of recent epochs, shape ``(epochs, steps)``; None: their lengths differ, or are not known."""
+    series, ends = state.batch_metrics.get("loss"), state.epoch_numbers.steps[-RECENT_EPOCHS - 1 :]
+    lengths = np.diff(ends)
+    if series is None or not len(lengths) or lengths[0] < 3 or (lengths != lengths[0]).any():
+        return None
+    first, last = np.searchsorted(series.steps, [ends[0], ends[-1]])
+    losses = series.values[first:last]
+    if len(losses) != ends[-1] - ends[0] or not np.isfinite(losses).all():
+        return None
+    return losses.reshape(len(lengths), -1)
+
+
 def _excess_of_last_steps(state: RunState) -> tuple[FloatArray, float]:
     """Return how far the last batch's loss is above the median of each recent epoch, and the spread of the others."""
     nothing = np.empty(0), math.nan
@@ -256,6 +274,48 @@ def _excess_of_last_steps(state: RunState) -> tuple[FloatArray, float]:
         excess.append(float(losses[-1]) - middle)
         spreads.append(1.4826 * float(np.median(np.abs(others - middle))))
     return (np.asarray(excess), float(np.median(spreads))) if excess else nothing
+
+
+def noisy_in_validation(state: RunState) -> Iterator[Finding]:
+    """R2: validation, too, normalizes with batch statistics, and its batches have too few values for them.
+
+    Threshold: a layer uses batch statistics in inference mode as well, and a validation batch has fewer than
+    `FEW_ELEMENTS` values per channel.
+
+    Source: keras#10381, tensorflow#29480. A layer that is called with `training=True` in the model's own `call` stays
+    in training mode in validation, and each validation writes into its moving statistics.
+    """
+    if not state.probes:
+        return
+    probe = state.probes[-1]
+    paths = [
+        path
+        for path, layer in probe.layers.items()
+        if layer.batch_statistics_in_inference and 0 < layer.validation_elements < FEW_ELEMENTS
+    ]
+    if not paths:
+        return
+    elements = min(probe.layers[path].validation_elements for path in paths)
+    values = "a single value" if elements == 1 else f"{elements} values"
+    yield Finding(
+        rule="R2",
+        severity="warning",
+        layer=only(paths),
+        step=probe.step,
+        what=f"validation normalizes with batch statistics, from {values} per channel: {named(paths)} "
+        f"{'is' if len(paths) == 1 else 'are'} called with `training=True`, so that inference mode does not use the "
+        "moving statistics, and each validation changes them",
+        evidence={
+            "values_per_channel_in_validation": elements,
+            "inference_loss_on_training_data": probe.unweighted,
+            "inference_loss_on_validation_data": probe.validation_unweighted,
+            "layers": len(paths),
+            "of_layers": len(probe.layers),
+        },
+        advice="hand on the `training` that the model is called with, in place of a fixed `training=True`, or take "
+        "larger validation batches",
+        weight=0.9,
+    )
 
 
 def shared_by_different_inputs(state: RunState) -> Iterator[Finding]:

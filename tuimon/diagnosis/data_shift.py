@@ -159,3 +159,9 @@ def _is_shifted(state: RunState, path: str, layer: events.ProbeLayer, step: int)
     momentum = state.momentum.get(path, 1.0)
     has_arrived = 0 <= momentum < 1 and momentum ** (step * max(1, layer.calls)) <= ARRIVED
     return has_arrived and from_wire(layer.variance_ratio) >= LARGER_VARIANCE and from_wire(layer.drift) <= SETTLED
+
+
+def _times(layer: events.ProbeLayer) -> str:
+    chance = from_wire(layer.sampling_divergence)
+    times = from_wire(layer.validation_divergence) / chance if chance > 0 else float("inf")
+    return f"{times:,.0f} times" if times < 1000 else "by far"

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 
 from tuimon.diagnosis.finding import Finding
+from tuimon.diagnosis.history import beginning
 from tuimon.diagnosis.layers import (
     half_life,
     has_changed_since,
@@ -13,6 +14,7 @@ from tuimon.diagnosis.layers import (
     starts_fresh,
     uses_batch_statistics,
 )
+from tuimon.diagnosis.spike_causes import NOISY, spikes
 from tuimon.protocol import events
 from tuimon.protocol.wire import Number, from_wire, to_wire
 from tuimon.runs.state import RunState
@@ -31,6 +33,12 @@ NEVER_ARRIVES = 0.9
 """A momentum with which more than this share of the initial value is left at the end of the run is too high."""
 DEFAULT_MOMENTUM = 0.99
 """Keras' own: where it is too high, the run is short, not the momentum wrong."""
+LOWEST_ADVISED = 0.9
+"""A momentum that is no higher is not to be lowered."""
+LOW = 1 / 3
+"""A momentum below it makes an average of fewer than two batches."""
+NOISE = 0.05
+"""Nats that chance makes of the moving statistics: a mean that is a fifth of a standard deviation off."""
 FEWEST_UPDATES = 20
 """A shorter run says nothing about momentum."""
 
@@ -43,7 +51,7 @@ def stale(state: RunState) -> Iterator[Finding]:
     1. The drift (symmetric KL divergence, in nats) is above `STALE_DRIFT`, and above `CHANCE_FACTOR` times what chance
        produces. That is a fourth of the divergence between the two halves of the batch: the variance of an estimate is
        inverse to its size.
-    2. The batch statistics are made from at least `ENOUGH_ELEMENTS` numbers a channel.
+    2. The batch statistics are made from at least `ENOUGH_ELEMENTS` values per channel.
     3. The moving statistics of all layers make the loss of the same batch worse, by at least `SHARE_OF_LOSS` of it (or
        of the loss of a validation batch, if that is larger). Those of this layer alone make it worse by half as much.
     4. Waiting does not help: the initial value is forgotten, or will not be by the end of the run.
@@ -52,30 +60,19 @@ def stale(state: RunState) -> Iterator[Finding]:
     moving average lags behind; PreciseBN); keras#10666, #6977. Half-life: ln 2 / −ln(momentum) steps; share of the
     initial value left: momentum^updates.
     """
-    if not state.probes or has_changed_since(state, state.probes[-1]):
+    drifts = _stale_layers(state)
+    if not drifts:
         return
     probe = state.probes[-1]
     batch_norm, inference = from_wire(probe.batch_norm), from_wire(probe.inference)
-    losses = (inference, inference + batch_norm, from_wire(probe.validation))
-    scale = max((abs(loss) for loss in losses if math.isfinite(loss)), default=0.0) or 1e-12
-    matters = SHARE_OF_LOSS * scale
-    if not -batch_norm >= matters:
-        return
-    drifts = {
-        path: from_wire(layer.drift)
-        for path, layer in probe.layers.items()
-        if _is_stale(state, path, layer) and -from_wire(layer.alone) >= matters / 2
-    }
-    if not drifts:
-        return
     paths = sorted(drifts, key=lambda path: -drifts[path])
     worst = paths[0]
     momentum = state.momentum.get(worst, state.layers[worst].layer.momentum)
-    left = momentum**probe.step
+    left = momentum ** (probe.step - beginning(state))
     why = (
-        f"{left:.0%} of the initial value is still left after {probe.step:,} steps"
+        f"{left:.0%} of the initial value is still left after {probe.step - beginning(state):,} steps"
         if left > ARRIVED
-        else f"half of what they are made of is older than {half_life(momentum):,.0f} steps, and the weights have "
+        else f"half of what they are made of is older than {_steps(half_life(momentum))} steps, and the weights have "
         "moved on"
     )
     yield Finding(
@@ -95,10 +92,36 @@ def stale(state: RunState) -> Iterator[Finding]:
             "initial_value_left": to_wire(left),
             "layers": len(paths),
         },
-        advice="recalibrate, which estimates them afresh, or take a lower momentum, so that they follow sooner",
+        advice="recalibrate, which estimates them afresh"
+        + (", or take a lower momentum, so that they follow sooner" if momentum > LOWEST_ADVISED else ""),
         request=request(state, "recalibrate"),
-        weight=min(1.0, -batch_norm / scale),
+        weight=min(1.0, -batch_norm / _scale_of_losses(probe)),
     )
+
+
+def _stale_layers(state: RunState) -> dict[str, float]:
+    """Return the drift of each layer of which the conditions of R1 hold."""
+    if not state.probes or has_changed_since(state, state.probes[-1]):
+        return {}
+    probe = state.probes[-1]
+    matters = SHARE_OF_LOSS * _scale_of_losses(probe)
+    if not -from_wire(probe.batch_norm) >= matters:
+        return {}
+    return {
+        path: from_wire(layer.drift)
+        for path, layer in probe.layers.items()
+        if _is_stale(state, path, layer) and -from_wire(layer.alone) >= matters / 2
+    }
+
+
+def _scale_of_losses(probe: events.Probe) -> float:
+    batch_norm, inference = from_wire(probe.batch_norm), from_wire(probe.inference)
+    losses = (inference, inference + batch_norm, from_wire(probe.validation))
+    return max((abs(loss) for loss in losses if math.isfinite(loss)), default=0.0) or 1e-12
+
+
+def _steps(number: float) -> str:
+    return f"{number:,.0f}" if number >= 2 else f"{number:.1f}"
 
 
 def _is_stale(state: RunState, path: str, layer: events.ProbeLayer) -> bool:
@@ -117,7 +140,8 @@ def _will_arrive(state: RunState, momentum: float) -> bool:
     total = state.total_steps
     if state.ended is not None or total is None or not 0 < momentum < 1:
         return False
-    return momentum**state.step > ARRIVED >= momentum**total
+    begin = beginning(state)
+    return momentum ** (state.step - begin) > ARRIVED >= momentum ** (total - begin)
 
 
 def momentum_out_of_bounds(state: RunState) -> Iterator[Finding]:
@@ -130,7 +154,8 @@ def momentum_out_of_bounds(state: RunState) -> Iterator[Finding]:
     Source: moving ← momentum × moving + (1 − momentum) × batch (Keras' BatchNormalization): an average only for
     0 < momentum < 1; what it has forgotten after n steps is 1 − momentum^n.
     """
-    total = state.total_steps if state.ended is None else state.step
+    end = state.total_steps if state.ended is None else state.step
+    total = None if end is None else end - beginning(state)
     wrong: dict[float, list[str]] = {}
     for path, history in state.layers.items():
         momentum = state.momentum.get(path, history.layer.momentum)
@@ -155,6 +180,72 @@ def momentum_out_of_bounds(state: RunState) -> Iterator[Finding]:
             request=request(state, "momentum", "0.9", layers=paths),
             weight=0.6,
         )
+
+
+def momentum_too_low(state: RunState) -> Iterator[Finding]:
+    """R10: momentum is so low that the moving statistics are those of the last batch, and noise.
+
+    Threshold: momentum is below `LOW`, so that the average is made of fewer than two batches, (1 + m) / (1 − m); and
+    that is too few: what chance alone makes of it is above `NOISE` nats (a fourth of the divergence between the two
+    halves of the held batch, over the number of batches), or the conditions of R1 hold, or a validation loss stood out
+    that batch statistics bring back (R11). Of large batches it is no fault. Only of layers in training mode, and not
+    where a request set it.
+
+    Source: an exponential average of independent values has the variance of the mean of (1 + m) / (1 − m) of them.
+    pix2pix-tensorflow#126, transformers#19454: PyTorch's momentum is the share of the new value, Keras' that of the old
+    one.
+    """
+    paths = [path for path, history in state.layers.items() if _is_low(state, path) and history.mode == "training"]
+    if not paths:
+        return
+    noise = {path: _noise(state, path) for path in paths}
+    stale_ones, spiked = _stale_layers(state), [each for each in spikes(state) if each.cause == NOISY]
+    paths = [path for path in paths if noise[path] > NOISE or path in stale_ones or spiked]
+    if not paths:
+        return
+    worst = max(paths, key=lambda path: noise[path])
+    momentum = state.momentum.get(worst, state.layers[worst].layer.momentum)
+    better = f"{1 - momentum:g}" if momentum <= 0.1 else "0.9"
+    evidence: dict[str, Number] = {
+        "momentum": momentum,
+        "batches_in_the_average": (1 + momentum) / (1 - momentum),
+        "noise": to_wire(noise[worst]) if noise[worst] >= 0 else None,
+        "noise_threshold": NOISE,
+        "validation_spikes": len(spiked),
+        "layers": len(paths),
+    }
+    yield Finding(
+        rule="R10",
+        severity="warning",
+        layer=only(paths),
+        step=state.step,
+        what=f"the momentum of {named(paths)} is {momentum:g}, which is too low: the moving statistics are those of "
+        "the last batch or two, too few values to be those of the data, so that validation is a matter of chance",
+        evidence=evidence,
+        advice=f"take a higher momentum, {better}: it is the share of the old value that is kept (PyTorch's momentum "
+        f"of {momentum:g} is {1 - momentum:g} here)",
+        request=request(state, "momentum", better, layers=paths),
+        weight=0.7,
+    )
+
+
+def _is_low(state: RunState, path: str) -> bool:
+    momentum = state.layers[path].layer.momentum
+    return 0 < momentum < LOW and state.momentum.get(path, momentum) == momentum
+
+
+def _noise(state: RunState, path: str) -> float:
+    """Return what chance makes of the moving statistics, in nats; -1: not known."""
+    probe = state.probes[-1] if state.probes else None
+    layer = probe.layers.get(path) if probe is not None else None
+    if probe is None or layer is None or not layer.elements:
+        return -1.0
+    momentum = state.layers[path].layer.momentum
+    halves = from_wire(layer.sampling_divergence)
+    halves = halves if math.isfinite(halves) else 8 / layer.elements
+    size = state.fit.batch_size if state.fit else None
+    of_a_batch = halves / 4 * (probe.examples / size if size and probe.examples else 1.0)
+    return of_a_batch * (1 - momentum) / (1 + momentum)
 
 
 def _lets_nothing_in(momentum: float, steps: int | None) -> bool:

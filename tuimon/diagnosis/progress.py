@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tuimon.diagnosis.finding import Finding
+from tuimon.diagnosis.history import beginning, epochs_since, finite_since
 from tuimon.protocol.wire import FloatArray, to_wire
 from tuimon.runs.state import RunState
 
@@ -30,25 +31,30 @@ def findings(state: RunState) -> Iterator[Finding]:
     """Return what R13 finds."""
     if state.epochs_ended < STUCK_EPOCHS:
         return
-    stuck = _stuck(state)
-    yield from (stuck,) if stuck else _stands_still(state)
+    begin = beginning(state)
+    stuck = _stuck(state, begin)
+    yield from (stuck,) if stuck else _stands_still(state, begin)
 
 
-def _stuck(state: RunState) -> Finding | None:
+def _stuck(state: RunState, begin: int) -> Finding | None:
     """R13: the loss has not fallen since the start.
 
     Threshold: after `STUCK_EPOCHS` epochs and `STUCK_STEPS` steps the mean loss of the last fifth of the batches is not
     below that of the first fifth by more than two standard errors and `TINY` of it; and the noise is small enough to
     tell, two standard errors being at most `CERTAIN` of the loss. The validation loss, where there is one, has not
-    fallen either. Slow progress is progress.
+    fallen either. Slow progress is progress. The start is that of the present model: what another one did in an earlier
+    `fit` does not count.
 
     Source: the two-sample z-test; Hochreiter 1991 and Lu et al. 2019 (vanishing gradients, dying ReLUs) are what it
     mostly comes from.
     """
-    series = state.batch_metrics.get("loss")
-    if series is None or len(series) < STUCK_STEPS or series.steps[0] != 0:
+    series, epochs = state.batch_metrics.get("loss"), len(epochs_since(state, begin)[0])
+    if series is None or epochs < STUCK_EPOCHS:
         return None
-    values = series.values
+    row = int(np.searchsorted(series.steps, begin))
+    values = series.values[row:]
+    if len(values) < STUCK_STEPS or series.steps[row] != begin:
+        return None
     count = min(len(values) // 5, SAMPLE)
     first, last = values[:count], values[-count:]
     if not (np.isfinite(first).all() and np.isfinite(last).all()):
@@ -58,20 +64,20 @@ def _stuck(state: RunState) -> Finding | None:
     scale = max(abs(before), abs(after))
     if 2 * error > CERTAIN * scale or before - after > max(2 * error, TINY * scale):
         return None
-    validation = _finite(state, "val_loss")
+    _, validation = finite_since(state, "val_loss", begin)
     if len(validation) and validation[0] - validation.min() > max(2 * error, IMPROVEMENT * abs(validation[0])):
         return None
     return Finding(
         rule="R13",
         severity="warning",
-        step=int(series.steps[0]),
+        step=begin,
         what=f"the loss has not fallen since the start: {before:.4g} in the first batches, {after:.4g} in the last",
         evidence={
             "loss_of_first_batches": to_wire(before),
             "loss_of_last_batches": to_wire(after),
             "standard_error": to_wire(error),
-            "steps": state.step,
-            "epochs": state.epochs_ended,
+            "steps": state.step - begin,
+            "epochs": epochs,
             "learning_rate": to_wire(state.learning_rate),
         },
         advice=_advice(state),
@@ -79,30 +85,33 @@ def _stuck(state: RunState) -> Finding | None:
     )
 
 
-def _stands_still(state: RunState) -> Iterator[Finding]:
+def _stands_still(state: RunState, begin: int) -> Iterator[Finding]:
     """R13: for the larger part of the run neither the training nor the validation loss has improved.
 
     Threshold: of at least `PLATEAU_EPOCHS` epochs, in the last `PLATEAU_SHARE` neither loss has fallen below what it
-    had reached before by `IMPROVEMENT` of how far it has fallen in all. It is a note: a run may well be done.
+    had reached before by `IMPROVEMENT` of how far it has fallen in all. Epochs are counted by their ends: a validation
+    that is made every tenth epoch belongs to the epoch it was made in. It is a note: a run may well be done.
 
     Source: the criterion of early stopping (Prechelt, "Early Stopping – But When?", 1998), with a patience of
-    `PLATEAU_SHARE` of the run.
+    `PLATEAU_SHARE` of the run; keras#13239 (patience counts validations, not epochs).
     """
-    losses = {name: values for name in ("loss", "val_loss") if len(values := _finite(state, name)) >= PLATEAU_EPOCHS}
-    if "loss" not in losses or len(losses["loss"]) != state.epochs_ended:
+    ends, numbers = epochs_since(state, begin)
+    losses = {name: finite_since(state, name, begin) for name in ("loss", "val_loss")}
+    losses = {name: each for name, each in losses.items() if len(each[0])}
+    epochs = len(ends)
+    if epochs < PLATEAU_EPOCHS or "loss" not in losses or len(losses["loss"][0]) != epochs:
         return
-    since = {name: _last_improvement(values) for name, values in losses.items()}
-    epochs = len(losses["loss"])
-    newest = max(since.values())
+    newest_step = max(int(steps[_last_improvement(values)]) for steps, values in losses.values())
+    newest = int(np.searchsorted(ends, newest_step))
     if epochs - newest < PLATEAU_SHARE * epochs:
         return
-    values = losses["loss"]
+    _, values = losses["loss"]
     yield Finding(
         rule="R13",
         severity="info",
-        step=int(state.epoch_metrics["loss"].steps[newest]),
-        what=f"{' and '.join(losses)} {'have' if len(losses) > 1 else 'has'} not improved since epoch {newest + 1:,}; "
-        f"{epochs:,} have ended",
+        step=newest_step,
+        what=f"{' and '.join(losses)} improved by under {100 * IMPROVEMENT:g} % of the total fall since epoch "
+        f"{numbers[newest] + 1:,}; {epochs:,} have ended",
         evidence={
             "epochs_without_improvement": epochs - newest - 1,
             "epochs": epochs,
@@ -114,14 +123,6 @@ def _stands_still(state: RunState) -> Iterator[Finding]:
         request="stop" if state.ended is None else "",
         weight=0.2,
     )
-
-
-def _finite(state: RunState, name: str) -> FloatArray:
-    series = state.epoch_metrics.get(name)
-    if series is None:
-        return np.empty(0)
-    values: FloatArray = series.values[np.isfinite(series.values)]
-    return values
 
 
 def _last_improvement(values: FloatArray) -> int:

@@ -1,6 +1,7 @@
 """The causes of validation losses that stand out: R11."""
 
 import functools
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tuimon.diagnosis.finding import Finding
+from tuimon.diagnosis.history import beginning
 from tuimon.diagnosis.layers import request
 from tuimon.diagnosis.validation_spike import limits
 from tuimon.protocol.wire import FloatArray, Number, from_wire, list_from_wire, to_wire
@@ -30,14 +32,33 @@ RESAMPLES = 400
 FEWEST_BATCHES = 8
 """With fewer batches, the bootstrap says nothing."""
 
-Cause = Literal["moving statistics lag", "a few examples", "sampling noise", "an optimizer step too far", "unexplained"]
+NO_LAG = 0.5
+"""With a lower momentum the moving statistics are those of the last batches: what is wrong with them is noise."""
+LOWEST_ADVISED = 0.9
+"""A momentum that is no higher is not to be lowered."""
+
+Cause = Literal[
+    "moving statistics lag",
+    "noise of the moving statistics",
+    "a few examples",
+    "sampling noise",
+    "an optimizer step too far",
+    "unexplained",
+]
+LAGGING: Cause = "moving statistics lag"
+NOISY: Cause = "noise of the moving statistics"
 
 ADVICE: dict[Cause, tuple[str, str]] = {
-    "moving statistics lag": ("take a lower momentum for BatchNormalization, or recalibrate", "momentum 0.9"),
+    LAGGING: ("take a lower momentum for BatchNormalization, or recalibrate", "momentum 0.9"),
+    NOISY: (
+        "take a higher momentum for BatchNormalization, such as 0.99: the moving statistics are those of the last "
+        "batches",
+        "momentum 0.99",
+    ),
     "a few examples": ("look at the examples with the highest loss: labels, scale, rare cases", ""),
-    "sampling noise": ("take it for what it is, or validate on more data", ""),
+    "sampling noise": ("within sampling noise; validate on more data", ""),
     "an optimizer step too far": ("lower the learning rate, or clip the gradients", "lr"),
-    "unexplained": ("probe, and keep checkpoints, so that the next one can be looked into", "probe"),
+    "unexplained": ("cause unknown; press g and c at the next spike", "probe"),
 }
 """By cause: what to do, and the request that helps."""
 
@@ -72,13 +93,13 @@ class Spike:
 def spikes(state: RunState) -> list[Spike]:
     """Return the validation losses of the newest `SCANNED` epochs that stand out, in order, each with its cause.
 
-    Epochs in a learning phase that somebody asked for are left out: what their losses do, was asked for. Of several
-    epochs on end it is the highest. What stands out, `tuimon.diagnosis.validation_spike` defines. The causes
-    are tried in this order, the first that holds is taken:
+    Epochs in a learning phase that somebody asked for are left out: what their losses do, was asked for. So are those
+    of another model in an earlier `fit`. Of several epochs on end it is the highest. What stands out,
+    `tuimon.diagnosis.validation_spike` defines. The causes are tried in this order, the first that holds is taken:
 
     1. *Moving statistics lag*: validation repeated with batch statistics is back near the level, that is `BACK` of the
        rise is gone. Where it was not repeated, the probes: inference on the held training batch jumped, with batch
-       statistics it did not.
+       statistics it did not. With a momentum below `NO_LAG` they do not lag: it is *noise of the moving statistics*.
     2. *A few examples*: without the highest 1 % of the examples, the mean is back.
     3. *Sampling noise*: the old level lies inside the bootstrap interval (`INTERVAL`) of the mean of the losses of the
        validation's batches.
@@ -89,7 +110,8 @@ def spikes(state: RunState) -> list[Spike]:
     series = state.epoch_metrics.get(METRIC)
     if series is None:
         return []
-    finite = np.flatnonzero(np.isfinite(series.values) & ~_is_forced(state, series.steps))
+    is_told = np.isfinite(series.values) & (series.steps > beginning(state)) & ~_is_forced(state, series.steps)
+    finite = np.flatnonzero(is_told)
     values = series.values[finite]
     limit = limits(values, newest=SCANNED)
     first = len(values) - len(limit.levels)
@@ -129,7 +151,7 @@ def findings(state: RunState) -> Iterator[Finding]:
     serious = [spike for spike in found if spike.cause != "sampling noise"]
     worst = max(serious or found, key=lambda spike: spike.rise)
     counts = Counter(spike.cause for spike in found)
-    advice, helps = ADVICE[worst.cause]
+    advice, helps = _advice(state, worst.cause)
     times = "once" if len(found) == 1 else f"{len(found)} times"
     causes = ", ".join(
         f"{'all' if count == len(found) > 1 else count} {_in_words(cause)}" for cause, count in counts.most_common()
@@ -160,7 +182,7 @@ def _cause(state: RunState, epoch: int, step: int, value: float, level: float) -
     for cause, holds, numbers in _tried(state, epoch, step, value, level):
         evidence |= numbers
         if holds:
-            return cause, evidence
+            return (NOISY if cause == LAGGING and _lowest_momentum(state) < NO_LAG else cause), evidence
     return "unexplained", evidence
 
 
@@ -170,6 +192,8 @@ def _tried(
     """Yield each cause that can be looked into, whether it holds, and the numbers that say so."""
     rise = value - level
     repeated = state.repeated_validations.get(epoch)
+    if repeated is not None and repeated.step != step:
+        repeated = None  # Of an epoch of the same number in another `fit`.
     if repeated is not None and not abs(from_wire(repeated.moving) - value) <= (1 - BACK) * rise:
         repeated = None  # Not the same data, where they are drawn anew each time.
     if repeated is not None and np.isfinite(batch := from_wire(repeated.batch)):
@@ -183,7 +207,7 @@ def _tried(
     if repeated is not None and repeated.highest and np.isfinite(without := from_wire(repeated.without_highest)):
         numbers = {"without_highest": without, "highest_examples": repeated.highest}
         yield "a few examples", value - without >= BACK * rise, numbers
-    if (interval := _interval_of(state, epoch)) is not None:
+    if (interval := _interval_of(state, epoch, step)) is not None:
         yield "sampling noise", interval[0] <= level, {"interval_low": interval[0], "interval_high": interval[1]}
     if jump is not None:
         went_too_far = jump[0] >= JUMPED * rise and jump[1] > (1 - BACK) * jump[0]
@@ -208,9 +232,11 @@ def _jump(state: RunState, step: int) -> tuple[float, float] | None:
     return rises if all(map(np.isfinite, rises)) else None
 
 
-def _interval_of(state: RunState, epoch: int) -> tuple[float, float] | None:
+def _interval_of(state: RunState, epoch: int, step: int) -> tuple[float, float] | None:
     batches = state.validation_history.get(epoch)
-    losses = list_from_wire(batches.metrics.get("loss", [])) if batches is not None else np.empty(0)
+    if batches is None or batches.step != step:  # Of an epoch of the same number in another `fit`.
+        return None
+    losses = list_from_wire(batches.metrics.get("loss", []))
     if len(losses) < FEWEST_BATCHES or not np.isfinite(losses).all():
         return None
     return _bootstrap(losses.tobytes())
@@ -226,6 +252,25 @@ def _bootstrap(losses: bytes) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def _lowest_momentum(state: RunState) -> float:
+    """Return the lowest momentum of the layers, as the model has it or as a request set it."""
+    momenta = [
+        min(history.layer.momentum, state.momentum.get(path, history.layer.momentum))
+        for path, history in state.layers.items()
+    ]
+    return min(momenta, default=math.inf)
+
+
+def _advice(state: RunState, cause: Cause) -> tuple[str, str]:
+    """Return what to do, and the request that helps."""
+    if cause == LAGGING and _lowest_momentum(state) <= LOWEST_ADVISED:
+        return (
+            "recalibrate before validation, or take a smaller learning rate: the weights move too fast",
+            "recalibrate",
+        )
+    return ADVICE[cause]
+
+
 def _in_words(cause: Cause) -> str:
     return cause if cause == "unexplained" else f"from {cause}"
 
@@ -233,9 +278,9 @@ def _in_words(cause: Cause) -> str:
 def _reason(spike: Spike) -> str:
     evidence = spike.evidence
     match spike.cause:
-        case "moving statistics lag" if "with_batch_statistics" in evidence:
+        case "moving statistics lag" | "noise of the moving statistics" if "with_batch_statistics" in evidence:
             return f"with batch statistics it is {evidence['with_batch_statistics']:.3g}"
-        case "moving statistics lag":
+        case "moving statistics lag" | "noise of the moving statistics":
             return "with batch statistics, a training batch shows no rise"
         case "a few examples":
             without = f"{evidence['without_highest']:.3g}"

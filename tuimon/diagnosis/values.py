@@ -1,4 +1,4 @@
-"""Values that are not finite, or not positive, and channels that carry nothing: R5, R8 and R12."""
+"""Values that are not finite, or not positive: R5 and R12."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -7,18 +7,9 @@ import numpy as np
 
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.layers import request
-from tuimon.protocol import events
 from tuimon.protocol.wire import to_wire
 from tuimon.runs.series import Series
 from tuimon.runs.state import LayerHistory, RunState
-
-DEAD_SHARE = 0.1
-"""Share of a layer's channels; fewer dead channels are no finding."""
-FEWEST_DEAD = 2
-"""One dead channel of a small layer is no finding either, unless it is the only one."""
-MOST_DEAD = 0.5
-"""From this share on it is a warning, below it a note."""
-
 
 # --- R5: the moving variance ----------------------------------------------------------------------------------------
 
@@ -61,64 +52,6 @@ def bad_variances(state: RunState) -> Iterator[Finding]:
             request=request(state, "recalibrate"),
             weight=0.8,
         )
-
-
-# --- R8: dead channels ----------------------------------------------------------------------------------------------
-
-
-def dead_channels(state: RunState) -> Iterator[Finding]:
-    """R8: channels of a layer carry nothing: whatever the input is, they are the same number.
-
-    Threshold: `DEAD_SHARE` of the channels, and `FEWEST_DEAD` (or all), have a moving variance of at most a hundredth
-    of epsilon, so that they are dead and not just of small scale; and more of them than at the first sample, for dead
-    channels of a pre-trained net are none of this run's. Only of layers in training mode. A warning from `MOST_DEAD`
-    on.
-
-    Source: y = γ (x − μ) / √(σ² + ε) + β is β for σ² ≪ ε; channels before which a ReLU has died (Lu et al., "Dying ReLU
-    and Initialization", 2019) come to that, as momentum^steps.
-    """
-    for path, history in state.layers.items():
-        latest, channels = history.latest, history.layer.channels
-        if latest is None or latest.mode != "training" or latest.dead < DEAD_SHARE * channels:
-            continue
-        if latest.dead < min(FEWEST_DEAD, channels) or latest.dead == 0:
-            continue
-        rows, epsilon = history.moving_variance.rows, history.layer.epsilon
-        if _quantile(rows[0], latest.dead / channels / 2) <= events.DEAD_VARIANCE * epsilon:
-            continue
-        share = latest.dead / channels
-        yield Finding(
-            rule="R8",
-            severity="warning" if share >= MOST_DEAD else "info",
-            layer=path,
-            step=_since(history, share / 2, epsilon),
-            what=f"{latest.dead} of {channels} channels of {path} are dead: "
-            "whatever the input is, what reaches them does not vary",
-            evidence={
-                "dead_channels": latest.dead,
-                "channels": channels,
-                "moving_variance_min": to_wire(float(rows[-1, 0])),
-                "moving_variance_median": to_wire(float(rows[-1, 3])),
-                "epsilon": epsilon,
-            },
-            advice="look at what comes before the layer (a ReLU that is never positive, inputs that are constant), "
-            "and take a smaller learning rate or a leaky activation",
-            weight=0.7 * share,
-        )
-
-
-def _quantile(row: np.ndarray[tuple[int], np.dtype[np.float64]], share: float) -> float:
-    """Return the value below which this share of the channels is, between the known quantiles in proportion."""
-    logarithms = np.log(np.maximum(row, np.finfo(np.float64).tiny))
-    return float(np.exp(np.interp(share, events.QUANTILES, logarithms)))
-
-
-def _since(history: LayerHistory, share: float, epsilon: float) -> int:
-    nearest = min(range(len(events.QUANTILES)), key=lambda number: abs(events.QUANTILES[number] - share))
-    is_dead = history.moving_variance.rows[:, nearest] <= events.DEAD_VARIANCE * epsilon
-    alive = np.flatnonzero(~is_dead)
-    first = min(int(alive[-1]) + 1, len(is_dead) - 1) if len(alive) else 0
-    return int(history.moving_variance.steps[first])
 
 
 # --- R12: losses and metrics ----------------------------------------------------------------------------------------

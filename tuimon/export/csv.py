@@ -79,7 +79,8 @@ def _values(event: events.Event) -> Iterable[Value]:
 def _(event: events.Batches) -> Iterator[Value]:
     for name, numbers in event.metrics.items():
         for step, number in enumerate(numbers, event.first_step):
-            yield step, f"batch/{name}", number
+            if number is not None:  # It was not logged in this step.
+                yield step, f"batch/{name}", number
     for name, number in event.running.items():
         yield event.first_step + max(event.batches, 1) - 1, f"running/{name}", number
 

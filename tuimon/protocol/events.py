@@ -165,7 +165,8 @@ class Batches(Event):
     first_step: int
     """Number of the first of them; the first batch of a run is 0."""
     metrics: dict[str, list[Number]]
-    """Per name, each batch's own value (loss, mean-like metrics): not the mean of the epoch so far."""
+    """Per name, each batch's own value (loss, mean-like metrics): not the mean of the epoch so far. null: a loop of the
+    user's did not log it in this step."""
     running: dict[str, Number] = {}
     """Keras' running values of the metrics that have no value of a batch's own (AUC, say), at the last of the steps."""
     batches: int = 0

@@ -44,12 +44,14 @@ def from_wire(number: Number) -> float:
     return math.nan if number is None else float(number)
 
 
-def list_to_wire(values: Iterable[float]) -> list[Number]:
-    """Return many values as the log writes them."""
-    floats = [float(value) for value in values]
-    if all(map(math.isfinite, floats)):
-        return list(floats)
-    return [to_wire(value) for value in floats]
+def list_to_wire(values: Iterable[float | None]) -> list[Number]:
+    """Return many values as the log writes them; None is a value that is missing.
+
+    Example:
+        >>> list_to_wire([0.5, math.nan, None])
+        [0.5, 'nan', None]
+    """
+    return [None if value is None else to_wire(float(value)) for value in values]
 
 
 def scalars_to_wire(logs: Mapping[str, Any]) -> dict[str, Number]:

@@ -3,7 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from tuimon.diagnosis.gap import cause
+from tuimon.diagnosis.gap import cause, shares_of_layers
+from tuimon.diagnosis.history import beginning
 from tuimon.diagnosis.layers import half_life
 from tuimon.diagnosis.sums import Scale
 from tuimon.diagnosis.telling import Telling
@@ -57,7 +58,7 @@ def _share(state: RunState, told: Telling, path: str, layer: events.ProbeLayer) 
     momentum = state.momentum.get(path, built.momentum)
     # With a momentum that was changed, or statistics that were held for a while, the power says nothing.
     is_known = not is_held and momentum == built.momentum
-    updates = told.probe.step * max(1, layer.calls)
+    updates = (told.probe.step - beginning(state)) * max(1, layer.calls)
     return LayerShare(path, layer, half_life(momentum), momentum**updates if is_known else math.nan, is_held)
 
 
@@ -66,21 +67,21 @@ def said_of_cause(told: Telling) -> str:
     found = cause(told.probe)
     if found is None or len(told.probe.layers) < 2:
         return ""
+    if not shares_of_layers(told.probe):
+        return "The layers cancel out; none is named."
     first = plain(found.in_order, 200)
     if found.is_agreed:
         return (
-            f"{first} makes {portion(found.share)} of what batch statistics make, in the order of the model, "
-            "and the most of all layers alone: both agree that it is the cause."
+            f"{first} makes {portion(found.share)} of what batch statistics make, added in model order, "
+            "and the most of all layers on its own: both agree that it is the cause."
         )
     others = [plain(path, 200) for path in found.alone if path != found.in_order]
     more = f" and {len(others) - 1} more" if len(others) > 1 else ""
     if found.in_order in found.alone:
-        alone = f"but alone {others[0]}{more} make{'' if more else 's'} as much"
+        alone = f"but on {'their' if more else 'its'} own {others[0]}{more} make{'' if more else 's'} as much"
     else:
-        alone = f"alone {others[0]}{more} {'do' if more else 'does'}"
-    return (
-        f"In the order of the model {first} makes most, {alone}: they do not agree, so no layer is named as the cause."
-    )
+        alone = f"on {'their' if more else 'its'} own {others[0]}{more} {'do' if more else 'does'}"
+    return f"Added in model order {first} makes most, {alone}: they do not agree, so no layer is named as the cause."
 
 
 def table(shares: list[LayerShare], scale: Scale, width: int) -> list[Line]:
@@ -94,10 +95,10 @@ def table(shares: list[LayerShare], scale: Scale, width: int) -> list[Line]:
     shown = shares[:MOST_ROWS]
     columns = [
         ("in order", [_loss(scale, share.probe.in_order) for share in shown]),
-        ("alone", [_loss(scale, share.probe.alone) for share in shown]),
+        ("own", [_loss(scale, share.probe.alone) for share in shown]),
         ("drift", [_drift(share.probe.drift) for share in shown]),
         ("half-life", [_steps(share) for share in shown]),
-        ("start left", [_left(share.initial_left) for share in shown]),
+        ("initial left", [_left(share.initial_left) for share in shown]),
     ]
     names = [plain(share.path, 400) for share in shown]
     sizes = [max(len(title), *map(width_of, cells)) for title, cells in columns]
@@ -124,9 +125,9 @@ def table(shares: list[LayerShare], scale: Scale, width: int) -> list[Line]:
 def legend(width: int) -> list[Line]:
     """Return what the columns are."""
     text = (
-        "in order, alone: what the loss rises by when the layer goes from moving to batch statistics, after those "
-        "before it or by itself · drift: from moving to batch statistics, in nats · half-life: of the moving average "
-        "· start left: share of the first moving statistics that is still in them"
+        "in order, own: what the loss rises by when the layer goes from moving to batch statistics, added in model "
+        "order or on its own · drift: from moving to batch statistics, in nats · half-life: of the moving average "
+        "· initial left: share of the initial value that is left in the moving statistics"
     )
     return [line(Span(words, "dim")) for words in wrap(text, width)]
 

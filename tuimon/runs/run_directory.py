@@ -100,11 +100,11 @@ class RunDirectory:
         if is_name and (named := _dated(file_name(name), list(runs_in(runs_directory)))):
             return named[-1]
         nearby = [run.name for run in itertools.chain(runs_in(Path(name)), runs_in(runs_directory))]
-        hint = f"Runs nearby: {', '.join(nearby[:5])}." if nearby else f"There are no runs in {runs_directory} either."
+        hint = f" Runs nearby: {', '.join(nearby[:5])}." if nearby else ""
         # Of a name that nothing can have, a path would raise an error.
-        exists = os.path.exists(name)  # noqa: PTH110
-        what = "is not a run (it has no session.jsonl)" if exists else "is no run, and no name of one"
-        raise UsageError(f"{name}: {what}. {hint}")
+        if os.path.exists(name):  # noqa: PTH110
+            raise UsageError(f"{name}: is not a run (it has no session.jsonl).{hint}")
+        raise UsageError(f'no run named "{name}" in {runs_directory}{os.sep}{"." if hint else ""}{hint}')
 
     def require_own(self) -> None:
         """Check that the run is the caller's, and that nobody else can change it or put another in its place.

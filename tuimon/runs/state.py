@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import singledispatchmethod
 
+import numpy as np
+
 from tuimon.protocol import events
 from tuimon.protocol.commands import LearningRate, Note, describe, from_fact, undone_by
 from tuimon.protocol.wire import from_wire, list_from_wire
@@ -403,4 +405,11 @@ class RunState:
 
 def _extend(metrics: dict[str, Series], event: events.Batches) -> None:
     for name, numbers in event.metrics.items():
-        metrics.setdefault(name, Series()).extend(event.first_step, list_from_wire(numbers))
+        series = metrics.setdefault(name, Series())
+        if None not in numbers:
+            series.extend(event.first_step, list_from_wire(numbers))
+            continue
+        # Missing in these steps, which is no NaN.
+        known = [(step, number) for step, number in enumerate(numbers, event.first_step) if number is not None]
+        steps = np.array([step for step, _ in known], dtype=np.int64)
+        series.extend_rows(steps, list_from_wire([number for _, number in known]))

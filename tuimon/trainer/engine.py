@@ -49,6 +49,9 @@ from tuimon.trainer.modes import AUTO, Mode
 Batch = Any
 """One batch as the engine's step takes it. The rest of the trainer keeps it, returns it, and never looks into it."""
 
+Column = FloatArray | Sequence[float | None]
+"""A metric's values of some steps; None where it has none."""
+
 Arrays = dict[str, npt.NDArray[Any]]
 """The variables of a full state, each by a unique name. A dtype that NumPy lacks (bfloat16) is stored as unsigned
 integers."""
@@ -532,10 +535,11 @@ class Engine(Protocol):
         `FullState.restore` may set it back.
         """
 
-    def read_values(self) -> dict[str, FloatArray]:
+    def read_values(self) -> Mapping[str, Column]:
         """Return each step's own values since the last call, by metric, each of shape ``(steps,)``; empty if unknown.
 
-        All columns have the same length. They end with the step that `steps_made` counts last.
+        All columns have the same length. They end with the step that `steps_made` counts last. None: the metric has no
+        value in this step, which is not NaN.
         """
 
     def running_values(self) -> Mapping[str, Any]:

@@ -4,9 +4,6 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
-import numpy as np
-
-from tuimon.protocol.wire import FloatArray
 from tuimon.trainer.keras.steps.step_functions import StepFunctions
 from tuimon.trainer.keras.steps.users_step import Call, LoopStep
 from tuimon.trainer.keras.watched_model import WatchedModel
@@ -100,7 +97,7 @@ class Loop:
                 self._watched.train.give_up(RejectedError(NO_FUNCTION))
 
     def log(self, **values: Any) -> None:
-        """Record values of the step under way: its loss, its metrics.
+        """Record values of the step under way: its loss, its metrics. After the last step they are of the epoch.
 
         Args:
             values: Numbers or scalar tensors. Tensors are read later, so that no step waits for the device.
@@ -163,7 +160,7 @@ class LoggedValues:
         self._sums: dict[str, tuple[float, int]] = {}
 
     def log(self, values: dict[str, Any]) -> None:
-        """Add values of the step under way.
+        """Add values of the step under way, or of the epoch after its last step.
 
         Raises:
             ValueError: A value is no number, or has more than one element.
@@ -183,17 +180,20 @@ class LoggedValues:
         if len(self._rows) >= _MOST_UNREAD:
             self._convert()
 
-    def read(self) -> dict[str, FloatArray]:
-        """Return the steps' values since the last ``read``, by name, each of shape ``(steps,)``; NaN: not logged."""
+    def read(self) -> dict[str, list[float | None]]:
+        """Return the steps' values since the last ``read``, by name, each of shape ``(steps,)``; None: not logged."""
         self._convert()
         rows, self._read = self._read, []
         self.steps += len(rows)
         names = dict.fromkeys(name for row in rows for name in row)
-        return {name: np.array([row.get(name, np.nan) for row in rows]) for name in names}
+        return {name: [row.get(name) for row in rows] for name in names}
 
     def take_means(self) -> dict[str, float]:
-        """Return the mean of each value since the last call."""
+        """Return the mean of each value since the last call, those included that were logged after the last step."""
+        late, self._row = self._row, {}
         self._convert()
+        for name, value in late.items():
+            self._add(name, float(value))
         sums, self._sums = self._sums, {}
         return {name: total / count for name, (total, count) in sums.items()}
 
@@ -202,7 +202,10 @@ class LoggedValues:
         for row in rows:
             self._read.append({name: float(value) for name, value in row.items()})
             for name, value in self._read[-1].items():
-                total, count = self._sums.get(name, (0.0, 0))
-                self._sums[name] = total + value, count + 1
+                self._add(name, value)
         # After the Monitor has given up, nobody reads them.
         del self._read[:-_MOST_UNREAD]
+
+    def _add(self, name: str, value: float) -> None:
+        total, count = self._sums.get(name, (0.0, 0))
+        self._sums[name] = total + value, count + 1

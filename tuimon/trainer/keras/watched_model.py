@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from tuimon.protocol.wire import FloatArray
-from tuimon.trainer.engine import FitFacts
+from tuimon.trainer.engine import Column, FitFacts
 from tuimon.trainer.keras.full_state import KerasState
 from tuimon.trainer.keras.internals import optimizers, running_fit, traces, variables
 from tuimon.trainer.keras.internals.layers import why_not_steerable
@@ -36,8 +35,8 @@ class StepValues(Protocol):
     steps: int
     """Steps completed as of the last ``read``."""
 
-    def read(self) -> dict[str, FloatArray]:
-        """Return the values of the steps since the last ``read``, by name, each of shape ``(steps,)``."""
+    def read(self) -> Mapping[str, Column]:
+        """Return the values of the steps since the last ``read``, by name: one a step, None where it is missing."""
 
 
 class WatchedModel:
@@ -139,7 +138,7 @@ class WatchedModel:
             return self.values.steps
         return self._counted_before + self._iterations() - self._iterations_before
 
-    def read_values(self) -> dict[str, FloatArray]:
+    def read_values(self) -> Mapping[str, Column]:
         """Return each step's own values since the last call."""
         return self.values.read() if self.values else {}
 

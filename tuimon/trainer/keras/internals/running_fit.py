@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
+from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
 from tensorflow.python.framework import op_def_registry
 
 from tuimon.trainer.keras.internals.graphs import operation_types
@@ -60,15 +61,38 @@ class BatchSizes(NamedTuple):
 
 
 def batch_sizes(model: Any) -> BatchSizes:
-    """Return the numbers of examples in the running fit's batches, as far as Keras knows."""
+    """Return the numbers of examples in the running fit's batches, as far as Keras or its `tf.data` set knows."""
     frame = frame_of_fit(model)
     adapter = getattr(frame.f_locals.get("epoch_iterator"), "data_adapter", None) if frame is not None else None
+    if adapter is None:
+        return BatchSizes()
     try:
-        usual = None if adapter is None else adapter.batch_size
-        last = None if adapter is None or not adapter.has_partial_batch else adapter.partial_batch_size
+        usual, last = adapter.batch_size, adapter.partial_batch_size if adapter.has_partial_batch else None
+        if usual is None and isinstance(adapter, TFDatasetAdapter):
+            return _batch_sizes_of(adapter.get_tf_dataset())
         return BatchSizes(*(None if size is None else int(size) for size in (usual, last)))
     except (AttributeError, NotImplementedError, TypeError):
         return BatchSizes()
+
+
+_KEEP_BATCHES = frozenset({"CacheDataset", "MapDataset", "OptionsDataset", "ParallelMapDataset", "PrefetchDataset"})
+"""Kinds of `tf.data` sets behind a batching one that leave the order and the number of batches as they are."""
+_MAKE_BATCHES = frozenset({"BatchDataset", "PaddedBatchDataset", "ParallelBatchDataset"})
+"""Kinds of `tf.data` sets that make batches."""
+
+
+def _batch_sizes_of(data: Any) -> BatchSizes:
+    """Return the sizes of the batches of a `tf.data` set by how it is made; no element is read."""
+    while _kind(data) in _KEEP_BATCHES:
+        (data,) = data._inputs()
+    if _kind(data) not in _MAKE_BATCHES:
+        return BatchSizes()
+    usual, drops = (tf.get_static_value(value) for value in (data._batch_size, data._drop_remainder))
+    (examples,) = (int(each.cardinality()) for each in data._inputs())
+    if usual is None or drops is None or examples < 0:  # Infinite, or unknown.
+        return BatchSizes(None if usual is None else int(usual))
+    left = examples % int(usual)
+    return BatchSizes(int(usual), None if drops or not left else left)
 
 
 _SAME_EACH_TIME = frozenset(
@@ -110,7 +134,7 @@ def validation_comes_again(model: Any) -> bool:
 
 
 def _is_the_same_each_time(data: Any) -> bool:
-    kind = type(data).__name__.lstrip("_")
+    kind = _kind(data)
     if kind == "CacheDataset":
         return True  # The cache is complete by now, so nothing before it is read again.
     if kind not in _SAME_EACH_TIME:
@@ -118,6 +142,10 @@ def _is_the_same_each_time(data: Any) -> bool:
     if any(_has_stateful_operation(function.function) for function in data._functions()):
         return False
     return all(map(_is_the_same_each_time, data._inputs()))
+
+
+def _kind(data: Any) -> str:
+    return type(data).__name__.lstrip("_")
 
 
 def _has_stateful_operation(function: Any) -> bool:

@@ -1,0 +1,106 @@
+"""Where the training of the present model began, and which epoch a value belongs to."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from helpers import fit_started, fold, numbered, started
+from tuimon.diagnosis.history import beginning, epochs_since, finite_since
+from tuimon.diagnosis.progress import findings
+from tuimon.diagnosis.spike_causes import spikes
+from tuimon.protocol import events
+from tuimon.protocol.wire import Number
+from tuimon.runs.state import RunState
+
+STEPS = 4
+"""Of an epoch."""
+
+
+def run(*fits: Iterable[Mapping[str, Number]], first_epoch: int = 0) -> RunState:
+    """Return what a run adds up to whose `fit`s have epochs with these logs."""
+    facts: list[events.AnyEvent] = [started()]
+    step = 0
+    for fit in fits:
+        facts.append(fit_started(step=step, epochs=None, initial_epoch=first_epoch))
+        for epoch, logs in enumerate(fit, first_epoch):
+            losses: list[Number] = [logs["loss"]] * STEPS
+            facts.append(events.Batches(first_step=step, metrics={"loss": losses}, batches=STEPS, step=step + STEPS))
+            step += STEPS
+            facts.append(events.EpochEnded(logs={**logs}, learning_rate=1e-3, seconds=1.0, step=step, epoch=epoch))
+    return fold(numbered(facts))
+
+
+def falling(epochs: int = 15, *, first: float = 1.0, last: float = 0.3) -> list[dict[str, Number]]:
+    losses = last + (first - last) * 0.7 ** np.arange(epochs)
+    return [{"loss": float(loss), "val_loss": float(loss) + 0.05} for loss in losses]
+
+
+def every_tenth(epochs: int, *, falls: bool) -> list[dict[str, Number]]:
+    """Return epochs whose training loss is done at once, with a validation in each tenth one."""
+    logs: list[dict[str, Number]] = [{"loss": 1.0 + (epoch < 3)} for epoch in range(epochs)]
+    for epoch in range(9, epochs, 10):
+        logs[epoch]["val_loss"] = 9.0 * 0.99**epoch if falls else 2.0 + (epoch < 10)
+    return logs
+
+
+def test_a_fit_that_is_back_at_the_start_begins_anew() -> None:
+    assert beginning(RunState()) == 0
+    assert beginning(run(falling())) == 0
+    assert beginning(run(falling(), falling())) == 15 * STEPS
+    assert beginning(run(falling(), falling(), falling())) == 30 * STEPS
+    assert beginning(run(falling(), [])) == 0, "its first epoch goes on"
+
+
+def test_a_fit_that_goes_on_does_not_begin_anew() -> None:
+    assert beginning(run(falling(), falling(first=0.4, last=0.2))) == 0
+    assert beginning(run(falling(last=0.999), falling())) == 0, "nothing to tell it by"
+    assert beginning(run(falling(), falling(), falling(first=0.4, last=0.2))) == 15 * STEPS
+
+
+def test_a_model_that_broke_is_another_one_where_its_loss_is_finite_again() -> None:
+    assert beginning(run([*falling(5), {"loss": "nan"}], falling())) == 6 * STEPS
+    assert beginning(run(falling(), [{"loss": "nan"}])) == 0
+
+
+def test_the_first_epochs_of_other_models_are_no_spikes() -> None:
+    state = run(*(falling() for _ in range(4)))
+    assert spikes(state) == []
+    assert list(findings(state)) == []
+    steps, _ = epochs_since(state, beginning(state))
+    assert len(steps) == 15
+    assert [len(part) for part in finite_since(state, "val_loss", beginning(state))] == [15, 15]
+    assert [len(part) for part in finite_since(state, "val_auc", 0)] == [0, 0]
+
+
+def test_a_model_that_does_not_learn_is_told_of_the_present_model() -> None:
+    flat: list[dict[str, Number]] = [{"loss": 1.0}] * 60
+    (finding,) = findings(run(falling(60), flat))
+    assert finding.what.startswith("the loss has not fallen since the start")
+    assert (finding.step, finding.evidence["steps"], finding.evidence["epochs"]) == (240, 240, 60)
+
+
+def test_a_validation_belongs_to_the_epoch_it_was_made_in() -> None:
+    for epochs in (100, 300, 499, 600):
+        assert list(findings(run(every_tenth(epochs, falls=True)))) == []
+    (finding,) = findings(run(every_tenth(200, falls=False), first_epoch=5))
+    assert "since epoch 25; 200 have ended" in finding.what
+    assert (finding.step, finding.evidence["epochs_without_improvement"]) == (20 * STEPS, 180)
+
+
+def test_a_spike_is_told_with_the_epoch_of_its_validation() -> None:
+    logs = every_tenth(300, falls=False)
+    logs[259]["val_loss"] = 9.0
+    (spike,) = spikes(run(logs))
+    assert (spike.epoch, spike.step) == (259, 260 * STEPS)
+
+
+def test_validations_of_another_fit_with_the_same_number_say_nothing() -> None:
+    logs = falling(25, last=0.9)
+    logs[20]["val_loss"] = 9.0
+    state = run(logs, falling(25, first=0.9, last=0.8))
+    of_the_second = events.ValidationBatches(
+        metrics={"loss": [0.9, 99.0] * 8}, batches=16, step=46 * STEPS, epoch=20, seq=10_000
+    )
+    state.apply([of_the_second])
+    (spike,) = spikes(state)
+    assert (spike.epoch, spike.cause) == (20, "unexplained")

@@ -1,0 +1,65 @@
+"""Where the training of the present model began, and its epochs since.
+
+A run may have several `fit`s. Some of them go on with the same model, others begin anew: a fold of a cross-validation,
+or weights that were set back to the initial ones. What a model before this one did is no history of it.
+"""
+
+import numpy as np
+
+from tuimon.protocol import events
+from tuimon.protocol.wire import FloatArray
+from tuimon.runs.series import IntArray, Series
+from tuimon.runs.state import RunState
+
+BACK_AT_THE_START = 2 / 3
+"""A `fit` begins anew if its first epoch's loss is back by this share of what the loss had fallen by before."""
+FALLEN = 0.02
+"""And if the loss had fallen by this share of itself before: else there is nothing to tell it by."""
+
+
+def beginning(state: RunState) -> int:
+    """Return the step at which the training of the present model began.
+
+    That is the newest `fit` of another model, or one whose first epoch has a training loss much nearer to that of the
+    first epoch than to that of the last epoch before it. While this epoch goes on, it is not known yet.
+    """
+    fits = [entry for entry in state.timeline if isinstance(entry, events.FitStarted)]
+    if not fits:
+        return 0
+    begin = fits[0].step
+    loss = state.epoch_metrics.get("loss")
+    for fit in fits[1:]:
+        is_another = not getattr(fit, "same_model", True)
+        if fit.step > begin and (is_another or (loss is not None and _is_back(loss, begin, fit.step))):
+            begin = fit.step
+    return begin
+
+
+def epochs_since(state: RunState, begin: int) -> tuple[IntArray, IntArray]:
+    """Return the steps at which epochs ended since a step, and the numbers of these epochs, from 0."""
+    ends = state.epoch_numbers
+    rows = ends.steps > begin
+    return ends.steps[rows], ends.values[rows].astype(np.int64)
+
+
+def finite_since(state: RunState, name: str, begin: int) -> tuple[IntArray, FloatArray]:
+    """Return the finite values of a metric of epochs since a step, and the steps at which these epochs ended.
+
+    An epoch without the metric, such as `val_loss` where validation is not made in each, has no value.
+    """
+    series = state.epoch_metrics.get(name)
+    if series is None:
+        return np.empty(0, dtype=np.int64), np.empty(0)
+    rows = np.isfinite(series.values) & (series.steps > begin)
+    return series.steps[rows], series.values[rows]
+
+
+def _is_back(loss: Series, begin: int, step: int) -> bool:
+    before, after = loss.values[(loss.steps > begin) & (loss.steps <= step)], loss.values[loss.steps > step]
+    if not len(before) or not len(after):
+        return False
+    first, last, new = float(before[0]), float(before[-1]), float(after[0])
+    if not np.isfinite([first, last, new]).all():
+        return bool(np.isfinite(new)) and not np.isfinite(last)
+    fallen = first - last
+    return fallen > FALLEN * max(abs(first), abs(last)) and new - last >= BACK_AT_THE_START * fallen
