@@ -15,6 +15,7 @@ from tuimon.runs.command import InForce
 from tuimon.runs.layer_history import LayerHistory as LayerHistory
 from tuimon.runs.pace import Pace
 from tuimon.runs.series import Series
+from tuimon.runs.time_spent import TimeSpent
 
 GAP_PARTS = ("train", "inference", "gap", "batch_norm", "stochastic", "other")
 """Numbers of a probe that are kept over time."""
@@ -106,6 +107,8 @@ class RunState:
     """What the rules found while it trained, in order."""
     overhead: events.Overhead | None = None
     """What monitoring takes, as last measured; None while not known."""
+    time_split: TimeSpent = field(default_factory=TimeSpent)
+    """Where the time of the steps went."""
     layers: dict[str, LayerHistory] = field(default_factory=dict)
     """BatchNormalization layers by path, in the order of the model."""
     phase: str = "auto"
@@ -302,6 +305,10 @@ class RunState:
     @_fold.register
     def _(self, event: events.Overhead) -> None:
         self.overhead = event
+
+    @_fold.register
+    def _(self, event: events.TimeSplit) -> None:
+        self.time_split.add(event)
 
     @_fold.register
     def _(self, event: events.CommandApplied) -> None:

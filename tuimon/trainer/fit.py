@@ -21,6 +21,7 @@ from tuimon.trainer.requests.rejected import RejectedError
 from tuimon.trainer.sampling import Sampling
 from tuimon.trainer.schedule import ProbeSchedule
 from tuimon.trainer.session.recorder import Recorder
+from tuimon.trainer.time_split import TimeSplitter
 
 OVERHEAD_SECONDS = 10.0
 """Shortest time between two records of the cost of monitoring."""
@@ -56,6 +57,7 @@ class Fit:
         recorder.budget = recorder.budget or Budget(options.overhead, time.monotonic())
         self._budget = recorder.budget
         self._sampling = Sampling(recorder, engine, self._budget, plan)
+        self._splitter = TimeSplitter(recorder, engine, self._budget, self._sampling)
         began = self._sampling.began
         self._next_overhead = began + OVERHEAD_SECONDS
         self._next_checkpoint = began + options.checkpoint_minutes * 60
@@ -93,6 +95,7 @@ class Fit:
 
     def before_step(self) -> None:
         """Take requests, wait while paused, and now and then read values and layers. Call it before each step."""
+        began = time.perf_counter()
         self._engine.before_step()
         self._sampling.begin_call()
         if self._inbox.received:
@@ -100,14 +103,17 @@ class Fit:
         if self._controller.is_paused:
             self._pause()
         now = time.monotonic()
-        if self._sampling.look(now):
+        has_looked = self._sampling.look(now)
+        if has_looked:
             self._diagnose(now)
         if self._schedule.is_due_at(self._sampling.coming_step, now):
             self._sampling.read_steps()
             self._schedule.probe_between_steps()
+        self._splitter.end_hook(began, has_worked=has_looked)
 
     def begin_validation(self) -> None:
         """Record that a validation begins."""
+        self._splitter.begin_validation()
         self._sampling.begin_validation()
 
     def before_validation_step(self) -> None:
@@ -120,9 +126,14 @@ class Fit:
         """Give the validation step back to the user, and record the validation."""
         self._engine.validation.end()
         self._sampling.end_validation()
+        self._splitter.end_validation()
 
     def end_epoch(self, logs: dict[str, Any]) -> None:
         """Record an epoch with its validation; probe, save a checkpoint or stop if it is time."""
+        with self._splitter.hook():
+            self._end_epoch(logs)
+
+    def _end_epoch(self, logs: dict[str, Any]) -> None:
         self._sampling.read_steps()
         self._sampling.end_first_step()
         # After a stop in mid-epoch, Keras ends the epoch all the same.
@@ -168,6 +179,7 @@ class Fit:
     def write_last(self) -> None:
         """Record the last values of a ``fit`` that ended well."""
         self._sampling.read_steps()
+        self._splitter.record()
         self._sampling.sample()
         self._sampling.write_channels()
         self._diagnose(None)
@@ -221,6 +233,10 @@ class Fit:
             self._wait(None)
 
     def _wait(self, data: Data | None) -> None:
+        with self._splitter.pause():
+            self._wait_for_requests(data)
+
+    def _wait_for_requests(self, data: Data | None) -> None:
         self._sampling.read_steps()
         while self._controller.is_paused and not self._engine.is_stopping and not self._inbox.is_closed:
             # A request during the pause, such as a checkpoint, has recorded another state.
@@ -270,6 +286,7 @@ class Fit:
 
     def _describe(self, initial_epoch: int) -> events.FitStarted:
         mode, facts, layers = self._controller.coming_mode, self._engine.facts(), self._engine.layers
+        self._splitter.describe(facts)
         return events.FitStarted(
             optimizer=facts.optimizer,
             epochs=self._plan.get("epochs"),
