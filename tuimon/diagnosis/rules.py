@@ -5,7 +5,16 @@ Pure: no clock, no files.
 
 from collections.abc import Callable, Iterable
 
-from tuimon.diagnosis import batch_statistics, data_shift, frozen, moving_average, progress, spike_causes, values
+from tuimon.diagnosis import (
+    batch_statistics,
+    data_shift,
+    frozen,
+    moving_average,
+    progress,
+    spike_causes,
+    time_split,
+    values,
+)
 from tuimon.diagnosis.finding import SEVERITIES, Finding
 from tuimon.runs.state import RunState
 
@@ -21,6 +30,7 @@ RULES: tuple[Callable[[RunState], Iterable[Finding]], ...] = (
     values.non_finite_losses,
     spike_causes.findings,
     progress.findings,
+    time_split.input_bound,
 )
 """Each yields what it finds."""
 

@@ -339,7 +339,7 @@ class Alert(Event):
     urgent: ClassVar[bool] = True
 
     rule: str
-    """`R1` to `R13`."""
+    """`R1` to `R13`, or `R19`."""
     severity: str
     """`info`, `warning` or `error`."""
     what: str
