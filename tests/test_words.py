@@ -136,4 +136,6 @@ def test_what_comes_from_outside_is_shown_and_not_obeyed(kind: type[msgspec.Stru
         said = facts_in_words.of(event, RunState())  # type: ignore[arg-type]
     assert not [character for character in said if unicodedata.category(character) in ("Cc", "Cf")]
     silent = (events.ModelBuilt, events.Batches, events.ValidationBatches, events.EpochEnded, events.BatchNorm)
-    assert bool(said) != (kind in (*silent, events.BatchNormChannels, events.Heartbeat, events.Overhead))
+    assert bool(said) != (
+        kind in (*silent, events.BatchNormChannels, events.Heartbeat, events.Overhead, events.TimeSplit)
+    )

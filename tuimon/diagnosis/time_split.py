@@ -38,7 +38,7 @@ _ADVICE_ON_ANY = "prepare the next batches while the step runs, several at once"
 def sentence(state: RunState) -> str:
     """Return where the time of a run's steps went; empty while it is not known."""
     spent = state.time_split
-    if not spent.shares or not spent.steps:
+    if not spent.shares or spent.steps <= 0:
         return ""
     words = dict(WORDS)
     if spent.newest is not None and spent.newest.returns_early:
@@ -65,7 +65,7 @@ def input_bound(state: RunState) -> Iterator[Finding]:
     """
     spent = state.time_split
     shares, newest = spent.shares, spent.newest
-    if newest is None or not spent.steps or not shares:
+    if newest is None or spent.steps <= 0 or not shares:
         return
     share, lost = shares.get("data", 0.0), spent.seconds.get("data", 0.0)
     if min(share, spent.newest_shares.get("data", 0.0)) < NOTE_SHARE:

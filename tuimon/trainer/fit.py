@@ -130,10 +130,7 @@ class Fit:
 
     def end_epoch(self, logs: dict[str, Any]) -> None:
         """Record an epoch with its validation; probe, save a checkpoint or stop if it is time."""
-        with self._splitter.hook():
-            self._end_epoch(logs)
-
-    def _end_epoch(self, logs: dict[str, Any]) -> None:
+        began = time.perf_counter()
         self._sampling.read_steps()
         self._sampling.end_first_step()
         # After a stop in mid-epoch, Keras ends the epoch all the same.
@@ -162,6 +159,7 @@ class Fit:
             self._save_checkpoint("training was stopped", at_epoch_end=is_whole)
         elif minutes and now >= self._next_checkpoint:
             self._save_checkpoint(f"{minutes:g} minutes", at_epoch_end=is_whole)
+        self._splitter.add_monitoring(began)
 
     def note(self, words: str) -> None:
         """Record a note."""
@@ -233,10 +231,7 @@ class Fit:
             self._wait(None)
 
     def _wait(self, data: Data | None) -> None:
-        with self._splitter.pause():
-            self._wait_for_requests(data)
-
-    def _wait_for_requests(self, data: Data | None) -> None:
+        began = time.perf_counter()
         self._sampling.read_steps()
         while self._controller.is_paused and not self._engine.is_stopping and not self._inbox.is_closed:
             # A request during the pause, such as a checkpoint, has recorded another state.
@@ -247,6 +242,7 @@ class Fit:
             self._take_requests()
         self._controller.is_paused = False
         self._recorder.record(events.StateChanged(state="training"))
+        self._splitter.add_pause(began)
 
     def _save_checkpoint(self, reason: str, *, at_epoch_end: bool) -> None:
         self._next_checkpoint = time.monotonic() + self._options.checkpoint_minutes * 60

@@ -6,8 +6,7 @@ calls are timed in two parts, because that costs a millisecond: first the batch 
 
 import random
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
 import numpy as np
@@ -84,23 +83,13 @@ class TimeSplitter:
         """Take the facts of this ``fit``."""
         self._facts = facts
 
-    @contextmanager
-    def hook(self) -> Iterator[None]:
-        """Count the block as monitoring."""
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._hooks += time.perf_counter() - began
+    def add_monitoring(self, began: float) -> None:
+        """Count the time since ``began``, by `time.perf_counter`, as monitoring."""
+        self._hooks += time.perf_counter() - began
 
-    @contextmanager
-    def pause(self) -> Iterator[None]:
-        """Leave the block out: while a run is paused, nobody waits for its steps."""
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._paused += time.perf_counter() - began
+    def add_pause(self, began: float) -> None:
+        """Leave out the time since ``began``, in which the run was paused."""
+        self._paused += time.perf_counter() - began
 
     def end_hook(self, began: float, *, has_worked: bool) -> None:
         """Count what came before a step as monitoring; time its call in two parts, or record, if it is time.

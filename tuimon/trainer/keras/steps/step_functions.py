@@ -182,12 +182,15 @@ class StepFunctions:
             self.leave_fit()
             self.restore()
             return self.users_function(given)
-        called = time.perf_counter()
+        began = time.perf_counter()
         data = self._step.as_data(given)
         try:
             self._runner.prepare_modes(data)
-            self.do_tasks(data)
-            result = self._run(data, called) if isinstance(data, ITERATORS) else self._runner.run(data)
+            if self.do_tasks(data):
+                done = time.perf_counter()
+                self.times.own += done - began
+                began = done
+            result = self._run(data, began) if isinstance(data, ITERATORS) else self._runner.run(data)
             self.last_logs = self._step.logs(result)
             return result
         except END_OF_DATA:
@@ -201,24 +204,25 @@ class StepFunctions:
             if not self.stays:
                 self.restore()
 
-    def _run(self, iterator: Any, called: float) -> Any:
+    def _run(self, iterator: Any, began: float) -> Any:
         """Run one call on the batches of an iterator, and note what it takes."""
-        times, traces = self.times, self._runner.may_trace
-        waited, is_timed = None, self._times_next and not traces
-        tasks_done = time.perf_counter()
-        if is_timed:
-            waited, self._times_next = self._ahead.wait(iterator, MAXIMUM_BYTES_AHEAD), False
-        data = self._ahead.of(iterator)
-        began = time.perf_counter() if is_timed else tasks_done
+        traces, waited = self._runner.may_trace, None
+        if self._times_next and not traces:
+            self._times_next = False
+            waited = self._ahead.wait(iterator, MAXIMUM_BYTES_AHEAD)
+            data = self._ahead.of(iterator)
+            extra = time.perf_counter() - began - (waited or 0.0)
+            self.times.timing += extra
+            self.times.own += extra
+            began = time.perf_counter()
+        else:
+            data = self._ahead.of(iterator)
         result = self._runner.run(data)
         seconds = time.perf_counter() - began
-        timing = began - tasks_done - (waited or 0.0)
-        times.timing += timing
-        times.own += tasks_done - called + timing
         if traces:
-            times.left_out += seconds
+            self.times.left_out += seconds
         else:
-            times.add(seconds, waited)
+            self.times.add(seconds, waited)
         return result
 
 
