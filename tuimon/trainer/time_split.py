@@ -24,9 +24,9 @@ EVERY_SECONDS = 10.0
 """Shortest time between two records, but for the last one."""
 WAIT_SECONDS = 1.0
 """Time before a call is timed in two parts: the first steps of a ``fit`` are slower than the others."""
-EARLY_CALLS = 10
+EARLY_CALLS = 8
 """Calls that are timed in two parts before the budget has saved for them, so that the first record rests on some."""
-EARLY_EVERY, LATER_EVERY = 0.35, 1.0
+EARLY_EVERY, LATER_EVERY = 0.45, 1.0
 """Mean seconds between two calls that are timed in two parts: the early ones, and the others at most."""
 FEWEST_CALLS = 6
 """With fewer of these calls nothing is recorded."""
