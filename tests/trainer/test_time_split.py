@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import msgspec
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -13,11 +14,12 @@ import tensorflow as tf
 import tuimon
 from helpers import selected
 from trainer.fake_engine import FakeEngine
-from trainer.keras_models import compiled, count_traces, data, facts, same_weights, sequential
+from trainer.keras_models import compiled, count_traces, data, facts_of, same_weights, sequential
 from tuimon.protocol import events, values
 from tuimon.protocol.wire import from_wire
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.session_log import Tail
+from tuimon.runs.time_spent import TimeSpent
 from tuimon.trainer import time_split
 from tuimon.trainer.engine import FitFacts
 from tuimon.trainer.fit import Fit
@@ -65,7 +67,7 @@ class SlowSequence(keras.utils.PyDataset):
         return 40
 
     def __getitem__(self, index: int) -> Any:
-        time.sleep(2 * SLEEP)
+        time.sleep(4 * SLEEP)
         x, y = data()
         return x[:16], y[:16]
 
@@ -76,12 +78,17 @@ class Slow(keras.callbacks.Callback):
 
 
 def training(runs: Path, arguments: dict[str, Any], *callbacks: Any, **options: Any) -> tuple[events.TimeSplit, float]:
-    """Train; return the parts, in the last record, and the seconds that it all took."""
+    """Train; return the newest record, with the parts of all records, and the seconds that it all took."""
     monitor = tuimon.Monitor(runs_dir=runs, probe=False)
     began = time.perf_counter()
     model = compiled(sequential(), **options)
     model.fit(**arguments, verbose=0, callbacks=[*callbacks, monitor])
-    return next(fact for fact in facts(monitor) if isinstance(fact, events.TimeSplit)), time.perf_counter() - began
+    spent = TimeSpent()
+    for fact in facts_of(monitor, events.TimeSplit):
+        spent.add(fact)
+    assert spent.newest is not None
+    whole = msgspec.structs.replace(spent.newest, steps=spent.steps, seconds=spent.seconds)
+    return whole, time.perf_counter() - began
 
 
 def largest(split: events.TimeSplit) -> str:
