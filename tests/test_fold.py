@@ -65,7 +65,7 @@ LATER = {
         *("validation_unweighted", "validation_error", "validation_examples"),
     ),
     "ProbeLayer": ("batches_divergence", "variance_ratio", "batch_statistics_in_inference"),
-    "RunState": ("probe_planned",),
+    "RunState": ("probe_planned", "time_split"),
 }
 """Fields that came after the hashes were made. These logs have none of them."""
 

@@ -137,5 +137,13 @@ def test_what_comes_from_outside_is_shown_and_not_obeyed(kind: type[msgspec.Stru
     assert not [character for character in said if unicodedata.category(character) in ("Cc", "Cf")]
     silent = (events.ModelBuilt, events.Batches, events.ValidationBatches, events.EpochEnded, events.BatchNorm)
     assert bool(said) != (
-        kind in (*silent, events.BatchNormChannels, events.Heartbeat, events.Overhead, events.ProbePlanned)
+        kind
+        in (
+            *silent,
+            events.BatchNormChannels,
+            events.Heartbeat,
+            events.Overhead,
+            events.ProbePlanned,
+            events.TimeSplit,
+        )
     )

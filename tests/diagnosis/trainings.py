@@ -3,7 +3,8 @@
 Each function of ``FAULTS`` and ``HEALTHY`` trains one and returns its facts. Nothing of the logs is made up.
 """
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -694,6 +695,21 @@ def targets_that_nothing_explains(runs: Path) -> Facts:
     data["x"] = np.repeat(data["x"][::2], 2, axis=0)
     data["validation_data"] = data["x"][:256], data["y"][:256]
     return train(compiled(model, "sgd", "mse"), runs, data, epochs=12)
+
+
+@fault("R19")
+def generator_that_takes_its_time(runs: Path) -> Facts:
+    """A batch takes 100 ms, a step far less."""
+    data = blobs(1024)
+
+    def batches() -> Iterator[Any]:
+        while True:
+            for first in range(0, 1024, 32):
+                time.sleep(0.1)
+                yield data["x"][first : first + 32], data["y"][first : first + 32]
+
+    generated = {"x": batches(), "validation_data": data["validation_data"]}
+    return train(compiled(mlp()), runs, generated, epochs=2, steps_per_epoch=32, shuffle=False)
 
 
 # --- The first sample config ----------------------------------------------------------------------------------------

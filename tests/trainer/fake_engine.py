@@ -8,7 +8,7 @@ import numpy as np
 
 from helpers import layer, model_built
 from tuimon.protocol import events
-from tuimon.trainer.engine import Calls, Computes, FitFacts, Moments, Pass, Prepared, Switch, Task
+from tuimon.trainer.engine import Calls, CallTimes, Computes, FitFacts, Moments, Pass, Prepared, Switch, Task
 from tuimon.trainer.modes import AUTO, Mode
 
 BATCH_MEAN, BATCH_VARIANCE = np.full(3, 5.0), np.full(3, 2.0)
@@ -85,6 +85,7 @@ class FakeSteps:
 
     def __init__(self, layers: FakeLayers) -> None:
         self.mode, self.has_run, self.made, self.values = AUTO, False, 0, list[float]()
+        self.times, self.wait, self.takes, self._times_next = CallTimes(), 0.0, 0.0, False
         self._layers, self._switch, self._tasks = layers, None, list[Task]()  # type: Any, Any, Any
 
     @property
@@ -99,6 +100,9 @@ class FakeSteps:
 
     def prepare(self, mode: Mode, prepared: Prepared) -> None:
         prepared(0.0, None)
+
+    def time_next(self) -> None:
+        self._times_next = True
 
     def ahead(self, count: int, maximum_bytes: int) -> list[Any]:
         return ["batch"] * count
@@ -119,9 +123,15 @@ class FakeSteps:
         self._layers.train(self.mode)
         self.has_run, self.made = True, self.made + 1
         self.values.append(1.0 / self.made)
+        self._spend()
         if switch:
             switch.done(0.0)
             switch.ran()
+
+    def _spend(self) -> None:
+        waited = self.wait if self._times_next else None
+        self.times.add(self.takes if self._times_next else self.takes + self.wait, waited)
+        self._times_next = False
 
 
 class FakePasses:

@@ -621,7 +621,9 @@ async def test_the_run_screen_says_what_the_run_is(runs: Path) -> None:
     facts[0] = of_this_process(name="fine-tuning", host="node-17", versions={"keras": "3.11.3"})
     saved = events.CheckpointSaved(name="step-3.npz", reason="asked", size_bytes=104_000_000, seconds=0.1, step=3)
     overhead = events.Overhead(share=0.0042, parts={"probe": 3.4})
-    with LiveRun(runs, *facts, saved, overhead, started(attempt=1, pid=77, name="fine-tuning")) as run:
+    seconds = {"data": 4.1, "step": 5.2, "validation": 0.4, "callbacks": 0.2, "monitoring": 0.1}
+    split = events.TimeSplit(steps=100, seconds=seconds, timed_calls=8)
+    with LiveRun(runs, *facts, saved, overhead, split, started(attempt=1, pid=77, name="fine-tuning")) as run:
         run.directory.config.write_text('[training]\nepochs = 40\nname = "[red]x[/red]"\n')
         async with watching(run.directory, NARROW) as (app, pilot):
             await opened(app, pilot, "run")
@@ -634,6 +636,7 @@ async def test_the_run_screen_says_what_the_run_is(runs: Path) -> None:
                 f"no: {reason}",
                 "0.42 %",
                 "3.40 s",
+                "data 41 % · step 52 % · validation 4 % · callbacks 2 % · monitoring 1 %",
                 "step-3.npz: step 3, epoch 1, 104 MB",
                 "bn_2: 3 channels, momentum 0.99",
                 "[red]x[/red]",

@@ -176,6 +176,12 @@ def _of_batches(state: RunState) -> Sight:
     return sight
 
 
+def _of_time(state: RunState) -> Sight:
+    if state.time_split is None:
+        return Sight(blind="where the time goes was not measured", remedy="train for longer")
+    return Sight(seen=f"where the time of {state.time_split.steps:,} steps went")
+
+
 def _of_samples(state: RunState) -> Sight:
     seen = [movement(history) for history in state.layers.values()]
     steps = max((each.steps for each in seen), default=0)
@@ -256,5 +262,6 @@ RULES_SAY: dict[str, _Look] = {
     "R14": _Look("overfitting", _of_generalization),
     "R16": _Look("dropout before BatchNormalization", _of_batch_norm(_of_random_layers)),
     "R18": _Look("batches that are not alike", _of_batch_norm(_of_batches)),
+    "R19": _Look("steps that wait for data", _of_time, matters=False),
 }
 """By number of the rule: what it looks for, and what it can see."""

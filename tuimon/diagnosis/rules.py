@@ -14,6 +14,7 @@ from tuimon.diagnosis import (
     moving_average,
     progress,
     spike_causes,
+    time_split,
     values,
 )
 from tuimon.diagnosis.finding import SEVERITIES, Finding
@@ -36,6 +37,7 @@ RULES: tuple[Callable[[RunState], Iterable[Finding]], ...] = (
     spike_causes.findings,
     progress.findings,
     generalization.overfitting,
+    time_split.input_bound,
 )
 """Each yields what it finds."""
 

@@ -378,7 +378,7 @@ class Alert(Event):
     urgent: ClassVar[bool] = True
 
     rule: str
-    """`R1` to `R13`."""
+    """`R1` to `R13`, or `R19`."""
     severity: str
     """`info`, `warning` or `error`."""
     what: str
@@ -399,8 +399,32 @@ class Overhead(Event):
     share: Number
     """All of it but what comes once, over the seconds since the first step."""
     parts: dict[str, Number]
-    """Seconds by part: `sampling`, `probe`, `repeated validation`, `diagnosis`; `traces` and the `closing examination`
-    come once."""
+    """Seconds by part: `sampling`, `probe`, `repeated validation`, `diagnosis`, `timing`; `traces` and the
+    `closing examination` come once."""
+
+
+class TimeSplit(Event):
+    """Where the time since the last such line went, of this `fit`.
+
+    The first step, traces and pauses are left out. The first line comes after 5 s of steps, then one every 10 s at
+    most, and one at the end.
+    """
+
+    steps: int
+    """Train steps in that time."""
+    seconds: dict[str, Number]
+    """Seconds by part; together they are the whole time.
+
+    `data`: the steps waited for their batches. `step`: the steps themselves. `validation`. `callbacks`: other callbacks
+    and Keras' own loop. `monitoring`: tuimon, requests included. `data` is estimated from a few calls, `step` is the
+    rest of the calls."""
+    timed_calls: int
+    """Calls, the newest, on which the estimate rests."""
+    data: str = ""
+    """Kind of the data: `arrays`, `dataset` (`tf.data`), `generator`, `PyDataset` or `DataLoader`; empty: not known."""
+    returns_early: bool = False
+    """Whether there is a device that computes on after the call of a step (a GPU). Whoever then reads a value waits
+    for it, so `callbacks` are part of `step`, and `data` is what is left after the device's time."""
 
 
 class Sender(msgspec.Struct, kw_only=True):
@@ -618,6 +642,7 @@ AnyEvent = (
     | ValidationRepeated
     | Alert
     | Overhead
+    | TimeSplit
     | Evaluated
     | Recalibrated
     | CheckpointSaved

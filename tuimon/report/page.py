@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from tuimon.diagnosis import time_split
 from tuimon.diagnosis.examination import Examined, can_probe, examine
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.gap import ALIKE, PARTS, gap_shares, share_error
@@ -162,6 +163,9 @@ def _basis(state: RunState, subject: Subject) -> str:
     parts = [f"This rests on {rests}."]
     if state.overhead is not None:
         parts.append(f"Watching took {portion(from_wire(state.overhead.share))} of the time, as measured.")
+    where = time_split.sentence(state)
+    if where:
+        parts.append(where)
     if state.dropped:
         dropped = sum(state.dropped.values())
         parts.append(f"{dropped:,} event{' was' if dropped == 1 else 's were'} not logged.")

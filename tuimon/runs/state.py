@@ -17,6 +17,7 @@ from tuimon.runs.command import InForce
 from tuimon.runs.layer_history import LayerHistory as LayerHistory
 from tuimon.runs.pace import Pace
 from tuimon.runs.series import Series
+from tuimon.runs.time_spent import TimeSpent
 
 GAP_PARTS = ("train", "inference", "gap", "batch_norm", "stochastic", "other")
 """Numbers of a probe that are kept over time."""
@@ -110,6 +111,8 @@ class RunState:
     """When the first probe comes by itself; None while not known."""
     overhead: events.Overhead | None = None
     """What monitoring takes, as last measured; None while not known."""
+    time_split: TimeSpent = field(default_factory=TimeSpent)
+    """Where the time of the steps went."""
     layers: dict[str, LayerHistory] = field(default_factory=dict)
     """BatchNormalization layers by path, in the order of the model."""
     phase: str = "auto"
@@ -310,6 +313,10 @@ class RunState:
     @_fold.register
     def _(self, event: events.Overhead) -> None:
         self.overhead = event
+
+    @_fold.register
+    def _(self, event: events.TimeSplit) -> None:
+        self.time_split.add(event)
 
     @_fold.register
     def _(self, event: events.CommandApplied) -> None:

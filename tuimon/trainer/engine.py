@@ -34,6 +34,7 @@ Errors: nothing here may end the user's training. A method raises only what its 
 leaves a method of ``Fit``, the caller catches it, calls ``end(keeps_mode=True)``, and training goes on without tuimon.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -193,6 +194,48 @@ Task = Callable[[Data], None]
 """Runs once, right before a step, in the order of `Steps.before_next`. The engine catches what it raises, and the step
 runs."""
 
+TIMED_CALLS = 16
+"""Calls whose two parts `CallTimes` remembers, the newest."""
+
+
+@dataclass
+class CallTimes:
+    """The seconds that the calls of the training step have taken so far. It only grows.
+
+    A call makes `Steps.steps_per_call` steps. An engine that cannot time its calls leaves everything at 0.
+    """
+
+    calls: int = 0
+    """Calls that traced nothing."""
+    seconds: float = 0.0
+    """Seconds of these calls: waiting for their data, and the steps. If the device computes on after a call has
+    returned, that is not in it."""
+    left_out: float = 0.0
+    """Seconds of the other calls: the first one of a ``fit``, and the first under a new mode."""
+    own: float = 0.0
+    """Seconds of tuimon's work within all calls: tasks, and what `Steps.time_next` adds."""
+    timing: float = 0.0
+    """The part of `own` that `Steps.time_next` adds."""
+    timed_calls: int = 0
+    """Calls that were timed in two parts."""
+    timed: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=TIMED_CALLS))
+    """The newest of them: seconds of waiting for the data, and of the rest of the call."""
+
+    def add(self, seconds: float, waited: float | None) -> None:
+        """Add a call.
+
+        Args:
+            seconds: What it took after its data had been read; without ``waited``, all of it.
+            waited: What reading its data took; None if that is in ``seconds``.
+        """
+        self.calls += 1
+        self.seconds += seconds
+        if waited is not None:
+            self.seconds += waited
+            self.timed_calls += 1
+            self.timed.append((waited, seconds))
+
+
 Prepared = Callable[[float, Exception | None], None]
 """Takes the seconds of the trace of a prepared mode, and the exception if it failed, else None."""
 
@@ -236,6 +279,17 @@ class Steps(Protocol):
         """Trace ``mode`` before the first step, so that its first use is fast, and call ``prepared`` then.
 
         Called as a ``fit`` begins, when no data are known. A failed trace ends nothing.
+        """
+
+    @property
+    def times(self) -> CallTimes:
+        """The seconds that the calls of the step have taken."""
+
+    def time_next(self) -> None:
+        """Time the next call in two parts: waiting for its data, and the rest.
+
+        Read no batch earlier than the call itself would, so that the wait is what it is without tuimon. Nothing waits
+        for the device. If it is impossible, do nothing.
         """
 
 
@@ -480,6 +534,10 @@ class FitFacts(NamedTuple):
     """Examples of a batch; None if unknown."""
     last_batch_size: int | None
     """Examples of an epoch's last batch if it is smaller; None if it is not, or unknown."""
+    data: str = ""
+    """Kind of the training data, one of `tuimon.protocol.events.TimeSplit.data`."""
+    returns_early: bool = False
+    """True if a call of the step may return before the device has computed it, as on a GPU."""
 
 
 class Engine(Protocol):

@@ -22,6 +22,7 @@ from tuimon.trainer.requests.rejected import RejectedError
 from tuimon.trainer.sampling import Sampling
 from tuimon.trainer.schedule import ProbeSchedule
 from tuimon.trainer.session.recorder import Recorder
+from tuimon.trainer.time_split import TimeSplitter
 
 OVERHEAD_SECONDS = 10.0
 """Shortest time between two records of the cost of monitoring."""
@@ -60,6 +61,7 @@ class Fit:
         recorder.budget = recorder.budget or Budget(options.overhead, time.monotonic())
         self._budget = recorder.budget
         self._sampling = Sampling(recorder, engine, self._budget, plan)
+        self._splitter = TimeSplitter(recorder, engine, self._budget, self._sampling)
         began = self._sampling.began
         self._next_overhead = began + OVERHEAD_SECONDS
         self._next_checkpoint = began + options.checkpoint_minutes * 60
@@ -100,6 +102,7 @@ class Fit:
 
     def before_step(self) -> None:
         """Take requests, wait while paused, and now and then read values and layers. Call it before each step."""
+        began = time.perf_counter()
         self._engine.before_step()
         self._sampling.begin_call()
         if self._inbox.received:
@@ -107,16 +110,19 @@ class Fit:
         if self._controller.is_paused:
             self._pause()
         now = time.monotonic()
-        if self._sampling.look(now):
+        has_looked = self._sampling.look(now)
+        if has_looked:
             self._schedule.plan(now)
             self._diagnose(now)
         self._schedule.before_step(self._sampling.coming_step)
         if self._schedule.is_due_at(self._sampling.coming_step, now):
             self._sampling.read_steps()
             self._schedule.probe_between_steps()
+        self._splitter.end_hook(began, has_worked=has_looked)
 
     def begin_validation(self) -> None:
         """Record that a validation begins."""
+        self._splitter.begin_validation()
         self._sampling.begin_validation()
 
     def before_validation_step(self) -> None:
@@ -129,9 +135,11 @@ class Fit:
         """Give the validation step back to the user, and record the validation."""
         self._engine.validation.end()
         self._sampling.end_validation()
+        self._splitter.end_validation()
 
     def end_epoch(self, logs: dict[str, Any]) -> None:
         """Record an epoch with its validation; probe, save a checkpoint or stop if it is time."""
+        began = time.perf_counter()
         self._sampling.read_steps()
         self._sampling.end_first_step()
         # After a stop in mid-epoch, Keras ends the epoch all the same.
@@ -163,6 +171,7 @@ class Fit:
             self._save_checkpoint("training was stopped", at_epoch_end=is_whole)
         elif minutes and now >= self._next_checkpoint:
             self._save_checkpoint(f"{minutes:g} minutes", at_epoch_end=is_whole)
+        self._splitter.add_monitoring(began)
 
     def note(self, words: str) -> None:
         """Record a note."""
@@ -180,6 +189,7 @@ class Fit:
     def write_last(self) -> None:
         """Record the last values of a ``fit`` that ended well."""
         self._sampling.read_steps()
+        self._splitter.record()
         self._schedule.examine_at_end(time.monotonic(), is_loop=self._is_of_one_epoch)
         self._sampling.sample()
         self._sampling.write_channels()
@@ -234,6 +244,7 @@ class Fit:
             self._wait(None)
 
     def _wait(self, data: Data | None) -> None:
+        began = time.perf_counter()
         self._sampling.read_steps()
         while self._controller.is_paused and not self._engine.is_stopping and not self._inbox.is_closed:
             # A request during the pause, such as a checkpoint, has recorded another state.
@@ -244,6 +255,7 @@ class Fit:
             self._take_requests()
         self._controller.is_paused = False
         self._recorder.record(events.StateChanged(state="training"))
+        self._splitter.add_pause(began)
 
     def _save_checkpoint(self, reason: str, *, at_epoch_end: bool) -> None:
         self._next_checkpoint = time.monotonic() + self._options.checkpoint_minutes * 60
@@ -284,6 +296,7 @@ class Fit:
     def _describe(self, initial_epoch: int) -> events.FitStarted:
         self._is_of_one_epoch = self._plan.get("epochs") == initial_epoch + 1
         mode, facts, layers = self._controller.coming_mode, self._engine.facts(), self._engine.layers
+        self._splitter.describe(facts)
         return events.FitStarted(
             optimizer=facts.optimizer,
             epochs=self._plan.get("epochs"),

@@ -58,6 +58,10 @@ class Sampling:
         """True until the first step has ended."""
         self.epoch_first_step = recorder.step
         """The step at which the epoch under way began."""
+        self.readings = 0
+        """How often the steps' values were read."""
+        self.reading_seconds = 0.0
+        """What that took. The device may have to finish these steps first."""
         self._recorder = recorder
         self._engine = engine
         self._budget = budget
@@ -152,11 +156,15 @@ class Sampling:
     def read_steps(self) -> None:
         """Record the values of the steps since the last time."""
         self._unread_calls = 0
+        began = time.perf_counter()
         own = self._engine.read_values()
+        read = time.perf_counter()
         step = self._base_step + self._engine.steps_made()
         batches = step - self._recorder.step
         if batches <= 0:
             return
+        self.readings += 1
+        self.reading_seconds += read - began
         self._recorder.reach(step)
         count = len(next(iter(own.values()), ())) or batches
         running = {name: value for name, value in self._engine.running_values().items() if name not in own}

@@ -125,7 +125,8 @@ class WatchedModel:
         """Return the facts of this ``fit`` that the log needs."""
         optimizer, sizes = self.model.optimizer, running_fit.batch_sizes(self.model)
         name = type(optimizer).__name__ if optimizer is not None else ""
-        return FitFacts(name, bool(self.model.jit_compile), sizes.usual, sizes.last)
+        data, returns_early = running_fit.kind_of_data(self.model), variables.returns_early()
+        return FitFacts(name, bool(self.model.jit_compile), sizes.usual, sizes.last, data, returns_early)
 
     @property
     def reads_ahead_freely(self) -> bool:

@@ -52,6 +52,22 @@ def validation_arguments(model: Any) -> dict[str, Any] | None:
     }
 
 
+_KINDS_OF_DATA = {
+    "ArrayDataAdapter": "arrays",
+    "TFDatasetAdapter": "dataset",
+    "PyDatasetAdapter": "PyDataset",
+    "GeneratorDataAdapter": "generator",
+    "TorchDataLoaderAdapter": "DataLoader",
+}
+
+
+def kind_of_data(model: Any) -> str:
+    """Return the kind of the running fit's training data; empty if it is unknown."""
+    frame = frame_of_fit(model)
+    adapter = getattr(frame.f_locals.get("epoch_iterator"), "data_adapter", None) if frame is not None else None
+    return _KINDS_OF_DATA.get(type(adapter).__name__, "")
+
+
 class BatchSizes(NamedTuple):
     """Numbers of examples in the batches of a ``fit``; None: unknown."""
 

@@ -33,6 +33,11 @@ def keep(variables: Iterable[Any]) -> Callable[[], None]:
     return undo
 
 
+def returns_early() -> bool:
+    """Return True if there is a device on which a step may go on after its call has returned."""
+    return any(tf.config.list_logical_devices(kind) for kind in ("GPU", "TPU"))
+
+
 def numpy_dtype(variable: Any) -> Any:
     """Return the NumPy dtype of a variable."""
     return tf.as_dtype(variable.dtype).as_numpy_dtype

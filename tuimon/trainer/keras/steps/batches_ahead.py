@@ -1,6 +1,7 @@
 """Reads the next batches of a ``fit`` ahead of training, which still gets them in the same order."""
 
 import functools
+import time
 from collections import deque
 from typing import Any
 
@@ -47,6 +48,14 @@ class BatchesAhead:
                 break
             size += bytes_of_batch(self._kept[-1])
         return [*self._kept][:count]
+
+    def wait(self, iterator: Any, maximum_bytes: int) -> float | None:
+        """Read the batches of the coming call; return the seconds that it took, None if some were read already."""
+        if self._kept or not isinstance(iterator, tf.data.Iterator):
+            return None  # A call on distributed batches would be traced anew.
+        began = time.perf_counter()
+        self.peek(iterator, self._steps, maximum_bytes)
+        return time.perf_counter() - began
 
     def of(self, iterator: Any) -> Any:
         """Return the argument of the train function for one call, in place of ``iterator``.

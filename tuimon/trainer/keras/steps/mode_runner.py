@@ -56,6 +56,11 @@ class ModeRunner:
         self._to_prepare: list[tuple[Mode, Prepared]] = []
         self._untraceable: set[Mode] = set()
 
+    @property
+    def may_trace(self) -> bool:
+        """True if the next step is the first one, or the first under a new mode."""
+        return not self.has_run or self.pending is not None
+
     def use(self, wanted: Mode) -> None:
         """Put a mode in force without a `Switch`: a validation's, or the present one after its function was dropped."""
         wanted = AUTO if wanted in self._untraceable else wanted

@@ -1,11 +1,12 @@
 """Replaces Keras' train or test function for the duration of a step."""
 
 import sys
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from tuimon.trainer.engine import Prepared, Switch, Task
+from tuimon.trainer.engine import MAXIMUM_BYTES_AHEAD, CallTimes, Prepared, Switch, Task
 from tuimon.trainer.keras.steps.batch_values import RING_STEPS, BatchValues
 from tuimon.trainer.keras.steps.batches_ahead import BatchesAhead
 from tuimon.trainer.keras.steps.function_cache import FunctionCache
@@ -45,6 +46,8 @@ class StepFunctions:
         """Whether only ``restore`` gives the user's function back, and not the end of each step."""
         self.tells_failures = True
         """Whether an exception in a step ends the training, and is reported."""
+        self.times = CallTimes()
+        """The seconds that the calls of Keras' ``fit`` have taken."""
         hooks = hooks or Hooks()
         self._step = step
         self._listeners = listeners
@@ -53,6 +56,7 @@ class StepFunctions:
         self._tasks: list[Task] = []
         self._ahead = BatchesAhead(step.steps_per_call)
         self._is_over = False
+        self._times_next = False
 
     @property
     def mode(self) -> Mode:
@@ -112,7 +116,7 @@ class StepFunctions:
     def drop_waiting(self) -> None:
         """Drop the changes and tasks that wait for the next step; keep the mode, the traces and batches read ahead."""
         self._runner.forget_waiting()
-        self._tasks = []
+        self._tasks, self._times_next = [], False
 
     def leave_fit(self) -> None:
         """Keep nothing of a ``fit`` that is over, except the mode and the traces."""
@@ -160,6 +164,10 @@ class StepFunctions:
         """Trace a mode before the next step."""
         self._runner.prepare(mode, prepared)
 
+    def time_next(self) -> None:
+        """Time the next call in two parts: waiting for its data, and the rest."""
+        self._times_next = True
+
     def do_tasks(self, data: Any) -> bool:
         """Run the waiting tasks; return True if there were any. A task that asks again runs before the step after."""
         tasks, self._tasks = self._tasks, []
@@ -174,11 +182,15 @@ class StepFunctions:
             self.leave_fit()
             self.restore()
             return self.users_function(given)
+        began = time.perf_counter()
         data = self._step.as_data(given)
         try:
             self._runner.prepare_modes(data)
-            self.do_tasks(data)
-            result = self._runner.run(self._ahead.of(data) if isinstance(data, ITERATORS) else data)
+            if self.do_tasks(data):
+                done = time.perf_counter()
+                self.times.own += done - began
+                began = done
+            result = self._run(data, began) if isinstance(data, ITERATORS) else self._runner.run(data)
             self.last_logs = self._step.logs(result)
             return result
         except END_OF_DATA:
@@ -191,6 +203,27 @@ class StepFunctions:
             # Keras does not report an exception in a callback, so between steps the model has its own function.
             if not self.stays:
                 self.restore()
+
+    def _run(self, iterator: Any, began: float) -> Any:
+        """Run one call on the batches of an iterator, and note what it takes."""
+        traces, waited = self._runner.may_trace, None
+        if self._times_next and not traces:
+            self._times_next = False
+            waited = self._ahead.wait(iterator, MAXIMUM_BYTES_AHEAD)
+            data = self._ahead.of(iterator)
+            extra = time.perf_counter() - began - (waited or 0.0)
+            self.times.timing += extra
+            self.times.own += extra
+            began = time.perf_counter()
+        else:
+            data = self._ahead.of(iterator)
+        result = self._runner.run(data)
+        seconds = time.perf_counter() - began
+        if traces:
+            self.times.left_out += seconds
+        else:
+            self.times.add(seconds, waited)
+        return result
 
 
 class AtHand:

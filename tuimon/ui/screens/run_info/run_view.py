@@ -4,6 +4,7 @@ import shlex
 import time
 from collections.abc import Iterator
 
+from tuimon.diagnosis import time_split
 from tuimon.plot.numbers import count, duration, number, percent
 from tuimon.protocol import events
 from tuimon.protocol.wire import from_wire
@@ -127,6 +128,8 @@ def _fit(moment: Moment) -> Iterator[TextDialog]:
     yield _entry("frozen", ", ".join(sorted(state.frozen)) or "none")
     yield _entry("statistics held", ", ".join(sorted(state.statistics_held)) or "none")
     yield _entry("weights frozen", ", ".join(sorted(state.frozen_weights)) or "none")
+    if shares := state.time_split.shares:
+        yield _entry("where the time goes", time_split.line(shares))
 
 
 def _can(moment: Moment) -> Iterator[TextDialog]:
