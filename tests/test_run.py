@@ -30,6 +30,15 @@ def data(fail=False):
     x = np.random.default_rng(0).standard_normal((8, 3)).astype("float32")
     return {"x": x, "y": x[:, :1], "validation_data": (x, x[:, :1])}
 """
+NO_FLOCK = """
+import errno
+import fcntl
+
+def flock(*_):
+    raise OSError(errno.ENOSYS, "Function not implemented")
+
+fcntl.flock = flock
+"""
 CONFIG = """
 [model]
 build = "mine:build"
@@ -119,9 +128,7 @@ def test_run_headless(project: Path, runs: Path) -> None:
 
 
 def test_a_file_system_without_locks_is_told_and_recorded_on(project: Path, runs: Path) -> None:
-    (project / "sitecustomize.py").write_text(
-        "import errno, fcntl\ndef flock(*_):\n    raise OSError(errno.ENOSYS, 'Function not implemented')\nfcntl.flock = flock"
-    )
+    (project / "sitecustomize.py").write_text(NO_FLOCK)
     done = subprocess.run(
         command("run", project / "sample.toml", "--headless", "--runs-dir", runs),
         capture_output=True,
