@@ -8,8 +8,9 @@ from typing import Any
 
 import keras
 import numpy as np
+import pytest
 
-from zoo.script import Callbacks, classifier, fast, numbers, script
+from zoo.script import Callbacks, classifier, fast, network, numbers, script
 
 
 def train(model: keras.Model, others: list[Any], callbacks: Callbacks, **options: Any) -> Iterator[keras.Model]:
@@ -28,7 +29,7 @@ def on(**hooks: Callable[..., Any]) -> Any:
     return type("Mine", (keras.callbacks.Callback,), {name: method(hook) for name, hook in hooks.items()})()
 
 
-@script(12)
+@script(20)
 def early_stopping(callbacks: Callbacks) -> Iterator[keras.Model]:
     stops = keras.callbacks.EarlyStopping(monitor="loss", mode="max", patience=2, restore_best_weights=True)
     yield from train(classifier(), [stops], callbacks, epochs=9)
@@ -70,6 +71,7 @@ def csv_logger(callbacks: Callbacks) -> Iterator[keras.Model]:
 
 @script(12)
 def tensorboard(callbacks: Callbacks) -> Iterator[keras.Model]:
+    pytest.importorskip("tensorboard")
     board = keras.callbacks.TensorBoard("board", histogram_freq=1, write_steps_per_second=True, update_freq=2)
     yield from train(fast(), [board], callbacks)
 
@@ -80,7 +82,7 @@ def backup_and_restore(callbacks: Callbacks) -> Iterator[keras.Model]:
     yield from train(fast(), [backup], callbacks)
 
 
-@script(5, 8, status="failed, then finished")
+@script(4, 8, status="failed, then finished")
 def backup_and_restore_after_a_failure(callbacks: Callbacks) -> Iterator[keras.Model]:
     def fails(model: Any, batch: int, logs: Any = None) -> None:
         if model.optimizer.iterations == 5:
@@ -97,7 +99,7 @@ def backup_and_restore_after_a_failure(callbacks: Callbacks) -> Iterator[keras.M
 @script(3)
 def terminate_on_nan(callbacks: Callbacks) -> Iterator[keras.Model]:
     x, y = numbers()
-    x[40] = np.nan
+    y[40] = np.nan
     model = fast()
     model.fit(x, y, 16, 2, shuffle=False, callbacks=[keras.callbacks.TerminateOnNaN(), *callbacks])
     yield model
@@ -135,7 +137,7 @@ def logs_that_a_callback_adds_to(callbacks: Callbacks) -> Iterator[keras.Model]:
         logs["lr"] = np.float32(model.optimizer.learning_rate)
         logs["words"] = "not a number"
 
-    yield from train(fast(), [on(on_epoch_end=adds)], callbacks)
+    yield from train(fast(), [on(on_epoch_end=adds)], callbacks, verbose=0)
 
 
 @script(12)
@@ -174,7 +176,7 @@ def train_function_made_anew(callbacks: Callbacks) -> Iterator[keras.Model]:
     yield from train(fast(), [on(on_epoch_begin=makes)], callbacks)
 
 
-@script(12)
+@script(12, notes=["`model.train_function` was set by the user"])
 def train_function_replaced(callbacks: Callbacks) -> Iterator[keras.Model]:
     calls: list[int] = []
 
@@ -192,6 +194,29 @@ def train_function_replaced(callbacks: Callbacks) -> Iterator[keras.Model]:
 
 
 @script(12)
+def train_function_that_the_model_makes_its_own_way(callbacks: Callbacks) -> Iterator[keras.Model]:
+    calls: list[int] = []
+
+    class Mine(keras.Model):
+        def make_train_function(self, force: bool = False) -> Any:
+            if self.train_function is None or force:
+                super().make_train_function(force=force)
+                made = self.train_function
+
+                def counting(iterator: Any) -> Any:
+                    calls.append(1)
+                    return made(iterator)
+
+                self.train_function = counting
+
+    layers = network()
+    model = Mine(layers.inputs, layers.outputs)
+    model.compile("sgd", "mse", jit_compile=False)
+    yield from train(model, [], callbacks)
+    print(len(calls))
+
+
+@script(12, notes=["`model.train_function` was set by the user"])
 def train_function_replaced_before(callbacks: Callbacks) -> Iterator[keras.Model]:
     model = fast()
     model.make_train_function()
@@ -204,6 +229,21 @@ def train_function_replaced_before(callbacks: Callbacks) -> Iterator[keras.Model
     model.train_function = counting
     yield from train(model, [], callbacks)
     print(len(calls), model.train_function is counting)
+
+
+@script(12, notes=["`model.test_function` was set by the user"])
+def test_function_replaced(callbacks: Callbacks) -> Iterator[keras.Model]:
+    model = fast()
+    model.make_test_function()
+    before, calls = model.test_function, []
+
+    def counting(iterator: Any) -> Any:
+        calls.append(1)
+        return before(iterator)
+
+    model.test_function = counting
+    yield from train(model, [], callbacks)
+    print(len(calls), model.test_function is counting)
 
 
 @script(12)
@@ -257,7 +297,7 @@ def exception_in_a_callback_then_another_fit(callbacks: Callbacks) -> Iterator[k
     yield from train(model, [], callbacks, epochs=1)
 
 
-@script(2, status="failed")
+@script(1, status="failed")
 def interrupt_in_a_callback(callbacks: Callbacks) -> Iterator[keras.Model]:
     def interrupts(model: Any, batch: int, logs: Any = None) -> None:
         if batch == 2:
@@ -309,6 +349,6 @@ def layer_outputs_in_a_callback(callbacks: Callbacks) -> Iterator[keras.Model]:
 @script(12)
 def callback_list(callbacks: Callbacks) -> Iterator[keras.Model]:
     model = fast()
-    together = keras.callbacks.CallbackList([*callbacks], add_history=True, add_progbar=True, model=model, epochs=3)
+    together = keras.callbacks.CallbackList([*callbacks], add_history=True, model=model, epochs=3)
     model.fit(*numbers(), 16, 3, validation_split=0.2, callbacks=together)
     yield model

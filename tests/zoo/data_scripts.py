@@ -159,7 +159,7 @@ def pydataset_with_workers(callbacks: Callbacks) -> Iterator[keras.Model]:
     yield model
 
 
-@script(6)
+@script(4)
 def class_weight(callbacks: Callbacks) -> Iterator[keras.Model]:
     model = classifier(weighted_metrics=["accuracy"])
     model.fit(*numbers(), epochs=2, class_weight={0: 1.0, 1: 5.0}, validation_split=0.2, callbacks=[*callbacks])
@@ -201,7 +201,7 @@ def two_by_two(**options: Any) -> keras.Model:
     return model
 
 
-@script(6)
+@script(4)
 def dictionaries_of_inputs_and_outputs(callbacks: Callbacks) -> Iterator[keras.Model]:
     x, y = numbers()
     model = two_by_two()
@@ -299,7 +299,7 @@ def labels_of_another_shape(callbacks: Callbacks) -> Iterator[keras.Model]:
     yield model
 
 
-@script()
+@script(0)
 def no_data(callbacks: Callbacks) -> Iterator[keras.Model]:
     model = fast()
     model.fit(tf.data.Dataset.from_tensor_slices(numbers()).take(0).batch(16), callbacks=[*callbacks])

@@ -39,7 +39,7 @@ def train(model: keras.Model, callbacks: Callbacks, epochs: int = 2, **options: 
 @script(4)
 def own_train_step(callbacks: Callbacks) -> Iterator[keras.Model]:
     model = of_class(OwnTrainStep)
-    model.compile("adam", "mse", metrics=["mae"])
+    model.compile("adam", "mse")
     yield train(model, callbacks)
 
 

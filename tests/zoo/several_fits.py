@@ -62,7 +62,7 @@ def transfer_learning(callbacks: Callbacks) -> Iterator[keras.Model]:
     yield model
 
 
-@script(12, notes=["set after the step was traced, without effect"])
+@script(12)
 def transfer_learning_without_compile(callbacks: Callbacks) -> Iterator[keras.Model]:
     base, model = pretrained()
     model.compile("sgd", "mse", jit_compile=False)

@@ -21,6 +21,7 @@ from tuimon.trainer.keras.fit_watchdog import FitWatchdog
 from tuimon.trainer.keras.internals import patches, running_fit
 from tuimon.trainer.keras.loop import NO_DATA, NO_FUNCTION, LoggedValues, Loop
 from tuimon.trainer.keras.steps.listeners import Listeners
+from tuimon.trainer.keras.steps.users_step import ReplacedError
 from tuimon.trainer.keras.watched_model import WatchedModel
 from tuimon.trainer.modes import AUTO, Mode
 from tuimon.trainer.options import Options
@@ -107,6 +108,11 @@ class Monitor(keras.callbacks.Callback):
         self._lookout: FitWatchdog | None = None
         self._was_stopped = False
         self._given_up = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy begins with, as for the trials of a tuner: the options, and nothing of a run."""
+        unused = Monitor(self._run_dir, name=self._name, runs_dir=self._runs_dir, batch_loss=self._batch_loss)
+        return {**vars(self), **vars(unused), "_options": self._options}
 
     @classmethod
     def for_recorder(
@@ -296,10 +302,13 @@ class Monitor(keras.callbacks.Callback):
 
     def _leave_steps(self, kind: str, error: Exception) -> None:
         words = f"Keras' own {kind} step runs as it is, without values of single batches: {plain(str(error))}"
+        if isinstance(error, ReplacedError):
+            words = str(error)
         if self._watched and self._fit:
             if kind == "test":
                 self._watched.leave_test_values()
             else:
+                self._fit.read_steps()
                 self._watched.leave_steps(words)
             self._fit.note(words)
 
