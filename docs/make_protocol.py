@@ -140,6 +140,8 @@ def _type_words(node: ast.expr) -> Iterator[str]:
         "Any": "any",
     }
     match node:
+        case ast.BinOp(left=left, right=ast.Attribute(attr="UnsetType")):
+            yield from _type_words(left)  # The key is left out.
         case ast.BinOp(left=left, right=right):
             yield from _type_words(left)
             yield from _type_words(right)

@@ -1,5 +1,7 @@
 """What several tests need: logs to read, conditions to wait for, processes that are ended."""
 
+import errno
+import fcntl
 import importlib.util
 import os
 import subprocess
@@ -174,6 +176,20 @@ def a_run() -> list[events.AnyEvent]:
         events.Heartbeat(step=4, epoch=1),
         events.RunEnded(status="finished", step=4, epoch=1),
     ]
+
+
+NO_LOCKS = ("ENOLCK", "ENOSYS", "EBADF", "EOPNOTSUPP", "EINVAL", "EIO")
+"""What `flock` fails with where a file system has no locks: NFS, Lustre, EFS, FUSE."""
+
+
+def without_locks(monkeypatch: pytest.MonkeyPatch, name: str = "ENOLCK") -> None:
+    """Let ``flock`` fail as it does on a file system without locks."""
+
+    def no_flock(descriptor: int, operation: int) -> None:
+        code = getattr(errno, name)
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", no_flock)
 
 
 def environment(**variables: str) -> dict[str, str]:

@@ -163,6 +163,19 @@ def test_list(runs: Path, capsys: Capture) -> None:
     ]
 
 
+def test_a_run_that_never_began_does_not_start_for_ever(runs: Path, capsys: Capture) -> None:
+    run = RunDirectory.at(runs / "run")
+    os.utime(run.path, (100, 100))
+    assert main(["list", "--json"]) == 0
+    assert [each["state"] for each in json.loads(capsys.readouterr().out)["runs"]] == ["silent"]
+
+
+def test_a_run_without_a_lock_is_silent_and_not_crashed(runs: Path, capsys: Capture) -> None:
+    make_run(runs, [started(lock_error="No locks available"), *a_run()[1:-1]])
+    assert main(["list", "--json"]) == 0
+    assert [each["state"] for each in json.loads(capsys.readouterr().out)["runs"]] == ["silent"]
+
+
 def test_list_reads_the_two_ends_of_a_long_log(runs: Path, capsys: Capture) -> None:
     batches: list[events.AnyEvent] = [
         events.Batches(first_step=step, metrics={"loss": [0.5] * 100}, batches=100, step=step + 100, epoch=step // 1000)

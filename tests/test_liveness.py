@@ -4,7 +4,9 @@ import os
 import signal
 from pathlib import Path
 
-from helpers import a_run, fold, make_run, numbered, read_log, stand_in, started, until
+import pytest
+
+from helpers import NO_LOCKS, a_run, fold, make_run, numbered, read_log, stand_in, started, until, without_locks
 from tuimon.runs import liveness
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.state import RunState
@@ -51,6 +53,26 @@ def test_of_another_machine_nothing_is_concluded(runs: Path) -> None:
 def test_a_log_that_is_not_there_proves_nothing(runs: Path) -> None:
     assert liveness.lock_is_free(runs / "nowhere") is None
     assert not liveness.is_gone(runs / "nowhere", started())
+
+
+@pytest.mark.parametrize("name", NO_LOCKS)
+def test_without_locks_nothing_is_concluded(runs: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run(runs, [started()])
+    assert liveness.is_gone(run.session_log, started())
+    without_locks(monkeypatch, name)
+    assert liveness.lock_is_free(run.session_log) is None
+    assert not liveness.is_gone(run.session_log, started())
+
+
+def test_where_the_trainer_has_no_lock_a_free_one_proves_nothing(runs: Path) -> None:
+    """Only the reader may have locks, and the pid of a trainer in a container is another one here."""
+    mine = started(lock_error="No locks available")
+    run = make_run(runs, [mine])
+    assert liveness.lock_is_free(run.session_log)
+    assert not liveness.is_gone(run.session_log, mine)
+    (read,) = read_log(run)
+    assert read == mine
+    assert not liveness.is_gone(run.session_log, fold([read]).run)
 
 
 def test_how_a_run_ended_is_known_for_good() -> None:

@@ -521,9 +521,18 @@ def test_a_run_that_still_trains_is_refused(runs: Path) -> None:
 
 def test_a_run_of_another_machine_is_refused(runs: Path) -> None:
     make_run(runs, [started(boot_id="another")])
-    words = "run: it trains on another machine, or did before a reboot (somewhere); if it surely does not any more: "
+    words = (
+        "run: it trains on another machine, or did before a reboot (somewhere); if it surely does not train any more: "
+    )
     assert refusal(runs, "run") == f"tuimon: {words}--resume RUN --force"
     # Told so, the next thing is looked at.
+    assert "it has no config.toml" in refusal(runs, "run", "--force")
+
+
+def test_a_run_without_a_lock_is_refused_where_its_end_is_not_proven(runs: Path) -> None:
+    make_run(runs, [started(lock_error="No locks available")])
+    words = "run: its file system has no locks, which would tell whether it still trains; if it surely does not train"
+    assert refusal(runs, "run").startswith(f"tuimon: {words}")
     assert "it has no config.toml" in refusal(runs, "run", "--force")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import command, environment, read_log, until
+from helpers import ROOT, command, environment, read_log, until
 from tuimon.launch import config
 from tuimon.protocol import events
 from tuimon.runs.run_directory import RunDirectory
@@ -29,6 +29,15 @@ def data(fail=False):
     print("making the data", flush=True)
     x = np.random.default_rng(0).standard_normal((8, 3)).astype("float32")
     return {"x": x, "y": x[:, :1], "validation_data": (x, x[:, :1])}
+"""
+NO_FLOCK = """
+import errno
+import fcntl
+
+def flock(*_):
+    raise OSError(errno.ENOSYS, "Function not implemented")
+
+fcntl.flock = flock
 """
 CONFIG = """
 [model]
@@ -116,6 +125,28 @@ def test_run_headless(project: Path, runs: Path) -> None:
     modes = {path.name: path.stat().st_mode & 0o777 for path in run.path.iterdir()}
     assert modes["session.jsonl"] == modes["config.toml"] == modes["trainer.log"] == 0o600
     assert modes["commands"] == 0o700
+
+
+def test_a_file_system_without_locks_is_told_and_recorded_on(project: Path, runs: Path) -> None:
+    (project / "sitecustomize.py").write_text(NO_FLOCK)
+    done = subprocess.run(
+        command("run", project / "sample.toml", "--headless", "--runs-dir", runs),
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=runs.parent,
+        env=environment() | {"PYTHONPATH": f"{ROOT}:{project}"},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    run = only_run(runs)
+    words = "this file system has no locks (Function not implemented), so two trainers could write one log"
+    assert done.stdout.count(f"tuimon: {words}: {run.session_log}") == 1
+    assert run.trainer_log.read_text().count(words) == 1
+    assert done.stdout.splitlines()[-1] == "finished after 6 steps"
+    first, second, *_ = read_log(run)
+    assert isinstance(first, events.RunStarted)
+    assert first.lock_error == "Function not implemented"
+    assert isinstance(second, events.Note)
 
 
 def test_a_run_that_fails_says_why_and_where_to_look(project: Path, runs: Path) -> None:

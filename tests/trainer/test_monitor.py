@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 import tuimon
-from helpers import selected, until
+from helpers import selected, until, without_locks
 from trainer.inside import train_functions_of, until_seen
 from trainer.keras_models import (
     BATCH,
@@ -274,6 +274,33 @@ def test_a_run_directory_that_cannot_be_made_does_not_stop_training(
     fit(plain, 2)
     assert same_weights(watched, plain)
     assert "training goes on" in capsys.readouterr().err
+
+
+def test_a_file_system_without_locks_is_told_once_and_recorded_on(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    without_locks(monkeypatch)
+    model, monitor = compiled(sequential()), tuimon.Monitor(runs_dir=runs)
+    for _ in range(2):
+        fit(model, 1, [monitor])
+    words = "this file system has no locks (No locks available), so two trainers could write one log"
+    assert capsys.readouterr().err == f"tuimon: {words}: {monitor.run_dir}/session.jsonl\n"
+    assert [fact.step for fact in facts_of(monitor, events.RunEnded)] == [STEPS, 2 * STEPS]
+    assert len(facts_of(monitor, events.Note)) == 1
+
+
+def test_a_log_that_cannot_be_opened_leaves_no_run_directory(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_size(descriptor: int) -> Any:
+        raise OSError("no quota")
+
+    model = compiled(sequential())
+    monkeypatch.setattr("tuimon.trainer.session.session_writer.os.fstat", no_size)
+    fit(model, 1, [tuimon.Monitor(runs_dir=runs)])
+    monkeypatch.undo()
+    assert "no quota" in capsys.readouterr().err
+    assert list(runs.iterdir()) == []
 
 
 @pytest.mark.parametrize(

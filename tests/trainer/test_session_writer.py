@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from helpers import until
+from helpers import NO_LOCKS, until, without_locks
 from tuimon.protocol import events
 from tuimon.runs.session_log import Tail
 from tuimon.trainer.session import session_writer
@@ -89,6 +89,27 @@ def test_two_trainers_never_share_a_log(log: Path, monkeypatch: pytest.MonkeyPat
         SessionWriter(log)
     writer.close()
     SessionWriter(log).close()
+
+
+@pytest.mark.parametrize("name", NO_LOCKS)
+def test_a_file_system_without_locks_is_written_to_all_the_same(
+    log: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_locks(monkeypatch, name)
+    before = len([*Path("/proc/self/fd").iterdir()])
+    for number in range(2):
+        writer = SessionWriter(log, next_seq=None)
+        assert writer.lock_error == os.strerror(getattr(errno, name))
+        writer.put(note(str(number)))
+        assert writer.close()
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
+    assert [event.seq for event in Tail(log).read_all()] == [0, 1]
+
+
+def test_a_lock_that_is_held_has_no_error(log: Path) -> None:
+    writer = SessionWriter(log)
+    assert writer.lock_error is None
+    writer.close()
 
 
 def test_a_link_in_its_place_is_not_followed(log: Path, tmp_path: Path) -> None:

@@ -102,10 +102,8 @@ def _resumable(options: argparse.Namespace) -> RunDirectory:
         if liveness.may_live_here(run.session_log, state.run):
             raise UsageError(f"{run.name}: it still trains; watch it: tuimon watch {run.path}")
         if not options.force:
-            host = plain_text(state.run.host, 60) if state.run else "nobody knows where"
             raise UsageError(
-                f"{run.name}: it trains on another machine, or did before a reboot ({host}); "
-                "if it surely does not any more: --resume RUN --force"
+                f"{run.name}: {_why_unknown(state)}; if it surely does not train any more: --resume RUN --force"
             )
     if not run.config.is_file():
         raise UsageError(f"{run.name}: it has no config.toml: a script of your own goes on with its own means")
@@ -117,6 +115,14 @@ def _resumable(options: argparse.Namespace) -> RunDirectory:
         )
     _require_keras()
     return run
+
+
+def _why_unknown(state: RunState) -> str:
+    """Return why nobody can tell here whether a run still trains."""
+    if state.run is not None and state.run.lock_error and liveness.is_of_this_machine(state.run):
+        return "its file system has no locks, which would tell whether it still trains"
+    host = plain_text(state.run.host, 60) if state.run else "nobody knows where"
+    return f"it trains on another machine, or did before a reboot ({host})"
 
 
 def _require_keras() -> None:

@@ -177,7 +177,7 @@ def _of_batches(state: RunState) -> Sight:
 
 
 def _of_time(state: RunState) -> Sight:
-    if state.time_split is None:
+    if not state.time_split.steps:
         return Sight(blind="where the time goes was not measured", remedy="train for longer")
     return Sight(seen=f"where the time of {state.time_split.steps:,} steps went")
 

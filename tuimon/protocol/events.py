@@ -74,6 +74,9 @@ class RunStarted(Event):
     """The versions of python, tuimon, keras, tensorflow and numpy, where they are installed."""
     config: dict[str, object]
     """The config with every default filled in; empty for a user's own script."""
+    lock_error: str | msgspec.UnsetType = msgspec.UNSET
+    """Why the trainer holds no lock on the log, where the file system has none. Nobody may then conclude anything from
+    a free lock. Missing: it holds one."""
 
 
 class BatchNormLayer(msgspec.Struct, kw_only=True):

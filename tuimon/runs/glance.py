@@ -1,5 +1,7 @@
 """The state of a run, read from the two ends of its log: a list of runs must not read gigabytes."""
 
+import contextlib
+
 from tuimon.protocol import events
 from tuimon.runs import liveness
 from tuimon.runs.run_directory import RunDirectory
@@ -41,6 +43,9 @@ class Glance:
         try:
             status = self.run.session_log.stat()
         except FileNotFoundError:
+            with contextlib.suppress(OSError):
+                # A trainer that never got so far as to open its log does not start for ever.
+                self._changed_at = self.run.path.stat().st_mtime
             return False
         self._changed_at = status.st_mtime
         before = self._tail.offset

@@ -23,9 +23,9 @@ def is_gone(session_log: Path, started: RunStarted | None) -> bool:
 
     A trainer holds the log's lock while it trains, so on the same kernel a free lock is proof; but between two
     fits of one Monitor the lock is free while the process lives. A pid alone proves nothing: in a container the
-    trainer has another one.
+    trainer has another one. So where the file system has no locks, nothing is proven.
     """
-    if started is None or not is_of_this_machine(started):
+    if started is None or started.lock_error or not is_of_this_machine(started):
         return False
     return lock_is_free(session_log) is True and not _lives(started)
 

@@ -118,6 +118,14 @@ class RunDirectory:
             if log.is_symlink():
                 raise UsageError(f"{log}: it is a link, the run is not resumed; put the file itself there")
 
+    def remove_if_empty(self) -> None:
+        """Remove a run that has just been made and could not begin; a file with content stays, and so does the run."""
+        with contextlib.suppress(OSError):
+            if self.session_log.exists() and self.session_log.stat().st_size == 0:
+                self.session_log.unlink()
+            self.commands.rmdir()
+            self.path.rmdir()
+
     def put_request(self, request: AnyRequest) -> Path:
         """Put a request where the trainer looks, whole at once, and return its file.
 

@@ -5,7 +5,6 @@ import contextlib
 import functools
 import sys
 import traceback
-import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -15,17 +14,19 @@ import keras
 
 from tuimon.protocol import events
 from tuimon.protocol.values import DEFAULT_OVERHEAD
-from tuimon.runs.run_directory import RunDirectory, default_runs_directory
+from tuimon.runs.run_directory import default_runs_directory
 from tuimon.text import plain
 from tuimon.trainer.fit import Fit
 from tuimon.trainer.keras.fit_watchdog import FitWatchdog
 from tuimon.trainer.keras.internals import patches, running_fit
 from tuimon.trainer.keras.loop import NO_DATA, NO_FUNCTION, LoggedValues, Loop
 from tuimon.trainer.keras.steps.listeners import Listeners
+from tuimon.trainer.keras.steps.users_step import ReplacedError
 from tuimon.trainer.keras.watched_model import WatchedModel
 from tuimon.trainer.modes import AUTO, Mode
 from tuimon.trainer.options import Options
 from tuimon.trainer.probe_memory import ProbeMemory
+from tuimon.trainer.session import new_run
 from tuimon.trainer.session.recorder import Recorder
 
 Hook = TypeVar("Hook", bound=Callable[..., None])
@@ -115,6 +116,11 @@ class Monitor(keras.callbacks.Callback):
         self._lookout: FitWatchdog | None = None
         self._was_stopped = False
         self._given_up = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy begins with, as for the trials of a tuner: the options, and nothing of a run."""
+        unused = Monitor(self._run_dir, name=self._name, runs_dir=self._runs_dir, batch_loss=self._batch_loss)
+        return {**vars(self), **vars(unused), "_options": self._options}
 
     @classmethod
     def for_recorder(
@@ -211,7 +217,7 @@ class Monitor(keras.callbacks.Callback):
         if any(isinstance(other, Monitor) and other is not self and other._watches for other in callbacks):
             raise RuntimeError("another Monitor watches this fit; this one records nothing")
         if self._recorder is None:
-            self._recorder = Recorder(self._new_run_directory(), name=self._name)
+            self._recorder = new_run.begin(self._run_dir, runs_dir=self._runs_dir, name=self._name)
         self._leave_lookout()
         if self._fit is not None:
             self._fit.end()  # An exception in a callback ended it; Keras does not report these.
@@ -288,17 +294,6 @@ class Monitor(keras.callbacks.Callback):
         self._was_stopped = self._fit is not None and self._fit.was_stopped
         self._end("stopped" if self._was_stopped else "finished")
 
-    def _new_run_directory(self) -> RunDirectory:
-        if self._run_dir is None:
-            return RunDirectory.create(self._runs_dir, self._name)
-        path, count = self._run_dir, 1
-        while (path / "session.jsonl").exists():
-            count += 1
-            path = self._run_dir.with_name(f"{self._run_dir.name}-{count}")
-        if path != self._run_dir:
-            warnings.warn(f"{self._run_dir} holds a run already: this one is {path}", stacklevel=2)
-        return RunDirectory.at(path)
-
     def _listeners(self) -> Listeners:
         return Listeners(
             failure=self._fail,
@@ -319,10 +314,13 @@ class Monitor(keras.callbacks.Callback):
 
     def _leave_steps(self, kind: str, error: Exception) -> None:
         words = f"Keras' own {kind} step runs as it is, without values of single batches: {plain(str(error))}"
+        if isinstance(error, ReplacedError):
+            words = str(error)
         if self._watched and self._fit:
             if kind == "test":
                 self._watched.leave_test_values()
             else:
+                self._fit.read_steps()
                 self._watched.leave_steps(words)
             self._fit.note(words)
 

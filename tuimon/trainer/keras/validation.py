@@ -13,6 +13,7 @@ from tuimon.trainer.keras.measuring import evaluation
 from tuimon.trainer.keras.scopes import Scopes
 from tuimon.trainer.keras.steps.batch_values import BatchValues
 from tuimon.trainer.keras.steps.step_functions import StepFunctions
+from tuimon.trainer.keras.steps.users_step import ReplacedError
 from tuimon.trainer.modes import Mode
 
 
@@ -25,6 +26,7 @@ class KerasValidation:
         values: Reads each test step's own values; None: they are not read.
         scopes: Chooses the mode of a validation.
         is_steerable: Whether tuimon may replace the test function.
+        on_replaced: Called when the user set a test function of their own.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class KerasValidation:
         scopes: Scopes,
         *,
         is_steerable: bool,
+        on_replaced: Callable[[ReplacedError], None],
     ) -> None:
         self.functions = functions
         """The test function, by mode."""
@@ -42,11 +45,14 @@ class KerasValidation:
         self.values = values
         """Reads each test step's own values; None: they are not read."""
         self._scopes = scopes
+        self._on_replaced = on_replaced
         self.is_steerable = is_steerable
         """Whether tuimon may replace the test function."""
 
     def before_step(self, mode: Mode) -> None:
         """Replace the user's test function for one call."""
+        if self.values is not None and self.functions.is_replaced():
+            self._on_replaced(ReplacedError("test"))
         if self.is_steerable:
             self.functions.install(self._scopes.validation_mode(mode))
 

@@ -17,7 +17,7 @@ from tuimon.trainer.keras.steps.listeners import Hooks, Listeners
 from tuimon.trainer.keras.steps.mode_runner import WrongTraceError
 from tuimon.trainer.keras.steps.step_flags import OTHER_FLAGS, StepFlags
 from tuimon.trainer.keras.steps.step_functions import StepFunctions
-from tuimon.trainer.keras.steps.users_step import KerasStep, UsersStep
+from tuimon.trainer.keras.steps.users_step import KerasStep, ReplacedError, UsersStep
 from tuimon.trainer.keras.validation import KerasValidation
 from tuimon.trainer.modes import Mode
 
@@ -84,7 +84,14 @@ class WatchedModel:
         self.test = StepFunctions(test_step, "test", self.scopes.of_validation, test_values, listeners)
         """The test function, by mode."""
         is_steerable = not self.why_not_steerable
-        self.validation = KerasValidation(model, self.test, test_values, self.scopes, is_steerable=is_steerable)
+        self.validation = KerasValidation(
+            model,
+            self.test,
+            test_values,
+            self.scopes,
+            is_steerable=is_steerable,
+            on_replaced=lambda error: self.listeners.left("test", error),
+        )
         """The validations."""
         self.passes = KerasPasses(self)
         """The forward passes of probes."""
@@ -149,6 +156,10 @@ class WatchedModel:
 
     def before_step(self) -> None:
         """Replace the user's train function for one call."""
+        if not self.why_not_steerable and self.train.is_replaced():
+            self.listeners.left("train", ReplacedError("train"))
+        if self.model.train_function is None and self.train.frame_of_fit is not None:
+            return  # A callback compiled the model anew, and Keras ends the `fit` by an exception.
         # Batches that were read ahead reach training only through it, even if nothing else may change.
         if not self.why_not_steerable or self.train.is_needed:
             self.train.install()
@@ -179,13 +190,19 @@ class WatchedModel:
         self.test.check_first_trace(self._check_test_step if tests is not None and traces.traces(tests) else None)
         # In a user's loop, only the step itself shows its data.
         in_fit = running_fit.frame_of_fit(self.model) is not None
-        is_unknown = in_fit and not self.why_not_steerable and not self._flags.find(self.train)
-        if is_unknown:
+        reason = self._why_left_alone() if in_fit and not self.why_not_steerable else ""
+        if reason:
             self.train.begin_anew()
-            self.leave_steps(UNKNOWN_FLAGS)
+            self.leave_steps(reason)
         self._iterations_before = self._iterations()
         self._counted_before = self.values.steps if self.values is not None else self._iterations_before
-        return [UNKNOWN_FLAGS] if is_unknown else []
+        return [reason] if reason else []
+
+    def _why_left_alone(self) -> str:
+        """Return why Keras' function stays untouched in this ``fit``; empty if nothing is in the way."""
+        if self.train.is_replaced():
+            return str(ReplacedError("train"))
+        return "" if self._flags.find(self.train) else UNKNOWN_FLAGS
 
     def leave_steps(self, reason: str) -> None:
         """Leave Keras' own functions untouched, and read no values in them, until the next ``fit``."""

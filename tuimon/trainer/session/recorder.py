@@ -3,13 +3,17 @@
 It loads no framework: the log opens before Keras is imported.
 """
 
+import contextlib
 import os
 import platform
 import socket
+import sys
 import threading
 import traceback
 from collections.abc import Callable
 from importlib import metadata
+
+import msgspec
 
 from tuimon import __version__
 from tuimon.diagnosis.live import LiveDiagnosis
@@ -58,6 +62,7 @@ class Recorder:
         self._writer = SessionWriter(run.session_log, next_seq=next_seq, on_written=self._on_written)
         if resumes:
             self._go_on()
+        lock_error = self._writer.lock_error
         self.record(
             events.RunStarted(
                 protocol=events.PROTOCOL,
@@ -69,8 +74,17 @@ class Recorder:
                 boot_id=liveness.boot_id(),
                 versions=_versions(),
                 config=self.config,
+                lock_error=lock_error or msgspec.UNSET,
             )
         )
+        if lock_error:
+            self._tell_of_no_lock(lock_error)
+
+    def _tell_of_no_lock(self, error: str) -> None:
+        words = f"this file system has no locks ({error}), so two trainers could write one log: {self.run.session_log}"
+        self.record(events.Note(text=words))
+        with contextlib.suppress(OSError, ValueError):
+            print(f"tuimon: {words}", file=sys.stderr)
 
     def _go_on(self) -> None:
         """Continue the counts of the last attempt. This process holds the log's lock by now."""

@@ -50,7 +50,7 @@ class LogTakenError(OSError):
 
 
 class SessionWriter:
-    """Owns a session log and holds an exclusive lock on it until closed.
+    """Owns a session log and holds an exclusive lock on it until closed, where the file system has locks.
 
     Args:
         path: The log; created, readable by its owner alone, if it is missing.
@@ -93,15 +93,17 @@ class SessionWriter:
         self._closing = False
         self._position = (0, 0, 0)
         self._owner = os.getpid()
+        self.lock_error: str | None = None
+        """Why the log has no lock; None if it has one."""
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         self._file = os.open(path, flags, 0o600)
         try:
-            _lock(self._file, path)
+            self.lock_error = _lock(self._file, path)
             self._next_seq = _seq_after_last_line(self._file) if next_seq is None else next_seq
+            self._size = os.fstat(self._file).st_size
         except OSError:
             os.close(self._file)
             raise
-        self._size = os.fstat(self._file).st_size
         self._thread = threading.Thread(target=self._run, name="tuimon-writer", daemon=True)
         self._thread.start()
 
@@ -184,6 +186,7 @@ class SessionWriter:
         with contextlib.suppress(OSError):
             # A forked process, such as a data loader's worker, has the file open too, and would keep the lock.
             fcntl.flock(self._file, fcntl.LOCK_UN)
+        with contextlib.suppress(OSError):
             os.close(self._file)
 
     def _write(self, batch: list[events.AnyEvent]) -> bool:
@@ -254,15 +257,19 @@ class SessionWriter:
         )
 
 
-def _lock(descriptor: int, path: Path) -> None:
+def _lock(descriptor: int, path: Path) -> str | None:
+    """Take the lock; return why there is none if the file system has no locks, as Lustre and NFS may be mounted."""
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
         try:
-            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return None
         except BlockingIOError as error:
             if time.monotonic() > deadline:
                 raise LogTakenError(f"{path}: another trainer writes it") from error
             time.sleep(0.02)
+        except OSError as error:
+            return error.strerror or str(error)
 
 
 def _seq_after_last_line(descriptor: int) -> int:

@@ -6,6 +6,13 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.ops import resource_variable_ops
+
+
+def own(value: Any, name: str) -> Any:
+    """Return a variable of tuimon's own with a first value, never mirrored: not even in the scope of a strategy."""
+    with tf.init_scope():
+        return resource_variable_ops.ResourceVariable(value, trainable=False, name=name)
 
 
 def array(variable: Any) -> Any:

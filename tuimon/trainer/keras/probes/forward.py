@@ -91,9 +91,8 @@ class Forward:
         self._salt = ("probe", object())
         self._off = off
         # Variables, so that the graph reads them even inside a layer's call that the user compiled.
-        with tf.init_scope():
-            self._selected = tf.Variable(np.zeros(max(1, len(self._layers)), bool), trainable=False)
-            self._looks = tf.Variable(False, trainable=False)
+        self._selected = variables.own(np.zeros(max(1, len(self._layers)), bool), "tuimon_selected")
+        self._looks = variables.own(False, "tuimon_looks")
         # The last batch of a validation may be smaller.
         self._run = tf.function(self._step, autograph=False, reduce_retracing=True)
         self._seen: dict[int, _Seen] = {}

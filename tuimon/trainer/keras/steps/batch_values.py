@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from tuimon.protocol.wire import FloatArray
-from tuimon.trainer.keras.internals import graphs, losses, patches
+from tuimon.trainer.keras.internals import graphs, losses, patches, variables
 
 RING_STEPS = 256
 """Steps that fit into the ring; it is read before it is full."""
@@ -37,11 +37,9 @@ class BatchValues:
         """Steps completed as of the last ``read``."""
         self._model = model
         self._is_replicated = model.distribute_strategy.num_replicas_in_sync > 1
-        # Made outside of the strategy: only the first replica writes them.
-        with tf.init_scope():
-            self._counter = tf.Variable(0, dtype=tf.int64, trainable=False, name="tuimon_steps")
-            ring = np.full((RING_STEPS, WIDTH), np.nan, np.float32)
-            self._ring = tf.Variable(ring, trainable=False, name="tuimon_batch_values")
+        # Outside of the strategy: only the first replica writes them.
+        self._counter = variables.own(np.int64(0), "tuimon_steps")
+        self._ring = variables.own(np.full((RING_STEPS, WIDTH), np.nan, np.float32), "tuimon_batch_values")
         self._lock = threading.Lock()
         self._listeners: dict[int, _Listener] = {}
         self._undo = contextlib.ExitStack()

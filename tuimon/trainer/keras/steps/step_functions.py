@@ -57,6 +57,7 @@ class StepFunctions:
         self._ahead = BatchesAhead(step.steps_per_call)
         self._is_over = False
         self._times_next = False
+        self._known: Any = None
 
     @property
     def mode(self) -> Mode:
@@ -87,6 +88,16 @@ class StepFunctions:
     def users_function(self) -> Any:
         """The user's own function, which this object replaces."""
         return self._cache.users_function
+
+    def is_replaced(self) -> bool:
+        """Return True if the user set a function of their own since the last step; it is to be left as it is."""
+        found = self._step.found()
+        if found is self or found is self.users_function or found is self._known:
+            return False
+        if self._step.is_replaced():
+            return True
+        self._known = found
+        return False
 
     @property
     def is_needed(self) -> bool:

@@ -15,6 +15,16 @@ ITERATORS = (tf.data.Iterator, tf.distribute.DistributedIterator)
 """Kinds of data of Keras' steps that can be read ahead."""
 
 
+class ReplacedError(Exception):
+    """The model's train or test function is not one that the model makes."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(
+            f"`model.{kind}_function` was set by the user and runs untouched: it has no values of single batches, "
+            "and no request can change it"
+        )
+
+
 class UsersStep(Protocol):
     """A step of the user, and the attribute that holds its function."""
 
@@ -27,6 +37,9 @@ class UsersStep(Protocol):
 
     def put(self, function: Any) -> None:
         """Set the attribute to a function."""
+
+    def is_replaced(self) -> bool:
+        """Return True if the attribute holds a function of the user's own, which is not made from the step."""
 
     def make(self, body: Body) -> Any:
         """Return a function whose step has the given body; leave the attribute as it is."""
@@ -69,6 +82,14 @@ class KerasStep:
     def put(self, function: Any) -> None:
         """Set the model's function past Keras' tracker, which would take microseconds at each step."""
         self._model.__dict__[self._name] = function
+
+    def is_replaced(self) -> bool:
+        """Return True if the model's function is not one that the model makes: the user set it, perhaps around that."""
+        found = self.found()
+        if found is None:
+            return False
+        made = self.make(lambda users_step: users_step)
+        return getattr(found, "__code__", None) is not getattr(made, "__code__", None)
 
     def make(self, body: Body) -> Any:
         """Let Keras make its function from a step with the given body."""
@@ -131,6 +152,10 @@ class LoopStep:
 
     def put(self, function: Any) -> None:
         """Do nothing, because the loop itself calls tuimon's function."""
+
+    def is_replaced(self) -> bool:
+        """Return False: nobody else has the function."""
+        return False
 
     def make(self, body: Body) -> Any:
         """Compile a step with the given body."""
