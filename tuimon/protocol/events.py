@@ -381,7 +381,7 @@ class Alert(Event):
     urgent: ClassVar[bool] = True
 
     rule: str
-    """`R1` to `R13`, or `R19`."""
+    """`R1` to `R14`, `R16`, `R18` or `R19`."""
     severity: str
     """`info`, `warning` or `error`."""
     what: str
