@@ -42,9 +42,9 @@ from tuimon.cli import doctor
 from tuimon.cli.main import main
 from tuimon.diagnosis.examination import RULES_SAY, examine, judge
 from tuimon.diagnosis.finding import Finding
-from tuimon.diagnosis.gap import cause
-from tuimon.diagnosis.sums import sums
-from tuimon.diagnosis.telling import telling
+from tuimon.diagnosis.gap.shares import cause
+from tuimon.diagnosis.gap.sums import sums
+from tuimon.diagnosis.gap.telling import telling
 from tuimon.diagnosis.verdict import verdict
 from tuimon.protocol import events
 from tuimon.protocol.wire import from_wire, to_wire

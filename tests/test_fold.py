@@ -81,7 +81,9 @@ def canonical(value: object) -> object:
     if isinstance(value, msgspec.Struct):
         later, config = LATER.get(type(value).__name__, ()), value.__struct_config__
         tag = {} if config.tag_field is None else {config.tag_field: config.tag}
-        names = [name for name in value.__struct_fields__ if name not in later]
+        names = [
+            name for name in value.__struct_fields__ if name not in later and getattr(value, name) is not msgspec.UNSET
+        ]
         return canonical({**tag, **{name: getattr(value, name) for name in names}})
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         # A command's request is told by its words.

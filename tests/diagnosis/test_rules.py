@@ -57,6 +57,10 @@ def only_finding(facts: Facts) -> Finding:
 
 FAULTS_OFTEN = {rule: name for name, (rule, _) in FAULTS.items()}.values()
 """One for each rule."""
+OFTEN_AND_ALL = [
+    pytest.param([*FAULTS_OFTEN], id="one for each rule"),
+    pytest.param([*FAULTS], id="all", marks=pytest.mark.full),
+]
 HEALTHY_OFTEN = (
     "mlp_with_batch_normalization",
     "fine_tuning_of_a_frozen_base",
@@ -134,16 +138,18 @@ def test_a_log_with_gaps_has_its_findings_too(seed: int, kept: float, log: Log) 
         assert finding.what
 
 
-def test_the_worst_is_first(log: Log) -> None:
-    found = [finding for name in FAULTS for finding in findings(fold(log(name)))]
-    assert {finding.rule for finding in found} == {f"R{number}" for number in (*range(1, 11), 12, 13, 14, 18)}
-    for name in FAULTS:
+@pytest.mark.parametrize("names", OFTEN_AND_ALL)
+def test_the_worst_is_first(names: list[str], log: Log) -> None:
+    found = [finding for name in names for finding in findings(fold(log(name)))]
+    assert {finding.rule for finding in found} == {f"R{number}" for number in (*range(1, 11), 12, 13, 14, 18, 19)}
+    for name in names:
         severities = [SEVERITIES.index(finding.severity) for finding in findings(fold(log(name)))]
         assert severities == sorted(severities, reverse=True)
 
 
-def test_requests_are_those_that_send_takes(log: Log) -> None:
-    for name in (*FAULTS, *SPIKES):
+@pytest.mark.parametrize("names", OFTEN_AND_ALL)
+def test_requests_are_those_that_send_takes(names: list[str], log: Log) -> None:
+    for name in (*names, *SPIKES):
         for finding in findings(fold(log(name))):
             command = finding.request.split()[:1]
             assert not command or command[0] in commands.NAMES

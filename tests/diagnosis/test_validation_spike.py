@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tuimon.diagnosis.validation_spike import FEWEST, LEVEL_EPOCHS, WINDOW, is_spike, limits
@@ -29,6 +29,7 @@ def test_a_threshold_is_above_its_level(values: list[float]) -> None:
     assert known.sum() == max(0, len(values) - LEVEL_EPOCHS - FEWEST)
 
 
+@settings(deadline=None)  # On a busy machine the first call takes long.
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1.0, -6.0, 100.0]))
 def test_what_stands_out_by_far_is_a_spike(seed: int, level: float) -> None:
     noise = np.random.default_rng(seed).uniform(-0.01, 0.01, WINDOW + LEVEL_EPOCHS)

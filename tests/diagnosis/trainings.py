@@ -667,7 +667,7 @@ def momentum_of_pytorch(runs: Path) -> Facts:
     for inputs in (data["x"], data["validation_data"][0]):
         inputs *= np.sqrt(4 / generator.chisquare(4, (len(inputs), 1)))
     model = compiled(mlp(units=32, momentum=0.01))
-    return train(model, runs, {**data, "batch_size": 16}, epochs=40, monitor={"probe_every": 32})
+    return train(model, runs, {**data, "batch_size": 16}, epochs=15, monitor={"probe_every": 32})
 
 
 @fault("R12")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from helpers import a_run, make_run
-from tuimon.diagnosis.gap import disputed, gap_shares, shares_of_layers
+from tuimon.diagnosis.gap.shares import disputed, gap_shares, shares_of_layers
 from tuimon.protocol import commands, events
 from tuimon.protocol.wire import Number
 from tuimon.ui.app import WatchApp

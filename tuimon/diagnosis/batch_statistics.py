@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from tuimon.diagnosis.finding import Finding
-from tuimon.diagnosis.gap import are_alike
+from tuimon.diagnosis.gap.shares import are_alike
+from tuimon.diagnosis.gap.telling import Telling, telling
 from tuimon.diagnosis.layers import named, only, request, uses_batch_statistics
-from tuimon.diagnosis.telling import Telling, telling
 from tuimon.protocol import events
 from tuimon.protocol.wire import FloatArray, from_wire, to_wire
 from tuimon.runs.state import RunState

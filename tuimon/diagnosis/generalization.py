@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tuimon.diagnosis.finding import Finding
+from tuimon.diagnosis.gap.measured import measured
 from tuimon.diagnosis.layers import has_changed_since
-from tuimon.diagnosis.measured import measured
 from tuimon.protocol import events
 from tuimon.protocol.wire import from_wire, to_wire
 from tuimon.runs.state import RunState

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 from tuimon.diagnosis.examination import Examined, examine, missing
 from tuimon.diagnosis.finding import Finding
-from tuimon.diagnosis.gap import ALIKE, PARTS, SMALL, are_alike, cause, gap_shares, share_error
+from tuimon.diagnosis.gap.measured import measured
+from tuimon.diagnosis.gap.shares import ALIKE, PARTS, SMALL, are_alike, cause, gap_shares, share_error
+from tuimon.diagnosis.gap.sums import Sums, sums
+from tuimon.diagnosis.gap.telling import Telling, telling
 from tuimon.diagnosis.generalization import data_part
-from tuimon.diagnosis.measured import measured
-from tuimon.diagnosis.sums import Sums, sums
-from tuimon.diagnosis.telling import Telling, telling
 from tuimon.protocol import events
 from tuimon.protocol.commands import Freeze
 from tuimon.protocol.wire import from_wire

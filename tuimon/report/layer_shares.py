@@ -3,11 +3,11 @@
 import math
 from dataclasses import dataclass
 
-from tuimon.diagnosis.gap import cause, shares_of_layers
+from tuimon.diagnosis.gap.shares import cause, shares_of_layers
+from tuimon.diagnosis.gap.sums import Scale
+from tuimon.diagnosis.gap.telling import Telling
 from tuimon.diagnosis.history import beginning
 from tuimon.diagnosis.layers import half_life
-from tuimon.diagnosis.sums import Scale
-from tuimon.diagnosis.telling import Telling
 from tuimon.plot.numbers import figure, portion
 from tuimon.protocol import events
 from tuimon.protocol.wire import Number, from_wire

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from tuimon.diagnosis import time_split
 from tuimon.diagnosis.examination import Examined, can_probe, examine
 from tuimon.diagnosis.finding import Finding
-from tuimon.diagnosis.gap import ALIKE, PARTS, gap_shares, share_error
+from tuimon.diagnosis.gap.shares import ALIKE, PARTS, gap_shares, share_error
+from tuimon.diagnosis.gap.sums import sums
+from tuimon.diagnosis.gap.telling import Telling, telling
 from tuimon.diagnosis.generalization import data_part
-from tuimon.diagnosis.sums import sums
-from tuimon.diagnosis.telling import Telling, telling
 from tuimon.diagnosis.verdict import verdict
 from tuimon.plot.numbers import figure, portion
 from tuimon.protocol.wire import from_wire

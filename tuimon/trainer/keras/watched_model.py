@@ -56,6 +56,8 @@ class WatchedModel:
         """The reason why the training data are out of reach; empty if they are not."""
         self.listeners = listeners
         """Called when a step or a mode fails."""
+        self.reads_ahead_freely = not running_fit.distributes_data(model)
+        """False if Keras distributes the data: a step on distributed batches that were read ahead is traced anew."""
         self.compile_seconds = 0.0
         """Seconds of the longest first step of a ``fit``: the one that was traced."""
         self.in_use = False
@@ -134,11 +136,6 @@ class WatchedModel:
         name = type(optimizer).__name__ if optimizer is not None else ""
         data, returns_early = running_fit.kind_of_data(self.model), variables.returns_early()
         return FitFacts(name, bool(self.model.jit_compile), sizes.usual, sizes.last, data, returns_early)
-
-    @property
-    def reads_ahead_freely(self) -> bool:
-        """True unless Keras distributes the data: a step on distributed batches that were read ahead is traced anew."""
-        return not running_fit.distributes_data(self.model)
 
     def steps_made(self) -> int:
         """Return the count of training steps, as of the last `read_values`."""

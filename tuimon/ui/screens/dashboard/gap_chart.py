@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tuimon.diagnosis.gap import PARTS, gap_shares
+from tuimon.diagnosis.gap.shares import PARTS, gap_shares
 from tuimon.plot.numbers import negative, percent, signed
 from tuimon.protocol.wire import from_wire
 from tuimon.ui.charts.canvas import Canvas, Curve, Dash

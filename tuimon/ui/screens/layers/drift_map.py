@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tuimon.diagnosis.gap import shares_of_layers
+from tuimon.diagnosis.gap.shares import shares_of_layers
 from tuimon.plot.axes import Axis
 from tuimon.protocol.wire import FloatArray
 from tuimon.runs.series import IntArray

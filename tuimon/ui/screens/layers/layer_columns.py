@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tuimon.diagnosis.gap import disputed, shares_of_layers
+from tuimon.diagnosis.gap.shares import disputed, shares_of_layers
 from tuimon.diagnosis.layers import half_life
 from tuimon.plot.numbers import count, number, percent, signed
 from tuimon.protocol.wire import from_wire

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tuimon.diagnosis.gap import are_alike, is_open
+from tuimon.diagnosis.gap.shares import are_alike, is_open
 from tuimon.protocol import events
 from tuimon.protocol.commands import Freeze, Phase, Unfreeze
 from tuimon.protocol.wire import from_wire

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from tuimon.diagnosis.gap import PARTS, is_open
+from tuimon.diagnosis.gap.shares import PARTS, is_open
 from tuimon.protocol import events
 from tuimon.protocol.wire import from_wire
 
