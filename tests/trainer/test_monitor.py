@@ -1,5 +1,6 @@
 """What a Monitor records of a fit, and that whatever happens to it, training goes on."""
 
+import copy
 import gc
 import os
 import stat
@@ -408,6 +409,24 @@ def test_another_backend_is_not_recorded_and_told_so(
     monitor.on_train_begin()
     assert "Keras on jax is not recorded yet" in capsys.readouterr().err
     assert list(runs.iterdir()) == []
+
+
+def test_a_copy_of_a_used_monitor_has_its_options_and_no_run(runs: Path) -> None:
+    class Mine(tuimon.Monitor):
+        pass
+
+    monitor = Mine(runs / "mine", name="a name", probe_every=7, batch_loss=False)
+    monitor.extra = [1]
+    fit(compiled(sequential()), 1, [monitor])
+    before = facts(monitor)
+    copied = copy.deepcopy(monitor)
+    assert isinstance(copied, Mine)
+    assert (copied.extra, copied.run_dir, copied.model) == ([1], None, None)
+    with pytest.warns(UserWarning, match="holds a run already"):
+        fit(compiled(sequential()), 1, [copied])
+    assert copied.run_dir == runs / "mine-2"
+    assert facts(copied)[0].name == "a name"
+    assert facts(monitor) == before
 
 
 def test_overhead_is_a_share() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from zoo.script import Callbacks, classifier, network, numbers, script
+from zoo.script import Callbacks, classifier, fast, network, numbers, script
 
 
 class OwnTrainStep(keras.Model):
@@ -331,4 +331,4 @@ def on_one_replica(callbacks: Callbacks) -> Iterator[keras.Model]:
 @script(4)
 def fit_inside_the_scope_of_a_strategy(callbacks: Callbacks) -> Iterator[keras.Model]:
     with tf.distribute.MirroredStrategy(["/cpu:0"]).scope():
-        yield train(classifier(jit_compile=False), callbacks)
+        yield train(fast(), callbacks)

@@ -3,7 +3,6 @@
 The scripts are in the other modules of this folder. None of them knows tuimon: without a Monitor, they are plain Keras.
 """
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,29 +49,24 @@ class Script:
     """How the runs ended."""
     notes: Sequence[str]
     """What the log must say: beginnings or parts of notes."""
-    has_reason: bool
-    """Whether the notes are why the values of single batches are not recorded."""
 
 
 SCRIPTS: dict[str, Script] = {}
 
 
-def script(
-    *steps: int, status: str = "finished", notes: Sequence[str] = (), has_reason: bool = False
-) -> Callable[[Play], Play]:
+def script(*steps: int, status: str = "finished", notes: Sequence[str] = ()) -> Callable[[Play], Play]:
     """Enter a function into the table.
 
     Args:
         steps: The last step of each run that a Monitor records.
         status: How the runs end.
         notes: What the log says about it.
-        has_reason: Whether the notes say why the values of single batches are missing.
     """
 
     def enter(play: Play) -> Play:
         name = play.__name__.replace("_", " ")
         assert name not in SCRIPTS, f"two scripts of one name: {name}"
-        SCRIPTS[name] = Script(name=name, play=play, steps=steps, status=status, notes=notes, has_reason=has_reason)
+        SCRIPTS[name] = Script(name=name, play=play, steps=steps, status=status, notes=notes)
         return play
 
     return enter
@@ -108,10 +102,3 @@ def classifier(**options: Any) -> keras.Model:
 def fast() -> keras.Model:
     """Return the small classifier, compiled so that its step is traced fast."""
     return classifier(optimizer="sgd", jit_compile=False)
-
-
-def quietly(action: Callable[[], Any]) -> Any:
-    """Run ``action`` without the warnings that a user would see and ignore."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return action()

@@ -26,10 +26,9 @@ def epochs_in_a_loop(callbacks: Callbacks) -> Iterator[keras.Model]:
 @script(3, 3, 3)
 def epochs_in_a_loop_with_a_new_monitor_each(callbacks: Callbacks) -> Iterator[keras.Model]:
     model = fast()
-    for _ in range(3):
-        model.fit(*numbers(), epochs=1, callbacks=[*callbacks])
+    for each in (callbacks, callbacks.another(), callbacks.another()):
+        model.fit(*numbers(), epochs=1, callbacks=[*each])
         yield model
-        callbacks = callbacks.another() if _ < 2 else callbacks
 
 
 @script(9)
@@ -291,7 +290,7 @@ def with_and_then_without(callbacks: Callbacks) -> Iterator[keras.Model]:
     yield model
 
 
-@script(3, notes=[])
+@script(3)
 def without_and_then_with(callbacks: Callbacks) -> Iterator[keras.Model]:
     model = classifier()
     model.fit(*numbers())

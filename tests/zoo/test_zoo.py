@@ -25,7 +25,22 @@ assert data_scripts
 assert model_scripts
 assert several_fits
 
-COVERING = ("arrays",)
+COVERING = (
+    "arrays",
+    "compiled anew by a callback",
+    "copies of used callbacks",
+    "dictionaries of inputs and outputs",
+    "endless dataset that a callback stops",
+    "exception in a callback then another fit",
+    "fit inside the scope of a strategy",
+    "fits in two threads",
+    "generator that fails",
+    "gradient tape loop that is watched",
+    "own layer loss and metric",
+    "pydataset",
+    "save and copy in a callback",
+    "train function replaced",
+)
 
 
 @dataclass
