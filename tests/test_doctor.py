@@ -320,7 +320,7 @@ def test_a_run_is_healthy_only_if_all_that_matters_was_examined() -> None:
     examined = examine(state, [])
     assert judge([], examined) == "healthy"
     assert verdict(state, []).startswith(
-        "The run is healthy: 8 rules looked, and none found anything wrong. On the same"
+        "The run is healthy: 9 rules looked, and none found anything wrong. On the same"
     )
     assert "R13 no progress: 1 epoch is too few" in printed(state)
     assert judge([finding()], examined) == "findings"

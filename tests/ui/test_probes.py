@@ -109,8 +109,8 @@ async def test_a_probe_that_is_not_finite_says_so_and_breaks_nothing(runs: Path,
 @pytest.mark.parametrize(
     ("options", "can", "over", "words"),
     [
-        ({}, {}, False, "No probe yet: at the next epoch's end, or press g."),
-        ({"readonly": True}, {}, False, "No probe yet: at the next epoch's end."),
+        ({}, {}, False, "No probe yet; g makes one now."),
+        ({"readonly": True}, {}, False, "No probe yet."),
         ({}, {"probe": "the model takes no batch"}, False, "No probe: the model takes no batch."),
         ({}, {}, True, "This run has made no probe."),
     ],
@@ -124,6 +124,16 @@ async def test_before_the_first_probe_it_is_said_what_to_do(
         async with watching(run.directory, **options) as (app, pilot):
             await until(pilot, lambda: words in part(app, "#gap"))
             assert words in part(app, "#drift")
+
+
+async def test_when_the_first_probe_comes_is_shown(runs: Path) -> None:
+    with LiveRun(runs, *training("bn_1")) as run:
+        async with watching(run.directory) as (app, pilot):
+            run.write(events.ProbePlanned(seconds=80.0, reason="a budget of 1 %", step=3))
+            await until(pilot, lambda: "First probe in about 1:" in part(app, "#gap"))
+            assert re.search(r"First probe in about 1:\d\d \(a budget of 1 %\); g makes one now\.", part(app, "#gap"))
+            run.write(events.ProbePlanned(seconds=None, reason="it takes too long", step=3))
+            await until(pilot, lambda: "No probe comes by itself (it takes too long); g makes" in part(app, "#gap"))
 
 
 async def test_a_model_without_batch_normalization_has_a_gap_all_the_same(runs: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Literal
 from tuimon.diagnosis.data_shift import FEWEST_BATCHES
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.frozen import ENOUGH_STEPS
+from tuimon.diagnosis.generalization import FEWEST_EXAMPLES
 from tuimon.diagnosis.layers import has_changed_since, movement
 from tuimon.diagnosis.progress import STUCK_EPOCHS
 from tuimon.diagnosis.validation_spike import FEWEST
@@ -37,6 +38,8 @@ class Sight:
     """Why it has nothing to look at, as a part of a sentence."""
     remedy: str = ""
     """For a blind rule: the one thing to do, as a sentence without a full stop."""
+    is_minor: bool = False
+    """For a blind rule: True if a run may be called healthy all the same."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,8 @@ def _examined(rule: str, look: _Look, state: RunState, *, is_fired: bool) -> Exa
     if sight.beside:
         return Examined(rule, look.name, "beside", sight.beside, "", look.matters)
     if sight.blind:
-        return Examined(rule, look.name, "blind", sight.blind, sight.remedy, look.matters)
+        matters = look.matters and not sight.is_minor
+        return Examined(rule, look.name, "blind", sight.blind, sight.remedy, matters)
     return Examined(rule, look.name, "quiet", sight.seen, "", look.matters)
 
 
@@ -237,6 +241,9 @@ def _of_generalization(state: RunState) -> Sight:
     sight = _of_validation_data(state)
     if sight.seen:
         probe = state.probes[-1]
+        if 0 < probe.validation_examples < FEWEST_EXAMPLES:
+            few = f"{probe.validation_examples} validation example{'' if probe.validation_examples == 1 else 's'}"
+            return Sight(blind=f"{few} cannot tell it from chance", remedy="validate on more examples", is_minor=True)
         if from_wire(probe.validation_error) != from_wire(probe.validation_error) or probe.unweighted is None:
             return Sight(
                 blind="the loss of single examples is not known, so neither is how sure the difference is",

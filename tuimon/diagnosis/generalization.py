@@ -15,6 +15,8 @@ from tuimon.runs.state import RunState
 
 CERTAIN = 3.0
 """Standard errors by which the validation loss must be above the loss on training data."""
+FEWEST_EXAMPLES = 100
+"""Fewer validation examples are not enough for a loss whose examples differ much."""
 PART_OF_FALL = 0.5
 """The difference must be at least this share of how far the loss on training data has fallen since the start."""
 RISEN_PART = 0.1
@@ -63,7 +65,7 @@ def overfitting(state: RunState) -> Iterator[Finding]:
     """R14: the training data are learned better than other data of their kind.
 
     Threshold: in inference mode, without weights, the loss of the held validation batches is above that of the held
-    training batches by `CERTAIN` standard errors, so that neither mode, nor randomness, nor weights, nor chance makes
+    training batches by `CERTAIN` standard errors, on at least `FEWEST_EXAMPLES` validation examples, so that neither mode, nor randomness, nor weights, nor chance makes
     the difference; and one of two holds. It is at least `PART_OF_FALL` of how far the loss on training data has fallen
     since the start; or the validation loss of the epochs has risen from its best, `FEWEST_SINCE` validations ago or
     more, by `CERTAIN` standard errors and `RISEN_PART` of that fall.
@@ -75,7 +77,7 @@ def overfitting(state: RunState) -> Iterator[Finding]:
         return
     probe = state.probes[-1]
     part = data_part(probe)
-    if part is None or not part.is_certain:
+    if part is None or not part.is_certain or probe.validation_examples < FEWEST_EXAMPLES:
         return
     fallen = _first_loss(state) - part.training
     if not fallen > 0:

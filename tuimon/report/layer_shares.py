@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from tuimon.diagnosis.gap.shares import cause, shares_of_layers
+from tuimon.diagnosis.gap.shares import cause, layers_cancel
 from tuimon.diagnosis.gap.sums import Scale
 from tuimon.diagnosis.gap.telling import Telling
 from tuimon.diagnosis.history import beginning
@@ -65,10 +65,12 @@ def _share(state: RunState, told: Telling, path: str, layer: events.ProbeLayer) 
 def said_of_cause(told: Telling) -> str:
     """Return whether one layer is the cause, in a sentence; nothing where batch statistics make nothing."""
     found = cause(told.probe)
-    if found is None or len(told.probe.layers) < 2:
+    if len(told.probe.layers) < 2:
         return ""
-    if not shares_of_layers(told.probe):
+    if layers_cancel(told.probe):
         return "The layers cancel out; none is named."
+    if found is None:
+        return ""
     first = plain(found.in_order, 200)
     if found.is_agreed:
         return (

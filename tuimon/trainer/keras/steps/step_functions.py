@@ -17,6 +17,7 @@ from tuimon.trainer.keras.steps.users_step import ITERATORS, UsersStep
 from tuimon.trainer.modes import AUTO, Mode
 
 
+# Whole: it is what Keras calls in the place of its function, and what the engine offers as `Steps`.
 class StepFunctions:
     """Replaces one function of the user and runs its steps, each in the mode in force.
 
