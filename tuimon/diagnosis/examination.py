@@ -1,5 +1,6 @@
 """What was examined of a run, and what not. A run is healthy only if every rule that matters for it could look."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +9,7 @@ from tuimon.diagnosis.data_shift import FEWEST_BATCHES
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.frozen import ENOUGH_STEPS
 from tuimon.diagnosis.generalization import FEWEST_EXAMPLES
-from tuimon.diagnosis.layers import has_changed_since, movement
+from tuimon.diagnosis.layers import has_changed_since
 from tuimon.diagnosis.progress import STUCK_EPOCHS
 from tuimon.diagnosis.validation_spike import FEWEST
 from tuimon.protocol.wire import from_wire
@@ -23,7 +24,7 @@ Judgement = Literal["findings", "healthy", "not examined"]
 """What the doctor says of a run as a whole."""
 
 ENOUGH_SAMPLES = 2
-"""Pairs of samples of the layers that tell whether moving statistics move."""
+"""So many samples of a layer do not tell whether its moving statistics move; one more does."""
 
 
 @dataclass(frozen=True)
@@ -187,9 +188,9 @@ def _of_time(state: RunState) -> Sight:
 
 
 def _of_samples(state: RunState) -> Sight:
-    seen = [movement(history) for history in state.layers.values()]
-    steps = max((each.steps for each in seen), default=0)
-    if any(each.intervals < ENOUGH_SAMPLES for each in seen) or steps < ENOUGH_STEPS or not seen:
+    samples = [history.moving_mean.steps for history in state.layers.values()]
+    steps = max((int(each[-1] - each[0]) for each in samples if len(each)), default=0)
+    if any(len(each) <= ENOUGH_SAMPLES for each in samples) or steps < ENOUGH_STEPS or not samples:
         return Sight(
             blind=f"the moving statistics were read too rarely in {state.step:,} steps", remedy="train for longer"
         )
@@ -244,7 +245,9 @@ def _of_generalization(state: RunState) -> Sight:
         if 0 < probe.validation_examples < FEWEST_EXAMPLES:
             few = f"{probe.validation_examples} validation example{'' if probe.validation_examples == 1 else 's'}"
             return Sight(blind=f"{few} cannot tell it from chance", remedy="validate on more examples", is_minor=True)
-        if from_wire(probe.validation_error) != from_wire(probe.validation_error) or probe.unweighted is None:
+        if probe.unweighted is None:
+            return Sight(blind="the log is of an older version, which did not measure it", is_minor=True)
+        if math.isnan(from_wire(probe.validation_error)):
             return Sight(
                 blind="the loss of single examples is not known, so neither is how sure the difference is",
                 remedy="validate on more batches",

@@ -64,11 +64,12 @@ def data_part(probe: events.Probe) -> DataPart | None:
 def overfitting(state: RunState) -> Iterator[Finding]:
     """R14: the training data are learned better than other data of their kind.
 
-    Threshold: in inference mode, without weights, the loss of the held validation batches is above that of the held
-    training batches by `CERTAIN` standard errors, on at least `FEWEST_EXAMPLES` validation examples, so that neither mode, nor randomness, nor weights, nor chance makes
-    the difference; and one of two holds. It is at least `PART_OF_FALL` of how far the loss on training data has fallen
-    since the start; or the validation loss of the epochs has risen from its best, `FEWEST_SINCE` validations ago or
-    more, by `CERTAIN` standard errors and `RISEN_PART` of that fall.
+    Threshold: in inference mode, without weights, the loss of the held validation batches, of at least
+    `FEWEST_EXAMPLES` examples, is above that of the held training batches by `CERTAIN` standard errors, so that neither
+    mode, nor randomness, nor weights, nor chance makes the difference; and one of two holds. It is at least
+    `PART_OF_FALL` of how far the loss on training data has fallen since the start; or the validation loss of the epochs
+    has risen from its best, `FEWEST_SINCE` validations ago or more, by `CERTAIN` standard errors and `RISEN_PART` of
+    that fall.
 
     Source: Prechelt, "Early Stopping – But When?", 1998 (generalization loss); Zhang et al., "Understanding deep
     learning requires rethinking generalization", 2017.

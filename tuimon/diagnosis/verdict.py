@@ -104,7 +104,7 @@ def _broken(state: RunState, status: str) -> str:
 
 def _gap(told: Telling, state: RunState) -> str:
     probe, written = told.probe, sums(told.probe)
-    is_old = is_outdated(probe, state)
+    is_old = is_outdated(probe, state) and not told.is_closed
     scale, verb = written.scale, "was" if told.is_closed or is_old else "is"
     examples = f"{probe.examples:,} example{'' if probe.examples == 1 else 's'}"
     when = f"At step {probe.step:,} of {state.step:,}, on" if is_old else "On"
