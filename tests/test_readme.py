@@ -175,7 +175,7 @@ def test_a_users_own_training_is_watched_and_steered_by_the_commands_of_the_docs
         assert (tmp_path / "metrics.csv").read_text().startswith("step,epoch,time,metric,value\n")
         line = [sys.executable, "-m", "tuimon", *(run.name if word == "RUN" else word for word in look["doctor"])]
         diagnosed = subprocess.run(line, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=120)
-        assert diagnosed.returncode in (0, 1)
+        assert diagnosed.returncode in (0, 1, 3)
         assert "This rests on " in diagnosed.stdout
         asked = [event for event in read_log(run) if isinstance(event, events.CommandApplied)]
         words = [words[2] for words in sent]

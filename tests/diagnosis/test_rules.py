@@ -65,7 +65,6 @@ HEALTHY_OFTEN = (
     "mlp_with_batch_normalization",
     "fine_tuning_of_a_frozen_base",
     "validation_on_few_examples",
-    "requests_on_the_way",
 )
 
 
@@ -216,6 +215,7 @@ def test_the_ragged_last_batch_is_told_with_its_size(log: Log) -> None:
     assert (finding.evidence["last_batch_size"], finding.evidence["batch_size"]) == (1, 32)
 
 
+@pytest.mark.full
 def test_dropout_before_batch_normalization_is_noted(tmp_path: Path) -> None:
     found = only_finding(dropout_before_batch_normalization(tmp_path))
     assert (found.rule, found.severity, found.layer) == ("R16", "info", "mlp/bn_1")

@@ -40,7 +40,7 @@ OPTIMIZERS: Optimizers = {
     "loss scaling": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01), initial_scale=64.0),
     "schedule": lambda: keras.optimizers.Adam(keras.optimizers.schedules.ExponentialDecay(0.02, 5, 0.7)),
 }
-_COVERING = ("AdamW", "accumulation")
+_COVERING = ("AdamW",)
 
 
 class Held(keras.layers.BatchNormalization):

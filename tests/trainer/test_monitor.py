@@ -128,7 +128,7 @@ def test_the_facts_of_a_run(runs: Path) -> None:
         {name: column[epoch] for name, column in history.items()} for epoch in range(2)
     ]
     assert [fact.step for fact in epochs] == [STEPS, 2 * STEPS]
-    assert epochs[0].learning_rate == pytest.approx(0.001)
+    assert epochs[0].learning_rate == pytest.approx(0.01)
 
     layer = model.get_layer("bn_1")
     last = facts_of(monitor, events.BatchNorm)[-1].layers["small/bn_1"]

@@ -388,7 +388,7 @@ def test_a_learning_rate_that_the_optimizer_cannot_hold_is_rejected(small: Model
 
 
 @given(_PLANS)
-@_settings(25)
+@_settings(10)
 def test_training_goes_on_and_the_facts_are_so(
     small: Model, tmp_path_factory: pytest.TempPathFactory, plan: dict[int, list[bytes]]
 ) -> None:

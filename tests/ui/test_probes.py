@@ -218,7 +218,8 @@ async def test_the_half_life_is_that_of_the_momentum_in_force(runs: Path) -> Non
 def test_a_share_has_a_sign_and_no_meaning_without_a_whole() -> None:
     layers = {"a": probe_layer(-1.0), "b": probe_layer(3.0)}
     assert shares_of_layers(probe(batch_norm=2.0, layers=layers)) == {"a": -0.5, "b": 1.5}
-    assert shares_of_layers(probe(batch_norm=-2.0, layers=layers)) == {"a": 0.5, "b": -1.5}
+    # The whole is that of the batch on which the layers were measured.
+    assert shares_of_layers(probe(batch_norm=2.5, layers=layers)) == {"a": -0.5, "b": 1.5}
     assert shares_of_layers(probe(batch_norm=1e-4, layers=layers)) == {}
 
 
@@ -230,12 +231,20 @@ def test_layers_that_make_up_for_each_other_have_no_shares() -> None:
 
 
 @pytest.mark.parametrize(
-    ("batch_norm", "found"),
-    [(2.0, {"a", "b"}), (-2.0, {"b", "c"})],
+    ("batch_norm", "in_order", "found"),
+    [(2.0, (3.0, -1.0, 1.0), {"a", "b"}), (-2.0, (1.0, -3.0, -1.0), {"b", "c"})],
 )
-def test_the_worst_layer_is_the_one_in_the_direction_of_the_gap(batch_norm: float, found: set[str]) -> None:
-    layers = {"a": probe_layer(2.0, 0.5), "b": probe_layer(-3.0, 1.0), "c": probe_layer(1.0, -1.0)}
+def test_the_worst_layer_is_the_one_in_the_direction_of_the_gap(
+    batch_norm: float, in_order: tuple[float, ...], found: set[str]
+) -> None:
+    alone = {"a": 0.5, "b": 1.0, "c": -1.0}
+    layers = {name: probe_layer(part, alone[name]) for name, part in zip("abc", in_order, strict=True)}
     assert disputed(probe(batch_norm=batch_norm, layers=layers)) == found
+
+
+def test_no_layer_is_named_where_they_cancel_out() -> None:
+    layers = {"a": probe_layer(2.0, 0.5), "b": probe_layer(-3.0, 1.0), "c": probe_layer(1.0, -1.0)}
+    assert disputed(probe(batch_norm=2.0, layers=layers)) == frozenset()
 
 
 # The heatmap

@@ -275,7 +275,7 @@ def verbose(callbacks: Callbacks) -> Iterator[keras.Model]:
     yield model
 
 
-@script(4, status="failed")
+@script(4, status="failed", data_fail=True)
 def generator_that_fails(callbacks: Callbacks) -> Iterator[keras.Model]:
     x, y = numbers()
 

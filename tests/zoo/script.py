@@ -49,24 +49,30 @@ class Script:
     """How the runs ended."""
     notes: Sequence[str]
     """What the log must say: beginnings or parts of notes."""
+    data_fail: bool
+    """Whether its data raise. tuimon may have read that batch ahead of the step. Then the exception comes from there:
+    its text does not name the step's graph, and the step counted and drew nothing before it failed."""
 
 
 SCRIPTS: dict[str, Script] = {}
 
 
-def script(*steps: int, status: str = "finished", notes: Sequence[str] = ()) -> Callable[[Play], Play]:
+def script(
+    *steps: int, status: str = "finished", notes: Sequence[str] = (), data_fail: bool = False
+) -> Callable[[Play], Play]:
     """Enter a function into the table.
 
     Args:
         steps: The last step of each run that a Monitor records.
         status: How the runs end.
         notes: What the log says about it.
+        data_fail: Whether its data raise.
     """
 
     def enter(play: Play) -> Play:
         name = play.__name__.replace("_", " ")
         assert name not in SCRIPTS, f"two scripts of one name: {name}"
-        SCRIPTS[name] = Script(name=name, play=play, steps=steps, status=status, notes=notes)
+        SCRIPTS[name] = Script(name=name, play=play, steps=steps, status=status, notes=notes, data_fail=data_fail)
         return play
 
     return enter

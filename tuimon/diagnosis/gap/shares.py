@@ -76,7 +76,8 @@ def shares_of_layers(probe: Probe) -> dict[str, float]:
     """
     parts = {path: from_wire(layer.in_order) for path, layer in probe.layers.items()}
     whole = sum(parts.values())
-    if not math.isfinite(whole) or abs(whole) <= max(_TINY * _losses(probe), 1e-9):
+    smallest = min(abs(whole), abs(from_wire(probe.batch_norm)))
+    if not math.isfinite(whole) or not smallest > max(_TINY * _losses(probe), 1e-9):
         return {}
     if layers_cancel(probe):
         return {}

@@ -29,6 +29,9 @@ from tuimon.trainer.probe_memory import ProbeMemory
 from tuimon.trainer.session import new_run
 from tuimon.trainer.session.recorder import Recorder
 
+UNNOTICED = "an exception outside of a train step ended fit"
+"""The reason of a run that ended so that Keras told nobody."""
+
 Hook = TypeVar("Hook", bound=Callable[..., None])
 
 
@@ -220,7 +223,10 @@ class Monitor(keras.callbacks.Callback):
             self._recorder = new_run.begin(self._run_dir, runs_dir=self._runs_dir, name=self._name)
         self._leave_lookout()
         if self._fit is not None:
-            self._fit.end()  # An exception in a callback ended it; Keras does not report these.
+            # An exception in a callback ended it; Keras does not report these.
+            self._fit.end()
+            if self._ends_run and not self._recorder.is_closed:
+                self._recorder.end("failed", RuntimeError(UNNOTICED))
         self._recorder.reopen()
         _WATCHING.add(self)
         if self._watched is None or self._watched.model is not self.model:
@@ -341,7 +347,7 @@ class Monitor(keras.callbacks.Callback):
                 if self._watched is not None:
                     self._watched.fit_is_over()
                 fit.close_inbox()
-                self._recorder.end("failed", RuntimeError("an exception outside of a train step ended fit"))
+                self._recorder.end("failed", RuntimeError(UNNOTICED))
 
     def _leave_lookout(self) -> None:
         lookout, self._lookout = self._lookout, None
