@@ -425,7 +425,9 @@ def test_training_goes_on_after_an_exception_as_without(runs: Path, hook: str) -
     assert [thread.name for thread in set(threading.enumerate()) - before if thread.name == "tuimon-inbox"] == []
 
 
-@pytest.mark.parametrize("kind", [KINDS["generator"], KINDS["endless dataset"]], ids=str)
+@pytest.mark.parametrize(
+    "kind", [KINDS["generator"], pytest.param(KINDS["endless dataset"], marks=pytest.mark.full)], ids=str
+)
 def test_an_exception_in_the_data_leaves_everything_the_users(
     runs: Path, kind: Kind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
