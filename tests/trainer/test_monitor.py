@@ -156,6 +156,25 @@ def test_answered_requests_are_gone(runs: Path) -> None:
     assert facts_of(monitor, events.Note)[0].text == "[red]\x1b[31mnot markup"
 
 
+def test_a_stop_after_an_epoch_of_unknown_length_says_so(runs: Path) -> None:
+    x, y = data()
+    endless = tf.data.Dataset.from_tensor_slices((x, y)).repeat().batch(BATCH)
+    monitor = tuimon.Monitor(runs_dir=runs)
+
+    class Stops(keras.callbacks.Callback):
+        """Asks for a stop after the epoch, which does not come, and ends training when that is answered."""
+
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+            if batch == 1:
+                send(monitor, commands.Stop(after="epoch"))
+            self.model.stop_training = bool(facts_of(monitor, events.CommandApplied))
+
+    compiled(model := sequential())
+    model.fit(endless, epochs=2, shuffle=False, callbacks=[Stops(), monitor], verbose=0)
+    (applied,) = facts_of(monitor, events.CommandApplied)
+    assert "if its data come to an end: its length is not known" in applied.detail
+
+
 @pytest.mark.parametrize(("after", "steps"), [("batch", 2 * STEPS + 1), ("epoch", 3 * STEPS)])
 def test_stop_ends_training_as_keras_does(runs: Path, after: Any, steps: int) -> None:
     monitor = tuimon.Monitor(runs_dir=runs)

@@ -152,6 +152,11 @@ class Controller:
                 return "" if was_paused else "training is not paused"
             case commands.Stop(after="epoch"):
                 self.stop_after_epoch = True
+                if not self._sampling.epoch_left.steps:
+                    return (
+                        "training ends with this epoch, if its data come to an end: its length is not known; "
+                        "`stop` alone ends training after this batch"
+                    )
                 return "training ends with this epoch"
             case commands.Stop():
                 self.was_stopped = True
