@@ -146,13 +146,23 @@ def test_several_batches_are_probed(runs: Path) -> None:
     monitor = tuimon.Monitor(runs_dir=runs)
     fit(compiled(sequential()), 4, [monitor])
     (probe,) = probes(monitor)
-    assert probe.batches == 8
-    assert probe.examples == 8 * BATCH
+    # An epoch has no more.
+    assert probe.batches == STEPS
+    assert probe.examples == STEPS * BATCH
     assert probe.validation_examples == 24
     assert set(probe.errors) == {"gap", "batch_norm", "stochastic", "other"}
     for layer in probe.layers.values():
         assert from_wire(layer.batches_divergence) > 0
         assert from_wire(layer.variance_ratio) > 0
+
+
+def test_the_only_batch_is_probed_once(runs: Path) -> None:
+    monitor = tuimon.Monitor(runs_dir=runs)
+    x, y = data(1)
+    compiled(model := sequential())
+    model.fit(x, y, batch_size=1, epochs=12, callbacks=[monitor], verbose=0)
+    (probe,) = probes(monitor)
+    assert (probe.batches, probe.examples, set(probe.errors.values())) == (1, 1, {0.0})
 
 
 def test_a_smaller_last_batch_is_left_out(runs: Path) -> None:

@@ -177,7 +177,7 @@ def _of_batches(state: RunState) -> Sight:
     sight = _of_probe(state)
     if sight.seen and state.probes[-1].batches < FEWEST_BATCHES:
         one = state.fit is not None and state.fit.steps_per_epoch == 1
-        return Sight(beside="an epoch has one batch") if one else Sight(beside="one batch was probed")
+        return Sight(beside="an epoch has one batch" if one else f"fewer than {FEWEST_BATCHES} batches were probed")
     return sight
 
 

@@ -23,10 +23,19 @@ class HeldBatches:
         engine: The model.
         first_step: Steps of the run before this ``fit``.
         takes_all: Whether to keep batches unasked, from the first step on.
+        steps_of_epoch: Steps of an epoch; 0: unknown. More batches would be the same ones again.
         note: Called with words if validation batches cannot be kept.
     """
 
-    def __init__(self, engine: Engine, *, first_step: int, takes_all: bool, note: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        first_step: int,
+        takes_all: bool,
+        note: Callable[[str], None],
+        steps_of_epoch: int = 0,
+    ) -> None:
         self.training: list[Batch] = []
         """Training batches of one size, the first one first."""
         self.validation: list[Batch] = []
@@ -36,6 +45,7 @@ class HeldBatches:
         self._engine = engine
         self._takes_all = takes_all and engine.reads_ahead_freely
         self._note = note
+        self._most = min(MOST, steps_of_epoch or MOST)
         self._first_step = self._step = first_step
         self._next_step: float = first_step
         self._replaced = 0
@@ -104,7 +114,7 @@ class HeldBatches:
     def _take_further(self, data: Data) -> None:
         passes = self._engine.passes
         size = passes.bytes_of(self.training[0])
-        room = min(MOST, 1 + int((MOST_BYTES - size) // max(size, 1)))
+        room = min(self._most, 1 + int((MOST_BYTES - size) // max(size, 1)))
         if room < 2:
             self._takes_all = False
             return

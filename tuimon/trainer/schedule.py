@@ -71,7 +71,11 @@ class ProbeSchedule:
         self._why_off = ""
         self._is_on = options.is_on or options.batch is not None or options.every is not None
         self._held = HeldBatches(
-            engine, first_step=recorder.step, takes_all=self._is_on and options.batch is None, note=self._note
+            engine,
+            first_step=recorder.step,
+            takes_all=self._is_on and options.batch is None,
+            note=self._note,
+            steps_of_epoch=sampling.epoch_left.steps,
         )
         self._costs = ProbeCosts(engine, options, budget, sampling, self._held, memory)
         self.has_changed = False
