@@ -461,6 +461,18 @@ def test_a_loop_with_a_loss_of_its_own_makes_no_metrics(runs: Path) -> None:
     assert [metric.name for metric in model.metrics] == names
 
 
+def test_a_lighter_probe_measures_all_layers_together() -> None:
+    model, batch = fitted()
+    watched = watch(model)
+    whole = measure(watched, [batch], [], AUTO, "asked")
+    light = measure(watched, [batch], [], AUTO, "asked", each_layer=False)
+    assert (light.gap, light.batch_norm, light.stochastic) == (whole.gap, whole.batch_norm, whole.stochastic)
+    assert light.passes < whole.passes
+    assert {(layer.in_order, layer.alone) for layer in light.layers.values()} == {(None, None)}
+    drifts = [[layer.drift for layer in fact.layers.values()] for fact in (light, whole)]
+    assert drifts[0] == drifts[1]
+
+
 # --- In a fit -------------------------------------------------------------------------------------------------------
 
 
