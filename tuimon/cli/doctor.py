@@ -62,7 +62,7 @@ def execute(options: argparse.Namespace) -> int:
     examined = examine(state, found)
     judgement = judge(found, examined)
     if options.json:
-        print(json.dumps(_document(state, found, examined, status), indent=2, allow_nan=False))
+        print(json.dumps(_document(state, found, examined, judgement, status), indent=2, allow_nan=False))
     else:
         _print_page(state, found, Subject(run.name, _paste(run), status, tail.unreadable))
     return EXIT_CODES[judgement]
@@ -119,11 +119,11 @@ def _paste(run: RunDirectory) -> str:
 
 
 def _document(
-    state: RunState, found: Sequence[Finding], examined: Sequence[Examined], status: str
+    state: RunState, found: Sequence[Finding], examined: Sequence[Examined], judgement: Judgement, status: str
 ) -> dict[str, object]:
     return {
         "version": VERSION,
-        "judgement": judge(found, examined),
+        "judgement": judgement,
         "verdict": verdict(state, found, status),
         "findings": [
             {

@@ -29,7 +29,7 @@ def beginning(state: RunState) -> int:
     begin = fits[0].step
     loss = state.epoch_metrics.get("loss")
     for fit in fits[1:]:
-        is_another = not getattr(fit, "same_model", True)
+        is_another = not fit.same_model
         if fit.step > begin and (is_another or (loss is not None and _is_back(loss, begin, fit.step))):
             begin = fit.step
     return begin

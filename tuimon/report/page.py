@@ -75,7 +75,7 @@ def _gap(told: Telling, width: int) -> list[Line]:
             share = f"{round(100 * shares[part])} ± {max(1, round(100 * share_error(probe, part)))} %"
         error = from_wire(probe.errors.get(part, probe.standard_error if part == "stochastic" else None))
         if error > 0:
-            share = ", ".join(filter(None, (share, f"± {figure(float(f'{error:.2g}'))} (standard error)")))
+            share = ", ".join(filter(None, (share, _plus_minus(error))))
         rows.append((f"  {part}", scale.text(written.parts[part], signed=True), share, "text"))
     rows += _data_rows(told)
     texts = aligned([text for _, text, _, _ in rows])
@@ -86,6 +86,10 @@ def _gap(told: Telling, width: int) -> list[Line]:
         pieces = line(Span(f"  {pad(label, name)}  {text}", role), Span(f"  {note}" if note else "", "dim"))
         lines.append(pieces if width_of(as_text(pieces)) <= width else line(pieces[0]))
     return lines
+
+
+def _plus_minus(error: float) -> str:
+    return f"± {figure(float(f'{error:.2g}'))} (standard error)"
 
 
 def _data_rows(told: Telling) -> list[_Row]:
@@ -106,7 +110,7 @@ def _data_rows(told: Telling) -> list[_Row]:
         rows.append(("− unweighted", scale.text(training), "", "inference"))
         rows.append(("= weighting", scale.text(weighting, signed=True), "", "strong"))
     examples = f"{probe.validation_examples:,} example{'' if probe.validation_examples == 1 else 's'}"
-    error = f"± {figure(float(f'{part.error:.2g}'))} (standard error)" if part.error > 0 else ""
+    error = _plus_minus(part.error) if part.error > 0 else ""
     return [
         *rows,
         ("validation loss", scale.text(scale.units(part.validation)), examples, "validation"),

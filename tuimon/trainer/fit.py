@@ -114,8 +114,9 @@ class Fit:
         if has_looked:
             self._schedule.plan(now)
             self._diagnose(now)
-        self._schedule.before_step(self._sampling.coming_step)
-        if self._schedule.is_due_at(self._sampling.coming_step, now):
+        coming_step = self._sampling.coming_step
+        self._schedule.before_step(coming_step)
+        if self._schedule.is_due_at(coming_step, now):
             self._sampling.read_steps()
             self._schedule.probe_between_steps()
         self._splitter.end_hook(began, has_worked=has_looked)

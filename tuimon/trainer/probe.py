@@ -16,6 +16,7 @@ from tuimon.protocol.wire import FloatArray, Number, scalars_to_wire, to_wire
 from tuimon.trainer.batch_norm import LayerArrays
 from tuimon.trainer.engine import Batch, Engine, Moments, Pass, PassSet
 from tuimon.trainer.modes import Mode
+from tuimon.trainer.pool import Pool
 from tuimon.trainer.uncertainty import PartsOfBatch, estimate, mean_loss
 
 MASKS = 8
@@ -65,7 +66,10 @@ def measure(
     started = time.perf_counter()
     with engine.passes.begin(mode) as passes:
         first = _losses(passes, batches[0], each_layer=each_layer)
-        further = [_further(passes, batch, MASKS + number) for number, batch in enumerate(batches[1:])]
+        further = [
+            _losses(passes, batch, each_layer=False, seed=MASKS + number, most_masks=1)
+            for number, batch in enumerate(batches[1:])
+        ]
         unweighted = [
             _unweighted(engine, passes, batch, each.in_inference)
             for batch, each in zip(batches, [first, *further], strict=True)
@@ -95,7 +99,7 @@ def measure(
         errors=scalars_to_wire(found.errors),
         share_errors=scalars_to_wire(found.share_errors),
         masks=first.masks,
-        standard_error=to_wire(first.standard_error),
+        standard_error=to_wire(first.parts.error_of_masks),
         validation=to_wire(held[0].loss) if held else None,
         unweighted=to_wire(loss),
         unweighted_error=to_wire(error),
@@ -126,25 +130,25 @@ class _Losses:
     """What one batch gives."""
 
     parts: PartsOfBatch
-    standard_error: float
     masks: int
     shares: _Shares
     in_training: Pass
     in_inference: Pass
 
 
-def _losses(passes: PassSet, batch: Batch, *, each_layer: bool) -> _Losses:
-    trained = [passes.training(batch, looks=True)]
-    inferred = [passes.inference(batch, looks=True)]
+def _losses(passes: PassSet, batch: Batch, *, each_layer: bool, seed: int = 0, most_masks: int = MASKS) -> _Losses:
+    trained = [passes.training(batch, seed=seed, looks=True)]
+    inferred = [passes.inference(batch, seed=seed, looks=True)]
     # If both modes draw, each pair of passes has the same random numbers.
     masks = 1 if not passes.training_draws else MASKS // 2 if passes.inference_draws else MASKS
-    trained += [passes.training(batch, seed=mask) for mask in range(1, masks)]
-    inferred += [passes.inference(batch, seed=mask) for mask in range(1, masks if passes.inference_draws else 1)]
+    seeds = range(seed + 1, seed + min(masks, most_masks))
+    trained += [passes.training(batch, seed=mask) for mask in seeds]
+    inferred += [passes.inference(batch, seed=mask) for mask in seeds if passes.inference_draws]
     losses = np.array([each.loss for each in trained])
     gaps = losses - [each.loss for each in inferred]
     gap, inference = float(np.mean(gaps)), inferred[0]
     paths = [path for path, calls in passes.calls.items() if any(calls)]
-    shares = _switched_shares(passes, batch, paths, inference, each_layer=each_layer)
+    shares = _switched_shares(passes, batch, paths, inference, each_layer=each_layer, seed=seed)
     quiet = _quiet(passes, batch, trained[0], inference, shares.all_switched, gap)
     standard_error = float(np.std(gaps, ddof=1) / np.sqrt(len(gaps))) if len(gaps) > 1 else 0.0
     return _Losses(
@@ -156,34 +160,9 @@ def _losses(passes: PassSet, batch: Batch, *, each_layer: bool) -> _Losses:
             error_of_masks=standard_error,
             of_examples=_of_examples(trained, inferred, shares.all_switched, quiet),
         ),
-        standard_error=standard_error,
         masks=len(trained),
         shares=shares,
         in_training=trained[0],
-        in_inference=inference,
-    )
-
-
-def _further(passes: PassSet, batch: Batch, seed: int) -> _Losses:
-    """Measure a further batch: the gap and its parts, with one mask."""
-    trained, inference = passes.training(batch, seed=seed, looks=True), passes.inference(batch, seed=seed, looks=True)
-    paths = [path for path, calls in passes.calls.items() if any(calls)]
-    switched = passes.inference(batch, batch_statistics=paths, seed=seed) if paths else inference
-    gap = trained.loss - inference.loss
-    quiet = _quiet(passes, batch, trained, inference, switched, gap)
-    return _Losses(
-        parts=PartsOfBatch(
-            train=trained.loss,
-            gap=gap,
-            batch_norm=switched.loss - inference.loss,
-            other=quiet.loss - switched.loss,
-            error_of_masks=0.0,
-            of_examples=_of_examples([trained], [inference], switched, quiet),
-        ),
-        standard_error=0.0,
-        masks=1,
-        shares=_Shares(switched, {}),
-        in_training=trained,
         in_inference=inference,
     )
 
@@ -220,15 +199,16 @@ def _unweighted(engine: Engine, passes: PassSet, batch: Batch, inference: Pass) 
 
 
 def _switched_shares(
-    passes: PassSet, batch: Batch, paths: Sequence[str], inference: Pass, *, each_layer: bool
+    passes: PassSet, batch: Batch, paths: Sequence[str], inference: Pass, *, each_layer: bool, seed: int
 ) -> _Shares:
     """Switch the layers from moving to batch statistics: one after another, and each alone; or only all at once."""
     if not paths:
         return _Shares(inference, {})
     if not each_layer:
-        return _Shares(passes.inference(batch, batch_statistics=paths), dict.fromkeys(paths, (np.nan, np.nan)))
-    in_order = [passes.inference(batch, batch_statistics=paths[: count + 1]) for count in range(len(paths))]
-    alone = [in_order[0], *(passes.inference(batch, batch_statistics=[path]) for path in paths[1:])]
+        together = passes.inference(batch, batch_statistics=paths, seed=seed)
+        return _Shares(together, dict.fromkeys(paths, (np.nan, np.nan)))
+    in_order = [passes.inference(batch, batch_statistics=paths[: count + 1], seed=seed) for count in range(len(paths))]
+    alone = [in_order[0], *(passes.inference(batch, batch_statistics=[path], seed=seed) for path in paths[1:])]
     shares = np.diff([inference.loss, *(each.loss for each in in_order)])
     return _Shares(
         in_order[-1],
@@ -302,13 +282,10 @@ def _pooled(moments: Sequence[Moments]) -> Moments:
     """Return the moments of all values together."""
     if len(moments) == 1:
         return moments[0]
-    count = sum(each.count for each in moments)
-    weights = [each.count / max(count, 1) for each in moments]
-    mean = sum((weight * each.mean for weight, each in zip(weights, moments, strict=True)), np.zeros(()))
-    square = sum(
-        (weight * (each.variance + each.mean**2) for weight, each in zip(weights, moments, strict=True)), np.zeros(())
-    )
-    return Moments(count, mean, np.maximum(square - mean**2, 0))
+    pool = Pool(moments)
+    if not pool.count:  # Masks hide all values.
+        return Moments(0, np.zeros_like(moments[0].mean), np.zeros_like(moments[0].variance))
+    return Moments(pool.count, *pool.result())
 
 
 def _float64(array: object) -> FloatArray:

@@ -7,13 +7,11 @@ An exponential average lags behind the weights and forgets old batches; this one
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 from tuimon.protocol.wire import FloatArray
-from tuimon.trainer.engine import Batch, Engine, Moments
+from tuimon.trainer.engine import Batch, Engine
 from tuimon.trainer.modes import Mode
+from tuimon.trainer.pool import Pool
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Estimate:
 
 def estimate(engine: Engine, batches: Sequence[Batch], mode: Mode) -> Estimate:
     """Run the model over batches and pool the inputs of each BatchNormalization layer. Changes no variable."""
-    pools = {path: _Pool() for path in engine.layers.batch_norm}
+    pools = {path: Pool() for path in engine.layers.batch_norm}
     for seen in engine.passes.moments(batches, mode):
         for path, calls in seen.items():
             for call in calls:
@@ -43,26 +41,3 @@ def estimate(engine: Engine, batches: Sequence[Batch], mode: Mode) -> Estimate:
         examples=sum(map(engine.passes.examples, batches)),
         skipped=[path for path, pool in pools.items() if not pool.count > 0],
     )
-
-
-class _Pool:
-    """Mean and variance of all values, pooled from those of parts (Chan, Golub & LeVeque, 1979)."""
-
-    def __init__(self) -> None:
-        self.count = 0.0
-        self._mean: Any = 0.0
-        self._squares: Any = 0.0
-
-    def add(self, moments: Moments) -> None:
-        count = float(moments.count)
-        mean, variance = moments.mean.astype(np.float64), moments.variance.astype(np.float64)
-        if not count:
-            return  # A mask hides all values.
-        total = self.count + count
-        delta = mean - self._mean
-        self._squares = self._squares + variance * count + delta**2 * (self.count * count / total)
-        self._mean = self._mean + delta * (count / total)
-        self.count = total
-
-    def result(self) -> tuple[FloatArray, FloatArray]:
-        return np.asarray(self._mean, np.float64), np.asarray(self._squares / self.count, np.float64)

@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tuimon.diagnosis.gap.shares import PARTS
 from tuimon.protocol.wire import FloatArray
 from tuimon.trainer.engine import Pass
 
-PARTS = ("batch_norm", "stochastic", "other")
-"""The parts of the gap."""
 ENOUGH_BATCHES = 3
 """The spread between fewer batches says little."""
 ENOUGH_EXAMPLES = 8
