@@ -45,6 +45,7 @@ from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.gap.shares import cause
 from tuimon.diagnosis.gap.sums import sums
 from tuimon.diagnosis.gap.telling import telling
+from tuimon.diagnosis.gap.whole import whole
 from tuimon.diagnosis.verdict import verdict
 from tuimon.protocol import events
 from tuimon.protocol.wire import from_wire, to_wire
@@ -262,6 +263,39 @@ def test_data_and_mode_are_told_apart() -> None:
     # A log of an older version has one batch alone.
     old = probe(5, 0.52, 0.5, batch_norm=0.02, validation=0.9)
     assert "of one validation batch is 0.900; one batch does not tell data from chance." in verdict(state_of(old), [])
+
+
+def test_the_whole_of_loss_and_val_loss_is_taken_apart() -> None:
+    """`loss` is the mean over an epoch in which it fell, which is most of why it is above `val_loss`."""
+    measured = {"unweighted": 0.5, "unweighted_error": 0.01, "validation_unweighted": 0.45, "validation_error": 0.02}
+    errors = {"gap": 0.005, "batch_norm": 0.005, "stochastic": 0.0, "other": 0.0}
+    fact = probe(10, 0.52, 0.5, batch_norm=0.02, validation=0.45, validation_examples=256, errors=errors, **measured)
+    ended = events.EpochEnded(logs={"loss": 0.9, "val_loss": 0.44}, learning_rate=1e-3, seconds=1.0, step=10, epoch=3)
+    state = state_of(ended, fact)
+    parts = whole(state)
+    assert parts is not None
+    assert {part.name: round(part.value, 9) for part in parts.parts} == {
+        "epoch mean": 0.38,
+        "batch_norm": 0.02,
+        "stochastic": 0.0,
+        "other": 0.0,
+        "weighting": 0.0,
+        "data": 0.05,
+        "rest": 0.01,
+    }
+    assert sum(part.value for part in parts.parts) == pytest.approx(0.9 - 0.44)
+    words = verdict(state, [])
+    assert "In epoch 4 loss and val_loss differ by +0.46: +0.38 of it only because loss is the mean over" in words
+    rows = lines_of(state)
+    assert "  = difference  +0.460" in rows
+    assert "    epoch mean  +0.380  since the epoch began, ± 0.011 (standard error)" in rows
+    assert not any("weighting" in row for row in rows)
+    # Where the probe says nothing of the epoch's end, nothing is said.
+    later = events.EpochEnded(logs={"loss": 0.8, "val_loss": 0.4}, learning_rate=1e-3, seconds=1.0, step=20, epoch=4)
+    assert whole(state_of(ended, fact, later)) is None
+    assert whole(state_of(fact)) is None
+    alike = msgspec.structs.replace(ended, logs={"loss": 0.53, "val_loss": 0.44})
+    assert "mean over the epoch" not in verdict(state_of(alike, fact), [])
 
 
 def test_a_run_without_a_probe_says_what_would_make_one() -> None:
@@ -661,7 +695,7 @@ def test_json(runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> N
     make_run(runs, a_run())
     assert main(["doctor", "run", "--json"]) == 1
     document = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(name))
-    assert list(document) == ["version", "judgement", "verdict", "findings", "rules"]
+    assert list(document) == ["version", "judgement", "verdict", "findings", "rules", "loss_minus_val_loss"]
     assert (document["version"], document["judgement"]) == (2, "findings")
     assert [rule["rule"] for rule in document["rules"]] == list(RULES_SAY)
     assert document["rules"][1]["outcome"] == "fired"

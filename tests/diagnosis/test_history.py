@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from helpers import fit_started, fold, numbered, started
+from tuimon.diagnosis.generalization import overfitting
 from tuimon.diagnosis.history import beginning, epochs_since, finite_since
 from tuimon.diagnosis.progress import findings
 from tuimon.diagnosis.spike_causes import spikes
@@ -104,3 +105,32 @@ def test_validations_of_another_fit_with_the_same_number_say_nothing() -> None:
     state.apply([of_the_second])
     (spike,) = spikes(state)
     assert (spike.epoch, spike.cause) == (20, "unexplained")
+
+
+def test_the_best_epoch_is_one_of_the_present_model() -> None:
+    """The first fold did better; that of the second is in its fifth epoch, and its loss began at 1."""
+    folds = [falling(20, last=0.1), [{"loss": 0.9 - 0.06 * n, "val_loss": 0.6 + 0.05 * abs(n - 4)} for n in range(12)]]
+    state = run(*folds)
+    values = {"unweighted": 0.2, "unweighted_error": 0.01, "validation_unweighted": 0.9, "validation_error": 0.01}
+    probe = events.Probe(
+        reason="end",
+        examples=256,
+        train=0.2,
+        inference=0.2,
+        gap=0.0,
+        batch_norm=0.0,
+        stochastic=0.0,
+        other=0.0,
+        masks=1,
+        standard_error=0.0,
+        passes=4,
+        seconds=0.1,
+        validation_examples=256,
+        step=state.step,
+        time=1e9,
+        **values,
+    )
+    state.apply([probe])
+    (found,) = overfitting(state)
+    assert (found.evidence["best_epoch"], found.evidence["best_validation_loss"]) == (5, 0.6)
+    assert found.step == (20 + 5) * STEPS

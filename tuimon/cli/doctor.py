@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import shlex
 import shutil
@@ -22,6 +23,7 @@ from collections.abc import Sequence
 from tuimon.cli.options import add_run
 from tuimon.diagnosis.examination import Examined, Judgement, examine, judge
 from tuimon.diagnosis.finding import Finding
+from tuimon.diagnosis.gap.whole import whole
 from tuimon.diagnosis.rules import findings
 from tuimon.diagnosis.verdict import verdict
 from tuimon.errors import UsageError
@@ -139,6 +141,26 @@ def _document(
             for finding in found
         ],
         "rules": [dataclasses.asdict(rule) for rule in examined],
+        "loss_minus_val_loss": _whole(state),
+    }
+
+
+def _whole(state: RunState) -> dict[str, object] | None:
+    """Return what lies between the last epoch's losses; None if no probe was made at its end."""
+    parts = whole(state)
+    if parts is None:
+        return None
+    return {
+        "epoch": parts.epoch,
+        "loss": to_wire(parts.loss),
+        "val_loss": to_wire(parts.val_loss),
+        "parts": {
+            part.name.replace(" ", "_"): {
+                "value": to_wire(part.value),
+                "standard_error": None if math.isnan(part.error) else to_wire(part.error),
+            }
+            for part in parts.parts
+        },
     }
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.gap.measured import measured
+from tuimon.diagnosis.history import beginning, finite_since
 from tuimon.diagnosis.layers import has_changed_since
 from tuimon.protocol import events
 from tuimon.protocol.wire import from_wire, to_wire
@@ -69,7 +70,7 @@ def overfitting(state: RunState) -> Iterator[Finding]:
     mode, nor randomness, nor weights, nor chance makes the difference; and one of two holds. It is at least
     `PART_OF_FALL` of how far the loss on training data has fallen since the start; or the validation loss of the epochs
     has risen from its best, `FEWEST_SINCE` validations ago or more, by `CERTAIN` standard errors and `RISEN_PART` of
-    that fall.
+    that fall. The start is that of the present model: another fold of a cross-validation does not count.
 
     Source: Prechelt, "Early Stopping – But When?", 1998 (generalization loss); Zhang et al., "Understanding deep
     learning requires rethinking generalization", 2017.
@@ -80,10 +81,11 @@ def overfitting(state: RunState) -> Iterator[Finding]:
     part = data_part(probe)
     if part is None or not part.is_certain or probe.validation_examples < FEWEST_EXAMPLES:
         return
-    fallen = _first_loss(state) - part.training
+    begin = beginning(state)
+    fallen = _first_loss(state, begin) - part.training
     if not fallen > 0:
         return
-    best = _best_validation(state, from_wire(probe.validation_error), fallen)
+    best = _best_validation(state, begin, from_wire(probe.validation_error), fallen)
     if best is None and part.difference < PART_OF_FALL * fallen:
         return
     evidence: dict[str, float | str | None] = {
@@ -117,12 +119,14 @@ def overfitting(state: RunState) -> Iterator[Finding]:
     )
 
 
-def _first_loss(state: RunState) -> float:
+def _first_loss(state: RunState, begin: int) -> float:
     series = state.batch_metrics.get("loss")
-    if series is not None and len(series) and series.steps[0] == 0:
-        return float(np.mean(series.values[:FIRST_LOSSES]))
-    epochs = state.epoch_metrics.get("loss")
-    return float(epochs.values[0]) if epochs is not None and len(epochs) else math.nan
+    if series is not None:
+        row = int(np.searchsorted(series.steps, begin))
+        if row < len(series) and series.steps[row] == begin:
+            return float(np.mean(series.values[row : row + FIRST_LOSSES]))
+    _, epochs = finite_since(state, "loss", begin)
+    return float(epochs[0]) if len(epochs) else math.nan
 
 
 @dataclass(frozen=True)
@@ -133,19 +137,18 @@ class _Best:
     newest: float
 
 
-def _best_validation(state: RunState, error: float, fallen: float) -> _Best | None:
+def _best_validation(state: RunState, begin: int, error: float, fallen: float) -> _Best | None:
     """Return the best validation, if the loss has risen since beyond chance."""
-    series = state.epoch_metrics.get("val_loss")
-    if series is None or len(series) < FEWEST_SINCE + 1 or not np.isfinite(series.values).all():
+    steps, values = finite_since(state, "val_loss", begin)
+    if len(values) < FEWEST_SINCE + 1:
         return None
-    values = series.values
     index = int(np.argmin(values))
     since = len(values) - 1 - index
     newest = float(np.median(values[-FEWEST_SINCE:]))
     risen = newest - float(values[index])
     if since < max(FEWEST_SINCE, SINCE_PART * len(values)) or risen < max(CERTAIN * error, RISEN_PART * fallen):
         return None
-    step = int(series.steps[index])
+    step = int(steps[index])
     numbers = state.epoch_numbers
     place = int(np.searchsorted(numbers.steps, step))
     return _Best(int(numbers.values[place]), step, float(values[index]), newest)

@@ -12,6 +12,7 @@ from tuimon.diagnosis.gap.measured import measured
 from tuimon.diagnosis.gap.shares import ALIKE, PARTS, SMALL, are_alike, cause, gap_shares, share_error
 from tuimon.diagnosis.gap.sums import Sums, sums
 from tuimon.diagnosis.gap.telling import Telling, telling
+from tuimon.diagnosis.gap.whole import whole
 from tuimon.diagnosis.generalization import data_part
 from tuimon.protocol import events
 from tuimon.protocol.commands import Freeze
@@ -52,7 +53,7 @@ def verdict(state: RunState, found: Sequence[Finding], status: str = "") -> str:
     if told is None:
         sentences.append(_last_epoch(state))
     else:
-        sentences += [_gap(told, state), _since(told), _data(told.probe)]
+        sentences += [_gap(told, state), _since(told), _data(told.probe), _epoch_mean(state)]
     return " ".join(filter(None, sentences))
 
 
@@ -198,6 +199,18 @@ def _data(probe: events.Probe) -> str:
         change = measured(weighting, math.nan, signed=True)
         said += f" Both are without sample and class weights, which change the loss on training data by {change}."
     return said
+
+
+def _epoch_mean(state: RunState) -> str:
+    """Return what of the last epoch's losses is due to the mean over the epoch, if that is most of their difference."""
+    parts = whole(state)
+    if parts is None or not parts.is_mostly_epoch_mean:
+        return ""
+    difference, mean = (measured(value, math.nan, signed=True) for value in (parts.difference, parts.epoch_mean.value))
+    return (
+        f"In epoch {parts.epoch + 1:,} loss and val_loss differ by {difference}: {mean} of it only because loss is the "
+        "mean over the epoch, while it changed, and val_loss is measured at the end."
+    )
 
 
 def _one_batch(probe: events.Probe) -> str:

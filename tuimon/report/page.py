@@ -6,8 +6,9 @@ from tuimon.diagnosis import time_split
 from tuimon.diagnosis.examination import Examined, can_probe, examine
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.gap.shares import ALIKE, PARTS, gap_shares, share_error
-from tuimon.diagnosis.gap.sums import sums
+from tuimon.diagnosis.gap.sums import Scale, sums
 from tuimon.diagnosis.gap.telling import Telling, telling
+from tuimon.diagnosis.gap.whole import Whole, whole
 from tuimon.diagnosis.generalization import data_part
 from tuimon.diagnosis.verdict import verdict
 from tuimon.plot.numbers import figure, portion
@@ -23,6 +24,13 @@ WIDEST_TABLE = 130
 """In cells; no table needs more."""
 _Row = tuple[str, str, str, Role]
 """Label, number, note and role of a row of the sum."""
+WORDS_OF_WHOLE = {
+    "epoch mean": "since the epoch began",
+    "weighting": "sample and class weights",
+    "data": "other data",
+    "rest": "validation batches not probed",
+}
+"""What the parts of a whole difference mean, where their names do not say it."""
 EARLIER = 3
 """Findings that are no longer there: how many of the newest are shown."""
 
@@ -43,6 +51,9 @@ def page(state: RunState, found: Sequence[Finding], subject: Subject, width: int
         lines += [line(), *command("probe", subject, "")]
     if told is not None:
         lines += _gap(told, width)
+    parts = whole(state)
+    if parts is not None and parts.is_worth_a_word:
+        lines += _whole(parts, sums(state.probes[-1]).scale, width)
     lines += blocks(state, found, subject, width)
     if told is not None and told.probe.layers:
         lines += _layers(state, told, width)
@@ -78,10 +89,35 @@ def _gap(told: Telling, width: int) -> list[Line]:
             share = ", ".join(filter(None, (share, _plus_minus(error))))
         rows.append((f"  {part}", scale.text(written.parts[part], signed=True), share, "text"))
     rows += _data_rows(told)
+    examples = f"{probe.examples:,} example{'' if probe.examples == 1 else 's'}"
+    title = f"what the gap is made of, step {probe.step:,}, {examples}"
+    return [*section(title, width), *_sum_lines(rows, width)]
+
+
+def _whole(parts: Whole, scale: Scale, width: int) -> list[Line]:
+    """Return the sum: loss − val_loss, as Keras logs them = its parts."""
+
+    def text(value: float, *, signed: bool = False) -> str:
+        return scale.text(scale.units(value), signed=signed)
+
+    rows: list[_Row] = [
+        ("loss", text(parts.loss), "the mean over the epoch's batches", "training"),
+        ("− val_loss", text(parts.val_loss), "at the epoch's end", "validation"),
+        ("= difference", text(parts.difference, signed=True), "", "strong"),
+    ]
+    for part in parts.parts:
+        words = [WORDS_OF_WHOLE.get(part.name, ""), _plus_minus(part.error) if part.error > 0 else ""]
+        if part.value or part.error > 0:
+            note = ", ".join(filter(None, words))
+            rows.append((f"  {part.name}", text(part.value, signed=True), note, "text"))
+    return [*section(f"what loss − val_loss is made of, epoch {parts.epoch + 1:,}", width), *_sum_lines(rows, width)]
+
+
+def _sum_lines(rows: Sequence[_Row], width: int) -> list[Line]:
+    """Return the rows of a sum, their numbers one below the other; notes where there is room."""
     texts = aligned([text for _, text, _, _ in rows])
     name = max(width_of(row[0]) for row in rows)
-    examples = f"{probe.examples:,} example{'' if probe.examples == 1 else 's'}"
-    lines = section(f"what the gap is made of, step {probe.step:,}, {examples}", width)
+    lines = []
     for (label, _, note, role), text in zip(rows, texts, strict=True):
         pieces = line(Span(f"  {pad(label, name)}  {text}", role), Span(f"  {note}" if note else "", "dim"))
         lines.append(pieces if width_of(as_text(pieces)) <= width else line(pieces[0]))
