@@ -59,13 +59,13 @@ def requests() -> list[events.AnyEvent]:
 
 
 LATER = {
-    "FitStarted": ("same_model",),
+    "FitStarted": ("same_model", "averages_weights"),
     "Probe": (
         *("batches", "errors", "share_errors", "unweighted", "unweighted_error"),
         *("validation_unweighted", "validation_error", "validation_examples"),
     ),
     "ProbeLayer": ("batches_divergence", "variance_ratio", "batch_statistics_in_inference"),
-    "RunState": ("probe_planned", "time_split"),
+    "RunState": ("probe_planned", "time_split", "weights_replaced"),
 }
 """Fields that came after the hashes were made. These logs have none of them."""
 

@@ -890,6 +890,21 @@ def batch_statistics_in_validation(runs: Path) -> Facts:
     return train(compiled(CallsItsNormInTrainingMode(), loss="mse"), runs, data, epochs=4, validation_batch_size=1)
 
 
+@fault("R17")
+def averages_with_the_statistics_of_the_trained_weights(runs: Path) -> Facts:
+    """`ema_momentum` 0.999 remembers a thousand steps, the moving statistics a hundred."""
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input((8,)), layers.Dense(64, "relu"), layers.BatchNormalization(name="bn_1")])
+    model.add(layers.Dense(64, "relu"))
+    model.add(layers.BatchNormalization(name="bn_2"))
+    model.add(layers.Dense(1))
+    optimizer = keras.optimizers.Adam(0.003, use_ema=True, ema_momentum=0.999)
+    data = line(2048)
+    data["x"] = np.tile(data["x"], 2)
+    data["validation_data"] = (np.tile(data["validation_data"][0], 2), data["validation_data"][1])
+    return train(compiled(model, optimizer, "mse"), runs, data, epochs=8, callbacks=[keras.callbacks.SwapEMAWeights()])
+
+
 @fault("R14")
 def more_weights_than_examples(runs: Path) -> Facts:
     return train(compiled(mlp(units=128), keras.optimizers.Adam(0.003)), runs, blobs(64, noise=3.0), epochs=60)

@@ -87,6 +87,7 @@ class FakeSteps:
         self.mode, self.has_run, self.made, self.values = AUTO, False, 0, list[float]()
         self.times, self.wait, self.takes, self._times_next = CallTimes(), 0.0, 0.0, False
         self._layers, self._switch, self._tasks = layers, None, list[Task]()  # type: Any, Any, Any
+        self._tasks_after = list[Callable[[], None]]()
 
     @property
     def coming_mode(self) -> Mode | None:
@@ -97,6 +98,9 @@ class FakeSteps:
 
     def before_next(self, task: Task) -> None:
         self._tasks.append(task)
+
+    def after_next(self, task: Callable[[], None]) -> None:
+        self._tasks_after.append(task)
 
     def prepare(self, mode: Mode, prepared: Prepared) -> None:
         prepared(0.0, None)
@@ -127,6 +131,9 @@ class FakeSteps:
         if switch:
             switch.done(0.0)
             switch.ran()
+        tasks, self._tasks_after = self._tasks_after, []
+        for task in tasks:
+            task()
 
     def _spend(self) -> None:
         waited = self.wait if self._times_next else None

@@ -181,6 +181,17 @@ def _of_batches(state: RunState) -> Sight:
     return sight
 
 
+def _of_weights(state: RunState) -> Sight:
+    if state.epochs_ended and "val_loss" not in state.epoch_metrics:
+        return Sight(beside="there are no validation data")
+    replaced = state.weights_replaced.get("validation") or state.weights_replaced.get("end")
+    if replaced is not None and not replaced.examples:
+        return Sight(seen=f"a few layers at step {replaced.step:,}; what the other weights do was not measured")
+    if not state.epochs_ended:
+        return Sight(blind="no epoch has ended")
+    return Sight(seen="the weights of a few layers, in training and in validation")
+
+
 def _of_time(state: RunState) -> Sight:
     if not state.time_split.steps:
         return Sight(blind="where the time goes was not measured", remedy="train for longer")
@@ -271,6 +282,7 @@ RULES_SAY: dict[str, _Look] = {
     "R13": _Look("no progress", _of_epochs, matters=False),
     "R14": _Look("overfitting", _of_generalization),
     "R16": _Look("dropout before BatchNormalization", _of_batch_norm(_of_random_layers)),
+    "R17": _Look("weights that training did not make", _of_weights, matters=False),
     "R18": _Look("batches that are not alike", _of_batch_norm(_of_batches)),
     "R19": _Look("steps that wait for data", _of_time, matters=False),
 }

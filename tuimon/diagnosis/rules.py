@@ -16,6 +16,7 @@ from tuimon.diagnosis import (
     spike_causes,
     time_split,
     values,
+    weights,
 )
 from tuimon.diagnosis.finding import SEVERITIES, Finding
 from tuimon.runs.state import RunState
@@ -37,6 +38,7 @@ RULES: tuple[Callable[[RunState], Iterable[Finding]], ...] = (
     spike_causes.findings,
     progress.findings,
     generalization.overfitting,
+    weights.replaced,
     time_split.input_bound,
 )
 """Each yields what it finds."""
@@ -48,6 +50,7 @@ CAUSES: dict[str, tuple[str, ...]] = {
     "R11": ("R2", "R5", "R10", "R12"),
     "R14": ("R2", "R3", "R5", "R12", "R18"),
     "R16": ("R5", "R12", "R18"),
+    "R17": ("R2", "R5", "R9", "R12"),
     "R13": ("R2", "R4", "R5", "R6", "R7", "R8", "R12"),
 }
 """The causes of each rule. If one of them is found, the rule is not reported: its finding follows from it."""

@@ -133,6 +133,8 @@ class FitStarted(Event):
     """The requests this fit knows: an empty text where it takes them, else the reason why not."""
     same_model: bool = True
     """Whether it trains the same model object as the `fit` before; true for the first."""
+    averages_weights: bool = False
+    """Whether the optimizer keeps moving averages of the weights (Keras' `use_ema`)."""
     batch_size: int | None = None
     """Examples in a batch; null: not known."""
     last_batch_size: int | None = None
@@ -374,6 +376,29 @@ class ValidationRepeated(Event):
     """The mean loss without these; null: not known."""
 
 
+class WeightsReplaced(Event):
+    """Other weights than those of training were validated, or left by `fit`: moving averages of them, say.
+
+    The moving statistics of BatchNormalization are those of the weights that were trained.
+    """
+
+    must_keep: ClassVar[bool] = True
+
+    where: str
+    """`validation`: they were put in place for the validation, and taken back. `end`: `fit` left them, and no
+    validation saw them."""
+    change: Number
+    """How far they are from the trained ones, as a share of their norm, in a few layers."""
+    examples: int = 0
+    """Training examples on which the losses were measured."""
+    moving: Number = None
+    """Loss of these in inference mode with the other weights; null: not measured."""
+    batch: Number = None
+    """The same with batch statistics in place of the moving ones; null: not measured, or no layer has any."""
+    standard_error: Number = None
+    """Standard error of `moving` − `batch`; null: not known."""
+
+
 class Alert(Event):
     """A rule of the diagnosis found something; once for each rule and layer, until it is gone."""
 
@@ -381,7 +406,7 @@ class Alert(Event):
     urgent: ClassVar[bool] = True
 
     rule: str
-    """`R1` to `R14`, `R16`, `R18` or `R19`."""
+    """`R1` to `R20`."""
     severity: str
     """`info`, `warning` or `error`."""
     what: str
@@ -643,6 +668,7 @@ AnyEvent = (
     | Probe
     | ProbePlanned
     | ValidationRepeated
+    | WeightsReplaced
     | Alert
     | Overhead
     | TimeSplit

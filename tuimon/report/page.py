@@ -106,7 +106,10 @@ def _whole(parts: Whole, scale: Scale, width: int) -> list[Line]:
         ("= difference", text(parts.difference, signed=True), "", "strong"),
     ]
     for part in parts.parts:
-        words = [WORDS_OF_WHOLE.get(part.name, ""), _plus_minus(part.error) if part.error > 0 else ""]
+        said = WORDS_OF_WHOLE.get(part.name, "")
+        if part.name == "rest" and parts.has_other_weights:
+            said = "validation sees other weights (R17)"
+        words = [said, _plus_minus(part.error) if part.error > 0 else ""]
         if part.value or part.error > 0:
             note = ", ".join(filter(None, words))
             rows.append((f"  {part.name}", text(part.value, signed=True), note, "text"))

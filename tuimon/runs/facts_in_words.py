@@ -78,6 +78,18 @@ def _(event: events.ValidationRepeated, state: RunState) -> str:
 
 
 @of.register
+def _(event: events.WeightsReplaced, state: RunState) -> str:
+    del state
+    where = "validation sees other weights" if event.where == "validation" else "fit left other weights"
+    parts = [f"{where} than those of training"]
+    if event.moving is not None:
+        parts.append(f"loss {_number(event.moving)}")
+    if event.batch is not None:
+        parts.append(f"{_number(event.batch)} with batch statistics")
+    return ", ".join(parts)
+
+
+@of.register
 def _(event: events.Alert, state: RunState) -> str:
     del state
     where = f" ({plain(event.layer, 80)})" if event.layer else ""

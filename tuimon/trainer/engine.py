@@ -275,6 +275,12 @@ class Steps(Protocol):
         A task that calls this for itself runs again before the step after.
         """
 
+    def after_next(self, task: Callable[[], None]) -> None:
+        """Call ``task`` right after the next call of the step; never, if that call raises or does not come.
+
+        The engine catches what it raises.
+        """
+
     def prepare(self, mode: Mode, prepared: Prepared) -> None:
         """Trace ``mode`` before the first step, so that its first use is fast, and call ``prepared`` then.
 
@@ -378,6 +384,11 @@ class Pass:
     layers: Mapping[str, Sequence[Sequence[Moments]]] = field(default_factory=dict)
     """By path, for each call of the layer: the moments of all its inputs, then, in inference mode, those of the first
     and of the second half of the examples. Needed only if the pass was made with ``looks``."""
+
+    def minus(self, other: "Pass") -> "Pass":
+        """Return the difference of the losses of two passes on the same batch."""
+        losses = None if self.losses is None or other.losses is None else self.losses - other.losses
+        return Pass(self.loss - other.loss, losses)
 
 
 Calls = dict[str, list[bool]]
@@ -538,6 +549,8 @@ class FitFacts(NamedTuple):
     """Kind of the training data, one of `tuimon.protocol.events.TimeSplit.data`."""
     returns_early: bool = False
     """True if a call of the step may return before the device has computed it, as on a GPU."""
+    averages_weights: bool = False
+    """True if the optimizer keeps moving averages of the weights."""
 
 
 class Engine(Protocol):

@@ -14,6 +14,7 @@ from tuimon.trainer.engine import Data, Engine, frozen, frozen_weights, statisti
 from tuimon.trainer.modes import AUTO, Mode
 from tuimon.trainer.options import Options
 from tuimon.trainer.probe_memory import ProbeMemory
+from tuimon.trainer.replaced_weights import ReplacedWeights
 from tuimon.trainer.requests import mode_changes
 from tuimon.trainer.requests.actions import AT_THE_END_SECONDS, RequestActions
 from tuimon.trainer.requests.controller import Controller
@@ -69,11 +70,12 @@ class Fit:
         self._is_described = False
         self._is_of_one_epoch = False
         for words in notes:
-            self.note(words)
+            self._recorder.note(words)
         self._record_model()
         self.memory = memory or ProbeMemory()
         """What the probes leave for the next ``fit`` of the model."""
         self._schedule = ProbeSchedule(recorder, engine, options.probe, self._budget, self._sampling, self.memory)
+        self._replaced = ReplacedWeights(recorder, engine, self._budget, self._sampling, self._schedule)
         checkpoints = Checkpoints(recorder.run.checkpoints, kept=options.checkpoints_kept)
         self._actions = RequestActions(recorder, engine, checkpoints, self._sampling)
         self._controller = Controller(recorder, engine, self._sampling, self._schedule, self._actions)
@@ -116,6 +118,7 @@ class Fit:
             self._diagnose(now)
         coming_step = self._sampling.coming_step
         self._schedule.before_step(coming_step)
+        self._replaced.before_step()
         if self._schedule.is_due_at(coming_step, now):
             self._sampling.read_steps()
             self._schedule.probe_between_steps()
@@ -130,6 +133,7 @@ class Fit:
         """Replace the user's validation step for one call. Call it before each validation step."""
         self._engine.validation.before_step(self._controller.mode)
         self._schedule.before_validation_step(time.monotonic())
+        self._replaced.before_validation_step()
         self._sampling.begin_validation_call()
 
     def end_validation(self) -> None:
@@ -143,6 +147,7 @@ class Fit:
         began = time.perf_counter()
         self._sampling.read_steps()
         self._sampling.end_first_step()
+        self._replaced.end_epoch()
         # After a stop in mid-epoch, Keras ends the epoch all the same.
         left = self._sampling.epoch_left
         is_whole = not self._controller.was_stopped or (left.steps > 0 and left.left <= 0)
@@ -157,7 +162,7 @@ class Fit:
         self._sampling.write_channels_if_due(now)
         self._schedule.end_epoch(now)
         self._schedule.end_validation(logs, now)
-        if self._plan.get("epochs") == self._recorder.epoch + 1:
+        if self._sampling.is_last_epoch:
             # The weights are those that were just validated; at the end of `fit`, others may be in their place.
             self._schedule.examine_at_end(now, is_loop=self._is_of_one_epoch)
         self._diagnose(now)
@@ -174,10 +179,6 @@ class Fit:
             self._save_checkpoint(f"{minutes:g} minutes", at_epoch_end=is_whole)
         self._splitter.add_monitoring(began)
 
-    def note(self, words: str) -> None:
-        """Record a note."""
-        self._recorder.record(events.Note(text=words))
-
     def retreat(self, error: Exception) -> None:
         """Record that the engine left the mode in force for the framework's own step."""
         self._sampling.read_steps()
@@ -191,6 +192,7 @@ class Fit:
         """Record the last values of a ``fit`` that ended well."""
         self._sampling.read_steps()
         self._splitter.record()
+        self._replaced.end_fit()
         self._schedule.examine_at_end(time.monotonic(), is_loop=self._is_of_one_epoch)
         self._sampling.sample()
         self._sampling.write_channels()
@@ -226,7 +228,7 @@ class Fit:
             self._recorder.record(as_traced)
             changed = len(layers.flags_without_effect)
             count = "1 layer" if changed == 1 else f"{changed} layers"
-            self.note(
+            self._recorder.note(
                 f"`trainable` of {count} was set after the step was traced, without effect: compile the model anew"
             )
         self._recorder.record(layers.describe())
@@ -261,7 +263,7 @@ class Fit:
     def _save_checkpoint(self, reason: str, *, at_epoch_end: bool) -> None:
         self._next_checkpoint = time.monotonic() + self._options.checkpoint_minutes * 60
 
-        self._actions.save_checkpoint(reason, lambda _: None, self.note, at_epoch_end=at_epoch_end)
+        self._actions.save_checkpoint(reason, lambda _: None, self._recorder.note, at_epoch_end=at_epoch_end)
 
     def _prepare_modes(self) -> None:
         for words in self._options.prepare:
@@ -269,13 +271,13 @@ class Fit:
             try:
                 mode = mode_changes.changed(AUTO, request, self._engine.layers)
             except RejectedError as error:
-                self.note(f"prepare {words!r}: {error}")
+                self._recorder.note(f"prepare {words!r}: {error}")
             else:
                 self._engine.steps.prepare(mode, partial(self._prepared, words))
 
     def _prepared(self, words: str, seconds: float, error: Exception | None) -> None:
         text = f"cannot be traced: {plain(str(error))}" if error else f"traced in {seconds:.1f} s"
-        self.note(f"prepare {words!r}: {text}")
+        self._recorder.note(f"prepare {words!r}: {text}")
 
     def _diagnose(self, now: float | None) -> None:
         """Look for problems if the budget allows it, or if ``now`` is None."""
@@ -287,7 +289,7 @@ class Fit:
                     self._recorder.record(alert)
         except Exception as error:  # noqa: BLE001 - an error in a rule must not end the recording
             self._diagnoses = False
-            self.note(f"an error of tuimon turned the diagnosis off: {error!r}")
+            self._recorder.note(f"an error of tuimon turned the diagnosis off: {error!r}")
 
     def _write_overhead(self, now: float) -> None:
         self._next_overhead = now + OVERHEAD_SECONDS
@@ -305,6 +307,7 @@ class Fit:
             steps_per_epoch=self._plan.get("steps"),
             jit_compile=facts.jit_compile,
             same_model=self._is_same_model,
+            averages_weights=facts.averages_weights,
             batch_size=facts.batch_size,
             last_batch_size=facts.last_batch_size,
             can=self._controller.can,

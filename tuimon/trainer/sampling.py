@@ -95,6 +95,11 @@ class Sampling:
         return EpochLeft(steps, steps - done, follows=epochs is not None and self._recorder.epoch + 1 < epochs)
 
     @property
+    def is_last_epoch(self) -> bool:
+        """True in the last epoch of the ``fit``, if the number of epochs is known."""
+        return bool(self._plan.get("epochs") == self._recorder.epoch + 1)
+
+    @property
     def step_seconds(self) -> float:
         """Mean seconds of a step of this ``fit``, without the first step, and where possible without validations."""
         if self._timed_steps:

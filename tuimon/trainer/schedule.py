@@ -70,14 +70,16 @@ class ProbeSchedule:
         self._validation_began: float | None = None
         self._why_off = ""
         self._is_on = options.is_on or options.batch is not None or options.every is not None
-        self._held = HeldBatches(
+        self.held = HeldBatches(
             engine,
             first_step=recorder.step,
             takes_all=self._is_on and options.batch is None,
-            note=self._note,
+            note=recorder.note,
             steps_of_epoch=sampling.epoch_left.steps,
         )
-        self._costs = ProbeCosts(engine, options, budget, sampling, self._held, memory)
+        """The batches to probe."""
+        self.costs = ProbeCosts(engine, options, budget, sampling, self.held, memory)
+        """Knows what probes take."""
         self.has_changed = False
         """True after a request changed the model by something else than steps: the newest probe is out of date."""
         self._next_step = None if options.every is None else recorder.step + options.every
@@ -98,7 +100,7 @@ class ProbeSchedule:
 
     def before_step(self, step: int) -> None:
         """Keep a batch for probes if it is time. Called before each step."""
-        self._held.before_step(step)
+        self.held.before_step(step)
 
     def end_epoch(self, now: float) -> None:
         """Probe at the end of an epoch, with the validated weights, if it is time."""
@@ -137,12 +139,22 @@ class ProbeSchedule:
     def mode_changed(self, words: str) -> None:
         """Probe in the new mode, if the run has been probed before; ``words`` become the reason."""
         self.has_changed = True
-        if self.newest is not None and self._costs.trace_pays(time.monotonic()) and self._is_unasked:
+        if self.newest is not None and self.costs.trace_pays(time.monotonic()) and self._is_unasked:
             self._make(words)
 
     def ask(self, applied: Say, rejected: Say) -> None:
         """Probe now for a request, without regard to the budget."""
         self._make("asked", applied, rejected)
+
+    def may_examine(self, *, is_loop: bool) -> bool:
+        """Return True if a closing examination is wanted and possible now; what it takes is another question.
+
+        Args:
+            is_loop: True for a ``fit`` of one epoch, of which many may follow.
+        """
+        steps = self._engine.steps
+        is_wanted = self._options.at_end and self._is_unasked and steps.has_run and steps.coming_mode is None
+        return is_wanted and self._has_batch() and not self._is_still_new(is_loop=is_loop)
 
     def examine_at_end(self, now: float, *, is_loop: bool) -> None:
         """Probe the model as the ``fit`` leaves it, unless a probe is still new.
@@ -151,11 +163,9 @@ class ProbeSchedule:
             now: By `time.monotonic`.
             is_loop: True for a ``fit`` of one epoch, of which many may follow.
         """
-        steps = self._engine.steps
-        is_wanted = self._options.at_end and self._is_unasked and steps.has_run and steps.coming_mode is None
-        if not is_wanted or not self._has_batch() or self._is_still_new(is_loop=is_loop):
+        if not self.may_examine(is_loop=is_loop):
             return
-        each_layer, seconds = self._costs.at_end(now)
+        each_layer, seconds = self.costs.at_end(now)
         if each_layer is None:
             reason = f"an examination at the end would take about {seconds:.0f} s, more than a tenth of the run"
             self._recorder.record(events.ProbePlanned(seconds=None, reason=reason))
@@ -166,7 +176,7 @@ class ProbeSchedule:
     def end_validation(self, logs: Mapping[str, Any], now: float) -> None:
         """Probe and repeat the validation if the validation loss in an epoch's logs stands out."""
         mode = self._engine.steps.mode
-        self._held.end_validation()
+        self.held.end_validation()
         began, self._validation_began = self._validation_began, None
         expected = 0.0 if began is None else READINGS * (now - began)
         value = from_wire(scalars_to_wire(logs).get(METRIC))
@@ -189,16 +199,16 @@ class ProbeSchedule:
             except Exception as error:  # noqa: BLE001 - an error of the user's data on a second reading must not end training
                 self._cannot_repeat = plain(str(error), 200)
         if self._cannot_repeat:
-            self._note(f"the validation is not repeated: {self._cannot_repeat}")
+            self._recorder.note(f"the validation is not repeated: {self._cannot_repeat}")
 
     def before_validation_step(self, now: float) -> None:
         """Keep validation batches for probes."""
         if self._validation_began is None:
             self._validation_began = now
             is_late = not self._engine.reads_ahead_freely or self._options.batch is not None
-            if is_late and not self._held.validation and self._costs.trace_pays(now) and self._is_unasked:
-                self._held.take_validation()
-        self._held.before_validation_step()
+            if is_late and not self.held.validation and self.costs.trace_pays(now) and self._is_unasked:
+                self.held.take_validation()
+        self.held.before_validation_step()
 
     def _repeat_validation(self, mode: Mode, value: float) -> None:
         passes, started = self._engine.passes, time.perf_counter()
@@ -216,7 +226,7 @@ class ProbeSchedule:
         return self._is_on and not self.why_not
 
     def _is_due(self, now: float) -> bool:
-        return self._costs.allow(now) and self._is_unasked
+        return self.costs.allow(now) and self._is_unasked
 
     def _first_in(self, now: float) -> tuple[float | None, str]:
         """Return in how many seconds the first probe comes by itself, None if none does, and why."""
@@ -227,7 +237,7 @@ class ProbeSchedule:
         if self._next_step is not None:
             steps = max(0, self._next_step - self._recorder.step)
             return steps * self._sampling.step_seconds, f"every {self._options.every:,} steps"
-        return max(0.0, self._costs.first_at() - now), f"a budget of {100 * self._budget.overhead:.3g} %"
+        return max(0.0, self.costs.first_at() - now), f"a budget of {100 * self._budget.overhead:.3g} %"
 
     def _is_still_new(self, *, is_loop: bool) -> bool:
         if self.newest is None or self.has_changed or self.newest.branch != self._recorder.branch:
@@ -237,18 +247,18 @@ class ProbeSchedule:
 
     def _has_batch(self, rejected: Say | None = None) -> bool:
         """Return True if there is a batch to probe; take that of the user's options."""
-        if not self._held.training and self._options.batch is not None and not self._why_off:
+        if not self.held.training and self._options.batch is not None and not self._why_off:
             try:
-                self._held.put(self._engine.passes.as_batch(self._options.batch))
+                self.held.put(self._engine.passes.as_batch(self._options.batch))
             except Exception as error:  # noqa: BLE001 - whatever the user's batch raises, training goes on
                 self._turn_off(f"the batch given cannot be used: {error}", rejected)
-        return bool(self._held.training)
+        return bool(self.held.training)
 
     def _make(self, reason: str, applied: Say | None = None, rejected: Say | None = None) -> None:
         has_batch = self._has_batch(rejected)
-        if not has_batch and (self._options.batch is not None or self._held.why_not):
+        if not has_batch and (self._options.batch is not None or self.held.why_not):
             if not self._why_off:
-                self._turn_off(self._held.why_not, rejected)
+                self._turn_off(self.held.why_not, rejected)
             return
         steps = self._engine.steps
         # A mode that was requested earlier, and waits for the next step, comes first.
@@ -263,7 +273,7 @@ class ProbeSchedule:
         steps = self._engine.steps
         is_ready = steps.has_run and steps.coming_mode is None
         try:
-            has_batch = bool(self._held.training) or (is_ready and self._held.take_first(data))
+            has_batch = bool(self.held.training) or (is_ready and self.held.take_first(data))
         except ProbeError as error:
             self._waits = self._waits and applied is not None
             self._turn_off(str(error), rejected)
@@ -289,13 +299,13 @@ class ProbeSchedule:
             self._recorder.record(events.StateChanged(state="probing", detail=words))
         if each_layer is None:
             each_layer = (
-                applied is not None or self._costs.is_wanted or self._costs.seconds(each_layer=True) <= LIGHT_SECONDS
+                applied is not None or self.costs.is_wanted or self.costs.seconds(each_layer=True) <= LIGHT_SECONDS
             )
         try:
             fact = probe.measure(
                 self._engine,
-                self._held.training,
-                self._held.validation,
+                self.held.training,
+                self.held.validation,
                 self._engine.steps.mode,
                 reason,
                 each_layer=each_layer,
@@ -319,14 +329,11 @@ class ProbeSchedule:
         steps = self._sampling.epoch_left.steps
         if not steps or self._options.batch is not None:
             return None
-        return steps * self._engine.passes.examples(self._held.training[0])
+        return steps * self._engine.passes.examples(self.held.training[0])
 
     def _turn_off(self, why: str, rejected: Say | None) -> None:
         self._why_off = why
         if rejected is not None:
             rejected(why)
         else:
-            self._note(f"the probe is off: {why}")
-
-    def _note(self, words: str) -> None:
-        self._recorder.record(events.Note(text=words))
+            self._recorder.note(f"the probe is off: {why}")

@@ -35,6 +35,8 @@ class Whole:
     """The mean over the epoch's batches, each in training mode, with the weights of its step."""
     val_loss: float
     """The loss of the validation data, in inference mode, with the weights of the epoch's end."""
+    has_other_weights: bool
+    """Whether the validation saw other weights: averages, say (R17). Their effect is in `rest`."""
     parts: tuple[Part, ...]
     """They add up to `difference`.
 
@@ -89,4 +91,5 @@ def whole(state: RunState) -> Whole | None:
     )
     if not all(math.isfinite(each.value) for each in parts):
         return None
-    return Whole(int(state.epoch_numbers.values[-1]), trained, validated, parts)
+    has_other_weights = "validation" in state.weights_replaced
+    return Whole(int(state.epoch_numbers.values[-1]), trained, validated, has_other_weights, parts)

@@ -314,21 +314,21 @@ class Monitor(keras.callbacks.Callback):
             self._fit.retreat(error)
 
     def _retreat_of_validation(self, error: Exception) -> None:
-        if self._fit:
+        if self._recorder:
             words = "validation goes on as Keras does it: the mode cannot be traced there"
-            self._fit.note(f"{words}: {plain(str(error))}")
+            self._recorder.note(f"{words}: {plain(str(error))}")
 
     def _leave_steps(self, kind: str, error: Exception) -> None:
         words = f"Keras' own {kind} step runs as it is, without values of single batches: {plain(str(error))}"
         if isinstance(error, ReplacedError):
             words = str(error)
-        if self._watched and self._fit:
+        if self._watched and self._recorder and self._fit:
             if kind == "test":
                 self._watched.leave_test_values()
             else:
                 self._fit.read_steps()
                 self._watched.leave_steps(words)
-            self._fit.note(words)
+            self._recorder.note(words)
 
     def _fail(self, error: BaseException) -> None:
         """End the run after an exception in a step, which Keras does not report to callbacks."""

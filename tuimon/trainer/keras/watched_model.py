@@ -135,7 +135,8 @@ class WatchedModel:
         optimizer, sizes = self.model.optimizer, running_fit.batch_sizes(self.model)
         name = type(optimizer).__name__ if optimizer is not None else ""
         data, returns_early = running_fit.kind_of_data(self.model), variables.returns_early()
-        return FitFacts(name, bool(self.model.jit_compile), sizes.usual, sizes.last, data, returns_early)
+        averages = optimizer is not None and optimizers.averaging_optimizer(optimizer) is not None
+        return FitFacts(name, bool(self.model.jit_compile), sizes.usual, sizes.last, data, returns_early, averages)
 
     def steps_made(self) -> int:
         """Return the count of training steps, as of the last `read_values`."""

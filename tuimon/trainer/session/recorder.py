@@ -149,6 +149,10 @@ class Recorder:
         self._writer.put(event)
         self.diagnosis.hear(event)
 
+    def note(self, words: str) -> None:
+        """Record a note."""
+        self.record(events.Note(text=words))
+
     def end(self, status: str, error: BaseException | None = None) -> None:
         """Record how the run ended, and close the log."""
         text = "".join(traceback.format_exception(error)) if error is not None else ""

@@ -55,6 +55,7 @@ class StepFunctions:
         self._cache = FunctionCache(step, scope, values, listeners, hooks)
         self._runner = ModeRunner(step, kind, self._cache, listeners, hooks)
         self._tasks: list[Task] = []
+        self._tasks_after: list[Callable[[], None]] = []
         self._ahead = BatchesAhead(step.steps_per_call)
         self._is_over = False
         self._times_next = False
@@ -128,7 +129,7 @@ class StepFunctions:
     def drop_waiting(self) -> None:
         """Drop the changes and tasks that wait for the next step; keep the mode, the traces and batches read ahead."""
         self._runner.forget_waiting()
-        self._tasks, self._times_next = [], False
+        self._tasks, self._tasks_after, self._times_next = [], [], False
 
     def leave_fit(self) -> None:
         """Keep nothing of a ``fit`` that is over, except the mode and the traces."""
@@ -143,7 +144,7 @@ class StepFunctions:
 
     def begin_anew(self) -> None:
         """Return to ``AUTO``, in which the next ``fit`` begins; keep the traces."""
-        self._tasks = []
+        self._tasks, self._tasks_after = [], []
         self._runner.begin_anew()
 
     def read_values(self, values: BatchValues | None) -> None:
@@ -171,6 +172,10 @@ class StepFunctions:
     def before_next(self, task: Task) -> None:
         """Run a task right before the next step."""
         self._tasks.append(task)
+
+    def after_next(self, task: Callable[[], None]) -> None:
+        """Call a task right after the next call."""
+        self._tasks_after.append(task)
 
     def prepare(self, mode: Mode, prepared: Prepared) -> None:
         """Trace a mode before the next step."""
@@ -204,6 +209,7 @@ class StepFunctions:
                 began = done
             result = self._run(data, began) if isinstance(data, ITERATORS) else self._runner.run(data)
             self.last_logs = self._step.logs(result)
+            self._do_tasks_after()
             return result
         except END_OF_DATA:
             raise
@@ -215,6 +221,12 @@ class StepFunctions:
             # Keras does not report an exception in a callback, so between steps the model has its own function.
             if not self.stays:
                 self.restore()
+
+    def _do_tasks_after(self) -> None:
+        if self._tasks_after:
+            tasks, self._tasks_after = self._tasks_after, []
+            for task in tasks:
+                self._listeners.tell(lambda run: run(), task)
 
     def _run(self, iterator: Any, began: float) -> Any:
         """Run one call on the batches of an iterator, and note what it takes."""
