@@ -63,9 +63,10 @@ LATER = {
     "Probe": (
         *("batches", "errors", "share_errors", "unweighted", "unweighted_error"),
         *("validation_unweighted", "validation_error", "validation_examples"),
+        *("gradient_norm", "gradients", "gradient_batches", "why_no_gradients"),
     ),
     "ProbeLayer": ("batches_divergence", "variance_ratio", "batch_statistics_in_inference"),
-    "RunState": ("probe_planned", "time_split", "weights_replaced"),
+    "RunState": ("probe_planned", "time_split", "weights_replaced", "weight_updates"),
 }
 """Fields that came after the hashes were made. These logs have none of them."""
 

@@ -145,5 +145,6 @@ def test_what_comes_from_outside_is_shown_and_not_obeyed(kind: type[msgspec.Stru
             events.Overhead,
             events.ProbePlanned,
             events.TimeSplit,
+            events.WeightUpdates,
         )
     )

@@ -677,7 +677,7 @@ def example_that_is_not_a_number(runs: Path) -> Facts:
     return train(compiled(mlp()), runs, data, epochs=3, shuffle=False, monitor={"probe_every": 50})
 
 
-@fault("R13")
+@fault("R20")
 def relus_that_are_never_positive(runs: Path) -> Facts:
     """No gradient gets past a layer of ReLUs that are never positive."""
     keras.utils.set_random_seed(18)
@@ -903,6 +903,33 @@ def averages_with_the_statistics_of_the_trained_weights(runs: Path) -> Facts:
     data["x"] = np.tile(data["x"], 2)
     data["validation_data"] = (np.tile(data["validation_data"][0], 2), data["validation_data"][1])
     return train(compiled(model, optimizer, "mse"), runs, data, epochs=8, callbacks=[keras.callbacks.SwapEMAWeights()])
+
+
+@fault("R20")
+def a_decision_within_the_model(runs: Path) -> Facts:
+    """The sign of what comes in: its derivative is 0."""
+    keras.utils.set_random_seed(18)
+    model = keras.Sequential([keras.Input((8,)), layers.Dense(16, "relu"), layers.Dense(1, keras.ops.sign)])
+    return train(compiled(model, loss="mse"), runs, blobs(1024), epochs=3)
+
+
+@fault("R20")
+def a_root_of_zero(runs: Path) -> Facts:
+    """The norm of what is 0 for all examples: its value is 0, its derivative is not a number. No weight is left."""
+    keras.utils.set_random_seed(18)
+    norm = layers.Lambda(
+        lambda x: keras.ops.sqrt(keras.ops.sum(keras.ops.relu(x - 100.0) ** 2, axis=-1, keepdims=True))
+    )
+    model = keras.Sequential([keras.Input((8,)), layers.Dense(16, "relu"), norm, layers.Dense(1, "sigmoid")])
+    return train(compiled(model), runs, blobs(1024), epochs=3)
+
+
+@fault("R20")
+def steps_below_the_last_digit_of_bfloat16(runs: Path) -> Facts:
+    keras.utils.set_random_seed(18)
+    kind = {"dtype": "bfloat16"}
+    model = keras.Sequential([keras.Input((8,)), layers.Dense(16, "relu", **kind), layers.Dense(1, "sigmoid", **kind)])
+    return train(compiled(model, keras.optimizers.Adam(1e-5)), runs, blobs(1024), epochs=3)
 
 
 @fault("R14")

@@ -8,7 +8,7 @@ import numpy as np
 
 from helpers import layer, model_built
 from tuimon.protocol import events
-from tuimon.trainer.engine import Calls, CallTimes, Computes, FitFacts, Moments, Pass, Prepared, Switch, Task
+from tuimon.trainer.engine import Calls, CallTimes, Computes, FitFacts, Gradient, Moments, Pass, Prepared, Switch, Task
 from tuimon.trainer.modes import AUTO, Mode
 
 BATCH_MEAN, BATCH_VARIANCE = np.full(3, 5.0), np.full(3, 2.0)
@@ -182,6 +182,9 @@ class FakePasses:
         return Pass(1.0 + sum(PARTS[path] for path in batch_statistics), np.ones(4), self._given)
 
     quiet = training
+
+    def gradients(self, batch: Any) -> Mapping[str, Gradient]:
+        return {"dense": Gradient(0.5, 2.0, 0.0)}
 
     def costs(self) -> tuple[int, float]:
         return 1, 0.0

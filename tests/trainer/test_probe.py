@@ -19,7 +19,7 @@ from trainer.kinds import Kind, every_kind, state_of
 from tuimon.protocol import commands, events
 from tuimon.protocol.wire import from_wire
 from tuimon.trainer import probe
-from tuimon.trainer.engine import ProbeError
+from tuimon.trainer.engine import PASSES_OF_A_GRADIENT, ProbeError
 from tuimon.trainer.keras.internals.layers import (
     has_own_train_step,
     layers_by_path,
@@ -30,7 +30,7 @@ from tuimon.trainer.keras.internals.layers import (
 from tuimon.trainer.keras.steps.listeners import Listeners
 from tuimon.trainer.keras.watched_model import WatchedModel
 from tuimon.trainer.modes import AUTO, Mode
-from tuimon.trainer.probe import MASKS, measure
+from tuimon.trainer.probe import LIGHT, MASKS, measure
 
 COVERING = (
     "sequential",
@@ -153,7 +153,7 @@ def test_each_part_is_what_keras_gives_under_plain_flags(kind: Kind) -> None:
             close(found.layers[path].alone, copy.loss(training=True) - inference)
     shares = sum(from_wire(layer.in_order) for layer in found.layers.values())
     assert shares == pytest.approx(from_wire(found.batch_norm), abs=1e-5 * max(1.0, abs(inference)))
-    assert found.passes <= 2 + found.masks + 2 * len(layers)
+    assert found.passes <= 2 + found.masks + 2 * len(layers) + PASSES_OF_A_GRADIENT
     again = measure(watched, [batch], [], AUTO, "asked")
     assert again.traced_seconds == 0
     assert (again.train, again.inference, again.layers) == (found.train, found.inference, found.layers)
@@ -465,7 +465,7 @@ def test_a_lighter_probe_measures_all_layers_together() -> None:
     model, batch = fitted()
     watched = watch(model)
     whole = measure(watched, [batch], [], AUTO, "asked")
-    light = measure(watched, [batch], [], AUTO, "asked", each_layer=False)
+    light = measure(watched, [batch], [], AUTO, "asked", depth=LIGHT)
     assert (light.gap, light.batch_norm, light.stochastic) == (whole.gap, whole.batch_norm, whole.stochastic)
     assert light.passes < whole.passes
     assert {(layer.in_order, layer.alone) for layer in light.layers.values()} == {(None, None)}

@@ -192,6 +192,14 @@ def _of_weights(state: RunState) -> Sight:
     return Sight(seen="the weights of a few layers, in training and in validation")
 
 
+def _of_gradients(state: RunState) -> Sight:
+    sight = _of_probe(state)
+    if sight.seen and not state.probes[-1].gradients:
+        why = state.probes[-1].why_no_gradients
+        return Sight(blind=plain(why, 200) if why else "the last probe did not measure them, to save time")
+    return sight
+
+
 def _of_time(state: RunState) -> Sight:
     if not state.time_split.steps:
         return Sight(blind="where the time goes was not measured", remedy="train for longer")
@@ -285,5 +293,6 @@ RULES_SAY: dict[str, _Look] = {
     "R17": _Look("weights that training did not make", _of_weights, matters=False),
     "R18": _Look("batches that are not alike", _of_batch_norm(_of_batches)),
     "R19": _Look("steps that wait for data", _of_time, matters=False),
+    "R20": _Look("gradients that do not reach the weights", _of_gradients, matters=False),
 }
 """By number of the rule: what it looks for, and what it can see."""

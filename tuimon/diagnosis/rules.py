@@ -39,6 +39,7 @@ RULES: tuple[Callable[[RunState], Iterable[Finding]], ...] = (
     progress.findings,
     generalization.overfitting,
     weights.replaced,
+    weights.gradients,
     time_split.input_bound,
 )
 """Each yields what it finds."""
@@ -51,7 +52,8 @@ CAUSES: dict[str, tuple[str, ...]] = {
     "R14": ("R2", "R3", "R5", "R12", "R18"),
     "R16": ("R5", "R12", "R18"),
     "R17": ("R2", "R5", "R9", "R12"),
-    "R13": ("R2", "R4", "R5", "R6", "R7", "R8", "R12"),
+    "R13": ("R2", "R4", "R5", "R6", "R7", "R8", "R12", "R20"),
+    "R20": ("R5", "R6", "R12"),
 }
 """The causes of each rule. If one of them is found, the rule is not reported: its finding follows from it."""
 

@@ -1,10 +1,12 @@
-"""Which weights are validated and kept: R17."""
+"""What training does to the weights, and which ones are validated and kept: R17 and R20."""
 
 import math
 from collections.abc import Iterator
 
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.gap.measured import measured
+from tuimon.diagnosis.history import beginning
+from tuimon.diagnosis.layers import has_changed_since, named, only
 from tuimon.protocol import events
 from tuimon.protocol.wire import Number, from_wire
 from tuimon.runs.state import RunState
@@ -15,6 +17,14 @@ CERTAIN = 3.0
 """And by this many standard errors."""
 MORE_THAN_TRAINED = 2.0
 """And by this many times what they make worse with the trained weights."""
+FIRST_STEPS = 20
+"""Before so many steps, layers behind weights that begin at 0 have no gradient yet."""
+NO_LOSS = 1e-6
+"""A loss of at most this size may be done: then no gradient is left."""
+LARGE_UPDATE = 0.3
+"""A step that moves the weights of half of the layers by this share of their size is large; a usual one is 0.001."""
+SETTLED_STEPS = 100
+"""Before so many steps, weights are still small and move far."""
 
 
 def replaced(state: RunState) -> Iterator[Finding]:
@@ -79,3 +89,108 @@ def _is_harmful(state: RunState, fact: events.WeightsReplaced, harm: float) -> b
         return False
     of_trained = -from_wire(state.probes[-1].batch_norm) if state.probes else math.nan
     return not harm < MORE_THAN_TRAINED * of_trained
+
+
+def gradients(state: RunState) -> Iterator[Finding]:
+    """R20: the gradient does not reach a layer, or is no number, or the steps are of the wrong size for the weights.
+
+    Threshold, on the gradients of the last probe, after `FIRST_STEPS` steps, or on the last step that was measured:
+
+    - Not finite: the gradient of a layer is NaN or infinite, while the loss is finite.
+    - None: the gradient of a layer is exactly 0 for all of its weights in all probed batches, and the loss is above
+      `NO_LOSS` or other layers have one.
+    - Too small: a step changed no weight of a layer at all, in its last digit, though the layer has a gradient and the
+      learning rate is above 0.
+    - Too large, a note: after `SETTLED_STEPS` steps, one step moves the weights of half of the layers by `LARGE_UPDATE`
+      of their size or more.
+
+    Source: Lu et al., "Dying ReLU and Initialization", 2019; Pascanu et al., "On the difficulty of training recurrent
+    neural networks", 2013; Karpathy, CS231n notes, "Ratio of weights:updates" (about 0.001); tensorflow#31173 (Keras
+    dropped `write_grads`).
+    """
+    yield from _of_probe(state)
+    yield from _of_step(state)
+
+
+def _of_probe(state: RunState) -> Iterator[Finding]:
+    if not state.probes or has_changed_since(state, state.probes[-1]):
+        return
+    probe = state.probes[-1]
+    norms = {path: from_wire(each.norm) for path, each in probe.gradients.items()}
+    if not norms or not math.isfinite(from_wire(probe.train)):
+        return
+    broken = [path for path, norm in norms.items() if not math.isfinite(norm)]
+    dead = [path for path, norm in norms.items() if norm == 0]
+    evidence: dict[str, Number] = {"gradient_norm": probe.gradient_norm, "probed_batches": probe.gradient_batches}
+    if broken:
+        yield Finding(
+            rule="R20",
+            severity="error",
+            step=probe.step,
+            layer=only(broken),
+            what=f"the gradient of {named(broken)} is no number, though the loss is {probe.train:.4g}",
+            evidence=evidence,
+            advice="look behind it for a root, a norm or a logarithm of 0, or a division by 0: the value may be finite "
+            "where the derivative is not; add a small number there",
+            weight=0.9,
+        )
+    elif dead and probe.step - beginning(state) >= FIRST_STEPS and not _is_done(probe, dead):
+        is_all = len(dead) == len(norms)
+        count = len(dead) if len(dead) > 1 else 0
+        told = "no gradient reaches any layer" if is_all else f"no gradient reaches {named(dead)}"
+        yield Finding(
+            rule="R20",
+            severity="warning",
+            step=probe.step,
+            layer=only(dead),
+            what=f"{told}: it is exactly 0 in {probe.gradient_batches} batches, so these weights do not learn",
+            evidence=evidence | ({"layers_without_gradient": count} if count else {}),
+            advice="look between there and the loss for ReLUs that are never positive, an output that is constant (one "
+            "unit with softmax), a saturated activation, a stop_gradient, or a layer that is not connected",
+            weight=0.8,
+        )
+
+
+def _is_done(probe: events.Probe, dead: list[str]) -> bool:
+    """Return True if nothing is left to learn: a hinge loss is exactly 0 then."""
+    return len(dead) == len(probe.gradients) and abs(from_wire(probe.train)) <= NO_LOSS
+
+
+def _of_step(state: RunState) -> Iterator[Finding]:
+    fact = state.weight_updates
+    if fact is None or not fact.layers:
+        return
+    updates = {path: from_wire(share) for path, share in fact.layers.items()}
+    gradients_of = state.probes[-1].gradients if state.probes else {}
+    rate = state.learning_rate
+    stuck = [
+        path
+        for path, share in updates.items()
+        if share == 0 and path in gradients_of and from_wire(gradients_of[path].norm) > 0
+    ]
+    evidence: dict[str, Number] = {"learning_rate": rate}
+    if stuck and rate is not None and rate > 0:
+        yield Finding(
+            rule="R20",
+            severity="warning",
+            step=fact.step,
+            layer=only(stuck),
+            what=f"a step changes no weight of {named(stuck)}, though there is a gradient: the changes are too small "
+            "for the weights' last digit",
+            evidence=evidence,
+            advice="raise the learning rate; in float16 or bfloat16 keep the weights in float32 (`mixed_bfloat16`)",
+            weight=0.7,
+        )
+    known = sorted(share for share in updates.values() if math.isfinite(share))
+    middle = known[len(known) // 2] if known else 0.0
+    if middle >= LARGE_UPDATE and fact.step - beginning(state) >= SETTLED_STEPS:
+        yield Finding(
+            rule="R20",
+            severity="info",
+            step=fact.step,
+            what=f"one step moves the weights of half of the layers by {100 * middle:.0f} % of their size or more; "
+            "0.1 % is usual",
+            evidence=evidence | {"share_moved": middle},
+            advice="lower the learning rate or clip the gradient (`clipnorm`), and see whether the loss falls faster",
+            weight=0.2,
+        )

@@ -126,3 +126,14 @@ def _(event: events.Probe) -> Iterator[Value]:
     for path, layer in event.layers.items():
         for name in ("in_order", "alone", "drift"):
             yield event.step, f"probe/{path}/{name}", getattr(layer, name)
+    if event.gradients:
+        yield event.step, "probe/gradient_norm", event.gradient_norm
+    for path, gradient in event.gradients.items():
+        yield event.step, f"probe/{path}/gradient_norm", gradient.norm
+        yield event.step, f"probe/{path}/weight_norm", gradient.weight_norm
+
+
+@_values.register
+def _(event: events.WeightUpdates) -> Iterator[Value]:
+    for path, share in event.layers.items():
+        yield event.step, f"weights/{path}/share_moved", share

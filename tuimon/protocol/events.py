@@ -284,6 +284,20 @@ class ProbeLayer(msgspec.Struct, kw_only=True):
     """Whether the layer uses batch statistics in inference mode as well: the model calls it with `training=True`."""
 
 
+class ProbeGradient(msgspec.Struct, kw_only=True):
+    """The gradient of the loss in training mode with respect to the weights of one layer.
+
+    The root of the mean square over the probed batches, each with a loss as a step has it.
+    """
+
+    norm: Number
+    """Its Euclidean norm."""
+    weight_norm: Number
+    """That of the weights."""
+    zeros: Number
+    """Share of the weights for which it is exactly 0, in the batch with the fewest of them."""
+
+
 class Probe(Event):
     """How far training mode and inference mode are apart on a few held batches, and what makes it.
 
@@ -342,6 +356,14 @@ class Probe(Event):
     """Its standard error; null: not known."""
     validation_examples: int = 0
     """Examples in these."""
+    gradient_norm: Number = None
+    """Norm of the gradient of all weights that a step trains; null: not measured."""
+    gradients: dict[str, ProbeGradient] = {}
+    """Of each layer that a step trains, by path, in the order of the model. Empty: not measured."""
+    gradient_batches: int = 0
+    """Batches that they were measured on."""
+    why_no_gradients: str = ""
+    """Why they could not be measured; empty if they were, or if that would have taken too long."""
 
 
 class ProbePlanned(Event):
@@ -374,6 +396,14 @@ class ValidationRepeated(Event):
     """How many the highest 1 % of the examples are."""
     without_highest: Number = None
     """The mean loss without these; null: not known."""
+
+
+class WeightUpdates(Event):
+    """How far one step, the last of an epoch, moved the weights of each layer."""
+
+    layers: dict[str, Number]
+    """By path: the norm of the change as a share of the norm of the weights; null where all weights are 0. Layers that
+    are frozen are left out."""
 
 
 class WeightsReplaced(Event):
@@ -668,6 +698,7 @@ AnyEvent = (
     | Probe
     | ProbePlanned
     | ValidationRepeated
+    | WeightUpdates
     | WeightsReplaced
     | Alert
     | Overhead

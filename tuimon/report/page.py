@@ -14,6 +14,7 @@ from tuimon.diagnosis.verdict import verdict
 from tuimon.plot.numbers import figure, portion
 from tuimon.protocol.wire import from_wire
 from tuimon.report.findings import blocks, ordered
+from tuimon.report.gradients import gradients
 from tuimon.report.layer_shares import layer_shares, legend, said_of_cause, table
 from tuimon.report.layout import Subject, command, section, text_width
 from tuimon.report.lines import Line, Role, Span, aligned, as_text, line, pad, shorten
@@ -57,6 +58,7 @@ def page(state: RunState, found: Sequence[Finding], subject: Subject, width: int
     lines += blocks(state, found, subject, width)
     if told is not None and told.probe.layers:
         lines += _layers(state, told, width)
+    lines += gradients(state, width)
     lines += _earlier(state, found, width)
     lines += _not_examined(examine(state, found), width)
     return [*lines, line(), *(line(Span(text, "dim")) for text in wrap(_basis(state, subject), text_width(width)))]

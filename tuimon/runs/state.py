@@ -105,6 +105,8 @@ class RunState:
     """All probes, in order."""
     gap_parts: dict[str, Series] = field(default_factory=lambda: {name: Series() for name in GAP_PARTS})
     """The losses of the probes and the parts of their difference, by `GAP_PARTS`."""
+    weight_updates: events.WeightUpdates | None = None
+    """How far a step moved the weights, as last measured in this `fit`."""
     weights_replaced: dict[str, events.WeightsReplaced] = field(default_factory=dict)
     """The newest of each `where` of this `fit`: other weights than those of training were validated, or left."""
     alerts: list[events.Alert] = field(default_factory=list)
@@ -214,7 +216,7 @@ class RunState:
     def _(self, event: events.FitStarted) -> None:
         self.fit = event
         self.ended = None
-        self.weights_replaced = {}
+        self.weights_replaced, self.weight_updates = {}, None
         self._set_mode(event)
         self._disturbances += 1
         self._fit_first_step = event.step
@@ -307,6 +309,10 @@ class RunState:
     @_fold.register
     def _(self, event: events.ValidationRepeated) -> None:
         self.repeated_validations[event.epoch] = event
+
+    @_fold.register
+    def _(self, event: events.WeightUpdates) -> None:
+        self.weight_updates = event
 
     @_fold.register
     def _(self, event: events.WeightsReplaced) -> None:

@@ -391,6 +391,21 @@ class Pass:
         return Pass(self.loss - other.loss, losses)
 
 
+PASSES_OF_A_GRADIENT = 3
+"""Forward passes that take as long as one gradient: the backward pass takes about twice as long as the forward pass."""
+
+
+class Gradient(NamedTuple):
+    """The gradient of a batch's loss with respect to the weights of one layer."""
+
+    norm: float
+    """Its Euclidean norm."""
+    weight_norm: float
+    """That of the weights."""
+    zeros: float
+    """Share of the weights for which it is exactly 0."""
+
+
 Calls = dict[str, list[bool]]
 """By path of a BatchNormalization layer, in the order of their first calls: for each call, True if it uses batch
 statistics."""
@@ -450,6 +465,12 @@ class PassSet(Protocol):
 
     def quiet(self, batch: Batch) -> Pass:
         """Make a pass in training mode with the random layers off."""
+
+    def gradients(self, batch: Batch) -> Mapping[str, Gradient]:
+        """Return the gradient of the loss in training mode, for each layer that a step trains, by path.
+
+        Empty if it is unknown.
+        """
 
     def costs(self) -> tuple[int, float]:
         """Return the number of passes of this set, and the seconds of its traces, each with its first pass."""

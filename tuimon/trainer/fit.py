@@ -14,7 +14,6 @@ from tuimon.trainer.engine import Data, Engine, frozen, frozen_weights, statisti
 from tuimon.trainer.modes import AUTO, Mode
 from tuimon.trainer.options import Options
 from tuimon.trainer.probe_memory import ProbeMemory
-from tuimon.trainer.replaced_weights import ReplacedWeights
 from tuimon.trainer.requests import mode_changes
 from tuimon.trainer.requests.actions import AT_THE_END_SECONDS, RequestActions
 from tuimon.trainer.requests.controller import Controller
@@ -24,6 +23,8 @@ from tuimon.trainer.sampling import Sampling
 from tuimon.trainer.schedule import ProbeSchedule
 from tuimon.trainer.session.recorder import Recorder
 from tuimon.trainer.time_split import TimeSplitter
+from tuimon.trainer.weights.replaced import ReplacedWeights
+from tuimon.trainer.weights.updates import WeightUpdates
 
 OVERHEAD_SECONDS = 10.0
 """Shortest time between two records of the cost of monitoring."""
@@ -75,6 +76,7 @@ class Fit:
         self.memory = memory or ProbeMemory()
         """What the probes leave for the next ``fit`` of the model."""
         self._schedule = ProbeSchedule(recorder, engine, options.probe, self._budget, self._sampling, self.memory)
+        self._updates = WeightUpdates(recorder, engine, self._budget, self._sampling)
         self._replaced = ReplacedWeights(recorder, engine, self._budget, self._sampling, self._schedule)
         checkpoints = Checkpoints(recorder.run.checkpoints, kept=options.checkpoints_kept)
         self._actions = RequestActions(recorder, engine, checkpoints, self._sampling)
@@ -119,6 +121,9 @@ class Fit:
         coming_step = self._sampling.coming_step
         self._schedule.before_step(coming_step)
         self._replaced.before_step()
+        if self._sampling.is_last_call:
+            self._replaced.before_last_step()
+            self._updates.before_last_step()
         if self._schedule.is_due_at(coming_step, now):
             self._sampling.read_steps()
             self._schedule.probe_between_steps()
@@ -148,6 +153,7 @@ class Fit:
         self._sampling.read_steps()
         self._sampling.end_first_step()
         self._replaced.end_epoch()
+        self._updates.end_epoch()
         # After a stop in mid-epoch, Keras ends the epoch all the same.
         left = self._sampling.epoch_left
         is_whole = not self._controller.was_stopped or (left.steps > 0 and left.left <= 0)

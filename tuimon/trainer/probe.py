@@ -14,7 +14,7 @@ import numpy as np
 from tuimon.protocol import events
 from tuimon.protocol.wire import FloatArray, Number, scalars_to_wire, to_wire
 from tuimon.trainer.batch_norm import LayerArrays
-from tuimon.trainer.engine import Batch, Engine, Moments, Pass, PassSet
+from tuimon.trainer.engine import PASSES_OF_A_GRADIENT, Batch, Engine, Gradient, Moments, Pass, PassSet, ProbeError
 from tuimon.trainer.modes import Mode
 from tuimon.trainer.pool import Pool
 from tuimon.trainer.uncertainty import PartsOfBatch, estimate, mean_loss
@@ -23,12 +23,32 @@ MASKS = 8
 """Random masks over which the stochastic part is averaged; half as many in each mode if inference is random as well."""
 PASSES_OF_A_FURTHER_BATCH = 4
 """At most: training, inference, batch statistics, random layers off."""
+GRADIENT_BATCHES = 4
+"""Batches on which gradients are measured, if there are as many."""
 
 
-def most_passes(layers: int, batches: int = 1, validation_batches: int = 1) -> int:
-    """Return the largest number of forward passes of a probe of so many BatchNormalization layers and batches."""
+@dataclass(frozen=True)
+class Depth:
+    """What a probe measures besides the gap and its parts."""
+
+    each_layer: bool = True
+    """The part of each layer; else only that of all layers together."""
+    gradients: bool = True
+    """The gradients of the weights."""
+
+
+WHOLE = Depth()
+LIGHT = Depth(each_layer=False, gradients=False)
+
+
+def most_passes(layers: int, batches: int = 1, validation_batches: int = 1, depth: Depth = WHOLE) -> int:
+    """Return the largest number of forward passes of a probe of so many BatchNormalization layers and batches.
+
+    A gradient counts as the passes that take as long.
+    """
     further = PASSES_OF_A_FURTHER_BATCH * max(0, batches - 1)
-    return 2 + MASKS + 2 * layers + further + validation_batches
+    gradients = PASSES_OF_A_GRADIENT * min(batches, GRADIENT_BATCHES) if depth.gradients else 0
+    return 2 + MASKS + 2 * (layers if depth.each_layer else 1) + further + validation_batches + gradients
 
 
 # Whole: one event, field by field.
@@ -39,7 +59,7 @@ def measure(
     mode: Mode,
     reason: str,
     *,
-    each_layer: bool = True,
+    depth: Depth = WHOLE,
     examples_of_epoch: int | None = None,
 ) -> events.Probe:
     """Probe batches. Changes no variable and no random state.
@@ -57,7 +77,7 @@ def measure(
         validation: Validation batches, as the validation step takes them; empty: there are none.
         mode: The mode in force.
         reason: Why the probe is made.
-        each_layer: Whether to measure the part of each layer; else only that of all layers together.
+        depth: What to measure.
         examples_of_epoch: Examples of all training data; None: unknown.
 
     Raises:
@@ -65,7 +85,7 @@ def measure(
     """
     started = time.perf_counter()
     with engine.passes.begin(mode) as passes:
-        first = _losses(passes, batches[0], each_layer=each_layer)
+        first = _losses(passes, batches[0], each_layer=depth.each_layer)
         further = [
             _losses(passes, batch, each_layer=False, seed=MASKS + number, most_masks=1)
             for number, batch in enumerate(batches[1:])
@@ -78,6 +98,7 @@ def measure(
         held_unweighted = [
             _unweighted(engine, passes, batch, each) for batch, each in zip(validation, held, strict=True)
         ]
+    gradients = _gradients(engine, batches[:GRADIENT_BATCHES] if depth.gradients else [], mode)
     count, first_seconds = passes.costs()
     arrays = engine.layers.read()
     sizes = [engine.passes.examples(batch) for batch in batches]
@@ -111,10 +132,54 @@ def measure(
             for path in passes.calls
             if path in arrays
         },
-        passes=count,
-        seconds=max(0.0, time.perf_counter() - started - first_seconds),
-        traced_seconds=first_seconds,
+        gradient_norm=to_wire(gradients.norm),
+        gradients=gradients.layers,
+        gradient_batches=gradients.batches,
+        why_no_gradients=gradients.why_not,
+        passes=count + gradients.passes,
+        seconds=max(0.0, time.perf_counter() - started - first_seconds - gradients.first_seconds),
+        traced_seconds=first_seconds + gradients.first_seconds,
     )
+
+
+@dataclass(frozen=True)
+class _Gradients:
+    layers: dict[str, events.ProbeGradient]
+    batches: int = 0
+    norm: float | None = None
+    why_not: str = ""
+    passes: int = 0
+    first_seconds: float = 0.0
+    """Seconds of traces."""
+
+
+def _gradients(engine: Engine, batches: Sequence[Batch], mode: Mode) -> _Gradients:
+    """Measure the gradients; what they cannot do is no error of the probe."""
+    if not batches:
+        return _Gradients({})
+    try:
+        with engine.passes.begin(mode) as passes:
+            found = [passes.gradients(batch) for batch in batches]
+    except ProbeError as error:
+        return _Gradients({}, 0, None, str(error), *passes.costs())
+    known = [each for each in found if each]
+    if not known:
+        return _Gradients({}, 0, None, "", *passes.costs())
+    layers = {path: [each[path] for each in known] for path in known[0]}
+    norm = _root_mean_square([float(np.sqrt(sum(each.norm**2 for each in batch.values()))) for batch in known])
+    return _Gradients({path: _gradient(each) for path, each in layers.items()}, len(known), norm, "", *passes.costs())
+
+
+def _gradient(of_batches: Sequence[Gradient]) -> events.ProbeGradient:
+    return events.ProbeGradient(
+        norm=to_wire(_root_mean_square([each.norm for each in of_batches])),
+        weight_norm=to_wire(of_batches[0].weight_norm),
+        zeros=to_wire(min(each.zeros for each in of_batches)),
+    )
+
+
+def _root_mean_square(numbers: Sequence[float]) -> float:
+    return float(np.sqrt(np.mean(np.square(numbers))))
 
 
 @dataclass(frozen=True)

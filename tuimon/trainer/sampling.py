@@ -74,7 +74,7 @@ class Sampling:
         self._samples, self._sampled_at, self._sampled_step = 0, self.began, recorder.step
         self._sample_seconds = 0.0
         self._next_channels = self.began + CHANNELS_SECONDS
-        self._unread_calls = 0
+        self._unread_calls = self._calls_of_epoch = 0
         self._last_call: float | None = None
         self._timed_seconds, self._timed_steps = 0.0, 0
         self._validation: dict[str, list[Number]] = {}
@@ -93,6 +93,12 @@ class Sampling:
             return EpochLeft()
         done = self._recorder.step - self.epoch_first_step
         return EpochLeft(steps, steps - done, follows=epochs is not None and self._recorder.epoch + 1 < epochs)
+
+    @property
+    def is_last_call(self) -> bool:
+        """True before the last call of the training step in an epoch, if the length of the epoch is known."""
+        steps = self.epoch_left.steps
+        return bool(steps) and self._calls_of_epoch * self._engine.steps.steps_per_call >= steps
 
     @property
     def is_last_epoch(self) -> bool:
@@ -114,6 +120,7 @@ class Sampling:
     def begin_epoch(self, epoch: int) -> None:
         """Set the epoch under way, and the step and time at which it began."""
         self._recorder.enter_epoch(epoch)
+        self._calls_of_epoch = 0
         self._last_call = None
         self._epoch_began = time.monotonic()
         self.epoch_first_step = self._recorder.step
@@ -123,6 +130,7 @@ class Sampling:
         if self._unread_calls:
             self.end_first_step()
         self._unread_calls += 1
+        self._calls_of_epoch += 1
         now = time.monotonic()
         if self._first_step_began is None:
             self._first_step_began = now

@@ -18,6 +18,7 @@ from tuimon.trainer.engine import Data, Engine, ProbeError
 from tuimon.trainer.held_batches import HeldBatches
 from tuimon.trainer.modes import Mode
 from tuimon.trainer.options import ProbeOptions
+from tuimon.trainer.probe import LIGHT, WHOLE, Depth
 from tuimon.trainer.probe_costs import ProbeCosts
 from tuimon.trainer.probe_memory import ProbeMemory
 from tuimon.trainer.sampling import Sampling
@@ -165,13 +166,13 @@ class ProbeSchedule:
         """
         if not self.may_examine(is_loop=is_loop):
             return
-        each_layer, seconds = self.costs.at_end(now)
-        if each_layer is None:
+        depth, seconds = self.costs.at_end(now)
+        if depth is None:
             reason = f"an examination at the end would take about {seconds:.0f} s, more than a tenth of the run"
             self._recorder.record(events.ProbePlanned(seconds=None, reason=reason))
             return
         words = f"the model as training leaves it, about {max(1, round(seconds))} s"
-        self._measure("end", None, None, each_layer=each_layer, words=words)
+        self._measure("end", None, None, depth=depth, words=words)
 
     def end_validation(self, logs: Mapping[str, Any], now: float) -> None:
         """Probe and repeat the validation if the validation loss in an epoch's logs stands out."""
@@ -291,16 +292,15 @@ class ProbeSchedule:
         applied: Say | None,
         rejected: Say | None,
         *,
-        each_layer: bool | None = None,
+        depth: Depth | None = None,
         words: str = "",
     ) -> None:
         is_long = self.newest is None or self.newest.seconds > LONG_SECONDS
         if is_long or words:
             self._recorder.record(events.StateChanged(state="probing", detail=words))
-        if each_layer is None:
-            each_layer = (
-                applied is not None or self.costs.is_wanted or self.costs.seconds(each_layer=True) <= LIGHT_SECONDS
-            )
+        if depth is None:
+            is_whole = applied is not None or self.costs.is_wanted or self.costs.seconds(WHOLE) <= LIGHT_SECONDS
+            depth = WHOLE if is_whole else LIGHT
         try:
             fact = probe.measure(
                 self._engine,
@@ -308,7 +308,7 @@ class ProbeSchedule:
                 self.held.validation,
                 self._engine.steps.mode,
                 reason,
-                each_layer=each_layer,
+                depth=depth,
                 examples_of_epoch=self._examples_of_epoch(),
             )
         except ProbeError as error:

@@ -152,6 +152,15 @@ class KerasLayers:
         layers = [layer for path, layer in self.by_path.items() if path in wanted]
         return [weight for layer in layers for weight in keras_layers.own_weights(layer)]
 
+    def trained(self, mode: Mode) -> dict[str, list[Any]]:
+        """Return the weights that a step under ``mode`` trains, by the path of their layer."""
+        trained = {id(variable) for variable in self._flags.trained()}
+        return {
+            path: [weight for weight in keras_layers.own_weights(layer) if id(weight) in trained]
+            for path, layer in self.by_path.items()
+            if path not in mode.frozen
+        }
+
     def weight_bytes(self, path: str) -> int:
         """Return the bytes of a layer's own weights; 0 if it has none."""
         return sum(bytes_of(variable) for variable in keras_layers.own_weights(self.by_path[path]))

@@ -1,6 +1,7 @@
 """Makes the forward passes of probes, in separate functions that write no variable and use their own seeds."""
 
 import contextlib
+import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -10,13 +11,14 @@ import keras
 import tensorflow as tf
 
 from tuimon.text import plain
-from tuimon.trainer.engine import Calls, Moments, Pass, ProbeError
+from tuimon.trainer.engine import PASSES_OF_A_GRADIENT, Calls, Gradient, Moments, Pass, ProbeError
 from tuimon.trainer.keras.internals import layers as keras_layers
 from tuimon.trainer.keras.internals import losses, variables
 from tuimon.trainer.keras.internals.layers import flatten_layers, has_own_call, has_own_train_step, random_layers
 from tuimon.trainer.keras.layers import KerasLayers
 from tuimon.trainer.keras.measuring import moments
 from tuimon.trainer.keras.probes.forward import Forward, InForce, Kind
+from tuimon.trainer.keras.probes.gradients import GradientPass
 from tuimon.trainer.keras.scopes import Scopes
 from tuimon.trainer.keras.steps.step_functions import StepFunctions
 from tuimon.trainer.modes import AUTO, Mode
@@ -49,6 +51,9 @@ class KerasPasses:
         self._model = watched.model
         self._kept: OrderedDict[tuple[Kind, InForce], Forward] = OrderedDict()
         self._selected: Forward | None = None
+        self._gradient: tuple[InForce, GradientPass] | None = None
+        self.why_no_gradients = ""
+        """Why gradients of this model cannot be computed; empty if they can, or were not tried."""
         self._made_for: tuple[Any, Any, Any] = (None, None, None)
 
     @property
@@ -150,6 +155,13 @@ class KerasPasses:
             )
         return kept
 
+    def gradient_pass(self, in_force: InForce) -> GradientPass:
+        """Return the function that computes gradients; make it if it is not kept."""
+        key = in_force
+        if self._gradient is None or self._gradient[0] != key:
+            self._gradient = key, GradientPass(self._model, self._watched.layers, in_force)
+        return self._gradient[1]
+
     def may_depend_on_training(self) -> bool:
         """Return True if anything but BatchNormalization and randomness may depend on ``training``."""
         layers = without(flatten_layers(self._model), list(self._watched.layers.batch_norm_by_path.values()))
@@ -161,7 +173,8 @@ class KerasPasses:
         made_for = (loss, watched.train.users_function, watched.layers.version)
         if any(one is not other for one, other in zip(made_for, self._made_for, strict=True)):
             self._kept.clear()
-            self._selected = None
+            self._selected = self._gradient = None
+            self.why_no_gradients = ""
         self._made_for = made_for
 
     def _in_force(self, mode: Mode) -> InForce:
@@ -233,6 +246,23 @@ class KerasPassSet:
     def quiet(self, batch: Any) -> Pass:
         """Make a pass in training mode with the random layers off."""
         return self._run(self._passes.function("quiet", self._in_force, self.calls, self._random_layers), batch)
+
+    def gradients(self, batch: Any) -> Mapping[str, Gradient]:
+        """Return the gradient of the loss in training mode by path; on several replicas it is unknown."""
+        if self._model.distribute_strategy.num_replicas_in_sync > 1:
+            return {}
+        began, function = time.perf_counter(), self._passes.gradient_pass(self._in_force)
+        is_first, self._count = not function.has_run, self._count + PASSES_OF_A_GRADIENT
+        try:
+            if self._passes.why_no_gradients:
+                raise ProbeError(self._passes.why_no_gradients)
+            return function.gradients(batch)
+        except Exception as error:
+            self._passes.why_no_gradients = str(error)
+            raise
+        finally:
+            if is_first:
+                self._first_seconds += time.perf_counter() - began
 
     def costs(self) -> tuple[int, float]:
         """Return the number of passes of this set, and the seconds of its traces, each with its first pass."""

@@ -224,9 +224,11 @@ class StepFunctions:
 
     def _do_tasks_after(self) -> None:
         if self._tasks_after:
+            began = time.perf_counter()
             tasks, self._tasks_after = self._tasks_after, []
             for task in tasks:
                 self._listeners.tell(lambda run: run(), task)
+            self.times.own += time.perf_counter() - began
 
     def _run(self, iterator: Any, began: float) -> Any:
         """Run one call on the batches of an iterator, and note what it takes."""

@@ -58,7 +58,6 @@ class ReplacedWeights:
         self._budget = budget
         self._sampling = sampling
         self._schedule = schedule
-        self._calls = 0
         self._paths: list[str] | None = None
         self._of_last_step: FloatArray | None = None
         self._of_epoch_end: FloatArray | None = None
@@ -68,15 +67,16 @@ class ReplacedWeights:
         self._is_swapped: bool | None = None
 
     def before_step(self) -> None:
-        """Look at the weights before the first step of an epoch, and after its last one. Called before each step."""
-        self._calls += 1
+        """Compare the weights before the first step of an epoch. Called before each step."""
         if self._suspected is not None:
             fact, self._suspected = self._suspected, None
             self._is_swapped = not _are_same(self._sample(), self._validated[-1])
             if self._is_swapped:
                 self._recorder.record(fact)
-        steps = self._sampling.epoch_left.steps
-        if steps and self._is_swapped is not False and self._calls * self._engine.steps.steps_per_call >= steps:
+
+    def before_last_step(self) -> None:
+        """Look at the weights after the coming step, the last of an epoch."""
+        if self._is_swapped is not False:
             self._engine.steps.after_next(self._note_last_step)
 
     def before_validation_step(self) -> None:
@@ -103,7 +103,7 @@ class ReplacedWeights:
 
     def end_epoch(self) -> None:
         """Note the weights at the end of an epoch."""
-        self._is_validating, self._calls = False, 0
+        self._is_validating = False
         self._of_epoch_end = self._sample()
 
     def end_fit(self) -> None:
@@ -120,7 +120,7 @@ class ReplacedWeights:
         self._of_last_step = self._sample()
 
     def _sample(self) -> FloatArray | None:
-        """Return weights of a few small layers; None if there is no such layer."""
+        """Return weights of a few small layers; None if there is no such layer, or a weight is not finite."""
         layers = self._engine.layers
         if self._paths is None:
             sizes = {path: layers.weight_bytes(path) for path in layers.weighted}
@@ -128,7 +128,8 @@ class ReplacedWeights:
             small = [path for path in small if not layers.is_frozen_by_user(path)]
             self._paths = small[:: max(1, len(small) // LAYERS)][:LAYERS]
         found = [np.ravel(array) for path in self._paths for array in layers.read_weights(path)]
-        return np.concatenate(found).astype(np.float64) if found else None
+        sample = np.concatenate(found).astype(np.float64) if found else None
+        return sample if sample is not None and np.isfinite(sample).all() else None
 
     def _measure(
         self, where: str, sample: FloatArray, before: FloatArray, *, may_trace: bool = False
