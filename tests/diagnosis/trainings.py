@@ -932,6 +932,17 @@ def steps_below_the_last_digit_of_bfloat16(runs: Path) -> Facts:
     return train(compiled(model, keras.optimizers.Adam(1e-5)), runs, blobs(1024), epochs=3)
 
 
+@fault("R15")
+def labels_that_the_inputs_do_not_tell(runs: Path) -> Facts:
+    """A linear model of noise: it soon answers with the mean."""
+    keras.utils.set_random_seed(18)
+    data = blobs(2048)
+    data["y"] = np.random.default_rng(5).normal(size=(2048, 1)).astype(np.float32)
+    del data["validation_data"]
+    model = keras.Sequential([keras.Input((8,)), layers.Dense(1)])
+    return train(compiled(model, keras.optimizers.Adam(0.01), "mse"), runs, data, epochs=12)
+
+
 @fault("R14")
 def more_weights_than_examples(runs: Path) -> Facts:
     return train(compiled(mlp(units=128), keras.optimizers.Adam(0.003)), runs, blobs(64, noise=3.0), epochs=60)

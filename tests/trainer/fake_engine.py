@@ -183,6 +183,9 @@ class FakePasses:
 
     quiet = training
 
+    def losses_of_constant(self, batch: Any, passes: Sequence[Pass]) -> Any:
+        return np.full(4, 1.5)
+
     def gradients(self, batch: Any) -> Mapping[str, Gradient]:
         return {"dense": Gradient(0.5, 2.0, 0.0)}
 

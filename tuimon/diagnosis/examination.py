@@ -8,7 +8,7 @@ from typing import Literal
 from tuimon.diagnosis.data_shift import FEWEST_BATCHES
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.frozen import ENOUGH_STEPS
-from tuimon.diagnosis.generalization import FEWEST_EXAMPLES
+from tuimon.diagnosis.generalization import FEWEST_EPOCHS, FEWEST_EXAMPLES
 from tuimon.diagnosis.layers import has_changed_since
 from tuimon.diagnosis.progress import STUCK_EPOCHS
 from tuimon.diagnosis.validation_spike import FEWEST
@@ -181,6 +181,20 @@ def _of_batches(state: RunState) -> Sight:
     return sight
 
 
+def _of_underfitting(state: RunState) -> Sight:
+    sight = _of_probe(state)
+    if not sight.seen:
+        return sight
+    probe = state.probes[-1]
+    if probe.gain is None:
+        return Sight(blind="what a constant answer would lose is not known for this loss")
+    if probe.examples < FEWEST_EXAMPLES:
+        return Sight(blind=f"{probe.examples} examples are too few to tell it from chance")
+    if state.epochs_ended < FEWEST_EPOCHS:
+        return Sight(blind=f"{state.epochs_ended} epochs are too few", remedy="train for longer")
+    return sight
+
+
 def _of_weights(state: RunState) -> Sight:
     if state.epochs_ended and "val_loss" not in state.epoch_metrics:
         return Sight(beside="there are no validation data")
@@ -289,6 +303,7 @@ RULES_SAY: dict[str, _Look] = {
     "R12": _Look("losses that are no number", _of_losses),
     "R13": _Look("no progress", _of_epochs, matters=False),
     "R14": _Look("overfitting", _of_generalization),
+    "R15": _Look("underfitting", _of_underfitting, matters=False),
     "R16": _Look("dropout before BatchNormalization", _of_batch_norm(_of_random_layers)),
     "R17": _Look("weights that training did not make", _of_weights, matters=False),
     "R18": _Look("batches that are not alike", _of_batch_norm(_of_batches)),

@@ -1,4 +1,4 @@
-"""Training data that are learned better than what they stand for: R14."""
+"""Training data that are learned better than what they stand for, or not at all: R14 and R15."""
 
 import math
 from collections.abc import Iterator
@@ -26,6 +26,13 @@ FEWEST_SINCE = 3
 """Validations after the best one; fewer say nothing."""
 SINCE_PART = 0.1
 """Share of all validations that must have come after the best one."""
+EXPLAINED, NOTHING = 0.1, 0.02
+"""A model whose loss is surely less than the first share below that of a constant answer has learned little; where it
+is less than the second, as measured, nothing."""
+FEWEST_EPOCHS = 5
+"""A run with fewer epochs is not judged for that."""
+STANDS_STILL = 0.01
+"""The loss stands still if it has fallen by less than this share of itself in the last half of the epochs."""
 FIRST_LOSSES = 5
 """Batch losses whose mean is the loss at the start."""
 
@@ -116,6 +123,51 @@ def overfitting(state: RunState) -> Iterator[Finding]:
         evidence=evidence,
         advice=advice,
         weight=0.4,
+    )
+
+
+def underfitting(state: RunState) -> Iterator[Finding]:
+    """R15: the model answers hardly better than a constant, and gets no better.
+
+    Threshold: in inference mode, the loss of at least `FEWEST_EXAMPLES` training examples is surely, with `CERTAIN`
+    standard errors added, less than `EXPLAINED` below what they would lose if the model's mean output answered each of
+    them; and of at least `FEWEST_EPOCHS` epochs, the training loss has fallen by less than `STANDS_STILL` of itself in
+    the last half. It is a note where the model is better than the constant by `NOTHING` or more.
+
+    Source: the share of the loss that is explained is R² for the squared error, McFadden's pseudo-R² for the cross-
+    entropy (McFadden 1974); a model that predicts the mean is the baseline of both.
+    """
+    if not state.probes or has_changed_since(state, state.probes[-1]):
+        return
+    probe = state.probes[-1]
+    constant, gain = from_wire(probe.constant), from_wire(probe.gain)
+    error = from_wire(probe.gain_error)
+    if probe.examples < FEWEST_EXAMPLES or not constant > 0 or not gain <= constant:
+        return
+    _, losses = finite_since(state, "loss", beginning(state))
+    half = losses[len(losses) // 2 :]
+    if len(losses) < FEWEST_EPOCHS or not gain + CERTAIN * error < EXPLAINED * constant:
+        return
+    if half[0] - half.min() > STANDS_STILL * abs(half[0]):
+        return
+    share = measured(100 * gain / constant, 100 * error / constant)
+    model = f"{constant - gain:.3g}"
+    yield Finding(
+        rule="R15",
+        severity="warning" if gain < NOTHING * constant else "info",
+        step=probe.step,
+        what=f"the model underfits: on training data its loss is {model}, that of one constant answer for all inputs "
+        f"{constant:.3g} ({share} % explained), and it no longer falls",
+        evidence={
+            "loss_of_constant_answer": probe.constant,
+            "loss_of_model": to_wire(constant - gain),
+            "standard_error": probe.gain_error,
+            "epochs": len(losses),
+            "learning_rate": to_wire(state.learning_rate),
+        },
+        advice="look whether inputs and labels belong together and are scaled, then try another learning rate or a "
+        "larger model; if nothing helps, the inputs may say no more",
+        weight=0.45,
     )
 
 

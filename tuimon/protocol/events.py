@@ -356,6 +356,13 @@ class Probe(Event):
     """Its standard error; null: not known."""
     validation_examples: int = 0
     """Examples in these."""
+    constant: Number = None
+    """What the training examples would lose if the model's mean output answered each of them: without weights,
+    regularization and masks. Null: not known."""
+    gain: Number = None
+    """How much less the model loses in inference mode; null: not known."""
+    gain_error: Number = None
+    """Its standard error; null: not known."""
     gradient_norm: Number = None
     """Norm of the gradient of all weights that a step trains; null: not measured."""
     gradients: dict[str, ProbeGradient] = {}

@@ -385,6 +385,9 @@ class Pass:
     """By path, for each call of the layer: the moments of all its inputs, then, in inference mode, those of the first
     and of the second half of the examples. Needed only if the pass was made with ``looks``."""
 
+    output: Any = None
+    """The mean of the model's outputs over the examples; only the engine looks into it. None if unknown."""
+
     def minus(self, other: "Pass") -> "Pass":
         """Return the difference of the losses of two passes on the same batch."""
         losses = None if self.losses is None or other.losses is None else self.losses - other.losses
@@ -465,6 +468,12 @@ class PassSet(Protocol):
 
     def quiet(self, batch: Batch) -> Pass:
         """Make a pass in training mode with the random layers off."""
+
+    def losses_of_constant(self, batch: Batch, passes: Sequence[Pass]) -> FloatArray | None:
+        """Return what each example of a batch would lose if the mean output of some passes answered all of them.
+
+        Shape ``(examples,)``, as `Pass.losses`; None if it is unknown.
+        """
 
     def gradients(self, batch: Batch) -> Mapping[str, Gradient]:
         """Return the gradient of the loss in training mode, for each layer that a step trains, by path.

@@ -99,6 +99,7 @@ def measure(
             _unweighted(engine, passes, batch, each) for batch, each in zip(validation, held, strict=True)
         ]
     gradients = _gradients(engine, batches[:GRADIENT_BATCHES] if depth.gradients else [], mode)
+    constant, gain, gain_error = _gain(passes, batches, [first, *further])
     count, first_seconds = passes.costs()
     arrays = engine.layers.read()
     sizes = [engine.passes.examples(batch) for batch in batches]
@@ -132,6 +133,9 @@ def measure(
             for path in passes.calls
             if path in arrays
         },
+        constant=to_wire(constant),
+        gain=to_wire(gain),
+        gain_error=to_wire(gain_error),
         gradient_norm=to_wire(gradients.norm),
         gradients=gradients.layers,
         gradient_batches=gradients.batches,
@@ -140,6 +144,22 @@ def measure(
         seconds=max(0.0, time.perf_counter() - started - first_seconds - gradients.first_seconds),
         traced_seconds=first_seconds + gradients.first_seconds,
     )
+
+
+def _gain(
+    passes: PassSet, batches: Sequence[Batch], measured: Sequence["_Losses"]
+) -> tuple[float | None, float | None, float | None]:
+    """Return what a constant answer would lose, how much less the model loses, and the standard error of that."""
+    inferred = [each.in_inference for each in measured]
+    of_model = [each.losses for each in inferred if each.losses is not None]
+    constants = [passes.losses_of_constant(batch, inferred) for batch in batches]
+    of_constant = [each for each in constants if each is not None]
+    if not len(of_model) == len(of_constant) == len(batches):
+        return None, None, None
+    losses = np.concatenate(of_constant)
+    gains = losses - np.concatenate(of_model)
+    error = float(np.std(gains, ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else None
+    return float(np.mean(losses)), float(np.mean(gains)), error
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ class Forward:
                 for layer, operations in self._drawing
                 if any(operation in draws or operation.graph is not function.graph for operation in operations)
             ]
-        loss, losses, given = self._run(batch, seed)
+        loss, losses, given, output = self._run(batch, seed)
         local = self._model.distribute_strategy.experimental_local_results
         # In a short batch, replicas have fewer examples, or none.
         sizes = variables.examples_of_replicas(self._model, batch)
@@ -136,9 +136,8 @@ class Forward:
         seconds = time.perf_counter() - started if is_first else 0.0
         self._runs = Runs(self._runs.passes + 1, self._runs.first_seconds + seconds)
         each = None if losses is None else np.concatenate([np.asarray(part, np.float64) for part in local(losses)])
-        return Pass(
-            value, each, {path: [[Moments(*part) for part in call] for call in calls] for path, calls in found.items()}
-        )
+        moments_of = {path: [[Moments(*part) for part in call] for call in calls] for path, calls in found.items()}
+        return Pass(value, each, moments_of, None if output is None else np.asarray(local(output)[0]))
 
     def take_runs(self) -> Runs:
         """Return the counts since the last call."""
@@ -184,7 +183,8 @@ class Forward:
             for path, calls in seen.given.items()
             if graphs.is_of_this_graph(part for call in calls for given in call for part in given)
         }
-        return loss, losses, reached
+        output = tf.reduce_mean(outputs, axis=0) if losses is not None and outputs.dtype.is_floating else None
+        return loss, losses, reached, output
 
     def _observe(self, path: str, layer: Any) -> Callable[[], None]:
         """Note a layer's calls, and switch them if asked; return a function that undoes the change."""

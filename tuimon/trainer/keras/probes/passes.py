@@ -8,8 +8,10 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from tuimon.protocol.wire import FloatArray
 from tuimon.text import plain
 from tuimon.trainer.engine import PASSES_OF_A_GRADIENT, Calls, Gradient, Moments, Pass, ProbeError
 from tuimon.trainer.keras.internals import layers as keras_layers
@@ -246,6 +248,18 @@ class KerasPassSet:
     def quiet(self, batch: Any) -> Pass:
         """Make a pass in training mode with the random layers off."""
         return self._run(self._passes.function("quiet", self._in_force, self.calls, self._random_layers), batch)
+
+    def losses_of_constant(self, batch: Any, passes: Sequence[Pass]) -> FloatArray | None:
+        """Return what each example would lose, ``(examples,)``, if the mean output of some passes answered them all."""
+        outputs = [each.output for each in passes]
+        one_replica = self._model.distribute_strategy.num_replicas_in_sync == 1
+        if not one_replica or any(each is None or each.shape != outputs[0].shape for each in outputs):
+            return None
+        mean = tf.constant(np.mean(outputs, axis=0))
+        _, y, _ = keras.utils.unpack_x_y_sample_weight(variables.without_optionals(batch))
+        answers = tf.broadcast_to(mean, [self._passes.examples(batch), *mean.shape])
+        found = losses.losses_of_examples(self._model, y, answers, None)
+        return None if found is None else np.asarray(found, np.float64)
 
     def gradients(self, batch: Any) -> Mapping[str, Gradient]:
         """Return the gradient of the loss in training mode by path; on several replicas it is unknown."""
