@@ -598,16 +598,16 @@ def test_marks_do_not_run_into_each_other(steps: tuple[int, ...], expected: str)
 def test_what_it_rests_on() -> None:
     state = state_of(
         OPEN,
-        events.EpochEnded(logs={}, learning_rate=0.1, seconds=1.0, step=1234),
+        events.EpochEnded(logs={"loss": 0.5, "val_loss": 0.625}, learning_rate=0.1, seconds=1.0, step=1234),
         events.Overhead(share=0.0042, parts={}, step=1234),
         events.LogGap(dropped={"batches": 2, "batch_norm": 1}, reason="full", step=1234),
     )
     lines = page(state, [], Subject("run", "run", "training", unreadable=1), 200)
     said = (
-        "This rests on 1 probe, 1 epoch, 1,234 steps. Watching took 0.4 % of the time, as measured. "
-        "3 events were not logged. 1 line of the log could not be read."
+        "This rests on 1 probe, 1 epoch, 1,234 steps. The best val_loss was 0.625, in epoch 1 (step 1,234). "
+        "Watching took 0.4 % of the time, as measured. 3 events were not logged. 1 line of the log could not be read."
     )
-    assert " ".join(as_text(line) for line in lines[-2:]).strip().endswith(said)
+    assert " ".join(as_text(line) for line in lines[-3:]).strip().endswith(said)
 
 
 def test_what_was_found_earlier_and_is_gone() -> None:
@@ -661,7 +661,7 @@ def test_json(runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> N
     make_run(runs, a_run())
     assert main(["doctor", "run", "--json"]) == 1
     document = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(name))
-    assert list(document) == ["version", "judgement", "verdict", "findings", "rules"]
+    assert list(document) == ["version", "judgement", "verdict", "findings", "best", "rules"]
     assert (document["version"], document["judgement"]) == (2, "findings")
     assert [rule["rule"] for rule in document["rules"]] == list(RULES_SAY)
     assert document["rules"][1]["outcome"] == "fired"

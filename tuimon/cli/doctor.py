@@ -138,6 +138,7 @@ def _document(
             }
             for finding in found
         ],
+        "best": state.best.as_fields(),
         "rules": [dataclasses.asdict(rule) for rule in examined],
     }
 

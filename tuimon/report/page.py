@@ -165,6 +165,9 @@ def _basis(state: RunState, subject: Subject) -> str:
     counts = ((len(state.probes), "probe"), (state.epochs_ended, "epoch"), (state.step, "step"))
     rests = ", ".join(f"{count:,} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
     parts = [f"This rests on {rests}."]
+    if state.best.shown is not None:
+        name, best = state.best.shown
+        parts.append(f"The best {name} was {figure(best.value)}, in epoch {best.epoch + 1:,} (step {best.step:,}).")
     if state.overhead is not None:
         parts.append(f"Watching took {portion(from_wire(state.overhead.share))} of the time, as measured.")
     where = time_split.sentence(state)

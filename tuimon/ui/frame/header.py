@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from tuimon.plot.numbers import count, duration, learning_rate, number, percent
+from tuimon.plot.numbers import count, duration, learning_rate, negative, number, percent
 from tuimon.protocol.wire import from_wire
 from tuimon.text import plain
 from tuimon.ui.drawing.cell_view import CellView
@@ -18,19 +18,23 @@ _GAP = 3
 _NARROW_GAP = 2
 """Between the parts of a line that would not fit otherwise."""
 ONE_LINE_COLUMNS = 140
-"""From this width on, the header has one line."""
+"""From this width on, the header has one line, unless the screen is high."""
 _PROGRESS_COLUMNS = 40
-"""On a single line the overhead is left out if the progress would have fewer columns than this."""
+"""On a single line, details are left out if the progress would have fewer columns than this."""
 
 
 class Header(CellView):
-    """Shows run, state, progress, speed, learning rate, phase and held layers: on one line if they fit, else on two."""
+    """Shows run, state, progress, and details of which the last ones are left out where they do not fit.
+
+    Details: speed, learning rate, phase, held layers, overhead, the best epoch.
+    """
 
     def draw(self, cells: Cells, moment: Moment) -> None:
         """Draw the lines."""
         name = plain(moment.state.run.name if moment.state.run else moment.run_path.name, 80)
         limit = max(12, cells.width // 4 if cells.width >= ONE_LINE_COLUMNS else cells.width // 3)
         first = [[(fit(name, limit), int(Meaning.STRONG))], _state(moment), _line(moment)]
+        optional = [part for part in (_overhead(moment), _best(moment)) if part]
         second = [
             part
             for part in (
@@ -40,7 +44,7 @@ class Header(CellView):
                 _phase(moment),
                 _frozen(moment),
                 _held(moment),
-                _overhead(moment),
+                *optional,
             )
             if part
         ]
@@ -51,9 +55,10 @@ class Header(CellView):
             _draw_line(cells, 0, first, lambda width: _progress(moment, width))
             _draw_line(cells, 1, second, None)
         else:
+            for part in reversed(optional):
+                if cells.width - _width(first) - _width(second) - 2 < _PROGRESS_COLUMNS:
+                    second.remove(part)
             used = _width(first) + _width(second)
-            if second and cells.width - used - 2 < _PROGRESS_COLUMNS and second[-1] == _overhead(moment):
-                used -= _width([second.pop()])
             _draw_line(cells, 0, first, lambda width: _progress(moment, min(width, cells.width - used - 2)), second)
 
 
@@ -209,6 +214,14 @@ def _overhead(moment: Moment) -> Part:
     if not math.isfinite(share):
         return []
     return [("overhead ", int(Meaning.DIM)), (f"{percent(share):>5}", int(Meaning.TEXT))]
+
+
+def _best(moment: Moment) -> Part:
+    if moment.state.best.shown is None:
+        return []
+    name, best = moment.state.best.shown
+    value = f"{negative(best.value)}, epoch {count(best.epoch + 1)}"
+    return [(f"best {plain(name, 40)} ", int(Meaning.DIM)), (value, int(Meaning.TEXT))]
 
 
 def _replay(moment: Moment) -> Part:

@@ -58,6 +58,7 @@ class RunView(ScrolledView):
         yield "Versions", list(_versions(moment))
         yield "Model", list(_model(moment))
         yield "Fit", list(_fit(moment))
+        yield "Best values", list(_best(moment))
         yield "What it takes", list(_can(moment))
         yield "Overhead of monitoring", list(_overhead(moment))
         yield "Checkpoints", list(_checkpoints(moment))
@@ -130,6 +131,16 @@ def _fit(moment: Moment) -> Iterator[TextDialog]:
     yield _entry("weights frozen", ", ".join(sorted(state.frozen_weights)) or "none")
     if shares := state.time_split.shares:
         yield _entry("where the time goes", time_split.line(shares))
+
+
+def _best(moment: Moment) -> Iterator[TextDialog]:
+    values = moment.state.best.values
+    if not values:
+        ended = "none of the metrics is known to be better higher, or better lower"
+        yield "", f"None: {ended if moment.state.epochs_ended else 'no epoch has ended'}.", Meaning.DIM
+    for name, best in values.items():
+        where = f"epoch {count(best.epoch + 1)}, step {count(best.step)}"
+        yield _entry(plain(name, 100), f"{number(best.value)}, {where}")
 
 
 def _can(moment: Moment) -> Iterator[TextDialog]:

@@ -1,0 +1,63 @@
+"""The header: which details it shows, and which are left out where they do not fit."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helpers import fit_started, fold, layer, model_built, numbered, started
+from tuimon.protocol import events
+from tuimon.ui.drawing.cells import Cells
+from tuimon.ui.frame.header import Header
+from tuimon.ui.viewer.moment import Moment
+
+
+def a_training(**fit: Any) -> list[events.AnyEvent]:
+    """Return the facts of a run that is in its fourth epoch; the second was the best."""
+    facts: list[events.AnyEvent] = [
+        started(),
+        model_built(layer("bn_1"), layer("bn_2")),
+        fit_started(**{"epochs": 40, "steps_per_epoch": 500, **fit}),
+        events.StateChanged(state="training"),
+    ]
+    for epoch, loss in enumerate((0.5, 0.3125, 0.375)):
+        first, last = 500 * epoch, 500 * (epoch + 1)
+        facts += [
+            events.Batches(first_step=first, metrics={"loss": [loss] * 500}, batches=500, step=last, epoch=epoch),
+            events.EpochEnded(
+                logs={"loss": loss, "val_loss": loss}, learning_rate=1e-3, seconds=2.0, step=last, epoch=epoch
+            ),
+        ]
+    overhead = events.Overhead(share=0.0042, parts={}, step=1500, epoch=3)
+    batches = events.Batches(first_step=1500, metrics={"loss": [0.25] * 123}, batches=123, step=1623, epoch=3)
+    return numbered([*facts, overhead, batches])
+
+
+def header(facts: list[events.AnyEvent], width: int, height: int) -> list[str]:
+    state = fold(facts)
+    cells = Cells(width, height)
+    Header().draw(cells, Moment(state, "training", (state.last_time or 0.0) + 1, Path("run")))
+    return [cells.text(row).rstrip() for row in range(height)]
+
+
+BEST = "best val_loss 0.3125, epoch 2"
+
+
+def test_where_there_is_room_the_header_names_the_best_epoch() -> None:
+    first, second = header(a_training(), 200, 2)
+    assert "epoch  4/40" in first
+    assert first.endswith(" 8 %")
+    assert BEST in second
+    assert BEST in header(a_training(), 200, 1)[0]
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 2), (139, 2), (140, 1), (160, 1), (200, 1), (200, 2)])
+def test_the_best_epoch_drives_nothing_more_important_out(width: int, height: int) -> None:
+    shown = "\n".join(header(a_training(), width, height))
+    for words in ("sample", "● training", "left", "steps/s", "lr 0.001", "phase auto", "frozen 0/2", "epoch  4/40"):
+        assert words in shown, shown
+    assert "overhead" in shown or BEST not in shown
+
+
+def test_before_the_first_epoch_ends_there_is_no_best() -> None:
+    assert "best" not in "".join(header(a_training()[:5], 200, 2))
