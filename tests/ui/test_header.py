@@ -59,5 +59,18 @@ def test_the_best_epoch_drives_nothing_more_important_out(width: int, height: in
     assert "overhead" in shown or BEST not in shown
 
 
+def test_where_there_is_room_the_header_says_where_the_time_goes() -> None:
+    seconds = {"data": 1.2, "step": 7.1, "validation": 0.9, "callbacks": 0.6, "monitoring": 0.2}
+    split = events.TimeSplit(steps=1000, seconds=seconds, timed_calls=8, step=1623, epoch=3)
+    facts = numbered([*a_training(), split])
+    words = "data 12 % · step 71 % · validation 9 % · callbacks 6 % · monitoring 2 %"
+    assert words in header(facts, 200, 2)[1]
+    assert BEST in header(facts, 200, 2)[1]
+    # Elsewhere nothing else makes room for it.
+    for width, height in ((80, 2), (140, 1), (200, 1)):
+        assert header(facts, width, height) == header(a_training(), width, height)
+    assert words in header(facts, 280, 1)[0]
+
+
 def test_before_the_first_epoch_ends_there_is_no_best() -> None:
     assert "best" not in "".join(header(a_training()[:5], 200, 2))

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 
+from tuimon.diagnosis import time_split
 from tuimon.plot.numbers import count, duration, learning_rate, negative, number, percent
 from tuimon.protocol.wire import from_wire
 from tuimon.text import plain
@@ -26,7 +27,7 @@ _PROGRESS_COLUMNS = 40
 class Header(CellView):
     """Shows run, state, progress, and details of which the last ones are left out where they do not fit.
 
-    Details: speed, learning rate, phase, held layers, overhead, the best epoch.
+    Details: speed, learning rate, phase, held layers, overhead, the best epoch, where the time goes.
     """
 
     def draw(self, cells: Cells, moment: Moment) -> None:
@@ -34,7 +35,7 @@ class Header(CellView):
         name = plain(moment.state.run.name if moment.state.run else moment.run_path.name, 80)
         limit = max(12, cells.width // 4 if cells.width >= ONE_LINE_COLUMNS else cells.width // 3)
         first = [[(fit(name, limit), int(Meaning.STRONG))], _state(moment), _line(moment)]
-        optional = [part for part in (_overhead(moment), _best(moment)) if part]
+        optional = [part for part in (_overhead(moment), _best(moment), _time_split(moment)) if part]
         second = [
             part
             for part in (
@@ -222,6 +223,11 @@ def _best(moment: Moment) -> Part:
     name, best = moment.state.best.shown
     value = f"{negative(best.value)}, epoch {count(best.epoch + 1)}"
     return [(f"best {plain(name, 40)} ", int(Meaning.DIM)), (value, int(Meaning.TEXT))]
+
+
+def _time_split(moment: Moment) -> Part:
+    shares = moment.state.time_split.shares
+    return [("time ", int(Meaning.DIM)), (time_split.line(shares), int(Meaning.TEXT))] if shares else []
 
 
 def _replay(moment: Moment) -> Part:
