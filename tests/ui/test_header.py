@@ -59,6 +59,37 @@ def test_the_best_epoch_drives_nothing_more_important_out(width: int, height: in
     assert "overhead" in shown or BEST not in shown
 
 
+@pytest.mark.parametrize(("width", "height"), [(80, 2), (140, 1), (200, 2)])
+def test_an_epoch_without_a_known_end_has_steps_and_no_share(width: int, height: int) -> None:
+    facts = a_training(steps_per_epoch=None)[:5]
+    facts.append(events.Batches(first_step=500, metrics={"loss": [0.5] * 734}, batches=734, step=1234))
+    shown = "\n".join(header(numbered(facts), width, height))
+    assert "epoch  1/40   step 1,234" in shown
+    assert "steps/s" in shown
+    assert " %" not in shown
+    assert " left" not in shown
+    assert ("length of the epoch not known" in shown) == (width > 80)
+
+
+@pytest.mark.parametrize(
+    ("initial_epoch", "epochs", "share"), [(0, 40, " 7 %"), (0, 4, "75 %"), (2, 4, "50 %"), (0, 3, "100 %")]
+)
+def test_progress_without_the_length_of_epochs_is_that_of_the_epochs(
+    initial_epoch: int, epochs: int, share: str
+) -> None:
+    facts = a_training(steps_per_epoch=None, initial_epoch=initial_epoch, epochs=epochs)
+    # Of three epochs, the last one has ended and the run is over; of more, the fourth goes on.
+    assert header(facts[:-2] if epochs == 3 else facts, 80, 2)[0].endswith(share)
+
+
+def test_a_further_fit_begins_without_a_share() -> None:
+    further = fit_started(epochs=4, initial_epoch=3, steps_per_epoch=None, step=1623, epoch=3)
+    batches = events.Batches(first_step=1623, metrics={"loss": [0.25] * 7}, batches=7, step=1630, epoch=3)
+    shown = header(numbered([*a_training(), further, batches]), 200, 2)[0]
+    assert "epoch 4/4   step 1,630" in shown
+    assert "%" not in shown
+
+
 def test_where_there_is_room_the_header_says_where_the_time_goes() -> None:
     seconds = {"data": 1.2, "step": 7.1, "validation": 0.9, "callbacks": 0.6, "monitoring": 0.2}
     split = events.TimeSplit(steps=1000, seconds=seconds, timed_calls=8, step=1623, epoch=3)

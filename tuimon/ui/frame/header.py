@@ -5,7 +5,9 @@ from collections.abc import Callable
 
 from tuimon.diagnosis import time_split
 from tuimon.plot.numbers import count, duration, learning_rate, negative, number, percent
+from tuimon.protocol.events import FitStarted
 from tuimon.protocol.wire import from_wire
+from tuimon.runs.state import OVER, RunState
 from tuimon.text import plain
 from tuimon.ui.drawing.cell_view import CellView
 from tuimon.ui.drawing.cells import Cells, cell_width, fit
@@ -133,7 +135,9 @@ def _progress(moment: Moment, width: int) -> Part:
     words = f"epoch {count(shown):>{digits}}" + (f"/{count(total)}" if total else "")
     share = _share(moment)
     if share is None:
-        return [(f"{words}   step {count(state.step)}", int(Meaning.TEXT))]
+        words += f"   step {count(state.step)}"
+        why = ", length of the epoch not known" if total and moment.status not in OVER else ""
+        return [(words, int(Meaning.TEXT)), (why if len(words) + len(why) <= width else "", int(Meaning.DIM))]
     percent = f"{int(share * 100):3d} %"
     room = width - len(words) - len(percent) - 2
     if room < -1:
@@ -153,11 +157,19 @@ def _share(moment: Moment) -> float | None:
     first, total = state.fit.step, state.total_steps
     if total is not None and total > first:
         share = (state.step - first) / (total - first)
-    elif state.fit.epochs:
-        share = state.epoch / state.fit.epochs
+    elif state.fit.epochs is not None and (ended := _epochs_ended(state, state.fit)):
+        share = ended / max(1, state.fit.epochs - state.fit.initial_epoch)
     else:
+        # Of an epoch that may be endless, nobody knows how much is done.
         return None
     return max(0.0, min(1.0, share))
+
+
+def _epochs_ended(state: RunState, fit_started: FitStarted) -> int:
+    """Return how many epochs of the newest `fit` are over; the present one counts if its end is in the log."""
+    ends = state.epoch_numbers
+    is_over = len(ends) > 0 and ends.last == state.epoch and int(ends.steps[-1]) > fit_started.step
+    return state.epoch - fit_started.initial_epoch + is_over
 
 
 def _time_left(moment: Moment) -> Part:
