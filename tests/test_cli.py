@@ -289,7 +289,7 @@ def test_every_request_can_be_sent(run: RunDirectory, capsys: Capture) -> None:
         ),
         (
             ["probe"],
-            "probe (asked): train −0.28, inference −6.1, gap +5.82: batch_norm +5.72, stochastic +0.1 ± 0.01",
+            "probe (asked): train −0.28, inference −6.1, gap +5.82: BatchNorm +5.72, random layers +0.1 ± 0.01",
             {"type": "probe", "gap": 5.82},
         ),
         (

@@ -202,11 +202,11 @@ def test_parts_with_their_shares_and_signs() -> None:
     )
     rows = [line.rstrip() for line in lines_of(state_of(against))]
     # Parts that cancel are no shares.
-    assert "    stochastic      +0.20  ± 0.013 (standard error)" in rows
+    assert "    random layers   +0.20  ± 0.013 (standard error)" in rows
     assert "    other            0.00" in rows
     rows = lines_of(state_of(both))
-    assert "    stochastic      +0.300  ± 0.013 (standard error)" in rows
-    assert "    stochastic      +0.300  75 ± 3 %, ± 0.013 (standard error)" in lines_of(state_of(sure))
+    assert "    random layers   +0.300  ± 0.013 (standard error)" in rows
+    assert "    random layers   +0.300  75 ± 3 %, ± 0.013 (standard error)" in lines_of(state_of(sure))
 
 
 def test_chance_is_no_gap() -> None:
@@ -908,12 +908,12 @@ def probes(run: RunDirectory) -> list[events.Probe]:
 def assert_sums(page: str, fact: events.Probe) -> None:
     """Assert that the page has a probe's losses and parts, each rounded by itself."""
     numbers = {}
-    for name in ("training loss", "− inference loss", "= gap", "batch_norm", "stochastic", "other"):
+    for name in ("training loss", "− inference loss", "= gap", "BatchNorm", "random layers", "other"):
         found = re.search(rf"^ +{name} +([−+]?[\d.]+)", page, re.MULTILINE)
         assert found, (name, page)
         numbers[name] = Decimal(found[1].replace("−", "-"))
     unit = 10.0 ** -abs(int(numbers["= gap"].as_tuple().exponent))
-    for name, value in (("training loss", fact.train), ("= gap", fact.gap), ("batch_norm", fact.batch_norm)):
+    for name, value in (("training loss", fact.train), ("= gap", fact.gap), ("BatchNorm", fact.batch_norm)):
         assert float(numbers[name]) == pytest.approx(value, abs=2 * unit)
 
 

@@ -641,7 +641,7 @@ async def test_the_run_screen_says_what_the_run_is(runs: Path) -> None:
                 "step-3.npz: step 3, epoch 1, 104 MB",
                 "bn_2: 3 channels, momentum 0.99",
                 "[red]x[/red]",
-                "nothing is missing",
+                "dropped facts",
                 "node-17, pid",
                 "pid 77",
             ):

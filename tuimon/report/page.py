@@ -16,6 +16,7 @@ from tuimon.report.findings import blocks, ordered
 from tuimon.report.layer_shares import layer_shares, legend, said_of_cause, table
 from tuimon.report.layout import Subject, command, section, text_width
 from tuimon.report.lines import Line, Role, Span, aligned, as_text, line, pad, shorten
+from tuimon.runs.facts_in_words import PART_NAMES
 from tuimon.runs.state import RunState
 from tuimon.text import plain, width_of, wrap
 
@@ -76,7 +77,7 @@ def _gap(told: Telling, width: int) -> list[Line]:
         error = from_wire(probe.errors.get(part, probe.standard_error if part == "stochastic" else None))
         if error > 0:
             share = ", ".join(filter(None, (share, _plus_minus(error))))
-        rows.append((f"  {part}", scale.text(written.parts[part], signed=True), share, "text"))
+        rows.append((f"  {PART_NAMES[part]}", scale.text(written.parts[part], signed=True), share, "text"))
     rows += _data_rows(told)
     texts = aligned([text for _, text, _, _ in rows])
     name = max(width_of(row[0]) for row in rows)
