@@ -103,5 +103,16 @@ def test_where_there_is_room_the_header_says_where_the_time_goes() -> None:
     assert words in header(facts, 280, 1)[0]
 
 
+def test_a_detail_without_room_does_not_press_the_others_together() -> None:
+    assert "lr 0.001   phase auto" in header(a_training()[:-2], 80, 2)[1]
+    assert "lr 0.001   phase auto" in header(a_training(), 90, 2)[1]
+
+
+def test_a_part_that_takes_no_time_is_left_out() -> None:
+    split = events.TimeSplit(steps=1000, seconds={"data": 3.0, "step": 1.0, "validation": 0.0}, timed_calls=8)
+    split.step, split.epoch = 1623, 3
+    assert header(numbered([*a_training(), split]), 200, 2)[1].endswith("time data 75 % · step 25 %")
+
+
 def test_before_the_first_epoch_ends_there_is_no_best() -> None:
     assert "best" not in "".join(header(a_training()[:5], 200, 2))

@@ -55,6 +55,9 @@ class Header(CellView):
         if replay:
             second.insert(0, replay)
         if cells.height >= 2:
+            for part in reversed(optional):
+                if 1 + _width(second, _NARROW_GAP) - _NARROW_GAP > cells.width:
+                    second.remove(part)
             _draw_line(cells, 0, first, lambda width: _progress(moment, width))
             _draw_line(cells, 1, second, None)
         else:
@@ -88,8 +91,8 @@ def _draw_part(cells: Cells, row: int, column: int, part: Part, gap: int) -> int
     return column + gap if part else column
 
 
-def _width(parts: list[Part]) -> int:
-    return sum(sum(cell_width(text) for text, _ in part) + _GAP for part in parts)
+def _width(parts: list[Part], gap: int = _GAP) -> int:
+    return sum(sum(cell_width(text) for text, _ in part) + gap for part in parts)
 
 
 def _state(moment: Moment) -> Part:
@@ -238,7 +241,7 @@ def _best(moment: Moment) -> Part:
 
 
 def _time_split(moment: Moment) -> Part:
-    shares = moment.state.time_split.shares
+    shares = {name: share for name, share in moment.state.time_split.shares.items() if share > 0}
     return [("time ", int(Meaning.DIM)), (time_split.line(shares), int(Meaning.TEXT))] if shares else []
 
 
