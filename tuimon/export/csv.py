@@ -1,12 +1,12 @@
 """A run as tidy CSV: ``step,epoch,time,metric,value``, one value a line.
 
 All that was measured is there, in the order of the log. `branch` has no column: a rollback or a resumption undoes
-what earlier rows show of the weights, not the rows, and `step` never goes back.
+what earlier rows show of the weights, not the rows, and `step` never goes back but in rows of `best/`.
 
 `best/<metric>` has a row for each epoch that was better than those before, with the value, step and epoch of that
 epoch: the last one is the best of the run. After a rollback or a resumption that undoes it, a row repeats the best one
-that is left, with its step and epoch; its value is empty if there is none. So it is when another model begins. Metrics
-of which nobody knows whether more or less is better have no such rows.
+that is left, with its own step and epoch; where none is left, and where another model begins, the value is empty. A
+metric of which nobody knows whether more or less is better has no such rows.
 
 The log is streamed: memory does not grow with the run.
 """
