@@ -55,7 +55,8 @@ COMMAND_LINE = """\
 `RUN` is a run directory, a `session.jsonl`, or a name under the runs directory (`--runs-dir`, `$TUIMON_RUNS_DIR`,
 `./runs`): of a name without its date and time, the newest run. Bad input ends in one line on stderr and exit code 2.
 JSON for machines has `"version": 1`; `list --json` prints
-`{"version", "runs": [{"name", "path", "state", "epoch", "step", "started", "updated"}]}`, epochs from 0 and Unix times;
+`{"version", "runs": [{"name", "path", "state", "epoch", "step", "started", "updated", "best"}]}`, epochs from 0 and
+Unix times; `best` is `{METRIC: {"value", "epoch"}}`, here and in `doctor --json`;
 `send --json` prints the facts that answer, one a line.
 """
 

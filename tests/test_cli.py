@@ -23,6 +23,7 @@ from helpers import (
     started,
     until,
 )
+from tuimon.cli import list as list_command
 from tuimon.cli import progress_lines
 from tuimon.cli import run as run_command
 from tuimon.cli.main import COMMANDS, main
@@ -154,13 +155,16 @@ def test_list(runs: Path, capsys: Capture) -> None:
         "step": 4,
         "started": 1000.0,
         "updated": 1015.0,
+        "best": {"loss": {"value": -0.375, "epoch": 1}, "val_loss": {"value": -0.5, "epoch": 1}},
     }
+    assert document["runs"][2]["best"] == {}
     assert main(["list", str(runs)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[:4] for line in lines[:2]] == [
-        ["NAME", "STATE", "EPOCH", "STEP"],
-        ["b-finished", "finished", "2", "4"],
+    assert [line.split()[:8] for line in lines[:2]] == [
+        ["NAME", "STATE", "EPOCH", "STEP", "BEST", "IN", "EPOCH", "STARTED"],
+        ["b-finished", "finished", "2", "4", "val_loss", "−0.5", "2", "1970-01-01"],
     ]
+    assert lines[3].split() == ["c-starting", "starting", "–", "0", "–", "–", "–", "–"]
 
 
 def test_a_run_that_never_began_does_not_start_for_ever(runs: Path, capsys: Capture) -> None:
@@ -188,6 +192,23 @@ def test_list_reads_the_two_ends_of_a_long_log(runs: Path, capsys: Capture) -> N
     listed = {line["name"]: line for line in json.loads(capsys.readouterr().out)["runs"]}
     assert (listed["run"]["step"], listed["run"]["epoch"], listed["run"]["state"]) == (500_000, 499, "crashed")
     assert listed["other"]["state"] == "training"
+
+
+def test_the_list_searches_the_newest_logs_for_the_best_and_only_so_much(
+    runs: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    epochs: list[events.AnyEvent] = [
+        events.EpochEnded(
+            logs={"loss": float(abs(step - 50))}, learning_rate=0.1, seconds=1.0, step=step, epoch=step // 10
+        )
+        for step in range(0, 40_000, 10)
+    ]
+    for name in ("a-old", "b-new"):
+        size = make_run(runs, [*a_run()[:5], *epochs], name).session_log.stat().st_size
+    monkeypatch.setattr(list_command, "SKIMMED_IN_ALL", size * 6 // 10)
+    assert main(["list", "--json"]) == 0
+    found = {run["name"]: run["best"] for run in json.loads(capsys.readouterr().out)["runs"]}
+    assert found == {"a-old": {}, "b-new": {"loss": {"value": 0.0, "epoch": 5}}}
 
 
 # send
@@ -268,7 +289,7 @@ def test_every_request_can_be_sent(run: RunDirectory, capsys: Capture) -> None:
         ),
         (
             ["probe"],
-            "probe (asked): train −0.28, inference −6.1, gap +5.82: batch_norm +5.72, stochastic +0.1 ± 0.01",
+            "probe (asked): train −0.28, inference −6.1, gap +5.82: BatchNorm +5.72, random layers +0.1 ± 0.01",
             {"type": "probe", "gap": 5.82},
         ),
         (

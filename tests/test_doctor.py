@@ -203,11 +203,11 @@ def test_parts_with_their_shares_and_signs() -> None:
     )
     rows = [line.rstrip() for line in lines_of(state_of(against))]
     # Parts that cancel are no shares.
-    assert "    stochastic      +0.20  ± 0.013 (standard error)" in rows
+    assert "    random layers   +0.20  ± 0.013 (standard error)" in rows
     assert "    other            0.00" in rows
     rows = lines_of(state_of(both))
-    assert "    stochastic      +0.300  ± 0.013 (standard error)" in rows
-    assert "    stochastic      +0.300  75 ± 3 %, ± 0.013 (standard error)" in lines_of(state_of(sure))
+    assert "    random layers   +0.300  ± 0.013 (standard error)" in rows
+    assert "    random layers   +0.300  75 ± 3 %, ± 0.013 (standard error)" in lines_of(state_of(sure))
 
 
 def test_chance_is_no_gap() -> None:
@@ -632,16 +632,16 @@ def test_marks_do_not_run_into_each_other(steps: tuple[int, ...], expected: str)
 def test_what_it_rests_on() -> None:
     state = state_of(
         OPEN,
-        events.EpochEnded(logs={}, learning_rate=0.1, seconds=1.0, step=1234),
+        events.EpochEnded(logs={"loss": 0.5, "val_loss": 0.625}, learning_rate=0.1, seconds=1.0, step=1234),
         events.Overhead(share=0.0042, parts={}, step=1234),
         events.LogGap(dropped={"batches": 2, "batch_norm": 1}, reason="full", step=1234),
     )
     lines = page(state, [], Subject("run", "run", "training", unreadable=1), 200)
     said = (
-        "This rests on 1 probe, 1 epoch, 1,234 steps. Watching took 0.4 % of the time, as measured. "
-        "3 events were not logged. 1 line of the log could not be read."
+        "This rests on 1 probe, 1 epoch, 1,234 steps. The best val_loss was 0.625, in epoch 1 (step 1,234). "
+        "Watching took 0.4 % of the time, as measured. 3 events were not logged. 1 line of the log could not be read."
     )
-    assert " ".join(as_text(line) for line in lines[-2:]).strip().endswith(said)
+    assert " ".join(as_text(line) for line in lines[-3:]).strip().endswith(said)
 
 
 def test_what_was_found_earlier_and_is_gone() -> None:
@@ -695,7 +695,8 @@ def test_json(runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> N
     make_run(runs, a_run())
     assert main(["doctor", "run", "--json"]) == 1
     document = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(name))
-    assert list(document) == ["version", "judgement", "verdict", "findings", "rules", "loss_minus_val_loss"]
+    keys = ["version", "judgement", "verdict", "findings", "best", "rules", "loss_minus_val_loss"]
+    assert list(document) == keys
     assert (document["version"], document["judgement"]) == (2, "findings")
     assert [rule["rule"] for rule in document["rules"]] == list(RULES_SAY)
     assert document["rules"][1]["outcome"] == "fired"
@@ -942,12 +943,12 @@ def probes(run: RunDirectory) -> list[events.Probe]:
 def assert_sums(page: str, fact: events.Probe) -> None:
     """Assert that the page has a probe's losses and parts, each rounded by itself."""
     numbers = {}
-    for name in ("training loss", "− inference loss", "= gap", "batch_norm", "stochastic", "other"):
+    for name in ("training loss", "− inference loss", "= gap", "BatchNorm", "random layers", "other"):
         found = re.search(rf"^ +{name} +([−+]?[\d.]+)", page, re.MULTILINE)
         assert found, (name, page)
         numbers[name] = Decimal(found[1].replace("−", "-"))
     unit = 10.0 ** -abs(int(numbers["= gap"].as_tuple().exponent))
-    for name, value in (("training loss", fact.train), ("= gap", fact.gap), ("batch_norm", fact.batch_norm)):
+    for name, value in (("training loss", fact.train), ("= gap", fact.gap), ("BatchNorm", fact.batch_norm)):
         assert float(numbers[name]) == pytest.approx(value, abs=2 * unit)
 
 

@@ -57,12 +57,41 @@ def test_what_was_asked_for_has_names_without_steps(runs: Path, capsys: pytest.C
     make_run(runs, [*a_run()[:-1], *asked])
     assert main(["export", "run", "--to", "csv", "--out", "-"]) == 0
     found = [(row["step"], row["metric"], row["value"]) for row in rows(capsys.readouterr().out)]
+    found = [row for row in found if not row[1].startswith("best/")]
     assert found[-5:] == [
         ("4", "evaluated/loss", "0.5"),
         ("6", "evaluated/loss", "nan"),
         ("6", "recalibrated_dry_run/before/loss", "1.5"),
         ("6", "recalibrated_dry_run/after/loss", "0.25"),
         ("8", "recalibrated/after/loss", "0.25"),
+    ]
+
+
+def test_the_best_has_a_row_for_each_epoch_that_improves(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def epoch(number: int, loss: float, **others: float) -> events.EpochEnded:
+        return events.EpochEnded(
+            logs={"loss": loss, **others}, learning_rate=0.1, seconds=1.0, step=10 * number + 10, epoch=number
+        )
+
+    facts: list[events.AnyEvent] = [
+        *a_run()[:5],
+        epoch(0, 0.5),
+        events.CheckpointSaved(name="a.npz", reason="asked", size_bytes=1, seconds=0.1, step=10),
+        epoch(1, 0.75),
+        epoch(2, 0.25, accuracy=0.5, temperature=1.0),
+        events.RolledBack(checkpoint="a.npz", to_step=10, to_epoch=0, step=30, epoch=3, branch=1),
+        epoch(3, 0.375),
+    ]
+    make_run(runs, facts)
+    assert main(["export", "run", "--to", "csv", "--out", "-"]) == 0
+    found = [row for row in rows(capsys.readouterr().out) if row["metric"].startswith("best/")]
+    assert [(row["step"], row["epoch"], row["metric"], row["value"]) for row in found] == [
+        ("10", "0", "best/loss", "0.5"),
+        ("30", "2", "best/loss", "0.25"),
+        ("30", "2", "best/accuracy", "0.5"),
+        ("10", "0", "best/loss", "0.5"),
+        ("30", "3", "best/accuracy", ""),
+        ("40", "3", "best/loss", "0.375"),
     ]
 
 

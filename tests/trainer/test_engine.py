@@ -88,10 +88,22 @@ def test_a_fit_is_recorded(run: Run) -> None:
 def test_a_frozen_layer_is_verified(run: Run) -> None:
     verified = run.ask(commands.Freeze(layers=["bn_1"]), verified=True)
     assert verified.held
+    assert verified.detail == (
+        "moving statistics, gamma and beta of 1 layer stayed the same; moving statistics of 1 layer changed"
+    )
     before = run.engine.layers.read()["bn_1"]["moving_mean"].tolist()
     run.step()
     assert run.engine.layers.read()["bn_1"]["moving_mean"].tolist() == before
-    assert run.ask(commands.Unfreeze(), verified=True).held
+    verified = run.ask(commands.Unfreeze(), verified=True)
+    assert (verified.held, verified.detail) == (True, "moving statistics of all 2 layers changed")
+
+
+def test_layers_that_learn_gamma_and_beta_are_not_said_to_hold_them(run: Run) -> None:
+    run.ask(commands.Freeze(layers=["bn_1"]), verified=True)
+    verified = run.ask(commands.Phase(phase="inference"), verified=True)
+    assert verified.detail == (
+        "moving statistics, gamma and beta of 1 layer stayed the same; moving statistics of 1 layer stayed the same"
+    )
 
 
 def test_a_freeze_that_the_engine_does_not_make_true_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

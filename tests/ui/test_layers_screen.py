@@ -8,7 +8,7 @@ import pytest
 
 from helpers import statistics
 from tuimon.protocol import events
-from tuimon.ui.screens.layers.channel_view import worst_channels
+from tuimon.ui.screens.layers.channel_view import _WORST_WIDTH, worst_channels
 from tuimon.ui.screens.layers.layer_table import LayerTable
 from tuimon.ui.viewer.meanings import Meaning
 from ui.facts import probe, probe_layer, training
@@ -94,7 +94,7 @@ async def test_the_channels_of_a_layer_and_the_worst_of_them(runs: Path) -> None
                 assert "2: dead" in part(app, "ChannelView")
                 assert "5: mean 12" in part(app, "ChannelView")
                 await press(pilot, "down")
-                await until(pilot, lambda app=app: "No full sample" in part(app, "ChannelView"))
+                await until(pilot, lambda app=app: "No values of single channels" in part(app, "ChannelView"))
 
 
 async def test_nothing_breaks_without_layers(runs: Path) -> None:
@@ -114,6 +114,19 @@ def test_the_worst_channels_come_first() -> None:
     found = worst_channels(mean, variance, 1e-3)
     assert [words.partition(":")[0] for words, _ in found] == ["1", "2", "3", "4", "0"]
     assert [meaning for _, meaning in found[:3]] == [Meaning.ERROR, Meaning.WARNING, Meaning.TEXT]
+
+
+def test_a_channel_of_small_scale_is_not_dead() -> None:
+    # Inputs that are divided by 255 twice, say: far below epsilon, but not nothing.
+    variance = np.array([1.0, 5e-6, 0.0, 9e-6])
+    found = worst_channels(np.zeros(4), variance, 1e-3)
+    assert found[:3] == [
+        ("2: dead, variance 0", Meaning.WARNING),
+        ("1: small scale, variance 5e-6", Meaning.TEXT),
+        ("3: small scale, variance 9e-6", Meaning.TEXT),
+    ]
+    many = worst_channels(np.zeros(4096), np.full(4096, 1.25e-6), 1e-3)
+    assert max(len(words) for words, _ in many) <= _WORST_WIDTH - 2
 
 
 @pytest.mark.parametrize("values", [np.zeros(0), np.array([np.nan, np.inf]), np.full(4, 7.0)])

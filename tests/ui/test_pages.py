@@ -637,10 +637,11 @@ async def test_the_run_screen_says_what_the_run_is(runs: Path) -> None:
                 "0.42 %",
                 "3.40 s",
                 "data 41 % · step 52 % · validation 4 % · callbacks 2 % · monitoring 1 %",
+                "0.6000, epoch 3, step 3",
                 "step-3.npz: step 3, epoch 1, 104 MB",
                 "bn_2: 3 channels, momentum 0.99",
                 "[red]x[/red]",
-                "nothing is missing",
+                "dropped facts",
                 "node-17, pid",
                 "pid 77",
             ):

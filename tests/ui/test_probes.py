@@ -41,7 +41,7 @@ async def test_the_gap_stands_beside_the_loss_with_what_makes_it(runs: Path) -> 
             shown = part(app, "#gap")
             assert re.search(r"● gap +\+5\.800", shown)
             assert re.search(r"◆ BatchNorm +99\.6 %", shown)
-            assert re.search(r"○ dropout +0\.4 %", shown)
+            assert re.search(r"○ random layers +0\.4 %", shown)
             assert "other" not in shown
             assert "train −0.2500" in shown.splitlines()[0]
             assert "inference −6.050" in shown.splitlines()[0]
@@ -58,7 +58,7 @@ async def test_one_probe_and_two_are_seen(runs: Path, number: int) -> None:
                 await press(pilot, *(["tab"] if size == NARROW else []))
                 await until(pilot, lambda app=app: "● gap" in part(app, "#gap"))
                 inside = [line[: line.find("  ● gap")] if "● gap" in line else line for line in rows(app, "#gap")]
-                # One in the data for each probe; beside the name of dropout, one in the legend.
+                # One in the data for each probe; beside the name of random layers, one in the legend.
                 assert sum(line.count("●") for line in inside) == number
                 assert sum(line.count("○") for line in inside) == number + 1
 
@@ -69,7 +69,7 @@ async def test_parts_of_both_signs_have_numbers_in_place_of_shares(runs: Path) -
             await until(pilot, lambda: "● gap" in part(app, "#gap"))
             shown = part(app, "#gap")
             assert re.search(r"BatchNorm +\+7\.000", shown)
-            assert re.search(r"dropout +\+0\.5000", shown)
+            assert re.search(r"random layers +\+0\.5000", shown)
             assert re.search(r"× other +−1\.700", shown)
             assert "%" not in shown
 
@@ -140,8 +140,8 @@ async def test_a_model_without_batch_normalization_has_a_gap_all_the_same(runs: 
     facts = probe(gap=0.5, train=1.0, inference=0.5, batch_norm=0.0, stochastic=0.5)
     with LiveRun(runs, *training(), facts) as run:
         async with watching(run.directory) as (app, pilot):
-            await until(pilot, lambda: "dropout" in part(app, "#gap"))
-            assert re.search(r"dropout +100\.0 %", part(app, "#gap"))
+            await until(pilot, lambda: "random layers" in part(app, "#gap"))
+            assert re.search(r"random layers +100\.0 %", part(app, "#gap"))
             assert "BatchNorm" not in part(app, "#gap")
             assert any(re.match(r" +0┤", line) for line in rows(app, "#gap"))
             assert "no BatchNormalization layer" in part(app, "#drift")
@@ -171,9 +171,9 @@ def test_shares_are_given_where_they_mean_something(fields: dict[str, Number], s
 async def test_the_table_says_which_layer_makes_the_gap(runs: Path) -> None:
     with LiveRun(runs, *training("bn_1", "bn_2", "bn_3")) as run:
         async with watching(run.directory) as (app, pilot):
-            assert "share of gap" not in part(app, "LayerTable")
+            assert "BatchNorm share" not in part(app, "LayerTable")
             run.write(probe(layers=THREE))
-            await until(pilot, lambda: "share of gap" in part(app, "LayerTable"))
+            await until(pilot, lambda: "BatchNorm share" in part(app, "LayerTable"))
             first, second, third = rows(app, "LayerTable")[1:4]
             assert re.search(r"8\.000 ███████ +69 steps +████████ +69 %", first)
             assert re.search(r"0\.5000 ▌ +69 steps +███ +26 %", second)
@@ -195,8 +195,9 @@ async def test_layers_on_which_the_two_ways_do_not_agree_are_marked(runs: Path) 
     layers = {"bn_1": probe_layer(4.0, 1.0), "bn_2": probe_layer(1.5, 3.0), "bn_3": probe_layer(0.3, 0.2)}
     with LiveRun(runs, *training("bn_1", "bn_2", "bn_3"), probe(layers=layers)) as run:
         async with watching(run.directory) as (app, pilot):
-            await until(pilot, lambda: "share of gap" in part(app, "LayerTable"))
+            await until(pilot, lambda: "BatchNorm share" in part(app, "LayerTable"))
             assert ["≠" in line for line in rows(app, "LayerTable")[1:4]] == [True, True, False]
+            assert "≠ shares in model order and on their own disagree" in part(app, "LayerTable")
 
 
 async def test_the_half_life_is_that_of_the_momentum_in_force(runs: Path) -> None:

@@ -525,10 +525,10 @@ async def test_every_key_of_every_screen_is_borne(
     ("place", "typed", "found"),
     [
         ("1", "zoom", "No matches found"),
-        ("2", "zoom", "zoom: Half as much of x"),
+        ("2", "zoom in", "zoom: Zoom in: half of what is shown"),
         ("2", "fre al", "freeze all: Freeze every BatchNormalization layer, or unfreeze them all"),
         ("2", "undo", "undo: Take back the last request that changed something; again: the one before it"),
-        ("2", "twice", "Twice as much of x"),
+        ("2", "twice", "Zoom out: twice of what is shown"),
     ],
 )
 async def test_the_palette_finds_what_a_key_does_by_its_words(runs: Path, place: str, typed: str, found: str) -> None:

@@ -18,6 +18,7 @@ from tuimon.runs.run_directory import RunDirectory
 from tuimon.ui.app import WatchApp
 from tuimon.ui.drawing.cell_view import CellView
 from tuimon.ui.drawing.cells import Cells
+from tuimon.ui.frame import base_screen
 from ui.sizes import WIDE
 
 
@@ -104,7 +105,9 @@ def laid_out(app: WatchApp) -> bool:
     header, table = (app.dashboard.query_one(kind, CellView) for kind in ("Header", "LayerTable"))
     asked = table.styles.height
     fits = not table.display or (asked is not None and cells(table).height == asked.value)
-    return fits and cells(header).height == (1 if app.size.width >= 140 else 2)
+    return fits and cells(header).height == (
+        1 if app.size.width >= base_screen.WIDE and app.size.height < base_screen.HIGH else 2
+    )
 
 
 def views(app: WatchApp) -> list[CellView]:

@@ -140,6 +140,7 @@ def _document(
             }
             for finding in found
         ],
+        "best": state.best.as_fields(),
         "rules": [dataclasses.asdict(rule) for rule in examined],
         "loss_minus_val_loss": _whole(state),
     }

@@ -3,17 +3,26 @@
 import argparse
 import json
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tuimon.cli.options import add_runs_dir
 from tuimon.errors import UsageError
+from tuimon.plot.numbers import figure
+from tuimon.runs.best import Bests
 from tuimon.runs.glance import Glance
 from tuimon.runs.run_directory import RunDirectory, runs_in
 from tuimon.text import plain
 
 VERSION = 1
 """Of the JSON."""
+SKIMMED_BYTES = 64 * 1024 * 1024
+"""The best value may be anywhere in a log. Up to this length, the whole log is searched for it."""
+SKIMMED_IN_ALL = 4 * SKIMMED_BYTES
+"""So much is searched in all logs together, the newest first: a long list takes no longer than about a second."""
+_RIGHT = (2, 3, 5)
+"""The columns that end at their right edge."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,8 @@ class Summary:
     """Unix time; None while not known."""
     updated: float | None
     """Unix time of the newest line."""
+    best: Bests
+    """The best values; without any where the log is too long to be searched."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,9 +58,10 @@ def execute(options: argparse.Namespace) -> int:
     directory = options.directory or options.runs_dir
     if options.directory is not None and not directory.is_dir():
         raise UsageError(f"{directory}: it is no directory")
-    summaries = [summary(run) for run in runs_in(directory)]
+    summaries = _summaries(runs_in(directory))
     if options.json:
-        print(json.dumps({"version": VERSION, "runs": [vars(line) for line in summaries]}, indent=2))
+        runs = [{**vars(line), "best": line.best.as_fields()} for line in summaries]
+        print(json.dumps({"version": VERSION, "runs": runs}, indent=2))
     elif summaries:
         _print_table(summaries)
     else:
@@ -57,27 +69,44 @@ def execute(options: argparse.Namespace) -> int:
     return 0
 
 
-def summary(run: RunDirectory) -> Summary:
+def summary(glance: Glance) -> Summary:
     """Return what one run does."""
-    glance = Glance(run)
     glance.look()
-    state = glance.state
+    run, state = glance.run, glance.state
     word = glance.status(time.time())
-    return Summary(run.name, str(run.path), word, state.epoch, state.step, glance.started, state.last_time)
+    return Summary(run.name, str(run.path), word, state.epoch, state.step, glance.started, state.last_time, state.best)
+
+
+def _summaries(runs: Iterable[RunDirectory]) -> list[Summary]:
+    left, found = SKIMMED_IN_ALL, []
+    for run in reversed(list(runs)):
+        glance = Glance(run, skimmed_bytes=min(left, SKIMMED_BYTES))
+        found.append(summary(glance))
+        left -= glance.skimmed
+    return found[::-1]
 
 
 def _print_table(summaries: list[Summary]) -> None:
-    rows = [("NAME", "STATE", "EPOCH", "STEP", "STARTED", "UPDATED")]
+    rows = [("NAME", "STATE", "EPOCH", "STEP", "BEST", "IN EPOCH", "STARTED", "UPDATED")]
     for line in summaries:
         epoch = str(line.epoch + 1) if line.step else "–"
-        rows.append((plain(line.name), line.state, epoch, str(line.step), _clock(line.started), _clock(line.updated)))
+        name, times = plain(line.name), (_clock(line.started), _clock(line.updated))
+        best, best_epoch = _best(line.best)
+        rows.append((name, line.state, epoch, str(line.step), best, best_epoch, *times))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         cells = [
-            cell.rjust(width) if column in (2, 3) else cell.ljust(width)
+            cell.rjust(width) if column in _RIGHT else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         print("  ".join(cells).rstrip())
+
+
+def _best(best: Bests) -> tuple[str, str]:
+    if best.shown is None:
+        return "–", "–"
+    name, found = best.shown
+    return f"{name} {figure(found.value)}", str(found.epoch + 1)
 
 
 def _clock(seconds: float | None) -> str:

@@ -1,7 +1,12 @@
 """A run as tidy CSV: ``step,epoch,time,metric,value``, one value a line.
 
 All that was measured is there, in the order of the log. `branch` has no column: a rollback or a resumption undoes
-what earlier rows show of the weights, not the rows, and `step` never goes back.
+what earlier rows show of the weights, not the rows, and `step` never goes back but in rows of `best/`.
+
+`best/<metric>` has a row for each epoch that was better than those before, with the value, step and epoch of that
+epoch: the last one is the best of the run. After a rollback or a resumption that undoes it, a row repeats the best one
+that is left, with its own step and epoch; where none is left, and where another model begins, the value is empty. A
+metric of which nobody knows whether more or less is better has no such rows.
 
 The log is streamed: memory does not grow with the run.
 """
@@ -16,6 +21,7 @@ from typing import TextIO
 from tuimon.atomic_file import whole_file
 from tuimon.protocol import events
 from tuimon.protocol.wire import Number
+from tuimon.runs.best import KINDS, Best, Bests
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.session_log import Tail
 from tuimon.runs.state import GAP_PARTS
@@ -43,23 +49,41 @@ def export(run: RunDirectory, out: str) -> None:
         _write(run, file)
 
 
-def rows(new: Iterable[events.AnyEvent]) -> Iterator[Row]:
+def rows(new: Iterable[events.AnyEvent], best: Bests | None = None) -> Iterator[Row]:
     """Yield the rows of some events, in the order of the log.
 
     A batch's step is its number, from 0; an epoch's the steps that were completed at its end.
+
+    Args:
+        new: The events.
+        best: The best values before them, none by default; those of the events are added.
     """
+    best = Bests() if best is None else best
     for event in new:
         for step, metric, value in _values(event):
             yield step, event.epoch, event.time, metric, value
+        if isinstance(event, KINDS):
+            before = best.values
+            best.add(event)
+            yield from _changes(event, before, best.values)
+
+
+def _changes(event: events.AnyEvent, before: dict[str, Best], after: dict[str, Best]) -> Iterator[Row]:
+    for name in before | after:
+        found = after.get(name)
+        if found is None:
+            yield event.step, event.epoch, event.time, f"best/{name}", None
+        elif found != before.get(name):
+            yield found.step, found.epoch, event.time, f"best/{name}", found.value
 
 
 def _write(run: RunDirectory, file: TextIO) -> None:
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(COLUMNS)
-    tail = Tail(run.session_log)
+    tail, best = Tail(run.session_log), Bests()
     while True:
         before = tail.offset
-        writer.writerows(rows(tail.read()))
+        writer.writerows(rows(tail.read(), best))
         if tail.offset == before:
             return
 

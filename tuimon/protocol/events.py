@@ -564,7 +564,7 @@ class CommandVerified(Event):
     held: bool
     """Whether the variables did what the mode says."""
     detail: str
-    """What was seen: "moving statistics of 3/3 layers unchanged"."""
+    """What was seen: "moving statistics of all 3 layers stayed the same"."""
     unexpected: list[str] = []
     """Paths of the layers that did otherwise."""
 

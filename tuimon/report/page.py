@@ -18,6 +18,7 @@ from tuimon.report.gradients import gradients
 from tuimon.report.layer_shares import layer_shares, legend, said_of_cause, table
 from tuimon.report.layout import Subject, command, section, text_width
 from tuimon.report.lines import Line, Role, Span, aligned, as_text, line, pad, shorten
+from tuimon.runs.facts_in_words import PART_NAMES
 from tuimon.runs.state import RunState
 from tuimon.text import plain, width_of, wrap
 
@@ -89,7 +90,7 @@ def _gap(told: Telling, width: int) -> list[Line]:
         error = from_wire(probe.errors.get(part, probe.standard_error if part == "stochastic" else None))
         if error > 0:
             share = ", ".join(filter(None, (share, _plus_minus(error))))
-        rows.append((f"  {part}", scale.text(written.parts[part], signed=True), share, "text"))
+        rows.append((f"  {PART_NAMES[part]}", scale.text(written.parts[part], signed=True), share, "text"))
     rows += _data_rows(told)
     examples = f"{probe.examples:,} example{'' if probe.examples == 1 else 's'}"
     title = f"what the gap is made of, step {probe.step:,}, {examples}"
@@ -206,6 +207,9 @@ def _basis(state: RunState, subject: Subject) -> str:
     counts = ((len(state.probes), "probe"), (state.epochs_ended, "epoch"), (state.step, "step"))
     rests = ", ".join(f"{count:,} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
     parts = [f"This rests on {rests}."]
+    if state.best.shown is not None:
+        name, best = state.best.shown
+        parts.append(f"The best {name} was {figure(best.value)}, in epoch {best.epoch + 1:,} (step {best.step:,}).")
     if state.overhead is not None:
         parts.append(f"Watching took {portion(from_wire(state.overhead.share))} of the time, as measured.")
     where = time_split.sentence(state)

@@ -157,19 +157,23 @@ def _(event: events.RunEnded, state: RunState) -> str:
     return f"{plain(event.status, 40)} after {counted(event.step, 'step')}" + (f": {error}" if error else "")
 
 
+PART_NAMES = {"batch_norm": "BatchNorm", "stochastic": "random layers", "other": "other"}
+"""The parts of the gap as rows, legends and events name them."""
+
+
 def gap(event: events.Probe) -> str:
     """Return the losses of a probe in training and inference mode, and the parts of their gap.
 
     Example:
         >>> gap(events.Probe(reason="asked", examples=1, train=-0.25, inference=-6.0, gap=5.75, batch_norm=5.5,
         ...     stochastic=0.25, other=0.0, masks=8, standard_error=0.01, passes=16, seconds=0.1))
-        'train −0.25, inference −6, gap +5.75: batch_norm +5.5, stochastic +0.25 ± 0.01'
+        'train −0.25, inference −6, gap +5.75: BatchNorm +5.5, random layers +0.25 ± 0.01'
     """
-    parts = [f"batch_norm {_signed(event.batch_norm)}"]
+    parts = [f"{PART_NAMES['batch_norm']} {_signed(event.batch_norm)}"]
     if event.masks > 1 or from_wire(event.stochastic):
-        parts.append(f"stochastic {_signed(event.stochastic)} ± {_number(event.standard_error)}")
+        parts.append(f"{PART_NAMES['stochastic']} {_signed(event.stochastic)} ± {_number(event.standard_error)}")
     if from_wire(event.other):
-        parts.append(f"other {_signed(event.other)}")
+        parts.append(f"{PART_NAMES['other']} {_signed(event.other)}")
     losses = f"train {_number(event.train)}, inference {_number(event.inference)}".replace("-", "−")
     return f"{losses}, gap {_signed(event.gap)}: {', '.join(parts)}"
 

@@ -3,7 +3,7 @@
 import contextlib
 
 from tuimon.protocol import events
-from tuimon.runs import liveness
+from tuimon.runs import best, liveness
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.session_log import Tail
 from tuimon.runs.state import RunState
@@ -16,6 +16,11 @@ _KEPT_ROWS = 1000
 class Glance:
     """One run, looked at now and then: its begin and its end once, afterwards only new lines.
 
+    Args:
+        run: The run.
+        skimmed_bytes: If no more than this lies between begin and end, the ends of epochs are searched there. Else the
+            best values are not known.
+
     Example:
         ```python
         glance = Glance(run)
@@ -24,13 +29,17 @@ class Glance:
         ```
     """
 
-    def __init__(self, run: RunDirectory) -> None:
+    def __init__(self, run: RunDirectory, *, skimmed_bytes: int = 0) -> None:
         self.run = run
         """The run."""
         self.state = RunState()
-        """The lines read so far, folded. Metrics are those of the end, without a hole."""
+        """The lines read so far, folded. Metrics are those of the end, without a hole; `best` is of the whole log, or
+        not known."""
         self.started: float | None = None
         """When it began, Unix seconds; None while not known."""
+        self.skimmed = 0
+        """Bytes that were searched between begin and end."""
+        self._skimmed_bytes = skimmed_bytes
         self._tail = Tail(run.session_log)
         self._changed_at: float | None = None
 
@@ -57,7 +66,7 @@ class Glance:
             # The newest value of a metric that the end does not name is not that of the begin.
             self.state.batch_metrics.clear()
             self.state.epoch_metrics.clear()
-            self._tail.offset = status.st_size - _END_BYTES
+            self._skip_to(status.st_size - _END_BYTES)
             self.state.apply(self._end())
         elif behind > 0:
             self.state.apply(self._tail.read_all())
@@ -74,6 +83,16 @@ class Glance:
             return "starting"
         gone = liveness.is_gone(self.run.session_log, self.state.run)
         return liveness.status(self.state, gone=gone, silent_seconds=now - self._changed_at)
+
+    def _skip_to(self, offset: int) -> None:
+        between = offset - self._tail.offset
+        if between > self._skimmed_bytes:
+            self.state.best.skip()
+            self._tail.offset = offset
+            return
+        self.skimmed += between
+        for event in self._tail.skim(offset, best.KINDS):
+            self.state.best.add(event)
 
     def _end(self) -> list[events.AnyEvent]:
         new = self._tail.read_all()

@@ -5,7 +5,7 @@ that this version does not know: neither stops a reader.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -82,6 +82,20 @@ class Tail:
             if self.offset == before:
                 break
         return events
+
+    def skim(self, offset: int, kinds: Iterable[type[AnyEvent]]) -> Iterator[AnyEvent]:
+        """Yield the facts of some types in the lines that begin before ``offset``, in bytes; leave out all others.
+
+        Lines of other types are not decoded, which takes about a twentieth of the time of reading them.
+        """
+        begins = tuple(f'{{"type":"{kind.__struct_config__.tag}"'.encode() for kind in kinds)
+        while self.offset < offset:
+            before = self.offset
+            with self.path.open("rb") as file:
+                data = self._whole_lines(file, min(_CHUNK_BYTES, offset - self.offset))
+            yield from self._decode(b"\n".join(line for line in data.splitlines() if line.startswith(begins)))
+            if self.offset == before:
+                return
 
     def _advance(self) -> list[AnyEvent]:
         # A chunk may hold nothing that this version knows: go on until the offset stands still.

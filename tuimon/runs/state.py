@@ -12,6 +12,7 @@ import numpy as np
 from tuimon.protocol import events
 from tuimon.protocol.commands import LearningRate, Note, describe, from_fact, undone_by
 from tuimon.protocol.wire import from_wire, list_from_wire
+from tuimon.runs.best import Bests
 from tuimon.runs.command import Command as Command
 from tuimon.runs.command import InForce
 from tuimon.runs.layer_history import LayerHistory as LayerHistory
@@ -93,6 +94,8 @@ class RunState:
     """The epoch that ended at each step of `epoch_metrics`."""
     epoch_phases: Series = field(default_factory=Series)
     """Whether a request's learning phase, 1, or Keras' own, 0, was in force at each epoch's end."""
+    best: Bests = field(default_factory=Bests)
+    """The best value of each metric of the epochs; of all epochs, also those whose rows are forgotten."""
     clock: Series = field(default_factory=Series)
     """Unix time at each step that the log has told the time of."""
     validation_batches: events.ValidationBatches | None = None
@@ -217,6 +220,7 @@ class RunState:
         self.fit = event
         self.ended = None
         self.weights_replaced, self.weight_updates = {}, None
+        self.best.add(event)
         self._set_mode(event)
         self._disturbances += 1
         self._fit_first_step = event.step
@@ -265,6 +269,7 @@ class RunState:
     @_fold.register
     def _(self, event: events.EpochEnded) -> None:
         self.epochs_ended += 1
+        self.best.add(event)
         self.learning_rate = from_wire(event.learning_rate)
         self.learning_rates.append(event.step, [self.learning_rate])
         self.epoch_numbers.append(event.step, [event.epoch])
@@ -371,11 +376,13 @@ class RunState:
     def _(self, event: events.CheckpointSaved) -> None:
         self.checkpoints.pop(event.name, None)
         self.checkpoints[event.name] = event
+        self.best.add(event)
         self._own_learning_rate_at[event.name] = self._own_learning_rate
         self.timeline.append(event)
 
     @_fold.register
     def _(self, event: events.RolledBack | events.RunResumed) -> None:
+        self.best.add(event)
         self._own_learning_rate = self._own_learning_rate_at.get(event.checkpoint, False)
         self._disturbances += 1
         if isinstance(event, events.RunResumed):

@@ -25,7 +25,7 @@ class KerasLayers:
 
     def __init__(self, model: Any, flags: StepFlags) -> None:
         self.by_path: dict[str, Any] = {}
-        """All layers by path."""
+        """All layers by path, from input to output."""
         self.batch_norm: Mapping[str, events.BatchNormLayer] = {}
         """Descriptions of the built BatchNormalization layers for the log, by path."""
         self.others: list[str] = []
@@ -37,6 +37,7 @@ class KerasLayers:
         self._reader = BatchNormReader({})
         self._seen: list[tuple[Any, bool]] | None = None
         self._is_first_look = False
+        self._listed: dict[str, Any] = {}
 
     @property
     def batch_norm_by_path(self) -> dict[str, Any]:
@@ -55,7 +56,10 @@ class KerasLayers:
 
     def look(self) -> bool:
         """Find the layers; return True if they, or the flags that the user set on them, differ from the last time."""
-        self.by_path = layers_by_path(self._model)
+        listed = layers_by_path(self._model)
+        if listed != self._listed:
+            # The order of hundreds of layers takes a millisecond, and this is called several times a second.
+            self._listed, self.by_path = listed, _in_order(self._model, listed)
         found = find_batch_norm(self.by_path)
         seen = [(layer, bool(layer.trainable)) for layer in found.values()]
         if seen == self._seen:
@@ -76,7 +80,7 @@ class KerasLayers:
         found = self._reader.layers
         self.others = [
             path_of(layer)
-            for layer in flatten_layers(self._model)
+            for layer in _layers_within(self._model)
             if depends_on_training(layer) and layer not in found.values()
         ]
         return events.ModelBuilt(
@@ -168,6 +172,31 @@ class KerasLayers:
     def read_weights(self, path: str) -> list[Any]:
         """Return copies of a layer's own weights."""
         return [array(variable) for variable in keras_layers.own_weights(self.by_path[path])]
+
+
+def _in_order(model: Any, layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the layers by path as `_layers_within` has them."""
+    places = {id(layer): place for place, layer in enumerate(_layers_within(model))}
+    return dict(sorted(layers.items(), key=lambda named: places[id(named[1])]))
+
+
+def _layers_within(model: Any) -> list[Any]:
+    """Return every layer in a model, from input to output, each once; those of a nested model come right after it.
+
+    A model lists its own layers in the order of computation, a subclassed one in that of its attributes. Keras'
+    recursive list has the layers within any of them in reverse.
+    """
+    found: dict[int, Any] = {}
+
+    def visit(layer: Any) -> None:
+        # The first one that is new is a layer of this one itself, since those of its own come behind it.
+        for inner in flatten_layers(layer)[1:]:
+            if id(inner) not in found:
+                found[id(inner)] = inner
+                visit(inner)
+
+    visit(model)
+    return list(found.values())
 
 
 def find_batch_norm(layers: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from tuimon.ui.viewer.moment import Moment
 _WIDTH = 100
 _MARGINS = 10
 """Columns of the page for frame, padding and scroll bar."""
-_TERM_WIDTH, _INDENT = 13, 2
+_TERM_WIDTH, _INDENT = 16, 2
 _DIM = css_style(Meaning.DIM)
 
 _TERMS: tuple[tuple[str, Meaning, str], ...] = (
@@ -40,16 +40,20 @@ _TERMS: tuple[tuple[str, Meaning, str], ...] = (
     ("▲", Meaning.ERROR, "at the top of a chart: a value there was NaN or infinite"),
     ("┊ ▲", Meaning.COMMAND, "a request took effect at this step, or the run went back or on from a checkpoint"),
     ("5–95 %", Meaning.BAND, "between these quantiles lie nine of ten channels; the line is the median"),
-    ("gap", Meaning.GAP, "loss in training mode minus loss in inference mode, on one held batch; made of"),
+    ("gap", Meaning.GAP, "loss in training mode minus loss in inference mode, on the same held batches; made of"),
     ("BatchNorm", Meaning.BATCH_NORM_PART, "batch statistics instead of the moving ones"),
-    ("dropout", Meaning.STOCHASTIC_PART, "dropout and other random layers: the mean over the masks"),
+    ("random layers", Meaning.STOCHASTIC_PART, "dropout, augmentation and their like: the mean over several draws"),
     ("other", Meaning.OTHER_PART, "what else depends on training"),
     (
         "share",
         Meaning.BATCH_NORM_PART,
-        "of BatchNorm: what each layer adds when the layers are switched one after another",
+        "of BatchNorm: what each layer adds when layer after layer goes to batch statistics, in model order",
     ),
-    ("≠", Meaning.WARNING, "the worst layer in order and the worst one alone are not the same: the cause is open"),
+    (
+        "≠",
+        Meaning.WARNING,
+        "beside a share: switched on its own, not the layer of the largest share does most; the cause is open",
+    ),
     ("drift", Meaning.STATISTIC, "symmetric KL divergence of the moving from the batch statistics, in nats"),
     ("half-life", Meaning.TEXT, "steps until half of a moving average is new"),
     ("▲ ✗ •", Meaning.WARNING, "a warning, an error, a remark of the diagnosis; enter says why"),

@@ -3,8 +3,11 @@
 import math
 from collections.abc import Callable
 
-from tuimon.plot.numbers import count, duration, learning_rate, number, percent
+from tuimon.diagnosis import time_split
+from tuimon.plot.numbers import count, duration, learning_rate, negative, number, percent
+from tuimon.protocol.events import FitStarted
 from tuimon.protocol.wire import from_wire
+from tuimon.runs.state import OVER, RunState
 from tuimon.text import plain
 from tuimon.ui.drawing.cell_view import CellView
 from tuimon.ui.drawing.cells import Cells, cell_width, fit
@@ -18,19 +21,23 @@ _GAP = 3
 _NARROW_GAP = 2
 """Between the parts of a line that would not fit otherwise."""
 ONE_LINE_COLUMNS = 140
-"""From this width on, the header has one line."""
+"""From this width on, the header has one line, unless the screen is high."""
 _PROGRESS_COLUMNS = 40
-"""On a single line the overhead is left out if the progress would have fewer columns than this."""
+"""On a single line, details are left out if the progress would have fewer columns than this."""
 
 
 class Header(CellView):
-    """Shows run, state, progress, speed, learning rate, phase and held layers: on one line if they fit, else on two."""
+    """Shows run, state, progress, and details of which the last ones are left out where they do not fit.
+
+    Details: speed, learning rate, phase, held layers, overhead, the best epoch, where the time goes.
+    """
 
     def draw(self, cells: Cells, moment: Moment) -> None:
         """Draw the lines."""
         name = plain(moment.state.run.name if moment.state.run else moment.run_path.name, 80)
         limit = max(12, cells.width // 4 if cells.width >= ONE_LINE_COLUMNS else cells.width // 3)
         first = [[(fit(name, limit), int(Meaning.STRONG))], _state(moment), _line(moment)]
+        optional = [part for part in (_overhead(moment), _best(moment), _time_split(moment)) if part]
         second = [
             part
             for part in (
@@ -40,7 +47,7 @@ class Header(CellView):
                 _phase(moment),
                 _frozen(moment),
                 _held(moment),
-                _overhead(moment),
+                *optional,
             )
             if part
         ]
@@ -48,12 +55,16 @@ class Header(CellView):
         if replay:
             second.insert(0, replay)
         if cells.height >= 2:
+            for part in reversed(optional):
+                if 1 + _width(second, _NARROW_GAP) - _NARROW_GAP > cells.width:
+                    second.remove(part)
             _draw_line(cells, 0, first, lambda width: _progress(moment, width))
             _draw_line(cells, 1, second, None)
         else:
+            for part in reversed(optional):
+                if cells.width - _width(first) - _width(second) - 2 < _PROGRESS_COLUMNS:
+                    second.remove(part)
             used = _width(first) + _width(second)
-            if second and cells.width - used - 2 < _PROGRESS_COLUMNS and second[-1] == _overhead(moment):
-                used -= _width([second.pop()])
             _draw_line(cells, 0, first, lambda width: _progress(moment, min(width, cells.width - used - 2)), second)
 
 
@@ -80,8 +91,8 @@ def _draw_part(cells: Cells, row: int, column: int, part: Part, gap: int) -> int
     return column + gap if part else column
 
 
-def _width(parts: list[Part]) -> int:
-    return sum(sum(cell_width(text) for text, _ in part) + _GAP for part in parts)
+def _width(parts: list[Part], gap: int = _GAP) -> int:
+    return sum(sum(cell_width(text) for text, _ in part) + gap for part in parts)
 
 
 def _state(moment: Moment) -> Part:
@@ -127,7 +138,9 @@ def _progress(moment: Moment, width: int) -> Part:
     words = f"epoch {count(shown):>{digits}}" + (f"/{count(total)}" if total else "")
     share = _share(moment)
     if share is None:
-        return [(f"{words}   step {count(state.step)}", int(Meaning.TEXT))]
+        words += f"   step {count(state.step)}"
+        why = ", length of the epoch not known" if total and moment.status not in OVER else ""
+        return [(words, int(Meaning.TEXT)), (why if len(words) + len(why) <= width else "", int(Meaning.DIM))]
     percent = f"{int(share * 100):3d} %"
     room = width - len(words) - len(percent) - 2
     if room < -1:
@@ -147,11 +160,19 @@ def _share(moment: Moment) -> float | None:
     first, total = state.fit.step, state.total_steps
     if total is not None and total > first:
         share = (state.step - first) / (total - first)
-    elif state.fit.epochs:
-        share = state.epoch / state.fit.epochs
+    elif state.fit.epochs is not None and (ended := _epochs_ended(state, state.fit)):
+        share = ended / max(1, state.fit.epochs - state.fit.initial_epoch)
     else:
+        # Of an epoch that may be endless, nobody knows how much is done.
         return None
     return max(0.0, min(1.0, share))
+
+
+def _epochs_ended(state: RunState, fit_started: FitStarted) -> int:
+    """Return how many epochs of the newest `fit` are over; the present one counts if its end is in the log."""
+    ends = state.epoch_numbers
+    is_over = len(ends) > 0 and ends.last == state.epoch and int(ends.steps[-1]) > fit_started.step
+    return state.epoch - fit_started.initial_epoch + is_over
 
 
 def _time_left(moment: Moment) -> Part:
@@ -209,6 +230,19 @@ def _overhead(moment: Moment) -> Part:
     if not math.isfinite(share):
         return []
     return [("overhead ", int(Meaning.DIM)), (f"{percent(share):>5}", int(Meaning.TEXT))]
+
+
+def _best(moment: Moment) -> Part:
+    if moment.state.best.shown is None:
+        return []
+    name, best = moment.state.best.shown
+    value = f"{negative(best.value)}, epoch {count(best.epoch + 1)}"
+    return [(f"best {plain(name, 40)} ", int(Meaning.DIM)), (value, int(Meaning.TEXT))]
+
+
+def _time_split(moment: Moment) -> Part:
+    shares = {name: share for name, share in moment.state.time_split.shares.items() if share > 0}
+    return [("time ", int(Meaning.DIM)), (time_split.line(shares), int(Meaning.TEXT))] if shares else []
 
 
 def _replay(moment: Moment) -> Part:

@@ -140,7 +140,11 @@ MORE_SCREENS = KeyGroup(
         Key(keys="4", action="open('timeline')", help="All events, with what is known of each."),
         Key(keys="5", action="open('log')", help="What the training process printed."),
         Key(keys="6", action="open('system')", help="Processors, memory and GPUs."),
-        Key(keys="7", action="open('run')", help="What the run is: config, model, versions, what it takes."),
+        Key(
+            keys="7",
+            action="open('run')",
+            help="What the run is: config, model, versions, best values, accepted requests.",
+        ),
     ),
 )
 

@@ -5,6 +5,7 @@ import numpy as np
 from tuimon.diagnosis.gap.shares import PARTS, gap_shares
 from tuimon.plot.numbers import negative, percent, signed
 from tuimon.protocol.wire import from_wire
+from tuimon.runs.facts_in_words import PART_NAMES
 from tuimon.ui.charts.canvas import Canvas, Curve, Dash
 from tuimon.ui.charts.reduced_curves import Plot
 from tuimon.ui.charts.step_chart import StepChart
@@ -12,7 +13,7 @@ from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment, no_probe_words
 
 _VALUE_WIDTH = 7
-_NAME_WIDTH = 9
+_NAME_WIDTH = max(map(len, PART_NAMES.values()))
 _BESIDE_WIDTH = _VALUE_WIDTH + _NAME_WIDTH + 6
 """Room for a sign, a name and its number on one line."""
 _ABOVE_WIDTH = _NAME_WIDTH + 3
@@ -22,9 +23,9 @@ _WIDE = 60
 
 _SIGNS = {
     "gap": ("●", "gap", Meaning.GAP),
-    "batch_norm": ("◆", "BatchNorm", Meaning.BATCH_NORM_PART),
-    "stochastic": ("○", "dropout", Meaning.STOCHASTIC_PART),
-    "other": ("×", "other", Meaning.OTHER_PART),
+    "batch_norm": ("◆", PART_NAMES["batch_norm"], Meaning.BATCH_NORM_PART),
+    "stochastic": ("○", PART_NAMES["stochastic"], Meaning.STOCHASTIC_PART),
+    "other": ("×", PART_NAMES["other"], Meaning.OTHER_PART),
 }
 """Sign, word and colour of each field of a probe."""
 _DASHES: dict[str, Dash] = {"stochastic": "dashed", "other": "dotted"}
@@ -34,7 +35,8 @@ class GapChart(StepChart):
     """The gap of each probe as a line, its part from BatchNormalization as an area from 0 on, other parts as dashes."""
 
     about = (
-        "Loss in training mode minus loss in inference mode, on one held batch, and what makes it. g measures it now."
+        "Loss in training mode minus loss in inference mode, on the same held batches, and what makes it. "
+        "g measures it now."
     )
 
     from_zero = True

@@ -1,9 +1,8 @@
 """The channels of one BatchNormalization layer: histograms, and the worst channels by number."""
 
-import math
-
 import numpy as np
 
+from tuimon.diagnosis.dead_channels import NOTHING
 from tuimon.plot.numbers import count, number
 from tuimon.protocol.events import DEAD_VARIANCE
 from tuimon.protocol.wire import FloatArray
@@ -16,17 +15,17 @@ from tuimon.ui.screens.layers.layer_panel import LayerPanel
 from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment
 
-_WORST_WIDTH = 34
+_WORST_WIDTH = 36
 _LEAST_BINS = 8
 
 
 class ChannelView(LayerPanel):
-    """Moving mean and moving variance of every channel of a layer, as of the newest full sample."""
+    """Moving mean and moving variance of every channel of a layer, as they were last recorded."""
 
     about = "Histograms of moving mean and moving variance over the channels, and the worst channels by number."
 
     def draw(self, cells: Cells, moment: Moment) -> None:
-        """Draw both histograms and the worst channels, or a sentence without a sample."""
+        """Draw both histograms and the worst channels, or a sentence where they are not recorded."""
         history = moment.state.layers.get(self._path or "")
         title = "channels" if history is None else f"{fit_end(plain(history.layer.path), 40)} channels"
         draw_panel(cells, title, [] if history is None else [(count(history.layer.channels), int(Meaning.DIM))])
@@ -52,18 +51,20 @@ class ChannelView(LayerPanel):
 def worst_channels(mean: FloatArray, variance: FloatArray, epsilon: float) -> list[tuple[str, Meaning]]:
     """Return the channels worth a look, the worst first, in words with their colours.
 
-    First channels with a value that is not finite, then dead ones, then those whose mean is furthest from 0, in
-    their own standard deviations.
+    First channels with a value that is not finite, then dead ones, then those of so small a scale that epsilon decides
+    what the layer divides by, then those whose mean is furthest from 0, in their own standard deviations. Limits are
+    those of rule R8; one sample does not tell whether a small variance still falls.
     """
     finite = np.isfinite(mean) & np.isfinite(variance)
     found = [(f"{channel}: not finite", Meaning.ERROR) for channel in np.flatnonzero(~finite).tolist()]
-    dead = finite & (variance <= DEAD_VARIANCE * epsilon)
-    found += [
-        (f"{channel}: dead, variance {number(float(variance[channel]), 3)}", Meaning.WARNING)
-        for channel in np.flatnonzero(dead).tolist()
-    ]
+    low, dead = finite & (variance <= DEAD_VARIANCE * epsilon), finite & (variance <= NOTHING * epsilon)
+    for word, which, meaning in (("dead", dead, Meaning.WARNING), ("small scale", low & ~dead, Meaning.TEXT)):
+        found += [
+            (f"{channel}: {word}, variance {number(float(variance[channel]), 3)}", meaning)
+            for channel in np.flatnonzero(which).tolist()
+        ]
     distance = np.full(len(mean), -1.0)
-    others = finite & ~dead
+    others = finite & ~low
     distance[others] = np.abs(mean[others]) / np.sqrt(np.maximum(variance[others], 0.0) + epsilon)
     for channel in np.argsort(-distance, kind="stable").tolist():
         if distance[channel] < 0:
@@ -103,14 +104,17 @@ def _draw_histogram(cells: Cells, column: int, width: int, height: int, title: s
     cells.put(height, column, left, Meaning.DIM)
     if len(left) + len(right) + 1 < width:
         cells.put_right(height, column + width, right, Meaning.DIM)
-    most = f"most {math.ceil(counts.max())}"
-    if len(title) + len(most) + 2 < width:
-        cells.put_right(1, column + width, most, Meaning.DIM)
+    tallest = int(counts.max())
+    of = f"{count(tallest)} channel{'' if tallest == 1 else 's'}"
+    for words in (f"tallest bar: {of}", f"tallest: {of}", f"tallest {count(tallest)}"):
+        if len(title) + len(words) + 2 < width:
+            cells.put_right(1, column + width, words, Meaning.DIM)
+            break
 
 
 def _why_empty(moment: Moment, history: LayerHistory | None) -> str:
     if history is None:
-        return "There is no layer."
+        return "This model has no BatchNormalization layer."
     if moment.status in OVER or moment.replay is not None:
-        return "The log has no full sample of the channels: tuimon send snapshot takes one while a run trains."
-    return "No full sample of the channels yet: tuimon send snapshot takes one now."
+        return "The log has no values of single channels. While a run trains, `tuimon send RUN snapshot` records them."
+    return "No values of single channels yet. `tuimon send RUN snapshot` records them; so does the end of an epoch."

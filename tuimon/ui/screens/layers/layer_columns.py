@@ -50,7 +50,7 @@ COLUMNS = (
     Column("change", "change", 9, right=True, rank=8),
     Column("drift", "drift".rjust(_NUMBER_WIDTH), _NUMBER_WIDTH + 1 + _DRIFT_BAR, rank=2),
     Column("half_life", "half-life", 12, right=True, rank=6),
-    Column("share", "share of gap", _SHARE_BAR + 1 + 6 + 2, rank=1),
+    Column("share", "BatchNorm share", _SHARE_BAR + 1 + 6 + 2, rank=1),
 )
 """The columns after the layer's name, from the left."""
 _OF_PROBES = frozenset(("drift", "share", "half_life"))
@@ -65,7 +65,7 @@ class Measured:
         self.probe = moment.state.probes[-1] if moment.state.probes else None
         """The newest probe; None before the first one."""
         self.disputed = disputed(self.probe) if self.probe else frozenset()
-        """The layers whose share is disputed: in order and alone they differ."""
+        """The layers that are marked, because the two ways to look for the worst layer do not name the same one."""
         drifts = [self.drift(layer) for layer in moment.layers]
         self.largest_drift = max((drift for drift in drifts if drift is not None and math.isfinite(drift)), default=0.0)
         """The largest drift of all layers."""
@@ -81,7 +81,7 @@ class Measured:
         return None if found is None or found.drift is None else from_wire(found.drift)
 
     def share(self, layer: LayerHistory) -> float | None:
-        """Return a layer's share of the gap from batch statistics; None where it is not known."""
+        """Return a layer's share of what batch statistics make of the gap; None where it is not known."""
         return self.share_of(layer.layer.path)
 
     def share_of(self, path: str) -> float | None:

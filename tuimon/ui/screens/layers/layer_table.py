@@ -82,6 +82,9 @@ class LayerTable(ListView, can_focus=True):
             extra.append((f"statistics of {held} held", int(Meaning.INFERENCE)))
         if frozen:
             extra.append((f"{frozen} of {len(layers)} frozen", int(Meaning.FROZEN)))
+        measured = Measured(moment)
+        if measured.disputed:
+            extra.insert(0, ("≠ shares in model order and on their own disagree", int(Meaning.WARNING)))
         draw_panel(cells, "BatchNormalization", extra)
         if not layers:
             words = (
@@ -92,7 +95,6 @@ class LayerTable(ListView, can_focus=True):
         names = [plain(layer.layer.path) for layer in layers]
         modes = [mode_of(moment, layer) for layer in layers]
         widest = max(sum(cell_width(text) for text, _ in mode) for mode in modes)
-        measured = Measured(moment)
         name_width, columns = fitting(cells.width - 5, max(map(cell_width, names)), widest, measured.probe is not None)
         cells.put(1, 3, "layer", Meaning.DIM, width=name_width)
         places = places_of(3 + name_width + GAP, columns)

@@ -15,7 +15,7 @@ from tuimon.ui.screens.run_info.run_files import RunFiles
 from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment
 
-_NAME_WIDTH = 24
+_NAME_WIDTH = 28
 _UNKNOWN = "–"
 _MOST_TEXT = 4000
 
@@ -58,7 +58,8 @@ class RunView(ScrolledView):
         yield "Versions", list(_versions(moment))
         yield "Model", list(_model(moment))
         yield "Fit", list(_fit(moment))
-        yield "What it takes", list(_can(moment))
+        yield "Best values", list(_best(moment))
+        yield "Accepted requests", list(_can(moment))
         yield "Overhead of monitoring", list(_overhead(moment))
         yield "Checkpoints", list(_checkpoints(moment))
         yield "Attempts", list(_attempts(moment))
@@ -86,7 +87,7 @@ class RunView(ScrolledView):
         elif moment.state.run is not None and moment.state.run.config:
             yield from _table(moment.state.run.config)
         else:
-            yield "", "None: a script without a config trains.", Meaning.DIM
+            yield "", "None: a script of your own trains, without tuimon run.", Meaning.DIM
 
 
 def _versions(moment: Moment) -> Iterator[TextDialog]:
@@ -109,7 +110,7 @@ def _model(moment: Moment) -> Iterator[TextDialog]:
         words = f"{count(layer.channels)} channels, momentum {momentum:.6g}, epsilon {layer.epsilon:.3g}{marks}"
         yield "", f"  {plain(layer.path, 200)}: {words}", Meaning.TEXT
     others = model.other_layers if model else []
-    yield _entry("others with training", ", ".join(others) or ("none" if model else None))
+    yield _entry("other train-time layers", ", ".join(others) or ("none" if model else None))
 
 
 def _fit(moment: Moment) -> Iterator[TextDialog]:
@@ -132,9 +133,19 @@ def _fit(moment: Moment) -> Iterator[TextDialog]:
         yield _entry("where the time goes", time_split.line(shares))
 
 
+def _best(moment: Moment) -> Iterator[TextDialog]:
+    values = moment.state.best.values
+    if not values:
+        ended = "none of the metrics is known to be better higher, or better lower"
+        yield "", f"None: {ended if moment.state.epochs_ended else 'no epoch has ended'}.", Meaning.DIM
+    for name, best in values.items():
+        where = f"epoch {count(best.epoch + 1)}, step {count(best.step)}"
+        yield _entry(plain(name, 100), f"{number(best.value)}, {where}")
+
+
 def _can(moment: Moment) -> Iterator[TextDialog]:
     if moment.state.fit is None:
-        yield "", "Not known before training begins.", Meaning.DIM
+        yield "", "They are known once training begins.", Meaning.DIM
         return
     for name, reason in moment.state.fit.can.items():
         yield plain(name, 20), f"no: {plain(reason)}" if reason else "yes", Meaning.WARNING if reason else Meaning.GOOD
@@ -145,7 +156,7 @@ def _overhead(moment: Moment) -> Iterator[TextDialog]:
     if overhead is None:
         yield "", "Not measured yet.", Meaning.DIM
         return
-    yield _entry("all of it", percent(from_wire(overhead.share), 2))
+    yield _entry("in all", percent(from_wire(overhead.share), 2))
     for name, seconds in overhead.parts.items():
         yield _entry(plain(name, 30), f"{number(from_wire(seconds), 3)} s")
 
@@ -172,11 +183,11 @@ def _attempts(moment: Moment) -> Iterator[TextDialog]:
 def _log(moment: Moment) -> Iterator[TextDialog]:
     state = moment.state
     yield _entry("facts", count(state.last_seq + 1))
-    yield _entry("newest", None if state.last_time is None else _date(state.last_time))
+    yield _entry("newest fact", None if state.last_time is None else _date(state.last_time))
     if state.run is not None and state.last_time is not None:
         yield _entry("this attempt so far", duration(state.last_time - state.run.time))
     dropped = ", ".join(f"{count(number)} {plain(kind, 40)}" for kind, number in state.dropped.items())
-    yield "not logged", dropped or "nothing is missing", Meaning.WARNING if dropped else Meaning.TEXT
+    yield "dropped facts", dropped or "none", Meaning.WARNING if dropped else Meaning.TEXT
 
 
 def _table(table: dict[str, object], indent: str = "") -> Iterator[TextDialog]:

@@ -1,0 +1,187 @@
+"""The best value of each metric of the epochs, and the epoch that it came in."""
+
+import math
+import re
+from dataclasses import dataclass
+
+from tuimon.protocol import events
+from tuimon.protocol.wire import from_wire
+
+LOWER_IS_BETTER = frozenset(
+    (
+        "loss",
+        "mean_squared_error",
+        "mse",
+        "root_mean_squared_error",
+        "rmse",
+        "mean_absolute_error",
+        "mae",
+        "mean_absolute_percentage_error",
+        "mape",
+        "mean_squared_logarithmic_error",
+        "msle",
+        "logcosh",
+        "log_cosh",
+        "binary_crossentropy",
+        "bce",
+        "categorical_crossentropy",
+        "crossentropy",
+        "kl_divergence",
+        "kld",
+        "poisson",
+        "hinge",
+        "squared_hinge",
+        "categorical_hinge",
+        "perplexity",
+    )
+)
+"""Names of which a smaller value is better; `sparse_categorical_crossentropy` and its like end in one of them."""
+HIGHER_IS_BETTER = frozenset(
+    (
+        "accuracy",
+        "acc",
+        "auc",
+        "precision",
+        "recall",
+        "sensitivity",
+        "specificity",
+        "precision_at_recall",
+        "recall_at_precision",
+        "sensitivity_at_specificity",
+        "specificity_at_sensitivity",
+        "f1",
+        "f1_score",
+        "fbeta_score",
+        "iou",
+        "io_u",
+        "r2_score",
+        "cosine_similarity",
+        "pearson_correlation",
+        "concordance_correlation",
+    )
+)
+"""Names of which a larger value is better; `binary_accuracy`, `mean_io_u` and their like end in one of them."""
+SHOWN = ("val_loss", "loss")
+"""Where one best value is shown, it is that of the first of these that has one."""
+KINDS: tuple[type[events.AnyEvent], ...] = (
+    events.EpochEnded,
+    events.FitStarted,
+    events.CheckpointSaved,
+    events.RolledBack,
+    events.RunResumed,
+)
+"""The facts that `Bests.add` needs; all others change nothing."""
+_TURNED_ROUND = frozenset(("neg", "negative", "minus", "inverse", "false"))
+_NUMBERED = re.compile(r"_\d+$")
+
+
+def is_lower_better(name: str) -> bool | None:
+    """Return whether a smaller value of a metric is better; None where its name does not say.
+
+    The names are those of Keras' metrics, as `keras.callbacks.ModelCheckpoint(mode="auto")` decides by the metric's
+    own direction, which the log does not have. Keras writes `val_` and the name of the output before them, and a
+    number behind them.
+
+    Example:
+        >>> is_lower_better("val_head_loss"), is_lower_better("val_auc_1"), is_lower_better("learning_rate")
+        (True, False, None)
+    """
+    parts = _NUMBERED.sub("", name.lower()).split("_")
+    if not _TURNED_ROUND.isdisjoint(parts):
+        return None
+    # The longest end that is known: the name of an output comes first.
+    for start in range(len(parts)):
+        end = "_".join(parts[start:])
+        if end in LOWER_IS_BETTER or end in HIGHER_IS_BETTER:
+            return end in LOWER_IS_BETTER
+    return None
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best value of one metric."""
+
+    value: float
+    epoch: int
+    """The epoch that it came in, counted from 0."""
+    step: int
+    """Train steps completed when that epoch ended."""
+
+
+_Path = dict[str, list[Best]]
+"""Per metric, each value that was the best when it came, on the way to the present weights."""
+
+
+class Bests:
+    """The best values on the way that led to the present weights.
+
+    A rollback or a resumption undoes the epochs that ended after its checkpoint was made: their weights are no longer
+    on that way. Those before it stay, also if the checkpoint is of a branch that was left earlier. A `fit` of another
+    model begins anew.
+
+    A value that is not finite is never best; of equal values the first is.
+
+    Example:
+        >>> bests = Bests()
+        >>> for epoch, loss in enumerate((0.5, 0.25, 0.375)):
+        ...     bests.add(events.EpochEnded(logs={"val_loss": loss}, learning_rate=0.1, seconds=1.0, epoch=epoch))
+        >>> bests.values
+        {'val_loss': Best(value=0.25, epoch=1, step=0)}
+    """
+
+    def __init__(self) -> None:
+        self._path: _Path | None = {}
+        """None: facts were skipped, so nothing is known."""
+        self._path_of: dict[str, _Path | None] = {}
+        """The way on which each checkpoint was made, by its name."""
+
+    @property
+    def values(self) -> dict[str, Best]:
+        """The best value of each metric by name, of metrics with a known direction; empty while nothing is known."""
+        return {name: found[-1] for name, found in (self._path or {}).items()}
+
+    @property
+    def shown(self) -> tuple[str, Best] | None:
+        """The metric and the best value to show where there is room for one, by `SHOWN`; None while there is none."""
+        path = self._path or {}
+        return next(((name, path[name][-1]) for name in SHOWN if name in path), None)
+
+    def as_fields(self) -> dict[str, dict[str, float | int]]:
+        """Return `values` for JSON: ``{metric: {"value", "epoch"}}``, epochs from 0."""
+        return {name: {"value": best.value, "epoch": best.epoch} for name, best in self.values.items()}
+
+    def add(self, event: events.AnyEvent) -> None:
+        """Take a fact into account, in the order of the log; most facts change nothing."""
+        match event:
+            case events.EpochEnded():
+                self._end_epoch(event)
+            case events.FitStarted(same_model=False):
+                self._path = {}
+            case events.CheckpointSaved():
+                # Its fact may come behind the epoch in which it was made: only a rollback says at which step.
+                self._path_of[event.name] = self._path
+            case events.RolledBack() | events.RunResumed():
+                # A checkpoint without a fact: the trainer was killed before it was told. It is of the last way.
+                self._go_back(self._path_of.get(event.checkpoint, self._path), event.to_step)
+
+    def skip(self) -> None:
+        """Note that facts are left out: which epoch was best is not known until training begins anew."""
+        self._path = None
+
+    def _end_epoch(self, event: events.EpochEnded) -> None:
+        if self._path is None:
+            return
+        for name, number in event.logs.items():
+            value, is_lower = from_wire(number), is_lower_better(name)
+            if is_lower is None or not math.isfinite(value):
+                continue
+            found = self._path.setdefault(name, [])
+            if not found or (value < found[-1].value if is_lower else value > found[-1].value):
+                found.append(Best(value, event.epoch, event.step))
+
+    def _go_back(self, path: _Path | None, step: int) -> None:
+        if path is None:
+            self._path = None
+            return
+        kept = {name: [best for best in found if best.step <= step] for name, found in path.items()}
+        self._path = {name: found for name, found in kept.items() if found}
