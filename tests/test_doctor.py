@@ -298,6 +298,29 @@ def test_the_whole_of_loss_and_val_loss_is_taken_apart() -> None:
     assert "mean over the epoch" not in verdict(state_of(alike, fact), [])
 
 
+@pytest.mark.parametrize(
+    ("losses", "words"),
+    [
+        ([1.0, 0.8, 0.6, 0.5, 0.45, 0.4], "The validation loss still falls: 0.4 in the last epoch."),
+        ([1.0, 0.5, 0.4, 0.41, 0.5, 0.6], "The validation loss was best in epoch 3, 0.4; in the last one it was 0.6."),
+        ([1.0, 0.5, 0.4, 0.4, 0.41, 0.402], ""),
+        ([1.0, 0.5, 0.4], ""),
+    ],
+)
+def test_the_course_of_the_validation_is_told(losses: list[float], words: str) -> None:
+    ended = [
+        events.EpochEnded(
+            logs={"loss": 0.5, "val_loss": loss}, learning_rate=1e-3, seconds=1.0, step=10 * epoch + 10, epoch=epoch
+        )
+        for epoch, loss in enumerate(losses)
+    ]
+    state = state_of(*ended, probe(10 * len(losses), 0.5, 0.5))
+    said = verdict(state, [])
+    assert said.endswith(words) if words else "The validation loss" not in said
+    overfits = [finding("R14", evidence={"best_epoch": 3})]
+    assert "The validation loss" not in verdict(state, overfits)
+
+
 def test_a_run_without_a_probe_says_what_would_make_one() -> None:
     ended = events.EpochEnded(logs={"loss": 0.25, "val_loss": -0.5}, learning_rate=0.1, seconds=1.0, step=9)
     state = state_of(ended)

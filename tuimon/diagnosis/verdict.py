@@ -6,6 +6,8 @@ Names from outside go through `tuimon.text.plain`.
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from tuimon.diagnosis.examination import Examined, examine, missing
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.gap.measured import measured
@@ -14,6 +16,7 @@ from tuimon.diagnosis.gap.sums import Sums, sums
 from tuimon.diagnosis.gap.telling import Telling, telling
 from tuimon.diagnosis.gap.whole import whole
 from tuimon.diagnosis.generalization import data_part
+from tuimon.diagnosis.history import beginning, epochs_since, finite_since
 from tuimon.protocol import events
 from tuimon.protocol.commands import Freeze
 from tuimon.protocol.wire import from_wire
@@ -29,6 +32,10 @@ PART_WORDS = {
 """The parts of the gap as a sentence names them."""
 RECENT_SHARE, RECENT_STEPS = 0.9, 50
 """A probe is told in the present tense if it was made in the last tenth of the steps, or in the last 50."""
+FEWEST_VALIDATIONS = 6
+"""Fewer validations have no course."""
+STILL_FALLS = 0.05
+"""The validation loss still falls if its best of the last third is this share of its whole fall below the others."""
 _GAP_RULES = ("R1", "R2")
 """The sentence on the gap says already what these rules find."""
 
@@ -54,6 +61,7 @@ def verdict(state: RunState, found: Sequence[Finding], status: str = "") -> str:
         sentences.append(_last_epoch(state))
     else:
         sentences += [_gap(told, state), _since(told), _data(told.probe), _epoch_mean(state)]
+        sentences.append(_validation(state, found))
     return " ".join(filter(None, sentences))
 
 
@@ -210,6 +218,26 @@ def _epoch_mean(state: RunState) -> str:
     return (
         f"In epoch {parts.epoch + 1:,} loss and val_loss differ by {difference}: {mean} of it only because loss is the "
         "mean over the epoch, while it changed, and val_loss is measured at the end."
+    )
+
+
+def _validation(state: RunState, found: Sequence[Finding]) -> str:
+    """Return whether the validation loss still falls, or when it was best; nothing if a finding tells that."""
+    begin = beginning(state)
+    steps, values = finite_since(state, "val_loss", begin)
+    if len(values) < FEWEST_VALIDATIONS or any("best_epoch" in finding.evidence for finding in found):
+        return ""
+    ends, numbers = epochs_since(state, begin)
+    best, late = int(np.argmin(values)), len(values) * 2 // 3
+    fallen = float(values[0] - values[best])
+    if values[:late].min() - values[late:].min() > STILL_FALLS * fallen:
+        verb = "was still falling when training ended" if state.ended else "still falls"
+        return f"The validation loss {verb}: {values[-1]:.3g} in the last epoch."
+    if best == len(values) - 1 or values[-1] - values[best] <= ALIKE * max(abs(values[best]), abs(values[-1])):
+        return ""
+    epoch = int(numbers[np.searchsorted(ends, steps[best])]) + 1
+    return (
+        f"The validation loss was best in epoch {epoch:,}, {values[best]:.3g}; in the last one it was {values[-1]:.3g}."
     )
 
 
