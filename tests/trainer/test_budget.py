@@ -26,10 +26,10 @@ def test_what_nobody_can_foresee_is_free_the_first_time() -> None:
     budget = Budget(OVERHEAD, 0.0)
     assert budget.allows("sampling", 0.0)
     assert not budget.allows("probe", 1.0, expected=1.0)
-    budget.charge("sampling", 0.35, 0.0)
+    budget.charge("sampling", 0.3, 0.0)
     assert not budget.allows("sampling", 9.9)
     assert budget.allows("sampling", 10.1)
-    assert budget.share(100.0) == pytest.approx(0.0035)
+    assert budget.share(100.0) == pytest.approx(0.003)
 
 
 def test_traces_are_not_part_of_the_share() -> None:

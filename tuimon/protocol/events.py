@@ -464,7 +464,7 @@ class Overhead(Event):
     share: Number
     """All of it but what comes once, over the seconds since the first step."""
     parts: dict[str, Number]
-    """Seconds by part: `sampling`, `probe`, `repeated validation`, `diagnosis`, `timing`; `traces` and the
+    """Seconds by part: `sampling`, `weights`, `probe`, `repeated validation`, `diagnosis`, `timing`; `traces` and the
     `closing examination` come once."""
 
 

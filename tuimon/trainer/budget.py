@@ -4,7 +4,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-SHARES = {"sampling": 0.35, "probe": 0.2, "repeated validation": 0.35, "diagnosis": 0.05, "timing": 0.05}
+SHARES = {
+    "sampling": 0.3,
+    "weights": 0.05,
+    "probe": 0.2,
+    "repeated validation": 0.35,
+    "diagnosis": 0.05,
+    "timing": 0.05,
+}
 """Each part's share of the allowed overhead."""
 ONCE = ("traces", "closing examination")
 """Parts that come once, and have no share."""

@@ -106,6 +106,11 @@ class Sampling:
         return bool(self._plan.get("epochs") == self._recorder.epoch + 1)
 
     @property
+    def is_last_of_epochs(self) -> bool:
+        """True in the last of several epochs. A ``fit`` of one may be one of many."""
+        return self.is_last_epoch and self.epoch_first_step > self._first_step
+
+    @property
     def step_seconds(self) -> float:
         """Mean seconds of a step of this ``fit``, without the first step, and where possible without validations."""
         if self._timed_steps:

@@ -28,6 +28,8 @@ SAME = 1e-5
 """Weights are the same within this share of their norm: a swap by addition and subtraction rounds."""
 REPLACED = 1e-3
 """What ``fit`` leaves is other weights from this share on."""
+FIRST_EPOCHS = 3
+"""Epochs that are looked at whatever the budget says."""
 REMEMBERED = 256
 """Validations whose weights are remembered: `EarlyStopping` may restore those of an earlier epoch."""
 
@@ -40,7 +42,8 @@ class ReplacedWeights:
 
     At the end of the last step of each epoch, in the validation, before the first step of the next epoch, at the end of
     the epoch and of ``fit``. Weights that a validation sees, and neither the step before nor the step after it, were
-    put there for the validation.
+    put there for the validation. It looks in each of the first epochs and in the last, in between as often as the
+    budget allows it.
 
     Args:
         recorder: Writes the facts.
@@ -62,6 +65,9 @@ class ReplacedWeights:
         self._of_last_step: FloatArray | None = None
         self._of_epoch_end: FloatArray | None = None
         self._validated: list[FloatArray] = []
+        self._epochs = 0
+        self._looks = False
+        self._has_skipped = False
         self._is_validating = False
         self._suspected: events.WeightsReplaced | None = None
         self._is_swapped: bool | None = None
@@ -75,8 +81,10 @@ class ReplacedWeights:
                 self._recorder.record(fact)
 
     def before_last_step(self) -> None:
-        """Look at the weights after the coming step, the last of an epoch."""
-        if self._is_swapped is not False:
+        """Look at the weights after the coming step, the last of an epoch, if it is time."""
+        is_wanted = self._epochs < FIRST_EPOCHS or self._sampling.is_last_of_epochs
+        self._looks = is_wanted or self._budget.allows("weights", time.monotonic())
+        if self._looks and self._is_swapped is not False:
             self._engine.steps.after_next(self._note_last_step)
 
     def before_validation_step(self) -> None:
@@ -84,15 +92,16 @@ class ReplacedWeights:
         if self._is_validating:
             return
         self._is_validating = True
-        sample = self._sample()
+        sample = self._sample() if self._looks else None
         if sample is None:
+            self._has_skipped = True
             return
         self._validated.append(sample)
         del self._validated[:-REMEMBERED]
         before, self._of_last_step = self._of_last_step, None
         if before is None or self._is_swapped is False or _are_same(sample, before):
             return
-        is_new, is_last, now = self._is_swapped is None, self._sampling.is_last_epoch, time.monotonic()
+        is_new, is_last, now = self._is_swapped is None, self._sampling.is_last_of_epochs, time.monotonic()
         if is_new or is_last or self._budget.allows("probe", now):
             # The closing examination needs the same functions, so a trace of theirs costs nothing more now.
             fact = self._measure("validation", sample, before, may_trace=is_last and self._may_trace(now))
@@ -103,8 +112,9 @@ class ReplacedWeights:
 
     def end_epoch(self) -> None:
         """Note the weights at the end of an epoch."""
-        self._is_validating = False
-        self._of_epoch_end = self._sample()
+        self._epochs += 1
+        self._of_epoch_end = self._sample() if self._looks else None
+        self._is_validating = self._looks = False
 
     def end_fit(self) -> None:
         """Compare what ``fit`` leaves with what its epochs ended with, and with what was validated."""
@@ -113,6 +123,8 @@ class ReplacedWeights:
             self._recorder.record(self._suspected)
         if sample is None or before is None or _distance(sample, before) < REPLACED:
             return
+        if self._has_skipped and not self._engine.facts().averages_weights:
+            return  # They may be those of an epoch whose validation was not looked at.
         if not any(_are_same(sample, each) for each in self._validated):
             self._recorder.record(self._measure("end", sample, before))
 
@@ -127,8 +139,9 @@ class ReplacedWeights:
             small = [path for path, size in sizes.items() if 0 < size <= MOST_BYTES]
             small = [path for path in small if not layers.is_frozen_by_user(path)]
             self._paths = small[:: max(1, len(small) // LAYERS)][:LAYERS]
-        found = [np.ravel(array) for path in self._paths for array in layers.read_weights(path)]
-        sample = np.concatenate(found).astype(np.float64) if found else None
+        with self._budget.charged("weights"):
+            found = [np.ravel(array) for path in self._paths for array in layers.read_weights(path)]
+            sample = np.concatenate(found).astype(np.float64) if found else None
         return sample if sample is not None and np.isfinite(sample).all() else None
 
     def _measure(

@@ -22,8 +22,8 @@ Weights = dict[str, list[npt.NDArray[np.generic]]]
 class WeightUpdates:
     """Compares the weights before and after a step of one ``fit``, in its training thread.
 
-    It measures the last step of an epoch, if the budget allows it, and that of the last epoch in any case: the closing
-    examination comes right after it.
+    It measures the last step of an epoch, if the budget allows it, and that of the last of several epochs in any case:
+    the closing examination comes right after it.
 
     Args:
         recorder: Writes the facts.
@@ -41,7 +41,7 @@ class WeightUpdates:
 
     def before_last_step(self) -> None:
         """Measure the coming step, the last of an epoch, if it is time."""
-        is_due = self._sampling.is_last_epoch or self._budget.allows("sampling", time.monotonic())
+        is_due = self._sampling.is_last_of_epochs or self._budget.allows("weights", time.monotonic())
         # A call of several steps would tell their sum.
         if is_due and self._engine.steps.steps_per_call == 1 and self._size() <= MOST_BYTES:
             self._engine.steps.before_next(self._begin)
@@ -58,12 +58,12 @@ class WeightUpdates:
 
     def _begin(self, data: Data) -> None:
         del data
-        with self._budget.charged("sampling"):
+        with self._budget.charged("weights"):
             before = self._read()
         self._engine.steps.after_next(lambda: self._end(before))
 
     def _end(self, before: Weights) -> None:
-        with self._budget.charged("sampling"):
+        with self._budget.charged("weights"):
             after = self._read()
             shares = {path: _share_moved(before[path], after[path]) for path in before if path in after}
             self._fact = events.WeightUpdates(layers={path: to_wire(share) for path, share in shares.items()})
