@@ -894,14 +894,14 @@ def batch_statistics_in_validation(runs: Path) -> Facts:
 def averages_with_the_statistics_of_the_trained_weights(runs: Path) -> Facts:
     """`ema_momentum` 0.999 remembers a thousand steps, the moving statistics a hundred."""
     keras.utils.set_random_seed(1)
-    model = keras.Sequential([keras.Input((8,)), layers.Dense(64, "relu"), layers.BatchNormalization(name="bn_1")])
+    generator = np.random.default_rng(0)
+    x, kernel = generator.normal(size=(2500, 20)).astype(np.float32), generator.normal(size=(20, 1)).astype(np.float32)
+    data = {"x": x[:2000], "y": x[:2000] @ kernel, "validation_data": (x[2000:], x[2000:] @ kernel), "batch_size": 32}
+    model = keras.Sequential([keras.Input((20,)), layers.Dense(64, "relu"), layers.BatchNormalization(name="bn_1")])
     model.add(layers.Dense(64, "relu"))
     model.add(layers.BatchNormalization(name="bn_2"))
     model.add(layers.Dense(1))
     optimizer = keras.optimizers.Adam(0.003, use_ema=True, ema_momentum=0.999)
-    data = line(2048)
-    data["x"] = np.tile(data["x"], 2)
-    data["validation_data"] = (np.tile(data["validation_data"][0], 2), data["validation_data"][1])
     return train(compiled(model, optimizer, "mse"), runs, data, epochs=8, callbacks=[keras.callbacks.SwapEMAWeights()])
 
 
