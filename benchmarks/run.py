@@ -1,5 +1,6 @@
 """All benchmarks, as ``make bench`` runs them. They compare ratios within one run and assert nothing."""
 
+import closing
 import leet
 import overhead
 import probe
@@ -8,5 +9,6 @@ import terminal
 if __name__ == "__main__":
     overhead.main()
     probe.main()
+    closing.main()
     terminal.main()
     leet.main()

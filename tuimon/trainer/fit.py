@@ -121,7 +121,8 @@ class Fit:
         coming_step = self._sampling.coming_step
         self._schedule.before_step(coming_step)
         self._replaced.before_step()
-        if self._sampling.is_last_call:
+        if self._sampling.is_last_call and not self._engine.why_not("freeze"):
+            # Nothing runs after a step that is not tuimon's.
             self._replaced.before_last_step()
             self._updates.before_last_step()
         if self._schedule.is_due_at(coming_step, now):

@@ -97,8 +97,8 @@ class Sampling:
     @property
     def is_last_call(self) -> bool:
         """True before the last call of the training step in an epoch, if the length of the epoch is known."""
-        steps = self.epoch_left.steps
-        return bool(steps) and self._calls_of_epoch * self._engine.steps.steps_per_call >= steps
+        steps = self._plan.get("steps")
+        return steps is not None and self._calls_of_epoch * self._engine.steps.steps_per_call >= steps
 
     @property
     def is_last_epoch(self) -> bool:

@@ -1,0 +1,106 @@
+"""What the closing examination takes, by size of the model: runs with default settings, as a user makes them."""
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import overhead
+
+import tuimon
+from tuimon.protocol import events
+from tuimon.protocol.wire import from_wire
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.runs.session_log import Tail
+
+
+def deep() -> keras.Model:
+    layers = [keras.Input((64,))]
+    for _ in range(12):
+        layers += [keras.layers.Dense(256), keras.layers.BatchNormalization(), keras.layers.ReLU()]
+    return keras.Sequential([*layers, keras.layers.Dense(1)])
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model, and for how long it is trained."""
+
+    name: str
+    model: Callable[[], keras.Model]
+    shape: tuple[int, ...]
+    seconds: float
+
+
+CASES = [
+    Case("3 Dense and BatchNormalization layers of 64", overhead.dense, (64,), 20.0),
+    Case("12 Dense and BatchNormalization layers of 256", deep, (64,), 60.0),
+    Case("3 Conv2D and BatchNormalization layers, 32×32", overhead.convolutional, (32, 32, 3), 60.0),
+    Case("MobileNetV2, 96×96", lambda: _application("MobileNetV2", 96), (96, 96, 3), 180.0),
+    Case("ResNet50, 64×64", lambda: _application("ResNet50", 64), (64, 64, 3), 240.0),
+]
+
+
+def _application(name: str, size: int) -> keras.Model:
+    return getattr(keras.applications, name)(weights=None, input_shape=(size, size, 3), classes=10)
+
+
+class EndsAfter(keras.callbacks.Callback):
+    """Ends a run at the first epoch's end after so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds, self.first_step = seconds, 0.0
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.began = time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.first_step = self.first_step or time.monotonic() - self.began
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.model.stop_training = time.monotonic() - self.began > self.seconds
+
+
+def measure(case: Case, directory: Path) -> None:
+    """Train with default settings, and print what the closing examination took."""
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(32 * 20, *case.shape)).astype(np.float32)
+    keras.utils.set_random_seed(0)
+    model = case.model()
+    is_classifier = model.output_shape[-1] > 1
+    y = generator.integers(0, 10, len(x)) if is_classifier else x.reshape(len(x), -1)[:, :1]
+    model.compile("adam", "sparse_categorical_crossentropy" if is_classifier else "mse", jit_compile=False)
+    ends, monitor = EndsAfter(case.seconds), tuimon.Monitor(runs_dir=directory)
+    began = time.monotonic()
+    model.fit(x, y, epochs=10**6, validation_split=0.2, verbose=0, callbacks=[ends, monitor])
+    seconds = time.monotonic() - began
+    assert monitor.run_dir is not None
+    log = Tail(RunDirectory(monitor.run_dir).session_log).read_all()
+    last = [event for event in log if isinstance(event, events.Probe) and event.reason == "end"]
+    total = [event for event in log if isinstance(event, events.Overhead)][-1]
+    print(f"{case.name}: a run of {seconds:.0f} s, first step {ends.first_step:.1f} s")
+    if not last:
+        planned = [event.reason for event in log if isinstance(event, events.ProbePlanned)]
+        newest = [event.step for event in log if isinstance(event, events.Probe)]
+        print(f"  no closing examination: last probe at step {newest[-1] if newest else '–'}; {planned[-1:]}")
+    for probe in last:
+        layers = any(layer.in_order is not None for layer in probe.layers.values())
+        depth = f"{'each layer' if layers else 'all layers together'}{', gradients' if probe.gradients else ''}"
+        taken = probe.seconds + probe.traced_seconds
+        print(f"  {probe.seconds:.2f} s and {probe.traced_seconds:.2f} s of traces, {taken / seconds:.1%} ({depth})")
+    print(f"  watching beside it: {from_wire(total.share):.2%}")
+
+
+def main() -> None:
+    """Print it for each model."""
+    for case in CASES:
+        with tempfile.TemporaryDirectory() as directory:
+            measure(case, Path(directory))
+
+
+if __name__ == "__main__":
+    main()
