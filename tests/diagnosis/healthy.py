@@ -6,7 +6,7 @@ them in ``HEALTHY``.
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +38,14 @@ class Run:
     epochs: int = 8
     fit: Callable[[], Data] = dict
     """More arguments of ``fit``."""
+    monitor: Data = field(default_factory=dict)
+    """Options of the Monitor, where they are not the default ones."""
 
     def __call__(self, runs: Path) -> Facts:
         keras.utils.set_random_seed(11)
         model = self.model()
         model.compile(self.optimizer(), self.loss, **{"jit_compile": False, **self.compiled()})
-        monitor = tuimon.Monitor(runs_dir=runs, name="training")
+        monitor = tuimon.Monitor(runs_dir=runs, name="training", **self.monitor)
         arguments = {**self.data(), **self.fit()}
         callbacks = [*arguments.pop("callbacks", ()), monitor]
         model.fit(epochs=self.epochs, callbacks=callbacks, verbose=0, **arguments)
@@ -208,6 +210,12 @@ TASKS = {
     ),
     "GRU": Run(model=stack(lambda: layers.GRU(12), dense(1, None), inputs=(16, 1)), data=learnable.tides),
 }  # fmt: skip
+
+OFTEN_PROBED = {
+    f"{name}, probed often": replace(TASKS[name], monitor={"probe_every": 50, "overhead": 0.5})
+    for name in ("residual net", "convolution over time")
+}
+"""Also while the moving statistics still begin."""
 
 # --- What a rule might stumble over ---------------------------------------------------------------------------------
 
@@ -622,6 +630,7 @@ def of_kind(kind: Kind) -> Callable[[Path], Facts]:
 HEALTHY.update(
     {
         **TASKS,
+        **OFTEN_PROBED,
         **UNUSUAL,
         **OPTIMIZERS,
         **SIZES,

@@ -171,6 +171,19 @@ def test_stale_statistics_are_told_with_what_is_left_of_the_initial_ones(log: Lo
 
 
 @pytest.mark.full
+def test_an_old_probe_says_nothing_of_statistics_that_arrived_since(log: Log) -> None:
+    """The first one, at step 51, sees initial values; 1 % of them is left at the end of the run."""
+    state, probes = RunState(), 0
+    for fact in log("convolution over time, probed often"):
+        probes += isinstance(fact, events.Probe)
+        if probes < 2 or not isinstance(fact, events.Probe):
+            state.apply([fact])
+            assert findings(state) == []
+    assert probes > 2
+    assert state.ended is not None
+
+
+@pytest.mark.full
 def test_a_last_batch_of_unknown_size_is_a_note(log: Log) -> None:
     finding = only_finding(log("last_batch_of_one_of_unknown_size"))
     assert (finding.rule, finding.severity) == ("R2", "info")
