@@ -18,7 +18,7 @@ from keras.optimizers import schedules
 
 import tuimon
 from diagnosis import learnable
-from diagnosis.trainings import HEALTHY, Facts, healthy
+from diagnosis.trainings import HEALTHY, NOTES, Facts, healthy
 from trainer.keras_models import facts
 from trainer.kinds import KINDS, Kind
 
@@ -637,4 +637,13 @@ HEALTHY.update(
         **SETTINGS,
         **{f"kind: {kind.name}": of_kind(kind) for kind in KINDS.values() if not kind.heavy},
     }
+)
+NOTES["warm restarts of a high rate"] = (
+    "R11",
+    Run(
+        model=plain(),
+        data=learnable.curve,
+        optimizer=adam(schedules.CosineDecayRestarts(0.02, 2 * STEPS)),
+        epochs=24,
+    ),
 )
