@@ -25,7 +25,7 @@ last section (tests/diagnosis). -->
 Each is a function of what a run's log adds up to. They are looked at while it trains, when their part of `overhead`
 allows it (an `alert` is recorded once for each rule and layer, until it is gone), and by `tuimon doctor RUN` over the
 whole log. Of each there is a training with that fault in `tests/diagnosis`, on which this rule fires and no other, and
-healthy runs of every kind on which none does.
+healthy runs of every kind on which none does: [what was tried](#what-was-tried) has them all.
 """
 
 TRIED = "## What was tried\n"

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from diagnosis import tried
 from diagnosis.trainings import FAULTS, HEALTHY, NOTES, SPIKE_EPOCH, SPIKES, Facts
 from diagnosis.tried import EVERY
 from helpers import ROOT, fold, selected
+from tuimon.diagnosis.examination import RULES_SAY
 from tuimon.diagnosis.finding import SEVERITIES, Finding
 from tuimon.diagnosis.rules import CAUSES, findings
 from tuimon.diagnosis.spike_causes import spikes
@@ -254,7 +256,20 @@ def test_what_a_phase_makes_of_the_validation_is_no_spike() -> None:
     assert spikes(state) == []
 
 
+# --- The table of docs/rules.md -------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("name", selected(NOTES))
 def test_what_is_to_be_noted_is_noted_and_nothing_else(name: str, log: Log) -> None:
     (found,) = findings(fold(log(name)))
     assert (found.rule, found.severity) == (NOTES[name][0], "info")
+
+
+def test_the_table_has_every_run_and_every_rule(logs: dict[str, Facts]) -> None:
+    """Where all runs were trained, it is written; goes last."""
+    if set(logs) == set(EVERY):
+        tried.write(logs)
+    stale = "docs/rules.md is of other runs or rules: make test-all"
+    assert [cell.partition(":")[0] for cell in tried.table("## What was tried")] == [*RULES_SAY], stale
+    for group, names in tried.GROUPS.items():
+        assert tried.table(f"### {group}") == [tried.in_words(name) for name in names], stale
