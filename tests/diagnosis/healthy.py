@@ -443,6 +443,9 @@ SETTINGS = {
         optimizer=adam(0.003, global_clipnorm=1.0),
     ),
     "weight decay": Run(model=normalized(), data=learnable.curve, optimizer=adam(weight_decay=0.01)),
+    "accumulated gradients, 129 steps an epoch": Run(
+        model=plain(), data=lambda: learnable.curve(4097), optimizer=adam(gradient_accumulation_steps=2), epochs=7
+    ),
     "L2": Run(
         model=stack(*(dense(32, kernel_regularizer=keras.regularizers.L2(1e-4)) for _ in range(2)), dense(1, None)),
         data=learnable.curve,
