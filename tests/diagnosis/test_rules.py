@@ -1,26 +1,17 @@
 """The rules on logs of real training: with a fault just its rule fires, in good health none does."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diagnosis.trainings import (
-    FAULTS,
-    HEALTHY,
-    SPIKE_EPOCH,
-    SPIKES,
-    Facts,
-    Training,
-    dropout_before_batch_normalization,
-    finetune_one_sample,
-    inputs_of_small_scale,
-    last_batch_of_one_of_unknown_size,
-)
+from diagnosis import tried
+from diagnosis.trainings import FAULTS, HEALTHY, NOTES, SPIKE_EPOCH, SPIKES, Facts
+from diagnosis.tried import EVERY
 from helpers import ROOT, fold, selected
+from tuimon.diagnosis.examination import RULES_SAY
 from tuimon.diagnosis.finding import SEVERITIES, Finding
 from tuimon.diagnosis.rules import CAUSES, findings
 from tuimon.diagnosis.spike_causes import spikes
@@ -30,16 +21,17 @@ from tuimon.runs.session_log import Tail
 from tuimon.runs.state import RunState
 
 Log = Callable[[str], Facts]
-EVERY: dict[str, Training] = {
-    **HEALTHY,
-    **{name: training for name, (_, training) in (*FAULTS.items(), *SPIKES.items())},
-}
 
 
 @pytest.fixture(scope="module")
-def log(tmp_path_factory: pytest.TempPathFactory) -> Log:
+def logs() -> dict[str, Facts]:
+    """Return the logs of the runs that were trained so far, by name."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def log(logs: dict[str, Facts], tmp_path_factory: pytest.TempPathFactory) -> Log:
     """Return the log of a training by name; each is trained once."""
-    logs: dict[str, Facts] = {}
 
     def of(name: str) -> Facts:
         if name not in logs:
@@ -181,20 +173,33 @@ def test_stale_statistics_are_told_with_what_is_left_of_the_initial_ones(log: Lo
 
 
 @pytest.mark.full
-def test_a_last_batch_of_unknown_size_is_a_note(tmp_path: Path) -> None:
-    finding = only_finding(last_batch_of_one_of_unknown_size(tmp_path))
+def test_an_old_probe_says_nothing_of_statistics_that_arrived_since(log: Log) -> None:
+    """The first one, at step 51, sees initial values; 1 % of them is left at the end of the run."""
+    state, probes = RunState(), 0
+    for fact in log("convolution over time, probed often"):
+        probes += isinstance(fact, events.Probe)
+        if probes < 2 or not isinstance(fact, events.Probe):
+            state.apply([fact])
+            assert findings(state) == []
+    assert probes > 2
+    assert state.ended is not None
+
+
+@pytest.mark.full
+def test_a_last_batch_of_unknown_size_is_a_note(log: Log) -> None:
+    finding = only_finding(log("last_batch_of_one_of_unknown_size"))
     assert (finding.rule, finding.severity) == ("R2", "info")
     assert "look whether the last batch is smaller" in finding.advice
 
 
 @pytest.mark.full
-def test_channels_of_small_scale_are_a_note(tmp_path: Path) -> None:
+def test_channels_of_small_scale_are_a_note(log: Log) -> None:
     state = RunState()
-    for fact in inputs_of_small_scale(tmp_path):
+    for fact in log("inputs_of_small_scale"):
         state.apply([fact])
         assert all(finding.severity == "info" for finding in findings(state))
     (finding,) = findings(state)
-    assert (finding.rule, finding.layer) == ("R8", "sequential/bn_in")
+    assert (finding.rule, finding.layer) == ("R8", "small/bn_in")
     assert "epsilon dominates" in finding.what
 
 
@@ -216,17 +221,16 @@ def test_the_ragged_last_batch_is_told_with_its_size(log: Log) -> None:
 
 
 @pytest.mark.full
-def test_dropout_before_batch_normalization_is_noted(tmp_path: Path) -> None:
-    found = only_finding(dropout_before_batch_normalization(tmp_path))
+def test_dropout_before_batch_normalization_is_noted(log: Log) -> None:
+    found = only_finding(log("dropout_before_batch_normalization"))
     assert (found.rule, found.severity, found.layer) == ("R16", "info", "mlp/bn_1")
     assert from_wire(found.evidence["variance_ratio"]) > 2
 
 
 @pytest.mark.full  # `tests/test_samples.py` has it often, from the config on.
-def test_the_question_of_the_first_sample_is_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_question_of_the_first_sample_is_answered(log: Log) -> None:
     """At least 95 % of the gap is in batch_norm, and freezing closes it: foretold, then measured."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    facts = finetune_one_sample(tmp_path / "runs")
+    facts = log("finetune_one_sample")
     frozen, thawed = (number for number, fact in enumerate(facts) if isinstance(fact, events.CommandApplied))
 
     before = only_finding(facts[:frozen])
@@ -250,3 +254,22 @@ def test_what_a_phase_makes_of_the_validation_is_no_spike() -> None:
     losses = state.epoch_metrics["val_loss"].values
     assert losses.max() > losses.min() + 5
     assert spikes(state) == []
+
+
+# --- The table of docs/rules.md -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", selected(NOTES))
+def test_what_is_to_be_noted_is_noted_and_nothing_else(name: str, log: Log) -> None:
+    (found,) = findings(fold(log(name)))
+    assert (found.rule, found.severity) == (NOTES[name][0], "info")
+
+
+def test_the_table_has_every_run_and_every_rule(logs: dict[str, Facts]) -> None:
+    """Where all runs were trained, it is written; goes last."""
+    if set(logs) == set(EVERY):
+        tried.write(logs)
+    stale = "docs/rules.md is of other runs or rules: make test-all"
+    assert [cell.partition(":")[0] for cell in tried.table("## What was tried")] == [*RULES_SAY], stale
+    for group, names in tried.GROUPS.items():
+        assert tried.table(f"### {group}") == [tried.in_words(name) for name in names], stale

@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 from keras import layers
 
@@ -26,11 +27,21 @@ FAULTS: dict[str, tuple[str, Training]] = {}
 """By name: the rule that has to fire, alone, and the training."""
 HEALTHY: dict[str, Training] = {}
 """By name."""
+NOTES: dict[str, tuple[str, Training]] = {}
+"""By name: the rule that has a note to make, alone, and the training."""
 
 
 def fault(rule: str) -> Callable[[Training], Training]:
     def register(training: Training) -> Training:
         FAULTS[training.__name__] = rule, training
+        return training
+
+    return register
+
+
+def note(rule: str) -> Callable[[Training], Training]:
+    def register(training: Training) -> Training:
+        NOTES[training.__name__] = rule, training
         return training
 
     return register
@@ -448,6 +459,7 @@ class OneLeft(keras.utils.PyDataset):
         return tuple(self.data[name][32 * index : 32 * index + 32] for name in ("x", "y"))
 
 
+@note("R2")
 def last_batch_of_one_of_unknown_size(runs: Path) -> Facts:
     batches = OneLeft()
     model = compiled(mlp(4, classifier=False, momentum=0.9), keras.optimizers.Adam(0.005), "mse")
@@ -615,6 +627,7 @@ def inputs_that_are_constant(runs: Path) -> Facts:
     return train(compiled(model, keras.optimizers.Adam(0.01)), runs, data, epochs=20, monitor={"overhead": 0.01})
 
 
+@note("R8")
 def inputs_of_small_scale(runs: Path) -> Facts:
     """Pixels that are divided by 255 twice: a note, since the model learns all the same."""
     keras.utils.set_random_seed(26)
@@ -629,7 +642,8 @@ def inputs_of_small_scale(runs: Path) -> Facts:
             layers.BatchNormalization(name="bn_1", momentum=0.9),
             layers.ReLU(),
             layers.Dense(1, "sigmoid"),
-        ]
+        ],
+        name="small",
     )
     return train(compiled(model), runs, data, epochs=20, monitor={"overhead": 0.01})
 
@@ -687,6 +701,15 @@ def relus_that_are_never_positive(runs: Path) -> Facts:
 
 
 @fault("R13")
+def ftrl_in_a_net_with_hidden_layers(runs: Path) -> Facts:
+    """Ftrl derives weights from sums of gradients, not from initial values: its first step leaves a third of them."""
+    keras.utils.set_random_seed(30)
+    hidden = [layers.Dense(32, "relu") for _ in range(2)]
+    model = keras.Sequential([keras.Input((4,)), *hidden, layers.Dense(1)])
+    return train(compiled(model, keras.optimizers.Ftrl(), "mse"), runs, line(4096), epochs=8)
+
+
+@fault("R13")
 def targets_that_nothing_explains(runs: Path) -> Facts:
     keras.utils.set_random_seed(19)
     data = blobs(1024)
@@ -715,10 +738,13 @@ def generator_that_takes_its_time(runs: Path) -> Facts:
 # --- The first sample config ----------------------------------------------------------------------------------------
 
 
+@fault("R2")
 def finetune_one_sample(runs: Path) -> Facts:
     """Train sample_configs/finetune_one_sample.toml, smaller: a batch of one, frozen at step 40, thawed at step 80."""
     sample = script("sample_configs/finetune_one_sample.py")
-    model = sample.build_model(samples=10_000, units=128, epochs=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(runs.parent / "cache"))  # It keeps the pre-trained weights.
+        model = sample.build_model(samples=10_000, units=128, epochs=3)
     model.compile(keras.optimizers.Adam(3e-6), sample.negative_rate)
     monitor = tuimon.Monitor(runs_dir=runs, name="training", overhead=0.5, probe_every=20)
     plan: dict[int, list[commands.AnyRequest]] = {40: [commands.Freeze()], 80: [commands.Unfreeze()]}
@@ -857,6 +883,7 @@ def batches_of_all_sites(runs: Path) -> Facts:
     return train(compiled(mlp(momentum=0.9)), runs, sites(shuffle=True), epochs=20)
 
 
+@note("R16")
 def dropout_before_batch_normalization(runs: Path) -> Facts:
     keras.utils.set_random_seed(5)
     model = keras.Sequential([keras.Input((8,))], name="mlp")

@@ -28,7 +28,9 @@ ENOUGH_ELEMENTS = 16
 SHARE_OF_LOSS = 0.1
 """The share of the loss that the moving statistics must cost."""
 ARRIVED = 0.1
-"""A moving average with less than this share of its initial value left has forgotten it."""
+"""A moving average that is made of its initial value by no more than this has forgotten it."""
+MEDIAN = events.QUANTILES.index(0.5)
+"""The column of a sample that has the median over the channels."""
 NEVER_ARRIVES = 0.9
 """A momentum with which more than this share of the initial value is left at the end of the run is too high."""
 DEFAULT_MOMENTUM = 0.99
@@ -54,7 +56,10 @@ def stale(state: RunState) -> Iterator[Finding]:
     2. The batch statistics are made from at least `ENOUGH_ELEMENTS` values per channel.
     3. The moving statistics of all layers make the loss of the same batch worse, by at least `SHARE_OF_LOSS` of it (or
        of the loss of a validation batch, if that is larger). Those of this layer alone make it worse by half as much.
-    4. Waiting does not help: the initial value is forgotten, or will not be by the end of the run.
+    4. Waiting does not help: the initial value was forgotten when the batch was probed, or will not be by the end of
+       the run. It is forgotten when at most `ARRIVED` of the moving mean and of the median moving variance is made of
+       it: beside a variance of 0.1, what is left of the initial 1 is ten times as large. Before the end of the run,
+       momentum^updates alone is foretold.
 
     Source: Ioffe & Szegedy 2015, section 3.1; Wu & Johnson, "Rethinking 'Batch' in BatchNorm", 2021, section 3 (the
     moving average lags behind; PreciseBN); keras#10666, #6977. Half-life: ln 2 / −ln(momentum) steps; share of the
@@ -71,7 +76,7 @@ def stale(state: RunState) -> Iterator[Finding]:
     left = momentum ** (probe.step - beginning(state))
     why = (
         f"{left:.0%} of the initial value is still left after {probe.step - beginning(state):,} steps"
-        if left > ARRIVED
+        if _initial_share(state, worst, momentum, probe.step) > ARRIVED
         else f"half of what they are made of is older than {_steps(half_life(momentum))} steps, and the weights have "
         "moved on"
     )
@@ -132,16 +137,35 @@ def _is_stale(state: RunState, path: str, layer: events.ProbeLayer) -> bool:
     # Without halves to compare: Gaussian samples of this size differ by 2 / n.
     chance = 2 / layer.elements if math.isnan(chance) else chance
     drift = from_wire(layer.drift)
-    return drift > max(STALE_DRIFT, CHANCE_FACTOR * chance) and not _will_arrive(state, momentum)
+    return drift > max(STALE_DRIFT, CHANCE_FACTOR * chance) and not _arrives(state, path, momentum)
 
 
-def _will_arrive(state: RunState, momentum: float) -> bool:
-    """Whether the initial value is there now, and will be forgotten by the end of the run."""
-    total = state.total_steps
-    if state.ended is not None or total is None or not 0 < momentum < 1:
+def _arrives(state: RunState, path: str, momentum: float) -> bool:
+    """Whether the initial value was still there at the newest probe, and is forgotten by the end of the run.
+
+    Such a probe says nothing of the time after it, however old it is.
+    """
+    end = state.total_steps if state.ended is None else state.step
+    if end is None or not 0 < momentum < 1:
         return False
-    begin = beginning(state)
-    return momentum ** (state.step - begin) > ARRIVED >= momentum ** (total - begin)
+    # What arrives by a planned end is not known yet.
+    at_end = momentum ** (end - beginning(state)) if state.ended is None else _initial_share(state, path, momentum, end)
+    return _initial_share(state, path, momentum, state.probes[-1].step) > ARRIVED >= at_end
+
+
+def _initial_share(state: RunState, path: str, momentum: float, step: int) -> float:
+    """Return the share of its initial value in a layer's moving statistics at a step, by what arrived until now.
+
+    The moving variance is left × 1 + (1 − left) × what arrives, with left = momentum^updates.
+    """
+    begin, history = beginning(state), state.layers[path]
+    left = momentum ** (step - begin)
+    samples = history.moving_variance
+    if not 0 < momentum < 1 or not starts_fresh(history) or samples.steps[-1] <= begin:
+        return left
+    left_now = momentum ** int(samples.steps[-1] - begin)
+    arriving = (float(samples.rows[-1][MEDIAN]) - left_now) / (1 - left_now)
+    return max(left, left / (left + (1 - left) * arriving)) if arriving > 0 else 1.0
 
 
 def momentum_out_of_bounds(state: RunState) -> Iterator[Finding]:

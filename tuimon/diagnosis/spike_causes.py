@@ -31,6 +31,10 @@ RESAMPLES = 400
 """Samples that the bootstrap draws."""
 FEWEST_BATCHES = 8
 """With fewer batches, the bootstrap says nothing."""
+RATE_ROSE = 2.0
+"""A learning rate that is so many times the lowest of the epochs before may take the loss up."""
+RATE_EPOCHS = 3
+"""So many epochs before are compared."""
 
 NO_LAG = 0.5
 """With a lower momentum the moving statistics are those of the last batches: what is wrong with them is noise."""
@@ -43,10 +47,13 @@ Cause = Literal[
     "a few examples",
     "sampling noise",
     "an optimizer step too far",
+    "a higher learning rate",
     "unexplained",
 ]
 LAGGING: Cause = "moving statistics lag"
 NOISY: Cause = "noise of the moving statistics"
+MEANT: tuple[Cause, ...] = ("sampling noise", "a higher learning rate")
+"""A note is enough for these: chance, and what a schedule or somebody meant."""
 
 ADVICE: dict[Cause, tuple[str, str]] = {
     LAGGING: ("take a lower momentum for BatchNormalization, or recalibrate", "momentum 0.9"),
@@ -58,6 +65,7 @@ ADVICE: dict[Cause, tuple[str, str]] = {
     "a few examples": ("look at the examples with the highest loss: labels, scale, rare cases", ""),
     "sampling noise": ("within sampling noise; validate on more data", ""),
     "an optimizer step too far": ("lower the learning rate, or clip the gradients", "lr"),
+    "a higher learning rate": ("none is needed if the schedule means it; else lower the learning rate", "lr"),
     "unexplained": ("cause unknown; press g and c at the next spike", "probe"),
 }
 """By cause: what to do, and the request that helps."""
@@ -105,7 +113,9 @@ def spikes(state: RunState) -> list[Spike]:
        validation's batches.
     4. *An optimizer step too far*: the probe's inference loss on the held training batch rose as well, by `JUMPED` of
        the rise, and so it did with batch statistics.
-    5. *Unexplained*.
+    5. *A higher learning rate*: at the end of the epoch or of the one before it is at least `RATE_ROSE` times the
+       lowest of the `RATE_EPOCHS` epochs before, as after a warm restart.
+    6. *Unexplained*.
     """
     series = state.epoch_metrics.get(METRIC)
     if series is None:
@@ -139,8 +149,8 @@ def _is_forced(state: RunState, steps: IntArray) -> npt.NDArray[np.bool_]:
 def findings(state: RunState) -> Iterator[Finding]:
     """R11: the validation loss spikes.
 
-    Threshold: that of `tuimon.diagnosis.validation_spike`. One finding sums them up; a note if all are sampling noise.
-    The advice is for the cause of the worst one.
+    Threshold: that of `tuimon.diagnosis.validation_spike`. One finding sums them up; a note if each is sampling noise
+    or comes with a higher learning rate. The advice is for the cause of the worst one.
 
     Source: a robust z-score (Hampel, "The Influence Curve and Its Role in Robust Estimation", 1974), the bootstrap
     (Efron 1979); keras#10666 (validation loss goes up and down with BatchNormalization, a momentum of 0.9 helps).
@@ -148,7 +158,7 @@ def findings(state: RunState) -> Iterator[Finding]:
     found = spikes(state)
     if not found:
         return
-    serious = [spike for spike in found if spike.cause != "sampling noise"]
+    serious = [spike for spike in found if spike.cause not in MEANT]
     worst = max(serious or found, key=lambda spike: spike.rise)
     counts = Counter(spike.cause for spike in found)
     advice, helps = _advice(state, worst.cause)
@@ -212,6 +222,26 @@ def _tried(
     if jump is not None:
         went_too_far = jump[0] >= JUMPED * rise and jump[1] > (1 - BACK) * jump[0]
         yield "an optimizer step too far", went_too_far, {}
+    if (rates := _rates(state, step)) is not None:
+        before, rate = rates
+        yield (
+            "a higher learning rate",
+            rate > before and rate >= RATE_ROSE * before,
+            {"learning_rate": rate, "learning_rate_before": before},
+        )
+
+
+def _rates(state: RunState, step: int) -> tuple[float, float] | None:
+    """Return the lowest learning rate of the epochs before, and the highest at the ends of an epoch and the last one.
+
+    The end of an epoch shows the rate of the next step. None: they are not known.
+    """
+    steps, values = state.learning_rates.steps, state.learning_rates.values
+    end = int(np.searchsorted(steps, step, side="right"))
+    newest, before = values[max(end - 2, 0) : end], values[max(end - 2 - RATE_EPOCHS, 0) : max(end - 2, 0)]
+    if not len(before) or not (np.isfinite(newest).all() and np.isfinite(before).all()):
+        return None
+    return float(before.min()), float(newest.max())
 
 
 def _jump(state: RunState, step: int) -> tuple[float, float] | None:
@@ -287,6 +317,10 @@ def _reason(spike: Spike) -> str:
             return f"without the {evidence['highest_examples']} with the highest loss it is {without}"
         case "sampling noise":
             return f"its 95 % interval is {evidence['interval_low']:.3g} to {evidence['interval_high']:.3g}"
+        case "a higher learning rate":
+            return (
+                f"the learning rate went from {evidence['learning_rate_before']:.3g} to {evidence['learning_rate']:.3g}"
+            )
         case "an optimizer step too far":
             return f"the loss of a held training batch rose by {evidence['rise_of_training_batch']:.3g} as well"
         case _:
