@@ -66,7 +66,7 @@ LATER = {
         *("constant", "gain", "gain_error", "gradient_norm", "gradients", "gradient_batches", "why_no_gradients"),
     ),
     "ProbeLayer": ("batches_divergence", "variance_ratio", "batch_statistics_in_inference"),
-    "RunState": ("best", "probe_planned", "time_split", "weights_replaced", "weight_updates"),
+    "RunState": ("best", "probe_planned", "time_split", "steps_without_change", "weights_replaced", "weight_updates"),
 }
 """Fields that came after the hashes were made. These logs have none of their facts; `best` has tests of its own."""
 

@@ -18,7 +18,7 @@ from keras.optimizers import schedules
 
 import tuimon
 from diagnosis import learnable
-from diagnosis.trainings import HEALTHY, NOTES, Facts, healthy
+from diagnosis.trainings import HEALTHY, NOTES, Facts, Training, healthy
 from trainer.keras_models import facts
 from trainer.kinds import KINDS, Kind
 
@@ -334,6 +334,7 @@ OPTIMIZERS = {
     "Adadelta": Run(
         model=linear, data=lambda: learnable.two_classes(scale=1000.0), loss=BINARY, optimizer=optimizers.Adadelta
     ),
+    "Adadelta, slow at first": Run(model=plain(), data=learnable.curve, optimizer=optimizers.Adadelta),
     "Adadelta with the rate of its paper": Run(
         model=plain(), data=learnable.curve, optimizer=lambda: optimizers.Adadelta(1.0)
     ),
@@ -630,17 +631,20 @@ def of_kind(kind: Kind) -> Callable[[Path], Facts]:
     return training
 
 
-HEALTHY.update(
-    {
-        **TASKS,
-        **OFTEN_PROBED,
-        **UNUSUAL,
-        **OPTIMIZERS,
-        **SIZES,
-        **SETTINGS,
-        **{f"kind: {kind.name}": of_kind(kind) for kind in KINDS.values() if not kind.heavy},
-    }
+GROUPS: tuple[dict[str, Training], ...] = (
+    {**TASKS},
+    {**OFTEN_PROBED},
+    {**UNUSUAL},
+    {**OPTIMIZERS},
+    {**SIZES},
+    {**SETTINGS},
+    {f"kind: {kind.name}": of_kind(kind) for kind in KINDS.values() if not kind.heavy},
 )
+AVERAGES = ("use_ema", "SwapEMAWeights")
+"""They train well, and the weights that are validated or left are not those of training, which is noted."""
+for group in GROUPS:
+    HEALTHY.update({name: training for name, training in group.items() if name not in AVERAGES})
+    NOTES.update({name: ("R17", training) for name, training in group.items() if name in AVERAGES})
 NOTES["warm restarts of a high rate"] = (
     "R11",
     Run(

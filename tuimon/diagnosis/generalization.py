@@ -127,7 +127,7 @@ def overfitting(state: RunState) -> Iterator[Finding]:
 
 
 def underfitting(state: RunState) -> Iterator[Finding]:
-    """R15: the model answers hardly better than a constant, and gets no better.
+    """R15: the model answers hardly better than a constant, and hardly gets better.
 
     Threshold: in inference mode, the loss of at least `FEWEST_EXAMPLES` training examples is surely, with `CERTAIN`
     standard errors added, less than `EXPLAINED` below what they would lose if the model's mean output answered each of
@@ -157,7 +157,7 @@ def underfitting(state: RunState) -> Iterator[Finding]:
         severity="warning" if gain < NOTHING * constant else "info",
         step=probe.step,
         what=f"the model underfits: on training data its loss is {model}, that of one constant answer for all inputs "
-        f"{constant:.3g} ({share} % explained), and it no longer falls",
+        f"{constant:.3g} ({share} % explained), and it hardly falls any more",
         evidence={
             "loss_of_constant_answer": probe.constant,
             "loss_of_model": to_wire(constant - gain),

@@ -19,6 +19,8 @@ MORE_THAN_TRAINED = 2.0
 """And by this many times what they make worse with the trained weights."""
 FIRST_STEPS = 20
 """Before so many steps, layers behind weights that begin at 0 have no gradient yet."""
+FEWEST_LOOKS = 2
+"""A single step may change nothing: with float16, one whose gradient overflows is left out."""
 NO_LOSS = 1e-6
 """A loss of at most this size may be done: then no gradient is left."""
 
@@ -95,8 +97,9 @@ def gradients(state: RunState) -> Iterator[Finding]:
     - Not finite: the gradient of a layer is NaN or infinite, while the loss is finite.
     - None: the gradient of a layer is exactly 0 for all of its weights in all probed batches, and the loss is above
       `NO_LOSS` or other layers have one.
-    - Too small: a step changed no weight of a layer at all, in its last digit, though the layer has a gradient and the
-      learning rate is above 0.
+    - Too small: the last `FEWEST_LOOKS` steps that were measured, or more, changed no weight of a layer at all, in its
+      last digit, though the layer has a gradient and the learning rate is above 0. Where gradients are accumulated,
+      most steps change nothing, and none is measured.
 
     How far a step moves the weights is told without a threshold: 0.1 % is usual, but weights that began at 0 move far.
 
@@ -154,26 +157,24 @@ def _is_done(probe: events.Probe, dead: list[str]) -> bool:
 
 def _of_step(state: RunState) -> Iterator[Finding]:
     fact = state.weight_updates
-    if fact is None or not fact.layers:
+    if fact is None:
         return
-    updates = {path: from_wire(share) for path, share in fact.layers.items()}
     gradients_of = state.probes[-1].gradients if state.probes else {}
     rate = state.learning_rate
     stuck = [
         path
-        for path, share in updates.items()
-        if share == 0 and path in gradients_of and from_wire(gradients_of[path].norm) > 0
+        for path, steps in state.steps_without_change.items()
+        if steps >= FEWEST_LOOKS and path in gradients_of and from_wire(gradients_of[path].norm) > 0
     ]
-    evidence: dict[str, Number] = {"learning_rate": rate}
     if stuck and rate is not None and rate > 0:
         yield Finding(
             rule="R20",
             severity="warning",
             step=fact.step,
             layer=only(stuck),
-            what=f"a step changes no weight of {named(stuck)}, though there is a gradient: the changes are too small "
+            what=f"steps change no weight of {named(stuck)}, though there is a gradient: the changes are too small "
             "for the weights' last digit",
-            evidence=evidence,
+            evidence={"learning_rate": rate, "measured_steps": min(state.steps_without_change[path] for path in stuck)},
             advice="raise the learning rate; in float16 or bfloat16 keep the weights in float32 (`mixed_bfloat16`)",
             weight=0.7,
         )

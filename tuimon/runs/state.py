@@ -110,6 +110,8 @@ class RunState:
     """The losses of the probes and the parts of their difference, by `GAP_PARTS`."""
     weight_updates: events.WeightUpdates | None = None
     """How far a step moved the weights, as last measured in this `fit`."""
+    steps_without_change: dict[str, int] = field(default_factory=dict)
+    """By path of a layer: how many steps, one after another as they were measured, changed none of its weights."""
     weights_replaced: dict[str, events.WeightsReplaced] = field(default_factory=dict)
     """The newest of each `where` of this `fit`: other weights than those of training were validated, or left."""
     alerts: list[events.Alert] = field(default_factory=list)
@@ -219,7 +221,7 @@ class RunState:
     def _(self, event: events.FitStarted) -> None:
         self.fit = event
         self.ended = None
-        self.weights_replaced, self.weight_updates = {}, None
+        self.weights_replaced, self.weight_updates, self.steps_without_change = {}, None, {}
         self.best.add(event)
         self._set_mode(event)
         self._disturbances += 1
@@ -318,6 +320,10 @@ class RunState:
     @_fold.register
     def _(self, event: events.WeightUpdates) -> None:
         self.weight_updates = event
+        known = self.steps_without_change
+        self.steps_without_change = {
+            path: known.get(path, 0) + 1 if from_wire(share) == 0 else 0 for path, share in event.layers.items()
+        }
 
     @_fold.register
     def _(self, event: events.WeightsReplaced) -> None:

@@ -579,6 +579,8 @@ class FitFacts(NamedTuple):
     """Kind of the training data, one of `tuimon.protocol.events.TimeSplit.data`."""
     returns_early: bool = False
     """True if a call of the step may return before the device has computed it, as on a GPU."""
+    updates_each_step: bool = True
+    """False if the optimizer accumulates gradients, so that most steps change no weight."""
     averages_weights: bool = False
     """True if the optimizer keeps moving averages of the weights."""
 

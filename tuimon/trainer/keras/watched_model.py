@@ -136,7 +136,10 @@ class WatchedModel:
         name = type(optimizer).__name__ if optimizer is not None else ""
         data, returns_early = running_fit.kind_of_data(self.model), variables.returns_early()
         averages = optimizer is not None and optimizers.averaging_optimizer(optimizer) is not None
-        return FitFacts(name, bool(self.model.jit_compile), sizes.usual, sizes.last, data, returns_early, averages)
+        accumulates = any(each.gradient_accumulation_steps for each in optimizers.optimizers(optimizer))
+        return FitFacts(
+            name, bool(self.model.jit_compile), sizes.usual, sizes.last, data, returns_early, not accumulates, averages
+        )
 
     def steps_made(self) -> int:
         """Return the count of training steps, as of the last `read_values`."""

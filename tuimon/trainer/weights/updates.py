@@ -23,7 +23,7 @@ class WeightUpdates:
     """Compares the weights before and after a step of one ``fit``, in its training thread.
 
     It measures the last step of an epoch, if the budget allows it, and that of the last of several epochs in any case:
-    the closing examination comes right after it.
+    the closing examination comes right after it. Where gradients are accumulated, it measures nothing.
 
     Args:
         recorder: Writes the facts.
@@ -43,7 +43,8 @@ class WeightUpdates:
         """Measure the coming step, the last of an epoch, if it is time."""
         is_due = self._sampling.is_last_of_epochs or self._budget.allows("weights", time.monotonic())
         # A call of several steps would tell their sum.
-        if is_due and self._engine.steps.steps_per_call == 1 and self._size() <= MOST_BYTES:
+        is_one = self._engine.steps.steps_per_call == 1 and self._engine.facts().updates_each_step
+        if is_due and is_one and self._size() <= MOST_BYTES:
             self._engine.steps.before_next(self._begin)
 
     def end_epoch(self) -> None:
