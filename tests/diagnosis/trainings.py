@@ -922,8 +922,8 @@ def averages_with_the_statistics_of_the_trained_weights(runs: Path) -> Facts:
     """`ema_momentum` 0.999 remembers a thousand steps, the moving statistics a hundred."""
     keras.utils.set_random_seed(1)
     generator = np.random.default_rng(0)
-    x, kernel = generator.normal(size=(2500, 20)).astype(np.float32), generator.normal(size=(20, 1)).astype(np.float32)
-    data = {"x": x[:2000], "y": x[:2000] @ kernel, "validation_data": (x[2000:], x[2000:] @ kernel), "batch_size": 32}
+    x, kernel = generator.normal(size=(9000, 20)).astype(np.float32), generator.normal(size=(20, 1)).astype(np.float32)
+    data = {"x": x[:8000], "y": x[:8000] @ kernel, "validation_data": (x[8000:], x[8000:] @ kernel), "batch_size": 128}
     model = keras.Sequential([keras.Input((20,)), layers.Dense(64, "relu"), layers.BatchNormalization(name="bn_1")])
     model.add(layers.Dense(64, "relu"))
     model.add(layers.BatchNormalization(name="bn_2"))
