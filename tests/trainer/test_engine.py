@@ -24,12 +24,12 @@ from tuimon.trainer.session.recorder import Recorder
 class Run:
     """A ``fit`` with the fake engine."""
 
-    def __init__(self, runs: Path) -> None:
+    def __init__(self, runs: Path, *, steps: int | None = None) -> None:
         self.engine = FakeEngine()
         self.recorder = Recorder(RunDirectory.at(runs / "run"), name="fake")
         engine: Engine = self.engine
         options = Options(probe=ProbeOptions(is_on=False))
-        self.fit = Fit(self.recorder, engine, {"epochs": 10, "steps": None}, options, on_trouble=self.fail)
+        self.fit = Fit(self.recorder, engine, {"epochs": 10, "steps": steps}, options, on_trouble=self.fail)
         self.fit.begin_epoch(0)
         self.step()
 
@@ -125,6 +125,23 @@ def test_a_probe_takes_the_gap_apart(run: Run) -> None:
     assert {path: layer.in_order for path, layer in probe.layers.items()} == PARTS
     assert {path: layer.alone for path, layer in probe.layers.items()} == PARTS
     assert (probe.stochastic, probe.other) == (0, 0)
+
+
+def test_the_last_step_of_an_epoch_tells_how_far_it_moves_the_weights(runs: Path) -> None:
+    """And what an engine knows of a `fit` is asked for once: looking for it may take long."""
+    run, asked = Run(runs, steps=3), list[None]()
+    told = run.engine.facts
+    run.engine.facts = lambda: asked.append(None) or told()  # type: ignore[func-returns-value, method-assign]
+    for _ in range(2):
+        run.step()
+    run.fit.end_epoch({"loss": 0.5})
+    run.fit.end()
+    run.recorder.end("finished")
+    (fact,) = run.facts(events.WeightUpdates)
+    # The third step of 0.1 each.
+    assert from_wire(fact.layers["dense"]) == pytest.approx(0.5)
+    assert fact.step == 3
+    assert asked == [], "it was asked for before"
 
 
 def test_moving_statistics_are_estimated_and_put_back(run: Run) -> None:

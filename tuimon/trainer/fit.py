@@ -306,7 +306,8 @@ class Fit:
     def _describe(self, initial_epoch: int) -> events.FitStarted:
         self._is_of_one_epoch = self._plan.get("epochs") == initial_epoch + 1
         mode, facts, layers = self._controller.coming_mode, self._engine.facts(), self._engine.layers
-        self._splitter.describe(facts)
+        for part in (self._splitter, self._updates, self._replaced):
+            part.describe(facts)
         return events.FitStarted(
             optimizer=facts.optimizer,
             epochs=self._plan.get("epochs"),

@@ -13,7 +13,7 @@ import numpy as np
 from tuimon.protocol import events
 from tuimon.protocol.wire import FloatArray, to_wire
 from tuimon.trainer.budget import Budget
-from tuimon.trainer.engine import Batch, Engine, ProbeError
+from tuimon.trainer.engine import Batch, Engine, FitFacts, ProbeError
 from tuimon.trainer.modes import Mode
 from tuimon.trainer.sampling import Sampling
 from tuimon.trainer.schedule import ProbeSchedule
@@ -61,6 +61,7 @@ class ReplacedWeights:
         self._budget = budget
         self._sampling = sampling
         self._schedule = schedule
+        self._averages = False
         self._paths: list[str] | None = None
         self._of_last_step: FloatArray | None = None
         self._of_epoch_end: FloatArray | None = None
@@ -71,6 +72,10 @@ class ReplacedWeights:
         self._is_validating = False
         self._suspected: events.WeightsReplaced | None = None
         self._is_swapped: bool | None = None
+
+    def describe(self, facts: FitFacts) -> None:
+        """Take the facts of the ``fit``."""
+        self._averages = facts.averages_weights
 
     def before_step(self) -> None:
         """Compare the weights before the first step of an epoch. Called before each step."""
@@ -123,7 +128,7 @@ class ReplacedWeights:
             self._recorder.record(self._suspected)
         if sample is None or before is None or _distance(sample, before) < REPLACED:
             return
-        if self._has_skipped and not self._engine.facts().averages_weights:
+        if self._has_skipped and not self._averages:
             return  # They may be those of an epoch whose validation was not looked at.
         if not any(_are_same(sample, each) for each in self._validated):
             self._recorder.record(self._measure("end", sample, before))

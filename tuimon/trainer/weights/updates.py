@@ -8,7 +8,7 @@ import numpy.typing as npt
 from tuimon.protocol import events
 from tuimon.protocol.wire import to_wire
 from tuimon.trainer.budget import Budget
-from tuimon.trainer.engine import Data, Engine
+from tuimon.trainer.engine import Data, Engine, FitFacts
 from tuimon.trainer.sampling import Sampling
 from tuimon.trainer.session.recorder import Recorder
 
@@ -37,13 +37,18 @@ class WeightUpdates:
         self._engine = engine
         self._budget = budget
         self._sampling = sampling
+        self._updates_each_step = True
         self._fact: events.WeightUpdates | None = None
+
+    def describe(self, facts: FitFacts) -> None:
+        """Take the facts of the ``fit``."""
+        self._updates_each_step = facts.updates_each_step
 
     def before_last_step(self) -> None:
         """Measure the coming step, the last of an epoch, if it is time."""
         is_due = self._sampling.is_last_of_epochs or self._budget.allows("weights", time.monotonic())
         # A call of several steps would tell their sum.
-        is_one = self._engine.steps.steps_per_call == 1 and self._engine.facts().updates_each_step
+        is_one = self._engine.steps.steps_per_call == 1 and self._updates_each_step
         if is_due and is_one and self._size() <= MOST_BYTES:
             self._engine.steps.before_next(self._begin)
 
