@@ -482,6 +482,20 @@ def validation_data_not_scaled(runs: Path) -> Facts:
     return train(compiled(mlp(momentum=0.95)), runs, data, epochs=15, monitor={"probe_every": 100})
 
 
+@note("R3")
+def augmentation_of_training_data_alone(runs: Path) -> Facts:
+    """Each training example is turned up or down and shifted anew, as brightness and contrast are."""
+    keras.utils.set_random_seed(31)
+    data = blobs(2048, noise=0.5)
+    examples = tf.data.Dataset.from_tensor_slices((data["x"], data["y"])).shuffle(2048, seed=3)
+
+    def turned(x: Any, y: Any) -> Any:
+        return x * tf.exp(tf.random.normal((), stddev=0.8)) + tf.random.normal((), stddev=1.5), y
+
+    batches = {"x": examples.map(turned).batch(32), "validation_data": data["validation_data"]}
+    return train(compiled(mlp(momentum=0.9)), runs, batches, epochs=12, shuffle=False)
+
+
 class Forgetful(keras.Model):
     """Its ``call`` takes no ``training``."""
 

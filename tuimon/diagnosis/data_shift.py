@@ -1,8 +1,10 @@
 """Inputs of layers that are not alike: of training and validation data, of batches, with dropout: R3, R16, R18."""
 
+import math
 from collections.abc import Iterator
 
 from tuimon.diagnosis.finding import Finding
+from tuimon.diagnosis.generalization import data_part
 from tuimon.protocol import events
 from tuimon.protocol.wire import from_wire, to_wire
 from tuimon.runs.state import RunState
@@ -29,7 +31,9 @@ def different_data(state: RunState) -> Iterator[Finding]:
     Threshold: the symmetric KL divergence of the two, both in inference mode and with the same weights, is above
     `LARGE_DIVERGENCE` and above `CHANCE_FACTOR` times that between the two halves of the training batch, which chance
     alone makes (and which, of half as many numbers, is twice that of two whole batches of the same data). The first
-    such layer in the order of the model is named: there the difference comes in.
+    such layer in the order of the model is named: there the difference comes in. It is a note where validation does not
+    pay for it: its loss is not above that on training data beyond chance, as with augmentation, or where rare classes
+    are drawn more often.
 
     Source: Kullback & Leibler, "On Information and Sufficiency", 1951; Li et al., "Revisiting Batch Normalization For
     Practical Domain Adaptation", 2016 (the statistics of a layer tell one domain from another).
@@ -56,16 +60,22 @@ def different_data(state: RunState) -> Iterator[Finding]:
     more = f", and the {len(found) - 1} after it that show it" if len(found) > 1 else ""
     yield Finding(
         rule="R3",
-        severity="warning",
+        severity="warning" if _costs(probe) else "info",
         layer=path,
         step=probe.step,
         what=f"what reaches {path} from the validation data is distributed otherwise than from the training data, "
         f"{_times(layer)} more than chance makes of it{more}",
         evidence=evidence,
-        advice="look whether both are prepared alike (scaling, augmentation, order of the channels) and come from the "
-        "same source",
+        advice="look whether both are prepared alike (scaling, order of the channels) and come from the same source; "
+        "augmentation, or classes drawn more often, for training alone may be meant",
         weight=0.6,
     )
+
+
+def _costs(probe: events.Probe) -> bool:
+    """Return True unless the validation loss is known not to be above that on training data."""
+    part = data_part(probe)
+    return part is None or math.isnan(part.error) or part.is_certain
 
 
 def _differs(layer: events.ProbeLayer) -> bool:
