@@ -63,7 +63,16 @@ LATER = {
     "Probe": (
         *("batches", "errors", "share_errors", "unweighted", "unweighted_error"),
         *("validation_unweighted", "validation_error", "validation_examples"),
-        *("constant", "gain", "gain_error", "gradient_norm", "gradients", "gradient_batches", "why_no_gradients"),
+        *(
+            "constant",
+            "floor",
+            "gain",
+            "gain_error",
+            "gradient_norm",
+            "gradients",
+            "gradient_batches",
+            "why_no_gradients",
+        ),
     ),
     "ProbeLayer": ("batches_divergence", "variance_ratio", "batch_statistics_in_inference"),
     "RunState": ("best", "probe_planned", "time_split", "steps_without_change", "weights_replaced", "weight_updates"),

@@ -186,7 +186,10 @@ class FakePasses:
     def losses_of_constant(self, batch: Any, passes: Sequence[Pass]) -> Any:
         return np.full(4, 1.5)
 
-    def gradients(self, batch: Any) -> Mapping[str, Gradient]:
+    def losses_of_labels(self, batch: Any) -> Any:
+        return None
+
+    def gradients(self, batch: Any, *, seed: int = 0) -> Mapping[str, Gradient]:
         return {"dense": Gradient(0.5, 2.0, 0.0)}
 
     def costs(self) -> tuple[int, float]:

@@ -359,6 +359,8 @@ class Probe(Event):
     constant: Number = None
     """What the training examples would lose if the model's mean output answered each of them: without weights,
     regularization and masks. Null: not known."""
+    floor: Number = None
+    """What they would lose if their labels were the answers: above 0 for soft labels of a cross-entropy. Null: 0."""
     gain: Number = None
     """How much less the model loses in inference mode; null: not known."""
     gain_error: Number = None

@@ -475,10 +475,20 @@ class PassSet(Protocol):
         Shape ``(examples,)``, as `Pass.losses`; None if it is unknown.
         """
 
-    def gradients(self, batch: Batch) -> Mapping[str, Gradient]:
+    def losses_of_labels(self, batch: Batch) -> FloatArray | None:
+        """Return what each example of a batch would lose if its label were the answer: above 0 for soft labels.
+
+        Shape ``(examples,)``; None if the loss has no such floor, or if it is unknown.
+        """
+
+    def gradients(self, batch: Batch, *, seed: int = 0) -> Mapping[str, Gradient]:
         """Return the gradient of the loss in training mode, for each layer that a step trains, by path.
 
         Empty if it is unknown.
+
+        Args:
+            batch: The batch.
+            seed: Of the random layers.
         """
 
     def costs(self) -> tuple[int, float]:

@@ -99,7 +99,7 @@ def measure(
             _unweighted(engine, passes, batch, each) for batch, each in zip(validation, held, strict=True)
         ]
     gradients = _gradients(engine, batches[:GRADIENT_BATCHES] if depth.gradients else [], mode)
-    constant, gain, gain_error = _gain(passes, batches, [first, *further])
+    gain = _gain(passes, batches, [first, *further])
     count, first_seconds = passes.costs()
     arrays = engine.layers.read()
     sizes = [engine.passes.examples(batch) for batch in batches]
@@ -133,9 +133,10 @@ def measure(
             for path in passes.calls
             if path in arrays
         },
-        constant=to_wire(constant),
-        gain=to_wire(gain),
-        gain_error=to_wire(gain_error),
+        constant=to_wire(gain.constant),
+        floor=to_wire(gain.floor),
+        gain=to_wire(gain.value),
+        gain_error=to_wire(gain.error),
         gradient_norm=to_wire(gradients.norm),
         gradients=gradients.layers,
         gradient_batches=gradients.batches,
@@ -146,20 +147,33 @@ def measure(
     )
 
 
-def _gain(
-    passes: PassSet, batches: Sequence[Batch], measured: Sequence["_Losses"]
-) -> tuple[float | None, float | None, float | None]:
-    """Return what a constant answer would lose, how much less the model loses, and the standard error of that."""
+@dataclass(frozen=True)
+class _Gain:
+    """How much less the model loses than a constant answer; None: unknown."""
+
+    constant: float | None = None
+    floor: float | None = None
+    value: float | None = None
+    error: float | None = None
+
+
+def _gain(passes: PassSet, batches: Sequence[Batch], measured: Sequence["_Losses"]) -> _Gain:
     inferred = [each.in_inference for each in measured]
     of_model = [each.losses for each in inferred if each.losses is not None]
     constants = [passes.losses_of_constant(batch, inferred) for batch in batches]
     of_constant = [each for each in constants if each is not None]
     if not len(of_model) == len(of_constant) == len(batches):
-        return None, None, None
+        return _Gain()
     losses = np.concatenate(of_constant)
-    gains = losses - np.concatenate(of_model)
+    with np.errstate(invalid="ignore", over="ignore"):
+        gains = losses - np.concatenate(of_model)
+    if not np.isfinite(gains).all():
+        return _Gain()
+    labels = [passes.losses_of_labels(batch) for batch in batches]
+    known = [each for each in labels if each is not None]
+    floor = float(np.mean(np.concatenate(known))) if known else None
     error = float(np.std(gains, ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else None
-    return float(np.mean(losses)), float(np.mean(gains)), error
+    return _Gain(float(np.mean(losses)), floor, float(np.mean(gains)), error)
 
 
 @dataclass(frozen=True)
@@ -179,7 +193,7 @@ def _gradients(engine: Engine, batches: Sequence[Batch], mode: Mode) -> _Gradien
         return _Gradients({})
     try:
         with engine.passes.begin(mode) as passes:
-            found = [passes.gradients(batch) for batch in batches]
+            found = [passes.gradients(batch, seed=seed) for seed, batch in enumerate(batches)]
     except ProbeError as error:
         return _Gradients({}, 0, None, str(error), *passes.costs())
     known = [each for each in found if each]
@@ -267,9 +281,10 @@ def _of_examples(
     training, inference = _all_losses(trained), _all_losses(inferred)
     if training is None or inference is None or switched.losses is None or quiet.losses is None:
         return None
-    gap = np.mean(training, axis=0) - np.mean(inference, axis=0)
-    batch_norm, other = switched.losses - inference[0], quiet.losses - switched.losses
-    return {"gap": gap, "batch_norm": batch_norm, "other": other, "stochastic": gap - batch_norm - other}
+    with np.errstate(invalid="ignore", over="ignore"):
+        gap = np.mean(training, axis=0) - np.mean(inference, axis=0)
+        batch_norm, other = switched.losses - inference[0], quiet.losses - switched.losses
+        return {"gap": gap, "batch_norm": batch_norm, "other": other, "stochastic": gap - batch_norm - other}
 
 
 def _all_losses(passes: Sequence[Pass]) -> list[FloatArray] | None:

@@ -94,23 +94,44 @@ _MEANS = ("mean", "sum_over_batch_size", "mean_with_sample_weight")
 def losses_of_examples(model: Any, y: Any, outputs: Any, sample_weight: Any) -> Any:
     """Return the loss of each example, ``(examples,)``, without regularization; None if it is unknown.
 
-    It is unknown with several outputs, with sample weights, and if the model computes its loss in its own way.
+    They are made as Keras makes them, so that their mean is its loss: labels and outputs in the dtype of the loss and
+    of one rank, masked positions left out. They are unknown with several outputs, with weights, and if the model
+    computes its loss in its own way.
     """
     is_plain = getattr(model.compute_loss, "__func__", None) is keras.Model.compute_loss
-    if not is_plain or sample_weight is not None or not (tf.is_tensor(y) and tf.is_tensor(outputs)):
+    is_weighted = sample_weight is not None or getattr(compiled_loss(model), "_user_loss_weights", None) is not None
+    if not is_plain or is_weighted or not (tf.is_tensor(y) and tf.is_tensor(outputs)):
         return None
     try:
-        loss = keras.losses.get(model.loss)
-        if getattr(loss, "reduction", "mean") not in _MEANS:
+        loss = loss_object(model)
+        if loss.reduction not in _MEANS:
             return None
-        losses = tf.convert_to_tensor(
-            loss.call(y, outputs) if isinstance(loss, keras.losses.Loss) else loss(y, outputs)
-        )
+        y_true, y_pred = (tf.cast(part, loss.dtype) for part in (y, outputs))
+        losses = tf.convert_to_tensor(loss.call(y_true, y_pred))
+        mask = getattr(outputs, "_keras_mask", None)
+        if mask is not None:
+            valid = tf.broadcast_to(tf.cast(mask, losses.dtype), tf.shape(losses))
+            losses *= valid / tf.maximum(tf.reduce_mean(valid), 1e-9)
     except Exception:  # noqa: BLE001 - a user's loss may raise anything
         return None
     if not losses.shape.rank:
         return None
-    return tf.cast(tf.reduce_mean(tf.reshape(losses, [tf.shape(losses)[0], -1]), axis=1), tf.float32)
+    losses = tf.reduce_mean(tf.reshape(losses, [tf.shape(losses)[0], -1]), axis=1)
+    return tf.cast(losses, tf.float32)
+
+
+def loss_object(model: Any) -> Any:
+    """Return the loss given to `compile` as an object, as Keras wraps a function."""
+    loss = keras.losses.get(model.loss)
+    return loss if isinstance(loss, keras.losses.Loss) else keras.src.losses.losses.LossFunctionWrapper(loss)
+
+
+def takes_distributions(model: Any) -> bool:
+    """Return True if the loss is a cross-entropy of probabilities: of soft labels it is above 0 even for the labels."""
+    loss = loss_object(model)
+    name = getattr(getattr(loss, "fn", None), "__name__", "")
+    is_of_logits = bool(getattr(loss, "_fn_kwargs", {}).get("from_logits"))
+    return name in ("binary_crossentropy", "categorical_crossentropy") and not is_of_logits
 
 
 def compiled_loss(model: Any) -> Any:

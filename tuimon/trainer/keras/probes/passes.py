@@ -261,7 +261,15 @@ class KerasPassSet:
         found = losses.losses_of_examples(self._model, y, answers, None)
         return None if found is None else np.asarray(found, np.float64)
 
-    def gradients(self, batch: Any) -> Mapping[str, Gradient]:
+    def losses_of_labels(self, batch: Any) -> FloatArray | None:
+        """Return what each example would lose, ``(examples,)``, if its label were the answer; None: nothing."""
+        _, y, _ = keras.utils.unpack_x_y_sample_weight(variables.without_optionals(batch))
+        if not tf.is_tensor(y) or not y.dtype.is_floating or not losses.takes_distributions(self._model):
+            return None
+        found = losses.losses_of_examples(self._model, y, y, None)
+        return None if found is None else np.asarray(found, np.float64)
+
+    def gradients(self, batch: Any, *, seed: int = 0) -> Mapping[str, Gradient]:
         """Return the gradient of the loss in training mode by path; on several replicas it is unknown."""
         if self._model.distribute_strategy.num_replicas_in_sync > 1:
             return {}
@@ -270,7 +278,7 @@ class KerasPassSet:
         try:
             if self._passes.why_no_gradients:
                 raise ProbeError(self._passes.why_no_gradients)
-            return function.gradients(batch)
+            return function.gradients(batch, seed)
         except Exception as error:
             self._passes.why_no_gradients = str(error)
             raise
