@@ -10,7 +10,10 @@ from tuimon.protocol.wire import from_wire
 from tuimon.runs.state import RunState
 
 PART_OF_WHOLE = 0.5
-"""The mean over the epoch is worth a sentence if it makes this share of the difference."""
+"""The mean over the epoch, or weights, are worth a sentence if they make this share of the difference."""
+UNEXPLAINED = 0.5
+"""Weights are not named as the reason if the unexplained rest is this share of what they make: it may be the weights of
+validation examples."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,18 @@ class Whole:
     def epoch_mean(self) -> Part:
         """The part that comes from the mean over the epoch."""
         return self.parts[0]
+
+    @property
+    def weighting(self) -> Part:
+        """The part that comes from sample and class weights in training."""
+        return next(part for part in self.parts if part.name == "weighting")
+
+    @property
+    def is_mostly_weighting(self) -> bool:
+        """Whether most of it is that training has sample or class weights and validation has none."""
+        part, rest = self.weighting.value, self.parts[-1].value
+        is_explained = abs(rest) < UNEXPLAINED * abs(part)
+        return self.is_worth_a_word and is_explained and part / self.difference >= PART_OF_WHOLE
 
     @property
     def is_mostly_epoch_mean(self) -> bool:
