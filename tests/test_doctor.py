@@ -46,6 +46,7 @@ from tuimon.diagnosis.gap.shares import cause
 from tuimon.diagnosis.gap.sums import sums
 from tuimon.diagnosis.gap.telling import telling
 from tuimon.diagnosis.gap.whole import whole
+from tuimon.diagnosis.rules import findings
 from tuimon.diagnosis.verdict import verdict
 from tuimon.protocol import events
 from tuimon.protocol.wire import from_wire, to_wire
@@ -314,6 +315,30 @@ def test_weights_of_training_are_told_as_the_reason_why_loss_and_val_loss_differ
     assert "class weights" not in verdict(state_of(both, fact), [])
     rows = lines_of(state_of(both, fact))
     assert any("not probed, and weights" in row for row in rows)
+
+
+def test_a_single_value_per_channel_is_the_reason_why_no_gradient_passes() -> None:
+    gradient = events.ProbeGradient(norm=0.0, weight_norm=1.0, zeros=1.0)
+    told = {"gradients": {"dense": gradient}, "gradient_batches": 1}
+    assert [found.rule for found in findings(state_of(probe(230, -0.283, -6.104, layers=SHARES, **told)))] == ["R2"]
+    (alone,) = findings(state_of(probe(230, 0.5, 0.5, **told)))
+    assert alone.rule == "R20"
+    assert "it is exactly 0 in the probed batch, so" in alone.what
+
+
+def test_a_single_spike_is_told_with_the_request_of_its_epoch() -> None:
+    losses = [0.5 + 0.001 * (epoch % 3) for epoch in range(20)] + [0.9, 0.5, 0.501]
+    facts: list[events.AnyEvent] = []
+    for epoch, loss in enumerate(losses):
+        if epoch == 20:
+            facts.append(asked({"command": "momentum", "momentum": 0.99, "layers": []}, 10 * epoch + 5))
+        logs = {"loss": 0.5, "val_loss": loss}
+        facts.append(events.EpochEnded(logs=logs, learning_rate=1e-3, seconds=1.0, step=10 * epoch + 10, epoch=epoch))
+    (found,) = findings(state_of(*facts))
+    assert found.what == (
+        "the validation loss spiked once, in epoch 21 (unexplained): 0.9 instead of 0.501; “momentum 0.99 of all” was applied "
+        "in that epoch"
+    )
 
 
 @pytest.mark.parametrize(

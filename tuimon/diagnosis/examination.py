@@ -188,9 +188,10 @@ def _of_underfitting(state: RunState) -> Sight:
         return sight
     probe = state.probes[-1]
     if probe.gain is None:
-        return Sight(blind="what a constant answer would lose is not known for this loss")
+        return Sight(blind="what a constant answer would lose is not known for this loss, or with sample weights")
     if probe.examples < FEWEST_EXAMPLES:
-        return Sight(blind=f"{probe.examples} examples are too few to tell it from chance")
+        count = "1 example is" if probe.examples == 1 else f"{probe.examples} examples are"
+        return Sight(blind=f"{count} too few to tell it from chance")
     if state.epochs_ended < FEWEST_EPOCHS:
         return Sight(blind=_too_few_epochs(state), remedy="train for longer")
     return sight
