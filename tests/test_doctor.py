@@ -336,8 +336,8 @@ def test_a_single_spike_is_told_with_the_request_of_its_epoch() -> None:
         facts.append(events.EpochEnded(logs=logs, learning_rate=1e-3, seconds=1.0, step=10 * epoch + 10, epoch=epoch))
     (found,) = findings(state_of(*facts))
     assert found.what == (
-        "the validation loss spiked once, in epoch 21 (unexplained): 0.9 instead of 0.501; “momentum 0.99 of all” was applied "
-        "in that epoch"
+        "the validation loss spiked once, in epoch 21 (unexplained): 0.9 instead of 0.501; “momentum 0.99 of all” was "
+        "applied in that epoch"
     )
 
 
