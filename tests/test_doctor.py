@@ -261,6 +261,9 @@ def test_data_and_mode_are_told_apart() -> None:
     words = verdict(state_of(weighted), [])
     assert "without sample and class weights, which change the loss on training data by +1." in words
     assert "  = weighting       +1.00" in [row.rstrip() for row in lines_of(state_of(weighted))]
+    # Validation with batch statistics, and with batches of another size: that is more than the data.
+    fixed = msgspec.structs.replace(fact, layers={"bn_1": share(0.0, 0.0, batch_statistics_in_inference=True)})
+    assert "that is data" not in verdict(state_of(fixed), [])
     unsure = msgspec.structs.replace(fact, validation_error=None)
     assert "0.4 more (how sure that is, is not known): that is data" in verdict(state_of(unsure), [])
     # A log of an older version has one batch alone.

@@ -208,6 +208,8 @@ def _data(probe: events.Probe) -> str:
     part = data_part(probe)
     if part is None:
         return _one_batch(probe)
+    if any(layer.batch_statistics_in_inference for layer in probe.layers.values()):
+        return ""  # Batches of another size have other statistics, so it need not be the data.
     alike = ALIKE * max(abs(part.training), abs(part.validation))
     if abs(part.difference) <= max(alike, 2 * part.error if math.isfinite(part.error) else 0.0):
         return ""

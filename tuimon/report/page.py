@@ -114,6 +114,8 @@ def _whole(parts: Whole, scale: Scale, width: int) -> list[Line]:
             said = "validation sees other weights (R17)"
         elif part.name == "rest" and parts.weighting.value:
             said = "not probed, and weights"
+        elif part.name == "data" and parts.has_other_batches:
+            said = "other data or batch size"
         words = [said, _plus_minus(part.error) if part.error > 0 else ""]
         if part.value or part.error > 0:
             note = ", ".join(filter(None, words))

@@ -40,6 +40,8 @@ class Whole:
     """The loss of the validation data, in inference mode, with the weights of the epoch's end."""
     has_other_weights: bool
     """Whether the validation saw other weights: averages, say (R17). Their effect is in `rest`."""
+    has_other_batches: bool
+    """Whether a layer uses batch statistics in validation, too: `data` then has the effect of its batch size."""
     parts: tuple[Part, ...]
     """They add up to `difference`.
 
@@ -107,4 +109,5 @@ def whole(state: RunState) -> Whole | None:
     if not all(math.isfinite(each.value) for each in parts):
         return None
     has_other_weights = "validation" in state.weights_replaced
-    return Whole(int(state.epoch_numbers.values[-1]), trained, validated, has_other_weights, parts)
+    has_other_batches = any(layer.batch_statistics_in_inference for layer in probe.layers.values())
+    return Whole(int(state.epoch_numbers.values[-1]), trained, validated, has_other_weights, has_other_batches, parts)
