@@ -46,6 +46,7 @@ from tuimon.diagnosis.gap.shares import cause
 from tuimon.diagnosis.gap.sums import sums
 from tuimon.diagnosis.gap.telling import telling
 from tuimon.diagnosis.gap.whole import whole
+from tuimon.diagnosis.rules import findings
 from tuimon.diagnosis.verdict import verdict
 from tuimon.protocol import events
 from tuimon.protocol.wire import from_wire, to_wire
@@ -134,7 +135,7 @@ def printed(state: RunState, found: list[Finding] | None = None, **options: obje
 
 def test_the_question_that_started_it() -> None:
     state = state_of(OPEN, asked(FREEZE, 231), CLOSED)
-    found = [finding("R2", "error")]
+    found = [finding("R2", "error", evidence={"gap": 5.82})]
     assert verdict(state, found) == (
         "On the same 1 example the training loss was −0.28 and the inference loss −6.10: a gap of 5.82, 100 % of it "
         "made by batch statistics (BatchNormalization), most of it in bn_1. Frozen from step 231 on, the gap is 0.00."
@@ -212,11 +213,13 @@ def test_parts_with_their_shares_and_signs() -> None:
 
 def test_chance_is_no_gap() -> None:
     alike = probe(5, 0.55, 0.5, batch_norm=0.0, stochastic=0.05, masks=8, standard_error=0.03)
-    assert "training and inference mode agree: a loss of 0.550 and of 0.500" in verdict(state_of(alike), [])
+    assert "inference mode agree within chance: a loss of 0.550 and of 0.500" in verdict(state_of(alike), [])
     sure = probe(5, 0.55, 0.5, batch_norm=0.0, stochastic=0.05, masks=8, standard_error=0.003)
     assert "a gap of 0.050, 100 % of it made by random layers" in verdict(state_of(sure), [])
     over_examples = msgspec.structs.replace(sure, errors={"gap": 0.03})
-    assert "training and inference mode agree" in verdict(state_of(over_examples), [])
+    assert "training and inference mode agree within chance" in verdict(state_of(over_examples), [])
+    little = probe(5, 0.505, 0.5, batch_norm=0.0, stochastic=0.005, masks=8, standard_error=0.0001)
+    assert "training and inference mode agree: a loss of 0.505 and of 0.500" in verdict(state_of(little), [])
 
 
 LOSSES = st.floats(-1e9, 1e9) | st.floats(-1e-6, 1e-6) | st.floats(-10, 10)
@@ -258,6 +261,9 @@ def test_data_and_mode_are_told_apart() -> None:
     words = verdict(state_of(weighted), [])
     assert "without sample and class weights, which change the loss on training data by +1." in words
     assert "  = weighting       +1.00" in [row.rstrip() for row in lines_of(state_of(weighted))]
+    # Validation with batch statistics, and with batches of another size: that is more than the data.
+    fixed = msgspec.structs.replace(fact, layers={"bn_1": share(0.0, 0.0, batch_statistics_in_inference=True)})
+    assert "that is data" not in verdict(state_of(fixed), [])
     unsure = msgspec.structs.replace(fact, validation_error=None)
     assert "0.4 more (how sure that is, is not known): that is data" in verdict(state_of(unsure), [])
     # A log of an older version has one batch alone.
@@ -285,10 +291,12 @@ def test_the_whole_of_loss_and_val_loss_is_taken_apart() -> None:
     }
     assert sum(part.value for part in parts.parts) == pytest.approx(0.9 - 0.44)
     words = verdict(state, [])
-    assert "In epoch 4 loss and val_loss differ by +0.46: +0.38 of it only because loss is the mean over" in words
+    assert "In epoch 4 loss is 0.46 above val_loss: loss is the mean over the epoch, while it changed, and" in words
+    assert "val_loss is measured at the end, which makes +0.38." in words
     rows = lines_of(state)
     assert "  = difference  +0.460" in rows
-    assert "    epoch mean  +0.380  since the epoch began, ± 0.011 (standard error)" in rows
+    assert "    epoch mean  +0.380  mean − end of epoch, ± 0.011 (standard error)" in rows
+    assert "    BatchNorm   +0.020  ± 0.005 (standard error)" in rows
     assert not any("weighting" in row for row in rows)
     # Where the probe says nothing of the epoch's end, nothing is said.
     later = events.EpochEnded(logs={"loss": 0.8, "val_loss": 0.4}, learning_rate=1e-3, seconds=1.0, step=20, epoch=4)
@@ -298,12 +306,52 @@ def test_the_whole_of_loss_and_val_loss_is_taken_apart() -> None:
     assert "mean over the epoch" not in verdict(state_of(alike, fact), [])
 
 
+def test_weights_of_training_are_told_as_the_reason_why_loss_and_val_loss_differ() -> None:
+    measured = {"unweighted": 0.28, "unweighted_error": 0.01, "validation_unweighted": 0.29, "validation_error": 0.02}
+    errors = {"gap": 0.005, "batch_norm": 0.005, "stochastic": 0.0, "other": 0.0}
+    fact = probe(10, 0.52, 0.55, batch_norm=-0.03, validation=0.3, validation_examples=256, errors=errors, **measured)
+    ended = events.EpochEnded(logs={"loss": 0.46, "val_loss": 0.28}, learning_rate=1e-3, seconds=1.0, step=10, epoch=3)
+    words = verdict(state_of(ended, fact), [])
+    assert "loss is 0.18 above val_loss: sample and class weights, which val_loss does not have, make +0.27." in words
+    # Weights of validation examples are in the rest.
+    both = msgspec.structs.replace(ended, logs={"loss": 0.46, "val_loss": 0.52})
+    assert "class weights" not in verdict(state_of(both, fact), [])
+    rows = lines_of(state_of(both, fact))
+    assert any("not probed, and weights" in row for row in rows)
+
+
+def test_a_single_value_per_channel_is_the_reason_why_no_gradient_passes() -> None:
+    gradient = events.ProbeGradient(norm=0.0, weight_norm=1.0, zeros=1.0)
+    told = {"gradients": {"dense": gradient}, "gradient_batches": 1}
+    assert [found.rule for found in findings(state_of(probe(230, -0.283, -6.104, layers=SHARES, **told)))] == ["R2"]
+    (alone,) = findings(state_of(probe(230, 0.5, 0.5, **told)))
+    assert alone.rule == "R20"
+    assert "it is exactly 0 in the probed batch, so" in alone.what
+
+
+def test_a_single_spike_is_told_with_the_request_of_its_epoch() -> None:
+    losses = [0.5 + 0.001 * (epoch % 3) for epoch in range(20)] + [0.9, 0.5, 0.501]
+    facts: list[events.AnyEvent] = []
+    for epoch, loss in enumerate(losses):
+        if epoch == 20:
+            facts.append(asked({"command": "momentum", "momentum": 0.99, "layers": []}, 10 * epoch + 5))
+        logs = {"loss": 0.5, "val_loss": loss}
+        facts.append(events.EpochEnded(logs=logs, learning_rate=1e-3, seconds=1.0, step=10 * epoch + 10, epoch=epoch))
+    (found,) = findings(state_of(*facts))
+    assert found.what == (
+        "the validation loss spiked once, in epoch 21 (unexplained): 0.9 instead of 0.501; “momentum 0.99 of all” was "
+        "applied in that epoch"
+    )
+
+
 @pytest.mark.parametrize(
     ("losses", "words"),
     [
         ([1.0, 0.8, 0.6, 0.5, 0.45, 0.4], "The validation loss still falls: 0.4 in the last epoch."),
         ([1.0, 0.5, 0.4, 0.41, 0.5, 0.6], "The validation loss was best in epoch 3, 0.4; in the last one it was 0.6."),
         ([1.0, 0.5, 0.4, 0.4, 0.41, 0.402], ""),
+        ([1.0, 0.5, 0.5, 0.4, 0.41, 0.42], ""),
+        ([0.691, 0.6905, 0.6903, 0.69, 0.689, 0.688], ""),
         ([1.0, 0.5, 0.4], ""),
     ],
 )
@@ -662,7 +710,8 @@ def test_what_it_rests_on() -> None:
     lines = page(state, [], Subject("run", "run", "training", unreadable=1), 200)
     said = (
         "This rests on 1 probe, 1 epoch, 1,234 steps. The best val_loss was 0.625, in epoch 1 (step 1,234). "
-        "Watching took 0.4 % of the time, as measured. 3 events were not logged. 1 line of the log could not be read."
+        "Reading layers, probes and diagnosis took 0.4 % of the time, as measured. 3 events were not logged. "
+        "1 line of the log could not be read."
     )
     assert " ".join(as_text(line) for line in lines[-3:]).strip().endswith(said)
 

@@ -31,7 +31,7 @@ def test_the_sentence_adds_up_all_measurements() -> None:
     second = split(data=2.0, step=6.0, validation=0.0, callbacks=2.0, monitoring=0.0)
     assert sentence(folded(first, second)) == (
         "Where the time went: 40 % waiting for data, 40 % the steps, 5 % validation, 15 % callbacks and Keras' loop, "
-        "under 1 % monitoring; 0.10 s a step, over 200 steps."
+        "under 1 % monitoring in all; 0.10 s a step, over 200 steps."
     )
 
 

@@ -1,5 +1,6 @@
 """When a ``fit`` is probed, on which batches, and how sure the result is."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +249,9 @@ def test_what_was_probed_as_a_whole_is_certain_and_what_is_not_known_is_not_told
     assert set(whole.errors.values()) == {0.0}
     half, open_ended = estimate([parts_of(generator, 32)], [32], 64), estimate([parts_of(generator, 32)], [32], None)
     assert 0 < half.errors["gap"] < open_ended.errors["gap"]
+    # Batches of different epochs may have the same examples: as many as there are in all are not all of them.
+    again = estimate([parts_of(generator, 32) for _ in range(2)], [32, 32], 64)
+    assert again.errors["gap"] == pytest.approx(half.errors["gap"] / math.sqrt(2), rel=0.3)
     few = PartsOfBatch(1.0, 0.5, 0.5, 0.0, 0.0, None)
     assert estimate([few, few], [4, 4], None).errors == {}
     assert estimate([few, few, few], [4, 4, 4], None).errors["gap"] == 0.0

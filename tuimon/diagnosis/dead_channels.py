@@ -72,20 +72,22 @@ def _dead(path: str, history: LayerHistory, dead: int) -> Finding:
 def _small(path: str, history: LayerHistory, small: int) -> Finding:
     channels, epsilon, rows = history.layer.channels, history.layer.epsilon, history.moving_variance.rows
     typical = _quantile(rows[-1], small / channels / 2)
+    scale = math.sqrt(typical / (typical + epsilon))
     return Finding(
         rule="R8",
         severity="info",
         layer=path,
         step=_since(history, small / channels / 2, epsilon),
-        what=f"what reaches {small} of {channels} channels of {path} varies so little that epsilon dominates: a "
-        f"variance of {typical:.2g} is added to an epsilon of {epsilon:g}, so that they are not brought to unit scale",
+        what=f"{small} of {channels} channels that reach {path} vary so little that epsilon dominates: their variance "
+        f"is {typical:.2g}, epsilon {epsilon:g}, so that the layer does not bring them to unit scale, but to "
+        f"{scale:.2g} of it",
         evidence={
             "channels_of_small_scale": small,
             "channels": channels,
             "moving_variance_min": to_wire(float(rows[-1, 0])),
             "moving_variance_median": to_wire(float(rows[-1, 3])),
             "epsilon": epsilon,
-            "scale_behind_the_layer": to_wire(math.sqrt(typical / (typical + epsilon))),
+            "scale_behind_the_layer": to_wire(scale),
         },
         advice="scale what comes before the layer (inputs that are divided by 255 twice, say), or take a smaller "
         "epsilon",

@@ -159,10 +159,11 @@ def _of_validation_data(state: RunState) -> Sight:
     probe = state.probes[-1]
     if probe.validation is None:
         if any(name.startswith("val_") for name in state.epoch_metrics):
-            return Sight(
-                blind="the last probe had no validation batch",
-                remedy="the request `probe` makes another after the next validation",
-            )
+            is_endless = state.fit is not None and state.fit.steps_per_epoch is None and state.epochs_ended < 2
+            remedy = "the request `probe` makes another after the next validation" if state.ended is None else ""
+            if is_endless:
+                remedy = "give `fit` `steps_per_epoch`, so that epochs end and validation comes"
+            return Sight(blind="the last probe had no validation batch", remedy=remedy)
         return Sight(beside="there are no validation data")
     return _of_probe(state)
 
@@ -187,11 +188,12 @@ def _of_underfitting(state: RunState) -> Sight:
         return sight
     probe = state.probes[-1]
     if probe.gain is None:
-        return Sight(blind="what a constant answer would lose is not known for this loss")
+        return Sight(blind="what a constant answer would lose is not known for this loss, or with sample weights")
     if probe.examples < FEWEST_EXAMPLES:
-        return Sight(blind=f"{probe.examples} examples are too few to tell it from chance")
+        count = "1 example is" if probe.examples == 1 else f"{probe.examples} examples are"
+        return Sight(blind=f"{count} too few to tell it from chance")
     if state.epochs_ended < FEWEST_EPOCHS:
-        return Sight(blind=f"{state.epochs_ended} epochs are too few", remedy="train for longer")
+        return Sight(blind=_too_few_epochs(state), remedy="train for longer")
     return sight
 
 
@@ -260,15 +262,19 @@ def _of_validations(state: RunState) -> Sight:
     if losses is None:
         return Sight(beside="there are no validation data") if state.epochs_ended else Sight(blind="no epoch has ended")
     if len(losses) <= FEWEST:
-        return Sight(blind=f"{len(losses)} validations are too few to know what is usual", remedy="train for longer")
+        count = "1 validation is" if len(losses) == 1 else f"{len(losses)} validations are"
+        return Sight(blind=f"{count} too few to know what is usual", remedy="train for longer")
     return Sight(seen=f"{len(losses):,} validations")
 
 
 def _of_epochs(state: RunState) -> Sight:
     if state.epochs_ended < STUCK_EPOCHS:
-        count = "1 epoch is" if state.epochs_ended == 1 else f"{state.epochs_ended} epochs are"
-        return Sight(blind=f"{count} too few", remedy="train for longer")
+        return Sight(blind=_too_few_epochs(state), remedy="train for longer")
     return Sight(seen=f"{state.epochs_ended:,} epochs")
+
+
+def _too_few_epochs(state: RunState) -> str:
+    return f"{'1 epoch is' if state.epochs_ended == 1 else f'{state.epochs_ended} epochs are'} too few"
 
 
 def _of_generalization(state: RunState) -> Sight:

@@ -124,15 +124,15 @@ def _statistics_of_other_data(state: RunState, paths: list[str]) -> Iterator[Fin
         return
     others = [path for path in drifts if path != first and drifts[path][-1] > OF_OTHER_DATA]
     is_fresh = starts_fresh(state.layers[first])
-    more = f", nor are those of {named(others)} after it" if others else ""
+    more = f", nor do those of {named(others)} after it" if others else ""
     yield Finding(
         rule="R4",
         severity="warning",
         layer=first,
         step=int(state.layers[first].drift.steps[0]),
-        what=f"the frozen moving statistics of {first} are not those of the data (a drift of {drifts[first][-1]:,.0f} "
-        f"nats){more}"
-        + (": they still are the initial 0 and 1" if is_fresh else ", so that it does not bring them to unit scale"),
+        what=f"the frozen moving statistics of {first} do not fit the data (a drift of {drifts[first][-1]:,.0f} nats)"
+        f"{more}: "
+        + ("they still are the initial 0 and 1" if is_fresh else "what the layer gives is not at unit scale"),
         evidence={
             "drift": to_wire(float(drifts[first][-1])),
             "drift_at_first": to_wire(float(drifts[first][0])),

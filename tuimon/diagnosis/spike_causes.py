@@ -14,9 +14,11 @@ from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.history import beginning
 from tuimon.diagnosis.layers import request
 from tuimon.diagnosis.validation_spike import limits
+from tuimon.protocol import commands
 from tuimon.protocol.wire import FloatArray, Number, from_wire, list_from_wire, to_wire
 from tuimon.runs.series import IntArray
-from tuimon.runs.state import RunState
+from tuimon.runs.state import Command, RunState
+from tuimon.text import plain
 
 METRIC = "val_loss"
 SCANNED = 500
@@ -40,6 +42,9 @@ NO_LAG = 0.5
 """With a lower momentum the moving statistics are those of the last batches: what is wrong with them is noise."""
 LOWEST_ADVISED = 0.9
 """A momentum that is no higher is not to be lowered."""
+
+CHANGES = (commands.Freeze, commands.Unfreeze, commands.Phase, commands.Momentum, commands.LearningRate)
+"""Requests that may move the validation loss by themselves."""
 
 Cause = Literal[
     "moving statistics lag",
@@ -162,17 +167,18 @@ def findings(state: RunState) -> Iterator[Finding]:
     worst = max(serious or found, key=lambda spike: spike.rise)
     counts = Counter(spike.cause for spike in found)
     advice, helps = _advice(state, worst.cause)
-    times = "once" if len(found) == 1 else f"{len(found)} times"
     causes = ", ".join(
         f"{'all' if count == len(found) > 1 else count} {_in_words(cause)}" for cause, count in counts.most_common()
     )
-    reason = _reason(worst)
+    reason, epoch = _reason(state, worst), f"in epoch {worst.epoch + 1}"
+    times = f"{len(found)} times ({causes}), at worst {epoch}"
+    where = times if len(found) > 1 else f"once, {epoch} ({_in_words(worst.cause)})"
     yield Finding(
         rule="R11",
         severity="warning" if serious else "info",
         step=worst.step,
-        what=f"the validation loss spiked {times} ({causes}), at worst in epoch {worst.epoch + 1}: "
-        f"{worst.value:.3g} instead of {worst.level:.3g}{f'; {reason}' if reason else ''}",
+        what=f"the validation loss spiked {where}: {worst.value:.3g} instead of {worst.level:.3g}"
+        + (f"; {reason}" if reason else ""),
         evidence={
             "spikes": len(found),
             "worst_epoch": worst.epoch + 1,
@@ -305,7 +311,16 @@ def _in_words(cause: Cause) -> str:
     return cause if cause == "unexplained" else f"from {cause}"
 
 
-def _reason(spike: Spike) -> str:
+def _request_before(state: RunState, step: int) -> Command | None:
+    """Return the newest request that changed how the model computes or learns, within the epoch up to ``step``."""
+    ends = state.epoch_numbers.steps
+    number = int(np.searchsorted(ends, step))
+    begin = int(ends[number - 1]) if number else 0
+    asked = (entry for entry in reversed(state.timeline) if isinstance(entry, Command) and entry.applied)
+    return next((each for each in asked if begin <= each.step <= step and isinstance(each.request, CHANGES)), None)
+
+
+def _reason(state: RunState, spike: Spike) -> str:
     evidence = spike.evidence
     match spike.cause:
         case "moving statistics lag" | "noise of the moving statistics" if "with_batch_statistics" in evidence:
@@ -324,7 +339,8 @@ def _reason(spike: Spike) -> str:
         case "an optimizer step too far":
             return f"the loss of a held training batch rose by {evidence['rise_of_training_batch']:.3g} as well"
         case _:
-            return ""
+            asked = _request_before(state, spike.step)
+            return f"“{plain(asked.words, 100)}” was applied in that epoch" if asked is not None else ""
 
 
 def _request(state: RunState, helps: str) -> str:

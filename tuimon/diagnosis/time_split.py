@@ -20,7 +20,7 @@ WORDS = {
     "step": "the steps",
     "validation": "validation",
     "callbacks": "callbacks and Keras' loop",
-    "monitoring": "monitoring",
+    "monitoring": "monitoring in all",
 }
 """The parts as a sentence names them."""
 _ADVICE = {

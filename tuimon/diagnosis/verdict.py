@@ -11,7 +11,16 @@ import numpy as np
 from tuimon.diagnosis.examination import Examined, examine, missing
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.gap.measured import measured
-from tuimon.diagnosis.gap.shares import ALIKE, PARTS, SMALL, are_alike, cause, gap_shares, share_error
+from tuimon.diagnosis.gap.shares import (
+    ALIKE,
+    PARTS,
+    SMALL,
+    are_alike,
+    cause,
+    differ_little,
+    gap_shares,
+    share_error,
+)
 from tuimon.diagnosis.gap.sums import Sums, sums
 from tuimon.diagnosis.gap.telling import Telling, telling
 from tuimon.diagnosis.gap.whole import whole
@@ -34,10 +43,12 @@ RECENT_SHARE, RECENT_STEPS = 0.9, 50
 """A probe is told in the present tense if it was made in the last tenth of the steps, or in the last 50."""
 FEWEST_VALIDATIONS = 6
 """Fewer validations have no course."""
+FEWEST_SINCE = 3
+"""A best validation that fewer came after is within the ordinary ups and downs."""
 STILL_FALLS = 0.05
 """The validation loss still falls if its best of the last third is this share of its whole fall below the others."""
 _GAP_RULES = ("R1", "R2")
-"""The sentence on the gap says already what these rules find."""
+"""The sentence on the gap says already what these rules find, where they rest on the gap."""
 
 
 def verdict(state: RunState, found: Sequence[Finding], status: str = "") -> str:
@@ -60,7 +71,7 @@ def verdict(state: RunState, found: Sequence[Finding], status: str = "") -> str:
     if told is None:
         sentences.append(_last_epoch(state))
     else:
-        sentences += [_gap(told, state), _since(told), _data(told.probe), _epoch_mean(state)]
+        sentences += [_gap(told, state), _since(told), _data(told.probe), _whole(state)]
         sentences.append(_validation(state, found))
     return " ".join(filter(None, sentences))
 
@@ -70,7 +81,7 @@ def _health(
 ) -> list[str]:
     if serious:
         worst = serious[0]
-        if worst.rule in _GAP_RULES and told is not None and not are_alike(told.probe):
+        if told is not None and not are_alike(told.probe) and _is_of_gap(worst):
             return []
         where = f" ({plain(worst.layer, 200)})" if worst.layer and worst.layer not in worst.what else ""
         return [f"First of all: {plain(worst.what)}{where}."]
@@ -87,6 +98,10 @@ def _health(
         return ["The run is healthy now: nothing wrong is left."]
     quiet = sum(rule.outcome in ("quiet", "fired") for rule in examined)
     return [f"The run is healthy: {quiet} rules looked, and none found anything wrong."]
+
+
+def _is_of_gap(finding: Finding) -> bool:
+    return finding.rule in _GAP_RULES and not {"gap", "gap_of_batch_norm"}.isdisjoint(finding.evidence)
 
 
 def _blind(blind: Sequence[Examined]) -> list[str]:
@@ -127,8 +142,9 @@ def _gap(told: Telling, state: RunState) -> str:
             "the gap is not known."
         )
     if are_alike(probe):
+        within = "" if differ_little(probe) else " within chance"
         return (
-            f"{when} the same {examples} training and inference mode {'agreed' if is_old else 'agree'}: "
+            f"{when} the same {examples} training and inference mode {'agreed' if is_old else 'agree'}{within}: "
             f"a loss of {losses[0]} and of {losses[1]}, a gap of {scale.text(written.gap)}."
         )
     return (
@@ -192,6 +208,8 @@ def _data(probe: events.Probe) -> str:
     part = data_part(probe)
     if part is None:
         return _one_batch(probe)
+    if any(layer.batch_statistics_in_inference for layer in probe.layers.values()):
+        return ""  # Batches of another size have other statistics, so it need not be the data.
     alike = ALIKE * max(abs(part.training), abs(part.validation))
     if abs(part.difference) <= max(alike, 2 * part.error if math.isfinite(part.error) else 0.0):
         return ""
@@ -209,16 +227,25 @@ def _data(probe: events.Probe) -> str:
     return said
 
 
-def _epoch_mean(state: RunState) -> str:
-    """Return what of the last epoch's losses is due to the mean over the epoch, if that is most of their difference."""
+def _whole(state: RunState) -> str:
+    """Return why the last epoch's losses differ, if it is mostly the mean over the epoch, or mostly weights."""
     parts = whole(state)
-    if parts is None or not parts.is_mostly_epoch_mean:
+    if parts is None:
         return ""
-    difference, mean = (measured(value, math.nan, signed=True) for value in (parts.difference, parts.epoch_mean.value))
-    return (
-        f"In epoch {parts.epoch + 1:,} loss and val_loss differ by {difference}: {mean} of it only because loss is the "
-        "mean over the epoch, while it changed, and val_loss is measured at the end."
-    )
+    if parts.is_mostly_epoch_mean:
+        made = measured(parts.epoch_mean.value, math.nan, signed=True)
+        why = (
+            "loss is the mean over the epoch, while it changed, and val_loss is measured at the end, which makes "
+            f"{made}"
+        )
+    elif parts.is_mostly_weighting:
+        made = measured(parts.weighting.value, math.nan, signed=True)
+        why = f"sample and class weights, which val_loss does not have, make {made}"
+    else:
+        return ""
+    side = "above" if parts.difference > 0 else "below"
+    difference = measured(abs(parts.difference), math.nan)
+    return f"In epoch {parts.epoch + 1:,} loss is {difference} {side} val_loss: {why}."
 
 
 def _validation(state: RunState, found: Sequence[Finding]) -> str:
@@ -230,10 +257,11 @@ def _validation(state: RunState, found: Sequence[Finding]) -> str:
     ends, numbers = epochs_since(state, begin)
     best, late = int(np.argmin(values)), len(values) * 2 // 3
     fallen = float(values[0] - values[best])
-    if values[:late].min() - values[late:].min() > STILL_FALLS * fallen:
+    if fallen > ALIKE * abs(values[0]) and values[:late].min() - values[late:].min() > STILL_FALLS * fallen:
         verb = "was still falling when training ended" if state.ended else "still falls"
         return f"The validation loss {verb}: {values[-1]:.3g} in the last epoch."
-    if best == len(values) - 1 or values[-1] - values[best] <= ALIKE * max(abs(values[best]), abs(values[-1])):
+    risen, since = float(values[-1] - values[best]), len(values) - 1 - best
+    if since < FEWEST_SINCE or risen <= ALIKE * max(abs(values[best]), abs(values[-1])):
         return ""
     epoch = int(numbers[np.searchsorted(ends, steps[best])]) + 1
     return (

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.gap.measured import measured
 from tuimon.diagnosis.history import beginning
-from tuimon.diagnosis.layers import has_changed_since, named, only
+from tuimon.diagnosis.layers import has_changed_since, named, only, uses_batch_statistics
 from tuimon.protocol import events
 from tuimon.protocol.wire import Number, from_wire
 from tuimon.runs.state import RunState
@@ -96,7 +96,8 @@ def gradients(state: RunState) -> Iterator[Finding]:
 
     - Not finite: the gradient of a layer is NaN or infinite, while the loss is finite.
     - None: the gradient of a layer is exactly 0 for all of its weights in all probed batches, and the loss is above
-      `NO_LOSS` or other layers have one.
+      `NO_LOSS` or other layers have one. Not where a BatchNormalization layer has a single value per channel: it gives
+      beta, and no gradient passes (R2).
     - Too small: the last `FEWEST_LOOKS` steps that were measured, or more, changed no weight of a layer at all, in its
       last digit, though the layer has a gradient and the learning rate is above 0. Where gradients are accumulated,
       most steps change nothing, and none is measured.
@@ -133,16 +134,17 @@ def _of_probe(state: RunState) -> Iterator[Finding]:
             "where the derivative is not; add a small number there",
             weight=0.9,
         )
-    elif dead and probe.step - beginning(state) >= FIRST_STEPS and not _is_done(probe, dead):
+    elif dead and probe.step - beginning(state) >= FIRST_STEPS and not (_is_done(probe, dead) or _gives_beta(probe)):
         is_all = len(dead) == len(norms)
         count = len(dead) if len(dead) > 1 else 0
         told = "no gradient reaches any layer" if is_all else f"no gradient reaches {named(dead)}"
+        batches = "the probed batch" if probe.gradient_batches == 1 else f"{probe.gradient_batches} batches"
         yield Finding(
             rule="R20",
             severity="warning",
             step=probe.step,
             layer=only(dead),
-            what=f"{told}: it is exactly 0 in {probe.gradient_batches} batches, so these weights do not learn",
+            what=f"{told}: it is exactly 0 in {batches}, so these weights do not learn",
             evidence=evidence | ({"layers_without_gradient": count} if count else {}),
             advice="look between there and the loss for ReLUs that are never positive, an output that is constant (one "
             "unit with softmax), a saturated activation, a stop_gradient, or a layer that is not connected",
@@ -153,6 +155,11 @@ def _of_probe(state: RunState) -> Iterator[Finding]:
 def _is_done(probe: events.Probe, dead: list[str]) -> bool:
     """Return True if nothing is left to learn: a hinge loss is exactly 0 then."""
     return len(dead) == len(probe.gradients) and abs(from_wire(probe.train)) <= NO_LOSS
+
+
+def _gives_beta(probe: events.Probe) -> bool:
+    """Return True if a layer normalizes a single value per channel, which makes it 0."""
+    return any(layer.elements == 1 and uses_batch_statistics(layer) for layer in probe.layers.values())
 
 
 def _of_step(state: RunState) -> Iterator[Finding]:

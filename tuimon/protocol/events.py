@@ -343,7 +343,7 @@ class Probe(Event):
     """Training batches that it was made on, each of the same size."""
     errors: dict[str, Number] = {}
     """Standard errors of `gap` and of its parts, by name, as estimates for all training data: over examples, batches
-    and masks; 0 where all data were probed. Empty: not known."""
+    and masks; 0 where a batch has all data. Empty: not known."""
     share_errors: dict[str, Number] = {}
     """Standard errors of the share of each part in the gap, by the part's name. Empty: not known."""
     unweighted: Number = None

@@ -3,16 +3,17 @@
 import math
 from dataclasses import dataclass
 
+from tuimon.diagnosis.frozen import ENOUGH_INTERVALS, ENOUGH_STEPS
 from tuimon.diagnosis.gap.shares import cause, layers_cancel
 from tuimon.diagnosis.gap.sums import Scale
 from tuimon.diagnosis.gap.telling import Telling
 from tuimon.diagnosis.history import beginning
-from tuimon.diagnosis.layers import half_life
+from tuimon.diagnosis.layers import half_life, movement
 from tuimon.plot.numbers import figure, portion
 from tuimon.protocol import events
 from tuimon.protocol.wire import Number, from_wire
 from tuimon.report.lines import Line, Span, line, pad, shorten
-from tuimon.runs.state import RunState
+from tuimon.runs.state import LayerHistory, RunState
 from tuimon.text import plain, width_of, wrap
 
 MOST_ROWS = 10
@@ -54,12 +55,19 @@ def _share(state: RunState, told: Telling, path: str, layer: events.ProbeLayer) 
         return LayerShare(path, layer, math.nan, math.nan, is_held=False)
     built = history.layer
     is_newest = state.probes[-1] is told.probe
-    is_held = not built.trainable or (is_newest and path in state.frozen | state.statistics_held)
+    is_asked = path in state.frozen | state.statistics_held
+    is_held = not built.trainable or (is_newest and (is_asked or _stays(history)))
     momentum = state.momentum.get(path, built.momentum)
     # With a momentum that was changed, or statistics that were held for a while, the power says nothing.
     is_known = not is_held and momentum == built.momentum
     updates = (told.probe.step - beginning(state)) * max(1, layer.calls)
     return LayerShare(path, layer, half_life(momentum), momentum**updates if is_known else math.nan, is_held)
+
+
+def _stays(history: LayerHistory) -> bool:
+    """Return True if the moving statistics never moved, though nobody asked for that: a `trainable` without effect."""
+    seen = movement(history)
+    return seen.intervals >= ENOUGH_INTERVALS and seen.steps >= ENOUGH_STEPS and seen.is_held
 
 
 def said_of_cause(told: Telling) -> str:
@@ -124,12 +132,13 @@ def table(shares: list[LayerShare], scale: Scale, width: int) -> list[Line]:
     return lines
 
 
-def legend(width: int) -> list[Line]:
+def legend(told: Telling, width: int) -> list[Line]:
     """Return what the columns are."""
+    of_first = f" of the first of {told.probe.batches} batches" if told.probe.batches > 1 else ""
     text = (
-        "in order, own: what the loss rises by when the layer goes from moving to batch statistics, added in model "
-        "order or on its own · drift: from moving to batch statistics, in nats · half-life: of the moving average "
-        "· initial left: share of the initial value that is left in the moving statistics"
+        f"in order, own: what the loss{of_first} rises by when the layer goes from moving to batch statistics, added "
+        "in model order or on its own · drift: from moving to batch statistics, in nats · half-life: of the moving "
+        "average · initial left: share of the initial value that is left in the moving statistics"
     )
     return [line(Span(words, "dim")) for words in wrap(text, width)]
 

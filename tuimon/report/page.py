@@ -27,10 +27,10 @@ WIDEST_TABLE = 130
 _Row = tuple[str, str, str, Role]
 """Label, number, note and role of a row of the sum."""
 WORDS_OF_WHOLE = {
-    "epoch mean": "since the epoch began",
+    "epoch mean": "mean − end of epoch",
     "weighting": "sample and class weights",
     "data": "other data",
-    "rest": "validation batches not probed",
+    "rest": "batches not probed",
 }
 """What the parts of a whole difference mean, where their names do not say it."""
 EARLIER = 3
@@ -112,10 +112,14 @@ def _whole(parts: Whole, scale: Scale, width: int) -> list[Line]:
         said = WORDS_OF_WHOLE.get(part.name, "")
         if part.name == "rest" and parts.has_other_weights:
             said = "validation sees other weights (R17)"
+        elif part.name == "rest" and parts.weighting.value:
+            said = "not probed, and weights"
+        elif part.name == "data" and parts.has_other_batches:
+            said = "other data or batch size"
         words = [said, _plus_minus(part.error) if part.error > 0 else ""]
         if part.value or part.error > 0:
             note = ", ".join(filter(None, words))
-            rows.append((f"  {part.name}", text(part.value, signed=True), note, "text"))
+            rows.append((f"  {PART_NAMES.get(part.name, part.name)}", text(part.value, signed=True), note, "text"))
     return [*section(f"what loss − val_loss is made of, epoch {parts.epoch + 1:,}", width), *_sum_lines(rows, width)]
 
 
@@ -168,7 +172,7 @@ def _layers(state: RunState, told: Telling, width: int) -> list[Line]:
     if words:
         lines += [*(line(said) for said in wrap(words, text)), line()]
     lines += [line("  ", *row) for row in table(layer_shares(state, told), sums(told.probe).scale, room)]
-    return [*lines, line(), *legend(text)]
+    return [*lines, line(), *legend(told, text)]
 
 
 def _not_examined(examined: Sequence[Examined], width: int) -> list[Line]:
@@ -187,12 +191,12 @@ def _not_examined(examined: Sequence[Examined], width: int) -> list[Line]:
 
 
 def _earlier(state: RunState, found: Sequence[Finding], width: int) -> list[Line]:
-    """Return what was found while it trained and is not found any more."""
+    """Return what was reported while it trained and is not any more: it is gone, or follows from another finding."""
     left = {finding.key for finding in found}
     gone = {(alert.rule, alert.layer): alert for alert in state.alerts if (alert.rule, alert.layer) not in left}
     if not gone:
         return []
-    lines = section("found earlier, gone now", width)
+    lines = section("reported earlier, not now", width)
     for alert in list(gone.values())[-EARLIER:]:
         where = f" ({plain(alert.layer, 100)})" if alert.layer else ""
         text = f"step {alert.step:,}: {plain(alert.rule, 10)} {plain(alert.what)}{where}"
@@ -211,7 +215,8 @@ def _basis(state: RunState, subject: Subject) -> str:
         name, best = state.best.shown
         parts.append(f"The best {name} was {figure(best.value)}, in epoch {best.epoch + 1:,} (step {best.step:,}).")
     if state.overhead is not None:
-        parts.append(f"Watching took {portion(from_wire(state.overhead.share))} of the time, as measured.")
+        share = portion(from_wire(state.overhead.share))
+        parts.append(f"Reading layers, probes and diagnosis took {share} of the time, as measured.")
     where = time_split.sentence(state)
     if where:
         parts.append(where)

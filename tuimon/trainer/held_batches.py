@@ -13,11 +13,15 @@ GROWTH = 1.3
 """Each further batch is taken after this many times as many steps as the last one, so that an epoch whose data come in
 an order of their own is seen at many places."""
 
+SEARCHED_EPOCHS = 2
+"""Epochs in which each step is looked at for a place of which there is no batch yet."""
+
 
 class HeldBatches:
     """Keeps batches as the steps get them.
 
-    The first training batch stays; the others are replaced one after another as training goes on.
+    The first training batch stays; the others are replaced one after another as training goes on. Of each place in the
+    epoch one is kept: where the data come in the same order in each epoch, it is the same batch there.
 
     Args:
         engine: The model.
@@ -49,6 +53,9 @@ class HeldBatches:
         self._first_step = self._step = first_step
         self._next_step: float = first_step
         self._replaced = 0
+        self._places: list[int] = []
+        """Step of the epoch at which each of `training` came."""
+        self._steps_of_epoch = steps_of_epoch
         self._validation_calls = 0
         self._next_validation_call = 0
         self._validation_is_over = False
@@ -80,7 +87,13 @@ class HeldBatches:
             return False
         self._engine.passes.check(batches[0])
         self.training = [batches[0]]
+        self._places = [self._place]
         return True
+
+    @property
+    def _place(self) -> int:
+        done = self._step - self._first_step
+        return done % self._steps_of_epoch if self._steps_of_epoch else done
 
     def before_validation_step(self) -> None:
         """Take the batch of this validation step if it is time. Called before each validation step."""
@@ -122,10 +135,20 @@ class HeldBatches:
         if not batches or passes.examples(batches[0]) != passes.examples(self.training[0]):
             return  # An epoch's last batch may be smaller.
         passes.check(batches[0])
-        if len(self.training) < room:
+        place = self._place
+        if place in self._places:
+            index = self._places.index(place)
+            if index:
+                self.training[index] = batches[0]
+            is_early = self._step - self._first_step < SEARCHED_EPOCHS * self._steps_of_epoch
+            if not index or (len(self.training) < room and is_early):
+                self._next_step = self._step + 1  # There are other places.
+        elif len(self.training) < room:
             self.training.append(batches[0])
+            self._places.append(place)
         else:
-            self.training[1 + self._replaced % (room - 1)] = batches[0]
+            index = 1 + self._replaced % (room - 1)
+            self.training[index], self._places[index] = batches[0], place
             self._replaced += 1
 
     def _take_validation(self, data: Data) -> None:

@@ -58,8 +58,9 @@ def estimate(batches: Sequence[PartsOfBatch], sizes: Sequence[int], examples_of_
 
     The error over examples does not see that all examples of a batch share its statistics; the error over batches
     does, but rests on few numbers. The larger of the two is told. Of a known number of examples in all, the part that
-    was not probed is uncertain: the errors are times the root of its share. Source: Cochran, "Sampling Techniques",
-    1977, sections 2.6 (finite population) and 2.11 (ratio).
+    a batch leaves out is uncertain: the errors are times the root of its share. Batches are held from different epochs,
+    each in an order of its own, so that several may have the same examples: only within a batch is none taken twice.
+    Source: Cochran, "Sampling Techniques", 1977, sections 2.6 (finite population) and 2.11 (ratio).
 
     Args:
         batches: At least one.
@@ -69,13 +70,13 @@ def estimate(batches: Sequence[PartsOfBatch], sizes: Sequence[int], examples_of_
     train, gap, batch_norm, other = (
         float(np.mean([getattr(each, name) for each in batches])) for name in ("train", "gap", "batch_norm", "other")
     )
-    unprobed = _unprobed(sum(sizes), examples_of_epoch)
+    left_out = _left_out(sizes, examples_of_epoch)
     masks = batches[0].error_of_masks / len(batches)
     names = ("gap", *PARTS)
     errors: dict[str, float] = {}
     shares: dict[str, float] = {}
     for name in names:
-        spread = _spread([each.part(name) for each in batches], _joined(batches, {name: 1.0}), unprobed)
+        spread = _spread([each.part(name) for each in batches], _joined(batches, {name: 1.0}), left_out)
         if spread is None:
             return Estimate(train, gap, batch_norm, other)
         errors[name] = float(np.hypot(spread, masks if name in ("gap", "stochastic") else 0.0))
@@ -85,7 +86,7 @@ def estimate(batches: Sequence[PartsOfBatch], sizes: Sequence[int], examples_of_
         spread = _spread(
             [each.part(name) - share * each.gap for each in batches],
             _joined(batches, {name: 1.0, "gap": -share}),
-            unprobed,
+            left_out,
         )
         of_masks = masks * abs((1 - share) if name == "stochastic" else share)
         shares[name] = float(np.hypot(spread, of_masks) / abs(gap)) if gap and spread is not None else np.nan
@@ -103,12 +104,12 @@ def mean_loss(
     known = (
         None if any(each is None for each in losses) else np.concatenate([each for each in losses if each is not None])
     )
-    return loss, _spread([each.loss for each in passes], known, _unprobed(sum(sizes), examples_of_epoch))
+    return loss, _spread([each.loss for each in passes], known, _left_out(sizes, examples_of_epoch))
 
 
-def _unprobed(examples: int, examples_of_epoch: int | None) -> float:
-    """Return the root of the share of the examples that were not probed."""
-    return 1.0 if not examples_of_epoch else float(np.sqrt(max(0.0, 1 - examples / examples_of_epoch)))
+def _left_out(sizes: Sequence[int], examples_of_epoch: int | None) -> float:
+    """Return the root of the share of the examples that one batch leaves out."""
+    return 1.0 if not examples_of_epoch else float(np.sqrt(max(0.0, 1 - max(sizes) / examples_of_epoch)))
 
 
 def _joined(batches: Sequence[PartsOfBatch], weights: dict[str, float]) -> FloatArray | None:
@@ -121,13 +122,13 @@ def _joined(batches: Sequence[PartsOfBatch], weights: dict[str, float]) -> Float
     return np.concatenate(found)
 
 
-def _spread(of_batches: Sequence[float], of_examples: FloatArray | None, unprobed: float) -> float | None:
+def _spread(of_batches: Sequence[float], of_examples: FloatArray | None, left_out: float) -> float | None:
     """Return the standard error of a mean; None if too little is known."""
-    if unprobed == 0:
+    if left_out == 0:
         return 0.0
     found = []
     if of_examples is not None and len(of_examples) >= ENOUGH_EXAMPLES:
         found.append(float(np.std(of_examples, ddof=1)) / np.sqrt(len(of_examples)))
     if len(of_batches) >= ENOUGH_BATCHES:
         found.append(float(np.std(of_batches, ddof=1)) / np.sqrt(len(of_batches)))
-    return float(unprobed * max(found)) if found else None
+    return float(left_out * max(found)) if found else None

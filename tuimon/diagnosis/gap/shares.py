@@ -19,6 +19,8 @@ AS_LARGE = 0.05
 """Two layers that differ by less than this share make as much, alone: neither is the cause."""
 UNSURE = 0.25
 """A share with a larger standard error is not told."""
+CHANCE = 2.0
+"""So many standard errors are within chance."""
 _CANCELLED = 3.0
 """If the sizes of the layers' parts add up to more than this many times their sum, the parts mostly cancel each other,
 and a share would mislead."""
@@ -29,7 +31,12 @@ _TINY = 1e-3
 def are_alike(probe: Probe) -> bool:
     """Whether the losses of training and of inference mode are the same but for a little, or for chance."""
     gap = abs(from_wire(probe.train) - from_wire(probe.inference))
-    return gap <= max(ALIKE * _losses(probe), _chance(probe))
+    return differ_little(probe) or gap <= _chance(probe)
+
+
+def differ_little(probe: Probe) -> bool:
+    """Whether the losses of training and of inference mode are the same but for a little, whatever chance makes."""
+    return abs(from_wire(probe.train) - from_wire(probe.inference)) <= ALIKE * _losses(probe)
 
 
 def is_open(probe: Probe) -> bool:
@@ -102,8 +109,10 @@ class Cause:
 
 
 def cause(probe: Probe) -> Cause | None:
-    """Return which layer makes most of what batch statistics make; None where they make nothing."""
+    """Return which layer makes most of what batch statistics make; None where they make nothing beyond chance."""
     batch_norm, total = from_wire(probe.batch_norm), _losses(probe)
+    if abs(batch_norm) <= CHANCE * from_wire(probe.errors.get("batch_norm")):
+        return None
     if not math.isfinite(batch_norm) or not math.isfinite(total) or abs(batch_norm) <= ALIKE * total:
         return None
     if layers_cancel(probe):
@@ -137,6 +146,6 @@ def _losses(probe: Probe) -> float:
 
 
 def _chance(probe: Probe) -> float:
-    """Return the gap that chance alone makes: two standard errors."""
-    errors = (2 * from_wire(error) for error in (probe.errors.get("gap"), probe.standard_error))
+    """Return the gap that chance alone makes."""
+    errors = (CHANCE * from_wire(error) for error in (probe.errors.get("gap"), probe.standard_error))
     return max((error for error in errors if math.isfinite(error)), default=0.0)

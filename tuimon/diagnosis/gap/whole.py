@@ -10,7 +10,10 @@ from tuimon.protocol.wire import from_wire
 from tuimon.runs.state import RunState
 
 PART_OF_WHOLE = 0.5
-"""The mean over the epoch is worth a sentence if it makes this share of the difference."""
+"""The mean over the epoch, or weights, are worth a sentence if they make this share of the difference."""
+UNEXPLAINED = 0.5
+"""Weights are not named as the reason if the unexplained rest is this share of what they make: it may be the weights of
+validation examples."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class Whole:
     """The loss of the validation data, in inference mode, with the weights of the epoch's end."""
     has_other_weights: bool
     """Whether the validation saw other weights: averages, say (R17). Their effect is in `rest`."""
+    has_other_batches: bool
+    """Whether a layer uses batch statistics in validation, too: `data` then has the effect of its batch size."""
     parts: tuple[Part, ...]
     """They add up to `difference`.
 
@@ -59,6 +64,18 @@ class Whole:
     def epoch_mean(self) -> Part:
         """The part that comes from the mean over the epoch."""
         return self.parts[0]
+
+    @property
+    def weighting(self) -> Part:
+        """The part that comes from sample and class weights in training."""
+        return next(part for part in self.parts if part.name == "weighting")
+
+    @property
+    def is_mostly_weighting(self) -> bool:
+        """Whether most of it is that training has sample or class weights and validation has none."""
+        part, rest = self.weighting.value, self.parts[-1].value
+        is_explained = abs(rest) < UNEXPLAINED * abs(part)
+        return self.is_worth_a_word and is_explained and part / self.difference >= PART_OF_WHOLE
 
     @property
     def is_mostly_epoch_mean(self) -> bool:
@@ -92,4 +109,5 @@ def whole(state: RunState) -> Whole | None:
     if not all(math.isfinite(each.value) for each in parts):
         return None
     has_other_weights = "validation" in state.weights_replaced
-    return Whole(int(state.epoch_numbers.values[-1]), trained, validated, has_other_weights, parts)
+    has_other_batches = any(layer.batch_statistics_in_inference for layer in probe.layers.values())
+    return Whole(int(state.epoch_numbers.values[-1]), trained, validated, has_other_weights, has_other_batches, parts)

@@ -297,7 +297,11 @@ class Controller:
             layers = self._engine.layers
             left = set(mode_changes.matched(request, layers)) & set(users_frozen(layers))
             if left and isinstance(request, commands.Freeze):
-                return f"{len(left)} layers stay as they are: they were frozen before training"
+                one = len(left) == 1
+                return (
+                    f"{len(left)} layer{' stays as it is: it was' if one else 's stay as they are: they were'} frozen "
+                    "before training"
+                )
             if left:
                 return f"{len(left)} layers stay frozen: they were frozen before training"
         if isinstance(request, commands.LearningRate) and request.learning_rate is not None:
