@@ -277,7 +277,8 @@ def test_the_whole_of_loss_and_val_loss_is_taken_apart() -> None:
     errors = {"gap": 0.005, "batch_norm": 0.005, "stochastic": 0.0, "other": 0.0}
     fact = probe(10, 0.52, 0.5, batch_norm=0.02, validation=0.45, validation_examples=256, errors=errors, **measured)
     ended = events.EpochEnded(logs={"loss": 0.9, "val_loss": 0.44}, learning_rate=1e-3, seconds=1.0, step=10, epoch=3)
-    state = state_of(ended, fact)
+    before = events.EpochEnded(logs={"loss": 1.3}, learning_rate=1e-3, seconds=1.0, step=5, epoch=2)
+    state = state_of(before, ended, fact)
     parts = whole(state)
     assert parts is not None
     assert {part.name: round(part.value, 9) for part in parts.parts} == {

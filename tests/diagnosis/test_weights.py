@@ -8,6 +8,7 @@ from helpers import fit_started, fold, numbered, started
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.generalization import underfitting
 from tuimon.diagnosis.progress import findings
+from tuimon.diagnosis.values import exploded
 from tuimon.diagnosis.weights import gradients, replaced
 from tuimon.protocol import events
 from tuimon.protocol.wire import Number
@@ -60,6 +61,9 @@ def test_a_layer_without_a_gradient_does_not_learn() -> None:
     assert told(probe(gradients=of(a=1e-30, b=0.5))) == []
     assert told(probe(step=10, gradients=of(a=0.0, b=0.5))) == [], "residual branches begin without one"
     assert told(probe(train=0.0, inference=0.0, gradients=of(a=0.0, b=0.0))) == [], "a hinge loss that is done"
+    assert told(probe(constant=1.0, gain=1.0, gradients=of(a=0.0, b=0.5))) == [], "and its regularization is not"
+    assert told(moved(500, a=0.01, b=0.1), probe(gradients=of(a=0.0, b=0.5))) == [], "a task of other batches"
+    assert told(moved(500, a=1e-6, b=0.1), probe(gradients=of(a=0.0, b=0.5))) == [("warning", "a")], "weight decay"
     assert told(probe()) == []
 
 
@@ -99,12 +103,31 @@ def test_other_weights_are_a_note_unless_the_statistics_do_not_fit_them(
     """Beyond chance, worth a tenth of the loss, and worse than with the trained weights."""
     examples = 256 if fields else 0
     fact = events.WeightsReplaced(where=where, change=0.1, examples=examples, step=500, **fields)  # type: ignore[arg-type]
-    (found,) = replaced(state_of(probe(batch_norm=of_trained), fact, averages_weights=True))
+    trained = probe(batch_norm=of_trained, inference=1.0)
+    (found,) = replaced(state_of(trained, fact, averages_weights=True))
     assert (found.rule, found.severity, found.step) == ("R17", severity, 500)
     assert "moving averages of the weights" in found.what
     (found,) = replaced(state_of(fact))
     assert "other weights than those of training" in found.what
     assert list(replaced(state_of(fact, fit_started(step=500)))) == [], "of an earlier fit"
+
+
+@pytest.mark.parametrize(
+    ("moving", "error", "step", "severity"),
+    [(1.0, 0.02, 500, "warning"), (1.0, 0.3, 500, "info"), (0.52, 0.001, 500, "info"), (1.0, 0.02, 400, "info")],
+)
+def test_averages_that_have_not_caught_up_are_told(moving: float, error: float, step: int, severity: str) -> None:
+    """Beyond chance and worth a tenth of the loss, beside a probe of the trained weights at the same step."""
+    fact = events.WeightsReplaced(
+        where="validation", change=0.1, examples=256, moving=moving, moving_error=error, step=500
+    )
+    (found,) = replaced(state_of(fact, probe(step, unweighted_error=0.01)))
+    assert found.severity == severity
+    assert ("above that of the trained weights" in found.what) == (severity == "warning")
+
+
+def test_weights_that_early_stopping_puts_back_are_no_finding() -> None:
+    assert list(replaced(state_of(events.WeightsReplaced(where="restored", change=0.1, step=500)))) == []
 
 
 def losses(*values: float) -> list[events.EpochEnded]:
@@ -121,6 +144,7 @@ def losses(*values: float) -> list[events.EpochEnded]:
         (0.0, 0.05, (0.7, 0.7, 0.69, 0.69, 0.69), None),
         (0.0, 0.01, (0.9, 0.8, 0.7, 0.65, 0.6), None),
         (0.0, 0.01, (0.7, 0.69, 0.69), None),
+        (0.0, 0.01, (0.7, 0.699, 0.698, 0.697, 0.696), "info"),
     ],
 )
 def test_a_model_that_is_hardly_better_than_a_constant_and_stands_still(
@@ -130,7 +154,9 @@ def test_a_model_that_is_hardly_better_than_a_constant_and_stands_still(
     found = list(underfitting(state_of(*losses(*values), seen)))
     assert [each.severity for each in found] == ([] if severity is None else [severity])
     assert list(underfitting(state_of(*losses(*values), probe(constant=None)))) == []
-    few = probe(constant=0.69, gain=gain, gain_error=error, examples=32)
+    soft = probe(constant=0.69, floor=0.68, gain=0.008, gain_error=0.0001)
+    assert list(underfitting(state_of(*losses(*values), soft))) == [], "most of what can be had"
+    few = probe(constant=0.69, gain=gain, gain_error=error, examples=16)
     assert list(underfitting(state_of(*losses(*values), few))) == []
 
 
@@ -147,3 +173,12 @@ def test_slow_progress_is_progress(fall: float, is_stuck: bool) -> None:
         )
         facts.append(ended(epoch, loss))
     assert bool(list(findings(state_of(*facts)))) == is_stuck
+
+
+@pytest.mark.parametrize(
+    ("values", "is_exploded"),
+    [((1.0, 0.2, 0.1, 50.0), True), ((1.0, 0.2, 0.1, 3.0), False), ((1.0, 50.0), False), ((5.0, -3.0, 60.0), True)],
+)
+def test_a_loss_that_explodes_is_told_before_it_is_no_number(values: tuple[float, ...], is_exploded: bool) -> None:
+    found = list(exploded(state_of(*losses(*values))))
+    assert [(each.rule, each.severity) for each in found] == ([("R12", "error")] if is_exploded else [])

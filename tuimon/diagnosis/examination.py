@@ -129,6 +129,8 @@ def _of_probe(state: RunState) -> Sight:
 
 
 def _refused_remedy(refused: str) -> str:
+    if "train_step" in refused:
+        return "where that will do, override `compute_loss` instead of `train_step`"
     return "compile the model with a loss that Keras computes" if "loss" in refused else "no probe, no answer here"
 
 
@@ -188,12 +190,15 @@ def _of_underfitting(state: RunState) -> Sight:
         return sight
     probe = state.probes[-1]
     if probe.gain is None:
-        return Sight(blind="what a constant answer would lose is not known for this loss, or with sample weights")
+        words = "what a constant answer would lose is not known for this loss, or with sample weights"
+        return Sight(blind=words, is_minor=True)
+    if not from_wire(probe.constant) > 0:
+        return Sight(blind="a loss that is not above 0 has no share that is explained", is_minor=True)
     if probe.examples < FEWEST_EXAMPLES:
         count = "1 example is" if probe.examples == 1 else f"{probe.examples} examples are"
-        return Sight(blind=f"{count} too few to tell it from chance")
+        return Sight(blind=f"{count} too few to tell it from chance", is_minor=True)
     if state.epochs_ended < FEWEST_EPOCHS:
-        return Sight(blind=_too_few_epochs(state), remedy="train for longer")
+        return Sight(blind=_too_few_epochs(state), remedy="train for longer", is_minor=True)
     return sight
 
 
@@ -212,7 +217,8 @@ def _of_gradients(state: RunState) -> Sight:
     sight = _of_probe(state)
     if sight.seen and not state.probes[-1].gradients:
         why = state.probes[-1].why_no_gradients
-        return Sight(blind=plain(why, 200) if why else "the last probe did not measure them, to save time")
+        words = plain(why, 200) if why else "the last probe did not measure them, to save time"
+        return Sight(blind=words, is_minor=True)
     return sight
 
 
@@ -306,14 +312,14 @@ RULES_SAY: dict[str, _Look] = {
     "R9": _Look("one layer for different inputs", _of_batch_norm(_of_shared)),
     "R10": _Look("momentum out of bounds", _of_batch_norm(_of_momentum)),
     "R11": _Look("validation spikes", _of_validations, matters=False),
-    "R12": _Look("losses that are no number", _of_losses),
+    "R12": _Look("losses that explode, or are no number", _of_losses),
     "R13": _Look("no progress", _of_epochs, matters=False),
     "R14": _Look("overfitting", _of_generalization),
-    "R15": _Look("underfitting", _of_underfitting, matters=False),
+    "R15": _Look("underfitting", _of_underfitting),
     "R16": _Look("dropout before BatchNormalization", _of_batch_norm(_of_random_layers)),
     "R17": _Look("weights that training did not make", _of_weights, matters=False),
     "R18": _Look("batches that are not alike", _of_batch_norm(_of_batches)),
     "R19": _Look("steps that wait for data", _of_time, matters=False),
-    "R20": _Look("gradients that do not reach the weights", _of_gradients, matters=False),
+    "R20": _Look("gradients that do not reach the weights", _of_gradients),
 }
 """By number of the rule: what it looks for, and what it can see."""

@@ -8,7 +8,8 @@ import numpy as np
 
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.gap.measured import measured
-from tuimon.diagnosis.history import beginning, finite_since
+from tuimon.diagnosis.gap.shares import ALIKE
+from tuimon.diagnosis.history import beginning, falls, finite_since
 from tuimon.diagnosis.layers import has_changed_since
 from tuimon.protocol import events
 from tuimon.protocol.wire import from_wire, to_wire
@@ -16,12 +17,14 @@ from tuimon.runs.state import RunState
 
 CERTAIN = 3.0
 """Standard errors by which the validation loss must be above the loss on training data."""
-FEWEST_EXAMPLES = 100
-"""Fewer validation examples are not enough for a loss whose examples differ much."""
+FEWEST_EXAMPLES = 30
+"""Fewer validation examples are not enough to know the standard error of their loss."""
 PART_OF_FALL = 0.5
-"""The difference must be at least this share of how far the loss on training data has fallen since the start."""
+"""The difference must be at least this share of what the model has learned."""
+FAR_OFF = 2.0
+"""A validation loss so many times that of a constant answer may be one of data that are prepared otherwise."""
 RISEN_PART = 0.1
-"""The validation loss must have risen from its best by this share of that fall."""
+"""The validation loss must have risen from its best by this share of what it has learned."""
 FEWEST_SINCE = 3
 """Validations after the best one; fewer say nothing."""
 SINCE_PART = 0.1
@@ -31,6 +34,8 @@ EXPLAINED, NOTHING = 0.1, 0.02
 is less than the second, as measured, nothing."""
 FEWEST_EPOCHS = 5
 """A run with fewer epochs is not judged for that."""
+FEWEST_STEPS = 200
+"""Before so many steps, little learned is only noted."""
 STANDS_STILL = 0.01
 """The loss stands still if it has fallen by less than this share of itself in the last half of the epochs."""
 FIRST_LOSSES = 5
@@ -75,9 +80,10 @@ def overfitting(state: RunState) -> Iterator[Finding]:
     Threshold: in inference mode, without weights, the loss of the held validation batches, of at least
     `FEWEST_EXAMPLES` examples, is above that of the held training batches by `CERTAIN` standard errors, so that neither
     mode, nor randomness, nor weights, nor chance makes the difference; and one of two holds. It is at least
-    `PART_OF_FALL` of how far the loss on training data has fallen since the start; or the validation loss of the epochs
-    has risen from its best, `FEWEST_SINCE` validations ago or more, by `CERTAIN` standard errors and `RISEN_PART` of
-    that fall. The start is that of the present model: another fold of a cross-validation does not count.
+    `PART_OF_FALL` of what the model has learned: how far its loss on training data is below that of a constant answer
+    (where that is not known, below the loss of the first steps of the present model). Or the validation loss of the
+    epochs has risen from its best, `FEWEST_SINCE` validations ago or more, by `CERTAIN` standard errors and
+    `RISEN_PART` of what was learned.
 
     Source: Prechelt, "Early Stopping – But When?", 1998 (generalization loss); Zhang et al., "Understanding deep
     learning requires rethinking generalization", 2017.
@@ -89,11 +95,11 @@ def overfitting(state: RunState) -> Iterator[Finding]:
     if part is None or not part.is_certain or probe.validation_examples < FEWEST_EXAMPLES:
         return
     begin = beginning(state)
-    fallen = _first_loss(state, begin) - part.training
-    if not fallen > 0:
+    learned = _learned(state, probe, part, begin)
+    if not learned > 0:
         return
-    best = _best_validation(state, begin, from_wire(probe.validation_error), fallen)
-    if best is None and part.difference < PART_OF_FALL * fallen:
+    best = _best_validation(state, begin, from_wire(probe.validation_error), learned)
+    if best is None and part.difference < PART_OF_FALL * learned:
         return
     evidence: dict[str, float | str | None] = {
         "loss_on_training_data": to_wire(part.training),
@@ -108,13 +114,17 @@ def overfitting(state: RunState) -> Iterator[Finding]:
         f"{part.validation:.3g} on validation data, {measured(part.difference, part.error)} more"
     )
     advice = "more data, augmentation, dropout or weight decay help; a smaller model does, too"
+    constant = from_wire(probe.constant)
+    if part.validation > FAR_OFF * constant > 0:
+        evidence["loss_of_constant_answer"] = probe.constant
+        advice = (
+            "look first whether validation data are prepared as training data are (scaling, shuffled before the "
+            f"split): one constant answer for all would lose {constant:.3g}; else {advice}"
+        )
     if best is not None:
         evidence |= {"best_epoch": best.epoch + 1, "best_validation_loss": best.value, "newest": best.newest}
-        told += (
-            f"; the best validation loss was {best.value:.3g}, in epoch {best.epoch + 1:,}, it is {best.newest:.3g} now"
-        )
-        keep = f"keep the weights of epoch {best.epoch + 1:,} (`EarlyStopping(restore_best_weights=True)`)"
-        advice = f"{keep}; to get further, {advice}"
+        more, keep = _of_best(state, best)
+        told, advice = f"{told}; {more}", f"{keep}to get further, {advice}"
     yield Finding(
         rule="R14",
         severity="warning",
@@ -126,38 +136,50 @@ def overfitting(state: RunState) -> Iterator[Finding]:
     )
 
 
+def _of_best(state: RunState, best: "_Best") -> tuple[str, str]:
+    """Return what is said of the best validation, and what to do with its weights."""
+    was = f"the best validation loss was {best.value:.3g}, in epoch {best.epoch + 1:,}, "
+    if "restored" in state.weights_replaced:
+        return f"{was}and fit put weights of an earlier epoch back at its end", ""
+    keep = f"keep the weights of epoch {best.epoch + 1:,} (`EarlyStopping(restore_best_weights=True)`); "
+    return f"{was}it is {best.newest:.3g} now", keep
+
+
 def underfitting(state: RunState) -> Iterator[Finding]:
     """R15: the model answers hardly better than a constant, and hardly gets better.
 
     Threshold: in inference mode, the loss of at least `FEWEST_EXAMPLES` training examples is surely, with `CERTAIN`
     standard errors added, less than `EXPLAINED` below what they would lose if the model's mean output answered each of
-    them; and of at least `FEWEST_EPOCHS` epochs, the training loss has fallen by less than `STANDS_STILL` of itself in
-    the last half. It is a note where the model is better than the constant by `NOTHING` or more.
+    them (of what can be explained: soft labels have a loss of their own); and of at least `FEWEST_EPOCHS` epochs, the
+    training loss has fallen by less than `STANDS_STILL` of itself in the last half. It is a note where the model is
+    better than the constant by `NOTHING` or more, where the losses of the epochs have a falling trend, and before
+    `FEWEST_STEPS` steps.
 
     Source: the share of the loss that is explained is R² for the squared error, McFadden's pseudo-R² for the cross-
     entropy (McFadden 1974); a model that predicts the mean is the baseline of both.
     """
     if not state.probes or has_changed_since(state, state.probes[-1]):
         return
-    probe = state.probes[-1]
-    constant, gain = from_wire(probe.constant), from_wire(probe.gain)
-    error = from_wire(probe.gain_error)
-    if probe.examples < FEWEST_EXAMPLES or not constant > 0 or not gain <= constant:
+    probe, begin = state.probes[-1], beginning(state)
+    constant, gain, error = map(from_wire, (probe.constant, probe.gain, probe.gain_error))
+    whole = constant - (0.0 if probe.floor is None else from_wire(probe.floor))
+    if probe.examples < FEWEST_EXAMPLES or not (constant > 0 and whole > 0 and gain <= whole):
         return
-    _, losses = finite_since(state, "loss", beginning(state))
+    _, losses = finite_since(state, "loss", begin)
     half = losses[len(losses) // 2 :]
-    if len(losses) < FEWEST_EPOCHS or not gain + CERTAIN * error < EXPLAINED * constant:
+    if len(losses) < FEWEST_EPOCHS or not gain + CERTAIN * error < EXPLAINED * whole:
         return
     if half[0] - half.min() > STANDS_STILL * abs(half[0]):
         return
-    share = measured(100 * gain / constant, 100 * error / constant)
-    model = f"{constant - gain:.3g}"
+    still_falls = falls(losses) or state.step - begin < FEWEST_STEPS
+    is_better = gain >= NOTHING * whole
+    known = f"{measured(100 * gain / whole, 100 * error / whole)} % explained" if gain > 0 else "no better"
     yield Finding(
         rule="R15",
-        severity="warning" if gain < NOTHING * constant else "info",
+        severity="info" if still_falls or is_better else "warning",
         step=probe.step,
-        what=f"the model underfits: on training data its loss is {model}, that of one constant answer for all inputs "
-        f"{constant:.3g} ({share} % explained), and it hardly falls any more",
+        what=f"the model underfits: on training data its loss is {constant - gain:.3g}, that of one constant answer "
+        f"for all inputs {constant:.3g} ({known}), and it {'falls slowly' if still_falls else 'hardly falls any more'}",
         evidence={
             "loss_of_constant_answer": probe.constant,
             "loss_of_model": to_wire(constant - gain),
@@ -165,10 +187,24 @@ def underfitting(state: RunState) -> Iterator[Finding]:
             "epochs": len(losses),
             "learning_rate": to_wire(state.learning_rate),
         },
-        advice="look whether inputs and labels belong together and are scaled, then try another learning rate or a "
+        advice="train for longer, or raise the learning rate"
+        if still_falls
+        else "look whether inputs and labels belong together and are scaled, then try another learning rate or a "
         "larger model; if nothing helps, the inputs may say no more",
         weight=0.45,
     )
+
+
+def _learned(state: RunState, probe: events.Probe, part: DataPart, begin: int) -> float:
+    """Return how far the loss on training data is below that of a constant answer, or of the first steps; or NaN."""
+    constant = from_wire(probe.constant)
+    if constant > part.training:
+        return constant - part.training
+    if abs(from_wire(probe.inference) - part.training) > ALIKE * abs(part.training):
+        # The log has weighted losses, but of validation.
+        _, first = finite_since(state, "val_loss", begin)
+        return float(first[0]) - part.training if len(first) else math.nan
+    return _first_loss(state, begin) - part.training
 
 
 def _first_loss(state: RunState, begin: int) -> float:
@@ -189,7 +225,7 @@ class _Best:
     newest: float
 
 
-def _best_validation(state: RunState, begin: int, error: float, fallen: float) -> _Best | None:
+def _best_validation(state: RunState, begin: int, error: float, learned: float) -> _Best | None:
     """Return the best validation, if the loss has risen since beyond chance."""
     steps, values = finite_since(state, "val_loss", begin)
     if len(values) < FEWEST_SINCE + 1:
@@ -198,7 +234,7 @@ def _best_validation(state: RunState, begin: int, error: float, fallen: float) -
     since = len(values) - 1 - index
     newest = float(np.median(values[-FEWEST_SINCE:]))
     risen = newest - float(values[index])
-    if since < max(FEWEST_SINCE, SINCE_PART * len(values)) or risen < max(CERTAIN * error, RISEN_PART * fallen):
+    if since < max(FEWEST_SINCE, SINCE_PART * len(values)) or risen < max(CERTAIN * error, RISEN_PART * learned):
         return None
     step = int(steps[index])
     numbers = state.epoch_numbers

@@ -17,6 +17,22 @@ FALLEN = 0.02
 """And if the loss had fallen by this share of itself before: else there is nothing to tell it by."""
 
 
+TREND_EPOCHS = 5
+"""Fewer epochs have no trend."""
+TREND = 2.0
+"""A trend of the epochs' losses that is so many standard deviations is one."""
+
+
+def falls(losses: FloatArray) -> bool:
+    """Return whether losses have a falling trend, however small: Mann and Kendall's test."""
+    count = len(losses)
+    if count < TREND_EPOCHS:
+        return False
+    pairs = np.sign(losses[None, :] - losses[:, None])[np.triu_indices(count, 1)]
+    deviation = np.sqrt(count * (count - 1) * (2 * count + 5) / 18)
+    return bool(-float(pairs.sum()) - 1 > TREND * deviation)
+
+
 def beginning(state: RunState) -> int:
     """Return the step at which the training of the present model began.
 

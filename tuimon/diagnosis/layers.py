@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tuimon.diagnosis.history import beginning
 from tuimon.protocol import events
 from tuimon.protocol.wire import FloatArray, from_wire
 from tuimon.runs.state import LayerHistory, RunState
@@ -91,11 +92,17 @@ def has_changed_since(state: RunState, probe: events.Probe) -> bool:
     for entry in reversed(state.timeline):
         if entry is not None and entry.time < probe.time:
             return False
-        if isinstance(entry, events.RolledBack | events.RunResumed | events.FitStarted) or (
+        is_other = isinstance(entry, events.RolledBack | events.RunResumed) or (
             isinstance(entry, events.Recalibrated) and not entry.dry_run
-        ):
+        )
+        if is_other or (isinstance(entry, events.FitStarted) and not _goes_on(state, entry, probe)):
             return True
     return False
+
+
+def _goes_on(state: RunState, fit: events.FitStarted, probe: events.Probe) -> bool:
+    """Return True if a `fit` goes on with the probed model: many scripts call `fit(epochs=1)` in a loop."""
+    return fit.same_model and beginning(state) <= probe.step
 
 
 def only(paths: Sequence[str]) -> str | None:

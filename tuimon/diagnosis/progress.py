@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tuimon.diagnosis.finding import Finding
-from tuimon.diagnosis.history import beginning, epochs_since, finite_since
+from tuimon.diagnosis.history import beginning, epochs_since, falls, finite_since
 from tuimon.protocol.wire import FloatArray, to_wire
 from tuimon.runs.state import RunState
 
@@ -19,8 +19,6 @@ TINY = 1e-3
 """A smaller improvement, as a share of the loss, does not count."""
 CERTAIN = 0.05
 """With more noise than this (two standard errors, as a share of the loss), the rule is silent."""
-TREND = 2.0
-"""A trend of the epochs' losses that is so many standard deviations is one."""
 PLATEAU_EPOCHS = 50
 """A run with fewer epochs is not reported to stand still after it had made progress."""
 PLATEAU_SHARE = 0.7
@@ -45,7 +43,7 @@ def _stuck(state: RunState, begin: int) -> Finding | None:
     below that of the first fifth by more than two standard errors and `TINY` of it; and the noise is small enough to
     tell, two standard errors being at most `CERTAIN` of the loss. The validation loss, where there is one, has not
     fallen either. Slow progress is progress: neither the training nor the validation losses of the epochs have a
-    falling trend (`TREND` standard deviations of Mann and Kendall's statistic). The start is that of the present model:
+    falling trend by Mann and Kendall's test (two standard deviations). The start is that of the present model:
     what another one did in an earlier `fit` does not count.
 
     Source: the two-sample z-test; Mann, "Nonparametric tests against trend", 1945; Hochreiter 1991 and Lu et al. 2019
@@ -68,7 +66,7 @@ def _stuck(state: RunState, begin: int) -> Finding | None:
     if 2 * error > CERTAIN * scale or before - after > max(2 * error, TINY * scale):
         return None
     _, validation = finite_since(state, "val_loss", begin)
-    if any(_falls(finite_since(state, name, begin)[1]) for name in ("loss", "val_loss")):
+    if any(falls(finite_since(state, name, begin)[1]) for name in ("loss", "val_loss")):
         return None
     if len(validation) and validation[0] - validation.min() > max(2 * error, IMPROVEMENT * abs(validation[0])):
         return None
@@ -88,16 +86,6 @@ def _stuck(state: RunState, begin: int) -> Finding | None:
         advice=_advice(state),
         weight=0.5,
     )
-
-
-def _falls(losses: FloatArray) -> bool:
-    """Return whether losses have a falling trend, however small: Mann and Kendall's test."""
-    count = len(losses)
-    if count < STUCK_EPOCHS:
-        return False
-    pairs = np.sign(losses[None, :] - losses[:, None])[np.triu_indices(count, 1)]
-    deviation = np.sqrt(count * (count - 1) * (2 * count + 5) / 18)
-    return bool(-float(pairs.sum()) - 1 > TREND * deviation)
 
 
 def _stands_still(state: RunState, begin: int) -> Iterator[Finding]:

@@ -35,6 +35,7 @@ RULES: tuple[Callable[[RunState], Iterable[Finding]], ...] = (
     values.bad_variances,
     dead_channels.dead_channels,
     values.non_finite_losses,
+    values.exploded,
     spike_causes.findings,
     progress.findings,
     generalization.overfitting,

@@ -1,4 +1,4 @@
-"""Values that are not finite, or not positive: R5 and R12."""
+"""Values that are not finite, not positive, or far too large: R5 and R12."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -6,10 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from tuimon.diagnosis.finding import Finding
+from tuimon.diagnosis.history import beginning, finite_since
 from tuimon.diagnosis.layers import request
 from tuimon.protocol.wire import to_wire
 from tuimon.runs.series import Series
 from tuimon.runs.state import LayerHistory, RunState
+
+FEWEST_EPOCHS = 3
+"""The losses of fewer epochs are not compared."""
+EXPLODED = 9.0
+"""A loss has exploded if it is ten times as large as at the start."""
 
 # --- R5: the moving variance ----------------------------------------------------------------------------------------
 
@@ -120,6 +126,38 @@ def non_finite_losses(state: RunState) -> Iterator[Finding]:
         evidence=evidence,
         advice=_advice(state, first),
         request=request(state, "rollback") if newest_is_bad and state.checkpoints else "",
+        weight=1.0,
+    )
+
+
+def exploded(state: RunState) -> Iterator[Finding]:
+    """R12: the loss has risen far above where it began.
+
+    Threshold: of at least `FEWEST_EPOCHS` epochs, the newest training loss is above the first one by more than
+    `EXPLODED` times the size of the first, and by more than twice the fall to the best one.
+
+    Source: Goodfellow, Bengio & Courville, "Deep Learning", 2016, section 8.2.4 (cliffs and exploding gradients).
+    """
+    steps, losses = finite_since(state, "loss", beginning(state))
+    if len(losses) < FEWEST_EPOCHS:
+        return
+    first, best, newest = float(losses[0]), int(np.argmin(losses)), float(losses[-1])
+    if not newest - first > max(EXPLODED * abs(first), 2 * (first - float(losses[best]))):
+        return
+    back = "go back to a checkpoint and lower" if state.checkpoints else "lower"
+    yield Finding(
+        rule="R12",
+        severity="error",
+        step=int(steps[-1]),
+        what=f"the loss has exploded: it is {newest:.3g}, and was {losses[best]:.3g} at step {steps[best]:,}",
+        evidence={
+            "first_loss": to_wire(first),
+            "best_loss": to_wire(float(losses[best])),
+            "newest_loss": to_wire(newest),
+            "learning_rate": to_wire(state.learning_rate),
+        },
+        advice=f"{back} the learning rate, or clip the gradient (`clipnorm`)",
+        request=request(state, "rollback") if state.checkpoints else "",
         weight=1.0,
     )
 

@@ -257,15 +257,19 @@ def _validation(state: RunState, found: Sequence[Finding]) -> str:
     ends, numbers = epochs_since(state, begin)
     best, late = int(np.argmin(values)), len(values) * 2 // 3
     fallen = float(values[0] - values[best])
-    if fallen > ALIKE * abs(values[0]) and values[:late].min() - values[late:].min() > STILL_FALLS * fallen:
+    if not np.isfinite(from_wire(state.epoch_metrics["val_loss"].last)):
+        return ""  # Another rule tells it.
+    is_low = values[-1] - values[late:].min() <= STILL_FALLS * fallen
+    if is_low and fallen > ALIKE * abs(values[0]) and values[:late].min() - values[late:].min() > STILL_FALLS * fallen:
         verb = "was still falling when training ended" if state.ended else "still falls"
-        return f"The validation loss {verb}: {values[-1]:.3g} in the last epoch."
+        return f"The validation loss {verb}: {measured(values[-1], math.nan)} in the last epoch."
     risen, since = float(values[-1] - values[best]), len(values) - 1 - best
     if since < FEWEST_SINCE or risen <= ALIKE * max(abs(values[best]), abs(values[-1])):
         return ""
     epoch = int(numbers[np.searchsorted(ends, steps[best])]) + 1
     return (
-        f"The validation loss was best in epoch {epoch:,}, {values[best]:.3g}; in the last one it was {values[-1]:.3g}."
+        f"The validation loss was best in epoch {epoch:,}, {measured(values[best], math.nan)}; in the last one it was "
+        f"{measured(values[-1], math.nan)}."
     )
 
 

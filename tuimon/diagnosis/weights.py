@@ -21,6 +21,8 @@ FIRST_STEPS = 20
 """Before so many steps, layers behind weights that begin at 0 have no gradient yet."""
 FEWEST_LOOKS = 2
 """A single step may change nothing: with float16, one whose gradient overflows is left out."""
+MOVED = 1e-5
+"""A layer that a step moves by this share of its size learns. Weight decay moves it by less."""
 NO_LOSS = 1e-6
 """A loss of at most this size may be done: then no gradient is left."""
 
@@ -32,18 +34,21 @@ def replaced(state: RunState) -> Iterator[Finding]:
     step, in the validation, before the next step, and with what `fit` leaves. It is a note: the validation loss is that
     of other weights than the probe's and the training loss, which may well be wanted.
 
-    It is a warning where the moving statistics of BatchNormalization, which follow the trained weights, do not fit the
-    others. Threshold: on training data, in inference mode, with the other weights, they make the loss worse than batch
-    statistics do by `SHARE_OF_LOSS` of it and by `CERTAIN` standard errors, and by `MORE_THAN_TRAINED` times what they
-    do with the trained weights.
+    It is a warning in two cases. The moving statistics of BatchNormalization, which follow the trained weights, do not
+    fit the others. Threshold: on training data, in inference mode, with the other weights, they make the loss worse
+    than batch statistics do by `SHARE_OF_LOSS` of it and by `CERTAIN` standard errors, and by `MORE_THAN_TRAINED` times
+    what they do with the trained weights. Or the other weights are worse themselves: their loss on training data is
+    above that of the trained weights, of a probe at the same step, by as much.
 
     Source: Izmailov et al., "Averaging Weights Leads to Wider Optima and Better Generalization", 2018, section 3.2 (one
     more pass over the data for the statistics); `torch.optim.swa_utils.update_bn`.
     """
     for where, fact in state.weights_replaced.items():
+        if where == "restored":
+            continue  # Somebody wanted the best weights back.
         averages = "moving averages of the weights" if _averages(state) else "other weights than those of training"
         if where == "validation":
-            told = f"validation sees {averages}, which are taken back after it"
+            told = f"validation sees {averages}"
             note = "val_loss is theirs; the training loss and the probe are those of the trained weights"
         else:
             told = f"fit left {averages}, which no validation saw"
@@ -51,7 +56,7 @@ def replaced(state: RunState) -> Iterator[Finding]:
             if _averages(state):
                 note += " (`keras.callbacks.SwapEMAWeights()` validates the averages)"
         evidence: dict[str, Number] = {"distance_to_trained_weights": fact.change}
-        harm = from_wire(fact.moving) - from_wire(fact.batch)
+        harm, behind = from_wire(fact.moving) - from_wire(fact.batch), _behind(state, fact)
         if fact.examples:
             evidence |= {"examples": fact.examples, "loss_with_moving_statistics": fact.moving}
         if math.isfinite(harm):
@@ -66,15 +71,33 @@ def replaced(state: RunState) -> Iterator[Finding]:
             )
             if _averages(state):
                 note += "; or average over fewer steps (a lower `ema_momentum`)"
+        elif behind is not None:
+            evidence["loss_with_trained_weights"] = state.probes[-1].inference
+            told += f"; on training data their loss is {behind} above that of the trained weights"
+            note = "average over fewer or later steps"
+            note += " (a lower `ema_momentum`), or train for longer" if _averages(state) else ", or train for longer"
         yield Finding(
             rule="R17",
-            severity="warning" if is_harmful else "info",
+            severity="warning" if is_harmful or behind is not None else "info",
             step=fact.step,
             what=told,
             evidence=evidence,
             advice=note,
-            weight=0.5 if is_harmful else 0.1,
+            weight=0.5 if is_harmful or behind is not None else 0.1,
         )
+
+
+def _behind(state: RunState, fact: events.WeightsReplaced) -> str | None:
+    """Return how much worse the other weights are than the trained ones, if that is worth a warning."""
+    if not state.probes or state.probes[-1].step != fact.step or not fact.examples:
+        return None
+    probe = state.probes[-1]
+    moving, trained = from_wire(fact.moving), from_wire(probe.inference)
+    error = math.hypot(from_wire(fact.moving_error), from_wire(probe.unweighted_error))
+    more = moving - trained
+    if not more > max(SHARE_OF_LOSS * max(abs(moving), abs(trained)), CERTAIN * error):
+        return None
+    return measured(more, error)
 
 
 def _averages(state: RunState) -> bool:
@@ -95,9 +118,10 @@ def gradients(state: RunState) -> Iterator[Finding]:
     Threshold, on the gradients of the last probe, after `FIRST_STEPS` steps, or on the last step that was measured:
 
     - Not finite: the gradient of a layer is NaN or infinite, while the loss is finite.
-    - None: the gradient of a layer is exactly 0 for all of its weights in all probed batches, and the loss is above
-      `NO_LOSS` or other layers have one. Not where a BatchNormalization layer has a single value per channel: it gives
-      beta, and no gradient passes (R2).
+    - None: the gradient of a layer is exactly 0 for all of its weights in all probed batches, the loss of the examples
+      is above `NO_LOSS`, and the step that was measured last did not move its weights by `MOVED` of their size, as it
+      does where the probed batches are of another task, or where a callback sets them. Not where a BatchNormalization
+      layer has a single value per channel: it gives beta, and no gradient passes (R2).
     - Too small: the last `FEWEST_LOOKS` steps that were measured, or more, changed no weight of a layer at all, in its
       last digit, though the layer has a gradient and the learning rate is above 0. Where gradients are accumulated,
       most steps change nothing, and none is measured.
@@ -120,7 +144,8 @@ def _of_probe(state: RunState) -> Iterator[Finding]:
     if not norms or not math.isfinite(from_wire(probe.train)):
         return
     broken = [path for path, norm in norms.items() if not math.isfinite(norm)]
-    dead = [path for path, norm in norms.items() if norm == 0]
+    moved = {} if state.weight_updates is None else state.weight_updates.layers
+    dead = [path for path, norm in norms.items() if norm == 0 and not from_wire(moved.get(path)) >= MOVED]
     evidence: dict[str, Number] = {"gradient_norm": probe.gradient_norm, "probed_batches": probe.gradient_batches}
     if broken:
         yield Finding(
@@ -134,7 +159,7 @@ def _of_probe(state: RunState) -> Iterator[Finding]:
             "where the derivative is not; add a small number there",
             weight=0.9,
         )
-    elif dead and probe.step - beginning(state) >= FIRST_STEPS and not (_is_done(probe, dead) or _gives_beta(probe)):
+    elif dead and probe.step - beginning(state) >= FIRST_STEPS and not (_is_done(probe) or _gives_beta(probe)):
         is_all = len(dead) == len(norms)
         count = len(dead) if len(dead) > 1 else 0
         told = "no gradient reaches any layer" if is_all else f"no gradient reaches {named(dead)}"
@@ -147,14 +172,16 @@ def _of_probe(state: RunState) -> Iterator[Finding]:
             what=f"{told}: it is exactly 0 in {batches}, so these weights do not learn",
             evidence=evidence | ({"layers_without_gradient": count} if count else {}),
             advice="look between there and the loss for ReLUs that are never positive, an output that is constant (one "
-            "unit with softmax), a saturated activation, a stop_gradient, or a layer that is not connected",
+            "unit with softmax), a saturated activation, a stop_gradient, a loss weight of 0, or a layer that is not "
+            "connected",
             weight=0.8,
         )
 
 
-def _is_done(probe: events.Probe, dead: list[str]) -> bool:
-    """Return True if nothing is left to learn: a hinge loss is exactly 0 then."""
-    return len(dead) == len(probe.gradients) and abs(from_wire(probe.train)) <= NO_LOSS
+def _is_done(probe: events.Probe) -> bool:
+    """Return True if nothing is left to learn: a hinge loss is exactly 0 then, regularization apart."""
+    of_examples = from_wire(probe.constant) - from_wire(probe.gain)
+    return abs(from_wire(probe.train) if math.isnan(of_examples) else of_examples) <= NO_LOSS
 
 
 def _gives_beta(probe: events.Probe) -> bool:

@@ -424,14 +424,16 @@ class WeightsReplaced(Event):
     must_keep: ClassVar[bool] = True
 
     where: str
-    """`validation`: they were put in place for the validation, and taken back. `end`: `fit` left them, and no
-    validation saw them."""
+    """`validation`: they were put in place for the validation. `end`: `fit` left them, and no validation saw them.
+    `restored`: `fit` left those of an earlier validation."""
     change: Number
     """How far they are from the trained ones, as a share of their norm, in a few layers."""
     examples: int = 0
     """Training examples on which the losses were measured."""
     moving: Number = None
     """Loss of these in inference mode with the other weights; null: not measured."""
+    moving_error: Number = None
+    """Its standard error; null: not known."""
     batch: Number = None
     """The same with batch statistics in place of the moving ones; null: not measured, or no layer has any."""
     standard_error: Number = None

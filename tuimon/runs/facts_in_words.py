@@ -80,8 +80,12 @@ def _(event: events.ValidationRepeated, state: RunState) -> str:
 @of.register
 def _(event: events.WeightsReplaced, state: RunState) -> str:
     del state
-    where = "validation sees other weights" if event.where == "validation" else "fit left other weights"
-    parts = [f"{where} than those of training"]
+    words = {
+        "validation": "validation sees other weights than those of training",
+        "end": "fit left other weights than those of training",
+        "restored": "fit put weights of an earlier epoch back",
+    }
+    parts = [words.get(event.where, f"other weights: {plain(event.where, 40)}")]
     if event.moving is not None:
         parts.append(f"loss {_number(event.moving)}")
     if event.batch is not None:

@@ -3,12 +3,19 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from tuimon.diagnosis.gap.shares import ALIKE, PARTS
 from tuimon.diagnosis.generalization import CERTAIN, data_part
 from tuimon.diagnosis.layers import has_changed_since
 from tuimon.protocol.wire import from_wire
 from tuimon.runs.state import RunState
 
+SEEN = 0.3
+"""The losses of the batches must have fallen by this share of what the mean over the epoch is said to make: a few
+batches are probed, and what they miss is in that part as well."""
+LAST_PART, FEWEST_STEPS = 3, 9
+"""The last third of the epoch's batches is compared with all of them, if there are so many."""
 PART_OF_WHOLE = 0.5
 """The mean over the epoch, or weights, are worth a sentence if they make this share of the difference."""
 UNEXPLAINED = 0.5
@@ -42,6 +49,9 @@ class Whole:
     """Whether the validation saw other weights: averages, say (R17). Their effect is in `rest`."""
     has_other_batches: bool
     """Whether a layer uses batch statistics in validation, too: `data` then has the effect of its batch size."""
+    fell: float
+    """How far the losses of the epoch's batches fell below their mean, in the last third of them; 0: within chance, or
+    not known."""
     parts: tuple[Part, ...]
     """They add up to `difference`.
 
@@ -79,9 +89,9 @@ class Whole:
 
     @property
     def is_mostly_epoch_mean(self) -> bool:
-        """Whether most of it is that `loss` is the mean over the epoch, beyond chance."""
+        """Whether most of it is that `loss` is the mean over the epoch, beyond chance, and as the log shows it."""
         part = self.epoch_mean
-        is_certain = abs(part.value) > CERTAIN * part.error
+        is_certain = abs(part.value) > CERTAIN * part.error and self.fell / part.value >= SEEN
         return self.is_worth_a_word and is_certain and part.value / self.difference >= PART_OF_WHOLE
 
 
@@ -94,7 +104,8 @@ def whole(state: RunState) -> Whole | None:
     if not (probe.step == loss.steps[-1] == val_loss.steps[-1]) or has_changed_since(state, probe):
         return None
     part = data_part(probe)
-    if part is None:
+    is_of_others = any(fact.where != "validation" and fact.seq < probe.seq for fact in state.weights_replaced.values())
+    if part is None or is_of_others:
         return None
     trained, validated = float(loss.values[-1]), float(val_loss.values[-1])
     train, inference = from_wire(probe.train), from_wire(probe.inference)
@@ -110,4 +121,28 @@ def whole(state: RunState) -> Whole | None:
         return None
     has_other_weights = "validation" in state.weights_replaced
     has_other_batches = any(layer.batch_statistics_in_inference for layer in probe.layers.values())
-    return Whole(int(state.epoch_numbers.values[-1]), trained, validated, has_other_weights, has_other_batches, parts)
+    return Whole(
+        int(state.epoch_numbers.values[-1]),
+        trained,
+        validated,
+        has_other_weights,
+        has_other_batches,
+        _fell(state),
+        parts,
+    )
+
+
+def _fell(state: RunState) -> float:
+    """Return how far the losses of the last epoch's batches fell below their mean in its last third, beyond chance."""
+    ends, series = state.epoch_numbers.steps, state.batch_metrics.get("loss")
+    if series is None:
+        losses = state.epoch_metrics["loss"].values
+        return float(losses[-2] - losses[-1]) if len(losses) > 1 else 0.0
+    begin = int(ends[-2]) if len(ends) > 1 else 0
+    values = series.values[np.searchsorted(series.steps, begin) :]
+    if len(values) < FEWEST_STEPS:
+        return 0.0
+    last = values[-len(values) // LAST_PART :]
+    error = float(np.std(last, ddof=1) / np.sqrt(len(last)))
+    fell = float(np.mean(values) - np.mean(last))
+    return fell if abs(fell) > 2 * error else 0.0

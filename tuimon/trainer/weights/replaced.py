@@ -7,6 +7,7 @@ the statistics need not fit them.
 import contextlib
 import math
 import time
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -28,13 +29,24 @@ SAME = 1e-5
 """Weights are the same within this share of their norm: a swap by addition and subtraction rounds."""
 REPLACED = 1e-3
 """What ``fit`` leaves is other weights from this share on."""
+LOOKS, CHEAP = 3, 0.001
+"""Looks of an epoch, and the share of its time that they may take without regard to the budget."""
 FIRST_EPOCHS = 3
 """Epochs that are looked at whatever the budget says."""
 REMEMBERED = 256
 """Validations whose weights are remembered: `EarlyStopping` may restore those of an earlier epoch."""
 
 
-_Losses = tuple[float | None, float | None, float | None, int]
+@dataclass(frozen=True)
+class _Losses:
+    """The losses with other weights, with moving and with batch statistics; None: unknown."""
+
+    moving: float | None = None
+    moving_error: float | None = None
+    batch: float | None = None
+    error: float | None = None
+    """Standard error of their difference."""
+    examples: int = 0
 
 
 class ReplacedWeights:
@@ -42,8 +54,8 @@ class ReplacedWeights:
 
     At the end of the last step of each epoch, in the validation, before the first step of the next epoch, at the end of
     the epoch and of ``fit``. Weights that a validation sees, and neither the step before nor the step after it, were
-    put there for the validation. It looks in each of the first epochs and in the last, in between as often as the
-    budget allows it.
+    put there for the validation. It looks in each epoch if that takes next to nothing of its time; else in the first
+    epochs, in the last, and in between as often as the budget allows it.
 
     Args:
         recorder: Writes the facts.
@@ -67,6 +79,7 @@ class ReplacedWeights:
         self._of_epoch_end: FloatArray | None = None
         self._validated: list[FloatArray] = []
         self._epochs = 0
+        self._look_seconds = 0.0
         self._looks = False
         self._has_skipped = False
         self._is_validating = False
@@ -87,8 +100,10 @@ class ReplacedWeights:
 
     def before_last_step(self) -> None:
         """Look at the weights after the coming step, the last of an epoch, if it is time."""
-        is_wanted = self._epochs < FIRST_EPOCHS or self._sampling.is_last_of_epochs
-        self._looks = is_wanted or self._budget.allows("weights", time.monotonic())
+        now = time.monotonic()
+        is_cheap = LOOKS * self._look_seconds <= CHEAP * self._sampling.epoch_seconds(now)
+        is_wanted = is_cheap or self._epochs < FIRST_EPOCHS or self._sampling.is_last_of_epochs
+        self._looks = is_wanted or self._budget.allows("weights", now)
         if self._looks and self._is_swapped is not False:
             self._engine.steps.after_next(self._note_last_step)
 
@@ -128,9 +143,10 @@ class ReplacedWeights:
             self._recorder.record(self._suspected)
         if sample is None or before is None or _distance(sample, before) < REPLACED:
             return
-        if self._has_skipped and not self._averages:
-            return  # They may be those of an epoch whose validation was not looked at.
-        if not any(_are_same(sample, each) for each in self._validated):
+        if any(_are_same(sample, each) for each in self._validated):
+            self._recorder.record(events.WeightsReplaced(where="restored", change=to_wire(_distance(sample, before))))
+        elif self._averages or not self._has_skipped:
+            # If a validation was not looked at, they may be those that it saw.
             self._recorder.record(self._measure("end", sample, before))
 
     def _note_last_step(self) -> None:
@@ -144,9 +160,11 @@ class ReplacedWeights:
             small = [path for path, size in sizes.items() if 0 < size <= MOST_BYTES]
             small = [path for path in small if not layers.is_frozen_by_user(path)]
             self._paths = small[:: max(1, len(small) // LAYERS)][:LAYERS]
-        with self._budget.charged("weights"):
-            found = [np.ravel(array) for path in self._paths for array in layers.read_weights(path)]
-            sample = np.concatenate(found).astype(np.float64) if found else None
+        began = time.perf_counter()
+        found = [np.ravel(array) for path in self._paths for array in layers.read_weights(path)]
+        sample = np.concatenate(found).astype(np.float64) if found else None
+        self._look_seconds = time.perf_counter() - began
+        self._budget.charge("weights", self._look_seconds, time.monotonic())
         return sample if sample is not None and np.isfinite(sample).all() else None
 
     def _measure(
@@ -154,22 +172,22 @@ class ReplacedWeights:
     ) -> events.WeightsReplaced:
         """Measure the loss with the weights that are in the model now, with moving and with batch statistics."""
         began = time.perf_counter()
-        moving = batch = error = None
-        examples = 0
+        measured = _Losses()
         traced, batches = 0.0, self._schedule.held.training
         if batches and not self._schedule.why_not and (may_trace or self._engine.passes.has_begun(self._mode)):
             # If it cannot be measured, what other weights do is not known.
             with contextlib.suppress(ProbeError):
-                (moving, batch, error, examples), traced = self._losses(batches)
+                measured, traced = self._losses(batches)
         self._budget.charge("traces", traced, time.monotonic())
         self._budget.charge("probe", max(0.0, time.perf_counter() - began - traced), time.monotonic())
         return events.WeightsReplaced(
             where=where,
             change=to_wire(_distance(sample, before)),
-            examples=examples,
-            moving=to_wire(moving),
-            batch=to_wire(batch),
-            standard_error=to_wire(error),
+            examples=measured.examples,
+            moving=to_wire(measured.moving),
+            moving_error=to_wire(measured.moving_error),
+            batch=to_wire(measured.batch),
+            standard_error=to_wire(measured.error),
         )
 
     def _may_trace(self, now: float) -> bool:
@@ -180,10 +198,7 @@ class ReplacedWeights:
         return self._engine.steps.mode
 
     def _losses(self, batches: list[Batch]) -> tuple[_Losses, float]:
-        """Return the loss with moving and with batch statistics, the error of their difference, and the examples.
-
-        With it come the seconds of traces.
-        """
+        """Return the losses of batches, and the seconds of traces."""
         passes = self._engine.passes
         is_traced = passes.has_begun(self._mode)
         with passes.begin(self._mode) as of_probe:
@@ -193,11 +208,12 @@ class ReplacedWeights:
             moving = [of_probe.inference(batch) for batch in batches]
             own = [of_probe.inference(batch, batch_statistics=switched) for batch in batches] if switched else []
         traced, sizes = of_probe.costs()[1], [passes.examples(batch) for batch in batches]
-        loss, _ = mean_loss(moving, sizes)
+        loss, loss_error = mean_loss(moving, sizes)
         if not own:
-            return (loss, None, None, sum(sizes)), traced
+            return _Losses(loss, loss_error, examples=sum(sizes)), traced
         differences = [one.minus(other) for one, other in zip(moving, own, strict=True)]
-        return (loss, mean_loss(own, sizes)[0], mean_loss(differences, sizes)[1], sum(sizes)), traced
+        error = mean_loss(differences, sizes)[1]
+        return _Losses(loss, loss_error, mean_loss(own, sizes)[0], error, sum(sizes)), traced
 
 
 def _are_same(left: FloatArray | None, right: FloatArray | None) -> bool:
