@@ -90,12 +90,19 @@ def test_one_fit_of_one_epoch_after_another(runs: Path) -> None:
     assert {fact.where for fact in facts_of(monitor, events.WeightsReplaced)} == {"validation"}
 
 
+@pytest.mark.parametrize("is_first", [False, True])
+def test_the_best_weights_that_are_put_back_are_told_as_such(runs: Path, is_first: bool) -> None:
+    stop = [keras.callbacks.EarlyStopping(monitor="loss", mode="max", patience=2, restore_best_weights=True)]
+    _, found = watched(runs, compiled(sequential()), *(stop if is_first else ()), after=() if is_first else stop)
+    # At the end of training, a callback behind the Monitor acts after it.
+    assert [fact.where for fact in found] == (["restored"] if is_first else [])
+
+
 @pytest.mark.parametrize(
     "callback",
     [
         Clips,
         BeginsALayerAnew,
-        lambda: keras.callbacks.EarlyStopping(patience=1, restore_best_weights=True),
         lambda: keras.callbacks.ReduceLROnPlateau(patience=1),
     ],
 )

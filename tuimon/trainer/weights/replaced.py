@@ -144,6 +144,8 @@ class ReplacedWeights:
         if sample is None or before is None or _distance(sample, before) < REPLACED:
             return
         if any(_are_same(sample, each) for each in self._validated):
+            if self._is_swapped:
+                return  # The averages that the last validation saw.
             self._recorder.record(events.WeightsReplaced(where="restored", change=to_wire(_distance(sample, before))))
         elif self._averages or not self._has_skipped:
             # If a validation was not looked at, they may be those that it saw.
