@@ -114,17 +114,17 @@ def overfitting(state: RunState) -> Iterator[Finding]:
         f"{part.validation:.3g} on validation data, {measured(part.difference, part.error)} more"
     )
     advice = "more data, augmentation, dropout or weight decay help; a smaller model does, too"
+    if best is not None:
+        evidence |= {"best_epoch": best.epoch + 1, "best_validation_loss": best.value, "newest": best.newest}
+        more, keep = _of_best(state, best)
+        told, advice = f"{told}; {more}", f"{keep}to get further, {advice}"
     constant = from_wire(probe.constant)
     if part.validation > FAR_OFF * constant > 0:
         evidence["loss_of_constant_answer"] = probe.constant
         advice = (
             "look first whether validation data are prepared as training data are (scaling, shuffled before the "
-            f"split): one constant answer for all would lose {constant:.3g}; else {advice}"
+            f"split): one constant answer for all would lose {constant:.3g}; if they are, {advice}"
         )
-    if best is not None:
-        evidence |= {"best_epoch": best.epoch + 1, "best_validation_loss": best.value, "newest": best.newest}
-        more, keep = _of_best(state, best)
-        told, advice = f"{told}; {more}", f"{keep}to get further, {advice}"
     yield Finding(
         rule="R14",
         severity="warning",

@@ -140,6 +140,7 @@ class ReplacedWeights:
         """Compare what ``fit`` leaves with what its epochs ended with, and with what was validated."""
         sample, before = self._sample(), self._of_epoch_end
         if self._suspected is not None and not _are_same(before, self._validated[-1]):
+            self._is_swapped = True
             self._recorder.record(self._suspected)
         if sample is None or before is None or _distance(sample, before) < REPLACED:
             return
