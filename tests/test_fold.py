@@ -59,7 +59,7 @@ def requests() -> list[events.AnyEvent]:
 
 
 LATER = {
-    "FitStarted": ("same_model", "averages_weights"),
+    "FitStarted": ("same_model", "averages_weights", "restores_best"),
     "Probe": (
         *("batches", "errors", "share_errors", "unweighted", "unweighted_error"),
         *("validation_unweighted", "validation_error", "validation_examples"),

@@ -67,6 +67,13 @@ def test_a_layer_without_a_gradient_does_not_learn() -> None:
     assert told(probe()) == []
 
 
+def test_a_layer_that_the_loss_does_not_depend_on_is_a_note() -> None:
+    """A target network behind a stop_gradient is meant so."""
+    unused = events.ProbeGradient(norm=0.0, weight_norm=1.0, zeros=1.0, connected=False)
+    assert told(probe(gradients={**of(a=0.5), "b": unused})) == [("info", "b")]
+    assert told(probe(gradients={**of(a=0.0, c=0.5), "b": unused})) == [("warning", "a"), ("info", "b")]
+
+
 def test_a_gradient_that_is_no_number_is_an_error_while_the_loss_is_one() -> None:
     assert told(probe(step=5, gradients=of(a="nan", b=0.5))) == [("error", "a")]
     assert told(probe(step=5, gradients=of(a="inf", b="nan"))) == [("error", None)]

@@ -139,10 +139,18 @@ def overfitting(state: RunState) -> Iterator[Finding]:
 def _of_best(state: RunState, best: "_Best") -> tuple[str, str]:
     """Return what is said of the best validation, and what to do with its weights."""
     was = f"the best validation loss was {best.value:.3g}, in epoch {best.epoch + 1:,}, "
-    if "restored" in state.weights_replaced:
-        return f"{was}and fit put weights of an earlier epoch back at its end", ""
+    if "restored" in state.weights_replaced or ends_with_best(state):
+        return f"{was}and the best weights were put back at the end", ""
     keep = f"keep the weights of epoch {best.epoch + 1:,} (`EarlyStopping(restore_best_weights=True)`); "
     return f"{was}it is {best.newest:.3g} now", keep
+
+
+def ends_with_best(state: RunState) -> bool:
+    """Return True if training was ended early by a callback that puts the best weights back."""
+    fit = state.fit
+    if fit is None or not fit.restores_best or state.ended is None or state.ended.status != "finished":
+        return False
+    return fit.epochs is not None and state.epoch + 1 < fit.epochs
 
 
 def underfitting(state: RunState) -> Iterator[Finding]:

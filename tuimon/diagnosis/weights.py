@@ -121,7 +121,8 @@ def gradients(state: RunState) -> Iterator[Finding]:
     - None: the gradient of a layer is exactly 0 for all of its weights in all probed batches, the loss of the examples
       is above `NO_LOSS`, and the step that was measured last did not move its weights by `MOVED` of their size, as it
       does where the probed batches are of another task, or where a callback sets them. Not where a BatchNormalization
-      layer has a single value per channel: it gives beta, and no gradient passes (R2).
+      layer has a single value per channel: it gives beta, and no gradient passes (R2). A note where the loss does not
+      depend on the layer at all, of which Keras warns as well.
     - Too small: the last `FEWEST_LOOKS` steps that were measured, or more, changed no weight of a layer at all, in its
       last digit, though the layer has a gradient and the learning rate is above 0. Where gradients are accumulated,
       most steps change nothing, and none is measured.
@@ -159,23 +160,41 @@ def _of_probe(state: RunState) -> Iterator[Finding]:
             "where the derivative is not; add a small number there",
             weight=0.9,
         )
-    elif dead and probe.step - beginning(state) >= FIRST_STEPS and not (_is_done(probe) or _gives_beta(probe)):
-        is_all = len(dead) == len(norms)
-        count = len(dead) if len(dead) > 1 else 0
-        told = "no gradient reaches any layer" if is_all else f"no gradient reaches {named(dead)}"
-        batches = "the probed batch" if probe.gradient_batches == 1 else f"{probe.gradient_batches} batches"
-        yield Finding(
-            rule="R20",
-            severity="warning",
-            step=probe.step,
-            layer=only(dead),
-            what=f"{told}: it is exactly 0 in {batches}, so these weights do not learn",
-            evidence=evidence | ({"layers_without_gradient": count} if count else {}),
-            advice="look between there and the loss for ReLUs that are never positive, an output that is constant (one "
-            "unit with softmax), a saturated activation, a stop_gradient, a loss weight of 0, or a layer that is not "
-            "connected",
-            weight=0.8,
-        )
+    elif probe.step - beginning(state) >= FIRST_STEPS and not (_is_done(probe) or _gives_beta(probe)):
+        unused = [path for path in dead if not probe.gradients[path].connected]
+        dead = [path for path in dead if path not in unused]
+        if dead:
+            yield _dead(probe, dead, is_all=len(dead) == len(norms))
+        if unused:
+            yield Finding(
+                rule="R20",
+                severity="info",
+                step=probe.step,
+                layer=only(unused),
+                what=f"the loss does not depend on {named(unused)}, so these weights do not learn",
+                evidence=evidence,
+                advice="if that is meant (a target network behind a stop_gradient, say), set `trainable = False`; else "
+                "connect them to the loss",
+                weight=0.2,
+            )
+
+
+def _dead(probe: events.Probe, dead: list[str], *, is_all: bool) -> Finding:
+    told = "no gradient reaches any layer" if is_all else f"no gradient reaches {named(dead)}"
+    evidence: dict[str, Number] = {"gradient_norm": probe.gradient_norm, "probed_batches": probe.gradient_batches}
+    count = probe.gradient_batches
+    where = "the probed batch" if count == 1 else f"{count} batches"
+    return Finding(
+        rule="R20",
+        severity="warning",
+        step=probe.step,
+        layer=only(dead),
+        what=f"{told}: it is exactly 0 in {where}, so these weights do not learn",
+        evidence=evidence | ({"layers_without_gradient": len(dead)} if len(dead) > 1 else {}),
+        advice="look between there and the loss for ReLUs that are never positive, an output that is constant (one "
+        "unit with softmax), a saturated activation, or a loss weight of 0",
+        weight=0.8,
+    )
 
 
 def _is_done(probe: events.Probe) -> bool:

@@ -135,6 +135,8 @@ class FitStarted(Event):
     """Whether it trains the same model object as the `fit` before; true for the first."""
     averages_weights: bool = False
     """Whether the optimizer keeps moving averages of the weights (Keras' `use_ema`)."""
+    restores_best: bool = False
+    """Whether a callback puts the best weights back where it ends training early."""
     batch_size: int | None = None
     """Examples in a batch; null: not known."""
     last_batch_size: int | None = None
@@ -296,6 +298,8 @@ class ProbeGradient(msgspec.Struct, kw_only=True):
     """That of the weights."""
     zeros: Number
     """Share of the weights for which it is exactly 0, in the batch with the fewest of them."""
+    connected: bool = True
+    """Whether the loss depends on the weights at all: not where a layer is unused, or behind a stop_gradient."""
 
 
 class Probe(Event):

@@ -407,6 +407,8 @@ class Gradient(NamedTuple):
     """That of the weights."""
     zeros: float
     """Share of the weights for which it is exactly 0."""
+    is_connected: bool = True
+    """False if the loss does not depend on the weights at all: an unused layer, or one behind a stop_gradient."""
 
 
 Calls = dict[str, list[bool]]
@@ -593,6 +595,8 @@ class FitFacts(NamedTuple):
     """False if the optimizer accumulates gradients, so that most steps change no weight."""
     averages_weights: bool = False
     """True if the optimizer keeps moving averages of the weights."""
+    restores_best: bool = False
+    """True if a callback puts the best weights back where it ends training early."""
 
 
 class Engine(Protocol):

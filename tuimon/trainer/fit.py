@@ -316,6 +316,7 @@ class Fit:
             jit_compile=facts.jit_compile,
             same_model=self._is_same_model,
             averages_weights=facts.averages_weights,
+            restores_best=facts.restores_best,
             batch_size=facts.batch_size,
             last_batch_size=facts.last_batch_size,
             can=self._controller.can,

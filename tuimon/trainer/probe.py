@@ -209,6 +209,7 @@ def _gradient(of_batches: Sequence[Gradient]) -> events.ProbeGradient:
         norm=to_wire(_root_mean_square([each.norm for each in of_batches])),
         weight_norm=to_wire(of_batches[0].weight_norm),
         zeros=to_wire(min(each.zeros for each in of_batches)),
+        connected=any(each.is_connected for each in of_batches),
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tuimon.diagnosis.gap.shares import ALIKE, PARTS
-from tuimon.diagnosis.generalization import CERTAIN, data_part
+from tuimon.diagnosis.generalization import CERTAIN, data_part, ends_with_best
 from tuimon.diagnosis.layers import has_changed_since
 from tuimon.protocol.wire import from_wire
 from tuimon.runs.state import RunState
@@ -105,7 +105,7 @@ def whole(state: RunState) -> Whole | None:
         return None
     part = data_part(probe)
     is_of_others = any(fact.where != "validation" and fact.seq < probe.seq for fact in state.weights_replaced.values())
-    if part is None or is_of_others:
+    if part is None or is_of_others or (probe.reason == "end" and ends_with_best(state)):
         return None
     trained, validated = float(loss.values[-1]), float(val_loss.values[-1])
     train, inference = from_wire(probe.train), from_wire(probe.inference)

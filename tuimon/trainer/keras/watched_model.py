@@ -136,9 +136,18 @@ class WatchedModel:
         name = type(optimizer).__name__ if optimizer is not None else ""
         data, returns_early = running_fit.kind_of_data(self.model), variables.returns_early()
         averages = optimizer is not None and optimizers.averaging_optimizer(optimizer) is not None
+        callbacks = running_fit.callbacks_of_fit(self.model)
         accumulates = any(each.gradient_accumulation_steps for each in optimizers.optimizers(optimizer))
         return FitFacts(
-            name, bool(self.model.jit_compile), sizes.usual, sizes.last, data, returns_early, not accumulates, averages
+            name,
+            bool(self.model.jit_compile),
+            sizes.usual,
+            sizes.last,
+            data,
+            returns_early,
+            not accumulates,
+            averages,
+            any(getattr(callback, "restore_best_weights", False) for callback in callbacks),
         )
 
     def steps_made(self) -> int:

@@ -43,9 +43,10 @@ class GradientPass(Forward):
             return {}
         found, row = {}, 0
         for path, weights in self._weights.items():
-            gradient, size, zeros, elements = numbers[row : row + len(weights)].sum(axis=0)
+            gradient, size, zeros, elements, connected = numbers[row : row + len(weights)].sum(axis=0)
             row += len(weights)
-            found[path] = Gradient(float(np.sqrt(gradient)), float(np.sqrt(size)), float(zeros / max(elements, 1)))
+            share = float(zeros / max(elements, 1))
+            found[path] = Gradient(float(np.sqrt(gradient)), float(np.sqrt(size)), share, bool(connected))
         return found
 
     def _forward(self, batch: Any, seed: Any) -> Any:
@@ -61,10 +62,13 @@ class GradientPass(Forward):
 
 
 def _row(variable: Any, gradient: Any, factor: Any) -> Any:
-    """Return the squares of the gradient and of the weights, the elements whose gradient is 0, and all elements."""
+    """Return the squares of the gradient and of the weights, the elements whose gradient is 0, all elements, and 1.
+
+    The last number is 0 if the loss does not depend on these weights.
+    """
     size = tf.reduce_sum(tf.cast(variable, tf.float32) ** 2)
     if gradient is None:
-        return tf.stack([0.0, size, 1.0, 1.0])  # The loss does not depend on these weights.
+        return tf.stack([0.0, size, 1.0, 1.0, 0.0])
     if isinstance(gradient, tf.IndexedSlices):
         # Rows of an embedding that the batch does not use have a gradient of 0, which says nothing.
         rows, places = tf.unique(tf.reshape(gradient.indices, [-1]))
@@ -72,4 +76,4 @@ def _row(variable: Any, gradient: Any, factor: Any) -> Any:
         gradient = tf.math.unsorted_segment_sum(values, places, tf.size(rows))
     wide = tf.cast(gradient, tf.float32) / factor
     zeros = tf.reduce_sum(tf.cast(wide == 0, tf.float32))
-    return tf.stack([tf.reduce_sum(wide**2), size, zeros, tf.cast(tf.size(wide), tf.float32)])
+    return tf.stack([tf.reduce_sum(wide**2), size, zeros, tf.cast(tf.size(wide), tf.float32), 1.0])
