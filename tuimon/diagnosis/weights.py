@@ -51,7 +51,7 @@ def replaced(state: RunState) -> Iterator[Finding]:
             told = f"validation sees {averages}"
             note = "val_loss is theirs; the training loss and the probe are those of the trained weights"
         else:
-            told = f"fit left {averages}, which no validation saw"
+            told = f"fit left {averages}, which its last validation did not see"
             note = "evaluate the model as it is now; the val_loss above is that of the trained weights"
             if _averages(state):
                 note += " (`keras.callbacks.SwapEMAWeights()` validates the averages)"

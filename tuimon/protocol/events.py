@@ -428,8 +428,8 @@ class WeightsReplaced(Event):
     must_keep: ClassVar[bool] = True
 
     where: str
-    """`validation`: they were put in place for the validation. `end`: `fit` left them, and no validation saw them.
-    `restored`: `fit` left those of an earlier validation."""
+    """`validation`: they were put in place for the validation. `end`: `fit` left them, and its last validation did not
+    see them. `restored`: `fit` left those of an earlier validation."""
     change: Number
     """How far they are from the trained ones, as a share of their norm, in a few layers."""
     examples: int = 0

@@ -21,7 +21,7 @@ from tuimon.trainer.schedule import ProbeSchedule
 from tuimon.trainer.session.recorder import Recorder
 from tuimon.trainer.uncertainty import mean_loss
 
-LAYERS = 3
+LAYERS = 2
 """Layers whose weights are compared."""
 MOST_BYTES = 1024**2
 """A layer with more is not compared."""
@@ -29,7 +29,7 @@ SAME = 1e-5
 """Weights are the same within this share of their norm: a swap by addition and subtraction rounds."""
 REPLACED = 1e-3
 """What ``fit`` leaves is other weights from this share on."""
-LOOKS, CHEAP = 3, 0.001
+LOOKS, CHEAP = 3, 0.005
 """Looks of an epoch, and the share of its time that they may take without regard to the budget."""
 FIRST_EPOCHS = 3
 """Epochs that are looked at whatever the budget says."""
@@ -73,7 +73,7 @@ class ReplacedWeights:
         self._budget = budget
         self._sampling = sampling
         self._schedule = schedule
-        self._averages = False
+        self._restores_best = False
         self._paths: list[str] | None = None
         self._of_last_step: FloatArray | None = None
         self._of_epoch_end: FloatArray | None = None
@@ -88,7 +88,7 @@ class ReplacedWeights:
 
     def describe(self, facts: FitFacts) -> None:
         """Take the facts of the ``fit``."""
-        self._averages = facts.averages_weights
+        self._restores_best = facts.restores_best
 
     def before_step(self) -> None:
         """Compare the weights before the first step of an epoch. Called before each step."""
@@ -148,8 +148,8 @@ class ReplacedWeights:
             if self._is_swapped:
                 return  # The averages that the last validation saw.
             self._recorder.record(events.WeightsReplaced(where="restored", change=to_wire(_distance(sample, before))))
-        elif self._averages or not self._has_skipped:
-            # If a validation was not looked at, they may be those that it saw.
+        elif not (self._has_skipped and self._restores_best):
+            # The best weights may be those of a validation that was not looked at.
             self._recorder.record(self._measure("end", sample, before))
 
     def _note_last_step(self) -> None:
