@@ -53,7 +53,7 @@ def answers(kind: str) -> tuple[Any, Any, str | None]:
         (keras.losses.CategoricalCrossentropy(label_smoothing=0.1), "one of three"),
         ("cosine_similarity", "numbers"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else getattr(value, "name", getattr(value, "__name__", None)),
 )
 def test_their_mean_is_the_loss_of_keras(loss: Any, kind: str) -> None:
     y, units, activation = answers(kind)
@@ -86,7 +86,7 @@ def test_positions_that_a_mask_hides_are_left_out() -> None:
 @pytest.mark.parametrize(
     "options",
     [{"loss": of_one_number}, {"loss": keras.losses.MeanSquaredError("sum")}, {"loss": "mse", "loss_weights": [2.0]}],
-    ids=str,
+    ids=("one number", "sum", "weight"),
 )
 def test_of_a_loss_that_is_not_their_mean_they_are_unknown(options: dict[str, Any]) -> None:
     y, units, activation = answers("labels of shape (n, 1)")

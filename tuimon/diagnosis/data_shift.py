@@ -11,6 +11,8 @@ from tuimon.runs.state import RunState
 
 LARGE_DIVERGENCE = 0.5
 """Nats: means that are 0.7 standard deviations apart, or variances that differ by a factor of 2.6."""
+OTHER_UNITS = 20.0
+"""Nats: means that are 4.5 standard deviations apart, or variances that differ by a factor of 40. No augmentation."""
 CHANCE_FACTOR = 5.0
 """The divergence must be this many times that between the two halves of the training batch."""
 ENOUGH_ELEMENTS = 16
@@ -32,8 +34,8 @@ def different_data(state: RunState) -> Iterator[Finding]:
     `LARGE_DIVERGENCE` and above `CHANCE_FACTOR` times that between the two halves of the training batch, which chance
     alone makes (and which, of half as many numbers, is twice that of two whole batches of the same data). The first
     such layer in the order of the model is named: there the difference comes in. It is a note where validation does not
-    pay for it: its loss is not above that on training data beyond chance, as with augmentation, or where rare classes
-    are drawn more often.
+    pay for it, and the divergence is at most `OTHER_UNITS`: its loss is not above that on training data beyond chance,
+    as with augmentation, or where rare classes are drawn more often.
 
     Source: Kullback & Leibler, "On Information and Sufficiency", 1951; Li et al., "Revisiting Batch Normalization For
     Practical Domain Adaptation", 2016 (the statistics of a layer tell one domain from another).
@@ -73,9 +75,10 @@ def different_data(state: RunState) -> Iterator[Finding]:
 
 
 def _costs(probe: events.Probe) -> bool:
-    """Return True unless the validation loss is known not to be above that on training data."""
+    """Return True unless the validation loss is known not to be above that on training data, for all the difference."""
     part = data_part(probe)
-    return part is None or math.isnan(part.error) or part.is_certain
+    is_other = any(from_wire(layer.validation_divergence) > OTHER_UNITS for layer in probe.layers.values())
+    return is_other or part is None or math.isnan(part.error) or part.is_certain
 
 
 def _differs(layer: events.ProbeLayer) -> bool:
