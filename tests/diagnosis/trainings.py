@@ -824,7 +824,7 @@ def a_weight_that_few_examples_use(runs: Path) -> Facts:
         "x": np.hstack([x, rare[:256]]),
         "validation_data": (np.hstack([validation_x, rare[256:]]), validation_y),
     }
-    model = keras.Sequential([keras.Input((5,)), layers.Dense(24, "relu", name="dense"), layers.Dense(1)])
+    model = keras.Sequential([keras.Input((5,)), layers.Dense(24, "relu", name="dense"), layers.Dense(1, name="out")])
 
     def throw(model: Any, step: int) -> None:
         kernel = model.get_layer("dense").kernel

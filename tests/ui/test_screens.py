@@ -240,7 +240,7 @@ async def test_help_names_every_key(runs: Path) -> None:
     async with watching(make_run(runs, a_run())) as (app, pilot):
         await pilot.press("question_mark")
         assert isinstance(app.screen, HelpScreen)
-        page = str(app.screen.query_one("#help > Static").render())
+        page = " ".join(str(app.screen.query_one("#help > Static").render()).split())
         assert all(key.help in page for key in KEYS)
         await pilot.press("q")
         await until(pilot, lambda: app.screen is app.dashboard)

@@ -17,8 +17,11 @@ from tuimon.runs.state import RunState
 
 CERTAIN = 3.0
 """Standard errors by which the validation loss must be above the loss on training data."""
-FEWEST_EXAMPLES = 30
-"""Fewer validation examples are not enough to know the standard error of their loss."""
+FEWEST_EXAMPLES, FEW_EXAMPLES = 30, 100
+"""Fewer validation examples than the first number do not tell the standard error of their loss; fewer than the second
+do so badly, where a few of them have most of it."""
+CERTAIN_OF_FEW = 4.0
+"""Standard errors that are asked of few examples."""
 PART_OF_FALL = 0.5
 """The difference must be at least this share of what the model has learned."""
 FAR_OFF = 2.0
@@ -78,8 +81,9 @@ def overfitting(state: RunState) -> Iterator[Finding]:
     """R14: the training data are learned better than other data of their kind.
 
     Threshold: in inference mode, without weights, the loss of the held validation batches, of at least
-    `FEWEST_EXAMPLES` examples, is above that of the held training batches by `CERTAIN` standard errors, so that neither
-    mode, nor randomness, nor weights, nor chance makes the difference; and one of two holds. It is at least
+    `FEWEST_EXAMPLES` examples, is above that of the held training batches by `CERTAIN` standard errors (of fewer than
+    `FEW_EXAMPLES` by `CERTAIN_OF_FEW`), so that neither mode, nor randomness, nor weights, nor chance makes the
+    difference; and one of two holds. It is at least
     `PART_OF_FALL` of what the model has learned: how far its loss on training data is below that of a constant answer
     (where that is not known, below the loss of the first steps of the present model). Or the validation loss of the
     epochs has risen from its best, `FEWEST_SINCE` validations ago or more, by `CERTAIN` standard errors and
@@ -93,6 +97,8 @@ def overfitting(state: RunState) -> Iterator[Finding]:
     probe = state.probes[-1]
     part = data_part(probe)
     if part is None or not part.is_certain or probe.validation_examples < FEWEST_EXAMPLES:
+        return
+    if probe.validation_examples < FEW_EXAMPLES and not part.difference > CERTAIN_OF_FEW * part.error:
         return
     begin = beginning(state)
     learned = _learned(state, probe, part, begin)
