@@ -39,8 +39,8 @@ CASES = [
     Case("3 Dense and BatchNormalization layers of 64", overhead.dense, (64,), 20.0),
     Case("12 Dense and BatchNormalization layers of 256", deep, (64,), 60.0),
     Case("3 Conv2D and BatchNormalization layers, 32×32", overhead.convolutional, (32, 32, 3), 60.0),
-    Case("MobileNetV2, 96×96", lambda: _application("MobileNetV2", 96), (96, 96, 3), 180.0),
-    Case("ResNet50, 64×64", lambda: _application("ResNet50", 64), (64, 64, 3), 240.0),
+    Case("MobileNetV2, 96×96", lambda: _application("MobileNetV2", 96), (96, 96, 3), 120.0),
+    Case("ResNet50, 64×64", lambda: _application("ResNet50", 64), (64, 64, 3), 120.0),
 ]
 
 

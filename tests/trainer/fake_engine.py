@@ -144,7 +144,7 @@ class FakeSteps:
 class FakePasses:
     """Also the passes of a probe: training mode adds the parts of the layers that use batch statistics."""
 
-    why_not, first_seconds = "", 0.0
+    why_not, is_ready, first_seconds = "", True, 0.0
     training_draws = inference_draws = has_random_layers = may_be_other = False
 
     def __init__(self, layers: FakeLayers) -> None:

@@ -508,6 +508,10 @@ class Passes(Protocol):
         """The reason why this model cannot be probed; empty if it can."""
 
     @property
+    def is_ready(self) -> bool:
+        """False while the model, as it is compiled now, has made no step: a pass would create what the step creates."""
+
+    @property
     def first_seconds(self) -> float:
         """The seconds of all traces so far, each with its first pass; complete after each `begin` block."""
 

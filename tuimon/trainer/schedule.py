@@ -224,7 +224,8 @@ class ProbeSchedule:
     @property
     def _is_unasked(self) -> bool:
         """True if the run is probed without a request."""
-        return self._is_on and not self.why_not
+        # A callback may have compiled the model anew at the end of the epoch.
+        return self._is_on and not self.why_not and self._engine.passes.is_ready
 
     def _is_due(self, now: float) -> bool:
         return self.costs.allow(now) and self._is_unasked

@@ -69,6 +69,11 @@ class KerasPasses:
             return "the model's train_step is its own: which loss it has is not known"
         return ""
 
+    @property
+    def is_ready(self) -> bool:
+        """False while the model, as it is compiled now, has made no step."""
+        return not losses.would_make_metrics(self._model)
+
     def check(self, batch: Any) -> None:
         """Check that a batch can be probed.
 
@@ -116,7 +121,7 @@ class KerasPasses:
         """
         if self.why_not:
             raise ProbeError(self.why_not)
-        if losses.would_make_metrics(self._model):
+        if not self.is_ready:
             raise ProbeError("the loss given to compile has not been used: the loop has one of its own")
         self._forget_outdated()
         passes = KerasPassSet(self, self._model, self._in_force(mode))
