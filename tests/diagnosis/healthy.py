@@ -640,7 +640,7 @@ GROUPS: tuple[dict[str, Training], ...] = (
     {**SETTINGS},
     {f"kind: {kind.name}": of_kind(kind) for kind in KINDS.values() if not kind.heavy},
 )
-AVERAGES = ("use_ema", "SwapEMAWeights")
+AVERAGES = ("use_ema", "SwapEMAWeights", "average of the last weights")
 """They train well, and the weights that are validated or left are not those of training, which is noted."""
 for group in GROUPS:
     HEALTHY.update({name: training for name, training in group.items() if name not in AVERAGES})
