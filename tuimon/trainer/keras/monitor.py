@@ -219,10 +219,8 @@ class Monitor(keras.callbacks.Callback):
         callbacks = running_fit.callbacks_of_fit(self.model)
         if any(isinstance(other, Monitor) and other is not self and other._watches for other in callbacks):
             raise RuntimeError("another Monitor watches this fit; this one records nothing")
-        if self._fit is not None and self._watched is not None and self._watched.model is self.model:
-            frame = running_fit.frame_of_fit(self.model)
-            if frame is not None and frame is self._watched.train.frame_of_fit:
-                return  # It is in the list of callbacks twice.
+        if self._fit and self._watched and running_fit.is_fit_of(self._watched.train.frame_of_fit, self.model):
+            return  # It is in the list of callbacks twice.
         if self._recorder is None:
             self._recorder = new_run.begin(self._run_dir, runs_dir=self._runs_dir, name=self._name)
         self._leave_lookout()

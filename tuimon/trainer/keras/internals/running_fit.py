@@ -171,6 +171,11 @@ def _has_stateful_operation(function: Any) -> bool:
     )
 
 
+def is_fit_of(frame: FrameType | None, model: Any) -> bool:
+    """Return True if a frame is that of the running ``fit`` of a model."""
+    return frame is not None and frame is frame_of_fit(model)
+
+
 def callbacks_of_fit(model: Any) -> list[Any]:
     """Return the callbacks of the running ``fit``."""
     frame = frame_of_fit(model)
