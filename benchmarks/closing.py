@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import overhead
+from probe import StopAfter, prepared
 
 import tuimon
 from tuimon.protocol import events
@@ -48,32 +48,18 @@ def _application(name: str, size: int) -> keras.Model:
     return getattr(keras.applications, name)(weights=None, input_shape=(size, size, 3), classes=10)
 
 
-class EndsAfter(keras.callbacks.Callback):
-    """Ends a run at the first epoch's end after so many seconds."""
+class EndsAfter(StopAfter):
+    """Also notes when the first step had ended."""
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__()
-        self.seconds, self.first_step = seconds, 0.0
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        self.began = time.monotonic()
+    first_step = 0.0
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.first_step = self.first_step or time.monotonic() - self.began
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self.model.stop_training = time.monotonic() - self.began > self.seconds
-
 
 def measure(case: Case, directory: Path) -> None:
     """Train with default settings, and print what the closing examination took."""
-    generator = np.random.default_rng(0)
-    x = generator.normal(size=(32 * 20, *case.shape)).astype(np.float32)
-    keras.utils.set_random_seed(0)
-    model = case.model()
-    is_classifier = model.output_shape[-1] > 1
-    y = generator.integers(0, 10, len(x)) if is_classifier else x.reshape(len(x), -1)[:, :1]
-    model.compile("adam", "sparse_categorical_crossentropy" if is_classifier else "mse", jit_compile=False)
+    model, x, y = prepared(case.model, (32 * 20, *case.shape))
     ends, monitor = EndsAfter(case.seconds), tuimon.Monitor(runs_dir=directory)
     began = time.monotonic()
     model.fit(x, y, epochs=10**6, validation_split=0.2, verbose=0, callbacks=[ends, monitor])

@@ -68,15 +68,21 @@ def pass_seconds(model: keras.Model, x: np.ndarray, y: np.ndarray) -> float:
     return statistics.median(times[2:])
 
 
-def measure(case: Case, directory: Path) -> None:
-    """Train, and print what the probes of the run took."""
+def prepared(build: Callable[[], keras.Model], shape: tuple[int, ...]) -> tuple[keras.Model, np.ndarray, np.ndarray]:
+    """Return a compiled model, and inputs of a shape with labels for it."""
     generator = np.random.default_rng(0)
-    x = generator.normal(size=(case.batch * case.steps, *case.shape)).astype(np.float32)
+    x = generator.normal(size=shape).astype(np.float32)
     keras.utils.set_random_seed(0)
-    model = case.model()
+    model = build()
     is_classifier = model.output_shape[-1] > 1
     y = generator.integers(0, 10, len(x)) if is_classifier else x.reshape(len(x), -1)[:, :1]
     model.compile("adam", "sparse_categorical_crossentropy" if is_classifier else "mse", jit_compile=False)
+    return model, x, y
+
+
+def measure(case: Case, directory: Path) -> None:
+    """Train, and print what the probes of the run took."""
+    model, x, y = prepared(case.model, (case.batch * case.steps, *case.shape))
     monitor = tuimon.Monitor(runs_dir=directory, probe_every=1)
     model.fit(x, y, batch_size=case.batch, epochs=10**6, verbose=0, callbacks=[StopAfter(case.seconds), monitor])
     assert monitor.run_dir is not None

@@ -133,6 +133,20 @@ def fit_started(**fields: object) -> events.FitStarted:
     return events.FitStarted(**{**values, **fields})  # type: ignore[arg-type]
 
 
+def probe_fact(**fields: object) -> events.Probe:
+    """Return a probe of a loss of 1 without a gap; fields replace what it has."""
+    values: dict[str, object] = {
+        **dict.fromkeys(("train", "inference"), 1.0),
+        **dict.fromkeys(("gap", "batch_norm", "stochastic", "other", "standard_error"), 0.0),
+        "reason": "epoch",
+        "examples": 16,
+        "masks": 1,
+        "passes": 4,
+        "seconds": 0.1,
+    }
+    return events.Probe(**{**values, **fields})  # type: ignore[arg-type]
+
+
 def statistics(mean: float = 0.0, *, mode: str = "training", gamma: bool = True) -> events.BatchNormStatistics:
     return events.BatchNormStatistics(
         moving_mean=[mean + number for number in range(7)],

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from helpers import fit_started, fold, numbered, started
+from helpers import fit_started, fold, numbered, probe_fact, started
 from tuimon.diagnosis.generalization import overfitting
 from tuimon.diagnosis.history import beginning, epochs_since, finite_since
 from tuimon.diagnosis.progress import findings
@@ -112,24 +112,8 @@ def test_the_best_epoch_is_one_of_the_present_model() -> None:
     folds = [falling(20, last=0.1), [{"loss": 0.9 - 0.06 * n, "val_loss": 0.6 + 0.05 * abs(n - 4)} for n in range(12)]]
     state = run(*folds)
     values = {"unweighted": 0.2, "unweighted_error": 0.01, "validation_unweighted": 0.9, "validation_error": 0.01}
-    probe = events.Probe(
-        reason="end",
-        examples=256,
-        train=0.2,
-        inference=0.2,
-        gap=0.0,
-        batch_norm=0.0,
-        stochastic=0.0,
-        other=0.0,
-        masks=1,
-        standard_error=0.0,
-        passes=4,
-        seconds=0.1,
-        validation_examples=256,
-        step=state.step,
-        time=1e9,
-        **values,
-    )
+    loss = {"train": 0.2, "inference": 0.2, "examples": 256, "validation_examples": 256}
+    probe = probe_fact(step=state.step, time=1e9, **loss, **values)
     state.apply([probe])
     (found,) = overfitting(state)
     assert (found.evidence["best_epoch"], found.evidence["best_validation_loss"]) == (5, 0.6)

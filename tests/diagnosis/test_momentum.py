@@ -2,7 +2,7 @@
 
 import pytest
 
-from helpers import fit_started, fold, layer, model_built, numbered, started, statistics
+from helpers import fit_started, fold, layer, model_built, numbered, probe_fact, started, statistics
 from tuimon.diagnosis.moving_average import momentum_too_low
 from tuimon.diagnosis.spike_causes import findings
 from tuimon.protocol import events
@@ -31,24 +31,7 @@ def run(momentum: float, *, halves: float | None = 1.5, elements: int = 16, spik
             )
         logs: dict[str, float | str | None] = {"loss": 1.0, "val_loss": loss}
         facts.append(events.EpochEnded(logs=logs, learning_rate=1e-3, seconds=1.0, step=step, epoch=epoch))
-    facts.append(
-        events.Probe(
-            reason="epoch",
-            examples=16,
-            train=1.0,
-            inference=1.0,
-            gap=0.0,
-            batch_norm=0.0,
-            stochastic=0.0,
-            other=0.0,
-            masks=1,
-            standard_error=0.0,
-            passes=4,
-            seconds=0.1,
-            layers={"bn": probed},
-            step=200,
-        )
-    )
+    facts.append(probe_fact(layers={"bn": probed}, step=200))
     return fold(numbered(facts))
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from helpers import fit_started, fold, numbered, started
+from helpers import fit_started, fold, numbered, probe_fact, started
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.generalization import underfitting
 from tuimon.diagnosis.progress import findings
@@ -19,17 +19,8 @@ STEPS = 100
 
 
 def probe(step: int = 500, **fields: Any) -> events.Probe:
-    values: dict[str, Any] = {
-        **dict.fromkeys(("train", "inference"), 0.5),
-        **dict.fromkeys(("gap", "batch_norm", "stochastic", "other", "standard_error"), 0.0),
-        "reason": "end",
-        "examples": 256,
-        "masks": 1,
-        "passes": 4,
-        "seconds": 0.1,
-        "gradient_batches": 4,
-    }
-    return events.Probe(step=step, **{**values, **fields})
+    values = {"train": 0.5, "inference": 0.5, "reason": "end", "examples": 256, "gradient_batches": 4}
+    return probe_fact(step=step, **{**values, **fields})
 
 
 def of(**norms: Number) -> dict[str, events.ProbeGradient]:

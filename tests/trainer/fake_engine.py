@@ -183,10 +183,10 @@ class FakePasses:
 
     quiet = training
 
-    def losses_of_constant(self, batch: Any, passes: Sequence[Pass]) -> Any:
-        return np.full(4, 1.5)
+    def losses_of_constant(self, batches: Sequence[Any], passes: Sequence[Pass]) -> Any:
+        return np.full(4 * len(batches), 1.5)
 
-    def losses_of_labels(self, batch: Any) -> Any:
+    def losses_of_labels(self, batches: Sequence[Any]) -> Any:
         return None
 
     def gradients(self, batch: Any, *, seed: int = 0) -> Mapping[str, Gradient]:

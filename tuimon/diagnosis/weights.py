@@ -94,10 +94,12 @@ def _behind(state: RunState, fact: events.WeightsReplaced) -> str | None:
     probe = state.probes[-1]
     moving, trained = from_wire(fact.moving), from_wire(probe.inference)
     error = math.hypot(from_wire(fact.moving_error), from_wire(probe.unweighted_error))
-    more = moving - trained
-    if not more > max(SHARE_OF_LOSS * max(abs(moving), abs(trained)), CERTAIN * error):
-        return None
-    return measured(more, error)
+    return measured(moving - trained, error) if _is_worse(moving, trained, error) else None
+
+
+def _is_worse(loss: float, other: float, error: float) -> bool:
+    """Return True if a loss is above another one by enough, beyond chance; False if one of them is not known."""
+    return loss - other > max(SHARE_OF_LOSS * max(abs(loss), abs(other)), CERTAIN * error)
 
 
 def _averages(state: RunState) -> bool:
@@ -105,8 +107,8 @@ def _averages(state: RunState) -> bool:
 
 
 def _is_harmful(state: RunState, fact: events.WeightsReplaced, harm: float) -> bool:
-    loss = max(abs(from_wire(fact.moving)), abs(from_wire(fact.batch)))
-    if not math.isfinite(harm) or not harm > max(SHARE_OF_LOSS * loss, CERTAIN * from_wire(fact.standard_error)):
+    moving, batch, error = map(from_wire, (fact.moving, fact.batch, fact.standard_error))
+    if not math.isfinite(harm) or not _is_worse(moving, batch, error):
         return False
     of_trained = -from_wire(state.probes[-1].batch_norm) if state.probes else math.nan
     return not harm < MORE_THAN_TRAINED * of_trained
@@ -164,7 +166,7 @@ def _of_probe(state: RunState) -> Iterator[Finding]:
         unused = [path for path in dead if not probe.gradients[path].connected]
         dead = [path for path in dead if path not in unused]
         if dead:
-            yield _dead(probe, dead, is_all=len(dead) == len(norms))
+            yield _dead(probe, dead, evidence)
         if unused:
             yield Finding(
                 rule="R20",
@@ -179,10 +181,9 @@ def _of_probe(state: RunState) -> Iterator[Finding]:
             )
 
 
-def _dead(probe: events.Probe, dead: list[str], *, is_all: bool) -> Finding:
-    told = "no gradient reaches any layer" if is_all else f"no gradient reaches {named(dead)}"
-    evidence: dict[str, Number] = {"gradient_norm": probe.gradient_norm, "probed_batches": probe.gradient_batches}
-    count = probe.gradient_batches
+def _dead(probe: events.Probe, dead: list[str], evidence: dict[str, Number]) -> Finding:
+    where = "any layer" if len(dead) == len(probe.gradients) else named(dead)
+    told, count = f"no gradient reaches {where}", probe.gradient_batches
     where = "the probed batch" if count == 1 else f"{count} batches"
     return Finding(
         rule="R20",

@@ -471,14 +471,14 @@ class PassSet(Protocol):
     def quiet(self, batch: Batch) -> Pass:
         """Make a pass in training mode with the random layers off."""
 
-    def losses_of_constant(self, batch: Batch, passes: Sequence[Pass]) -> FloatArray | None:
-        """Return what each example of a batch would lose if the mean output of some passes answered all of them.
+    def losses_of_constant(self, batches: Sequence[Batch], passes: Sequence[Pass]) -> FloatArray | None:
+        """Return what each example of some batches would lose if the mean output of their passes answered all of them.
 
-        Shape ``(examples,)``, as `Pass.losses`; None if it is unknown.
+        Shape ``(examples,)``, in the order of the batches; None if it is unknown.
         """
 
-    def losses_of_labels(self, batch: Batch) -> FloatArray | None:
-        """Return what each example of a batch would lose if its label were the answer: above 0 for soft labels.
+    def losses_of_labels(self, batches: Sequence[Batch]) -> FloatArray | None:
+        """Return what each example of some batches would lose if its label were the answer: above 0 for soft labels.
 
         Shape ``(examples,)``; None if the loss has no such floor, or if it is unknown.
         """

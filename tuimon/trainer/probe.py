@@ -98,8 +98,8 @@ def measure(
         held_unweighted = [
             _unweighted(engine, passes, batch, each) for batch, each in zip(validation, held, strict=True)
         ]
+        gain = _gain(passes, batches, [first, *further])
     gradients = _gradients(engine, batches[:GRADIENT_BATCHES] if depth.gradients else [], mode)
-    gain = _gain(passes, batches, [first, *further])
     count, first_seconds = passes.costs()
     arrays = engine.layers.read()
     sizes = [engine.passes.examples(batch) for batch in batches]
@@ -159,21 +159,18 @@ class _Gain:
 
 def _gain(passes: PassSet, batches: Sequence[Batch], measured: Sequence["_Losses"]) -> _Gain:
     inferred = [each.in_inference for each in measured]
-    of_model = [each.losses for each in inferred if each.losses is not None]
-    constants = [passes.losses_of_constant(batch, inferred) for batch in batches]
-    of_constant = [each for each in constants if each is not None]
-    if not len(of_model) == len(of_constant) == len(batches):
+    of_model = _all_losses(inferred)
+    of_constant = None if of_model is None else passes.losses_of_constant(batches, inferred)
+    if of_model is None or of_constant is None:
         return _Gain()
-    losses = np.concatenate(of_constant)
     with np.errstate(invalid="ignore", over="ignore"):
-        gains = losses - np.concatenate(of_model)
+        gains = of_constant - np.concatenate(of_model)
     if not np.isfinite(gains).all():
         return _Gain()
-    labels = [passes.losses_of_labels(batch) for batch in batches]
-    known = [each for each in labels if each is not None]
-    floor = float(np.mean(np.concatenate(known))) if known else None
+    labels = passes.losses_of_labels(batches)
+    floor = None if labels is None else float(np.mean(labels))
     error = float(np.std(gains, ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else None
-    return _Gain(float(np.mean(losses)), floor, float(np.mean(gains)), error)
+    return _Gain(float(np.mean(of_constant)), floor, float(np.mean(gains)), error)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -254,25 +254,33 @@ class KerasPassSet:
         """Make a pass in training mode with the random layers off."""
         return self._run(self._passes.function("quiet", self._in_force, self.calls, self._random_layers), batch)
 
-    def losses_of_constant(self, batch: Any, passes: Sequence[Pass]) -> FloatArray | None:
+    def losses_of_constant(self, batches: Sequence[Any], passes: Sequence[Pass]) -> FloatArray | None:
         """Return what each example would lose, ``(examples,)``, if the mean output of some passes answered them all."""
         outputs = [each.output for each in passes]
         one_replica = self._model.distribute_strategy.num_replicas_in_sync == 1
         if not one_replica or any(each is None or each.shape != outputs[0].shape for each in outputs):
             return None
         mean = tf.constant(np.mean(outputs, axis=0))
-        _, y, _ = keras.utils.unpack_x_y_sample_weight(variables.without_optionals(batch))
-        answers = tf.broadcast_to(mean, [self._passes.examples(batch), *mean.shape])
-        found = losses.losses_of_examples(self._model, y, answers, None)
-        return None if found is None else np.asarray(found, np.float64)
+        return self._losses_of_answers(
+            batches, lambda batch, _: tf.broadcast_to(mean, [self._passes.examples(batch), *mean.shape])
+        )
 
-    def losses_of_labels(self, batch: Any) -> FloatArray | None:
+    def losses_of_labels(self, batches: Sequence[Any]) -> FloatArray | None:
         """Return what each example would lose, ``(examples,)``, if its label were the answer; None: nothing."""
-        _, y, _ = keras.utils.unpack_x_y_sample_weight(variables.without_optionals(batch))
-        if not tf.is_tensor(y) or not y.dtype.is_floating or not losses.takes_distributions(self._model):
+        if not losses.takes_distributions(self._model):
             return None
-        found = losses.losses_of_examples(self._model, y, y, None)
-        return None if found is None else np.asarray(found, np.float64)
+        is_soft = all(tf.is_tensor(labels) and labels.dtype.is_floating for labels in map(_labels, batches))
+        return self._losses_of_answers(batches, lambda _, labels: labels) if is_soft else None
+
+    def _losses_of_answers(self, batches: Sequence[Any], answers: Callable[[Any, Any], Any]) -> FloatArray | None:
+        found = []
+        for batch in batches:
+            labels = _labels(batch)
+            each = losses.losses_of_examples(self._model, labels, answers(batch, labels), None)
+            if each is None:
+                return None
+            found.append(np.asarray(each, np.float64))
+        return np.concatenate(found)
 
     def gradients(self, batch: Any, *, seed: int = 0) -> Mapping[str, Gradient]:
         """Return the gradient of the loss in training mode by path; on several replicas it is unknown."""
@@ -309,6 +317,10 @@ class KerasPassSet:
         if not any(function is used for used in self._used):
             self._used.append(function)
         return function.run(batch, **options)
+
+
+def _labels(batch: Any) -> Any:
+    return keras.utils.unpack_x_y_sample_weight(variables.without_optionals(batch))[1]
 
 
 def without(layers: Sequence[Any], left_out: Sequence[Any]) -> list[Any]:
