@@ -143,6 +143,18 @@ def test_when_the_first_probe_comes_is_said(runs: Path) -> None:
 # --- On which batches -----------------------------------------------------------------------------------------------
 
 
+def test_a_probe_of_every_second_step_comes_there_whenever_values_are_read(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading the steps' values right before a step does not lose count of it."""
+    monkeypatch.setattr("tuimon.trainer.sampling.LOOK_SECONDS", 0.0)
+    monitor = tuimon.Monitor(runs_dir=runs, probe_every=2, overhead=0.99)
+    monkeypatch.setattr("tuimon.trainer.budget.Budget.allows", lambda *_: True)
+    fit(compiled(sequential()), 2, [monitor])
+    steps = [probe.step for probe in probes(monitor)]
+    assert steps[:4] == [2, 4, 6, 8]
+
+
 def test_several_batches_are_probed(runs: Path) -> None:
     monitor = tuimon.Monitor(runs_dir=runs)
     fit(compiled(sequential()), 4, [monitor])

@@ -83,7 +83,7 @@ class Sampling:
     @property
     def coming_step(self) -> int:
         """Steps completed before the coming call, including those whose values are not read yet."""
-        return self._recorder.step + (self._unread_calls - 1) * self._engine.steps.steps_per_call
+        return self.epoch_first_step + (self._calls_of_epoch - 1) * self._engine.steps.steps_per_call
 
     @property
     def epoch_left(self) -> EpochLeft:
@@ -98,7 +98,8 @@ class Sampling:
     def is_last_call(self) -> bool:
         """True before the last call of the training step in an epoch, if the length of the epoch is known."""
         steps = self._plan.get("steps")
-        return steps is not None and self._calls_of_epoch * self._engine.steps.steps_per_call >= steps
+        end = self.coming_step + self._engine.steps.steps_per_call
+        return steps is not None and end >= self.epoch_first_step + steps
 
     @property
     def is_last_epoch(self) -> bool:
