@@ -120,6 +120,30 @@ def test_other_weights_are_seen_by_what_they_are_not_by_bits(runs: Path) -> None
     assert found == []
 
 
+@pytest.mark.parametrize("is_averaging", [False, True])
+def test_layers_whose_paths_change_while_the_model_is_built(
+    runs: Path, capsys: pytest.CaptureFixture[str], is_averaging: bool
+) -> None:
+    """With one step in an epoch, they do so after the first look at the weights."""
+
+    class Named(keras.Model):
+        def __init__(self) -> None:
+            super().__init__(name="named")
+            self.norm = keras.layers.BatchNormalization(name="bn")
+            self.out = keras.layers.Dense(1)
+
+        def call(self, inputs: Any, training: bool = False) -> Any:
+            return self.out(self.norm(inputs, training=training))
+
+    monitor = tuimon.Monitor(runs_dir=runs)
+    given = data()
+    model = compiled(Named(), keras.optimizers.Adam(0.01, use_ema=is_averaging))
+    swap = [keras.callbacks.SwapEMAWeights()] if is_averaging else []
+    model.fit(*given, batch_size=len(given[0]), epochs=4, verbose=0, validation_data=given, callbacks=[*swap, monitor])
+    assert "training goes on" not in capsys.readouterr().err
+    assert {fact.where for fact in facts_of(monitor, events.WeightsReplaced)} == ({"validation"} if swap else set())
+
+
 def test_the_numbers_of_training_stay_the_same(runs: Path) -> None:
     models = [averaging(), averaging()]
     swap = keras.callbacks.SwapEMAWeights

@@ -7,6 +7,7 @@ the statistics need not fit them.
 import contextlib
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,7 +75,7 @@ class ReplacedWeights:
         self._sampling = sampling
         self._schedule = schedule
         self._restores_best = False
-        self._paths: list[str] | None = None
+        self._paths: Sequence[str] | None = None
         self._of_last_step: FloatArray | None = None
         self._of_epoch_end: FloatArray | None = None
         self._validated: list[FloatArray] = []
@@ -93,8 +94,8 @@ class ReplacedWeights:
     def before_step(self) -> None:
         """Compare the weights before the first step of an epoch. Called before each step."""
         if self._suspected is not None:
-            fact, self._suspected = self._suspected, None
-            self._is_swapped = not _are_same(self._sample(), self._validated[-1])
+            fact, validated, self._suspected = self._suspected, self._validated[-1], None
+            self._is_swapped = not _are_same(self._sample(), validated)
             if self._is_swapped:
                 self._recorder.record(fact)
 
@@ -155,16 +156,24 @@ class ReplacedWeights:
     def _note_last_step(self) -> None:
         self._of_last_step = self._sample()
 
+    def _choose(self) -> None:
+        """Choose the layers to compare. Those of a subclassed model get other paths when its first step builds it."""
+        layers = self._engine.layers
+        sizes = {path: layers.weight_bytes(path) for path in layers.weighted}
+        small = [path for path, size in sizes.items() if 0 < size <= MOST_BYTES]
+        small = [path for path in small if not layers.is_frozen_by_user(path)]
+        self._paths = small[:: max(1, len(small) // LAYERS)][:LAYERS]
+        # Samples of other layers cannot be compared with those to come.
+        self._of_last_step = self._of_epoch_end = self._suspected = None
+        self._validated.clear()
+
     def _sample(self) -> FloatArray | None:
         """Return weights of a few small layers; None if there is no such layer, or a weight is not finite."""
         layers = self._engine.layers
-        if self._paths is None:
-            sizes = {path: layers.weight_bytes(path) for path in layers.weighted}
-            small = [path for path, size in sizes.items() if 0 < size <= MOST_BYTES]
-            small = [path for path in small if not layers.is_frozen_by_user(path)]
-            self._paths = small[:: max(1, len(small) // LAYERS)][:LAYERS]
+        if self._paths is None or not {*self._paths} <= {*layers.weighted}:
+            self._choose()
         began = time.perf_counter()
-        found = [np.ravel(array) for path in self._paths for array in layers.read_weights(path)]
+        found = [np.ravel(array) for path in self._paths or () for array in layers.read_weights(path)]
         sample = np.concatenate(found).astype(np.float64) if found else None
         self._look_seconds = time.perf_counter() - began
         self._budget.charge("weights", self._look_seconds, time.monotonic())
