@@ -108,14 +108,29 @@ def read(path: Path) -> tuple[Settings, str]:
     return Settings(**known), f"{path}: {wrong[0]}{more}" if wrong else ""
 
 
-def for_terminal(settings: Settings, environment: Mapping[str, str] = os.environ) -> Settings:
+def for_terminal(
+    settings: Settings, environment: Mapping[str, str] = os.environ, *, encoding: str = "utf-8"
+) -> Settings:
     """Return ``settings`` with what they leave to the terminal: how many colours, and whether ASCII alone.
 
-    Source: https://no-color.org for ``NO_COLOR``; ``COLORTERM`` as terminals set it.
+    Source: https://no-color.org for ``NO_COLOR``; ``COLORTERM`` as terminals set it; terminfo for terminals without
+    colours.
+
+    Args:
+        settings: The settings of the user.
+        environment: The environment variables.
+        encoding: How the text for the terminal is encoded.
     """
     colors: Colors = settings.colors if settings.colors != "auto" else _colors(environment)
-    ascii_only = settings.ascii if settings.ascii is not None else not _has_utf8(environment)
+    ascii_only = settings.ascii
+    if ascii_only is None:
+        ascii_only = not (_has_utf8(environment) and is_utf8(encoding) and _has_braille(environment))
     return msgspec.structs.replace(settings, colors=colors, ascii=ascii_only)
+
+
+def is_utf8(encoding: str) -> bool:
+    """True for the names of UTF-8."""
+    return re.sub(r"[^a-z0-9]", "", encoding.casefold()) == "utf8"
 
 
 _COERCED = ("C.UTF-8", "C.utf8", "UTF-8")
@@ -129,7 +144,21 @@ def _colors(environment: Mapping[str, str]) -> Colors:
     terminal = environment.get("TERM", "").lower()
     if terminal.endswith("-direct"):
         return "full"
+    if _COLORLESS.match(terminal):
+        return "none"
     return "256" if "256color" in terminal or "kitty" in terminal else "16"
+
+
+_COLORLESS = re.compile(r"vt\d|dumb|ansi-mono|.*-m(ono)?$")
+"""The names of terminals that have no colours: those of the VT series (also on serial lines), and monochrome ones."""
+_CONSOLE = re.compile(r"(.*\.)?(linux|con[s\d]|vt\d|ansi|pcansi)")
+"""The names of terminals whose font is short: text consoles (in `screen`, after a dot) and the VT series. That of Linux
+has 256 or 512 glyphs and no braille; its box drawing depends on the font that is loaded."""
+
+
+def _has_braille(environment: Mapping[str, str]) -> bool:
+    """Return whether a terminal of this kind can show more than ASCII at all."""
+    return _CONSOLE.match(environment.get("TERM", "").lower()) is None
 
 
 def _has_utf8(environment: Mapping[str, str]) -> bool:

@@ -173,9 +173,6 @@ def _number(value: Number) -> Number:
 def _print_page(state: RunState, found: Sequence[Finding], subject: Subject) -> None:
     width = max(NARROWEST, shutil.get_terminal_size((WIDTH, 24)).columns if sys.stdout.isatty() else WIDTH)
     write = as_ansi if _has_colour() else as_text
-    # A terminal of another encoding shows question marks.
-    with contextlib.suppress(AttributeError):
-        sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     for pieces in page(state, found, subject, width):
         print(write(pieces))
 

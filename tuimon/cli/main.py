@@ -1,6 +1,9 @@
 """The entry point: picks the subcommand, loads that one alone, and turns errors into one line and an exit code."""
 
 import argparse
+import codecs
+import contextlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -66,6 +69,7 @@ def make_parser(commands: Sequence[str] = COMMANDS) -> Parser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    _write_what_can_be_written()
     chosen = arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS
     try:
         if not arguments:
@@ -85,6 +89,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         where = f"{error.filename}: " if error.filename else ""
         return _complain(f"{where}{error.strerror or error}")
     return code
+
+
+def _write_what_can_be_written() -> None:
+    """Let stdout and stderr write the nearest ASCII character for each one that their encoding lacks."""
+    codecs.register_error("tuimon.nearest", _nearest)
+    for stream in (sys.stdout, sys.stderr):
+        # A caller of `main` may have put something else there.
+        with contextlib.suppress(AttributeError, io.UnsupportedOperation):
+            stream.reconfigure(errors="tuimon.nearest")  # type: ignore[union-attr]
+
+
+def _nearest(error: UnicodeError) -> tuple[str, int]:
+    from tuimon.ascii import AsciiTable
+
+    assert isinstance(error, UnicodeEncodeError)
+    return error.object[error.start : error.end].translate(AsciiTable()), error.end
 
 
 def _complain(words: str) -> int:

@@ -50,7 +50,7 @@ def add_looks(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--ascii",
         action=argparse.BooleanOptionalAction,
-        help="draw with ASCII characters alone (default: where the locale has no UTF-8)",
+        help="draw with ASCII characters alone (default: where the locale has no UTF-8, and on the Linux console)",
     )
 
 
@@ -59,7 +59,9 @@ def read_settings(options: argparse.Namespace) -> tuple[Settings, str]:
     settings, warning = settings_file.read(settings_file.settings_path())
     named = {name: getattr(options, name) for name in ("palette", "colors", "ascii")}
     named = {name: value for name, value in named.items() if value is not None}
-    return settings_file.for_terminal(msgspec.structs.replace(settings, **named)), warning
+    # Textual writes to stderr.
+    encoding = getattr(sys.__stderr__, "encoding", None) or "utf-8"
+    return settings_file.for_terminal(msgspec.structs.replace(settings, **named), encoding=encoding), warning
 
 
 def warn(warning: str) -> None:
