@@ -10,6 +10,8 @@ from textual.await_complete import AwaitComplete
 from textual.events import CursorPosition, Event, InputEvent, Paste, Resize
 from textual.screen import Screen
 
+from tuimon.ui.terminal.driver import TerminalDriver
+from tuimon.ui.terminal.end_signals import EndSignals
 from tuimon.ui.terminal.pacing import OPENING_BYTES, Pacing
 from tuimon.ui.terminal.virtual_screen import UPDATES, Frame, VirtualScreen
 
@@ -32,7 +34,7 @@ class PacedApp(App[str]):
     """
 
     def __init__(self, refresh: float) -> None:
-        super().__init__()
+        super().__init__(driver_class=TerminalDriver)
         self._refresh_seconds = 1 / refresh
         self._drawn_at = 0.0
         self._drawn: object = None
@@ -42,6 +44,11 @@ class PacedApp(App[str]):
         self._behind_since = math.inf
         self._slow_until = 0.0
         self._leaves_by = 0.0
+
+    def run(self, **options: Any) -> str | None:
+        """Run until the app is left or a signal ends it; then the terminal is as it was. Textual has the options."""
+        with EndSignals(self._terminal_driver, self._leave_soon).handled():
+            return super().run(**options)
 
     @property
     def is_line_slow(self) -> bool:
@@ -130,6 +137,20 @@ class PacedApp(App[str]):
             self.set_timer(0.02, partial(self.exit, result, return_code, message))
         else:
             super().exit(result, return_code, message)
+
+    def _terminal_driver(self) -> TerminalDriver | None:
+        return self._driver if isinstance(self._driver, TerminalDriver) else None
+
+    def _leave_soon(self, code: int) -> None:
+        """Close the app with an exit code, from a signal handler.
+
+        Raises:
+            RuntimeError: it is closed already.
+        """
+        if self._loop is None:
+            raise RuntimeError
+        # As a message: only there are Textual's context variables set.
+        self._loop.call_soon_threadsafe(self.call_later, partial(self.exit, return_code=code))
 
     def pop_screen(self) -> AwaitComplete:
         """Close the screen on top; the dashboard stays, however often something closes itself.
