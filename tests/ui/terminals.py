@@ -21,25 +21,32 @@ ROWS, COLUMNS = 24, 80
 
 
 class Terminal:
-    """``tuimon watch`` in a terminal of `ROWS` and `COLUMNS`, which says where its cursor is when it is asked."""
+    """``tuimon watch`` in a terminal of `ROWS` and `COLUMNS` or another size, which says where its cursor is when it is asked."""
 
-    def __init__(self, run: RunDirectory, *arguments: str, **variables: str) -> None:
+    def __init__(
+        self, run: RunDirectory, *arguments: str, size: tuple[int, int] = (COLUMNS, ROWS), **variables: str
+    ) -> None:
+        columns, rows = size
         self.ours, self.theirs = pty.openpty()
-        fcntl.ioctl(self.theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+        fcntl.ioctl(self.theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.settings = termios.tcgetattr(self.theirs)
         self.written = bytearray()
         self.answers: list[bytes] = []
         """Those that are held back."""
         self.answers_at_once = True
-        self._screen = pyte.Screen(COLUMNS, ROWS)
+        self._screen = pyte.Screen(columns, rows)
         self._screen.write_process_input = lambda answer: self.answers.append(answer.encode())
         self._stream = pyte.ByteStream(self._screen)
+        set_variables = environment(**{"TERM": "xterm-256color", **variables})
+        # They would hold whatever size the terminal gets.
+        for name in ("LINES", "COLUMNS"):
+            set_variables.pop(name, None)
         self.process = subprocess.Popen(
             command("watch", run.path, *arguments),
             stdin=self.theirs,
             stdout=self.theirs,
             stderr=self.theirs,
-            env={**environment(**{"TERM": "xterm-256color", **variables}), "LINES": str(ROWS), "COLUMNS": str(COLUMNS)},
+            env=set_variables,
             start_new_session=True,
         )
 
@@ -82,8 +89,10 @@ class Terminal:
 
 
 @contextmanager
-def terminal(run: RunDirectory, *arguments: str, **variables: str) -> Iterator[Terminal]:
-    opened = Terminal(run, *arguments, **variables)
+def terminal(
+    run: RunDirectory, *arguments: str, size: tuple[int, int] = (COLUMNS, ROWS), **variables: str
+) -> Iterator[Terminal]:
+    opened = Terminal(run, *arguments, size=size, **variables)
     try:
         yield opened
     finally:

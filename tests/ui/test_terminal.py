@@ -82,3 +82,24 @@ def test_a_garbled_screen_is_drawn_anew_by_a_key(runs: Path) -> None:
         assert "quit" not in there.shown
         os.write(there.ours, b"\x0c")
         there.read_until(lambda: "✓ finished" in there.shown and "› bn_1" in there.shown and "quit" in there.shown)
+
+
+def test_late_answers_are_no_keys(runs: Path) -> None:
+    with LiveRun(runs, *training("bn_1")) as run, terminal(run.directory) as there:
+        there.answers_at_once = False
+        # It goes on without answers, as on a line that only takes.
+        there.read_until(lambda: "● training" in there.shown and "quit" in there.shown)
+        os.write(there.ours, b"2")
+        there.read_until(lambda: "metrics" in there.shown and len(there.answers) > 1)
+        there.answer()
+        os.write(there.ours, b"?")
+        there.read_until(lambda: "esc closes" in there.shown)
+        there.answers_at_once = True
+        there.answer()
+        os.write(there.ours, b"\x1b")
+        there.read_until(lambda: "esc closes" not in there.shown and "● training" in there.shown)
+        assert not run.requests()
+        there.process.terminate()
+        there.read_until(lambda: there.process.poll() is not None and not select.select([there.ours], [], [], 0)[0])
+        # What the shell would find in its input.
+        assert not select.select([there.theirs], [], [], 0)[0]

@@ -74,7 +74,8 @@ class ColumnExtremes:
             values: The values of all points.
             x_of: Converts steps to x; None: x is the step.
         """
-        while self.consumed < len(steps) and not self._is_left:
+        # A chart in a tiny terminal has no column.
+        while self.consumed < len(steps) and self.columns and not self._is_left:
             # A long run is converted in parts: the copy takes little memory.
             new = slice(self.consumed, min(len(steps), self.consumed + _AT_A_TIME))
             self._take((steps[new] if x_of is None else x_of(steps[new])).astype(np.float64), values[new])

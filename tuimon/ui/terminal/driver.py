@@ -21,6 +21,7 @@ _PLAIN = "\x1b[<u\x1b[?7h\x1b[0m"
 """Keys as they were, long lines wrapped, no colours."""
 _LEAVE = "\x1b[?1049l\x1b[?25h"
 """The screen and the cursor of before."""
+_LOCK_SECONDS = 0.05
 _SECONDS = 1.0
 """How long a terminal that takes in nothing is waited for."""
 
@@ -57,7 +58,10 @@ class TerminalDriver(LinuxDriver):
     @override
     def _sigtstp_application(self, *_: object) -> None:
         # A signal may come while this thread writes, and holds the lock that a handler that writes would wait for.
-        self._soon(super()._sigtstp_application)
+        if self._may_write():
+            super()._sigtstp_application()
+        else:
+            self._soon(super()._sigtstp_application)
 
     @override
     def _sigcont_application(self, *_: object) -> None:
@@ -66,6 +70,16 @@ class TerminalDriver(LinuxDriver):
             self._soon(self._draw_anew)
         else:
             super()._sigcont_application()
+
+    def _may_write(self) -> bool:
+        if self._writer_thread is None:
+            return True
+        lock = self._writer_thread._queue.mutex
+        # The writing thread lets go of it at once, the interrupted code never.
+        is_free = lock.acquire(timeout=_LOCK_SECONDS)
+        if is_free:
+            lock.release()
+        return is_free
 
     def _soon(self, call: Callable[[], object]) -> None:
         if self._app._loop is not None:
