@@ -18,6 +18,7 @@ from textual.pilot import Pilot
 
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.ui.app import WatchApp
+from tuimon.ui.drawing.svg import CELL_WIDTH, picture
 
 DOCS = Path(__file__).parent
 RECORDED = DOCS / "recorded"
@@ -64,14 +65,14 @@ async def draw(session: str, keys: tuple[str, ...]) -> str:
                 await _settle(app, pilot)
             app.redraw()
             await _settle(app, pilot)
-            # A page that shows pictures loads no fonts for them.
-            picture = re.sub(r"@font-face \{.*?\}", "", app.export_screenshot(title="tuimon"), flags=re.DOTALL)
-            return re.sub(rf"{re.escape(str(Path.cwd()))}([^<]*)", _named, picture)
+            path = rf'textLength="\d+"([^>]*>){re.escape(str(Path.cwd()))}([^<]*)'
+            return re.sub(path, _named, picture(app, "tuimon"))
 
 
 def _named(path: re.Match[str]) -> str:
-    """Return a path in the directory of this drawing as one in another, in as many cells."""
-    return f"{NAME}{path[1]}".ljust(len(path[0]), "\N{NO-BREAK SPACE}")
+    """Return a path in the directory of this drawing as one in another, in as many cells as that takes."""
+    name = f"{NAME}{path[2]}"
+    return f'textLength="{CELL_WIDTH * len(name)}"{path[1]}{name}'
 
 
 async def _settle(app: WatchApp, pilot: Pilot[str]) -> None:
@@ -79,18 +80,9 @@ async def _settle(app: WatchApp, pilot: Pilot[str]) -> None:
     before, same = "", 0
     while same < 5:
         await pilot.pause(0.05)
-        now = app.export_screenshot()
+        now = picture(app, "tuimon")
         is_reading = "Looking" in now or "reading" in now
         before, same = now, same + 1 if now == before and not is_reading else 0
-
-
-def drawn(picture: str) -> list[tuple[str, str, str, str]]:
-    """Return what a picture shows, whatever names its parts have: where, which text, how it looks."""
-    looks = dict(re.findall(r"\.[\w-]+-(r\d+) \{(.*?)\}", picture))
-    shapes = re.findall(r'<rect fill="(#\w+)" x="([\d.]+)" y="([\d.]+)" width="([\d.]+)"', picture)
-    picture = picture.replace("&#160;", " ").replace("\N{NO-BREAK SPACE}", " ")
-    texts = re.findall(r'<text class="[\w-]+-(r\d+)" x="([\d.]+)" y="([\d.]+)".*?>(.*?)</text>', picture)
-    return sorted(shapes) + sorted((x, y, text.rstrip(), looks[look].strip()) for look, x, y, text in texts)
 
 
 def main() -> None:

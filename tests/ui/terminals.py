@@ -21,7 +21,7 @@ ROWS, COLUMNS = 24, 80
 
 
 class Terminal:
-    """``tuimon watch`` in a terminal of `ROWS` and `COLUMNS` or another size, which says where its cursor is when it is asked."""
+    """``tuimon watch`` in a terminal, which says where its cursor is when it is asked."""
 
     def __init__(
         self, run: RunDirectory, *arguments: str, size: tuple[int, int] = (COLUMNS, ROWS), **variables: str

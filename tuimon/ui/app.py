@@ -17,6 +17,7 @@ from tuimon.settings import PaletteName, Settings
 from tuimon.text import plain
 from tuimon.ui import screenshot
 from tuimon.ui.dialogs.help_screen import HelpScreen
+from tuimon.ui.drawing.svg import picture
 from tuimon.ui.drawing.theme import TerminalTheme
 from tuimon.ui.drawing.too_small import TooSmall
 from tuimon.ui.frame.base_screen import BaseScreen, shown_screen
@@ -242,9 +243,7 @@ class WatchApp(PacedApp):
         moment, here = self.moment(), Path.cwd()
         name = moment.state.run.name if moment.state.run else self.viewer.run.path.name
         try:
-            written = screenshot.save(
-                here, name, self.export_screenshot(title=plain(name)), self.base_screen.shown_curves(moment)
-            )
+            written = screenshot.save(here, name, picture(self, plain(name)), self.base_screen.shown_curves(moment))
         except OSError as error:
             self.say(f"The screen cannot be saved in {here}: {error.strerror or error}", bad=True)
         else:
