@@ -1,6 +1,12 @@
-"""Columns of (step, value) that grow: what charts and exports read."""
+"""Columns of (step, value) that grow: what charts and exports read.
 
+A value takes 8 bytes of memory. So does its step, but where one step follows the other, as with the values of single
+batches, all series share one column of steps.
+"""
+
+import threading
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +16,33 @@ from tuimon.protocol.wire import FloatArray
 IntArray = npt.NDArray[np.int64]
 
 _FIRST_CAPACITY = 64
-_LONG = 1_000_000
+_LONG = 1 << 20
+_FILLED_AT_A_TIME = 1 << 16
+_LATEST_FIRST_STEP = 1 << 20
+"""A series that begins later, after a resumption say, has steps of its own: the shared ones begin at 0."""
+
+
+class _Counted:
+    """The steps 0, 1, 2, … that series share."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._steps: IntArray = np.empty(0, dtype=np.int64)
+        self._size = 0
+
+    def between(self, first: int, last: int) -> IntArray:
+        """Return the steps from ``first`` to before ``last``."""
+        with self._lock:
+            if last > self._size:
+                filled = last + _FILLED_AT_A_TIME
+                if filled > len(self._steps):
+                    self._steps = _with_room(self._steps, self._size, filled)
+                self._steps[self._size : filled] = np.arange(self._size, filled)
+                self._size = filled
+            return self._steps[first:last]
+
+
+_counted = _Counted()
 
 
 class Series:
@@ -29,7 +61,9 @@ class Series:
     def __init__(self, width: int = 1) -> None:
         self.width = width
         self._size = 0
-        self._steps: IntArray = np.empty(_FIRST_CAPACITY, dtype=np.int64)
+        self._first: int | None = None
+        """The first step, where one follows the other and they are shared; else None."""
+        self._steps: IntArray = np.empty(0, dtype=np.int64)
         self._rows: FloatArray = np.empty((_FIRST_CAPACITY, width), dtype=np.float64)
 
     def __len__(self) -> int:
@@ -37,7 +71,9 @@ class Series:
 
     @property
     def steps(self) -> IntArray:
-        """Steps, shape ``(len(self),)``; a view that is valid until the next append."""
+        """Steps, shape ``(len(self),)``; a view to read from, valid until the next append."""
+        if self._first is not None:
+            return _counted.between(self._first, self._first + self._size)
         return self._steps[: self._size]
 
     @property
@@ -58,7 +94,8 @@ class Series:
     def append(self, step: int, row: Sequence[float] | FloatArray) -> None:
         """Add one row."""
         self._reserve(1)
-        self._steps[self._size] = step
+        if not self._goes_on(step):
+            self._own_steps(1)[self._size] = step
         self._rows[self._size] = row
         self._size += 1
 
@@ -66,7 +103,8 @@ class Series:
         """Add single values, one a step from ``first_step`` on."""
         count = len(values)
         self._reserve(count)
-        self._steps[self._size : self._size + count] = np.arange(first_step, first_step + count)
+        if count and not self._goes_on(first_step):
+            self._own_steps(count)[self._size : self._size + count] = np.arange(first_step, first_step + count)
         self._rows[self._size : self._size + count, 0] = values
         self._size += count
 
@@ -74,25 +112,42 @@ class Series:
         """Add single values at these steps."""
         count = len(values)
         self._reserve(count)
-        self._steps[self._size : self._size + count] = steps
+        self._own_steps(count)[self._size : self._size + count] = steps
         self._rows[self._size : self._size + count, 0] = values
         self._size += count
 
     def keep_newest(self, rows: int) -> None:
         """Drop all but the newest rows, once there are twice as many."""
         if self._size >= 2 * rows:
-            self._steps[:rows], self._rows[:rows] = self.steps[-rows:], self.rows[-rows:]
+            steps = self._own_steps(0)
+            steps[:rows], self._rows[:rows] = self.steps[-rows:], self.rows[-rows:]
             self._size = rows
+
+    def _goes_on(self, step: int) -> bool:
+        """Return whether this step follows the others, and all of them can be shared."""
+        if self._size == 0 and not len(self._steps) and 0 <= step < _LATEST_FIRST_STEP:
+            self._first = step
+        return self._first is not None and step == self._first + self._size
+
+    def _own_steps(self, count: int) -> IntArray:
+        """Return the column of steps of this series alone, with room for ``count`` further ones."""
+        known = self.steps
+        self._first = None
+        if self._size + count > len(self._steps) or not len(self._steps):
+            self._steps = _with_room(known, self._size, self._size + count)
+        return self._steps
 
     def _reserve(self, count: int) -> None:
         needed = self._size + count
-        if needed <= len(self._steps):
-            return
-        # Of a long run, the old and the new columns are in memory at once: one after the other, and not twice as long.
-        capacity = max(needed, 2 * len(self._steps) if needed < _LONG else len(self._steps) * 5 // 4)
-        steps = np.empty(capacity, dtype=np.int64)
-        steps[: self._size] = self.steps
-        self._steps = steps
-        rows = np.empty((capacity, self.width), dtype=np.float64)
-        rows[: self._size] = self.rows
-        self._rows = rows
+        if needed > len(self._rows):
+            self._rows = _with_room(self._rows, self._size, needed)
+
+
+def _with_room(column: npt.NDArray[Any], size: int, needed: int) -> npt.NDArray[Any]:
+    """Return a column that begins with the first ``size`` rows of another one, and has room for ``needed`` rows."""
+    # Memory that nobody has written to yet is only promised: in a long run, room is cheap and copies are not.
+    factor = 2 if needed < _LONG else 4
+    capacity = max(_FIRST_CAPACITY, needed, factor * len(column))
+    longer = np.empty((capacity, *column.shape[1:]), dtype=column.dtype)
+    longer[:size] = column[:size]
+    return longer
