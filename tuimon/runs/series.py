@@ -6,7 +6,7 @@ batches, all series share one column of steps.
 
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,8 @@ class _Counted:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._steps: IntArray = np.empty(0, dtype=np.int64)
+        # Half as long as other integers: of ten million points, 40 MB less.
+        self._steps: npt.NDArray[np.int32] = np.empty(0, dtype=np.int32)
         self._size = 0
 
     def between(self, first: int, last: int) -> IntArray:
@@ -39,7 +40,7 @@ class _Counted:
                     self._steps = _with_room(self._steps, self._size, filled)
                 self._steps[self._size : filled] = np.arange(self._size, filled)
                 self._size = filled
-            return self._steps[first:last]
+            return cast(IntArray, self._steps[first:last])
 
 
 _counted = _Counted()
@@ -71,7 +72,7 @@ class Series:
 
     @property
     def steps(self) -> IntArray:
-        """Steps, shape ``(len(self),)``; a view to read from, valid until the next append."""
+        """Steps, shape ``(len(self),)``, of 4 or 8 bytes each; a view to read from, valid until the next append."""
         if self._first is not None:
             return _counted.between(self._first, self._first + self._size)
         return self._steps[: self._size]
@@ -134,7 +135,8 @@ class Series:
         known = self.steps
         self._first = None
         if self._size + count > len(self._steps) or not len(self._steps):
-            self._steps = _with_room(known, self._size, self._size + count)
+            self._steps = _with_room(self._steps, 0, self._size + count)
+            self._steps[: self._size] = known
         return self._steps
 
     def _reserve(self, count: int) -> None:

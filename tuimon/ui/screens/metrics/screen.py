@@ -11,7 +11,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from tuimon.plot.numbers import count, number, percent
-from tuimon.plot.raster import steps_within
+from tuimon.plot.raster import XOf, steps_within
 from tuimon.plot.smoothing import nearest_strength, window_of
 from tuimon.plot.viewport import GRIDS, Viewport
 from tuimon.plot.x_axis import X_WORDS, StepsToX, words
@@ -305,22 +305,27 @@ class Statistics(CellView):
                 break
             inside = steps_within(line.series.steps, *window, to_x)
             cells.put(row, 2, line.name, line.meaning)
-            self._draw_numbers(cells, row, to_x(line.series.steps[inside]), line.series.values[inside])
+            self._draw_numbers(cells, row, line.series.steps[inside], line.series.values[inside], to_x)
 
-    def _draw_numbers(self, cells: Cells, row: int, x: FloatArray | IntArray, values: FloatArray) -> None:
+    def _draw_numbers(self, cells: Cells, row: int, steps: IntArray, values: FloatArray, to_x: XOf) -> None:
         assert self.chart is not None
         finite = np.isfinite(values)
         shown = ["–"] * 6
         if finite.any():
-            low, high = (int(np.flatnonzero(finite)[at(values[finite])]) for at in (np.argmin, np.argmax))
+            # Of a long run, a copy of the values takes a lot of memory.
+            known = values if finite.all() else values[finite]
+            low, high = int(np.argmin(known)), int(np.argmax(known))
+            if known is not values:
+                low, high = (int(np.flatnonzero(finite)[place]) for place in (low, high))
+            x = {place: float(to_x(steps[place : place + 1])[0]) for place in (low, high)}
             kind = self.chart.viewport.x
             shown = [
                 number(float(values[-1]), READ_DIGITS),
                 number(float(values[low]), READ_DIGITS),
-                words(kind, float(x[low])),
+                words(kind, x[low]),
                 number(float(values[high]), READ_DIGITS),
-                words(kind, float(x[high])),
-                number(float(values[finite].mean()), READ_DIGITS),
+                words(kind, x[high]),
+                number(float(known.mean()), READ_DIGITS),
             ]
         column = 10
         for text, width in zip(shown, (12, 12, 16, 12, 16, 12), strict=True):
