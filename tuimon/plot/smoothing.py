@@ -53,7 +53,8 @@ class Smoothed:
     def update(self, steps: IntArray, values: FloatArray) -> Series:
         """Smooth the new points of a series and return all smoothed points: as many as there are points."""
         done = len(self._series)
-        if done > len(values):
+        # Fewer points than before, or other ones: a replay has gone back, or older history is read by now.
+        if done > len(values) or (done and self._series.steps[-1] != steps[done - 1]):
             self.__init__(self.smoothing, self.strength)  # type: ignore[misc]
             done = 0
         new = np.asarray(values[done:], dtype=np.float64)

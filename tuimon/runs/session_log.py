@@ -15,6 +15,9 @@ from tuimon.protocol.events import AnyEvent, RunStarted
 
 _CHUNK_BYTES = 4 * 1024 * 1024
 _END_BYTES = 1024 * 1024
+_TYPE = b'\n{"type":"'
+_MANY = (b'batches"', b'batch_norm"', b'batch_norm_channels"')
+"""How lines go on of which a log has most."""
 _STARTED = b'{"type":"run_started"'
 _KNOWN_TYPES = frozenset(str(kind.__struct_config__.tag) for kind in AnyEvent.__args__)
 
@@ -96,6 +99,16 @@ class Tail:
             yield from self._decode(b"\n".join(line for line in data.splitlines() if line.startswith(begins)))
             if self.offset == before:
                 return
+
+    def outline(self, limit: int) -> list[AnyEvent]:
+        """Return the facts of about ``limit`` further bytes, but those of single batches and of layers' statistics.
+
+        These are nearly all of a long log; to find the others takes about a fiftieth of the time of reading all.
+        """
+        with self.path.open("rb") as file:
+            data = self._whole_lines(file, limit)
+        parts = (b"\n" + data).split(_TYPE)
+        return list(self._decode(b"\n".join(_TYPE[1:] + part for part in parts[1:] if not part.startswith(_MANY))))
 
     def _advance(self) -> list[AnyEvent]:
         # A chunk may hold nothing that this version knows: go on until the offset stands still.

@@ -7,15 +7,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from tuimon.protocol.events import FitStarted, RunEnded, RunStarted
+from tuimon.protocol.events import AnyEvent, FitStarted, RunEnded, RunStarted
 from tuimon.runs import liveness
+from tuimon.runs.long_log import LONG_BYTES, LongLog
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.session_log import Tail
 from tuimon.text import printed_lines
 from tuimon.ui.messages import Heard
-from tuimon.ui.viewer.news import CaughtUp, Facts, LogUnreadable, News, TrainerExited, TrainerGone, TrainerPrinted
+from tuimon.ui.viewer.news import (
+    CaughtUp,
+    Facts,
+    LogUnreadable,
+    News,
+    OlderRead,
+    TrainerExited,
+    TrainerGone,
+    TrainerPrinted,
+)
 
 _LOOK_SECONDS = 0.1
+_YIELD_SECONDS = 0.001
+"""While older history is read, keys come first."""
 _GONE_SECONDS = 1.0
 _PRINTED_SECONDS = 0.5
 _FIRST_BYTES = 64 * 1024
@@ -59,6 +71,9 @@ class Reader:
         self._started: RunStarted | None = None
         self._ended = False
         self._gone = False
+        self._long: LongLog | None = None
+        """A long log while its older part is not read."""
+        self._told_share = 0
         self._unreadable = ""
         self._printed: tuple[int, int] | None = None
 
@@ -69,9 +84,10 @@ class Reader:
         self._catch_up(stop)
         self._tell(CaughtUp(_seconds_since_change(self._run.session_log)))
         next_gone = next_printed = 0.0
-        while self._follow and not stop.wait(_LOOK_SECONDS):
+        while self._follow and not stop.wait(_LOOK_SECONDS if self._long is None else _YIELD_SECONDS):
             waits_for_trainer = waits_for_trainer and not self._has_exited()
             self._read(_CHUNK_BYTES)
+            self._read_older()
             now = time.monotonic()
             if now >= next_printed:
                 next_printed = now + _PRINTED_SECONDS
@@ -103,6 +119,8 @@ class Reader:
         return True
 
     def _catch_up(self, stop: threading.Event) -> None:
+        if self._follow:
+            self._open_on_newest(stop)
         limit = _FIRST_BYTES
         while not stop.is_set():
             before = self._tail.offset
@@ -112,6 +130,53 @@ class Reader:
             limit = _CHUNK_BYTES
             while heard is not None and not heard.taken.wait(_LOOK_SECONDS) and not stop.is_set():
                 pass
+
+    def _open_on_newest(self, stop: threading.Event) -> None:
+        """Tell the outline of a long log: its newest part comes next, what is older behind it."""
+        try:
+            size = self._run.session_log.stat().st_size
+            if size <= LONG_BYTES:
+                return
+            self._long = LongLog(self._run.session_log)
+            self._tail = self._long.tail
+            for events, share in self._long.outline(size):
+                self._note(events)
+                heard = self._tell(Facts(events, share))
+                while not heard.taken.wait(_LOOK_SECONDS) and not stop.is_set():
+                    pass
+                if stop.is_set():
+                    return
+        except OSError:
+            # Reading on says so.
+            return
+        self._told_share = 0
+        self._tell(OlderRead(0.0))
+
+    def _read_older(self) -> None:
+        """Fold a further part of a long log; tell of it with each hundredth, and when all is folded."""
+        if self._long is None:
+            return
+        try:
+            whole = self._long.read_older()
+        except OSError:
+            return
+        share = self._long.share
+        if whole is not None:
+            self._long = None
+            self._tell(OlderRead(1.0, whole))
+        elif int(100 * share) > self._told_share:
+            self._told_share = int(100 * share)
+            self._tell(OlderRead(share))
+
+    def _note(self, events: list[AnyEvent]) -> None:
+        """Note who trains, and whether that is over."""
+        for event in events:
+            if isinstance(event, RunStarted):
+                self._started, self._ended = event, False
+            elif isinstance(event, FitStarted):
+                self._ended = False
+            elif isinstance(event, RunEnded):
+                self._ended = True
 
     def _read(self, limit: int) -> Heard | None:
         """Tell what is new in the log, and return what was posted."""
@@ -124,13 +189,7 @@ class Reader:
         self._say_unreadable("")
         if not events:
             return None
-        for event in events:
-            if isinstance(event, RunStarted):
-                self._started, self._ended = event, False
-            elif isinstance(event, FitStarted):
-                self._ended = False
-            elif isinstance(event, RunEnded):
-                self._ended = True
+        self._note(events)
         behind = size - self._tail.offset
         return self._tell(Facts(events, self._tail.offset / size if behind > _CHUNK_BYTES else None))
 

@@ -40,6 +40,8 @@ class ReducedCurves:
 
     def __init__(self) -> None:
         self._kept: dict[Hashable, ColumnExtremes] = {}
+        self._ends: dict[Hashable, int | None] = {}
+        """The last step of each line that was looked at: another one there means other points."""
         self._drawn = 0, 0
         """Width of the axes in cells, and how many columns of cells were left for the data."""
 
@@ -79,11 +81,13 @@ class ReducedCurves:
             x_of: Converts steps to x; None: x is the step.
         """
         points, wanted = self._kept.get(key), (2 * columns, x.first, x.last)
-        if points is None or (points.columns, points.first, points.last) != wanted or points.consumed > len(steps):
+        is_another = points is not None and points.consumed and self._ends.get(key) != _step_at(steps, points.consumed)
+        if points is None or (points.columns, points.first, points.last) != wanted or is_another:
             # Halving finds a small part of a long run without looking at all of it.
             skip = max(0, place_of(x.first, steps, x_of) - 1)
             points = self._kept[key] = ColumnExtremes(2 * columns, x.last, x.first, skip)
         points.update(steps, values, x_of)
+        self._ends[key] = _step_at(steps, points.consumed)
         return points
 
     def lay_out(
@@ -116,3 +120,8 @@ class ReducedCurves:
         if canvas is not None:
             self._drawn = width, canvas.columns
         return Plot(canvas, values, reduced)
+
+
+def _step_at(steps: IntArray, count: int) -> int | None:
+    """Return the last one of the first ``count`` steps; None where there are fewer."""
+    return int(steps[count - 1]) if 0 < count <= len(steps) else None

@@ -70,6 +70,9 @@ def sentence(moment: Moment) -> Sentence | None:
         return Sentence(f"Reading the log: {int(moment.reading * 100)} %", Meaning.DIM)
     if late := _late_request(moment):
         return Sentence(late, Meaning.WARNING)
+    if moment.older is not None:
+        # Curves would else look as if the run had begun late.
+        return Sentence(f"Reading older history: {int(moment.older * 100)} %. Curves lack what is older.", Meaning.DIM)
     if about := _about_status(moment):
         return about
     return _about_alert(moment)

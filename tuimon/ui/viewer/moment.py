@@ -86,6 +86,8 @@ class Moment:
     """What the viewer itself has to say."""
     reading: float | None = None
     """The share of a long log that is read; None when all of it is."""
+    older: float | None = None
+    """The share that is read behind the newest part of a long log; None when nothing of its curves is missing."""
     replay: ReplayPosition | None = None
     """The position in a replay; None for a live view."""
     whole: RunState | None = None

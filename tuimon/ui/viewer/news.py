@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tuimon.protocol.events import AnyEvent
+from tuimon.runs.state import RunState
 
 
 @dataclass(frozen=True)
@@ -14,6 +15,16 @@ class Facts:
     """The new facts, in the order of the log."""
     reading: float | None = None
     """The share of the log that is read, while a long one is; None when all of it is."""
+
+
+@dataclass(frozen=True)
+class OlderRead:
+    """More of the older part of a long log is read, whose newest part was told before."""
+
+    share: float
+    """How much of the log is read, from 0 to 1."""
+    whole: RunState | None = None
+    """The state by all of the log, in place of the one without older curves; None while it is not all read."""
 
 
 @dataclass(frozen=True)
@@ -58,4 +69,4 @@ class TrainerExited:
     """Why the process could not be started; empty if it was."""
 
 
-News = Facts | CaughtUp | LogUnreadable | TrainerGone | TrainerPrinted | TrainerExited
+News = Facts | OlderRead | CaughtUp | LogUnreadable | TrainerGone | TrainerPrinted | TrainerExited

@@ -15,7 +15,16 @@ from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.state import OVER, RunState
 from tuimon.text import plain
 from tuimon.ui.viewer.moment import Moment, Notice
-from tuimon.ui.viewer.news import CaughtUp, Facts, LogUnreadable, News, TrainerExited, TrainerGone, TrainerPrinted
+from tuimon.ui.viewer.news import (
+    CaughtUp,
+    Facts,
+    LogUnreadable,
+    News,
+    OlderRead,
+    TrainerExited,
+    TrainerGone,
+    TrainerPrinted,
+)
 from tuimon.ui.viewer.replay_clock import ReplayClock
 from tuimon.ui.viewer.steering import Steering
 from tuimon.ui.viewer.undo import NothingToUndoError, newest_undo
@@ -78,6 +87,7 @@ class Viewer:
         self._grown_at = clock.monotonic()
         self._ticked_at = clock.monotonic()
         self._reading: float | None = None
+        self._older: float | None = None
         self._unreadable = ""
         self._trainer_is_gone = False
         self._trainer_exit: TrainerExited | None = None
@@ -98,6 +108,9 @@ class Viewer:
                     self.fold(news.events)
                 else:
                     self.replay.load(news.events)
+            case OlderRead():
+                self._older = news.share if news.whole is None else None
+                self.state = news.whole or self.state
             case CaughtUp():
                 self._grown_at = self._clock.monotonic() - news.silent_seconds
                 self._reading = None
@@ -137,6 +150,7 @@ class Viewer:
             trainer_log=self._printed,
             notice=self.notice,
             reading=self._reading,
+            older=self._older,
             replay=self.replay.position if self.replay else None,
             whole=self.replay.whole if self.replay else None,
             exit_code=self._trainer_exit.code if self._trainer_exit else None,
