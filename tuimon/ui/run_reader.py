@@ -132,25 +132,27 @@ class Reader:
                 pass
 
     def _open_on_newest(self, stop: threading.Event) -> None:
-        """Tell the outline of a long log: its newest part comes next, what is older behind it."""
+        """Tell all of a long log but older curves, as one piece of news: a part of it would show what is not so."""
         try:
             size = self._run.session_log.stat().st_size
             if size <= LONG_BYTES:
                 return
-            self._long = LongLog(self._run.session_log)
-            self._tail = self._long.tail
-            for events, share in self._long.outline(size):
-                self._note(events)
-                heard = self._tell(Facts(events, share))
-                while not heard.taken.wait(_LOOK_SECONDS) and not stop.is_set():
-                    pass
+            log, known = LongLog(self._run.session_log), list[AnyEvent]()
+            for events, share in log.outline(size):
+                known += events
+                self._tell(Facts((), share))
                 if stop.is_set():
                     return
+            known += log.tail.read_all()
         except OSError:
             # Reading on says so.
             return
-        self._told_share = 0
+        self._long, self._tail = log, log.tail
+        self._note(known)
         self._tell(OlderRead(0.0))
+        heard = self._tell(Facts(known, 1.0))
+        while not heard.taken.wait(_LOOK_SECONDS) and not stop.is_set():
+            pass
 
     def _read_older(self) -> None:
         """Fold a further part of a long log; tell of it with each hundredth, and when all is folded."""
