@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 SHARES = {
-    "sampling": 0.3,
+    "sampling": 0.28,
     "weights": 0.05,
     "probe": 0.2,
     "repeated validation": 0.35,
     "diagnosis": 0.05,
     "timing": 0.05,
+    "system": 0.02,
 }
 """Each part's share of the allowed overhead."""
 ONCE = ("traces", "closing examination")
