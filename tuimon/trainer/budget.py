@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 SHARES = {
-    "sampling": 0.28,
+    "sampling": 0.3,
     "weights": 0.05,
     "probe": 0.2,
-    "repeated validation": 0.35,
+    "repeated validation": 0.33,
     "diagnosis": 0.05,
     "timing": 0.05,
     "system": 0.02,
