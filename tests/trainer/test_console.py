@@ -272,6 +272,36 @@ def test_the_stream_of_a_notebook_is_kept(path: Path, monkeypatch: pytest.Monkey
     assert path.read_text() == "in a cell\n"
 
 
+def test_a_notebook_that_takes_the_stream_back_after_a_cell_is_kept_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """IPython shadows `write` during a cell, and then puts back what it found, over ours."""
+    cell = Cell()
+    monkeypatch.setattr(sys, "stdout", cell)
+
+    @contextlib.contextmanager
+    def a_cell() -> Iterator[None]:
+        found = cell.write
+        cell.write = lambda text: found(text)  # type: ignore[method-assign]
+        yield
+        cell.write = found  # type: ignore[method-assign]
+
+    console = Console(path)
+    with a_cell():
+        console.start()
+        print("one")
+    with a_cell():
+        print("not kept")
+        console.start()
+        console.start()
+        print("two")
+        console.stop()
+    with a_cell(), kept(path):
+        print("three")
+    assert cell.text == "one\nnot kept\ntwo\nthree\n"
+    assert path.read_text() == "one\ntwo\nthree\n"
+
+
 @pytest.mark.parametrize("kind", ["none", "proxy", "slots"])
 def test_a_stream_that_cannot_be_kept_is_left_alone(path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     cell = Cell()

@@ -55,12 +55,14 @@ class _Tap:
         # Not setattr: a proxy would hand the method to the stream behind it, and call itself.
         self._attributes = vars(stream)
         self._before = self._attributes.get("write")
+        self._was_called = False
         self.listeners: tuple[Listener, ...] = ()
         """Called with each text that was written."""
         write = stream.write
 
         def tapped(*arguments: Any, **keywords: Any) -> Any:
             written = write(*arguments, **keywords)
+            self._was_called = True
             # Not a lock: a signal handler may print while this thread is in here.
             for listen in self.listeners:
                 listen(arguments[0])
@@ -71,6 +73,18 @@ class _Tap:
         if stream.write is not tapped:
             self.remove()
             raise TypeError("the stream finds its methods elsewhere")
+
+    def is_called_by(self, stream: Any) -> bool:
+        """Return whether a text that is written to the stream still comes by here.
+
+        IPython, at the end of a cell, puts back the method that it found at its beginning, whatever is there.
+        """
+        if self._attributes.get("write") is self._tapped:
+            return True
+        self._was_called = False
+        with contextlib.suppress(Exception):
+            stream.write("")
+        return self._was_called
 
     def remove(self) -> bool:
         """Put the stream's own method back; return False if somebody has put another one over this."""
@@ -92,9 +106,12 @@ def _listen(stream: Any, listener: Listener) -> bool:
     """Call ``listener`` with each text written to a stream; return False if the stream cannot be tapped."""
     with _TAPPING, contextlib.suppress(TypeError, AttributeError):
         tap = _TAPS.get(stream)
-        if tap is None:
+        if tap is None or not tap.is_called_by(stream):
+            listeners = tap.listeners if tap is not None else ()
             tap = _TAPS[stream] = _Tap(stream)
-        tap.listeners = (*tap.listeners, listener)
+            tap.listeners = listeners
+        if listener not in tap.listeners:
+            tap.listeners = (*tap.listeners, listener)
         return True
     return False
 
@@ -141,11 +158,16 @@ class Console:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to copy; does nothing if it does already."""
-        if self._thread is not None and self._thread.is_alive():
+        """Begin to copy; where that is so already, copy again from a stream that was taken away meanwhile."""
+        is_running = self._thread is not None and self._thread.is_alive()
+        if is_running and self._closing.is_set():
+            return  # The disk has not yet taken the text before.
+        # A stream that was put in place meanwhile may write to the one before, and each text would come twice.
+        streams = self._streams if is_running else [sys.stdout, sys.stderr]
+        unlike = {id(stream): stream for stream in streams if stream is not None}
+        self._streams = [stream for stream in unlike.values() if _listen(stream, self._keep)]
+        if is_running:
             return
-        streams = {id(stream): stream for stream in (sys.stdout, sys.stderr) if stream is not None}
-        self._streams = [stream for stream in streams.values() if _listen(stream, self._keep)]
         self._closing.clear()
         self._thread = threading.Thread(target=self._run, name="tuimon-console", daemon=True)
         self._thread.start()
@@ -159,6 +181,7 @@ class Console:
         atexit.unregister(self.stop)
         for stream in self._streams:
             _leave(stream, self._keep)
+        self._streams = []
         self._closing.set()
         thread.join(CLOSE_SECONDS)
 
