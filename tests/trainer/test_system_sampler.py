@@ -171,6 +171,33 @@ def test_what_the_budget_does_not_allow_comes_later(recorder: Recorder, monkeypa
     assert budget.seconds["system"] > 0
 
 
+def test_facts_of_other_threads_do_not_make_the_steps_go_back(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits, goes_on = threading.Event(), threading.Event()
+
+    class Slow(events.System, tag="system"):
+        """A fact between whose step and whose place in the log the training thread would come."""
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            super().__setattr__(name, value)
+            if name == "branch":
+                waits.set()
+                goes_on.wait(0.2)
+
+    thread = threading.Thread(target=lambda: recorder.record(Slow()))
+    thread.start()
+    assert waits.wait(60)
+    recorder.reach(7)
+    recorder.note("of step 7")
+    goes_on.set()
+    thread.join()
+    recorder.close()
+    steps = [event.step for event in read_log(recorder.run)]
+    assert steps == sorted(steps)
+    assert steps[-1] == 7
+
+
 def test_the_parts_of_the_budget_are_the_whole() -> None:
     assert sum(SHARES.values()) == pytest.approx(1.0)
 

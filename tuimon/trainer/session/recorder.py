@@ -78,7 +78,9 @@ class Recorder:
         self._step = self._epoch = self._branch = 0
         self._closed = False
         self._companions: list[Companion] = []
+        self._owner = os.getpid()
         self._ending = threading.Lock()
+        self._recording = threading.RLock()
         self._when_written: dict[int, Callable[[], None]] = {}
         next_seq = None if resumes else 0
         self._writer = SessionWriter(run.session_log, next_seq=next_seq, on_written=self._on_written)
@@ -165,18 +167,22 @@ class Recorder:
         companion.start()
 
     def record(self, event: events.AnyEvent, when_written: Callable[[], None] | None = None) -> None:
-        """Queue an event for the log, with the current step, epoch and branch.
+        """Queue an event for the log, with the current step, epoch and branch. Called from any thread.
 
         Args:
             event: The event. A step that is set already stays.
             when_written: Called from another thread once the event is on disk.
         """
-        event.step = event.step or self._step
-        event.epoch = self._epoch
-        event.branch = self._branch
-        if when_written is not None:
-            self._when_written[id(event)] = when_written
-        self._writer.put(event)
+        if os.getpid() != self._owner:
+            return  # A fork of the trainer does not own the log, and a thread that holds the lock is not in it.
+        with self._recording:
+            # At once: a step of the training thread in between would make the log's steps go back.
+            event.step = event.step or self._step
+            event.epoch = self._epoch
+            event.branch = self._branch
+            if when_written is not None:
+                self._when_written[id(event)] = when_written
+            self._writer.put(event)
         self.diagnosis.hear(event)
 
     def note(self, words: str) -> None:
