@@ -678,7 +678,7 @@ async def test_the_load_is_that_of_the_log(runs: Path, size: tuple[int, int], ki
             assert "trainer 9.3 GB" in part(app, "MemoryChart")
             assert "61 GB" in part(app, "MemoryChart")
             line = part(app, "SourceLine")
-            assert "load of node-17, read by the trainer" in line
+            assert "node-17, read by the trainer" in line
             assert "disk: 412 GB free" in line
             assert ("since" in line) == (kind == "live")
             assert ("from" in line) == (kind != "live") or size == NARROW
@@ -711,6 +711,16 @@ async def test_the_gpus_of_the_log_are_told_apart_by_their_numbers(runs: Path) -
             assert "busy  87 %" in part(app, "GpuView")
             assert "412 W" in part(app, "GpuView")
             assert "– °C" in part(app, "GpuView")
+
+
+async def test_a_line_of_a_gpu_has_no_half_numbers(runs: Path) -> None:
+    facts = [started(**ELSEWHERE), *training("bn_1")[1:], load(gpus=[gpu(index) for index in range(8)])]
+    with LiveRun(runs, *facts) as run:
+        async with watching(run.directory, (40, 24)) as (app, pilot):
+            await opened(app, pilot, "system")
+            await until(pilot, lambda: "busy" in part(app, "GpuView"))
+            lines = [line.strip("│ ") for line in part(app, "GpuView").splitlines() if "busy" in line]
+            assert lines == [f"{index}  busy  87 %" for index in range(len(lines))]
 
 
 @pytest.mark.usefixtures("_often")

@@ -16,7 +16,7 @@ from tuimon.runs.series import IntArray
 from tuimon.text import plain
 from tuimon.ui.charts.canvas import Curve, Dash, Reduced, draw_axes
 from tuimon.ui.drawing.cell_view import CellView, draw_panel
-from tuimon.ui.drawing.cells import Cells, fit
+from tuimon.ui.drawing.cells import Cells, cell_width, fit
 from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment
 
@@ -195,14 +195,19 @@ class GpuView(LoadChart):
     def _draw_lines(self, cells: Cells) -> None:
         draw_panel(cells, f"GPUs: {len(self.gpus)}")
         for row, gpu in enumerate(self.gpus[: max(0, cells.height - 2)], start=1):
-            column = cells.put(row, 3, f"{gpu.index:>2}  busy {_percent(gpu.busy):>5}", Meaning.TEXT) + 2
-            words = f"memory {_size(gpu.memory_used):>7} of {_size(gpu.memory_total):>7}"
-            column = cells.put(row, column, words, Meaning.STATISTIC) + 2
-            column = cells.put(row, column, f"trainer {_size(gpu.process_memory):>7}", Meaning.TRAINING) + 2
-            words = f"{_number(gpu.temperature, 2):>3} °C  {_number(gpu.watts, 3):>4} W"
-            column = cells.put(row, column, words, Meaning.DIM) + 2
-            if cells.width - column > _NAMES_WIDTH:
-                cells.put(row, column, plain(gpu.name, 40), Meaning.DIM, width=cells.width - column - 2)
+            parts = [
+                (f"{gpu.index:>2}  busy {_percent(gpu.busy):>5}", Meaning.TEXT),
+                (f"memory {_size(gpu.memory_used):>7} of {_size(gpu.memory_total):>7}", Meaning.STATISTIC),
+                (f"trainer {_size(gpu.process_memory):>7}", Meaning.TRAINING),
+                (f"{_number(gpu.temperature, 2):>3} °C  {_number(gpu.watts, 3):>4} W", Meaning.DIM),
+                (plain(gpu.name, 40), Meaning.DIM),
+            ]
+            column = 3
+            for text, meaning in parts:
+                # Half a number would be another number.
+                if column + cell_width(text) > cells.width - 2:
+                    break
+                column = cells.put(row, column, text, meaning) + 2
 
 
 def _abreast(panels: int, width: int, height: int) -> int:

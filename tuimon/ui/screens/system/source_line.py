@@ -11,6 +11,7 @@ from tuimon.ui.drawing.cells import Cells, cell_width, fit
 from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment
 
+_LOAD_OF = "load of "
 _WIDE = 90
 """A line this wide has room for the size of the disk."""
 _LOW_BYTES = 1_000_000_000
@@ -40,8 +41,9 @@ class SourceLine(CellView):
             if end > 2:
                 cells.put(0, end, disk, Meaning.WARNING if is_low else Meaning.TEXT)
             end -= 2
+        words = self._words if cell_width(self._words) <= end - 2 else self._words.removeprefix(_LOAD_OF)
         if end > 2:
-            cells.put(0, 2, fit(self._words, end - 2), Meaning.DIM)
+            cells.put(0, 2, fit(words, end - 2), Meaning.DIM)
 
 
 def when(first: float, last: float | None) -> str:
@@ -62,13 +64,13 @@ def when(first: float, last: float | None) -> str:
 def read_by_trainer(host: str, samples: Sequence[System], *, is_over: bool) -> str:
     """Return whose load it is, read by its trainer."""
     times = when(samples[0].time, samples[-1].time if is_over else None)
-    return f"load of {plain(host, 40) or 'a host without a name'}, read by the trainer {times}"
+    return f"{_LOAD_OF}{plain(host, 40) or 'a host without a name'}, read by the trainer {times}"
 
 
 def read_here(host: str, samples: Sequence[System]) -> str:
     """Return whose load it is, read by this screen because the log has none."""
     begin = when(samples[0].time, None)
-    return f"load of {plain(host, 40) or 'this machine'}, read by this screen {begin}; the log has none"
+    return f"{_LOAD_OF}{plain(host, 40) or 'this machine'}, read by this screen {begin}; the log has none"
 
 
 def _disk(sample: System | None, *, with_total: bool) -> str:
@@ -80,5 +82,7 @@ def _disk(sample: System | None, *, with_total: bool) -> str:
 
 def _clock(seconds: float) -> str:
     at = time.localtime(seconds)
-    is_today = at[:3] == time.localtime()[:3]
-    return time.strftime("%H:%M:%S" if is_today else "%d %b %Y %H:%M:%S", at)
+    now = time.localtime()
+    if at[:3] == now[:3]:
+        return time.strftime("%H:%M:%S", at)
+    return time.strftime("%d %b %H:%M" if at.tm_year == now.tm_year else "%d %b %Y %H:%M", at)
