@@ -29,7 +29,8 @@ from tuimon.trainer.session.system_sampler import SystemSampler
 def recorder(tmp_path: Path) -> Iterator[Recorder]:
     recorder = Recorder(RunDirectory.at(tmp_path / "run"), name="run")
     yield recorder
-    recorder.close()
+    if not recorder.is_closed:
+        recorder.close()
 
 
 def samples(recorder: Recorder) -> list[events.System]:
@@ -152,6 +153,28 @@ def test_an_error_of_a_driver_ends_the_samples_alone(recorder: Recorder, monkeyp
     until(lambda: [event for event in read_log(recorder.run) if isinstance(event, events.Note)])
 
 
+@pytest.mark.parametrize("kind", ["import", "function"])
+def test_a_library_of_another_kind_costs_the_gpus_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    library = tmp_path / "pynvml.py"
+    library.write_text(
+        "raise FutureWarning('use another package')"
+        if kind == "import"
+        else "NVMLError = OSError\ndef nvmlInit(): pass\ndef nvmlDeviceGetCount(): return 1\n"
+        "def nvmlDeviceGetHandleByIndex(index): return index\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "pynvml", raising=False)
+    sample = MachineReader(None, tmp_path).read()
+    assert sample.memory_total
+    if kind == "import":
+        assert "use another package" in sample.why_no_gpus
+    else:
+        assert sample.gpus == [events.GpuLoad(index=0, name="GPU")]
+    monkeypatch.delitem(sys.modules, "pynvml", raising=False)
+
+
 def test_what_the_budget_does_not_allow_comes_later(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = threading.Event()
     budget = Budget(0.01, 0.0)
@@ -196,6 +219,28 @@ def test_facts_of_other_threads_do_not_make_the_steps_go_back(
     steps = [event.step for event in read_log(recorder.run)]
     assert steps == sorted(steps)
     assert steps[-1] == 7
+
+
+def test_a_companion_that_fails_is_left_out(recorder: Recorder) -> None:
+    class Fails:
+        def start(self) -> None:
+            raise RuntimeError("can't start new thread")
+
+        def stop(self) -> None:
+            raise AssertionError("it was not started")
+
+    class Interrupted:
+        def start(self) -> None: ...
+
+        def stop(self) -> None:
+            raise KeyboardInterrupt
+
+    recorder.accompany(Fails())
+    recorder.accompany(Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        recorder.close()
+    notes = [event.text for event in read_log(recorder.run) if isinstance(event, events.Note)]
+    assert notes == ['Fails does not run: RuntimeError("can\'t start new thread")']
 
 
 def test_the_parts_of_the_budget_are_the_whole() -> None:

@@ -30,6 +30,9 @@ class GpuReader:
         except ImportError:
             self.missing = "GPUs are not shown: nvidia-ml-py is not installed. Install it: pip install nvidia-ml-py"
             return
+        except Exception as error:  # noqa: BLE001 - a package of the same name, or a warning that the user made an error
+            self.missing = f"GPUs are not shown: {error!r}"
+            return
         try:
             pynvml.nvmlInit()
             self._library = pynvml
@@ -89,7 +92,7 @@ class GpuReader:
     def _ask(self, question: Callable[[], Any]) -> Any:
         try:
             return question()
-        except self._library.NVMLError:
+        except Exception:  # noqa: BLE001 - not supported by this GPU, or by this version of the library
             return None
 
 

@@ -165,13 +165,12 @@ class Console:
         # A stream that was put in place meanwhile may write to the one before, and each text would come twice.
         streams = self._streams if is_running else [sys.stdout, sys.stderr]
         unlike = {id(stream): stream for stream in streams if stream is not None}
+        if not is_running:
+            self._closing.clear()
+            self._thread = threading.Thread(target=self._run, name="tuimon-console", daemon=True)
+            self._thread.start()
+            atexit.register(self.stop)
         self._streams = [stream for stream in unlike.values() if _listen(stream, self._keep)]
-        if is_running:
-            return
-        self._closing.clear()
-        self._thread = threading.Thread(target=self._run, name="tuimon-console", daemon=True)
-        self._thread.start()
-        atexit.register(self.stop)
 
     def stop(self) -> None:
         """Put the streams back as they were, and write what is left. Waits at most 2 seconds for the disk."""

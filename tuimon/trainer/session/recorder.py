@@ -158,13 +158,18 @@ class Recorder:
                 # None: the log tells the next number, because a slow disk may hold fewer events than were queued.
                 self._writer = SessionWriter(self.run.session_log, next_seq=None, on_written=self._on_written)
                 self._closed = False
-                for companion in self._companions:
-                    companion.start()
+                self._companions, companions = [], self._companions
+                for companion in companions:
+                    self.accompany(companion)
 
     def accompany(self, companion: Companion) -> None:
-        """Start a companion; it stops and starts again with the log."""
-        self._companions.append(companion)
-        companion.start()
+        """Start a companion; it stops and starts again with the log. One that fails is left out, with a note."""
+        try:
+            companion.start()
+        except Exception as error:  # noqa: BLE001 - such as a limit of threads; the log goes on
+            self.note(f"{type(companion).__name__} does not run: {error!r}")
+        else:
+            self._companions.append(companion)
 
     def record(self, event: events.AnyEvent, when_written: Callable[[], None] | None = None) -> None:
         """Queue an event for the log, with the current step, epoch and branch. Called from any thread.
@@ -201,9 +206,12 @@ class Recorder:
     def close(self) -> None:
         """Write the queued events and release the log."""
         self._closed = True
-        for companion in self._companions:
-            companion.stop()
-        self._writer.close()
+        try:
+            for companion in self._companions:
+                companion.stop()
+        finally:
+            # An impatient Ctrl-C may come while a companion waits for a disk.
+            self._writer.close()
 
     def _on_written(self, event: events.AnyEvent) -> None:
         if when_written := self._when_written.pop(id(event), None):
