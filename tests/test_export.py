@@ -95,6 +95,25 @@ def test_the_best_has_a_row_for_each_epoch_that_improves(runs: Path, capsys: pyt
     ]
 
 
+def test_the_load_of_the_machine_has_rows_for_what_was_read(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gpus = [events.GpuLoad(index=3, name="H200", busy=0.5, memory_used=7)]
+    loads: list[events.AnyEvent] = [
+        events.System(cores=2, memory_used=5, disk_free=9, step=1),
+        events.System(cores=2, cpu=0.25, process_cpu=1.5, gpus=gpus, step=2),
+    ]
+    make_run(runs, [*a_run()[:-1], *loads])
+    assert main(["export", "run", "--to", "csv", "--out", "-"]) == 0
+    found = [(row["step"], row["metric"], row["value"]) for row in rows(capsys.readouterr().out)]
+    assert [row for row in found if row[1].startswith("system/")] == [
+        ("1", "system/memory_used", "5"),
+        ("1", "system/disk_free", "9"),
+        ("2", "system/cpu", "0.25"),
+        ("2", "system/process_cpu", "1.5"),
+        ("2", "system/gpu/3/busy", "0.5"),
+        ("2", "system/gpu/3/memory_used", "7"),
+    ]
+
+
 def test_stdout(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_run(runs, a_run())
     assert main(["export", "run", "--to", "csv", "--out", "-"]) == 0

@@ -1,12 +1,14 @@
 """The fold of events that every screen, list and export shares."""
 
 import math
+from itertools import pairwise
 
 import pytest
 
 from helpers import a_run, fit_started, fold, numbered, started
 from tuimon.protocol import commands, events
 from tuimon.runs.state import Command, RunState
+from tuimon.runs.system_load import MOST_SAMPLES
 
 
 def test_a_whole_run() -> None:
@@ -129,3 +131,16 @@ def test_a_second_fit_goes_on_where_the_first_ended() -> None:
 def test_events_that_were_dropped_add_up() -> None:
     gaps = [events.LogGap(dropped={"batches": 2}, reason="full"), events.LogGap(dropped={"batches": 3}, reason="full")]
     assert fold(numbered(gaps)).dropped == {"batches": 5}
+
+
+def test_the_load_of_the_machine_is_that_of_the_newest_attempt_and_bounded() -> None:
+    first = [started(), *[events.System(cores=4, time=1000.0 + 10 * index) for index in range(20_000)]]
+    state = fold(numbered(first))
+    samples = state.system.samples
+    assert len(samples) <= MOST_SAMPLES
+    assert (samples[0].time, samples[-1].time) == (1000.0, 1000.0 + 10 * 19_999)
+    assert [sample.time for sample in samples] == sorted(sample.time for sample in samples)
+    # The newest hours are there in full.
+    assert {later.time - earlier.time for earlier, later in pairwise(samples[-MOST_SAMPLES // 2 :])} == {10.0}
+    state.apply([started(attempt=1)])
+    assert state.system.samples == []

@@ -110,7 +110,8 @@ def test_the_facts_of_a_run(runs: Path) -> None:
     log = facts(monitor)
     assert [fact.seq for fact in log] == list(range(len(log)))
     assert all(earlier.step <= later.step for earlier, later in pairwise(log))
-    kinds = [type(fact).__name__ for fact in log]
+    # The load of the machine comes from another thread.
+    kinds = [type(fact).__name__ for fact in log if not isinstance(fact, events.System)]
     assert kinds[:4] == ["RunStarted", "ModelBuilt", "FitStarted", "StateChanged"]
     assert kinds[-1] == "RunEnded"
     assert log[0].name == "my run"

@@ -406,6 +406,7 @@ async def test_a_log_that_is_cut_or_missing_has_words(runs: Path) -> None:
             await until(pilot, lambda: "has printed nothing yet" in text(app))
             log.write_text("an old line\n" * 100)
             await until(pilot, lambda: "an old line" in text(app))
+            log.with_name("trainer.log.1").write_text("an old line\n" * 100)
             os.truncate(log, 0)
             await until(pilot, lambda: "trainer.log.1" in text(app))
             with log.open("a") as file:
@@ -413,6 +414,39 @@ async def test_a_log_that_is_cut_or_missing_has_words(runs: Path) -> None:
             await until(pilot, lambda: "afterwards" in text(app) and "an old line" not in text(app))
             log.unlink()
             await until(pilot, lambda: "There is no" in text(app))
+
+
+@pytest.mark.parametrize(
+    ("console", "words"),
+    [
+        ("off", "the script has Monitor(console=False)"),
+        ("python", "the script has printed nothing while it trained"),
+        ("process", "it was removed, or not copied"),
+        ("", "a script of your own that an older tuimon watched"),
+    ],
+)
+async def test_a_log_that_is_not_there_says_why(runs: Path, console: str, words: str) -> None:
+    run = make_run(runs, [started(console=console), *training("bn_1")[1:]])
+    async with watching(run) as (app, pilot):
+        await opened(app, pilot, "log")
+        await until(pilot, lambda: words in " ".join(part(app, "LogView").replace("│", " ").split()))
+
+
+async def test_the_log_of_a_script_says_what_is_not_in_it(runs: Path) -> None:
+    with LiveRun(runs, started(console="python"), *training("bn_1")[1:]) as run:
+        run.directory.trainer_log.write_text("Epoch 1/2\n\r1/9 loss: 3\r2/9 loss: 2\n")
+        async with watching(run.directory) as (app, pilot):
+            await opened(app, pilot, "log")
+            await until(pilot, lambda: "2/9 loss: 2" in text(app))
+            assert "1/9" not in text(app)
+            assert "Python's output, not that of C libraries" in part(app, "LogView")
+            # The trainer cuts the log by putting a shorter file in its place.
+            shorter = run.directory.path / "shorter"
+            shorter.write_text("Epoch 1/2\n[tuimon: 7 bytes were left out here: the log is kept short]\nEpoch 9/9\n")
+            shorter.rename(run.directory.trainer_log)
+            await until(pilot, lambda: "Epoch 9/9" in text(app))
+            assert "7 bytes were left out here" in text(app)
+            assert "trainer.log.1" not in text(app)
 
 
 async def test_the_reading_thread_ends_with_the_screen(runs: Path) -> None:
@@ -512,8 +546,8 @@ class StandInForNvml(SimpleNamespace):
         return 412_000 if handle == 0 else self.not_supported()
 
     def nvmlDeviceGetComputeRunningProcesses(self, handle: int) -> list[Any]:  # noqa: N802
-        mine = SimpleNamespace(pid=os.getpid(), usedGpuMemory=3_000_000_000)
-        return [mine, SimpleNamespace(pid=1, usedGpuMemory=None)] if handle == 0 else self.not_supported()
+        mine = SimpleNamespace(pid=os.getpid(), usedGpuMemory=3_000_000_000 if handle == 0 else None)
+        return [mine, SimpleNamespace(pid=1, usedGpuMemory=None)]
 
     def not_supported(self) -> Any:
         raise self.NVMLError("Not Supported")
@@ -600,10 +634,129 @@ async def test_a_trainer_in_a_container_is_not_known(runs: Path) -> None:
             assert "trainer –" in part(app, "MemoryChart")
 
 
-async def test_a_replay_knows_nothing_of_the_machine(runs: Path) -> None:
+def load(**fields: Any) -> events.System:
+    values: dict[str, Any] = {
+        "cores": 16,
+        "cpu": 0.73,
+        "process_cpu": 11.4,
+        "memory_used": 61_000_000_000,
+        "memory_total": 128_000_000_000,
+        "process_memory": 9_300_000_000,
+        "disk_free": 412_000_000_000,
+        "disk_total": 2_000_000_000_000,
+        "why_no_gpus": "No GPU: NVIDIA's driver was not found here.",
+    }
+    return events.System(**{**values, **fields})
+
+
+def gpu(index: int, **fields: Any) -> events.GpuLoad:
+    values: dict[str, Any] = {"name": "NVIDIA H200", "busy": 0.87, "memory_used": 10**10, "memory_total": 10**11}
+    return events.GpuLoad(index=index, **{**values, **fields})
+
+
+ELSEWHERE = {"boot_id": "of another machine", "host": "node-17", "console": "process"}
+
+
+@pytest.mark.parametrize("size", SIZES, ids=["wide", "narrow"])
+@pytest.mark.parametrize("kind", ["live", "over", "replay"])
+async def test_the_load_is_that_of_the_log(runs: Path, size: tuple[int, int], kind: str) -> None:
+    facts: list[events.AnyEvent] = [started(**ELSEWHERE), *training("bn_1")[1:]]
+    facts += [load(cpu=None, process_cpu=None), load()]
+    ended = [] if kind == "live" else [events.RunEnded(status="finished")]
+    with ExitStack() as stack:
+        if kind == "live":
+            run = stack.enter_context(LiveRun(runs, *facts)).directory
+        else:
+            run = make_run(runs, [*facts, *ended])
+        replay = ReplayClock() if kind == "replay" else None
+        async with watching(run, size, replay=replay, readonly=kind == "replay") as (app, pilot):
+            if kind == "replay":
+                await press(pilot, "end")
+            await opened(app, pilot, "system")
+            await until(pilot, lambda: "11.4" in part(app, "CpuChart"))
+            assert "host  73 %" in part(app, "CpuChart")
+            assert "trainer 9.3 GB" in part(app, "MemoryChart")
+            assert "61 GB" in part(app, "MemoryChart")
+            line = part(app, "SourceLine")
+            assert "node-17, read by the trainer" in line
+            assert "disk: 412 GB free" in line
+            assert ("since" in line) == (kind == "live")
+            assert ("from" in line) == (kind != "live") or size == NARROW
+            assert "No GPU" in part(app, "GpuView")
+            assert not [worker for worker in app.workers if worker.name == "sampler"]
+
+
+async def test_the_first_sample_has_no_share_of_the_processors(runs: Path) -> None:
+    facts = [started(**ELSEWHERE), *training("bn_1")[1:], load(cpu=None, process_cpu=None, memory_used=None)]
+    with LiveRun(runs, *facts) as run:
+        async with watching(run.directory) as (app, pilot):
+            await opened(app, pilot, "system")
+            await until(pilot, lambda: "trainer    – of 16 processors" in part(app, "CpuChart"))
+            assert "host     –" in part(app, "CpuChart")
+            assert "host – of 128 GB" in part(app, "MemoryChart")
+            assert "0.0" not in part(app, "CpuChart")
+            run.write(load(cpu=0.0, process_cpu=0.0))
+            await until(pilot, lambda: "trainer  0.0 of 16 processors" in part(app, "CpuChart"))
+            assert "host   0 %" in part(app, "CpuChart")
+
+
+async def test_the_gpus_of_the_log_are_told_apart_by_their_numbers(runs: Path) -> None:
+    # At first all GPUs that the run may use, then those that it uses.
+    both = load(gpus=[gpu(0, busy=0.11), gpu(3, busy=0.22)])
+    with LiveRun(runs, started(**ELSEWHERE), *training("bn_1")[1:], both, load(gpus=[gpu(3, watts=412.0)])) as run:
+        async with watching(run.directory) as (app, pilot):
+            await opened(app, pilot, "system")
+            await until(pilot, lambda: "GPU 3  NVIDIA H200" in part(app, "GpuView"))
+            assert "GPU 0" not in part(app, "GpuView")
+            assert "busy  87 %" in part(app, "GpuView")
+            assert "412 W" in part(app, "GpuView")
+            assert "– °C" in part(app, "GpuView")
+
+
+async def test_a_line_of_a_gpu_has_no_half_numbers(runs: Path) -> None:
+    facts = [started(**ELSEWHERE), *training("bn_1")[1:], load(gpus=[gpu(index) for index in range(8)])]
+    with LiveRun(runs, *facts) as run:
+        async with watching(run.directory, (40, 24)) as (app, pilot):
+            await opened(app, pilot, "system")
+            await until(pilot, lambda: "busy" in part(app, "GpuView"))
+            lines = [line.strip("│ ") for line in part(app, "GpuView").splitlines() if "busy" in line]
+            assert lines == [f"{index}  busy  87 %" for index in range(len(lines))]
+
+
+@pytest.mark.usefixtures("_often")
+async def test_a_log_that_begins_to_tell_the_load_replaces_what_the_screen_measures(runs: Path) -> None:
+    with LiveRun(runs, of_this_process(), *training("bn_1")[1:]) as run:
+        async with watching(run.directory) as (app, pilot):
+            await opened(app, pilot, "system")
+            await until(pilot, lambda: "read by this screen since" in part(app, "SourceLine"))
+            assert "the log has none" in part(app, "SourceLine")
+            run.write(load(cores=77))
+            await until(pilot, lambda: "of 77 processors" in part(app, "CpuChart"))
+            assert "read by the trainer since" in part(app, "SourceLine")
+            await until(pilot, lambda: not [worker for worker in app.workers if worker.name == "sampler"])
+            # Another attempt is another process: its samples are waited for.
+            run.write(of_this_process(attempt=1, console="process"))
+            await until(pilot, lambda: "The trainer is about to read the load of somewhere" in text(app))
+            run.write(load(cores=78))
+            await until(pilot, lambda: "of 78 processors" in part(app, "CpuChart"))
+
+
+async def test_a_replay_of_an_older_log_knows_nothing_of_the_machine(runs: Path) -> None:
     async with watching(make_run(runs, a_run()), replay=ReplayClock(), readonly=True) as (app, pilot):
         await opened(app, pilot, "system")
-        await until(pilot, lambda: "A log does not hold the load" in text(app))
+        await until(
+            pilot, lambda: "The log does not hold the load of somewhere. It was written by an older" in text(app)
+        )
+
+
+async def test_a_disk_that_is_nearly_full_is_a_warning(runs: Path) -> None:
+    with LiveRun(runs, started(**ELSEWHERE), *training("bn_1")[1:], load(disk_free=300_000_000)) as run:
+        async with watching(run.directory) as (app, pilot):
+            await opened(app, pilot, "system")
+            await until(pilot, lambda: "disk: 300 MB free of 2000 GB" in part(app, "SourceLine"))
+            line = cells(app.base_screen.query_one("SourceLine"))
+            column = line.text(0).index("disk:")
+            assert line.codes[0, column] == Meaning.WARNING
 
 
 # The run

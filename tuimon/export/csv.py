@@ -8,6 +8,9 @@ epoch: the last one is the best of the run. After a rollback or a resumption tha
 that is left, with its own step and epoch; where none is left, and where another model begins, the value is empty. A
 metric of which nobody knows whether more or less is better has no such rows.
 
+`system/<name>` and `system/gpu/<number>/<name>` are the load of the machine that trains, in the units of the log:
+shares from 0 to 1, bytes, degrees Celsius, watts. What was not read has no row.
+
 The log is streamed: memory does not grow with the run.
 """
 
@@ -155,6 +158,17 @@ def _(event: events.Probe) -> Iterator[Value]:
     for path, gradient in event.gradients.items():
         yield event.step, f"probe/{path}/gradient_norm", gradient.norm
         yield event.step, f"probe/{path}/weight_norm", gradient.weight_norm
+
+
+@_values.register
+def _(event: events.System) -> Iterator[Value]:
+    for name in ("cpu", "process_cpu", "memory_used", "process_memory", "disk_free"):
+        if (number := getattr(event, name)) is not None:
+            yield event.step, f"system/{name}", number
+    for gpu in event.gpus:
+        for name in ("busy", "memory_used", "process_memory", "temperature", "watts"):
+            if (number := getattr(gpu, name)) is not None:
+                yield event.step, f"system/gpu/{gpu.index}/{name}", number
 
 
 @_values.register

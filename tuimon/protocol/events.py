@@ -77,6 +77,10 @@ class RunStarted(Event):
     lock_error: str | msgspec.UnsetType = msgspec.UNSET
     """Why the trainer holds no lock on the log, where the file system has none. Nobody may then conclude anything from
     a free lock. Missing: it holds one."""
+    console: str = ""
+    """What `trainer.log` holds: `process`: all that the training process prints. `python`: what a user's own script
+    prints through Python's `sys.stdout` and `sys.stderr` while it trains; libraries in C print to the terminal alone.
+    `off`: nothing, by `Monitor(console=False)`. Empty: not known."""
 
 
 class BatchNormLayer(msgspec.Struct, kw_only=True):
@@ -472,8 +476,8 @@ class Overhead(Event):
     share: Number
     """All of it but what comes once, over the seconds since the first step."""
     parts: dict[str, Number]
-    """Seconds by part: `sampling`, `weights`, `probe`, `repeated validation`, `diagnosis`, `timing`; `traces` and the
-    `closing examination` come once."""
+    """Seconds by part: `sampling`, `weights`, `probe`, `repeated validation`, `diagnosis`, `timing`, `system`; `traces`
+    and the `closing examination` come once."""
 
 
 class TimeSplit(Event):
@@ -498,6 +502,55 @@ class TimeSplit(Event):
     returns_early: bool = False
     """Whether there is a device that computes on after the call of a step (a GPU). Whoever then reads a value waits
     for it, so `callbacks` are part of `step`, and `data` is what is left after the device's time."""
+
+
+class GpuLoad(msgspec.Struct, kw_only=True):
+    """One GPU. Numbers that the driver does not tell are null."""
+
+    index: int
+    """Its number in the driver, by PCI bus."""
+    name: str
+    """Its name in the driver."""
+    busy: Number = None
+    """The share of time in which it computed."""
+    memory_used: int | None = None
+    """Bytes used by all processes."""
+    memory_total: int | None = None
+    """Bytes in all."""
+    process_memory: int | None = None
+    """Bytes used by the training process."""
+    temperature: Number = None
+    """Degrees Celsius."""
+    watts: Number = None
+    """The power that it draws."""
+
+
+class System(Event):
+    """The load of the machine that trains: at the start, after 2 s, then every 10 s or as rarely as `overhead` allows.
+
+    Numbers that cannot be read are null.
+    """
+
+    cores: int | None = None
+    """Logical processors of the machine."""
+    cpu: Number = None
+    """The share of all processors that was busy since the line before; null in the first one."""
+    process_cpu: Number = None
+    """How many processors the training process kept busy since the line before; null in the first one."""
+    memory_used: int | None = None
+    """Bytes of the machine's memory that are not available to others."""
+    memory_total: int | None = None
+    """Bytes of the machine's memory."""
+    process_memory: int | None = None
+    """Bytes of the training process in memory."""
+    disk_free: int | None = None
+    """Bytes that the trainer's user can still write where the run directory is."""
+    disk_total: int | None = None
+    """Bytes of that file system."""
+    gpus: list[GpuLoad] = []
+    """The GPUs that the training process uses; all that it may use (`CUDA_VISIBLE_DEVICES`) where that is not told."""
+    why_no_gpus: str = ""
+    """Why there are none, in words."""
 
 
 class Sender(msgspec.Struct, kw_only=True):
@@ -718,6 +771,7 @@ AnyEvent = (
     | Alert
     | Overhead
     | TimeSplit
+    | System
     | Evaluated
     | Recalibrated
     | CheckpointSaved

@@ -18,6 +18,7 @@ from tuimon.runs.command import InForce
 from tuimon.runs.layer_history import LayerHistory as LayerHistory
 from tuimon.runs.pace import Pace
 from tuimon.runs.series import Series
+from tuimon.runs.system_load import SystemLoad
 from tuimon.runs.time_spent import TimeSpent
 
 GAP_PARTS = ("train", "inference", "gap", "batch_norm", "stochastic", "other")
@@ -122,6 +123,8 @@ class RunState:
     """What monitoring takes, as last measured; None while not known."""
     time_split: TimeSpent = field(default_factory=TimeSpent)
     """Where the time of the steps went."""
+    system: SystemLoad = field(default_factory=SystemLoad)
+    """The load of the machine that trains."""
     layers: dict[str, LayerHistory] = field(default_factory=dict)
     """BatchNormalization layers by path, in the order of the model."""
     phase: str = "auto"
@@ -215,6 +218,7 @@ class RunState:
     def _(self, event: events.RunStarted) -> None:
         self.run = event
         self.ended = None
+        self.system.begin()
         self.timeline.append(event)
 
     @_fold.register
@@ -341,6 +345,10 @@ class RunState:
     @_fold.register
     def _(self, event: events.TimeSplit) -> None:
         self.time_split.add(event)
+
+    @_fold.register
+    def _(self, event: events.System) -> None:
+        self.system.add(event)
 
     @_fold.register
     def _(self, event: events.CommandApplied) -> None:

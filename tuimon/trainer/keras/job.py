@@ -20,6 +20,7 @@ from tuimon.trainer.requests import inbox
 from tuimon.trainer.session import trainer_log
 from tuimon.trainer.session.recorder import Recorder
 from tuimon.trainer.session.session_writer import LogTakenError
+from tuimon.trainer.session.system_sampler import SystemSampler
 
 if TYPE_CHECKING:
     from tuimon.trainer.checkpoints import Meta
@@ -34,10 +35,12 @@ def main(arguments: list[str]) -> int:
     # `tuimon run` checked the config, but the file may have been exchanged since.
     config = configuration.read(run.config, only_own=resumes)
     try:
-        recorder = Recorder(run, name=config.run.name, config=configuration.as_tables(config), resumes=resumes)
+        tables = configuration.as_tables(config)
+        recorder = Recorder(run, name=config.run.name, config=tables, resumes=resumes, console="process")
     except LogTakenError as error:
         print(error, file=sys.stderr)
         return TAKEN
+    recorder.accompany(SystemSampler(recorder))
     if resumes:
         _reject_what_was_left(recorder)
     try:

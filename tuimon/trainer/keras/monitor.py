@@ -72,6 +72,7 @@ class Monitor(keras.callbacks.Callback):
         examine_at_end: Whether to probe the model once more as training leaves it, if the last probe is old. Whatever
             ``overhead`` says, it takes at most a tenth of the run or 3 seconds, whichever is more, and never more than
             60 seconds.
+        console: Whether to keep in the run directory what the script prints while it trains. Its terminal stays as is.
         prepare: Modes to trace before the first step, so that their first use needs no trace later: ``"freeze"``,
             ``"freeze statistics"``, ``"freeze weights conv*"``, ``"phase inference"``, ``"momentum 0.9"``, each with
             its layers if it is not for all. XLA still compiles at the first use.
@@ -97,6 +98,7 @@ class Monitor(keras.callbacks.Callback):
         overhead: float = DEFAULT_OVERHEAD,
         batch_loss: bool = True,
         examine_at_end: bool = True,
+        console: bool = True,
         prepare: Sequence[str] = (),
     ) -> None:
         super().__init__()
@@ -108,7 +110,7 @@ class Monitor(keras.callbacks.Callback):
             name or (self._run_dir.name if self._run_dir else "") or Path((sys.argv or [""])[0]).stem or "python"
         )
         self._runs_dir = Path(runs_dir) if runs_dir is not None else default_runs_directory()
-        self._batch_loss = batch_loss
+        self._batch_loss, self._console = batch_loss, bool(console)
         self._recorder: Recorder | None = None
         self._ends_run = True
         self._mode = AUTO
@@ -123,7 +125,7 @@ class Monitor(keras.callbacks.Callback):
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy begins with, as for the trials of a tuner: the options, and nothing of a run."""
         unused = Monitor(self._run_dir, name=self._name, runs_dir=self._runs_dir, batch_loss=self._batch_loss)
-        return {**vars(self), **vars(unused), "_options": self._options}
+        return {**vars(self), **vars(unused), "_options": self._options, "_console": self._console}
 
     @classmethod
     def for_recorder(
@@ -206,10 +208,6 @@ class Monitor(keras.callbacks.Callback):
         """True if a request ended the last ``fit``."""
         return self._was_stopped
 
-    @property
-    def _watches(self) -> bool:
-        return self._fit is not None
-
     @_guarded
     def on_train_begin(self, logs: Any = None) -> None:
         """Begin the run, or another ``fit`` of it."""
@@ -217,12 +215,13 @@ class Monitor(keras.callbacks.Callback):
             # TensorFlow would read another backend's variables as they were at the start.
             raise NotImplementedError(f"Keras on {keras.backend.backend()} is not recorded yet, only on TensorFlow")
         callbacks = running_fit.callbacks_of_fit(self.model)
-        if any(isinstance(other, Monitor) and other is not self and other._watches for other in callbacks):
+        if any(isinstance(other, Monitor) and other is not self and other._fit for other in callbacks):
             raise RuntimeError("another Monitor watches this fit; this one records nothing")
         if self._fit and self._watched and running_fit.is_fit_of(self._watched.train.frame_of_fit, self.model):
             return  # It is in the list of callbacks twice.
         if self._recorder is None:
-            self._recorder = new_run.begin(self._run_dir, runs_dir=self._runs_dir, name=self._name)
+            runs_dir, name, console = self._runs_dir, self._name, self._console
+            self._recorder = new_run.begin(self._run_dir, runs_dir=runs_dir, name=name, console=console)
         self._leave_lookout()
         if self._fit is not None:
             # An exception in a callback ended it; Keras does not report these.

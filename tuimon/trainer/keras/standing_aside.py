@@ -56,6 +56,7 @@ class StandsAside:
         overhead: Not used.
         batch_loss: Not used.
         examine_at_end: Not used.
+        console: Not used.
         prepare: Not used.
 
     Raises:
@@ -78,6 +79,7 @@ class StandsAside:
         overhead: float = DEFAULT_OVERHEAD,
         batch_loss: bool = True,
         examine_at_end: bool = True,
+        console: bool = True,
         prepare: Sequence[str] = (),
     ) -> None:
         super().__init__()

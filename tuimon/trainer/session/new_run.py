@@ -4,26 +4,32 @@ import warnings
 from pathlib import Path
 
 from tuimon.runs.run_directory import RunDirectory
+from tuimon.trainer.session.console import Console
 from tuimon.trainer.session.recorder import Recorder
+from tuimon.trainer.session.system_sampler import SystemSampler
 
 
-def begin(run_dir: Path | None, *, runs_dir: Path, name: str) -> Recorder:
+def begin(run_dir: Path | None, *, runs_dir: Path, name: str, console: bool = True) -> Recorder:
     """Begin a run in ``run_dir``, or else in a new directory under ``runs_dir``.
 
-    If ``run_dir`` holds a run already, ``-2`` (``-3``, …) is appended to its name, with a warning.
+    If ``run_dir`` holds a run already, ``-2`` (``-3``, …) is appended to its name, with a warning. While the log is
+    open, the load of the machine is recorded, and with ``console`` what the script prints is kept beside the log.
 
     Raises:
         UsageError: The directory cannot be made.
         OSError: The log cannot be opened; a new directory is removed again.
     """
-    if run_dir is not None:
-        return Recorder(_free(run_dir), name=name)
-    run = RunDirectory.create(runs_dir, name)
+    run = _free(run_dir) if run_dir is not None else RunDirectory.create(runs_dir, name)
     try:
-        return Recorder(run, name=name)
+        recorder = Recorder(run, name=name, console="python" if console else "off")
     except OSError:
-        run.remove_if_empty()
+        if run_dir is None:
+            run.remove_if_empty()
         raise
+    recorder.accompany(SystemSampler(recorder))
+    if console:
+        recorder.accompany(Console(run.trainer_log))
+    return recorder
 
 
 def _free(run_dir: Path) -> RunDirectory:

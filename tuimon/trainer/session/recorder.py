@@ -12,6 +12,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from importlib import metadata
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -25,7 +26,20 @@ from tuimon.runs.state import RunState
 from tuimon.trainer.budget import Budget
 from tuimon.trainer.session.session_writer import SessionWriter
 
+Console = Literal["", "process", "python", "off"]
+"""What `trainer.log` holds, as `tuimon.protocol.events.RunStarted` has it."""
+
 _PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy")
+
+
+class Companion(Protocol):
+    """Something that runs beside a training while its log is open."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def stop(self) -> None:
+        """End, soon; `start` may follow."""
 
 
 class Recorder:
@@ -36,6 +50,7 @@ class Recorder:
         name: The user's name for the run.
         config: The config with every default filled in; empty for a user's own script.
         resumes: Whether this is a further attempt at a run that has a log.
+        console: What the run's `trainer.log` holds.
 
     Raises:
         LogTakenError: Another trainer writes this run.
@@ -43,7 +58,13 @@ class Recorder:
     """
 
     def __init__(
-        self, run: RunDirectory, *, name: str, config: dict[str, object] | None = None, resumes: bool = False
+        self,
+        run: RunDirectory,
+        *,
+        name: str,
+        config: dict[str, object] | None = None,
+        resumes: bool = False,
+        console: Console = "",
     ) -> None:
         self.run = run
         self.attempt = 0
@@ -56,7 +77,10 @@ class Recorder:
         """Gets every fact that is recorded."""
         self._step = self._epoch = self._branch = 0
         self._closed = False
+        self._companions: list[Companion] = []
+        self._owner = os.getpid()
         self._ending = threading.Lock()
+        self._recording = threading.RLock()
         self._when_written: dict[int, Callable[[], None]] = {}
         next_seq = None if resumes else 0
         self._writer = SessionWriter(run.session_log, next_seq=next_seq, on_written=self._on_written)
@@ -75,6 +99,7 @@ class Recorder:
                 versions=_versions(),
                 config=self.config,
                 lock_error=lock_error or msgspec.UNSET,
+                console=console,
             )
         )
         if lock_error:
@@ -133,20 +158,36 @@ class Recorder:
                 # None: the log tells the next number, because a slow disk may hold fewer events than were queued.
                 self._writer = SessionWriter(self.run.session_log, next_seq=None, on_written=self._on_written)
                 self._closed = False
+                self._companions, companions = [], self._companions
+                for companion in companions:
+                    self.accompany(companion)
+
+    def accompany(self, companion: Companion) -> None:
+        """Start a companion; it stops and starts again with the log. One that fails is left out, with a note."""
+        try:
+            companion.start()
+        except Exception as error:  # noqa: BLE001 - such as a limit of threads; the log goes on
+            self.note(f"{type(companion).__name__} does not run: {error!r}")
+        else:
+            self._companions.append(companion)
 
     def record(self, event: events.AnyEvent, when_written: Callable[[], None] | None = None) -> None:
-        """Queue an event for the log, with the current step, epoch and branch.
+        """Queue an event for the log, with the current step, epoch and branch. Called from any thread.
 
         Args:
             event: The event. A step that is set already stays.
             when_written: Called from another thread once the event is on disk.
         """
-        event.step = event.step or self._step
-        event.epoch = self._epoch
-        event.branch = self._branch
-        if when_written is not None:
-            self._when_written[id(event)] = when_written
-        self._writer.put(event)
+        if os.getpid() != self._owner:
+            return  # A fork of the trainer does not own the log, and a thread that holds the lock is not in it.
+        with self._recording:
+            # At once: a step of the training thread in between would make the log's steps go back.
+            event.step = event.step or self._step
+            event.epoch = self._epoch
+            event.branch = self._branch
+            if when_written is not None:
+                self._when_written[id(event)] = when_written
+            self._writer.put(event)
         self.diagnosis.hear(event)
 
     def note(self, words: str) -> None:
@@ -165,7 +206,12 @@ class Recorder:
     def close(self) -> None:
         """Write the queued events and release the log."""
         self._closed = True
-        self._writer.close()
+        try:
+            for companion in self._companions:
+                companion.stop()
+        finally:
+            # An impatient Ctrl-C may come while a companion waits for a disk.
+            self._writer.close()
 
     def _on_written(self, event: events.AnyEvent) -> None:
         if when_written := self._when_written.pop(id(event), None):

@@ -30,7 +30,7 @@ RETRY_SECONDS = 1.0
 _BLOCK_BYTES = 1024 * 1024
 _LINES_LOOKED_AT = 10
 """Last lines to read for the last number; a crash of the machine may have damaged some."""
-_SAMPLES = (events.Batches, events.ValidationBatches, events.BatchNorm, events.BatchNormChannels)
+_SAMPLES = (events.Batches, events.ValidationBatches, events.BatchNorm, events.BatchNormChannels, events.System)
 
 CAPACITY = 50_000
 """Events that may wait for a slow or full disk; further ones are dropped."""

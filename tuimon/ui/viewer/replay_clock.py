@@ -3,12 +3,21 @@
 from collections import deque
 from collections.abc import Collection
 
-from tuimon.protocol.events import Alert, AnyEvent, Batches, BatchNorm, BatchNormChannels, EpochEnded, ValidationBatches
+from tuimon.protocol.events import (
+    Alert,
+    AnyEvent,
+    Batches,
+    BatchNorm,
+    BatchNormChannels,
+    EpochEnded,
+    System,
+    ValidationBatches,
+)
 from tuimon.runs.state import Command, RunState
 from tuimon.ui.viewer.moment import ReplayPosition
 
 _SLOWEST, _FASTEST = 1 / 64, 4096.0
-_MEASURED = Batches | ValidationBatches | EpochEnded | BatchNorm | BatchNormChannels
+_MEASURED = Batches | ValidationBatches | EpochEnded | BatchNorm | BatchNormChannels | System
 """Facts that the timeline does not list, and that would take room twice."""
 
 

@@ -22,6 +22,8 @@ class LogChanged(Message):
     """Whether what was read before is not its content any more."""
     reason: str = ""
     """Why the file cannot be read; empty if it can, or is not there."""
+    has_older: bool = False
+    """Whether a second file, ``trainer.log.1``, has older lines."""
 
 
 @dataclass
@@ -61,6 +63,7 @@ class LogReader:
         self._closed = False
         self._search = 0
         self._seen: tuple[int, int] | None = None
+        self._has_older = False
         self._said: LogChanged | None = None
 
     def run(self) -> None:
@@ -138,7 +141,9 @@ class LogReader:
             return
         before, self._seen = self._seen, (status.st_ino, status.st_size)
         is_other = before is not None and (before[0] != status.st_ino or before[1] > status.st_size)
-        self._say(LogChanged(status.st_size, is_other))
+        if before is None or is_other:
+            self._has_older = self._path.with_name(f"{self._path.name}.1").exists()
+        self._say(LogChanged(status.st_size, is_other, has_older=self._has_older))
 
     def _say(self, message: LogChanged) -> None:
         said, self._said = self._said, message

@@ -29,7 +29,7 @@ class LogView(LinesView):
         self._reason = ""
         self._waits = False
         self._follows = True
-        self._cut = False
+        self._has_older = False
         self._wants_begin = False
         self._top = (0, 0)
         self._words = ""
@@ -44,10 +44,8 @@ class LogView(LinesView):
     def changed(self, message: LogChanged) -> None:
         """Take in the new size of the log."""
         if message.is_other or message.size is None:
-            # A log that was cut still is a file.
-            self._cut = message.size is not None and (self._cut or bool(self._window.lines))
             self._window, self._follows, self._found, self._waits = LogWindow(), True, None, False
-        self._log_bytes, self._reason = message.size, message.reason
+        self._log_bytes, self._reason, self._has_older = message.size, message.reason, message.has_older
         self._ask_for_more()
         self.redraw()
 
@@ -139,7 +137,7 @@ class LogView(LinesView):
 
     def draw(self, cells: Cells, moment: Moment) -> None:
         """Draw the visible lines, with the words that were searched for."""
-        draw_panel(cells, "trainer.log", self._extra())
+        draw_panel(cells, "trainer.log", self._extra(moment))
         if not self._window.lines:
             for row, text in enumerate(wrap(self._empty_words(moment), max(1, cells.width - 8)), start=2):
                 if row < cells.height - 1:
@@ -163,16 +161,18 @@ class LogView(LinesView):
                     column = _MARGIN + cell_width(text[: left - begin])
                     cells.put(row, column, text[left - begin : right - begin], Meaning.MATCH)
 
-    def _extra(self) -> list[tuple[str, int]]:
+    def _extra(self, moment: Moment) -> list[tuple[str, int]]:
         # Where not all fit, the first ones are left out.
         extra: list[tuple[str, int]] = []
+        if _console(moment) == "python":
+            extra.append(("Python's output, not that of C libraries", int(Meaning.DIM)))
         if self._log_bytes and self._window.lines:
             if self._follows:
                 extra.append((f"{size(self._log_bytes)}, following", int(Meaning.DIM)))
             else:
                 share = percent(self._top[0] / self._log_bytes, 0)
                 extra.append((f"at {share} of {size(self._log_bytes)}, end follows", int(Meaning.DIM)))
-        if self._cut:
+        if self._has_older:
             extra.append(("older lines are in trainer.log.1", int(Meaning.WARNING)))
         if self._words:
             extra.append((f"“{plain(self._words, 40)}” {self._said}".rstrip(), int(Meaning.COMMAND)))
@@ -184,10 +184,7 @@ class LogView(LinesView):
         if self._log_bytes is None:
             if self._reader is None or self._waits:
                 return "Reading…"
-            return (
-                f"There is no {moment.run_path / 'trainer.log'}. Runs that tuimon starts have one; a script of "
-                "your own prints to the terminal in which it was started."
-            )
+            return _missing_words(moment)
         return "The training process has printed nothing yet." if self._log_bytes == 0 else "Reading…"
 
     def _ask_for_more(self) -> None:
@@ -235,6 +232,30 @@ class LogView(LinesView):
     def _parts(self, index: int) -> list[tuple[int, str]]:
         """Return the rows of a line: where each begins in the line, and its text."""
         return rows_of(self._window.lines[index].text, max(2, self.size.width - 2 * _MARGIN))
+
+
+def _console(moment: Moment) -> str:
+    """Return what the run's log says that `trainer.log` holds."""
+    return moment.state.run.console if moment.state.run is not None else ""
+
+
+def _missing_words(moment: Moment) -> str:
+    """Return why there is no `trainer.log`."""
+    no_file = f"There is no {moment.run_path / 'trainer.log'}"
+    match _console(moment):
+        case "off":
+            return f"{no_file}: the script has Monitor(console=False), and prints to its own terminal alone."
+        case "python":
+            return (
+                f"{no_file}: the script has printed nothing while it trained. Libraries in C, such as TensorFlow's own "
+                "messages, print to its terminal alone."
+            )
+        case "process":
+            return f"{no_file}, though tuimon started this run: it was removed, or not copied."
+    return (
+        f"{no_file}. Runs that tuimon starts have one; a script of your own that an older tuimon watched prints to the "
+        "terminal in which it was started."
+    )
 
 
 def rows_of(text: str, width: int) -> list[tuple[int, str]]:

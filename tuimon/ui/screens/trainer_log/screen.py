@@ -1,4 +1,4 @@
-"""The screen of `trainer.log`, the output of the training process. It follows the end."""
+"""The screen of `trainer.log`: the output of the training process, or of a script while it trains."""
 
 from collections.abc import Iterable
 from typing import ClassVar

@@ -1,0 +1,1 @@
+"""Reads the load of this machine, for the trainer and for the screen."""
