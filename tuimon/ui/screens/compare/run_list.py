@@ -205,8 +205,8 @@ class RunList(ListView, can_focus=True):
             *([_Column("against", "baseline", 14, 1)] if known.baseline is not None else []),
             _Column("state", "state", 10, 3, is_text=True),
             *(_of_parameter(place, column) for place, column in enumerate(known.columns)),
-            _Column("age", "age", 8, 6),
-            _Column("loss", "loss now", _NUMBER_WIDTH, 8),
+            _Column("age", "age", 8, 7),
+            _Column("loss", "loss now", _NUMBER_WIDTH, 6),
             _Column("val_loss", "val now", _NUMBER_WIDTH, 8),
         ]
         tags = max((cell_width(" ".join(line.tags.tags)) for line in self._lines), default=0)
