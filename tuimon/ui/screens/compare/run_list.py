@@ -169,8 +169,7 @@ class RunList(ListView, can_focus=True):
         match column.kind:
             case "best" | "epoch":
                 if (best := known.best_of(line)) is None:
-                    # A long log is searched for it: it may come.
-                    return ("–" if line.is_best_known else "…"), Meaning.TEXT
+                    return "–", Meaning.DIM
                 return (_number(best.value), Meaning.STRONG) if column.kind == "best" else _epoch(best.epoch)
             case "against":
                 return self._against(line)

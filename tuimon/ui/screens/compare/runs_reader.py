@@ -110,12 +110,12 @@ class RunsReader:
             now = time.monotonic()
             if self._is_stale:
                 self._is_stale, next_scan, next_look = False, 0.0, 0.0
-            if now >= next_scan:
+            if is_due := now >= next_scan:
                 next_scan = now + _SCAN_SECONDS
                 self._scan()
-            if now >= next_look:
+            if now >= next_look or is_due:
                 next_look = now + _LOOK_SECONDS
-                self._look()
+                self._look(only_living=not is_due)
             if self._read_wanted() or self._search():
                 self._wake.wait(_BREATH_SECONDS)
             else:
@@ -126,11 +126,13 @@ class RunsReader:
         runs = {run.path: run for run in reversed(list(runs_in(self._directory)))}
         self._listed = {path: self._listed.get(path) or _ListedRun(run) for path, run in runs.items()}
 
-    def _look(self) -> None:
+    def _look(self, *, only_living: bool = False) -> None:
         posted_at = time.monotonic()
         for listed in self._listed.values():
             if self._stopped.is_set() or self._is_stale:
                 return
+            if only_living and listed.is_settled:
+                continue
             listed.look()
             if time.monotonic() > posted_at + _POST_SECONDS:
                 posted_at = time.monotonic()
@@ -194,17 +196,17 @@ class _ListedRun:
     def look(self) -> None:
         """Look at what is new."""
         seen, before = _stamp(self._run), self._seen
-        if seen == before and self._is_settled:
+        if seen == before and self.is_settled:
             return
         self._seen = seen
-        if self.summary is not None and self._is_settled and before is not None and seen[:-1] == before[:-1]:
+        if self.summary is not None and self.is_settled and before is not None and seen[:-1] == before[:-1]:
             # Nothing but the directory has changed, as a new file of tags changes it.
             self.summary = replace(self.summary, tags=read_tags(self._run.path))
             return
         if self._glance is None:
             self._glance, self.is_searched = Glance(self._run), False
         self.summary = glanced(self._glance, time.time())
-        if self._is_settled:
+        if self.is_settled:
             self._glance = None
 
     def search(self, limit: int) -> int:
@@ -214,11 +216,11 @@ class _ListedRun:
         found = glanced(glance, time.time())
         if found.is_best_known:
             self.summary = found
-            self._glance = None if self._is_settled else glance
+            self._glance = None if self.is_settled else glance
         return glance.skimmed
 
     @property
-    def _is_settled(self) -> bool:
+    def is_settled(self) -> bool:
         """True while nothing but a change of a file can change the line."""
         return self.summary is not None and (self.summary.status in OVER or bool(self.summary.trouble))
 
