@@ -6,10 +6,9 @@
 
 A filter is some words with blanks between; a run is listed if all of them fit.
 A word is searched in name, state, tags and note; -word leaves out what has it.
-key=value, key!=value, key<number and key>number are about name, state, tag,
-note, epoch, step, best, a metric (its best value), or a parameter such as lr,
-batch or optimizer; * in a value stands for anything. What is not known fits no
-comparison of this kind.
+key=value, key!=value, key<1 and key>1 are about name, state, tag, note, epoch,
+step, best, a metric (its best value), or a parameter such as lr, batch or
+optimizer; * in a value stands for anything. What is not known fits no such word.
 """
 
 import argparse

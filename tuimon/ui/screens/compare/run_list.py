@@ -24,6 +24,8 @@ _HEAD = 7
 """Width of cursor, letter and sign, before the name."""
 _ROOMY = 60
 """With fewer cells, the best value has less room."""
+_LESS_TELLING = 5
+"""Columns of this importance and further ones are left out where names would be cut."""
 _TELLING = 3
 """So many columns of parameters come before the age of a run."""
 
@@ -216,7 +218,9 @@ class RunList(ListView, can_focus=True):
         chosen: list[_Column] = []
         for column in sorted(wanted, key=lambda column: column.importance):
             left = width - 2 - _HEAD - sum(each.width + 2 for each in [*chosen, column])
-            if left >= min(names, _LEAST_NAME if column.importance < 2 else _WANTED_NAME):
+            # The less telling columns leave room for whole names.
+            needed = names if column.importance < _LESS_TELLING else whole
+            if left >= min(needed, _LEAST_NAME if column.importance < 2 else _WANTED_NAME):
                 chosen.append(column)
             elif column.kind == "parameter":
                 # No later one in its place: those that people look for come first.
