@@ -62,7 +62,7 @@ def project(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "run, watch, replay, list, send, doctor, export"),
+        ([], "run, watch, replay, list, tag, delete, send, doctor, export"),
         (["rnu"], "invalid choice: 'rnu'"),
         (["run"], "CONFIG"),
         (["run", "nope.toml"], "nope.toml: No such file"),
@@ -156,7 +156,11 @@ def test_list(runs: Path, capsys: Capture) -> None:
         "started": 1000.0,
         "updated": 1015.0,
         "best": {"loss": {"value": -0.375, "epoch": 1}, "val_loss": {"value": -0.5, "epoch": 1}},
+        "parameters": document["runs"][0]["parameters"],
+        "tags": [],
+        "note": "",
     }
+    assert document["runs"][0]["parameters"]["optimizer"] == "Adam"
     assert document["runs"][2]["best"] == {}
     assert main(["list", str(runs)]) == 0
     lines = capsys.readouterr().out.splitlines()

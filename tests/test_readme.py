@@ -32,7 +32,7 @@ PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for
 """All that people wrote for people, by path; the README first."""
 README = "README.md"
 MY_TRAIN, MY_LOOP = "my_train.py", "my_loop.py"
-LOOKING = ("watch", "list", "replay", "export", "doctor")
+LOOKING = ("watch", "list", "tag", "replay", "export", "doctor", "delete")
 """Subcommands that the docs name once each, beside `send`."""
 
 
@@ -156,7 +156,7 @@ def test_a_users_own_training_is_watched_and_steered_by_the_commands_of_the_docs
         assert sorted(words[0] for words in typed if words not in sent) == sorted(LOOKING)
         look = {words[0]: words for words in typed if words not in sent}
         assert [words[2] for words in sent[:2]] == ["freeze", "phase"]
-        for words in [*sent[:2], look["list"], ["send", "RUN", "phase", "auto"], *sent[2:]]:
+        for words in [*sent[:2], look["list"], look["tag"], ["send", "RUN", "phase", "auto"], *sent[2:]]:
             type_in(*words)
         watching = subprocess.Popen(
             [sys.executable, "-m", "tuimon", *look["watch"]],
@@ -180,6 +180,9 @@ def test_a_users_own_training_is_watched_and_steered_by_the_commands_of_the_docs
         asked = [event for event in read_log(run) if isinstance(event, events.CommandApplied)]
         words = [words[2] for words in sent]
         assert [event.request["command"] for event in asked] == [*words[:2], "phase", *words[2:], "stop"]
+        # Nobody is there to answer its question.
+        type_in(*look["delete"], "--yes")
+        assert not run.path.exists()
     finally:
         trainer.kill()
         trainer.wait()

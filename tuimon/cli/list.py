@@ -1,17 +1,30 @@
-"""List runs, newest last, with the state of each."""
+"""List runs, newest last, with the state and the best value of each.
+
+  tuimon list --sort best                       the best value first
+  tuimon list --filter 'val_loss<0.3 lr=1e-3'   those that fit
+  tuimon list --state failed --state crashed
+
+A filter is some words with blanks between; a run is listed if all of them fit.
+A word is searched in name, state, tags and note; -word leaves out what has it.
+key=value, key!=value, key<1 and key>1 are about name, state, tag, note, epoch,
+step, best, a metric (its best value), or a parameter such as lr, batch or
+optimizer; * in a value stands for anything. What is not known fits no such word.
+"""
 
 import argparse
 import json
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tuimon.cli.options import add_runs_dir
 from tuimon.errors import UsageError
 from tuimon.plot.numbers import figure
-from tuimon.runs.best import Bests
+from tuimon.plot.run_values import difference, parameter
 from tuimon.runs.glance import Glance
+from tuimon.runs.listing.parameters import differing, short_name
+from tuimon.runs.listing.selection import Filter, known_keys, sorted_by, unknown_keys
+from tuimon.runs.listing.summary import Summary, baseline_of, glanced
 from tuimon.runs.run_directory import RunDirectory, runs_in
 from tuimon.text import plain
 
@@ -21,27 +34,10 @@ SKIMMED_BYTES = 64 * 1024 * 1024
 """The best value may be anywhere in a log. Up to this length, the whole log is searched for it."""
 SKIMMED_IN_ALL = 4 * SKIMMED_BYTES
 """So much is searched in all logs together, the newest first: a long list takes no longer than about a second."""
-_RIGHT = (2, 3, 5)
+_RIGHT = frozenset(("EPOCH", "STEP", "IN EPOCH", "VS BASELINE"))
 """The columns that end at their right edge."""
-
-
-@dataclass(frozen=True)
-class Summary:
-    """One run in the list."""
-
-    name: str
-    path: str
-    state: str
-    """What `tuimon.runs.liveness.status` returns."""
-    epoch: int
-    """The epoch, counted from 0."""
-    step: int
-    started: float | None
-    """Unix time; None while not known."""
-    updated: float | None
-    """Unix time of the newest line."""
-    best: Bests
-    """The best values; without any where the log is too long to be searched."""
+_WIDEST = 24
+"""Of a column of parameters or tags."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +45,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "directory", metavar="DIR", nargs="?", type=Path, help="where to look (default: the runs directory)"
     )
+    parser.add_argument(
+        "--sort",
+        metavar="KEY",
+        help="name, state, epoch, step, started, updated, best, a metric (its best value) or a parameter; the best "
+        "and the newest first, unknown values last (default: newest last)",
+    )
+    parser.add_argument("--reverse", action="store_true", help="the other way round")
+    parser.add_argument("--filter", metavar="WORDS", default="", help="only the runs that fit these words")
+    parser.add_argument(
+        "--state", metavar="STATE", action="append", default=[], help="only runs in this state; may be repeated"
+    )
+    parser.add_argument("--params", action="store_true", help="a column for each parameter in which the runs differ")
     parser.add_argument("--json", action="store_true", help="for machines")
     add_runs_dir(parser)
 
@@ -58,55 +66,91 @@ def execute(options: argparse.Namespace) -> int:
     directory = options.directory or options.runs_dir
     if options.directory is not None and not directory.is_dir():
         raise UsageError(f"{directory}: it is no directory")
-    summaries = _summaries(runs_in(directory))
+    every = _summaries(runs_in(directory))
+    wanted = Filter(options.filter)
+    for option, keys in (("--filter", wanted.keys), ("--sort", [options.sort] if options.sort else [])):
+        if every and (unknown := unknown_keys(keys, every)):
+            known = ", ".join(plain(key, 40) for key in known_keys(every))
+            raise UsageError(f'{option}: no run has "{unknown[0]}"; they have {known}')
+    listed = [run for run in every if wanted.fits(run) and (not options.state or run.status in options.state)]
+    if options.sort:
+        listed = sorted_by(listed, options.sort, reverse=options.reverse)
+    elif options.reverse:
+        listed.reverse()
     if options.json:
-        runs = [{**vars(line), "best": line.best.as_fields()} for line in summaries]
-        print(json.dumps({"version": VERSION, "runs": runs}, indent=2))
-    elif summaries:
-        _print_table(summaries)
+        print(json.dumps({"version": VERSION, "runs": [_as_fields(run) for run in listed]}, indent=2))
+    elif listed:
+        _print_table(listed, differing(run.parameters for run in every) if options.params else [], baseline_of(every))
+    elif every:
+        print(f"none of the {len(every)} runs in {directory} fits")
     else:
         print(f"no runs in {directory}")
     return 0
-
-
-def summary(glance: Glance) -> Summary:
-    """Return what one run does."""
-    glance.look()
-    run, state = glance.run, glance.state
-    word = glance.status(time.time())
-    return Summary(run.name, str(run.path), word, state.epoch, state.step, glance.started, state.last_time, state.best)
 
 
 def _summaries(runs: Iterable[RunDirectory]) -> list[Summary]:
     left, found = SKIMMED_IN_ALL, []
     for run in reversed(list(runs)):
         glance = Glance(run, skimmed_bytes=min(left, SKIMMED_BYTES))
-        found.append(summary(glance))
+        found.append(glanced(glance, time.time()))
         left -= glance.skimmed
     return found[::-1]
 
 
-def _print_table(summaries: list[Summary]) -> None:
-    rows = [("NAME", "STATE", "EPOCH", "STEP", "BEST", "IN EPOCH", "STARTED", "UPDATED")]
-    for line in summaries:
-        epoch = str(line.epoch + 1) if line.step else "–"
-        name, times = plain(line.name), (_clock(line.started), _clock(line.updated))
-        best, best_epoch = _best(line.best)
-        rows.append((name, line.state, epoch, str(line.step), best, best_epoch, *times))
+def _as_fields(run: Summary) -> dict[str, object]:
+    best = {name: {"value": best.value, "epoch": best.epoch} for name, best in run.best.items()}
+    fields: dict[str, object] = {
+        "name": run.name,
+        "path": str(run.path),
+        "state": run.status,
+        "epoch": run.epoch or 0,
+        "step": run.step,
+        "started": run.started,
+        "updated": run.updated,
+        "best": best,
+        "parameters": dict(run.parameters),
+        "tags": list(run.tags.tags),
+        "note": run.tags.note,
+    }
+    return fields | ({"trouble": run.trouble} if run.trouble else {})
+
+
+def _print_table(runs: Sequence[Summary], parameters: Sequence[str], baseline: Summary | None) -> None:
+    headings = ["NAME", "STATE", "EPOCH", "STEP", "BEST", "IN EPOCH"]
+    headings += ["VS BASELINE"] if baseline is not None else []
+    headings += [plain(short_name(key), _WIDEST) for key in parameters]
+    headings += ["TAGS"] if any(run.tags.tags for run in runs) else []
+    rows = [[*headings, "STARTED", "UPDATED"]]
+    for run in runs:
+        row = [plain(run.name), run.status or "–", "–" if run.epoch is None else str(run.epoch + 1), str(run.step)]
+        row += _best(run)
+        row += [_difference(run, baseline)] if baseline is not None else []
+        for key in parameters:
+            row.append(parameter(key, run.parameters[key])[:_WIDEST] if key in run.parameters else "–")
+        row += [" ".join(run.tags.tags)] if "TAGS" in headings else []
+        rows.append([*row, _clock(run.started), run.trouble or _clock(run.updated)])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         cells = [
-            cell.rjust(width) if column in _RIGHT else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            cell.rjust(width) if heading in _RIGHT else cell.ljust(width)
+            for heading, cell, width in zip(rows[0], row, widths, strict=True)
         ]
         print("  ".join(cells).rstrip())
 
 
-def _best(best: Bests) -> tuple[str, str]:
-    if best.shown is None:
+def _best(run: Summary) -> tuple[str, str]:
+    if run.shown_best is None:
         return "–", "–"
-    name, found = best.shown
+    name, found = run.shown_best
     return f"{name} {figure(found.value)}", str(found.epoch + 1)
+
+
+def _difference(run: Summary, baseline: Summary) -> str:
+    if run.path == baseline.path:
+        return "baseline"
+    if run.shown_best is None or (other := baseline.best.get(run.shown_best[0])) is None:
+        return "–"
+    return difference(run.shown_best[0], run.shown_best[1].value - other.value)
 
 
 def _clock(seconds: float | None) -> str:

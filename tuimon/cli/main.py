@@ -14,7 +14,7 @@ import tuimon
 from tuimon.errors import UsageError
 from tuimon.text import plain
 
-COMMANDS = ("run", "watch", "replay", "list", "send", "doctor", "export")
+COMMANDS = ("run", "watch", "replay", "list", "tag", "delete", "send", "doctor", "export")
 """The subcommands: modules of `tuimon.cli`, in the order of the help."""
 
 BAD_INPUT = 2

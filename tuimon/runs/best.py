@@ -136,6 +136,11 @@ class Bests:
         """The way on which each checkpoint was made, by its name."""
 
     @property
+    def is_known(self) -> bool:
+        """False where facts were skipped: then a better value may be among them."""
+        return self._path is not None
+
+    @property
     def values(self) -> dict[str, Best]:
         """The best value of each metric by name, of metrics with a known direction; empty while nothing is known."""
         return {name: found[-1] for name, found in (self._path or {}).items()}

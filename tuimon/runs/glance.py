@@ -3,12 +3,14 @@
 import contextlib
 
 from tuimon.protocol import events
+from tuimon.protocol.wire import from_wire
 from tuimon.runs import best, liveness
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.session_log import Tail
 from tuimon.runs.state import RunState
 
 _BEGIN_BYTES = 64 * 1024
+_LONGEST_BEGIN_BYTES = 1024 * 1024
 _END_BYTES = 256 * 1024
 _KEPT_ROWS = 1000
 
@@ -37,10 +39,13 @@ class Glance:
         not known."""
         self.started: float | None = None
         """When it began, Unix seconds; None while not known."""
+        self.first_learning_rate: float | None = None
+        """The learning rate at the end of the first epoch; None while not known."""
         self.skimmed = 0
         """Bytes that were searched between begin and end."""
         self._skimmed_bytes = skimmed_bytes
         self._tail = Tail(run.session_log)
+        self._is_whole = True
         self._changed_at: float | None = None
 
     def look(self) -> bool:
@@ -60,7 +65,14 @@ class Glance:
         before = self._tail.offset
         if before == 0:
             self.state.apply(self._tail.read(_BEGIN_BYTES))
+            while self.state.fit is None and self._tail.offset < min(status.st_size, _LONGEST_BEGIN_BYTES):
+                # The fact of a large model fills the begin, and `fit` comes behind it.
+                place = self._tail.offset
+                self.state.apply(self._tail.read(_BEGIN_BYTES))
+                if self._tail.offset == place:
+                    break
             self.started = self.state.run.time if self.state.run else None
+            self._note_first_rate()
         behind = status.st_size - self._tail.offset
         if behind > _END_BYTES:
             # The newest value of a metric that the end does not name is not that of the begin.
@@ -70,6 +82,7 @@ class Glance:
             self.state.apply(self._end())
         elif behind > 0:
             self.state.apply(self._tail.read_all())
+            self._note_first_rate()
         self.state.forget_before(_KEPT_ROWS)
         return self._tail.offset != before
 
@@ -84,7 +97,13 @@ class Glance:
         gone = liveness.is_gone(self.run.session_log, self.state.run)
         return liveness.status(self.state, gone=gone, silent_seconds=now - self._changed_at)
 
+    def _note_first_rate(self) -> None:
+        rates = self.state.learning_rates
+        if self.first_learning_rate is None and self._is_whole and len(rates):
+            self.first_learning_rate = float(rates.values[0])
+
     def _skip_to(self, offset: int) -> None:
+        self._is_whole = False
         between = offset - self._tail.offset
         if between > self._skimmed_bytes:
             self.state.best.skip()
@@ -93,6 +112,8 @@ class Glance:
         self.skimmed += between
         for event in self._tail.skim(offset, best.KINDS):
             self.state.best.add(event)
+            if isinstance(event, events.EpochEnded) and self.first_learning_rate is None:
+                self.first_learning_rate = from_wire(event.learning_rate)
 
     def _end(self) -> list[events.AnyEvent]:
         new = self._tail.read_all()

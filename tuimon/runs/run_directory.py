@@ -15,6 +15,8 @@ from tuimon.protocol.commands import AnyRequest, encode
 
 ENVIRONMENT_VARIABLE = "TUIMON_RUNS_DIR"
 DEFAULT_RUNS_DIRECTORY = "runs"
+DELETED_PREFIX = ".deleted-"
+"""Begins the name of a directory that is being deleted. It is no run any more."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,8 @@ def file_name(name: str) -> str:
 
 def is_run(path: Path) -> bool:
     """Whether ``path`` is a run directory: also one whose log has no line yet."""
+    if path.name.startswith(DELETED_PREFIX):
+        return False
     try:
         return (path / "session.jsonl").is_file() or (path / "commands").is_dir()
     except OSError:  # somebody else's, into which nobody may look

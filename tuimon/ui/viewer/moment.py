@@ -98,6 +98,8 @@ class Moment:
     """The alerts that were read in this viewer, by their numbers in the log."""
     is_line_slow: bool = False
     """Whether the terminal takes in less than there is to send."""
+    is_readonly: bool = False
+    """Whether this viewer changes nothing, at its user's wish."""
 
     @property
     def layers(self) -> list[LayerHistory]:

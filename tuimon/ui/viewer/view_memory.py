@@ -62,6 +62,14 @@ class ComparedView(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The metric that is drawn."""
     by_time: bool = False
     """True: drawn over time; False: over steps."""
+    order: str = "started"
+    """What the runs are sorted by."""
+    is_reversed: bool = False
+    """True: the other way round."""
+    filter: str = ""
+    """The filter: runs that fit are listed."""
+    panels: str = "both"
+    """Which panels have the screen: both, the list, or the charts."""
 
 
 class ViewMemory:

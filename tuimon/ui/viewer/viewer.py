@@ -156,6 +156,7 @@ class Viewer:
             exit_code=self._trainer_exit.code if self._trainer_exit else None,
             read=frozenset(self.read_alerts),
             is_line_slow=is_line_slow,
+            is_readonly=self._readonly,
         )
 
     @property

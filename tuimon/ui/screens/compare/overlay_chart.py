@@ -10,14 +10,14 @@ from tuimon.plot.axes import Axis, ticks_in
 from tuimon.plot.numbers import count, negative
 from tuimon.plot.raster import ColumnExtremes, DotArray, XOf, braille, dashed, heights, line, mask, thinned, touched
 from tuimon.plot.x_axis import XKind, whole_axis
-from tuimon.runs.series import Series
 from tuimon.text import plain
 from tuimon.ui.charts.canvas import Canvas, Reduced, draw_empty
 from tuimon.ui.charts.reduced_curves import Plot, ReducedCurves
 from tuimon.ui.drawing.cell_view import CellView, draw_panel
 from tuimon.ui.drawing.cells import Cells, CharArray, cell_width, fit_end
-from tuimon.ui.screens.compare.run_curves import LETTERS, Points, RunCurves, lower_is_better, metric_names
-from tuimon.ui.viewer.meanings import RUN, Meaning
+from tuimon.ui.screens.compare.comparison import Comparison
+from tuimon.ui.screens.compare.run_curves import MOST_IN_ONE, Points, RunCurves, code_of, letter_of, lower_is_better
+from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment
 
 PATTERNS = ("1", "111100", "100", "11111100100", "1100", "11111111100100100")
@@ -62,62 +62,31 @@ class _Drawn:
 
 
 class Overlay(CellView):
-    """The chart, with a legend below it."""
+    """The chart, with a legend below it.
 
-    def __init__(self, *, id: str | None = None) -> None:
+    Args:
+        comparison: The runs.
+        id: Of the widget.
+    """
+
+    def __init__(self, comparison: Comparison, *, id: str | None = None) -> None:
         super().__init__(id=id)
+        self._comparison = comparison
         self._runs: Mapping[int, RunCurves] = {}
-        self._metric: str | None = None
         self._by_time = False
         self._reduced = ReducedCurves()
-
-    def show_runs(self, runs: Mapping[int, RunCurves]) -> None:
-        """Take the runs to draw next, by the places of their letters."""
-        self._runs = runs
-
-    def next_metric(self, by: int) -> None:
-        """Show another metric."""
-        names = metric_names(self._runs.values())
-        if names:
-            now = self._shown_of(names)
-            self._metric = names[(names.index(now) + by) % len(names)]
-            self.redraw()
-
-    def toggle_time(self) -> None:
-        """Draw over time, or over steps again."""
-        self._by_time = not self._by_time
-        self._reduced.forget()
-        self.redraw()
-
-    def recall(self, metric: str | None, *, by_time: bool) -> None:
-        """Begin with the choices of the last time."""
-        self._metric, self._by_time = metric, by_time
-
-    @property
-    def chosen(self) -> tuple[str | None, bool]:
-        """The chosen metric, and True where x is time."""
-        return self._metric, self._by_time
-
-    def shown_curves(self) -> list[tuple[str, str, Series]]:
-        """Return metric, run and points of each curve."""
-        found = []
-        names = metric_names(self._runs.values())
-        for slot, run in sorted(self._runs.items()) if names else []:
-            metric = self._shown_of(names)
-            if (points := run.metrics.get(metric)) is not None:
-                series = Series()
-                series.extend_rows(points.steps, points.values)
-                found.append((metric, f"{LETTERS[slot]} {run.name}", series))
-        return found
 
     def draw(self, cells: Cells, moment: Moment) -> None:
         """Draw the curves above the legend."""
         del moment
-        names = metric_names(self._runs.values())
-        if not names:
+        self._runs, names = self._comparison.drawn.runs(), self._comparison.drawn.metrics()
+        metric = self._comparison.drawn.shown_metric
+        if metric is None:
             draw_empty(cells, "metrics", "No metric yet: they come with the first batches.")
             return
-        metric = self._shown_of(names)
+        if self._by_time != self._comparison.drawn.by_time:
+            self._by_time = self._comparison.drawn.by_time
+            self._reduced.forget()
         over = "time since training began" if self._by_time else "steps"
         place = (f"{names.index(metric) + 1} of {len(names)} metrics", int(Meaning.DIM))
         drawn = [
@@ -132,9 +101,6 @@ class Overlay(CellView):
         inner = slice(1, upper.height - 1), slice(1, upper.width - 1)
         cells.chars[inner], cells.codes[inner] = upper.chars[inner], upper.codes[inner]
         self._draw_legend(cells, cells.height - 1 - legend, metric)
-
-    def _shown_of(self, names: list[str]) -> str:
-        return self._metric if self._metric in names else names[0]
 
     def _draw_chart(self, cells: Cells, drawn: list[_Drawn]) -> str:
         """Draw axes and curves, and return the end of the title: the scale."""
@@ -180,9 +146,9 @@ class Overlay(CellView):
         cells.put_right(first, numbers + 9, "newest", Meaning.DIM)
         cells.put_right(first, numbers + 20, word, Meaning.DIM)
         for row, (slot, run) in enumerate(sorted(self._runs.items()), start=first + 1):
-            column = cells.put(row, 2, f"{LETTERS[slot]} ", RUN + slot)
+            column = cells.put(row, 2, f"{letter_of(slot)} ", code_of(slot))
             sample = _sample(PATTERNS[slot], _SAMPLE_COLUMNS)
-            cells.put(row, column, "".join(sample.tolist()), RUN + slot)
+            cells.put(row, column, "".join(sample.tolist()), code_of(slot))
             cells.put(row, column + _SAMPLE_COLUMNS + 2, fit_end(plain(run.name), names), Meaning.TEXT)
             words = _why_no_numbers(run, metric, by_time=self._by_time)
             points = run.metrics.get(metric)
@@ -200,7 +166,7 @@ class Overlay(CellView):
         self, cells: Cells, row: int, column: int, slot: int, run: RunCurves, metric: str, word: str
     ) -> None:
         sample = "".join(_sample(PATTERNS[slot], 4).tolist())
-        column = cells.put(row, column, f"{LETTERS[slot]} {sample} ", RUN + slot)
+        column = cells.put(row, column, f"{letter_of(slot)} {sample} ", code_of(slot))
         words = _why_no_numbers(run, metric, by_time=self._by_time)
         points = run.metrics.get(metric)
         if points is None or words:
@@ -231,12 +197,12 @@ def _draw_curves(canvas: Canvas, drawn: list[_Drawn], plot: Plot) -> None:
     for curve, (points,) in reversed(list(zip(drawn, plot.reduced, strict=True))):
         new = thinned(dashed(line(points, plot.values, canvas.rows), PATTERNS[curve.slot], steep=_STEEP_DOTS))
         dots |= new
-        canvas.codes[touched(new)] = RUN + curve.slot
+        canvas.codes[touched(new)] = code_of(curve.slot)
     canvas.put_dots(dots)
     ends: list[tuple[int, int]] = []
     for curve, (points,) in zip(drawn, plot.reduced, strict=True):
         _put_letters(canvas, curve.slot, points, plot.values)
-        canvas.mark_non_finite(points, RUN + curve.slot)
+        canvas.mark_non_finite(points, code_of(curve.slot))
         if points.newest is not None:
             ends.append((_row_of(points.newest[1], plot.values, canvas.rows), curve.slot))
     _put_ends(canvas, ends)
@@ -245,12 +211,12 @@ def _draw_curves(canvas: Canvas, drawn: list[_Drawn], plot: Plot) -> None:
 def _put_letters(canvas: Canvas, slot: int, points: ColumnExtremes, values: Axis) -> None:
     """Write a run's letter onto its curve here and there, in columns of its own."""
     exits = points.exit.reshape(canvas.columns, 2)
-    for column in range(4 + slot * (_LETTER_EVERY // len(LETTERS)), canvas.columns - 8, _LETTER_EVERY):
+    for column in range(4 + slot * (_LETTER_EVERY // MOST_IN_ONE), canvas.columns - 8, _LETTER_EVERY):
         value = exits[column][np.isfinite(exits[column])]
         if len(value):
             row = _row_of(float(value[-1]), values, canvas.rows)
-            canvas.chars[row, column] = LETTERS[slot]
-            canvas.codes[row, column] = RUN + slot
+            canvas.chars[row, column] = letter_of(slot)
+            canvas.codes[row, column] = code_of(slot)
 
 
 def _row_of(value: float, values: Axis, rows: int) -> int:
@@ -268,7 +234,7 @@ def _put_ends(canvas: Canvas, ends: list[tuple[int, int]]) -> None:
         rows.setdefault(row, []).append(slot)
     for row, slots in rows.items():
         for index, slot in enumerate(slots[: _NAMES_WIDTH - 1]):
-            canvas.cells.put(1 + row, column + index, LETTERS[slot], RUN + slot)
+            canvas.cells.put(1 + row, column + index, letter_of(slot), code_of(slot))
 
 
 def _sample(pattern: str, columns: int) -> CharArray:

@@ -1,24 +1,29 @@
 """Runs side by side: their curves, their metrics, and how their settings differ."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
-from tuimon.plot.numbers import count, learning_rate
 from tuimon.plot.raster import XOf
+from tuimon.plot.run_values import parameter
 from tuimon.plot.x_axis import between
 from tuimon.protocol.events import FitStarted
 from tuimon.protocol.wire import FloatArray
+from tuimon.runs.listing.parameters import parameters_of
 from tuimon.runs.series import IntArray, Series
 from tuimon.runs.state import RunState
 from tuimon.text import plain
+from tuimon.ui.viewer.meanings import RUN
 
-LETTERS = "ABCDEF"
-"""The letters of the runs that are drawn: one each, and no more runs than letters."""
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+"""The letters of the runs that are drawn, one each."""
+NO_LETTER = "•"
+"""Marks the runs that are drawn when all letters are given."""
+MOST_IN_ONE = 6
+"""So many runs are drawn in one chart; more have a chart each."""
 UNKNOWN = "–"
 """Stands for a setting that a run's log does not have."""
 OF_EACH_BATCH = " of each batch"
@@ -27,29 +32,6 @@ OF_EACH_BATCH = " of each batch"
 _HIGHER_IS_BETTER = re.compile(
     r"acc|auc|precision|recall|f1|fbeta|f_score|iou|dice|r2|top_k|similarity|psnr|ssim|hit|sensitivity|specificity",
 )
-_NOT_COMPARED = frozenset(("run.name", "run.source"))
-"""Keys of a config that differ between any two runs, so that the difference says nothing."""
-_SAID_BY_FIT = frozenset(("training.optimizer", "training.epochs", "training.batch_size", "training.learning_rate"))
-"""Keys of a config left out, since the facts of the fit say the same, for a user's own script, too."""
-_VALUE_LIMIT = 60
-
-
-@dataclass(frozen=True)
-class RunLine:
-    """One run in the list."""
-
-    path: Path
-    """The path of its directory."""
-    status: str
-    """The word of `liveness.status`; empty if it is not known."""
-    started: float | None = None
-    """The time at which the run began, Unix seconds; None while not known."""
-    loss: float | None = None
-    """The newest loss; None while not known."""
-    val_loss: float | None = None
-    """The newest validation loss; None while not known."""
-    trouble: str = ""
-    """Why the run cannot be read; empty if it can."""
 
 
 @dataclass(frozen=True)
@@ -102,18 +84,6 @@ class RunCurves:
         return between(self.clock.steps, self.clock.values)
 
 
-def line_of(path: Path, state: RunState, status: str, started: float | None = None) -> RunLine:
-    """Return a run's line in the list."""
-    loss = _last(state.epoch_metrics.get("loss"))
-    return RunLine(
-        path,
-        status,
-        started=started if started is not None else _begin(state),
-        loss=_last(state.batch_metrics.get("loss")) if loss is None else loss,
-        val_loss=_last(state.epoch_metrics.get("val_loss")),
-    )
-
-
 def curves_of(
     name: str, state: RunState, config: Mapping[str, object] | None = None, *, is_over: bool, share: float | None = None
 ) -> RunCurves:
@@ -134,10 +104,44 @@ def curves_of(
         name,
         {metric: points for metric, points in metrics.items() if len(points.steps)},
         _clock(state),
-        dict(_facts(state, config or {})),
+        {plain(key, 60): parameter(key, value) for key, value in parameters_of(state, config).items()},
         is_over=is_over,
         share=share,
     )
+
+
+def letter_of(slot: int) -> str:
+    """Return the letter of a run by its place among those that are drawn."""
+    return LETTERS[slot] if slot < len(LETTERS) else NO_LETTER
+
+
+def code_of(slot: int) -> int:
+    """Return the colour of a run by its place among those that are drawn."""
+    return RUN + slot % MOST_IN_ONE
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """Return names without the parts that are the same in all of them: what is left tells the runs of a sweep apart.
+
+    Example:
+        >>> short_names(["20261121-101500-sweep", "20261121-113000-sweep", "20261121-120000-sweep-2"])
+        ['101500-sweep', '113000-sweep', '120000-sweep-2']
+        >>> short_names(["20261121-101500-sweep", "20261121-113000-sweep"]), short_names(["20261121-101500-sweep"])
+        (['101500', '113000'], ['20261121-101500-sweep'])
+    """
+    if len(set(names)) < 2:
+        return list(names)
+    parts = [name.split("-") for name in names]
+    begin, end = _alike(parts), _alike([each[::-1] for each in parts])
+    if begin + end >= min(map(len, parts)):
+        end = 0
+    return ["-".join(each[begin : len(each) - end]) or name for each, name in zip(parts, names, strict=True)]
+
+
+def _alike(parts: Sequence[Sequence[str]]) -> int:
+    """Return how many of the first parts are the same everywhere; the last one of any is not looked at."""
+    most = min(map(len, parts)) - 1
+    return next((place for place in range(most) if len({each[place] for each in parts}) > 1), most)
 
 
 def metric_names(runs: Iterable[RunCurves]) -> list[str]:
@@ -185,14 +189,6 @@ def _points(series: Series) -> Points:
     return Points(series.steps, series.values)
 
 
-def _last(series: Series | None) -> float | None:
-    return series.last if series is not None else None
-
-
-def _begin(state: RunState) -> float | None:
-    return next((entry.time for entry in state.timeline), None)
-
-
 def _clock(state: RunState) -> Points | None:
     times = state.clock
     first = next((entry for entry in state.timeline if isinstance(entry, FitStarted)), None)
@@ -201,48 +197,3 @@ def _clock(state: RunState) -> Points | None:
     begin = first.time if first is not None else float(times.values[0])
     steps = np.concatenate(([first.step if first is not None else 0], times.steps))
     return Points(steps, np.concatenate(([0.0], np.maximum(times.values - begin, 0.0))))
-
-
-def _facts(state: RunState, config: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    if state.fit is not None:
-        yield "optimizer", plain(state.fit.optimizer, _VALUE_LIMIT)
-    rates = state.learning_rates.values
-    if len(rates):
-        first, newest = learning_rate(float(rates[0])), learning_rate(float(rates[-1]))
-        yield "learning rate", first
-        yield "learning rate, newest", newest
-    if state.fit is not None:
-        yield "epochs", _count(state.fit.epochs)
-        yield "steps per epoch", _count(state.fit.steps_per_epoch)
-        yield "batch size", _count(state.fit.batch_size)
-        yield "XLA", "yes" if state.fit.jit_compile else "no"
-    if state.model is not None:
-        yield "parameters", count(state.model.parameters)
-        yield "trainable parameters", count(state.model.trainable_parameters)
-        yield "BatchNormalization layers", count(len(state.layers))
-    tables = state.run.config if state.run is not None and state.run.config else config
-    for key, value in _flat(tables, ""):
-        if key not in _NOT_COMPARED and not (state.fit is not None and key in _SAID_BY_FIT):
-            yield plain(key, _VALUE_LIMIT), plain(value, _VALUE_LIMIT)
-    if state.run is not None:
-        for name, version in state.run.versions.items():
-            yield plain(name, _VALUE_LIMIT), plain(version, _VALUE_LIMIT)
-        yield "host", plain(state.run.host, _VALUE_LIMIT)
-
-
-def _count(number: int | None) -> str:
-    return "–" if number is None else count(number)
-
-
-def _flat(value: object, key: str) -> Iterator[tuple[str, str]]:
-    """Yield the keys of nested tables with dots between, and their values as text."""
-    if isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield from _flat(inner, f"{key}.{name}" if key else str(name))
-    elif isinstance(value, list):
-        for number, inner in enumerate(value):
-            yield from _flat(inner, f"{key}[{number}]")
-    elif isinstance(value, bool):
-        yield key, "yes" if value else "no"
-    else:
-        yield key, f"{value:.6g}" if isinstance(value, float) else str(value)

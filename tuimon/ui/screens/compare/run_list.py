@@ -1,40 +1,68 @@
-"""The list of runs: the state of each, and which are drawn. Keys act on the run under the cursor."""
+"""The list of runs: best value, state and parameters of each. Keys act on the run under the cursor."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tuimon.plot.numbers import duration, negative
+from tuimon.plot.run_values import difference, is_better, parameter
+from tuimon.runs.listing.summary import Summary
 from tuimon.text import plain
 from tuimon.ui.drawing.cell_view import draw_panel
-from tuimon.ui.drawing.cells import Cells, cell_width, fit_end
+from tuimon.ui.drawing.cells import Cells, cell_width, fit, fit_end
 from tuimon.ui.drawing.list_view import ListView
-from tuimon.ui.screens.compare.run_curves import LETTERS, RunLine
-from tuimon.ui.viewer.meanings import RUN, STATUS_SIGNS, Meaning
+from tuimon.ui.screens.compare.comparison import Comparison, ParameterColumn
+from tuimon.ui.screens.compare.run_curves import code_of, letter_of, short_names
+from tuimon.ui.viewer.meanings import STATUS_SIGNS, Meaning
 from tuimon.ui.viewer.moment import Moment
 
 _NUMBER_WIDTH = 8
-_AGE_WIDTH = 7
-_STATE_WIDTH = 13
-"""Width of the longest common state."""
-_NAME_WIDTH = 16
-"""The least width of names; with less, a column of numbers is left out."""
+_LEAST_NAME, _WANTED_NAME = 14, 24
+"""The width of names that a column of numbers must leave, and that the less telling columns must leave."""
 _HEAD = 7
 """Width of cursor, letter and sign, before the name."""
+_ROOMY = 60
+"""With fewer cells, the best value has less room."""
+_LESS_TELLING = 5
+"""Columns of this importance and further ones are left out where names would be cut."""
+_TELLING = 3
+"""So many columns of parameters come before the age of a run."""
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column beside the names."""
+
+    kind: str
+    heading: str
+    width: int
+    importance: int
+    """The columns of the highest one are left out first."""
+    is_text: bool = False
+    parameter: str = ""
 
 
 class RunList(ListView, can_focus=True):
-    """A line a run: letter where it is drawn, state, name, age, newest losses."""
+    """A line a run: letter where it is drawn, name, best value, state, parameters.
+
+    Args:
+        comparison: The runs.
+        id: Of the widget.
+    """
 
     head_rows = 2
 
-    def __init__(self, *, id: str | None = None) -> None:
+    def __init__(self, comparison: Comparison, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.words = ""
         """A message in the lower edge; empty for none."""
-        self._lines: Sequence[RunLine] = ()
-        self._slots: Mapping[Path, int] = {}
+        self._comparison = comparison
+        self._lines: Sequence[Summary] = ()
+        self._short: dict[Path, str] = {}
+        """The names without what all of them have in common."""
         self._path: Path | None = None
+        self._place = 0
 
     @property
     def path(self) -> Path | None:
@@ -46,25 +74,28 @@ class RunList(ListView, can_focus=True):
         """The height at which every run has its line."""
         return 3 + max(1, len(self._lines))
 
-    def show_runs(self, lines: Sequence[RunLine], slots: Mapping[Path, int]) -> None:
-        """Take the runs to list next.
-
-        Args:
-            lines: The runs, in the order of the list.
-            slots: The places of the letters of runs that are drawn.
-        """
-        self._lines, self._slots = lines, slots
+    def show_runs(self, lines: Sequence[Summary]) -> None:
+        """Take the runs to list next, in their order."""
+        if self._lines:
+            # Where the run under the cursor goes, the next one has the cursor.
+            self._place = self.selected
+        if [line.path for line in lines] != [line.path for line in self._lines]:
+            short = short_names([line.name for line in lines])
+            self._short = {line.path: plain(name) for line, name in zip(lines, short, strict=True)}
+        self._lines = lines
 
     @property
     def length(self) -> int:
-        """How many runs there are."""
+        """How many runs are listed."""
         return len(self._lines)
 
     @property
     def selected(self) -> int:
-        """The line under the cursor. It stays with its run, whatever comes above it."""
-        paths = [line.path for line in self._lines]
-        return paths.index(self._path) if self._path in paths else 0
+        """The line under the cursor. It stays with its run, whatever the order."""
+        place = next((index for index, line in enumerate(self._lines) if line.path == self._path), None)
+        if place is None and self._path is not None:
+            return max(0, min(self._place, len(self._lines) - 1))
+        return place or 0
 
     def select_line(self, index: int) -> None:
         """Put the cursor on a run."""
@@ -75,71 +106,150 @@ class RunList(ListView, can_focus=True):
         """Draw a line for each run."""
         # The other runs are shown as of now, even in a replay.
         now = time.time() if moment.replay is not None else moment.now
-        extra = [*self.position(cells), (f"{len(self._slots)} drawn, {len(LETTERS)} at most", int(Meaning.DIM))]
-        draw_panel(cells, "runs", extra)
-        if self.words:
-            cells.put(cells.height - 1, 2, f" {self.words} ", Meaning.WARNING, width=cells.width - 4)
+        known = self._comparison
+        extra = [(f"{len(known.drawn.slots)} drawn", int(Meaning.DIM)), *self.position(cells)]
+        if known.filter:
+            extra.append(
+                (f"{len(self._lines)} of {len(known.paths)} fit {plain(known.filter.text, 30)}", int(Meaning.KEY))
+            )
+        draw_panel(cells, f"runs, {known.order_in_words}", extra)
+        self._draw_edge(cells)
         if not self._lines:
-            cells.put(1, 3, "Looking…", Meaning.DIM)
+            words = "No run fits: esc clears the filter." if known.paths and known.filter else "Looking…"
+            cells.put(1, 3, words, Meaning.DIM, width=cells.width - 5)
             return
-        columns = _columns(cells.width)
-        name_width = cells.width - 2 - _HEAD - sum(width + 2 for _, width in columns)
+        columns = self._columns(cells.width)
+        name_width = cells.width - 2 - _HEAD - sum(column.width + 2 for column in columns)
         cells.put(1, _HEAD, "run", Meaning.DIM, width=name_width)
-        column = _HEAD + name_width + 2
-        for heading, width in columns:
-            if heading == "state":
-                cells.put(1, column, heading, Meaning.DIM, width=width)
-            else:
-                cells.put_right(1, column + width, heading, Meaning.DIM)
-            column += width + 2
+        place = _HEAD + name_width + 2
+        for column in columns:
+            _put(cells, 1, place, column, fit(column.heading, column.width), Meaning.DIM)
+            place += column.width + 2
         for row, index, code in self.draw_cursor(cells):
             self._draw_line(cells, row, self._lines[index], now, columns, name_width, code)
+
+    def _draw_edge(self, cells: Cells) -> None:
+        line = self._lines[self.selected] if self._lines else None
+        text, meaning = self.words, Meaning.WARNING
+        if not text and line is not None and line.tags.note:
+            text, meaning = line.tags.note, Meaning.DIM
+        if text:
+            cells.put(cells.height - 1, 2, f" {fit(plain(text), cells.width - 6)} ", meaning, width=cells.width - 4)
 
     def _draw_line(
         self,
         cells: Cells,
         row: int,
-        line: RunLine,
+        line: Summary,
         now: float,
-        columns: Sequence[tuple[str, int]],
+        columns: Sequence[_Column],
         name_width: int,
         code: int,
     ) -> None:
-        slot = self._slots.get(line.path)
+        slot = self._comparison.drawn.slots.get(line.path)
         if slot is not None:
-            cells.put(row, 3, LETTERS[slot], (RUN + slot) | code)
-        name = fit_end(plain(line.path.name), name_width)
+            cells.put(row, 3, letter_of(slot), code_of(slot) | code)
+        name = plain(line.name)
+        if cell_width(name) > name_width:
+            name = fit_end(self._short[line.path], name_width)
         if line.trouble:
             cells.put(row, 5, "✗", Meaning.ERROR | code)
-            column = cells.put(row, _HEAD, name, Meaning.TEXT | code) + 2
-            cells.put(row, column, plain(line.trouble), Meaning.ERROR | code, width=cells.width - column - 2)
+            place = cells.put(row, _HEAD, name, Meaning.TEXT | code) + 2
+            cells.put(row, place, plain(line.trouble), Meaning.ERROR | code, width=cells.width - place - 2)
             return
-        sign, meaning = STATUS_SIGNS.get(line.status, ("●", Meaning.TEXT))
-        # The header shows a pause in reverse video; in a list the word is enough.
-        meaning = Meaning.WARNING if meaning == Meaning.PAUSED else meaning
+        sign, meaning = _status(line)
         cells.put(row, 5, sign, meaning | code)
         cells.put(row, _HEAD, name, (Meaning.STRONG if slot is not None else Meaning.TEXT) | code)
-        column = _HEAD + name_width + 2
-        for heading, width in columns:
-            if heading == "state":
-                cells.put(row, column, plain(line.status), meaning | code, width=width)
-            else:
-                text = _text(heading, line, now)
-                cells.put_right(row, column + width, text, (Meaning.DIM if text == "–" else Meaning.TEXT) | code)
-            column += width + 2
+        place = _HEAD + name_width + 2
+        for column in columns:
+            text, meaning = self._text(column, line, now)
+            _put(cells, row, place, column, fit(text, column.width), (Meaning.DIM if text == "–" else meaning) | code)
+            place += column.width + 2
+
+    def _text(self, column: _Column, line: Summary, now: float) -> tuple[str, Meaning]:
+        known = self._comparison
+        match column.kind:
+            case "best" | "epoch":
+                if (best := known.best_of(line)) is None:
+                    return "–", Meaning.DIM
+                return (_number(best.value), Meaning.STRONG) if column.kind == "best" else _epoch(best.epoch)
+            case "against":
+                return self._against(line)
+            case "state":
+                return plain(line.status), _status(line)[1]
+            case "age":
+                return ("–" if line.started is None else duration(now - line.started)), Meaning.TEXT
+            case "tags":
+                return " ".join(line.tags.tags), Meaning.KEY
+            case "parameter":
+                value = line.parameters.get(column.parameter)
+                return ("–" if value is None else parameter(column.parameter, value)), Meaning.TEXT
+        return _number(line.loss if column.kind == "loss" else line.val_loss), Meaning.TEXT
+
+    def _against(self, line: Summary) -> tuple[str, Meaning]:
+        known, baseline = self._comparison, self._comparison.baseline
+        if baseline is not None and baseline.path == line.path:
+            return "baseline", Meaning.KEY
+        if (value := known.difference(line)) is None or known.best_metric is None:
+            return "–", Meaning.DIM
+        better = is_better(known.best_metric, value)
+        meaning = {True: Meaning.GOOD, False: Meaning.WARNING, None: Meaning.TEXT}[better]
+        return difference(known.best_metric, value), meaning
+
+    def _columns(self, width: int) -> list[_Column]:
+        """Return the columns that fit beside the names."""
+        known = self._comparison
+        best = plain(known.best_metric or "value", 14)
+        wanted = [
+            _Column("best", f"best {best}" if width >= _ROOMY else best, 14 if width >= _ROOMY else 9, 0),
+            _Column("epoch", "epoch", 5, 5),
+            *([_Column("against", "baseline", 14, 1)] if known.baseline is not None else []),
+            _Column("state", "state", 10, 3, is_text=True),
+            *(_of_parameter(place, column) for place, column in enumerate(known.columns)),
+            _Column("age", "age", 8, 7),
+            _Column("loss", "loss now", _NUMBER_WIDTH, 6),
+            _Column("val_loss", "val now", _NUMBER_WIDTH, 8),
+        ]
+        tags = max((cell_width(" ".join(line.tags.tags)) for line in self._lines), default=0)
+        if tags:
+            wanted.append(_Column("tags", "tags", min(24, max(4, tags)), 7, is_text=True))
+        whole = max((cell_width(plain(line.name)) for line in self._lines), default=0)
+        names = max([min(whole, _LEAST_NAME), *map(cell_width, self._short.values())])
+        chosen: list[_Column] = []
+        for column in sorted(wanted, key=lambda column: column.importance):
+            left = width - 2 - _HEAD - sum(each.width + 2 for each in [*chosen, column])
+            # The less telling columns leave room for whole names.
+            needed = names if column.importance < _LESS_TELLING else whole
+            if left >= min(needed, _LEAST_NAME if column.importance < 2 else _WANTED_NAME):
+                chosen.append(column)
+            elif column.kind == "parameter":
+                # No later one in its place: those that people look for come first.
+                break
+        return [column for column in wanted if column in chosen]
 
 
-def _columns(width: int) -> list[tuple[str, int]]:
-    """Return headings and widths of the columns that fit beside the names."""
-    columns = [("state", _STATE_WIDTH), ("age", _AGE_WIDTH), ("loss", _NUMBER_WIDTH), ("val_loss", _NUMBER_WIDTH)]
-    for least in ("age", "loss", "val_loss"):
-        if width - 2 - _HEAD - sum(room + 2 for _, room in columns) < _NAME_WIDTH:
-            columns = [column for column in columns if column[0] != least]
-    return columns
+def _of_parameter(place: int, column: ParameterColumn) -> _Column:
+    importance = 2 if place == 0 else 4 if place < _TELLING else 9
+    return _Column("parameter", column.heading, column.width, importance, parameter=column.key)
 
 
-def _text(heading: str, line: RunLine, now: float) -> str:
-    if heading == "age":
-        return "–" if line.started is None else duration(now - line.started)
-    text = negative(line.loss if heading == "loss" else line.val_loss)
-    return text if cell_width(text) <= _NUMBER_WIDTH else negative(line.loss if heading == "loss" else line.val_loss, 3)
+def _put(cells: Cells, row: int, place: int, column: _Column, text: str, code: int) -> None:
+    if column.is_text:
+        cells.put(row, place, text, code)
+    else:
+        cells.put_right(row, place + column.width, text, code)
+
+
+def _status(line: Summary) -> tuple[str, Meaning]:
+    sign, meaning = STATUS_SIGNS.get(line.status, ("●", Meaning.TEXT))
+    # The header shows a pause in reverse video; in a list the word is enough.
+    return sign, Meaning.WARNING if meaning == Meaning.PAUSED else meaning
+
+
+def _epoch(epoch: int) -> tuple[str, Meaning]:
+    return str(epoch + 1), Meaning.TEXT
+
+
+def _number(value: float | None) -> str:
+    text = negative(value)
+    return text if cell_width(text) <= _NUMBER_WIDTH else negative(value, 3)

@@ -6,8 +6,8 @@ from tuimon.text import plain
 from tuimon.ui.drawing.cell_view import draw_panel
 from tuimon.ui.drawing.cells import Cells, cell_width, fit_end, wrap
 from tuimon.ui.drawing.lines_view import LinesView
-from tuimon.ui.screens.compare.run_curves import LETTERS, UNKNOWN, RunCurves, differences
-from tuimon.ui.viewer.meanings import RUN, Meaning
+from tuimon.ui.screens.compare.run_curves import UNKNOWN, RunCurves, code_of, differences, letter_of, short_names
+from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment
 
 _GAP = 2
@@ -73,22 +73,23 @@ class ConfigTable(LinesView):
             return
         shown = rows[self._first : last]
         keys = min(_KEY_WIDTH, max(cell_width(key) for key, _ in rows), (cells.width - 5) // 3)
+        names = [plain(name) for name in short_names([run.name for run in runs.values()])]
         wanted = [
-            max([cell_width(values[index]) for _, values in rows] + [cell_width(plain(run.name)) + 2])
-            for index, run in enumerate(runs.values())
+            max([cell_width(values[index]) for _, values in rows] + [cell_width(name) + 2])
+            for index, name in enumerate(names)
         ]
         fitting = max(1, (cells.width - 5 - keys) // (_LEAST_WIDTH + _GAP))
         share = (cells.width - 5 - keys) // min(fitting, len(runs)) - _GAP
         column = 3 + keys + _GAP
-        for index, (slot, run) in enumerate(list(runs.items())[:fitting]):
+        for index, slot in enumerate(list(runs)[:fitting]):
             width = max(_LEAST_WIDTH, min(share, wanted[index]))
-            end = cells.put(1, column, f"{LETTERS[slot]} ", RUN + slot)
-            cells.put(1, end, fit_end(plain(run.name), width - 2), Meaning.DIM)
+            end = cells.put(1, column, f"{letter_of(slot)} ", code_of(slot))
+            cells.put(1, end, fit_end(names[index], width - 2), Meaning.DIM)
             for row, (_, values) in enumerate(shown, start=2):
                 value = values[index]
                 cells.put(row, column, value, Meaning.DIM if value == UNKNOWN else Meaning.TEXT, width=width)
             column += width + _GAP
-        if missing := " ".join(LETTERS[slot] for slot in list(runs)[fitting:]):
+        if missing := " ".join(letter_of(slot) for slot in list(runs)[fitting:]):
             cells.put(cells.height - 1, 3, f" no room for {missing} ", Meaning.WARNING)
         for row, (key, values) in enumerate(shown, start=2):
             cells.put(row, 3, fit_end(key, keys), Meaning.DIM if UNKNOWN in values else Meaning.TITLE)

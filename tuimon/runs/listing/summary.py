@@ -1,0 +1,136 @@
+"""What a list says of one run: state, progress, best values, parameters, tags."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from tuimon.runs.best import SHOWN, Best
+from tuimon.runs.glance import Glance
+from tuimon.runs.listing.parameters import RATE, Value, config_of, is_named, parameters_of
+from tuimon.runs.listing.tags import BASELINE, Tags, read_tags
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.runs.series import Series
+from tuimon.runs.state import RunState
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One run in a list."""
+
+    path: Path
+    """The path of its directory."""
+    status: str
+    """The word of `liveness.status`; empty if it is not known."""
+    epoch: int | None = None
+    """The epoch under way, counted from 0; None before the first step."""
+    step: int = 0
+    """Train steps completed."""
+    started: float | None = None
+    """The time at which the run began, Unix seconds; None while not known."""
+    updated: float | None = None
+    """The time of its newest fact; None while there is none."""
+    loss: float | None = None
+    """The newest loss; None while not known."""
+    val_loss: float | None = None
+    """The newest validation loss; None while not known."""
+    best: Mapping[str, Best] = field(default_factory=dict)
+    """The best value of each metric whose name says what is better; empty while not known."""
+    is_best_known: bool = True
+    """False where a part of the log was left out, so that a better value may be there."""
+    parameters: Mapping[str, Value] = field(default_factory=dict)
+    """What it was made with, as far as the log says."""
+    tags: Tags = field(default_factory=Tags)
+    """What people wrote about it."""
+    trouble: str = ""
+    """Why the run cannot be read; empty if it can."""
+
+    @property
+    def name(self) -> str:
+        """The name of its directory."""
+        return self.path.name
+
+    @property
+    def shown_best(self) -> tuple[str, Best] | None:
+        """The metric and the best value to show where there is room for one; None where none is known."""
+        return next(((name, self.best[name]) for name in SHOWN if name in self.best), None)
+
+    def value_of(self, key: str) -> Value | None:
+        """Return a value by the name that a person has for it; None where it is not known.
+
+        Args:
+            key: ``name``, ``state``, ``epoch`` (from 1), ``step``, ``started``, ``updated``, ``note``, ``tags``,
+                ``best``, a metric (its best value), or a parameter.
+        """
+        fixed: dict[str, Value | None] = {
+            "name": self.name,
+            "state": self.status or None,
+            "epoch": None if self.epoch is None else self.epoch + 1,
+            "step": self.step,
+            "started": self.started,
+            "updated": self.updated,
+            "note": self.tags.note or None,
+            "tags": " ".join(self.tags.tags) or None,
+            "best": self.shown_best[1].value if self.shown_best else None,
+        }
+        if key.lower() in fixed:
+            return fixed[key.lower()]
+        if key in self.best:
+            return self.best[key].value
+        return next((value for name, value in self.parameters.items() if is_named(name, key)), None)
+
+
+def summary_of(run: RunDirectory, state: RunState, status: str) -> Summary:
+    """Return what a list says of a run whose whole log is folded.
+
+    Args:
+        run: The run; its config and its tags are read.
+        state: What its log says.
+        status: The word of `liveness.status`.
+    """
+    loss = _last(state.epoch_metrics.get("loss"))
+    has_config = state.run is not None and bool(state.run.config)
+    return Summary(
+        run.path,
+        status,
+        epoch=state.epoch if state.step else None,
+        step=state.step,
+        started=next((entry.time for entry in state.timeline), None),
+        updated=state.last_time,
+        loss=_last(state.batch_metrics.get("loss")) if loss is None else loss,
+        val_loss=_last(state.epoch_metrics.get("val_loss")),
+        best=state.best.values,
+        is_best_known=state.best.is_known,
+        parameters=parameters_of(state, None if has_config else config_of(run)),
+        tags=read_tags(run.path),
+    )
+
+
+def glanced(glance: Glance, now: float) -> Summary:
+    """Look at a run, and return what a list says of it.
+
+    Args:
+        glance: The run.
+        now: The time, Unix seconds.
+    """
+    try:
+        glance.look()
+        summary = summary_of(glance.run, glance.state, glance.status(now))
+    except OSError as error:
+        return Summary(glance.run.path, "", trouble=f"cannot be read: {error.strerror or error}")
+    parameters = dict(summary.parameters)
+    if len(glance.state.learning_rates):
+        # The state has the newest rates alone.
+        parameters.pop(RATE, None)
+        if glance.first_learning_rate is not None:
+            parameters = {RATE: glance.first_learning_rate, **parameters}
+    return replace(summary, started=glance.started, parameters=parameters)
+
+
+def baseline_of(runs: Iterable[Summary]) -> Summary | None:
+    """Return the run that the others are compared with: of those with the tag, the newest; None where none has it."""
+    tagged = [run for run in runs if BASELINE in run.tags.tags]
+    return max(tagged, key=lambda run: (run.started or 0.0, run.name), default=None)
+
+
+def _last(series: Series | None) -> float | None:
+    return series.last if series is not None else None
