@@ -23,7 +23,7 @@ ROWS, COLUMNS = 24, 80
 class Terminal:
     """``tuimon watch`` in a terminal of `ROWS` and `COLUMNS`, which says where its cursor is when it is asked."""
 
-    def __init__(self, run: RunDirectory, *arguments: str, **variables: str) -> None:
+    def __init__(self, run: RunDirectory | None, *arguments: str, **variables: str) -> None:
         self.ours, self.theirs = pty.openpty()
         fcntl.ioctl(self.theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
         self.settings = termios.tcgetattr(self.theirs)
@@ -35,7 +35,7 @@ class Terminal:
         self._screen.write_process_input = lambda answer: self.answers.append(answer.encode())
         self._stream = pyte.ByteStream(self._screen)
         self.process = subprocess.Popen(
-            command("watch", run.path, *arguments),
+            command("watch", *([] if run is None else [run.path]), *arguments),
             stdin=self.theirs,
             stdout=self.theirs,
             stderr=self.theirs,
@@ -82,7 +82,7 @@ class Terminal:
 
 
 @contextmanager
-def terminal(run: RunDirectory, *arguments: str, **variables: str) -> Iterator[Terminal]:
+def terminal(run: RunDirectory | None, *arguments: str, **variables: str) -> Iterator[Terminal]:
     opened = Terminal(run, *arguments, **variables)
     try:
         yield opened

@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from tuimon.cli.choice import named_or_newest
 from tuimon.cli.options import add_run
 from tuimon.diagnosis.examination import Examined, Judgement, examine, judge
 from tuimon.diagnosis.finding import Finding
@@ -55,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Print the page and return the exit code."""
-    run = RunDirectory.find(options.run, options.runs_dir)
+    run = named_or_newest(options)
     state, tail = RunState(), Tail(run.session_log)
     with contextlib.closing(Progress()) as progress:
         read(tail, state, progress)

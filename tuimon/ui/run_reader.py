@@ -59,6 +59,7 @@ class Reader:
         self._started: RunStarted | None = None
         self._ended = False
         self._gone = False
+        self._has_caught_up = False
         self._unreadable = ""
         self._printed: tuple[int, int] | None = None
 
@@ -67,6 +68,10 @@ class Reader:
         waits_for_trainer = self._start_trainer()
         self._look_at_printed()
         self._catch_up(stop)
+        if self._follow and not self._ended:
+            # Before the first word about its state: a run whose trainer is gone never seems to train.
+            self._look_whether_gone()
+        self._has_caught_up = True
         self._tell(CaughtUp(_seconds_since_change(self._run.session_log)))
         next_gone = next_printed = 0.0
         while self._follow and not stop.wait(_LOOK_SECONDS):
@@ -131,11 +136,11 @@ class Reader:
                 self._ended = False
             elif isinstance(event, RunEnded):
                 self._ended = True
-        behind = size - self._tail.offset
-        return self._tell(Facts(events, self._tail.offset / size if behind > _CHUNK_BYTES else None))
+        is_far = not self._has_caught_up or size - self._tail.offset > _CHUNK_BYTES
+        return self._tell(Facts(events, self._tail.offset / size if is_far else None))
 
     def _tell(self, news: News) -> Heard:
-        heard = Heard(news)
+        heard = Heard(news, reader=self)
         self._post(heard)
         return heard
 
@@ -184,3 +189,11 @@ def _seconds_since_change(path: Path) -> float:
         return max(0.0, time.time() - path.stat().st_mtime)
     except OSError:
         return 0.0
+
+
+def has_lines(run: RunDirectory) -> bool:
+    """Return whether there is anything in the log of a run."""
+    try:
+        return run.session_log.stat().st_size > 0
+    except OSError:
+        return False

@@ -12,7 +12,7 @@ from tuimon.text import plain
 from tuimon.ui.drawing.cell_view import CellView
 from tuimon.ui.drawing.cells import Cells, cell_width, fit
 from tuimon.ui.viewer.meanings import STATUS_SIGNS, Meaning
-from tuimon.ui.viewer.moment import Moment
+from tuimon.ui.viewer.moment import READING, Moment
 
 Part = list[tuple[str, int]]
 """Texts that are drawn together or not at all, each with its colour."""
@@ -177,14 +177,14 @@ def _epochs_ended(state: RunState, fit_started: FitStarted) -> int:
 
 def _time_left(moment: Moment) -> Part:
     seconds = moment.state.seconds_left
-    if seconds is None or moment.status in ("crashed", "failed", "paused", "silent"):
+    if seconds is None or moment.status in ("crashed", "failed", "paused", "silent", READING):
         return []
     return [(f"{duration(seconds):>5} left", int(Meaning.TEXT))]
 
 
 def _speed(moment: Moment) -> Part:
     rate = moment.state.steps_per_second
-    if rate is None or moment.status in ("crashed", "failed", "finished", "paused", "stopped", "silent"):
+    if rate is None or moment.status in ("crashed", "failed", "finished", "paused", "stopped", "silent", READING):
         return []
     return [(f"{number(rate, 3):>4} steps/s", int(Meaning.TEXT))]
 

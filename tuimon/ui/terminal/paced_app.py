@@ -42,6 +42,8 @@ class PacedApp(App[str]):
         self._behind_since = math.inf
         self._slow_until = 0.0
         self._leaves_by = 0.0
+        self.touched_at = time.monotonic()
+        """When a key was pressed last, or the mouse moved, by `time.monotonic`."""
 
     @property
     def is_line_slow(self) -> bool:
@@ -68,6 +70,8 @@ class PacedApp(App[str]):
 
     async def on_event(self, event: Event) -> None:
         """Handle an event; ignore keys while the screen closes, they are meant for the shell."""
+        if isinstance(event, InputEvent | Paste):
+            self.touched_at = time.monotonic()
         if not (self._leaves_by and isinstance(event, InputEvent | Paste)):
             await super().on_event(event)
 
