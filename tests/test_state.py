@@ -129,3 +129,11 @@ def test_a_second_fit_goes_on_where_the_first_ended() -> None:
 def test_events_that_were_dropped_add_up() -> None:
     gaps = [events.LogGap(dropped={"batches": 2}, reason="full"), events.LogGap(dropped={"batches": 3}, reason="full")]
     assert fold(numbered(gaps)).dropped == {"batches": 5}
+
+
+def test_what_a_new_fit_has_not_taken_over_cannot_be_undone() -> None:
+    facts = [fact for fact in a_run() if not isinstance(fact, events.RunEnded)]
+    kept = fit_started(frozen=["bn_1", "bn_2"], step=4)
+    assert [command.id for command in fold(numbered([*facts, kept])).undoable] == ["a-0"]
+    left = fit_started(frozen=["bn_2"], step=4)
+    assert fold(numbered([*facts, left])).undoable == []

@@ -142,6 +142,17 @@ def _document(
             for finding in found
         ],
         "best": state.best.as_fields(),
+        "fits": [
+            {
+                "number": fit.number,
+                "first_step": fit.started.step,
+                "first_epoch": fit.started.initial_epoch + fit.epochs_before,
+                "epochs": None if fit.started.epochs is None else fit.started.epochs + fit.epochs_before,
+                "optimizer": fit.started.optimizer,
+                "same_model": fit.started.same_model,
+            }
+            for fit in state.fits.all
+        ],
         "rules": [dataclasses.asdict(rule) for rule in examined],
         "loss_minus_val_loss": _whole(state),
     }
