@@ -12,7 +12,7 @@ from tuimon.runs.session_log import Tail
 LIST_SECONDS = 10.0
 """The directory is listed this often where its time says nothing, as some network file systems have it; else at once
 after a change."""
-_WATCHED = 50
+_WATCHED = 20
 """Runs whose logs are looked at: the newest ones. One that is older does not go on."""
 
 

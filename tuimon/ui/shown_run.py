@@ -18,7 +18,7 @@ from tuimon.ui.viewer.viewer import Viewer
 
 LOOK_SECONDS = 1.0
 """How often to look for a run that has begun."""
-SHOW_SECONDS = 0.5
+SHOW_SECONDS = 1.0
 """How often to ask whether the run that has begun may be shown."""
 
 
