@@ -100,4 +100,4 @@ def test_a_run_that_is_called_like_a_request_is_named_by_its_path(runs: Path) ->
     run = RunDirectory.at(runs / "freeze")
     with stand_in(run, "apply"):
         assert main(["send", "freeze", "freeze"]) == 2
-        assert main(["send", str(run.path), "freeze"]) == 0
+        assert main(["send", str(run.path), "--json", "freeze"]) == 0

@@ -24,14 +24,14 @@ def add_runs_dir(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_run(parser: argparse.ArgumentParser, default: str = "the newest run, a live one first") -> None:
-    """Declare ``RUN``, which may be left out, and ``--runs-dir``.
+def add_run(parser: argparse.ArgumentParser, default: str = "the newest run, a live one first") -> argparse.Action:
+    """Declare ``RUN``, which may be left out, and ``--runs-dir``; return the argument ``RUN``.
 
     Args:
         parser: Of the subcommand.
         default: Which run is taken where none is named.
     """
-    parser.add_argument(
+    run = parser.add_argument(
         "run",
         metavar="RUN",
         nargs="?",
@@ -39,6 +39,7 @@ def add_run(parser: argparse.ArgumentParser, default: str = "the newest run, a l
         f"that name); default: {default}",
     )
     add_runs_dir(parser)
+    return run
 
 
 def add_looks(parser: argparse.ArgumentParser) -> None:

@@ -1,7 +1,7 @@
 """Ask something of a running training, and wait for the answer.
 
-Without RUN, it goes to the run that is live; where several are, to none. A run that is called like a request
-is named by its whole name.
+Without RUN it goes to the run that is live; where several are, to none. A run
+that is called like a request is named by its path or its whole name.
 
 The exit code is 0 for a request that was applied, 1 for one that was rejected,
 2 for bad input, 3 where no answer came in time: the request is then withdrawn,
@@ -60,7 +60,9 @@ _OF_A_MODE = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    add_run(parser, "the live run, if there is one alone")
+    run = add_run(parser, "the live run, if there is one alone")
+    # Between an optional word and a request, argparse would guess.
+    run.nargs, run.required, run.metavar = None, True, "[RUN]"
     _let_run_be_left_out(parser)
     _add_common(parser, f"{DEFAULT_SECONDS:g}; recalibrate, evaluate and probe: {WORKING_SECONDS:g}")
     parser.set_defaults(timeout=None, json=False)
