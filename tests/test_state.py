@@ -144,3 +144,11 @@ def test_the_load_of_the_machine_is_that_of_the_newest_attempt_and_bounded() -> 
     assert {later.time - earlier.time for earlier, later in pairwise(samples[-MOST_SAMPLES // 2 :])} == {10.0}
     state.apply([started(attempt=1)])
     assert state.system.samples == []
+
+
+def test_what_a_new_fit_has_not_taken_over_cannot_be_undone() -> None:
+    facts = [fact for fact in a_run() if not isinstance(fact, events.RunEnded)]
+    kept = fit_started(frozen=["bn_1", "bn_2"], step=4)
+    assert [command.id for command in fold(numbered([*facts, kept])).undoable] == ["a-0"]
+    left = fit_started(frozen=["bn_2"], step=4)
+    assert fold(numbered([*facts, left])).undoable == []

@@ -24,7 +24,7 @@ class Terminal:
     """``tuimon watch`` in a terminal, which says where its cursor is when it is asked."""
 
     def __init__(
-        self, run: RunDirectory, *arguments: str, size: tuple[int, int] = (COLUMNS, ROWS), **variables: str
+        self, run: RunDirectory | None, *arguments: str, size: tuple[int, int] = (COLUMNS, ROWS), **variables: str
     ) -> None:
         columns, rows = size
         self.ours, self.theirs = pty.openpty()
@@ -42,7 +42,7 @@ class Terminal:
         for name in ("LINES", "COLUMNS"):
             set_variables.pop(name, None)
         self.process = subprocess.Popen(
-            command("watch", run.path, *arguments),
+            command("watch", *([] if run is None else [run.path]), *arguments),
             stdin=self.theirs,
             stdout=self.theirs,
             stderr=self.theirs,
@@ -90,7 +90,7 @@ class Terminal:
 
 @contextmanager
 def terminal(
-    run: RunDirectory, *arguments: str, size: tuple[int, int] = (COLUMNS, ROWS), **variables: str
+    run: RunDirectory | None, *arguments: str, size: tuple[int, int] = (COLUMNS, ROWS), **variables: str
 ) -> Iterator[Terminal]:
     opened = Terminal(run, *arguments, size=size, **variables)
     try:

@@ -72,7 +72,7 @@ def test_an_epoch_without_a_known_end_has_steps_and_no_share(width: int, height:
 
 
 @pytest.mark.parametrize(
-    ("initial_epoch", "epochs", "share"), [(0, 40, " 7 %"), (0, 4, "75 %"), (2, 4, "50 %"), (0, 3, "100 %")]
+    ("initial_epoch", "epochs", "share"), [(0, 40, " 7 %"), (0, 4, "75 %"), (2, 4, "75 %"), (0, 3, "100 %")]
 )
 def test_progress_without_the_length_of_epochs_is_that_of_the_epochs(
     initial_epoch: int, epochs: int, share: str
@@ -80,6 +80,30 @@ def test_progress_without_the_length_of_epochs_is_that_of_the_epochs(
     facts = a_training(steps_per_epoch=None, initial_epoch=initial_epoch, epochs=epochs)
     # Of three epochs, the last one has ended and the run is over; of more, the fourth goes on.
     assert header(facts[:-2] if epochs == 3 else facts, 80, 2)[0].endswith(share)
+
+
+def test_progress_of_a_resumed_run_is_that_of_the_whole() -> None:
+    facts = [
+        *a_training(epochs=400, steps_per_epoch=10),
+        started(attempt=1, step=1623, epoch=3),
+        events.RunResumed(checkpoint="c", to_step=930, to_epoch=93, repeated_steps=0, lost_steps=0, step=1623),
+        fit_started(epochs=400, initial_epoch=93, steps_per_epoch=10, step=1623, epoch=93),
+        events.Batches(first_step=1623, metrics={"loss": [0.25] * 5}, batches=5, step=1628, epoch=93),
+    ]
+    shown = header(numbered(facts), 120, 2)[0]
+    assert "epoch  94/400" in shown
+    assert shown.endswith(" 23 %")
+    assert "fit " not in shown, "it is the same fit"
+
+
+def test_where_there_are_several_fits_the_header_names_the_one_that_goes_on() -> None:
+    further = fit_started(epochs=4, steps_per_epoch=10, step=1623)
+    shown = header(numbered([*a_training(), further]), 80, 2)[0]
+    assert "fit 2  epoch 1/4" in shown
+    assert shown.endswith("  0 %")
+    narrow = header(numbered([*a_training(), further]), 44, 2)[0]
+    assert "epoch 1/4" in narrow
+    assert "fit" not in narrow
 
 
 def test_a_further_fit_begins_without_a_share() -> None:

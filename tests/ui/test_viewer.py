@@ -10,7 +10,7 @@ from helpers import SENDER, environment, fold, requests_in
 from tuimon.protocol import commands, events
 from tuimon.runs.liveness import SILENT_SECONDS
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.ui.viewer.moment import Moment, Notice
+from tuimon.ui.viewer.moment import READING, Moment, Notice
 from tuimon.ui.viewer.news import CaughtUp, Facts, LogUnreadable, TrainerExited, TrainerGone, TrainerPrinted
 from tuimon.ui.viewer.replay_clock import ReplayClock
 from tuimon.ui.viewer.viewer import NOTICE_SECONDS, Viewer
@@ -110,7 +110,7 @@ def test_a_log_that_does_not_grow_makes_a_run_silent(watched: Watched) -> None:
 
 def test_a_log_that_had_not_grown_for_long_is_silent_once_it_is_read(watched: Watched) -> None:
     watched.tell(*training("bn_1"), reading=0.5)
-    assert watched.viewer.moment().reading == 0.5
+    assert (watched.viewer.moment().reading, watched.viewer.moment().status) == (0.5, READING)
     watched.viewer.hear(CaughtUp(silent_seconds=3600.0))
     moment = watched.viewer.moment()
     assert (moment.reading, moment.status, moment.silent_seconds) == (None, "silent", 3600.0)

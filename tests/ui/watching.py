@@ -19,14 +19,15 @@ from tuimon.ui.app import WatchApp
 from tuimon.ui.drawing.cell_view import CellView
 from tuimon.ui.drawing.cells import Cells
 from tuimon.ui.frame import base_screen
+from tuimon.ui.viewer.moment import READING
 from ui.sizes import WIDE
 
 
 class LiveRun:
     """A run whose log is held and written by this process, as by a trainer."""
 
-    def __init__(self, runs: Path, *facts: events.AnyEvent) -> None:
-        self.directory = RunDirectory.at(runs / "live")
+    def __init__(self, runs: Path, *facts: events.AnyEvent, name: str = "live") -> None:
+        self.directory = RunDirectory.at(runs / name)
         self._log = os.open(self.directory.session_log, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         fcntl.flock(self._log, fcntl.LOCK_EX)
         self._seq = 0
@@ -80,6 +81,7 @@ async def watching(
         if is_live and run.session_log.exists() and (lines := run.session_log.read_bytes().splitlines()):
             last = msgspec.json.decode(lines[-1])["seq"]
             await until(pilot, lambda: app.viewer.state.last_seq >= last, "the log is read")
+            await until(pilot, lambda: app.moment().status != READING, "the log is read to its end")
         await until(pilot, lambda: bool(views(app)) and "quit" in text(app) and laid_out(app), "the first screen")
         yield app, pilot
 

@@ -23,7 +23,7 @@ def epochs_in_a_loop(callbacks: Callbacks) -> Iterator[keras.Model]:
         yield model
 
 
-@script(3, 3, 3)
+@script(9)
 def epochs_in_a_loop_with_a_new_monitor_each(callbacks: Callbacks) -> Iterator[keras.Model]:
     model = fast()
     for each in (callbacks, callbacks.another(), callbacks.another()):

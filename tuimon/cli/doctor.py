@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from tuimon.cli.choice import named_or_newest
 from tuimon.cli.options import add_run
 from tuimon.diagnosis.examination import Examined, Judgement, examine, judge
 from tuimon.diagnosis.finding import Finding
@@ -55,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Print the page and return the exit code."""
-    run = RunDirectory.find(options.run, options.runs_dir)
+    run = named_or_newest(options)
     state, tail = RunState(), Tail(run.session_log)
     with contextlib.closing(Progress()) as progress:
         read(tail, state, progress)
@@ -141,6 +142,17 @@ def _document(
             for finding in found
         ],
         "best": state.best.as_fields(),
+        "fits": [
+            {
+                "number": fit.number,
+                "first_step": fit.started.step,
+                "first_epoch": fit.started.initial_epoch + fit.epochs_before,
+                "epochs": None if fit.started.epochs is None else fit.started.epochs + fit.epochs_before,
+                "optimizer": fit.started.optimizer,
+                "same_model": fit.started.same_model,
+            }
+            for fit in state.fits.all
+        ],
         "rules": [dataclasses.asdict(rule) for rule in examined],
         "loss_minus_val_loss": _whole(state),
     }

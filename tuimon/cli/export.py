@@ -7,9 +7,9 @@ batch_norm/LAYER/ARRAY/QUANTILE, such as batch_norm/bn_1/moving_mean/p50.
 
 import argparse
 
+from tuimon.cli.choice import named_or_newest
 from tuimon.cli.options import add_run
 from tuimon.errors import UsageError
-from tuimon.runs.run_directory import RunDirectory
 
 FORMATS = ("csv",)
 
@@ -25,7 +25,7 @@ def execute(options: argparse.Namespace) -> int:
     """Write the file and return the exit code."""
     from tuimon.export import csv
 
-    run = RunDirectory.find(options.run, options.runs_dir)
+    run = named_or_newest(options)
     try:
         csv.export(run, options.out)
     except IsADirectoryError:

@@ -8,14 +8,7 @@ from pathlib import Path
 import msgspec
 
 from tuimon import settings as settings_file
-from tuimon.runs.run_directory import (
-    ENVIRONMENT_VARIABLE,
-    RunDirectory,
-    default_runs_directory,
-    is_run,
-    newest_run,
-    runs_in,
-)
+from tuimon.runs.run_directory import ENVIRONMENT_VARIABLE, default_runs_directory
 from tuimon.settings import Settings
 from tuimon.text import plain
 
@@ -31,15 +24,22 @@ def add_runs_dir(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_run(parser: argparse.ArgumentParser) -> None:
-    """Declare ``RUN`` and ``--runs-dir``."""
-    parser.add_argument(
+def add_run(parser: argparse.ArgumentParser, default: str = "the newest run, a live one first") -> argparse.Action:
+    """Declare ``RUN``, which may be left out, and ``--runs-dir``; return the argument ``RUN``.
+
+    Args:
+        parser: Of the subcommand.
+        default: Which run is taken where none is named.
+    """
+    run = parser.add_argument(
         "run",
         metavar="RUN",
+        nargs="?",
         help="a run directory, a session.jsonl, or a name under the runs directory (without its date: the newest of "
-        "that name)",
+        f"that name); default: {default}",
     )
     add_runs_dir(parser)
+    return run
 
 
 def add_looks(parser: argparse.ArgumentParser) -> None:
@@ -68,19 +68,6 @@ def warn(warning: str) -> None:
     """Print on stderr what is wrong with the settings, if anything is."""
     if warning:
         print(f"tuimon: {plain(warning, limit=2000)}", file=sys.stderr)
-
-
-def find_run(options: argparse.Namespace) -> RunDirectory:
-    """Return the run that ``RUN`` names; a directory of runs stands for the newest in it, nothing for the newest run.
-
-    Raises:
-        UsageError: there is none.
-    """
-    if options.run is None:
-        return newest_run(options.runs_dir)
-    directory = Path(options.run)
-    runs = [] if is_run(directory) else list(runs_in(directory))
-    return runs[-1] if runs else RunDirectory.find(options.run, options.runs_dir)
 
 
 def has_screen() -> bool:

@@ -2,10 +2,10 @@
 
 import argparse
 
+from tuimon.cli.choice import named_or_newest
 from tuimon.cli.garbage_collection import collect_later
 from tuimon.cli.options import add_looks, add_run, has_screen, read_settings
 from tuimon.errors import UsageError
-from tuimon.runs.run_directory import RunDirectory
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +19,7 @@ def execute(options: argparse.Namespace) -> int:
     """Play until told to leave and return the exit code."""
     if not 0 < options.speed < float("inf"):
         raise UsageError("--speed: expected a number above 0")
-    run = RunDirectory.find(options.run, options.runs_dir)
+    run = named_or_newest(options)
     if not has_screen():
         raise UsageError("replay needs a terminal; tuimon export writes a run's numbers to a file")
     collect_later()

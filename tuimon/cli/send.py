@@ -1,5 +1,8 @@
 """Ask something of a running training, and wait for the answer.
 
+Without RUN it goes to the run that is live; where several are, to none. A run
+that is called like a request is named by its path or its whole name.
+
 The exit code is 0 for a request that was applied, 1 for one that was rejected,
 2 for bad input, 3 where no answer came in time: the request is then withdrawn,
 and a line says whether that was in time.
@@ -8,18 +11,18 @@ and a line says whether that was in time.
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
+from tuimon.cli.choice import named_or_live
 from tuimon.cli.options import add_run
 from tuimon.errors import UsageError
 from tuimon.protocol import commands, events, values
 from tuimon.protocol.validation import what_is_wrong
 from tuimon.runs import facts_in_words, liveness
-from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.session_log import Tail, encoder, newest_start, whole_end
 from tuimon.runs.state import RunState
 from tuimon.text import plain
@@ -57,7 +60,10 @@ _OF_A_MODE = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    add_run(parser)
+    run = add_run(parser, "the live run, if there is one alone")
+    # Between an optional word and a request, argparse would guess.
+    run.nargs, run.required, run.metavar = None, True, "[RUN]"
+    _let_run_be_left_out(parser)
     _add_common(parser, f"{DEFAULT_SECONDS:g}; recalibrate, evaluate and probe: {WORKING_SECONDS:g}")
     parser.set_defaults(timeout=None, json=False)
     requests = parser.add_subparsers(dest="request", metavar="REQUEST", required=True)
@@ -109,7 +115,8 @@ def execute(options: argparse.Namespace) -> int:
     """Send the request, print its answer, and return the exit code."""
     if options.timeout is not None and not options.timeout >= 0:
         raise UsageError("--timeout: expected a number of seconds")
-    run = RunDirectory.find(options.run, options.runs_dir)
+    options.run = None if options.run == _LEFT_OUT else options.run
+    run = named_or_live(options, f"tuimon send RUN {options.request}")
     request = _request(options)
     newest = newest_start(run.session_log)
     if liveness.is_gone(run.session_log, newest):
@@ -135,6 +142,41 @@ def execute(options: argparse.Namespace) -> int:
     if isinstance(request, _OF_A_MODE) and (verified := answers.wait_verified(deadline)):
         _print(verified, as_json=options.json)
     return 0
+
+
+_LEFT_OUT = "\0"
+"""Stands for RUN where it is left out; no argument of a command line can be it."""
+
+
+def _let_run_be_left_out(parser: argparse.ArgumentParser) -> None:
+    """Take a first word that is a request's name for the request: argparse would take it for RUN."""
+    parse = parser.parse_known_args
+
+    def parse_known_args(args: Any = None, namespace: Any = None) -> Any:
+        words = list(sys.argv[1:] if args is None else args)
+        place = _first_word(words, parser)
+        if place is not None and words[place] in commands.NAMES:
+            words.insert(place, _LEFT_OUT)
+        return parse(words, namespace)
+
+    parser.parse_known_args = parse_known_args  # type: ignore[method-assign]
+
+
+def _first_word(words: Sequence[str], parser: argparse.ArgumentParser) -> int | None:
+    """Return the place of the first argument that is no option and no option's value."""
+    takes_value = [name for action in parser._actions if action.nargs != 0 for name in action.option_strings]
+    is_value = False
+    for place, word in enumerate(words):
+        if is_value:
+            is_value = False
+        elif word == "--":
+            return place + 1 if place + 1 < len(words) else None
+        elif not word.startswith("-") or word == "-":
+            return place
+        else:
+            # An option may be shortened.
+            is_value = "=" not in word and any(name.startswith(word) for name in takes_value)
+    return None
 
 
 class _Answers:

@@ -36,9 +36,9 @@ def x_of(state: RunState, kind: XKind) -> XOf:
     if kind == "step":
         return lambda steps: steps  # No copy of millions of points: whole numbers do here.
     if kind == "epoch":
-        first = state.fit.initial_epoch if state.fit else 0
         known_steps = np.concatenate(([0], state.epoch_numbers.steps)).astype(np.float64)
-        known = np.concatenate(([float(first)], state.epoch_numbers.values + 1))
+        ended = state.fits.epochs_of_run(state.epoch_numbers.steps, state.epoch_numbers.values)
+        known = np.concatenate(([float(state.fits.first_epoch)], ended + 1))
         return between(known_steps, known, grows=True)
     clock = state.clock
     if not len(clock):

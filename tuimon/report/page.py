@@ -33,6 +33,8 @@ WORDS_OF_WHOLE = {
     "rest": "batches not probed",
 }
 """What the parts of a whole difference mean, where their names do not say it."""
+MOST_FITS = 10
+"""Of several fits, the newest ones are listed."""
 EARLIER = 3
 """Findings that are no longer there: how many of the newest are shown."""
 
@@ -60,6 +62,7 @@ def page(state: RunState, found: Sequence[Finding], subject: Subject, width: int
     if told is not None and told.probe.layers:
         lines += _layers(state, told, width)
     lines += gradients(state, width)
+    lines += _fits(state, width)
     lines += _earlier(state, found, width)
     lines += _not_examined(examine(state, found), width)
     return [*lines, line(), *(line(Span(text, "dim")) for text in wrap(_basis(state, subject), text_width(width)))]
@@ -207,13 +210,28 @@ def _earlier(state: RunState, found: Sequence[Finding], width: int) -> list[Line
     return lines
 
 
+def _fits(state: RunState, width: int) -> list[Line]:
+    """Return the fits of the run, the newest ones; nothing where there is one alone."""
+    described = state.fits.described(state.step)
+    if not described:
+        return []
+    lines = section(f"{len(described):,} fits", width)
+    if len(described) > MOST_FITS:
+        lines.append(line(Span(f"  … {len(described) - MOST_FITS:,} before", "dim")))
+    names = max(width_of(name) for name, _ in described)
+    for name, words in described[-MOST_FITS:]:
+        lines.append(line(f"  {name:<{names}}  ", shorten(plain(words, 200), max(8, width - names - 4))))
+    return lines
+
+
 def _basis(state: RunState, subject: Subject) -> str:
     counts = ((len(state.probes), "probe"), (state.epochs_ended, "epoch"), (state.step, "step"))
     rests = ", ".join(f"{count:,} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
     parts = [f"This rests on {rests}."]
     if state.best.shown is not None:
         name, best = state.best.shown
-        parts.append(f"The best {name} was {figure(best.value)}, in epoch {best.epoch + 1:,} (step {best.step:,}).")
+        where = state.fits.epoch_words(best.epoch, best.step)
+        parts.append(f"The best {name} was {figure(best.value)}, in {where} (step {best.step:,}).")
     if state.overhead is not None:
         share = portion(from_wire(state.overhead.share))
         parts.append(f"Reading layers, probes and diagnosis took {share} of the time, as measured.")

@@ -15,6 +15,7 @@ from tuimon.protocol.wire import from_wire, list_from_wire
 from tuimon.runs.best import Bests
 from tuimon.runs.command import Command as Command
 from tuimon.runs.command import InForce
+from tuimon.runs.fits import Fits
 from tuimon.runs.layer_history import LayerHistory as LayerHistory
 from tuimon.runs.pace import Pace
 from tuimon.runs.series import Series
@@ -65,6 +66,8 @@ class RunState:
     """The newest attempt."""
     fit: events.FitStarted | None = None
     """The newest `fit`."""
+    fits: Fits = field(default_factory=Fits)
+    """All fits, with their numbers."""
     model: events.ModelBuilt | None = None
     """The model; None until it is built."""
     state: events.StateChanged | None = None
@@ -224,10 +227,15 @@ class RunState:
     @_fold.register
     def _(self, event: events.FitStarted) -> None:
         self.fit = event
+        self.fits.add(event)
         self.ended = None
         self.weights_replaced, self.weight_updates, self.steps_without_change = {}, None, {}
         self.best.add(event)
+        before = self.in_force
         self._set_mode(event)
+        if self.in_force != before:
+            # A new Monitor begins in the mode of the model: what was asked before is no longer in force.
+            self.undoable = []
         self._disturbances += 1
         self._fit_first_step = event.step
         self._pace.begin(event.time, event.step)
@@ -275,6 +283,7 @@ class RunState:
     @_fold.register
     def _(self, event: events.EpochEnded) -> None:
         self.epochs_ended += 1
+        self.fits.add(event)
         self.best.add(event)
         self.learning_rate = from_wire(event.learning_rate)
         self.learning_rates.append(event.step, [self.learning_rate])
@@ -400,6 +409,7 @@ class RunState:
         self._own_learning_rate = self._own_learning_rate_at.get(event.checkpoint, False)
         self._disturbances += 1
         if isinstance(event, events.RunResumed):
+            self.fits.add(event)
             # What was in force at the checkpoint is, whatever was asked after it.
             self.undoable = []
         self.timeline.append(event)

@@ -62,6 +62,7 @@ class Fit:
         self._is_same_model = memory is not None or recorder.budget is None
         recorder.budget = recorder.budget or Budget(options.overhead, time.monotonic())
         self._budget = recorder.budget
+        self._budget.overhead = options.overhead  # Each Monitor of a run has its own.
         self._sampling = Sampling(recorder, engine, self._budget, plan)
         self._splitter = TimeSplitter(recorder, engine, self._budget, self._sampling)
         began = self._sampling.began

@@ -1,6 +1,5 @@
 """The app: owns what reads the run, what knows it, what shows it and what the keys do."""
 
-import threading
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -25,15 +24,16 @@ from tuimon.ui.messages import Heard
 from tuimon.ui.open_screens import OpenScreens
 from tuimon.ui.replay_keys import ReplayKeys
 from tuimon.ui.request_keys import RequestKeys
-from tuimon.ui.run_reader import Reader, Trainer
+from tuimon.ui.run_reader import Trainer
 from tuimon.ui.screens.dashboard.screen import Dashboard
 from tuimon.ui.screens.timeline.screen import TimelineScreen
+from tuimon.ui.shown_run import ShownRun
 from tuimon.ui.terminal.hangup import exit_on_hangup
 from tuimon.ui.terminal.paced_app import PacedApp
 from tuimon.ui.viewer.key import ScreenName
 from tuimon.ui.viewer.keys import keys_of
 from tuimon.ui.viewer.moment import Moment
-from tuimon.ui.viewer.news import CaughtUp
+from tuimon.ui.viewer.news import CaughtUp, Facts
 from tuimon.ui.viewer.replay_clock import ReplayClock
 from tuimon.ui.viewer.view_memory import View, ViewMemory
 from tuimon.ui.viewer.viewer import Viewer
@@ -104,7 +104,6 @@ class WatchApp(PacedApp):
         self.next_run: RunDirectory | None = None
         """The run to watch next; None where the screen was left."""
         self._trainer = trainer
-        self._memory = memory
         view = memory.load(run) if memory is not None else View()
         self._theme = TerminalTheme(self, settings)
         self._theme.choose(palette or view.palette or self._theme.name)
@@ -113,7 +112,8 @@ class WatchApp(PacedApp):
         self._screens = OpenScreens(self, self.dashboard, settings, view)
         self._requests = RequestKeys(self.viewer, self, self.redraw)
         self._replay = ReplayKeys(self.viewer, replay) if replay else None
-        self._stop_reading = threading.Event()
+        self.shown = ShownRun(self, self.viewer, self._screens, trainer, memory)
+        """Reads the run, and shows another one in its place."""
 
     def get_default_screen(self) -> Dashboard:
         """Return the screen below all others."""
@@ -125,15 +125,13 @@ class WatchApp(PacedApp):
         return shown_screen(self)
 
     def on_mount(self) -> None:
-        """Start the thread that reads the run."""
+        """Start the threads that read."""
         if not self.is_headless:
             exit_on_hangup()
-        viewer = self.viewer
-        reader = Reader(viewer.run, self.post_message, follow=viewer.replay is None, trainer=self._trainer)
-        self.run_worker(lambda: reader.run(self._stop_reading), name="reader", thread=True)
+        self.shown.begin()
         self._screens.recall()
-        if viewer.replay is not None:
-            self.set_interval(_REPLAY_SECONDS, viewer.tick)
+        if self.viewer.replay is not None:
+            self.set_interval(_REPLAY_SECONDS, self.viewer.tick)
 
     def on_resize(self, event: Resize) -> None:
         """Show a sentence where the terminal is too small for anything else."""
@@ -142,16 +140,19 @@ class WatchApp(PacedApp):
                 sentence.fit(event.size)
 
     def on_unmount(self) -> None:
-        """Stop the reading thread, for which the interpreter waits; keep what was chosen until the next time."""
-        self._stop_reading.set()
-        if self._memory is not None:
-            self._memory.save(self.viewer.run, self._screens.remembered())
+        """Stop the threads that read."""
+        self.shown.end()
 
     def on_heard(self, message: Heard) -> None:
         """Tell the viewer. The first full screen is drawn at once, before the rest of the log is read."""
+        if message.reader not in (None, self.shown.reader):
+            message.taken.set()
+            return
         knew_nothing = self.viewer.state.last_seq < 0
         self.viewer.hear(message.news)
-        is_first = knew_nothing and self.viewer.state.last_seq >= 0
+        is_whole = isinstance(message.news, Facts) and message.news.reading == 1.0
+        # What the run does is known in an instant where the log is read to its end.
+        is_first = knew_nothing and self.viewer.state.last_seq >= 0 and not is_whole
         if is_first or isinstance(message.news, CaughtUp):
             self.redraw_when_free()
         if is_first:
@@ -223,8 +224,17 @@ class WatchApp(PacedApp):
         await self._screens.go_back()
         self.redraw()
 
-    async def action_watch_run(self) -> None:
-        """Watch the run under the cursor instead: this app ends, and `next_run` is opened in another one."""
+    async def action_watch_run(self, which: str = "selected") -> None:
+        """Watch another run instead.
+
+        Args:
+            which: "selected": the run under the cursor; this app ends, and `next_run` is opened in another one.
+                "other": the run that has begun meanwhile, or the one before.
+        """
+        if which == "other":
+            await self.shown.change(by_hand=True)
+            self.redraw()
+            return
         path = self.base_screen.selected_run
         if path is None or path == self.viewer.run.path:
             await self.action_open("dashboard")

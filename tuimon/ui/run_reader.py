@@ -74,6 +74,7 @@ class Reader:
         self._long: LongLog | None = None
         """A long log while its older part is not read."""
         self._told_share = 0
+        self._has_caught_up = False
         self._unreadable = ""
         self._printed: tuple[int, int] | None = None
 
@@ -82,6 +83,10 @@ class Reader:
         waits_for_trainer = self._start_trainer()
         self._look_at_printed()
         self._catch_up(stop)
+        if self._follow and not self._ended:
+            # Before the first word about its state: a run whose trainer is gone never seems to train.
+            self._look_whether_gone()
+        self._has_caught_up = True
         self._tell(CaughtUp(_seconds_since_change(self._run.session_log)))
         next_gone = next_printed = 0.0
         while self._follow and not stop.wait(_LOOK_SECONDS if self._long is None else _YIELD_SECONDS):
@@ -192,11 +197,11 @@ class Reader:
         if not events:
             return None
         self._note(events)
-        behind = size - self._tail.offset
-        return self._tell(Facts(events, self._tail.offset / size if behind > _CHUNK_BYTES else None))
+        is_far = not self._has_caught_up or size - self._tail.offset > _CHUNK_BYTES
+        return self._tell(Facts(events, self._tail.offset / size if is_far else None))
 
     def _tell(self, news: News) -> Heard:
-        heard = Heard(news)
+        heard = Heard(news, reader=self)
         self._post(heard)
         return heard
 
@@ -245,3 +250,11 @@ def _seconds_since_change(path: Path) -> float:
         return max(0.0, time.time() - path.stat().st_mtime)
     except OSError:
         return 0.0
+
+
+def has_lines(run: RunDirectory) -> bool:
+    """Return whether there is anything in the log of a run."""
+    try:
+        return run.session_log.stat().st_size > 0
+    except OSError:
+        return False

@@ -2,13 +2,12 @@
 
 import atexit
 import contextlib
-import functools
 import sys
 import traceback
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import keras
 
@@ -17,7 +16,9 @@ from tuimon.protocol.values import DEFAULT_OVERHEAD
 from tuimon.runs.run_directory import default_runs_directory
 from tuimon.text import plain
 from tuimon.trainer.fit import Fit
+from tuimon.trainer.keras import shared_run
 from tuimon.trainer.keras.fit_watchdog import FitWatchdog
+from tuimon.trainer.keras.guarded import guarded
 from tuimon.trainer.keras.internals import patches, running_fit
 from tuimon.trainer.keras.loop import NO_DATA, NO_FUNCTION, LoggedValues, Loop
 from tuimon.trainer.keras.steps.listeners import Listeners
@@ -26,28 +27,10 @@ from tuimon.trainer.keras.watched_model import WatchedModel
 from tuimon.trainer.modes import AUTO, Mode
 from tuimon.trainer.options import Options
 from tuimon.trainer.probe_memory import ProbeMemory
-from tuimon.trainer.session import new_run
 from tuimon.trainer.session.recorder import Recorder
 
 UNNOTICED = "an exception outside of a train step ended fit"
 """The reason of a run that ended so that Keras told nobody."""
-
-Hook = TypeVar("Hook", bound=Callable[..., None])
-
-
-def _guarded(hook: Hook) -> Hook:
-    """Keep an error of tuimon from ending the user's training: the Monitor gives up, and Keras goes on."""
-
-    @functools.wraps(hook)
-    def call(self: "Monitor", *args: Any, **kwargs: Any) -> None:
-        if self._given_up:
-            return
-        try:
-            hook(self, *args, **kwargs)
-        except Exception as error:  # noqa: BLE001 - whatever it is, training goes on
-            self._give_up(error)
-
-    return call  # type: ignore[return-value]
 
 
 class Monitor(keras.callbacks.Callback):
@@ -55,6 +38,9 @@ class Monitor(keras.callbacks.Callback):
 
     Until a request changes something, training computes the same weights, bit for bit, as without the Monitor. If the
     Monitor itself fails (a full disk, an error of tuimon), training goes on without it.
+
+    Several ``fit``s with one Monitor are one run. A new Monitor of the same name goes on with that run, too, if its
+    ``fit`` trains weights that the run has trained: the same model, or one built around a part of it.
 
     Args:
         run_dir: The run's directory. By default a new one, ``<date>-<time>-<name>``, under ``runs_dir``.
@@ -112,6 +98,7 @@ class Monitor(keras.callbacks.Callback):
         self._runs_dir = Path(runs_dir) if runs_dir is not None else default_runs_directory()
         self._batch_loss, self._console = batch_loss, bool(console)
         self._recorder: Recorder | None = None
+        self._shared: shared_run.SharedRun | None = None
         self._ends_run = True
         self._mode = AUTO
         self._learning_rate: float | None = None
@@ -208,7 +195,7 @@ class Monitor(keras.callbacks.Callback):
         """True if a request ended the last ``fit``."""
         return self._was_stopped
 
-    @_guarded
+    @guarded
     def on_train_begin(self, logs: Any = None) -> None:
         """Begin the run, or another ``fit`` of it."""
         if keras.backend.backend() != "tensorflow":
@@ -220,8 +207,9 @@ class Monitor(keras.callbacks.Callback):
         if self._fit and self._watched and running_fit.is_fit_of(self._watched.train.frame_of_fit, self.model):
             return  # It is in the list of callbacks twice.
         if self._recorder is None:
-            runs_dir, name, console = self._runs_dir, self._name, self._console
-            self._recorder = new_run.begin(self._run_dir, runs_dir=runs_dir, name=name, console=console)
+            place = shared_run.Place(self._run_dir, self._runs_dir.absolute(), self._name, self._console)
+            self._shared = shared_run.begin(place, self.model)
+            self._recorder, self._memory = self._shared.recorder, self._shared.memory_of(self.model)
         self._leave_lookout()
         if self._fit is not None:
             # An exception in a callback ended it; Keras does not report these.
@@ -230,9 +218,11 @@ class Monitor(keras.callbacks.Callback):
                 self._recorder.end("failed", RuntimeError(UNNOTICED))
         self._recorder.reopen()
         _WATCHING.add(self)
+        if self._shared is not None:
+            self._shared.begin_fit(self.model)
         if self._watched is None or self._watched.model is not self.model:
+            self._memory = self._memory if self._watched is None else None
             self._watched = WatchedModel.of(self.model, batch_loss=self._batch_loss, listeners=self._listeners())
-            self._memory = None
         else:
             vars(self._watched.listeners).update(vars(self._listeners()))  # Another Monitor may have used this object.
         self._fit = fit = Fit(
@@ -247,7 +237,7 @@ class Monitor(keras.callbacks.Callback):
             self._fit.begin_in(self._mode, self._learning_rate)
             self._mode = AUTO
 
-    @_guarded
+    @guarded
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Record that an epoch begins."""
         if self._fit:
@@ -267,25 +257,25 @@ class Monitor(keras.callbacks.Callback):
                 if self._watched is not None and self._watched.train.is_needed:
                     self._watched.train.install()
 
-    @_guarded
+    @guarded
     def on_test_begin(self, logs: Any = None) -> None:
         """Record that a validation begins."""
         if self._fit:
             self._fit.begin_validation()
 
-    @_guarded
+    @guarded
     def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Prepare the coming validation step."""
         if self._fit:
             self._fit.before_validation_step()
 
-    @_guarded
+    @guarded
     def on_test_end(self, logs: Any = None) -> None:
         """Record the validation."""
         if self._fit:
             self._fit.end_validation()
 
-    @_guarded
+    @guarded
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Record the epoch with Keras' values."""
         if self._fit:
@@ -364,6 +354,8 @@ class Monitor(keras.callbacks.Callback):
                 fit.end()
             if self._recorder is not None and self._ends_run and not self._recorder.is_closed:
                 self._recorder.end(status, error)
+            if fit is not None and self._shared is not None:
+                self._shared.end_fit(self.model, self._memory)
         except Exception as trouble:  # noqa: BLE001 - whatever it is, training has its end
             self._warn(trouble)
 

@@ -1,15 +1,17 @@
-"""The marks of charts: where a request took effect, where a run was rolled back or resumed."""
+"""The marks of charts: where a request took effect, where a run was rolled back or resumed, where a fit began."""
 
 from dataclasses import dataclass
 
 from tuimon.plot.numbers import learning_rate
 from tuimon.protocol import commands
-from tuimon.protocol.events import RolledBack, RunResumed
+from tuimon.protocol.events import FitStarted, RolledBack, RunResumed
 from tuimon.runs.state import Command, RunState
 from tuimon.text import plain
 from tuimon.ui.drawing.cells import fit
 
 _WIDTH = 20
+MOST_FITS = 10
+"""The beginnings of more fits are not marked: those of `fit(epochs=1)` in a loop say no more than the axis."""
 _QUIET = (
     commands.Checkpoint
     | commands.Evaluate
@@ -45,6 +47,8 @@ def marks(state: RunState) -> list[Mark]:
                 found.append(Mark(entry.step, "rollback"))
             case RunResumed():
                 found.append(Mark(entry.step, "resumed"))
+            case FitStarted() if entry.step and 1 < len(state.fits.all) <= MOST_FITS:
+                found.append(Mark(entry.step, state.fits.name(entry)))
     return found
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tuimon.plot.numbers import duration
 from tuimon.runs import facts_in_words, liveness
+from tuimon.runs.state import OVER
 from tuimon.text import plain
 from tuimon.ui.drawing.cell_view import CellView
 from tuimon.ui.drawing.cells import Cells, cell_width
@@ -70,12 +71,19 @@ def sentence(moment: Moment) -> Sentence | None:
         return Sentence(f"Reading the log: {int(moment.reading * 100)} %", Meaning.DIM)
     if late := _late_request(moment):
         return Sentence(late, Meaning.WARNING)
+    newer = _newer_run(moment)
+    if newer is not None and moment.status in OVER:
+        return newer
     if moment.older is not None:
         # Curves would else look as if the run had begun late.
         return Sentence(f"Reading older history: {int(moment.older * 100)} %. Curves lack what is older.", Meaning.DIM)
-    if about := _about_status(moment):
-        return about
-    return _about_alert(moment)
+    return _about_status(moment) or _about_alert(moment) or newer
+
+
+def _newer_run(moment: Moment) -> Sentence | None:
+    if not moment.other_is_newer:
+        return None
+    return Sentence(f"Another run has begun: {plain(moment.other_run, 80)}", Meaning.COMMAND, (("O", "opens it"),))
 
 
 def _about_alert(moment: Moment) -> Sentence | None:

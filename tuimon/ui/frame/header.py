@@ -12,7 +12,7 @@ from tuimon.text import plain
 from tuimon.ui.drawing.cell_view import CellView
 from tuimon.ui.drawing.cells import Cells, cell_width, fit
 from tuimon.ui.viewer.meanings import STATUS_SIGNS, Meaning
-from tuimon.ui.viewer.moment import Moment
+from tuimon.ui.viewer.moment import READING, Moment
 
 Part = list[tuple[str, int]]
 """Texts that are drawn together or not at all, each with its colour."""
@@ -135,13 +135,17 @@ def _progress(moment: Moment, width: int) -> Part:
     total = fit_started.epochs
     shown = min(state.epoch + 1, total) if total else state.epoch + 1
     digits = len(count(total)) if total else 0
-    words = f"epoch {count(shown):>{digits}}" + (f"/{count(total)}" if total else "")
+    number = f"fit {count(state.fits.all[-1].number)}  " if state.fits.are_several else ""
+    words = f"{number}epoch {count(shown):>{digits}}" + (f"/{count(total)}" if total else "")
     share = _share(moment)
     if share is None:
         words += f"   step {count(state.step)}"
         why = ", length of the epoch not known" if total and moment.status not in OVER else ""
         return [(words, int(Meaning.TEXT)), (why if len(words) + len(why) <= width else "", int(Meaning.DIM))]
     percent = f"{int(share * 100):3d} %"
+    if number and width - len(words) - len(percent) - 2 < -1:
+        # Which fit it is says less than how far it is.
+        words = words.removeprefix(number)
     room = width - len(words) - len(percent) - 2
     if room < -1:
         return [(percent.strip(), int(Meaning.TEXT))]
@@ -159,9 +163,11 @@ def _share(moment: Moment) -> float | None:
         return None
     first, total = state.fit.step, state.total_steps
     if total is not None and total > first:
+        # The epochs before the first one count: those of an earlier attempt, or of an earlier fit.
+        first -= state.fit.initial_epoch * (state.fit.steps_per_epoch or 0)
         share = (state.step - first) / (total - first)
     elif state.fit.epochs is not None and (ended := _epochs_ended(state, state.fit)):
-        share = ended / max(1, state.fit.epochs - state.fit.initial_epoch)
+        share = (state.fit.initial_epoch + ended) / max(1, state.fit.epochs)
     else:
         # Of an epoch that may be endless, nobody knows how much is done.
         return None
@@ -177,14 +183,14 @@ def _epochs_ended(state: RunState, fit_started: FitStarted) -> int:
 
 def _time_left(moment: Moment) -> Part:
     seconds = moment.state.seconds_left
-    if seconds is None or moment.status in ("crashed", "failed", "paused", "silent"):
+    if seconds is None or moment.status in ("crashed", "failed", "paused", "silent", READING):
         return []
     return [(f"{duration(seconds):>5} left", int(Meaning.TEXT))]
 
 
 def _speed(moment: Moment) -> Part:
     rate = moment.state.steps_per_second
-    if rate is None or moment.status in ("crashed", "failed", "finished", "paused", "stopped", "silent"):
+    if rate is None or moment.status in ("crashed", "failed", "finished", "paused", "stopped", "silent", READING):
         return []
     return [(f"{number(rate, 3):>4} steps/s", int(Meaning.TEXT))]
 
@@ -236,7 +242,7 @@ def _best(moment: Moment) -> Part:
     if moment.state.best.shown is None:
         return []
     name, best = moment.state.best.shown
-    value = f"{negative(best.value)}, epoch {count(best.epoch + 1)}"
+    value = f"{negative(best.value)}, {moment.state.fits.epoch_words(best.epoch, best.step)}"
     return [(f"best {plain(name, 40)} ", int(Meaning.DIM)), (value, int(Meaning.TEXT))]
 
 

@@ -44,6 +44,8 @@ class PacedApp(App[str]):
         self._behind_since = math.inf
         self._slow_until = 0.0
         self._leaves_by = 0.0
+        self.touched_at = time.monotonic()
+        """When a key was pressed last, or the mouse moved, by `time.monotonic`."""
 
     def run(self, **options: Any) -> str | None:
         """Run until the app is left or a signal ends it; then the terminal is as it was. Textual has the options."""
@@ -75,6 +77,8 @@ class PacedApp(App[str]):
 
     async def on_event(self, event: Event) -> None:
         """Handle an event; ignore keys while the screen closes, they are meant for the shell."""
+        if isinstance(event, InputEvent | Paste):
+            self.touched_at = time.monotonic()
         if not (self._leaves_by and isinstance(event, InputEvent | Paste)):
             await super().on_event(event)
 

@@ -14,7 +14,7 @@ SEARCHED: tuple[ScreenName, ...] = ("timeline", "log")
 """The screens that are searched."""
 SCROLLED: tuple[ScreenName, ...] = ("timeline", "log", "run")
 """The screens that are scrolled line by line."""
-Needs = Literal["always", "steering", "replay", "tabs", "alerts"]
+Needs = Literal["always", "steering", "replay", "tabs", "alerts", "other run"]
 """When keys do anything.
 
 - ``always``: at any time.
@@ -22,6 +22,7 @@ Needs = Literal["always", "steering", "replay", "tabs", "alerts"]
 - ``replay``: in a replay.
 - ``tabs``: once there is something to draw in charts.
 - ``alerts``: once there is an alert.
+- ``other run``: once another run has begun.
 """
 
 
@@ -64,6 +65,8 @@ class Key:
                 return moment.has_facts
             case "alerts":
                 return bool(moment.state.alerts)
+            case "other run":
+                return bool(moment.other_run)
         return self.label != "select" or len(moment.layers) > 1
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from tuimon.ui.viewer.key import SCREEN_NAMES, SCROLLED, SEARCHED, Key, KeyGroup, ScreenName, all_but
+from tuimon.ui.viewer.other_run import OTHER_RUN
 from tuimon.ui.viewer.run_keys import REPLAY, STEERING
 from tuimon.ui.viewer.screen_keys import COMPARING, LAYERS, METRICS, SEARCHING, TIMELINE
 
@@ -189,6 +190,7 @@ GROUPS = (
     TIMELINE,
     SEARCHING,
     SCREENS,
+    OTHER_RUN,
     METRICS,
     LAYERS,
     PROGRAM,

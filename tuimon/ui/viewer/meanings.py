@@ -59,8 +59,9 @@ STATUS_SIGNS: dict[str, tuple[str, Meaning]] = {
     "failed": ("✗", Meaning.ERROR),
     "crashed": ("✗", Meaning.ERROR),
     "silent": ("?", Meaning.WARNING),
+    "reading the log": ("◌", Meaning.DIM),
 }
-"""The sign and the colour of each word of `liveness.status`."""
+"""The sign and the colour of each word of a moment's status."""
 
 SEVERITY_SIGNS: dict[str, tuple[str, Meaning]] = {
     "info": ("•", Meaning.TEXT),

@@ -12,6 +12,8 @@ from tuimon.text import plain
 
 Hold = Literal["frozen", "statistics", "nothing"]
 """What of a layer is held: everything, the moving statistics alone, nothing."""
+READING = "reading the log"
+"""The status of a run until its log is read to the end."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Moment:
     state: RunState
     """The log, folded."""
     status: str
-    """The word of `liveness.status`."""
+    """The word of `liveness.status`; `READING` while the log is not read to its end."""
     now: float
     """The time, Unix seconds: the viewer's, or the replay's."""
     run_path: Path
@@ -96,6 +98,10 @@ class Moment:
     """Exit code of the trainer that this screen started; None while it runs, or if this screen started none."""
     read: frozenset[int] = frozenset()
     """The alerts that were read in this viewer, by their numbers in the log."""
+    other_run: str = ""
+    """Name of the run that a key shows instead of this one; empty where there is none."""
+    other_is_newer: bool = False
+    """Whether that run has begun after this one."""
     is_line_slow: bool = False
     """Whether the terminal takes in less than there is to send."""
     is_readonly: bool = False

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tuimon.protocol.events import AnyEvent
+from tuimon.runs.beginnings import Begun
 from tuimon.runs.state import RunState
 
 
@@ -14,7 +15,7 @@ class Facts:
     events: Sequence[AnyEvent]
     """The new facts, in the order of the log."""
     reading: float | None = None
-    """The share of the log that is read, while a long one is; None when all of it is."""
+    """The share of the log that is read, until `CaughtUp` and while much is behind; None when all of it is."""
 
 
 @dataclass(frozen=True)
@@ -69,4 +70,4 @@ class TrainerExited:
     """Why the process could not be started; empty if it was."""
 
 
-News = Facts | OlderRead | CaughtUp | LogUnreadable | TrainerGone | TrainerPrinted | TrainerExited
+News = Begun | Facts | OlderRead | CaughtUp | LogUnreadable | TrainerGone | TrainerPrinted | TrainerExited

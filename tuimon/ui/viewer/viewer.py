@@ -4,6 +4,7 @@ the log, the trainer ── news ──▶ Viewer ── moment ──▶ a scre
                 keys ── ask, undo ──▶ Viewer ── requests ──▶ the run directory
 """
 
+import math
 import time
 from collections.abc import Sequence
 from typing import Protocol
@@ -11,10 +12,11 @@ from typing import Protocol
 from tuimon.protocol.commands import AnyRequest, Stop
 from tuimon.protocol.events import AnyEvent
 from tuimon.runs import liveness
+from tuimon.runs.beginnings import Begun
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.state import OVER, RunState
 from tuimon.text import plain
-from tuimon.ui.viewer.moment import Moment, Notice
+from tuimon.ui.viewer.moment import READING, Moment, Notice
 from tuimon.ui.viewer.news import (
     CaughtUp,
     Facts,
@@ -25,12 +27,15 @@ from tuimon.ui.viewer.news import (
     TrainerGone,
     TrainerPrinted,
 )
+from tuimon.ui.viewer.other_run import OtherRun
 from tuimon.ui.viewer.replay_clock import ReplayClock
 from tuimon.ui.viewer.steering import Steering
 from tuimon.ui.viewer.undo import NothingToUndoError, newest_undo
 
 NOTICE_SECONDS = 8.0
 """Seconds for which a sentence is shown."""
+CHANGE_SECONDS = 30.0
+"""Seconds for which it is said that another run is shown: somebody may look away."""
 
 
 class Clock(Protocol):
@@ -72,28 +77,35 @@ class Viewer:
         replay: ReplayClock | None = None,
         clock: Clock = time,
     ) -> None:
+        self.replay = replay
+        """Says how much of the log is shown; None for the run as it is now."""
+        self.others = OtherRun(run)
+        """Knows which other run has begun."""
+        self._readonly = readonly
+        self._clock = clock
+        self._changes = 0
+        self._ticked_at = clock.monotonic()
+        self._notice: Notice | None = None
+        self._notice_until = 0.0
+        self._begin(run)
+
+    def _begin(self, run: RunDirectory) -> None:
+        """Know nothing of a run yet."""
         self.run = run
         """The directory of the run."""
         self.state = RunState()
         """The log of the run, folded: as far as it is known, or up to the time of the replay."""
-        self.replay = replay
-        """Says how much of the log is shown; None for the run as it is now."""
         self.read_alerts = set[int]()
         """The alerts that somebody has read, by their numbers in the log."""
-        self._readonly = readonly
-        self._steering = Steering(run, readonly=readonly)
-        self._clock = clock
-        self._changes = 0
-        self._grown_at = clock.monotonic()
-        self._ticked_at = clock.monotonic()
+        self._steering = Steering(run, readonly=self._readonly)
+        self._grown_at = self._clock.monotonic()
         self._reading: float | None = None
         self._older: float | None = None
+        self._has_caught_up = False
         self._unreadable = ""
         self._trainer_is_gone = False
         self._trainer_exit: TrainerExited | None = None
         self._printed: tuple[str, ...] = ()
-        self._notice: Notice | None = None
-        self._notice_until = 0.0
 
     # What is heard and what is shown
 
@@ -113,7 +125,7 @@ class Viewer:
                 self.state = news.whole or self.state
             case CaughtUp():
                 self._grown_at = self._clock.monotonic() - news.silent_seconds
-                self._reading = None
+                self._reading, self._has_caught_up = None, True
             case LogUnreadable():
                 self._unreadable = news.reason
             case TrainerGone():
@@ -122,6 +134,8 @@ class Viewer:
                 self._printed = news.lines
             case TrainerExited():
                 self._trainer_exit = news
+            case Begun() if self.others.begins(news):
+                self._say_begun(news)
 
     def fold(self, events: Sequence[AnyEvent]) -> None:
         """Fold the next facts of the log, and forget the requests that they answer."""
@@ -137,6 +151,9 @@ class Viewer:
         """
         silent_seconds = 0.0 if self.replay else self._clock.monotonic() - self._grown_at
         status = liveness.status(self.state, gone=self._trainer_is_gone, silent_seconds=silent_seconds)
+        if self._reading is not None and not self._has_caught_up and self.replay is None:
+            # What a part of the log says is no state: the run may be over.
+            status = READING
         if self.state.run is None and self._trainer_exit is not None:
             status = "failed"
         return Moment(
@@ -155,6 +172,8 @@ class Viewer:
             whole=self.replay.whole if self.replay else None,
             exit_code=self._trainer_exit.code if self._trainer_exit else None,
             read=frozenset(self.read_alerts),
+            other_run=self.others.other.name if self.others.other else "",
+            other_is_newer=self.others.is_newer,
             is_line_slow=is_line_slow,
             is_readonly=self._readonly,
         )
@@ -168,16 +187,41 @@ class Viewer:
         second = int(self._clock.time()) if self.state.ended is None else None
         return self._changes, second, self.notice
 
+    # Another run
+
+    def _say_begun(self, begun: Begun) -> None:
+        """Say that another run has begun, where it does not take the place of this one."""
+        will_change = self.others.is_due(self.state, self.moment().status, math.inf)
+        if self._has_caught_up and not will_change:
+            self.say(f"Another run has begun: {plain(begun.run.name, 80)}. O opens it.")
+
+    def change_run(self, *, by_hand: bool) -> bool:
+        """Show the other run, and say so; return False where there is none.
+
+        Args:
+            by_hand: Whether a key asked for it.
+        """
+        before = plain(self.run.name, 80)
+        run = self.others.change(by_hand=by_hand)
+        if run is None:
+            return False
+        self._begin(run)
+        self._changes += 1
+        words = f"O goes back to {before}."
+        self.say(words if by_hand else f"This run has just begun. {words}", seconds=CHANGE_SECONDS)
+        return True
+
     # What the viewer says
 
-    def say(self, text: str, *, bad: bool = False) -> None:
+    def say(self, text: str, *, bad: bool = False, seconds: float = NOTICE_SECONDS) -> None:
         """Show a sentence for some seconds.
 
         Args:
             text: What happened, and what to do.
             bad: Whether something went wrong.
+            seconds: For how long.
         """
-        self._notice, self._notice_until = Notice(text, bad), self._clock.monotonic() + NOTICE_SECONDS
+        self._notice, self._notice_until = Notice(text, bad), self._clock.monotonic() + seconds
 
     def hush(self) -> None:
         """Remove the sentence that is shown."""

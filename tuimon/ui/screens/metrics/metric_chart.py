@@ -14,6 +14,7 @@ from tuimon.plot.raster import XOf, place_of, steps_within
 from tuimon.plot.smoothing import Smoothed
 from tuimon.plot.viewport import Viewport
 from tuimon.plot.x_axis import StepsToX, whole_axis, window_axis, words
+from tuimon.runs.state import RunState
 from tuimon.text import plain
 from tuimon.ui.charts.canvas import Canvas, Curve, draw_empty, in_legend
 from tuimon.ui.charts.metric_lines import lines_of
@@ -262,7 +263,7 @@ class MetricChart(CellView):
         x, span = self.viewport.x, self.viewport.span
         if span is not None and span < whole[1] - whole[0]:
             return window_axis(x, *self.viewport.window(whole), ticks)
-        total = {"step": state.total_steps, "epoch": state.fit.epochs if state.fit else None}.get(x)
+        total = {"step": state.total_steps, "epoch": _epochs(state)}.get(x)
         end = None if total is None else float(total)
         return whole_axis(x, *whole, end, exact=state.ended is not None, ticks=ticks)
 
@@ -294,3 +295,9 @@ class MetricChart(CellView):
         if self.is_chosen and cells.width and cells.height:
             for edge in (cells.codes[0], cells.codes[-1], cells.codes[:, 0], cells.codes[:, -1]):
                 edge[edge == Meaning.FRAME] = Meaning.KEY
+
+
+def _epochs(state: RunState) -> int | None:
+    """Return the epoch of the run at which its newest fit will end; None while not known."""
+    epochs = state.fit.epochs if state.fit else None
+    return None if epochs is None else epochs + state.fits.epochs_before

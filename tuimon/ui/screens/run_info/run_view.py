@@ -139,7 +139,7 @@ def _best(moment: Moment) -> Iterator[TextDialog]:
         ended = "none of the metrics is known to be better higher, or better lower"
         yield "", f"None: {ended if moment.state.epochs_ended else 'no epoch has ended'}.", Meaning.DIM
     for name, best in values.items():
-        where = f"epoch {count(best.epoch + 1)}, step {count(best.step)}"
+        where = f"{moment.state.fits.epoch_words(best.epoch, best.step)}, step {count(best.step)}"
         yield _entry(plain(name, 100), f"{number(best.value)}, {where}")
 
 
@@ -176,8 +176,9 @@ def _attempts(moment: Moment) -> Iterator[TextDialog]:
         yield "", "None yet.", Meaning.DIM
     for started in starts:
         yield _entry(str(started.attempt + 1), f"{_date(started.time)}, {started.host}, pid {started.pid}")
-    fits = sum(isinstance(entry, events.FitStarted) for entry in moment.state.timeline)
-    yield _entry("fits", count(fits))
+    yield _entry("fits", count(len(moment.state.fits.all)))
+    for name, words in moment.state.fits.described(moment.state.step):
+        yield _entry(name, words)
 
 
 def _log(moment: Moment) -> Iterator[TextDialog]:

@@ -1,0 +1,82 @@
+"""Notices that a run begins in a directory: a new one, or one that goes on after its end."""
+
+import contextlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tuimon.protocol.events import FitStarted, RunStarted
+from tuimon.runs.run_directory import RunDirectory, runs_in
+from tuimon.runs.session_log import Tail
+
+LIST_SECONDS = 10.0
+"""The directory is listed this often where its time says nothing, as some network file systems have it; else at once
+after a change."""
+_WATCHED = 20
+"""Runs whose logs are looked at: the newest ones. One that is older does not go on."""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A run that has begun."""
+
+    run: RunDirectory
+    """Its directory."""
+    time: float
+    """When it began, Unix seconds by the trainer's clock."""
+
+
+class Beginnings:
+    """Looks at a directory of runs again and again. What is there at first has begun before.
+
+    Args:
+        directory: Where the runs are; it may not exist yet.
+
+    Example:
+        ```python
+        beginnings = Beginnings(Path("runs"))
+        for begun in beginnings.look():
+            ...
+        ```
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._changed: int | None = None
+        self._listed_at = 0.0
+        self._tails: dict[Path, Tail] = {}
+        self._list(is_first=True)
+
+    def look(self) -> list[Begun]:
+        """Return the runs that have begun since the last look, in the order in which they began."""
+        if self._changed_at() != self._changed or time.monotonic() - self._listed_at >= LIST_SECONDS:
+            self._list()
+        found = (self._begun(path) for path in list(self._tails)[-_WATCHED:])
+        return sorted((begun for begun in found if begun is not None), key=lambda begun: begun.time)
+
+    def _list(self, *, is_first: bool = False) -> None:
+        # Asked before the list is made: what comes meanwhile changes it once more.
+        self._changed, self._listed_at = self._changed_at(), time.monotonic()
+        before, self._tails = self._tails, {}
+        for run in runs_in(self._directory):
+            tail = before.get(run.path)
+            if tail is None:
+                tail = Tail(run.session_log)
+                if is_first:
+                    with contextlib.suppress(OSError):
+                        tail.offset = run.session_log.stat().st_size
+            self._tails[run.path] = tail
+
+    def _begun(self, path: Path) -> Begun | None:
+        tail, times = self._tails[path], list[float]()
+        with contextlib.suppress(OSError):
+            size = tail.path.stat().st_size
+            if size > tail.offset:
+                times = [event.time for event in tail.skim(size, (RunStarted, FitStarted))]
+        return Begun(RunDirectory(path), times[-1]) if times else None
+
+    def _changed_at(self) -> int | None:
+        try:
+            return self._directory.stat().st_mtime_ns
+        except OSError:
+            return None

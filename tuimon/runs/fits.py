@@ -1,0 +1,132 @@
+"""The fits of a run: several calls of `fit` with one Monitor, or the stages of one training."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tuimon.protocol.events import EpochEnded, FitStarted, RunResumed
+from tuimon.protocol.wire import FloatArray
+from tuimon.runs.series import IntArray
+
+
+@dataclass
+class OneFit:
+    """One `fit` of a run."""
+
+    number: int
+    """From 1."""
+    started: FitStarted
+    """How it began; of one that was resumed, the first time."""
+    epochs_before: int
+    """What is added to Keras' number of an epoch, so that the epochs of the run go on from those of earlier fits."""
+
+
+class Fits:
+    """Counts the fits of a run and their epochs.
+
+    An attempt that resumes a run goes on with its fit. A `fit` that begins with Keras' epoch 0 again continues the
+    count of the epochs before; one that is given an ``initial_epoch`` that does so has done it itself.
+
+    Example:
+        ```python
+        state.fits.newest.number
+        ```
+    """
+
+    def __init__(self) -> None:
+        self.all: list[OneFit] = []
+        """The fits, in order."""
+        self._numbers: dict[int, int] = {}
+        self._reached = 0
+        self._resumes = False
+
+    def add(self, event: FitStarted | EpochEnded | RunResumed) -> None:
+        """Take in the next of these facts."""
+        match event:
+            case RunResumed():
+                self._resumes = bool(self.all)
+            case EpochEnded():
+                self._reached = self.epochs_before + event.epoch + 1
+            case FitStarted():
+                if not self._resumes:
+                    before = max(self.epochs_before, self._reached - event.initial_epoch)
+                    self.all.append(OneFit(len(self.all) + 1, event, before))
+                self._resumes = False
+                self._numbers[event.seq] = len(self.all)
+
+    @property
+    def are_several(self) -> bool:
+        """True where a number is needed to tell the fits apart."""
+        return len(self.all) > 1
+
+    @property
+    def newest(self) -> OneFit | None:
+        """The newest fit; None before the first."""
+        return self.all[-1] if self.all else None
+
+    @property
+    def epochs_before(self) -> int:
+        """What is added to the number of an epoch of the newest fit."""
+        return self.all[-1].epochs_before if self.all else 0
+
+    @property
+    def first_epoch(self) -> int:
+        """The epoch in which the run began, from 0."""
+        return self.all[0].started.initial_epoch if self.all else 0
+
+    def name(self, event: FitStarted) -> str:
+        """Return how the `fit` is called that a fact began: "fit", or "fit 2" where there are several."""
+        number = self._numbers.get(event.seq)
+        return f"fit {number}" if self.are_several and number is not None else "fit"
+
+    def at(self, step: int) -> OneFit | None:
+        """Return the fit that a completed step, or the end of an epoch there, belongs to; None before the first."""
+        return next((fit for fit in reversed(self.all) if fit.started.step < step), self.all[0] if self.all else None)
+
+    def epoch_words(self, epoch: int, step: int) -> str:
+        """Return the name of an epoch that ended at a step.
+
+        Args:
+            epoch: Keras' number of it, from 0.
+            step: The step at which it ended.
+
+        Returns:
+            "epoch 3", or "fit 2, epoch 3" where there are several fits.
+        """
+        fit = self.at(step)
+        words = f"epoch {epoch + 1:,}"
+        return f"fit {fit.number}, {words}" if self.are_several and fit is not None else words
+
+    def epochs_of_run(self, steps: IntArray, epochs: FloatArray) -> FloatArray:
+        """Return the numbers of epochs, counted through all fits.
+
+        Args:
+            steps: The steps at which they ended.
+            epochs: Keras' numbers of them, from 0.
+        """
+        if not self.all:
+            return epochs
+        first = np.array([fit.started.step for fit in self.all])
+        before = np.array([fit.epochs_before for fit in self.all], dtype=np.float64)
+        found: FloatArray = epochs + before[np.maximum(np.searchsorted(first, steps, side="left") - 1, 0)]
+        return found
+
+    def described(self, last_step: int) -> list[tuple[str, str]]:
+        """Return each fit's name with its epochs, steps and optimizer in words; none where there is one fit alone.
+
+        Args:
+            last_step: The steps that the run has completed.
+        """
+        if not self.are_several:
+            return []
+        ends = [fit.started.step for fit in self.all[1:]] + [last_step]
+        return [(f"fit {fit.number}", _words(fit, end)) for fit, end in zip(self.all, ends, strict=True)]
+
+
+def _words(fit: OneFit, end: int) -> str:
+    started = fit.started
+    steps = f"steps {started.step + 1:,}–{end:,}" if end > started.step else "no step"
+    first = started.initial_epoch + fit.epochs_before + 1
+    planned = "" if started.epochs is None else f", epochs {first:,}–{started.epochs + fit.epochs_before:,} planned"
+    other = "" if started.same_model else ", another model"
+    return f"{steps}{planned}, {started.optimizer or 'no optimizer'}{other}"
