@@ -5,6 +5,7 @@ from tuimon.ui.viewer.key import SEARCHED, Key, KeyGroup
 COMPARING = KeyGroup(
     "Several runs",
     screens=("compare",),
+    is_own=True,
     keys=(
         Key(
             keys="space",
@@ -28,6 +29,7 @@ COMPARING = KeyGroup(
 TIMELINE = KeyGroup(
     "Events",
     screens=("timeline",),
+    is_own=True,
     keys=(
         Key(
             keys="enter",
@@ -46,6 +48,7 @@ TIMELINE = KeyGroup(
 SEARCHING = KeyGroup(
     "Searching",
     screens=SEARCHED,
+    is_own=True,
     keys=(
         Key(
             keys="slash",
@@ -76,6 +79,7 @@ SEARCHING = KeyGroup(
 METRICS = KeyGroup(
     "Charts of metrics",
     screens=("metrics",),
+    is_own=True,
     keys=(
         Key(
             keys="left",
@@ -185,6 +189,7 @@ METRICS = KeyGroup(
 LAYERS = KeyGroup(
     "Layers",
     screens=("layers",),
+    is_own=True,
     keys=(
         Key(
             keys="o",
@@ -194,7 +199,7 @@ LAYERS = KeyGroup(
             rank=5,
         ),
         Key(
-            keys="w",
+            keys="v",
             action="screen.quantity",
             label="map",
             help="Switch what the map shows: drift, share, change of the means, change of the variances.",

@@ -54,12 +54,14 @@ class MetricsScreen(BaseScreen):
         self._places = Container(*self._charts, id="metric-charts")
         self._status = StatusLine()
         self._statistics = Statistics()
-        self._filter = SearchField("a glob or a regular expression; enter keeps it, esc shows all")
+        self._filter = SearchField("a glob or a regular expression; enter keeps it; esc clears, then closes")
         self._grid = GRIDS[2]
         self._is_full = False
         self._chosen = 0
         self._recalled = ""
         """The metric to choose as soon as the run has it."""
+        self._order: list[str] = []
+        """What is open on this screen, the newest last: esc closes that."""
 
     def panels(self) -> Iterable[Widget]:
         """Yield the status line, the charts, the statistics and the filter."""
@@ -71,6 +73,7 @@ class MetricsScreen(BaseScreen):
     def show(self, moment: Moment) -> None:
         """Show a moment, with charts for the metrics that it has."""
         self._moment = moment
+        self._note_order()
         self._arrange()
         super().show(moment)
 
@@ -100,10 +103,38 @@ class MetricsScreen(BaseScreen):
         return structs.replace(view, metrics=chosen)
 
     def go_back(self) -> bool:
-        """Show all metrics again, where one is shown in full."""
-        was_full, self._is_full = self._is_full, False
+        """Close what was opened last: the cursor, the zoom, one metric in full, the filter; return whether any was."""
+        self._note_order()
+        last = self._order[-1] if self._order else None
+        match last:
+            case "cursor":
+                self.viewport = self.viewport.without_cursor()
+            case "zoom":
+                self.viewport = self.viewport.all()
+            case "full":
+                self._is_full = False
+            case "filter":
+                self._filter.value = ""
         self._again()
-        return was_full
+        return last is not None
+
+    def _note_order(self) -> None:
+        """Note what is open, in the order in which it was opened."""
+        is_open = {
+            "filter": bool(self._filter.value),
+            "full": self._is_full,
+            "zoom": self.viewport.span is not None,
+            "cursor": self.viewport.cursor is not None,
+        }
+        kept = [name for name in self._order if is_open[name]]
+        self._order = [*kept, *(name for name, opened in is_open.items() if opened and name not in kept)]
+
+    def show_metric(self, name: str) -> None:
+        """Show one metric in full."""
+        if name not in self._names():
+            self._filter.value = ""
+        self._recalled, self._is_full = name, True
+        self._again()
 
     def read_at(self, step: int) -> None:
         """Put the cursor at a step."""
@@ -190,9 +221,16 @@ class MetricsScreen(BaseScreen):
             self._again()
 
     def on_metric_chart_scrolled(self, event: MetricChart.Scrolled) -> None:
-        """Zoom all charts in or out."""
+        """Zoom all charts in or out, at the mouse."""
         self._choose(event.chart)
-        self.action_look("zoom", event.by)
+        if self._moment is not None:
+            whole = event.chart.whole(self._moment)
+            self.viewport = self.viewport.zoomed(whole, event.by, event.chart.least_span(), event.x)
+            self._again()
+
+    def on_metric_chart_clicked_twice(self) -> None:
+        """Show the whole run."""
+        self.action_look("all")
 
     def _choose(self, chart: MetricChart) -> None:
         found = self._names()
@@ -262,7 +300,7 @@ class StatusLine(CellView):
             (f"smoothing {smoothing}", Meaning.TEXT),
             *([(part, Meaning.KEY)] if part else []),
             (
-                "following" if viewport.follows else "let go: G follows again",
+                "following" if viewport.follows else "not following: G follows",
                 Meaning.DIM if viewport.follows else Meaning.KEY,
             ),
             (f"{count(found)} metric{'' if found == 1 else 's'}", Meaning.DIM),
