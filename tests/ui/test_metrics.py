@@ -107,11 +107,11 @@ async def test_following_lets_go_when_panned_and_comes_back_by_key(runs: Path) -
         async with watching(run.directory, WIDE) as (app, pilot):
             await press(pilot, "2", "plus", "plus")
             status = "StatusLine"
-            await until(pilot, lambda: "following" in part(app, status))
+            await until(pilot, lambda: "  following" in part(app, status))
             view = screen(app).viewport
             assert view.span == pytest.approx(50)
             await press(pilot, "less_than_sign")
-            await until(pilot, lambda: "let go" in part(app, status))
+            await until(pilot, lambda: "not following" in part(app, status))
             whole = screen(app).chosen_chart.whole(app.moment())
             before = screen(app).viewport.window(whole)
             run.write(events.Batches(first_step=200, metrics={"loss": [0.1] * 50}, batches=50, step=250, epoch=20))

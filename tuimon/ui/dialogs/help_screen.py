@@ -64,6 +64,14 @@ _TERMS: tuple[tuple[str, Meaning, str], ...] = (
 )
 
 
+class _SearchLine(Input):
+    """Takes letters, but leaves those that close the page to it as long as nothing is typed."""
+
+    def check_consume_key(self, key: str, character: str | None) -> bool:
+        """Return whether a key is typed here, before it means anything else."""
+        return super().check_consume_key(key, character) and bool(self.value or key not in ("q", "question_mark"))
+
+
 class HelpScreen(ModalScreen[None]):
     """Lists the keys, and what words and signs mean; only what matches, while somebody types.
 
@@ -74,8 +82,7 @@ class HelpScreen(ModalScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "clear_or_close", "close", priority=True),
-        Binding("question_mark,enter,ctrl+c", "close", "close", priority=True),
-        Binding("q", "close_unless_typed", "close", priority=True),
+        Binding("q,question_mark,enter,ctrl+c", "close", "close", priority=True),
         Binding("up", "scroll(-1)", "up", priority=True),
         Binding("down", "scroll(1)", "down", priority=True),
         Binding("pageup", "page(-1)", "page up", priority=True),
@@ -94,7 +101,7 @@ class HelpScreen(ModalScreen[None]):
         with Vertical(id="help") as page:
             page.border_title = Content("help")
             page.border_subtitle = Content("esc closes")
-            line = Input(placeholder="type to search", compact=True, max_length=100)
+            line = _SearchLine(placeholder="type to search", compact=True, max_length=100)
             line.cursor_blink = False
             yield line
             with VerticalScroll(id="help-page", can_focus=False):
@@ -113,15 +120,6 @@ class HelpScreen(ModalScreen[None]):
         """List what the words find."""
         self._show(self.size.width)
         self.query_one("#help-page").scroll_home(animate=False)
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Let q be a letter of what is typed, once something is typed."""
-        del parameters
-        return not (action == "close_unless_typed" and self.query_one(Input).value)
-
-    def action_close_unless_typed(self) -> None:
-        """Close the page."""
-        self.dismiss(None)
 
     def action_clear_or_close(self) -> None:
         """Clear the words; close the page where there are none."""
