@@ -31,7 +31,7 @@ def open_things(app: WatchApp) -> list[str]:
     screen = app.base_screen
     things: list[str] = [screen.screen_name] if screen is not app.dashboard else []
     if isinstance(screen, MetricsScreen):
-        things += screen._order
+        things += screen._order.names
     if any(field.display for field in screen.query("SearchField")):
         things.append("line to type in")
     return things + [

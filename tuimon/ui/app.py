@@ -4,7 +4,7 @@ import threading
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
-from textual.events import Event, Key, Resize
+from textual.events import Event, Key, Paste, Resize
 
 from tuimon.protocol.events import Alert
 from tuimon.runs.run_directory import RunDirectory
@@ -95,7 +95,7 @@ class WatchApp(PacedApp):
         """The screen below all others."""
         self._screens = OpenScreens(self, self.dashboard, settings, view)
         self._requests = RequestKeys(self.viewer, self, self.redraw)
-        self._program = ProgramKeys(self.viewer, self, self.redraw, self)
+        self._program = ProgramKeys(self.viewer, self, self.redraw, self._show_palette)
         self._pasted = PastedKeys(self, super().on_event, self.say)
         self._replay = ReplayKeys(self.viewer, replay) if replay else None
         self._stop_reading = threading.Event()
@@ -181,6 +181,11 @@ class WatchApp(PacedApp):
             # Of steps that are asked for meanwhile, only where all of them lead to is drawn.
             self.call_later(self._follow_replay)
 
+    def _show_palette(self, name: PaletteName | None) -> PaletteName:
+        self._theme.choose(name or self._theme.next())
+        self._screens.choose_palette(self._theme.name)
+        return self._theme.name
+
     def _follow_replay(self) -> None:
         if self._replay is not None:
             self._replay.follow()
@@ -215,14 +220,6 @@ class WatchApp(PacedApp):
             self.next_run = RunDirectory(path)
             self.exit()
 
-    def show_palette(self, name: PaletteName | None) -> PaletteName:
-        """Show a palette, or with None the next one, and remember it; return its name."""
-        if name is None:
-            name = self._theme.next()
-        self._theme.choose(name)
-        self._screens.choose_palette(name)
-        return name
-
     def action_leave(self) -> None:
         """Close the app. Where the run goes on and this viewer may stop it, ask first whether to."""
         is_there = self.viewer.state.run is not None or self._trainer is not None
@@ -235,16 +232,10 @@ class WatchApp(PacedApp):
         """Handle an event; keys that a terminal sends all at once change nothing without a question."""
         if isinstance(event, Key) and not event.is_forwarded and not self.is_headless:
             await self._pasted.take(event)
-        else:
-            await super().on_event(event)
-
-    def say_not_suspended(self) -> None:
-        """Say why ctrl+z does nothing."""
-        self.say("No shell started this program as a job, so ctrl z does not suspend it: q leaves.")
-
-    def on_paste(self) -> None:
-        """Say that a paste is not taken as keys, where no line takes it."""
-        self._pasted.say_ignored()
+            return
+        if isinstance(event, Paste) and not event.is_forwarded:
+            self._pasted.say_if_ignored()
+        await super().on_event(event)
 
     async def action_quit(self) -> None:
         """Leave; where a question is open, cancel the question instead."""

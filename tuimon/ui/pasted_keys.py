@@ -64,9 +64,10 @@ class PastedKeys:
             self._timer.stop()
         self._timer = self._app.set_timer(WAIT_SECONDS, self._decide)
 
-    def say_ignored(self) -> None:
-        """Say that a marked paste did nothing."""
-        self._say("What is pasted is not taken as keys.")
+    def say_if_ignored(self) -> None:
+        """Say that a paste that the terminal marks does nothing, where no line takes it."""
+        if not isinstance(self._app.focused, Input):
+            self._say("What is pasted is not taken as keys.")
 
     async def _decide(self) -> None:
         """Pass on or drop the keys that waited."""

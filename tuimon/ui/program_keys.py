@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from textual.app import App
 
@@ -25,13 +25,6 @@ if TYPE_CHECKING:
     from tuimon.ui.dialogs.find_dialog import Entry
 
 
-class Palettes(Protocol):
-    """Shows and remembers palettes."""
-
-    def show_palette(self, name: PaletteName | None) -> PaletteName:
-        """Show a palette, or with None the next one; return its name."""
-
-
 class ProgramKeys:
     """Does what keys ask of the program itself.
 
@@ -39,14 +32,20 @@ class ProgramKeys:
         viewer: Knows the run.
         app: Opens pages over the screen that it shows.
         redraw: Draws the screen again.
-        palettes: Shows palettes.
+        show_palette: Shows a palette, or with None the next one, and returns its name.
     """
 
-    def __init__(self, viewer: Viewer, app: App[str], redraw: Callable[[], None], palettes: Palettes) -> None:
+    def __init__(
+        self,
+        viewer: Viewer,
+        app: App[str],
+        redraw: Callable[[], None],
+        show_palette: Callable[[PaletteName | None], PaletteName],
+    ) -> None:
         self._viewer = viewer
         self._app = app
         self._redraw = redraw
-        self._palettes = palettes
+        self._show = show_palette
 
     async def do(self, name: str, argument: str = "") -> None:
         """Do what a key does.
@@ -95,7 +94,7 @@ class ProgramKeys:
         if self._app.no_color:
             self._say("This screen shows no colours.")
         else:
-            self._say(f"Palette: {self._palettes.show_palette(name)}.")
+            self._say(f"Palette: {self._show(name)}.")
 
     def _find(self, moment: Moment, *, of_screens: bool = False) -> None:
         # Loaded when it is opened: the first screen does without.

@@ -65,7 +65,8 @@ class ReplayKeys:
         """Show the time that the steps have led to. Several steps cost no more than one."""
         if self._wanted is not None:
             wanted, self._wanted = self._wanted, None
-            playing = self._clock.playing
+            # At the end of the log nothing plays, and nothing does after a step back from there.
+            playing = self._clock.position.playing
             self._viewer.go_to(wanted)
             self._clock.playing = playing
 

@@ -139,7 +139,7 @@ class PacedApp(App[str]):
     def action_suspend_process(self) -> None:
         """Suspend the program, once the terminal has answered: else its answer would be typed into the shell."""
         if self.is_headless or not job_control.can_be_continued():
-            self.say_not_suspended()
+            self.say("No shell started this program as a job, so ctrl z does not suspend it: q leaves.")
             return
         now = time.monotonic()
         self._suspends_by = self._suspends_by or now + _LEAVE_SECONDS
@@ -151,8 +151,8 @@ class PacedApp(App[str]):
             # Here the shell has continued the program.
             self._suspends_by, self._resumed_at = 0.0, time.monotonic()
 
-    def say_not_suspended(self) -> None:
-        """Say why the program is not suspended. Subclasses provide it."""
+    def say(self, text: str, *, bad: bool = False) -> None:
+        """Show a sentence for some seconds. Subclasses do it."""
         raise NotImplementedError
 
     def pop_screen(self) -> AwaitComplete:

@@ -60,12 +60,14 @@ class MetricChart(CellView):
     class Pointed(Message):
         """Somebody clicked into the chart."""
 
-        def __init__(self, chart: "MetricChart", x: float) -> None:
+        def __init__(self, chart: "MetricChart", x: float, *, is_second: bool = False) -> None:
             super().__init__()
             self.chart = chart
             """The chart."""
             self.x = x
             """The x that was clicked."""
+            self.is_second = is_second
+            """True for the second click of a double click."""
 
     class Scrolled(Message):
         """Somebody turned the wheel over the chart."""
@@ -78,9 +80,6 @@ class MetricChart(CellView):
             """1: zoom in; -1: zoom out."""
             self.x = x
             """The x under the mouse; None where it is beside the data."""
-
-    class ClickedTwice(Message):
-        """Somebody clicked twice into the chart."""
 
     class Dragged(Message):
         """Somebody moved the mouse over the chart with its button down."""
@@ -170,10 +169,8 @@ class MetricChart(CellView):
 
     def on_click(self, event: Click) -> None:
         """Ask for the cursor at the clicked x; with a second click, for the whole run."""
-        if event.chain == 2:
-            self.post_message(self.ClickedTwice())
-        elif not self._was_dragged and (x := self._x_at(event.x)) is not None:
-            self.post_message(self.Pointed(self, x))
+        if not self._was_dragged and (x := self._x_at(event.x)) is not None:
+            self.post_message(self.Pointed(self, x, is_second=event.chain == 2))
 
     def _x_at(self, mouse: int) -> float | None:
         """Return the x under a column of the panel; None beside the data."""

@@ -27,6 +27,7 @@ from tuimon.ui.frame.searched_screen import SearchField
 from tuimon.ui.screens.metrics.metric_chart import READ_DIGITS, MetricChart
 from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment
+from tuimon.ui.viewer.opening_order import OpeningOrder
 from tuimon.ui.viewer.view_memory import MetricsView, View
 
 _GAP = 3
@@ -60,8 +61,7 @@ class MetricsScreen(BaseScreen):
         self._chosen = 0
         self._recalled = ""
         """The metric to choose as soon as the run has it."""
-        self._order: list[str] = []
-        """What is open on this screen, the newest last: esc closes that."""
+        self._order = OpeningOrder()
 
     def panels(self) -> Iterable[Widget]:
         """Yield the status line, the charts, the statistics and the filter."""
@@ -73,7 +73,7 @@ class MetricsScreen(BaseScreen):
     def show(self, moment: Moment) -> None:
         """Show a moment, with charts for the metrics that it has."""
         self._moment = moment
-        self._note_order()
+        self._order.newest(self._open)
         self._arrange()
         super().show(moment)
 
@@ -104,9 +104,7 @@ class MetricsScreen(BaseScreen):
 
     def go_back(self) -> bool:
         """Close what was opened last: the cursor, the zoom, one metric in full, the filter; return whether any was."""
-        self._note_order()
-        last = self._order[-1] if self._order else None
-        match last:
+        match last := self._order.newest(self._open):
             case "cursor":
                 self.viewport = self.viewport.without_cursor()
             case "zoom":
@@ -118,16 +116,11 @@ class MetricsScreen(BaseScreen):
         self._again()
         return last is not None
 
-    def _note_order(self) -> None:
-        """Note what is open, in the order in which it was opened."""
-        is_open = {
-            "filter": bool(self._filter.value),
-            "full": self._is_full,
-            "zoom": self.viewport.span is not None,
-            "cursor": self.viewport.cursor is not None,
-        }
-        kept = [name for name in self._order if is_open[name]]
-        self._order = [*kept, *(name for name, opened in is_open.items() if opened and name not in kept)]
+    @property
+    def _open(self) -> dict[str, bool]:
+        """What esc can close here, and whether it is open; of what was opened at once, the last comes first."""
+        is_zoomed, has_cursor = self.viewport.span is not None, self.viewport.cursor is not None
+        return {"filter": bool(self._filter.value), "full": self._is_full, "zoom": is_zoomed, "cursor": has_cursor}
 
     def show_metric(self, name: str) -> None:
         """Show one metric in full."""
@@ -207,8 +200,10 @@ class MetricsScreen(BaseScreen):
         self._again()
 
     def on_metric_chart_pointed(self, event: MetricChart.Pointed) -> None:
-        """Read values off at the clicked x."""
-        if self._moment is not None:
+        """Read values off at the clicked x; after a second click, show the whole run."""
+        if event.is_second:
+            self.action_look("all")
+        elif self._moment is not None:
             self._choose(event.chart)
             self.viewport = self.viewport.at(event.x, event.chart.whole(self._moment))
             self._again()
@@ -227,10 +222,6 @@ class MetricsScreen(BaseScreen):
             whole = event.chart.whole(self._moment)
             self.viewport = self.viewport.zoomed(whole, event.by, event.chart.least_span(), event.x)
             self._again()
-
-    def on_metric_chart_clicked_twice(self) -> None:
-        """Show the whole run."""
-        self.action_look("all")
 
     def _choose(self, chart: MetricChart) -> None:
         found = self._names()
