@@ -54,7 +54,7 @@ async def test_an_alert_is_where_the_eye_goes_with_the_key_that_helps(runs: Path
             run.write(alert("R10", "info"), alert())
             await until(pilot, lambda: "▲ R2 batch statistics" in part(app, "Banner"))
             assert "F freezes all" in part(app, "Banner")
-            assert "enter why" in part(app, "Banner")
+            assert "w why" in part(app, "Banner")
             assert meanings(app, "Banner", "▲ R2 batch") == {Meaning.WARNING}
             assert meanings(app, "Timeline", "▲ R2 batch") == {Meaning.WARNING}
             assert meanings(app, "Timeline", "• R10 batch") == {Meaning.TEXT}
@@ -138,7 +138,7 @@ def test_no_key_is_named_that_would_do_something_else() -> None:
 async def test_enter_says_why(runs: Path) -> None:
     with LiveRun(runs, *training("encoder/bn_1"), alert(layer="encoder/bn_1")) as run:
         async with watching(run.directory) as (app, pilot):
-            await until(pilot, lambda: "enter why" in part(app, "KeyBar"))
+            await until(pilot, lambda: "w why" in part(app, "KeyBar"))
             await pilot.press("enter")
             page = why(app)
             assert "why: alert 1 of 1" in page
@@ -222,7 +222,7 @@ async def test_a_key_does_not_undo_what_somebody_did_while_the_reason_was_read(r
 async def test_a_run_that_is_over_keeps_its_alerts(runs: Path) -> None:
     facts = [*training("bn_1"), alert(), alert("R10", "info"), events.RunEnded(status="finished", step=3)]
     async with watching(make_run(runs, facts)) as (app, pilot):
-        await until(pilot, lambda: "enter 2 alerts" in part(app, "Banner"))
+        await until(pilot, lambda: "w 2 alerts" in part(app, "Banner"))
         assert "Finished after" in part(app, "Banner")
         await pilot.press("enter")
         assert "tuimon send RUN freeze" in why(app)

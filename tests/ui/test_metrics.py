@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from textual.events import MouseScrollUp
 
 from helpers import fit_started, fold, make_run, numbered, started
 from tuimon.plot.raster import ColumnExtremes
@@ -107,11 +108,11 @@ async def test_following_lets_go_when_panned_and_comes_back_by_key(runs: Path) -
         async with watching(run.directory, WIDE) as (app, pilot):
             await press(pilot, "2", "plus", "plus")
             status = "StatusLine"
-            await until(pilot, lambda: "following" in part(app, status))
+            await until(pilot, lambda: "  following" in part(app, status))
             view = screen(app).viewport
             assert view.span == pytest.approx(50)
             await press(pilot, "less_than_sign")
-            await until(pilot, lambda: "let go" in part(app, status))
+            await until(pilot, lambda: "not following" in part(app, status))
             whole = screen(app).chosen_chart.whole(app.moment())
             before = screen(app).viewport.window(whole)
             run.write(events.Batches(first_step=200, metrics={"loss": [0.1] * 50}, batches=50, step=250, epoch=20))
@@ -345,6 +346,25 @@ async def test_a_spike_is_found_and_looked_at(runs: Path) -> None:
             assert "25 % of x: 0 shows all" in part(app, "StatusLine")
             await press(pilot, "0")
             assert "of x" not in part(app, "StatusLine")
+
+
+async def test_the_wheel_zooms_at_the_mouse_and_a_double_click_shows_all(runs: Path) -> None:
+    with LiveRun(runs, *log()) as run:
+        async with watching(run.directory, WIDE) as (app, pilot):
+            await press(pilot, "2")
+            await until(pilot, lambda: "accuracy" in text(app))
+            chart = screen(app).chosen_chart
+            whole = chart.whole(app.moment())
+            for column in (20, 70):
+                before = chart._x_at(column)
+                assert before is not None
+                for _ in range(2):
+                    await pilot._post_mouse_events([MouseScrollUp], chart, offset=(column, 5))
+                await until(pilot, lambda: screen(app).viewport.span == pytest.approx((whole[1] - whole[0]) / 4))
+                await until(pilot, lambda at=column, x=before: chart._x_at(at) == pytest.approx(x, abs=3))
+                await pilot.click(chart, offset=(40, 5), times=2)
+                await until(pilot, lambda: screen(app).viewport.span is None)
+                assert screen(app).viewport.cursor is None
 
 
 @pytest.mark.parametrize("x", X_KINDS)

@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from textual.command import CommandList, CommandPalette
 from textual.widget import Widget
 from textual.widgets import Input
 
@@ -240,7 +239,7 @@ async def test_help_names_every_key(runs: Path) -> None:
     async with watching(make_run(runs, a_run())) as (app, pilot):
         await pilot.press("question_mark")
         assert isinstance(app.screen, HelpScreen)
-        page = " ".join(str(app.screen.query_one("#help > Static").render()).split())
+        page = " ".join(str(app.screen.query_one("#help-page > Static").render()).split())
         assert all(key.help in page for key in KEYS)
         await pilot.press("q")
         await until(pilot, lambda: app.screen is app.dashboard)
@@ -519,45 +518,6 @@ async def test_every_key_of_every_screen_is_borne(
                 await app.run_action(f"open('{place}')")
             assert app.base_screen.screen_name == place
             assert app.export_screenshot()
-
-
-@pytest.mark.parametrize(
-    ("place", "typed", "found"),
-    [
-        ("1", "zoom", "No matches found"),
-        ("2", "zoom in", "zoom: Zoom in: half of what is shown"),
-        ("2", "fre al", "freeze all: Freeze every BatchNormalization layer, or unfreeze them all"),
-        ("2", "undo", "undo: Take back the last request that changed something; again: the one before it"),
-        ("2", "twice", "Zoom out: twice of what is shown"),
-    ],
-)
-async def test_the_palette_finds_what_a_key_does_by_its_words(runs: Path, place: str, typed: str, found: str) -> None:
-    with LiveRun(runs, *training("bn_1")) as run:
-        async with watching(run.directory) as (app, pilot):
-            await press(pilot, place, "colon")
-            await until(pilot, lambda: isinstance(app.screen, CommandPalette))
-            options = app.screen.query_one(CommandList)
-            await until(pilot, lambda: options.option_count > 20)
-            app.screen.query_one(Input).value = typed
-
-            def shown() -> list[str]:
-                return [str(option.prompt).strip().partition("\n")[0] for option in options.options]
-
-            await until(pilot, lambda: len(shown()) == 1 and found in shown()[0])
-
-
-async def test_a_palette_that_is_clicked_while_it_closes_ends_nothing(runs: Path) -> None:
-    with LiveRun(runs, *training("bn_1")) as run:
-        async with watching(run.directory, WIDE) as (app, pilot):
-            await press(pilot, "colon")
-            await until(pilot, lambda: isinstance(app.screen, CommandPalette))
-            palette = app.screen
-            app.pop_screen()
-            await pilot.pause()
-            palette.dismiss()
-            await app.pop_screen()
-            await press(pilot, "2")
-            await until(pilot, lambda: app.base_screen.screen_name == "metrics")
 
 
 async def test_a_panel_says_what_it_shows_where_the_mouse_rests(runs: Path) -> None:

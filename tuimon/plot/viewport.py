@@ -69,23 +69,25 @@ class Viewport:
         index = max(0, min(len(STRENGTHS) - 1, STRENGTHS.index(nearest_strength(self.strength)) + by))
         return replace(self, strength=STRENGTHS[index])
 
-    def zoomed(self, whole: tuple[float, float], by: int, least: float) -> "Viewport":
-        """Return the viewport with half the span, or with twice it, around the cursor or else at the newest end.
+    def zoomed(self, whole: tuple[float, float], by: int, least: float, at: float | None = None) -> "Viewport":
+        """Return the viewport with half the span, or with twice it, around a point, the cursor, or at the newest end.
 
         Args:
             whole: First and last x of the run.
             by: 1: nearer; -1: further away.
             least: The narrowest window.
+            at: The x that keeps its place; None: the cursor, if there is one.
         """
         first, last = self.window(whole)
         span = (last - first) * (_ZOOM if by > 0 else 1 / _ZOOM)
         if span >= whole[1] - whole[0]:
             return replace(self, span=None, first=None)
         span = max(span, min(least, whole[1] - whole[0]))
-        if self.cursor is None:
+        kept = self.cursor if at is None else at
+        if kept is None:
             return replace(self, span=span, first=None if self.follows else last - span)
-        share = (self.cursor - first) / (last - first) if last > first else 1.0
-        return replace(self, span=span, first=self.cursor - max(0.0, min(1.0, share)) * span)
+        share = (kept - first) / (last - first) if last > first else 1.0
+        return replace(self, span=span, first=kept - max(0.0, min(1.0, share)) * span)
 
     def panned(self, whole: tuple[float, float], by: int) -> "Viewport":
         """Return the viewport moved left or right by a part of its span; it no longer follows the newest points."""

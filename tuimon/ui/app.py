@@ -1,27 +1,21 @@
 """The app: owns what reads the run, what knows it, what shows it and what the keys do."""
 
-from collections.abc import Iterable
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
 
-from textual.app import SystemCommand
-from textual.binding import BindingType
-from textual.events import Resize
-from textual.screen import Screen
+from textual.binding import Binding, BindingType
+from textual.events import Event, Key, Paste, Resize
 
 from tuimon.protocol.events import Alert
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.settings import PaletteName, Settings
 from tuimon.text import plain
-from tuimon.ui import screenshot
-from tuimon.ui.dialogs.help_screen import HelpScreen
-from tuimon.ui.drawing.svg import picture
 from tuimon.ui.drawing.theme import TerminalTheme
 from tuimon.ui.drawing.too_small import TooSmall
 from tuimon.ui.frame.base_screen import BaseScreen, shown_screen
 from tuimon.ui.messages import Heard
 from tuimon.ui.open_screens import OpenScreens
+from tuimon.ui.pasted_keys import PastedKeys
+from tuimon.ui.program_keys import ProgramKeys
 from tuimon.ui.replay_keys import ReplayKeys
 from tuimon.ui.request_keys import RequestKeys
 from tuimon.ui.run_reader import Trainer
@@ -31,26 +25,15 @@ from tuimon.ui.shown_run import ShownRun
 from tuimon.ui.terminal.hangup import exit_on_hangup
 from tuimon.ui.terminal.paced_app import PacedApp
 from tuimon.ui.viewer.key import ScreenName
-from tuimon.ui.viewer.keys import keys_of
 from tuimon.ui.viewer.moment import Moment
 from tuimon.ui.viewer.news import CaughtUp, Facts
 from tuimon.ui.viewer.replay_clock import ReplayClock
 from tuimon.ui.viewer.view_memory import View, ViewMemory
 from tuimon.ui.viewer.viewer import Viewer
 
-if TYPE_CHECKING:
-    from textual.command import Provider
-
 __all__ = ["ReplayClock", "Trainer", "WatchApp"]
 
 _REPLAY_SECONDS = 0.1
-
-
-def _key_commands() -> "type[Provider]":
-    # Loaded when the palette is opened: the first screen does without.
-    from tuimon.ui.command_palette import KeyCommands
-
-    return KeyCommands
 
 
 class WatchApp(PacedApp):
@@ -79,9 +62,9 @@ class WatchApp(PacedApp):
 
     CSS_PATH = "tuimon.tcss"
     TITLE = "tuimon"
-    ENABLE_COMMAND_PALETTE = True
-    COMMANDS: ClassVar[set[Any]] = {_key_commands}
-    BINDINGS: ClassVar[list[BindingType]] = []
+    ENABLE_COMMAND_PALETTE = False
+    # Before any question or line to type in: it is meant for the shell.
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+z", "suspend_process", show=False, priority=True)]
 
     def __init__(
         self,
@@ -111,6 +94,8 @@ class WatchApp(PacedApp):
         """The screen below all others."""
         self._screens = OpenScreens(self, self.dashboard, settings, view)
         self._requests = RequestKeys(self.viewer, self, self.redraw)
+        self._program = ProgramKeys(self.viewer, self, self.redraw, self._show_palette)
+        self._pasted = PastedKeys(self, super().on_event, self.say)
         self._replay = ReplayKeys(self.viewer, replay) if replay else None
         self.shown = ShownRun(self, self.viewer, self._screens, trainer, memory)
         """Reads the run, and shows another one in its place."""
@@ -160,20 +145,6 @@ class WatchApp(PacedApp):
         else:
             message.taken.set()
 
-    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """Yield a command for each key that does something on this screen now."""
-        if not isinstance(screen, BaseScreen):
-            return
-        moment = self.moment()
-        for key in keys_of(screen.screen_name):
-            if not key.is_useful(moment) or key.action == "command_palette":
-                continue
-            reason = moment.cannot(key.request) if key.request else ""
-            words = f"key {key.shown}" + (f": not now, {plain(reason, 200)}" if reason else "")
-            action = partial(self.run_action, key.full_action, default_namespace=screen)
-            name = f"{key.label}: " if key.label else ""
-            yield SystemCommand(f"{name}{key.help.rstrip('.')}", words, action)
-
     def moment(self) -> Moment:
         """Return what is to be shown now."""
         return self.viewer.moment(is_line_slow=self.is_line_slow)
@@ -204,15 +175,26 @@ class WatchApp(PacedApp):
         """Ask for a change of the run, by its name in the table of keys."""
         self._requests.ask(name)
 
-    def action_replay(self, name: str) -> None:
+    def action_replay(self, name: str, by: float = 1) -> None:
         """Move the replay or change its speed, by its name in the table of keys."""
         if self._replay is not None:
-            self._replay.replay(name)
+            self._replay.replay(name, by)
+            # Of steps that are asked for meanwhile, only where all of them lead to is drawn.
+            self.call_later(self._follow_replay)
+
+    def _show_palette(self, name: PaletteName | None) -> PaletteName:
+        self._theme.choose(name or self._theme.next())
+        self._screens.choose_palette(self._theme.name)
+        return self._theme.name
+
+    def _follow_replay(self) -> None:
+        if self._replay is not None:
+            self._replay.follow()
             self.redraw()
 
-    def action_why(self) -> None:
-        """Open the alert that matters most."""
-        self._requests.why()
+    async def action_program(self, name: str, argument: str = "") -> None:
+        """Do something with the program itself, by its name in the table of keys."""
+        await self._program.do(name, argument)
 
     async def action_open(self, name: ScreenName) -> None:
         """Show another screen; the dashboard stays below all others."""
@@ -248,30 +230,6 @@ class WatchApp(PacedApp):
             self.next_run = RunDirectory(path)
             self.exit()
 
-    def action_save(self) -> None:
-        """Save the screen and its curves in the directory where this program was started."""
-        moment, here = self.moment(), Path.cwd()
-        name = moment.state.run.name if moment.state.run else self.viewer.run.path.name
-        try:
-            written = screenshot.save(here, name, picture(self, plain(name)), self.base_screen.shown_curves(moment))
-        except OSError as error:
-            self.say(f"The screen cannot be saved in {here}: {error.strerror or error}", bad=True)
-        else:
-            self.say(f"Saved {' and '.join(path.name for path in written)} in {here}.")
-
-    def action_next_palette(self) -> None:
-        """Change to the next palette, and remember it."""
-        if self.no_color:
-            self.say("This screen shows no colours.")
-            return
-        palette = self._theme.next()
-        self._screens.choose_palette(palette)
-        self.say(f"Palette: {palette}.")
-
-    def action_help(self) -> None:
-        """Open the page of keys and signs."""
-        self.push_screen(HelpScreen(self.moment(), self.base_screen.screen_name))
-
     def action_leave(self) -> None:
         """Close the app. Where the run goes on and this viewer may stop it, ask first whether to."""
         is_there = self.viewer.state.run is not None or self._trainer is not None
@@ -279,6 +237,15 @@ class WatchApp(PacedApp):
             self._requests.leave()
         else:
             self.exit()
+
+    async def on_event(self, event: Event) -> None:
+        """Handle an event; keys that a terminal sends all at once change nothing without a question."""
+        if isinstance(event, Key) and not event.is_forwarded and not self.is_headless:
+            await self._pasted.take(event)
+            return
+        if isinstance(event, Paste) and not event.is_forwarded:
+            self._pasted.say_if_ignored()
+        await super().on_event(event)
 
     async def action_quit(self) -> None:
         """Leave; where a question is open, cancel the question instead."""

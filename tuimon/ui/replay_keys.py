@@ -1,5 +1,7 @@
 """The keys of a replay: they move it through the log, and change its speed."""
 
+import math
+
 from tuimon.ui.viewer.replay_clock import ReplayClock
 from tuimon.ui.viewer.viewer import Viewer
 
@@ -15,12 +17,15 @@ class ReplayKeys:
     def __init__(self, viewer: Viewer, clock: ReplayClock) -> None:
         self._viewer = viewer
         self._clock = clock
+        self._wanted: float | None = None
+        """The time to show next, Unix seconds of the log; None where it is shown."""
 
-    def replay(self, name: str) -> None:
-        """Do what a key does.
+    def replay(self, name: str, by: float = 1) -> None:
+        """Do what a key does; a step along the log is made by `follow`.
 
         Args:
             name: What `replay` is given in the table of keys.
+            by: How many steps; for `to`, the time to go to, Unix seconds of the log.
 
         Raises:
             ValueError: no key does this.
@@ -30,6 +35,12 @@ class ReplayKeys:
             viewer.toggle_playing()
             return
         viewer.hush()
+        here, step = clock.time if self._wanted is None else self._wanted, clock.step_seconds
+        sought = {"on": here + by * step, "back": here - by * step, "to": by, "to_start": -math.inf}
+        if name in sought:
+            self._wanted = clock.within(sought[name])
+            return
+        self.follow()
         match name:
             case "next_epoch":
                 viewer.fold(clock.next_epoch())
@@ -49,6 +60,15 @@ class ReplayKeys:
                 viewer.fold(clock.to_end())
             case _:
                 raise ValueError(f"no key of a replay does this: {name}")
+
+    def follow(self) -> None:
+        """Show the time that the steps have led to. Several steps cost no more than one."""
+        if self._wanted is not None:
+            wanted, self._wanted = self._wanted, None
+            # At the end of the log nothing plays, and nothing does after a step back from there.
+            playing = self._clock.position.playing
+            self._viewer.go_to(wanted)
+            self._clock.playing = playing
 
     def _go_to_event(self, time: float | None, where: str) -> None:
         if time is None:

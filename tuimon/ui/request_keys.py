@@ -1,9 +1,10 @@
 """The keys that change a run: they ask a question first where one is due, then send a request."""
 
+import glob
 from collections.abc import Callable
 from functools import partial
 
-from msgspec import convert
+from msgspec import convert, structs
 from textual.app import App
 from textual.screen import ModalScreen
 
@@ -11,6 +12,8 @@ from tuimon.protocol import values
 from tuimon.protocol.commands import (
     AnyRequest,
     Checkpoint,
+    Evaluate,
+    Freeze,
     LearningRate,
     Note,
     Pause,
@@ -19,10 +22,28 @@ from tuimon.protocol.commands import (
     Recalibrate,
     Resume,
     Rollback,
+    Snapshot,
+    Stop,
+    Unfreeze,
+    name_of,
 )
 from tuimon.protocol.events import Alert
-from tuimon.ui.dialogs.questions import phase_chooser, quit_chooser, recalibrate_chooser, rollback_chooser
-from tuimon.ui.dialogs.text_entry import learning_rate_entry, momentum_entry, note_entry
+from tuimon.ui.dialogs.questions import (
+    checkpoint_chooser,
+    phase_chooser,
+    quit_chooser,
+    recalibrate_chooser,
+    rollback_chooser,
+    stop_chooser,
+)
+from tuimon.ui.dialogs.text_entry import (
+    batches_entry,
+    layers_entry,
+    learning_rate_entry,
+    matching_layers,
+    momentum_entry,
+    note_entry,
+)
 from tuimon.ui.dialogs.why_screen import WhyScreen
 from tuimon.ui.frame.base_screen import shown_screen
 from tuimon.ui.viewer.alerts import helping_key, pressing_alert
@@ -59,6 +80,21 @@ class RequestKeys:
             "checkpoint": partial(viewer.ask, Checkpoint()),
             "roll_back": self._roll_back,
             "probe": partial(viewer.ask, Probe()),
+            "evaluate": partial(viewer.ask, Evaluate()),
+            "snapshot": partial(viewer.ask, Snapshot()),
+            "stop": self._stop,
+            "recalibrate_from": self._recalibrate_from,
+            "roll_back_to": self._roll_back_to,
+            "freeze_some": partial(self._layers_by_name, "Freeze which BatchNormalization layers?", Freeze()),
+            "hold_some": partial(self._layers_by_name, "Hold the statistics of which layers?", Freeze(statistics=True)),
+            "unfreeze_some": partial(self._layers_by_name, "Unfreeze which BatchNormalization layers?", Unfreeze()),
+            "freeze_weights": partial(
+                self._layers_by_name, "Freeze all weights of which layers?", Freeze(weights=True, layers=["*"])
+            ),
+            "unfreeze_weights": partial(
+                self._layers_by_name, "Unfreeze all weights of which layers?", Unfreeze(weights=True)
+            ),
+            "why": self._why,
         }
 
     def ask(self, name: str) -> None:
@@ -70,14 +106,17 @@ class RequestKeys:
         self._asks[name]()
         self._redraw()
 
-    def why(self) -> None:
-        """Open the alert that matters most, else the newest."""
-        moment = self._viewer.moment()
-        if moment.state.alerts:
-            self.say_why(pressing_alert(moment) or moment.state.alerts[-1])
+    def _why(self) -> None:
+        """Open the alert under the cursor, else the one that matters most, else the newest one of the layer chosen."""
+        moment, screen = self._viewer.moment(), shown_screen(self._app)
+        alerts = moment.state.alerts
+        of_layer = [alert for alert in alerts if alert.layer is not None and alert.layer == screen.selected_layer]
+        # A replay lists alerts that are still to come.
+        here = [alert for alert in alerts if alert is screen.selected_alert]
+        if alerts:
+            self.say_why(here[0] if here else pressing_alert(moment) or [*alerts, *of_layer][-1])
         else:
             self._viewer.say("There is no alert.")
-            self._redraw()
 
     def say_why(self, alert: Alert) -> None:
         """Open an alert, and do what it advises if its key is pressed there."""
@@ -135,6 +174,29 @@ class RequestKeys:
     def _note(self) -> None:
         if not self._viewer.refuses("note"):
             self._send_answer(note_entry(self._viewer.state), lambda text: Note(text=values.note(text)))
+
+    def _stop(self) -> None:
+        if not self._viewer.refuses("stop"):
+            self._send_answer(stop_chooser(), lambda after: convert({"command": "stop", "after": after}, Stop))
+
+    def _recalibrate_from(self) -> None:
+        if not self._viewer.refuses("recalibrate"):
+            self._send_answer(batches_entry(), lambda text: Recalibrate(batches=int(text)))
+
+    def _roll_back_to(self) -> None:
+        moment = self._viewer.moment()
+        if not self._viewer.refuses("rollback"):
+            question = checkpoint_chooser(list(moment.state.checkpoints.values()), moment.now)
+            self._send_answer(question, lambda name: Rollback(checkpoint=name))
+
+    def _layers_by_name(self, title: str, request: Freeze | Unfreeze) -> None:
+        state = self._viewer.state
+        if not self._viewer.refuses(name_of(request)):
+            question = layers_entry(state, title, of_any=request.weights)
+            self._send_answer(question, lambda text: structs.replace(request, layers=layers_of(text)))
+
+        def layers_of(text: str) -> list[str]:
+            return text.split() if request.weights else list(map(glob.escape, matching_layers(state, text)))
 
     def _pause(self) -> None:
         self._viewer.ask(Resume() if self._viewer.moment().is_paused else Pause())

@@ -1,15 +1,16 @@
 """The help screen: keys, signs and colours."""
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
+from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.events import Resize
 from textual.screen import ModalScreen
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
 from tuimon.text import plain
 from tuimon.ui.drawing.cells import wrap
@@ -56,14 +57,23 @@ _TERMS: tuple[tuple[str, Meaning, str], ...] = (
     ),
     ("drift", Meaning.STATISTIC, "symmetric KL divergence of the moving from the batch statistics, in nats"),
     ("half-life", Meaning.TEXT, "steps until half of a moving average is new"),
-    ("▲ ✗ •", Meaning.WARNING, "a warning, an error, a remark of the diagnosis; enter says why"),
+    ("▲ ✗ •", Meaning.WARNING, "a warning, an error, a remark of the diagnosis; w says why"),
+    ("│ ┊ ^", Meaning.COMMAND, "in the bar of a replay: a fit, a request, a spike; a click goes there"),
     ("overhead", Meaning.TEXT, "the share of the time that monitoring takes"),
     ("change", Meaning.TEXT, "how far the moving mean went since the first sample, in standard deviations"),
 )
 
 
+class _SearchLine(Input):
+    """Takes letters, but leaves those that close the page to it as long as nothing is typed."""
+
+    def check_consume_key(self, key: str, character: str | None) -> bool:
+        """Return whether a key is typed here, before it means anything else."""
+        return super().check_consume_key(key, character) and bool(self.value or key not in ("q", "question_mark"))
+
+
 class HelpScreen(ModalScreen[None]):
-    """Lists the keys, and what words and signs mean.
+    """Lists the keys, and what words and signs mean; only what matches, while somebody types.
 
     Args:
         moment: Says which keys do nothing now, and why.
@@ -71,9 +81,14 @@ class HelpScreen(ModalScreen[None]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,question_mark,q,enter,ctrl+c", "close", "close"),
-        Binding("up,k", "scroll(-1)", "up"),
-        Binding("down,j", "scroll(1)", "down"),
+        Binding("escape", "clear_or_close", "close", priority=True),
+        Binding("q,question_mark,enter,ctrl+c", "close", "close", priority=True),
+        Binding("up", "scroll(-1)", "up", priority=True),
+        Binding("down", "scroll(1)", "down", priority=True),
+        Binding("pageup", "page(-1)", "page up", priority=True),
+        Binding("pagedown", "page(1)", "page down", priority=True),
+        Binding("home", "page(-1000)", "top", priority=True),
+        Binding("end", "page(1000)", "bottom", priority=True),
     ]
 
     def __init__(self, moment: Moment, screen_name: ScreenName) -> None:
@@ -83,16 +98,36 @@ class HelpScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         """Lay out an empty page."""
-        with VerticalScroll(id="help") as page:
+        with Vertical(id="help") as page:
             page.border_title = Content("help")
             page.border_subtitle = Content("esc closes")
-            yield Static(markup=False)
+            line = _SearchLine(placeholder="type to search", compact=True, max_length=100)
+            line.cursor_blink = False
+            yield line
+            with VerticalScroll(id="help-page", can_focus=False):
+                yield Static(markup=False)
         yield TooSmall()
+
+    def on_mount(self) -> None:
+        """Let the line take the first key."""
+        self.query_one(Input).focus()
 
     def on_resize(self, event: Resize) -> None:
         """Break the lines for this width."""
-        width = min(_WIDTH, event.size.width) - _MARGINS
-        self.query_one("#help > Static", Static).update(_page(self._moment, self._screen_name, width))
+        self._show(event.size.width)
+
+    def on_input_changed(self) -> None:
+        """List what the words find."""
+        self._show(self.size.width)
+        self.query_one("#help-page").scroll_home(animate=False)
+
+    def action_clear_or_close(self) -> None:
+        """Clear the words; close the page where there are none."""
+        line = self.query_one(Input)
+        if line.value:
+            line.value = ""
+        else:
+            self.dismiss(None)
 
     def action_close(self) -> None:
         """Close the page."""
@@ -100,19 +135,64 @@ class HelpScreen(ModalScreen[None]):
 
     def action_scroll(self, lines: int) -> None:
         """Scroll the page."""
-        self.query_one("#help").scroll_relative(y=lines, animate=False)
+        self.query_one("#help-page").scroll_relative(y=lines, animate=False)
+
+    def action_page(self, pages: int) -> None:
+        """Scroll the page by what is shown of it."""
+        page = self.query_one("#help-page")
+        page.scroll_relative(y=pages * max(1, page.size.height - 1), animate=False)
+
+    def _show(self, width: int) -> None:
+        words = self.query_one(Input).value
+        page = _page(self._moment, self._screen_name, min(_WIDTH, width) - _MARGINS, words)
+        self.query_one("#help-page > Static", Static).update(page)
+        self.query_one("#help").border_subtitle = Content("esc shows all" if words else "esc closes")
 
 
-def _page(moment: Moment, screen_name: ScreenName, width: int) -> Content:
+def _page(moment: Moment, screen_name: ScreenName, width: int, typed: str = "") -> Content:
+    """Return the page in lines of ``width`` cells, with what holds all the words that are typed."""
     lines: list[Content] = []
-    for heading, keys in sections(screen_name):
-        why = f": {moment.refusal}" if keys[0].needs == "steering" and moment.refusal else ""
-        lines.append(Content.assemble((heading, "bold"), (why, _DIM)))
-        lines += [line for key in keys for line in _about_key(key, moment, width)]
-        lines.append(Content(""))
-    lines.append(Content.styled("Words and signs", "bold"))
-    lines += [line for term, meaning, words in _TERMS for line in _entry(term, css_style(meaning), words, width)]
-    return Content("\n").join(lines)
+
+    def part(heading: str, why: str, shown: list[list[Content]]) -> None:
+        if shown:
+            lines.extend([Content.assemble((heading, "bold"), (why, _DIM)), *chain.from_iterable(shown), Content("")])
+
+    # What cannot be done now is told last.
+    for heading, keys in sorted(sections(screen_name), key=lambda section: _is_refused(section[1][0], moment)):
+        why = f": {moment.refusal}" if _is_refused(keys[0], moment) and moment.refusal else ""
+        part(
+            heading,
+            why,
+            [
+                list(_about_key(key, moment, width))
+                for key in keys
+                if _holds(typed, f"{key.label} {key.help} {key.also} {key.request}", key.shown)
+            ],
+        )
+    part(
+        "Words and signs",
+        "",
+        [
+            list(_entry(term, css_style(meaning), words, width))
+            for term, meaning, words in _TERMS
+            if _holds(typed, words, term)
+        ],
+    )
+    return Content("\n").join(lines or [Content.styled("No key and no word matches.", _DIM)])
+
+
+def _is_refused(key: Key, moment: Moment) -> bool:
+    if key.needs == "replay":
+        return moment.replay is None
+    return key.needs == "steering" and bool(moment.refusal)
+
+
+def _holds(typed: str, text: str, term: str) -> bool:
+    """Return whether each word typed is in the text or in the term; of a single character, whether it is the term."""
+    if len(typed.strip()) == 1:
+        return typed.strip() in term.split()
+    held = f"{term} {text}".lower()
+    return all(word in held for word in typed.lower().split())
 
 
 def _about_key(key: Key, moment: Moment, width: int) -> Iterator[Content]:

@@ -1,5 +1,6 @@
 """Questions with a few answers, each with its key: the phase, a recalibration, a rollback, and leaving."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -55,20 +56,9 @@ class ChoiceDialog(ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         """Lay out the answers."""
-        options = OptionList(
-            *(
-                Option(
-                    Content.assemble(
-                        (f" {answer.key}  ", "bold"), f"{answer.label}\n    ", (answer.words, css_style(Meaning.DIM))
-                    )
-                )
-                for answer in self._answers
-            ),
-            id="answers",
-            markup=False,
-        )
+        options = OptionList(*(Option(_shown(answer)) for answer in self._answers), id="answers", markup=False)
         options.border_title = Content(self._question)
-        options.border_subtitle = Content("enter or its key chooses, esc cancels")
+        options.border_subtitle = Content("enter chooses the one marked ›, a key its own, esc cancels")
         yield options
         yield TooSmall()
 
@@ -78,6 +68,11 @@ class ChoiceDialog(ModalScreen[str | None]):
         options = self.query_one(OptionList)
         options.highlighted = values.index(self._current) if self._current in values else 0
         options.focus()
+
+    def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        """Mark the answer that enter chooses; a colour alone would not be seen everywhere."""
+        for index, answer in enumerate(self._answers):
+            event.option_list.replace_option_prompt_at_index(index, _shown(answer, marked=index == event.option_index))
 
     def on_key(self, event: KeyPress) -> None:
         """Choose the answer whose key is pressed."""
@@ -93,6 +88,14 @@ class ChoiceDialog(ModalScreen[str | None]):
     def action_cancel(self) -> None:
         """Close the question without an answer."""
         self.dismiss(None)
+
+
+def _shown(answer: Answer, *, marked: bool = False) -> Content:
+    return Content.assemble(
+        (f"{'›' if marked else ' '}{answer.key}  ", "bold"),
+        f"{answer.label}\n    ",
+        (answer.words, css_style(Meaning.DIM)),
+    )
 
 
 def phase_chooser(current: str) -> ChoiceDialog:
@@ -137,6 +140,51 @@ def rollback_chooser(checkpoint: CheckpointSaved, seconds: float) -> ChoiceDialo
                 "Weights, optimizer, seeds and modes of then; the data go on.",
             ),
             Answer("c", None, "cancel", "Back to the screen."),
+        ],
+    )
+
+
+def checkpoint_chooser(checkpoints: Sequence[CheckpointSaved], now: float) -> ChoiceDialog:
+    """Return the question to which checkpoint a run goes back; the newest ones first, at most nine."""
+    newest = list(reversed(checkpoints))[:9]
+    return ChoiceDialog(
+        "Go back to which checkpoint?",
+        [
+            *(
+                Answer(
+                    str(number),
+                    each.name,
+                    plain(each.name, 40),
+                    f"Epoch {count(each.epoch + 1)}, step {count(each.step)}, {duration(now - each.time)} ago.",
+                )
+                for number, each in enumerate(newest, start=1)
+            ),
+            Answer("c", None, "cancel", "Back to the screen."),
+        ],
+        current=None,
+    )
+
+
+def stop_chooser() -> ChoiceDialog:
+    """Return the question when training ends."""
+    return ChoiceDialog(
+        "End training?",
+        [
+            Answer("c", None, "cancel", "Back to the screen; training goes on."),
+            Answer("b", "batch", "stop after this batch", "Ends training as model.stop_training does."),
+            Answer("e", "epoch", "stop after this epoch", "Its validation is still made."),
+        ],
+    )
+
+
+def pasted_question(keys: Sequence[str]) -> ChoiceDialog:
+    """Return the question what keys that came all at once are to do."""
+    shown = plain(" ".join(keys), 50)
+    return ChoiceDialog(
+        "Pasted? Several keys came at once",
+        [
+            Answer("n", None, "do nothing", f"Forget {shown}"),
+            Answer("t", "type", "type them", "Each does what it does when it is pressed, one after the other."),
         ],
     )
 

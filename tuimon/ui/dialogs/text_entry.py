@@ -1,6 +1,7 @@
 """A question that is answered with a number or a few words, on one line."""
 
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from typing import ClassVar, Generic, TypeVar
 
 from textual.app import ComposeResult
@@ -13,11 +14,13 @@ from textual.widgets import Input, Static
 from tuimon.diagnosis.layers import half_life
 from tuimon.plot.numbers import count, learning_rate, number
 from tuimon.protocol import values
+from tuimon.protocol.commands import Recalibrate
 from tuimon.runs.state import RunState
 from tuimon.text import plain
 from tuimon.ui.drawing.too_small import TooSmall
 
 _SHOWN_VALUES = 4
+_MOST_BATCHES = 100_000
 
 Value = TypeVar("Value")
 
@@ -82,7 +85,9 @@ class TextDialog(ModalScreen[str | None], Generic[Value]):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Return the text; a text with an error stays, to be corrected."""
-        if event.value and not self._about(event.value)[1]:
+        if not event.value:
+            self.query_one("#effect", Static).update(Content(f"Nothing is typed yet. {self._wanted}"))
+        elif not self._about(event.value)[1]:
             self.dismiss(event.value)
 
     def action_cancel(self) -> None:
@@ -140,6 +145,70 @@ def momentum_entry(state: RunState, paths: list[str]) -> TextDialog[float]:
         wanted="A number from 0 (the last batch alone) to 1 (held).",
         read=values.momentum,
         effect=effect,
+    )
+
+
+def layers_entry(state: RunState, question: str, *, of_any: bool) -> TextDialog[list[str]]:
+    """Return the question for the layers that a request is about.
+
+    Args:
+        state: Knows the BatchNormalization layers.
+        question: The title.
+        of_any: True where layers of any kind are meant: which ones match is known to the trainer alone.
+    """
+
+    def read(text: str) -> list[str]:
+        return text.split() if of_any else matching_layers(state, text)
+
+    def effect(found: list[str]) -> str:
+        if of_any:
+            return f"Layers of any kind that match {' or '.join(map(plain, found))}."
+        shown = ", ".join(plain(path, 40) for path in found[:_SHOWN_VALUES])
+        return (
+            f"{count(len(found))} of {count(len(state.layers))}: {shown}{', …' if len(found) > _SHOWN_VALUES else ''}"
+        )
+
+    return TextDialog(
+        question,
+        present="A glob, such as *bn_1 or block2*: it matches a path or its last part.",
+        wanted="One glob or several, with spaces between.",
+        read=read,
+        effect=effect,
+        longest=500,
+    )
+
+
+def matching_layers(state: RunState, text: str) -> list[str]:
+    """Return the paths of the BatchNormalization layers that any of several globs matches, in the model's order.
+
+    Raises:
+        ValueError: none matches.
+    """
+    globs = text.split()
+    found = [
+        path
+        for path in state.layers
+        if any(fnmatchcase(name, each) for each in globs for name in (path, path.rpartition("/")[2]))
+    ]
+    if not found:
+        raise ValueError("no BatchNormalization layer matches")
+    return found
+
+
+def batches_entry() -> TextDialog[int]:
+    """Return the question for the number of batches of a recalibration."""
+
+    def read(text: str) -> int:
+        if not (text.strip().isdecimal() and 1 <= int(text) <= _MOST_BATCHES):
+            raise ValueError(f"expected a whole number from 1 to {count(_MOST_BATCHES)}")
+        return int(text)
+
+    return TextDialog(
+        "Estimate the moving statistics of all layers afresh",
+        present=f"Usually from {Recalibrate().batches} training batches.",
+        wanted="How many batches.",
+        read=read,
+        effect=lambda number: f"From {count(number)} training batches, exactly, in place of the old ones.",
     )
 
 

@@ -21,7 +21,7 @@ from tuimon.text import plain
 from tuimon.ui.drawing.cells import cell_width, fit, wrap
 from tuimon.ui.drawing.too_small import TooSmall
 from tuimon.ui.viewer.alerts import Help, helping_key, sign
-from tuimon.ui.viewer.keys import textual_name
+from tuimon.ui.viewer.keys import WHY_KEY, textual_name
 from tuimon.ui.viewer.meanings import Meaning, css_style
 from tuimon.ui.viewer.moment import Moment
 
@@ -42,7 +42,7 @@ class WhyScreen(ModalScreen[Alert | None]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,enter,q,ctrl+c", "close", "close"),
+        Binding(f"escape,enter,q,ctrl+c,{WHY_KEY}", "close", "close"),
         Binding("left", "other(-1)", "older"),
         Binding("right", "other(1)", "newer"),
         Binding("up,k", "scroll(-1)", "up"),

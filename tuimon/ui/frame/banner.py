@@ -10,13 +10,12 @@ from tuimon.text import plain
 from tuimon.ui.drawing.cell_view import CellView
 from tuimon.ui.drawing.cells import Cells, cell_width
 from tuimon.ui.viewer.alerts import helping_key, pressing_alert, sign
+from tuimon.ui.viewer.keys import WHY_KEY
 from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment
 
 ANSWER_SECONDS = 10.0
 """After this long without an answer to a request, the banner says so."""
-WHY_KEY = "enter"
-"""The key that opens the alerts on most screens."""
 _LOW = 20
 """On a screen of fewer lines, an empty banner takes no line."""
 
@@ -34,15 +33,7 @@ class Sentence:
 
 
 class Banner(CellView):
-    """Shows the most important sentence. Its line stays when there is none, so that nothing below it moves.
-
-    Args:
-        why_key: The key that opens the alerts on this screen.
-    """
-
-    def __init__(self, why_key: str) -> None:
-        super().__init__()
-        self._why_key = why_key
+    """Shows the most important sentence. Its line stays when there is none, so that nothing below it moves."""
 
     def show(self, moment: Moment) -> None:
         """Show another moment."""
@@ -54,11 +45,10 @@ class Banner(CellView):
         found = sentence(moment)
         if found is None:
             return
-        keys = [(self._why_key if key == WHY_KEY else key, label) for key, label in found.keys]
-        needed = sum(cell_width(f"{key} {label}") + 3 for key, label in keys)
+        needed = sum(cell_width(f"{key} {label}") + 3 for key, label in found.keys)
         end = cells.put(0, 1, found.words, found.meaning, width=cells.width - 2 - needed)
         column = end
-        for key, label in keys:
+        for key, label in found.keys:
             column = cells.put(0, column + 3, key, Meaning.KEY)
             column = cells.put(0, column + 1, label, Meaning.DIM)
 
@@ -92,7 +82,7 @@ def _about_alert(moment: Moment) -> Sentence | None:
         return None
     shown, meaning = sign(alert)
     wanted = helping_key(alert, moment)
-    # The key of a layer is that of the one under the cursor: enter leads to the right one.
+    # The key of a layer is that of the one under the cursor: "why" leads to the right one.
     keys = [(wanted.key, wanted.words)] if wanted is not None and wanted.layer is None else []
     return Sentence(f"{shown} {facts_in_words.of(alert, moment.state)}", meaning, (*keys, (WHY_KEY, "why")))
 

@@ -9,14 +9,16 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widget import Widget
 
+from tuimon.protocol.events import Alert
 from tuimon.runs.series import Series
 from tuimon.ui.drawing.cell_view import CellView
 from tuimon.ui.drawing.too_small import TooSmall
-from tuimon.ui.frame.banner import WHY_KEY, Banner
+from tuimon.ui.frame.banner import Banner
 from tuimon.ui.frame.header import ONE_LINE_COLUMNS, Header
 from tuimon.ui.frame.key_bar import KeyBar
+from tuimon.ui.frame.replay_bar import ReplayBar
 from tuimon.ui.viewer.key import ScreenName
-from tuimon.ui.viewer.keys import OTHER_WHY, keys_of
+from tuimon.ui.viewer.keys import keys_of
 from tuimon.ui.viewer.moment import Moment
 from tuimon.ui.viewer.view_memory import View
 
@@ -55,8 +57,9 @@ class BaseScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         """Lay out header, banner, panels and keys."""
         yield Header()
-        yield Banner("a" if self.screen_name in OTHER_WHY else WHY_KEY)
+        yield Banner()
         yield from self.panels()
+        yield ReplayBar()
         yield self.bar
         yield TooSmall()
 
@@ -87,6 +90,14 @@ class BaseScreen(Screen[None]):
 
     def read_at(self, step: int) -> None:
         """Read values off at a step, on a screen with curves."""
+
+    def show_metric(self, name: str) -> None:
+        """Show one metric in full, on the screen of metrics."""
+
+    @property
+    def selected_alert(self) -> Alert | None:
+        """The alert under the cursor; None where there is none, and on screens that list no alerts."""
+        return None
 
     @property
     def selected_layer(self) -> str | None:

@@ -12,6 +12,10 @@ from tuimon.ui.viewer.moment import Moment
 _GAP = 2
 _FOR_SEVERAL = {"↓": "↑↓", "2": f"1–{len(SCREEN_NAMES)}"}
 """How keys are written that stand for others as well."""
+_FOR_ANY = ("2",)
+"""The keys that stand for those of all screens."""
+_OWN_FIRST = 100
+"""Added to the rank of keys that are not the screen's own."""
 
 
 class KeyBar(CellView):
@@ -49,10 +53,11 @@ class KeyBar(CellView):
         """Do what the clicked key does."""
         for start, end, key in self._spans:
             if start <= event.x < end:
-                await self.run_action(key.full_action)
+                # The key of one screen stands for all of them.
+                await self.run_action("app.program('screens')" if key.shown in _FOR_ANY else key.full_action)
 
     def _fitting(self, width: int, moment: Moment) -> list[Key]:
-        """Return the keys for which there is room; help and quit are left out last."""
+        """Return the keys for which there is room; the screen's own, help and quit are left out last."""
         keys = [key for key in self._keys if self._useful(key, moment)]
         while (
             len(keys) > 1
@@ -75,7 +80,7 @@ class KeyBar(CellView):
             # The key stands beside the one that freezes one layer.
             return "all"
         if key.action == "ask('hold_layer')" and self.layer_path is not None and moment.is_held(self.layer_path):
-            return "release"
+            return "unhold"
         if key.request == "pause" and moment.is_paused:
             return "resume"
         return key.label
@@ -86,7 +91,9 @@ class KeyBar(CellView):
 
 def _rank(key: Key, moment: Moment) -> int:
     # While training waits, the key that resumes it is needed most.
-    return -1 if key.request == "pause" and moment.is_paused else key.rank
+    if key.request == "pause" and moment.is_paused:
+        return -1
+    return key.rank if key.is_own or key.rank < 0 else key.rank + _OWN_FIRST
 
 
 def _shown(key: Key) -> str:

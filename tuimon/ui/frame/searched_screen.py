@@ -16,8 +16,9 @@ class SearchField(Input):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "clear_or_close", "clear", show=False),
         # An input line would copy with ctrl+c.
-        Binding("escape,ctrl+c", "clear_search", "clear", show=False)
+        Binding("ctrl+c", "clear_search", "clear", show=False),
     ]
 
     def __init__(self, hint: str) -> None:
@@ -40,6 +41,13 @@ class SearchField(Input):
         """Take the words, and hide the line."""
         await super().action_submit()
         self.close()
+
+    def action_clear_or_close(self) -> None:
+        """Clear the words, and stay: the next keys are typed for this line. Hide it where there are no words."""
+        if self.value:
+            self.value = ""
+        else:
+            self.close()
 
     def action_clear_search(self) -> None:
         """Clear the words, and hide the line."""

@@ -10,6 +10,7 @@ from textual.await_complete import AwaitComplete
 from textual.events import CursorPosition, Event, InputEvent, Paste, Resize
 from textual.screen import Screen
 
+from tuimon.ui.terminal import job_control
 from tuimon.ui.terminal.driver import TerminalDriver
 from tuimon.ui.terminal.end_signals import EndSignals
 from tuimon.ui.terminal.pacing import OPENING_BYTES, Pacing
@@ -44,6 +45,9 @@ class PacedApp(App[str]):
         self._behind_since = math.inf
         self._slow_until = 0.0
         self._leaves_by = 0.0
+        self._suspends_by = 0.0
+        self._resumed_at = 0.0
+        """When the program was continued, after it was suspended."""
         self.touched_at = time.monotonic()
         """When a key was pressed last, or the mouse moved, by `time.monotonic`."""
 
@@ -76,10 +80,11 @@ class PacedApp(App[str]):
         self._terminal.forget()
 
     async def on_event(self, event: Event) -> None:
-        """Handle an event; ignore keys while the screen closes, they are meant for the shell."""
+        """Handle an event; ignore keys while the screen closes or is suspended, they are meant for the shell."""
         if isinstance(event, InputEvent | Paste):
             self.touched_at = time.monotonic()
-        if not (self._leaves_by and isinstance(event, InputEvent | Paste)):
+        is_for_shell = bool(self._leaves_by or self._suspends_by) or event.time < self._resumed_at
+        if not (is_for_shell and isinstance(event, InputEvent | Paste)):
             await super().on_event(event)
 
     def on_cursor_position(self, event: CursorPosition) -> None:
@@ -156,6 +161,25 @@ class PacedApp(App[str]):
         # As a message: only there are Textual's context variables set.
         self._loop.call_soon_threadsafe(self.call_later, partial(self.exit, return_code=code))
 
+    def action_suspend_process(self) -> None:
+        """Suspend the program, once the terminal has answered: else its answer would be typed into the shell."""
+        if self.is_headless or not job_control.can_be_continued():
+            self.say("No shell started this program as a job, so ctrl z does not suspend it: q leaves.")
+            return
+        now = time.monotonic()
+        self._suspends_by = self._suspends_by or now + _LEAVE_SECONDS
+        if self._pacing.is_waiting and now < self._suspends_by:
+            self.set_timer(0.02, self.action_suspend_process)
+        else:
+            job_control.stop_launcher()
+            super().action_suspend_process()
+            # Here the shell has continued the program.
+            self._suspends_by, self._resumed_at = 0.0, time.monotonic()
+
+    def say(self, text: str, *, bad: bool = False) -> None:
+        """Show a sentence for some seconds. Subclasses do it."""
+        raise NotImplementedError
+
     def pop_screen(self) -> AwaitComplete:
         """Close the screen on top; the dashboard stays, however often something closes itself.
 
@@ -171,8 +195,8 @@ class PacedApp(App[str]):
 
     def _send(self, screen: Screen[Any], update: Any) -> None:
         """Send what the terminal does not show yet, as much of it as there is room for on the line."""
-        if self._leaves_by:
-            # The app is gone in a moment, and the shell would get the answer to a question asked now.
+        if self._leaves_by or self._suspends_by:
+            # The app is gone or suspended in a moment, and the shell would get the answer to a question asked now.
             return
         if self._pacing.doubts:
             self._ask_terminal(0)

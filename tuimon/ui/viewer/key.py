@@ -48,6 +48,10 @@ class Key:
     """If the footer has no room for all keys, it leaves out those of the highest rank first."""
     screens: tuple[ScreenName, ...] = ()
     """The screens on which the key does this; empty: those of its group."""
+    also: str = ""
+    """Further words by which the key is found."""
+    is_own: bool = False
+    """True for the keys of a single screen; its group says so."""
 
     @property
     def full_action(self) -> str:
@@ -82,6 +86,8 @@ class KeyGroup:
     """When the keys do anything."""
     screens: tuple[ScreenName, ...] = ()
     """The screens that have the keys; empty: all screens."""
+    is_own: bool = False
+    """True where the keys are what a screen is for: its footer has them before those that all screens have."""
 
     def __iter__(self) -> Iterator[Key]:
         """Yield the keys, each with all that its group says."""
@@ -91,6 +97,7 @@ class KeyGroup:
                 shown=key.shown or key.keys.partition(",")[0],
                 needs=self.needs,
                 screens=key.screens or self.screens,
+                is_own=self.is_own,
             )
 
 

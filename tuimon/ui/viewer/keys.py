@@ -4,15 +4,16 @@ from collections.abc import Iterator
 
 from tuimon.ui.viewer.key import SCREEN_NAMES, SCROLLED, SEARCHED, Key, KeyGroup, ScreenName, all_but
 from tuimon.ui.viewer.other_run import OTHER_RUN
-from tuimon.ui.viewer.run_keys import REPLAY, STEERING
+from tuimon.ui.viewer.run_keys import BY_NAME, REPLAY, STEERING
 from tuimon.ui.viewer.screen_keys import COMPARING, LAYERS, METRICS, SEARCHING, TIMELINE
 
-OTHER_WHY: tuple[ScreenName, ...] = ("metrics", "compare", "timeline")
-"""The screens on which a opens the alerts, because enter does something else."""
+WHY_KEY = "w"
+"""The key that opens the alerts on every screen."""
 _LINES: tuple[ScreenName, ...] = ("dashboard", "metrics", "layers", "compare")
 """The screens that have a line under the cursor."""
-_ALERTED: tuple[ScreenName, ...] = ("dashboard", "layers", "log", "system", "run")
-"""The screens on which enter opens the alerts."""
+_ENTER_TOO: tuple[ScreenName, ...] = ("dashboard", "layers", "log", "system", "run")
+"""The screens on which enter opens the alerts as well, because it does nothing else there."""
+_WHY = "Say why there is an alert: what it rests on, and what to do. Of an alert under the cursor, this one."
 LINES = KeyGroup(
     "A line under the cursor",
     screens=_LINES,
@@ -55,20 +56,30 @@ ALERTS = KeyGroup(
     needs="alerts",
     keys=(
         Key(
-            keys="enter",
-            action="why",
+            keys=f"{WHY_KEY},enter",
+            action="ask('why')",
             label="why",
-            help="Say why there is an alert: what it rests on, and what to do.",
+            help=_WHY,
             rank=5,
-            screens=_ALERTED,
+            screens=_ENTER_TOO,
+            also="explain alert",
         ),
-        Key(keys="a", action="why", label="why", help="Say why there is an alert.", rank=5, screens=OTHER_WHY),
+        Key(
+            keys=WHY_KEY,
+            action="ask('why')",
+            label="why",
+            help=_WHY,
+            rank=5,
+            screens=all_but(*_ENTER_TOO),
+            also="explain alert",
+        ),
     ),
 )
 
 SCROLLING = KeyGroup(
     "Lines that scroll",
     screens=SCROLLED,
+    is_own=True,
     keys=(
         Key(keys="up,k", action="screen.cursor(-1)", shown="↑", help="Go a line up."),
         Key(keys="down,j", action="screen.cursor(1)", shown="↓", label="scroll", help="Go a line down.", rank=1),
@@ -106,7 +117,30 @@ SCREENS = KeyGroup(
             rank=3,
         ),
         Key(keys="3", action="open('layers')", help="All BatchNormalization layers."),
-        Key(keys="8", action="open('compare')", help="Several runs of this directory side by side."),
+        Key(
+            keys="4",
+            action="open('timeline')",
+            help="All events, with what is known of each.",
+            also="timeline requests alerts history",
+        ),
+        Key(
+            keys="5",
+            action="open('log')",
+            help="What the training process printed.",
+            also="console output trainer.log print",
+        ),
+        Key(keys="6", action="open('system')", help="Processors, memory and GPUs.", also="cpu ram load"),
+        Key(
+            keys="7",
+            action="open('run')",
+            help="What the run is: config, model, versions, best values, accepted requests.",
+        ),
+        Key(
+            keys="8",
+            action="open('compare')",
+            help="Several runs of this directory side by side.",
+            also="compare runs",
+        ),
     ),
 )
 
@@ -115,36 +149,40 @@ PROGRAM = KeyGroup(
     keys=(
         Key(
             keys="s",
-            action="save",
+            action="program('save')",
             label="save",
             help="Save the screen as SVG and the curves on it as CSV, in this directory.",
             rank=14,
+            also="screenshot export picture",
         ),
-        Key(keys="ctrl+p,colon", action="command_palette", shown=":", help="Find what a key does by its words."),
+        Key(
+            keys="colon,ctrl+p",
+            action="program('find')",
+            shown=":",
+            label="find",
+            help="Find a key, a request, a screen or a metric by its words.",
+            rank=15,
+            also="command palette search",
+        ),
         Key(
             keys="C",
-            action="next_palette",
+            action="program('next_palette')",
             help="Show the next palette: dark, light, both for people who see fewer hues.",
+            also="colour color theme contrast",
         ),
         Key(
             keys="ctrl+l",
             action="repaint",
             shown="ctrl l",
             help="Draw the screen anew, if something else has written on it.",
+            also="redraw refresh",
         ),
-    ),
-)
-
-MORE_SCREENS = KeyGroup(
-    "More screens",
-    keys=(
-        Key(keys="4", action="open('timeline')", help="All events, with what is known of each."),
-        Key(keys="5", action="open('log')", help="What the training process printed."),
-        Key(keys="6", action="open('system')", help="Processors, memory and GPUs."),
         Key(
-            keys="7",
-            action="open('run')",
-            help="What the run is: config, model, versions, best values, accepted requests.",
+            keys="ctrl+z",
+            action="suspend_process",
+            shown="ctrl z",
+            help="Suspend this program, as the shell's job control does; fg brings it back. Training goes on.",
+            also="shell background job stop",
         ),
     ),
 )
@@ -157,7 +195,7 @@ BACK = KeyGroup(
             action="back",
             shown="esc",
             label="back",
-            help="Back to all metrics, to the curves, or to the dashboard.",
+            help="Close what was opened last on this screen; then back to the dashboard.",
             screens=all_but("dashboard", *SEARCHED),
         ),
         Key(
@@ -165,64 +203,74 @@ BACK = KeyGroup(
             action="back",
             shown="esc",
             label="back",
-            help="Forget what was searched for; then back to the dashboard.",
+            help="Clear the words that are searched for; then back to the dashboard.",
             screens=SEARCHED,
         ),
-        Key(keys="question_mark", action="help", shown="?", label="help", help="Show this page."),
+        Key(
+            keys="question_mark",
+            action="program('help')",
+            shown="?",
+            label="help",
+            help="Show this page; type to search it.",
+            rank=-1,
+            also="keys manual",
+        ),
         Key(
             keys="q,ctrl+c",
             action="leave",
             label="quit",
-            help="Close this screen; a run that goes on asks how.",
+            help="Close this program; a run that goes on asks how.",
             rank=-1,
+            also="exit leave stop",
         ),
     ),
 )
 
 GROUPS = (
+    COMPARING,
+    METRICS,
+    LAYERS,
+    TIMELINE,
+    SEARCHING,
+    SCROLLING,
     STEERING,
     REPLAY,
     LINES,
     CHARTS,
-    COMPARING,
     ALERTS,
-    SCROLLING,
-    TIMELINE,
-    SEARCHING,
     SCREENS,
     OTHER_RUN,
-    METRICS,
-    LAYERS,
     PROGRAM,
-    MORE_SCREENS,
     BACK,
 )
-"""In the order in which the footer and the help screen have their keys."""
+"""In the order in which the footer and the help screen have their keys: first those of single screens."""
 KEYS = tuple(key for group in GROUPS for key in group)
 """All keys. One key may stand for two actions: one in a live run, one in a replay."""
 
 
 def keys_of(screen: ScreenName) -> list[Key]:
-    """Return the keys of a screen."""
+    """Return the keys of a screen, its own first."""
     return [key for key in KEYS if not key.screens or screen in key.screens]
 
 
 def sections(screen: ScreenName = "dashboard") -> Iterator[tuple[str, list[Key]]]:
-    """Yield headings with their keys, each key once; first what the keys of one screen are for."""
-    others = [key for group in GROUPS if group not in (STEERING, REPLAY) for key in group]
-    dashboard = [key for key in others if not key.screens or "dashboard" in key.screens]
-    left = [key for key in others if key not in dashboard]
-    if screen != "dashboard":
-        here = [key for key in left if screen in key.screens]
-        left = [key for key in left if key not in here]
-        yield f"On this screen, “{screen}”", here
-    yield "Keys", dashboard
-    for group in (STEERING, REPLAY):
-        yield group.name, list(group)
-    for other in SCREEN_NAMES[1:]:
-        if keys := [key for key in left if other in key.screens]:
+    """Yield headings with their keys, in the order of the footer of a screen; at the end, what only others have."""
+    told: list[Key] = []
+    if own := [key for key in keys_of(screen) if key.is_own]:
+        told += own
+        yield f"On this screen, “{screen}”", own
+    for group in GROUPS:
+        steers = group in (STEERING, REPLAY)
+        keys = [key for key in group if steers or (key in keys_of(screen) and not key.is_own)]
+        told += keys
+        if keys:
+            yield group.name, keys
+    known = {(key.shown, key.help) for key in told}
+    for other in SCREEN_NAMES:
+        if keys := [key for key in keys_of(other) if (key.shown, key.help) not in known]:
             yield f"On the screen “{other}”", keys
-            left = [key for key in left if key not in keys]
+            known |= {(key.shown, key.help) for key in keys}
+    yield BY_NAME.name, list(BY_NAME)
 
 
 def textual_name(shown: str) -> str:

@@ -17,6 +17,27 @@ from tuimon.runs.state import Command, RunState
 from tuimon.ui.viewer.moment import ReplayPosition
 
 _SLOWEST, _FASTEST = 1 / 64, 4096.0
+_STEPS = (
+    0.1,
+    0.2,
+    0.5,
+    1.0,
+    2.0,
+    5.0,
+    10.0,
+    15.0,
+    30.0,
+    60.0,
+    120.0,
+    300.0,
+    600.0,
+    900.0,
+    1800.0,
+    3600.0,
+    7200.0,
+    21600.0,
+)
+"""The lengths of a step along the log, in seconds."""
 _MEASURED = Batches | ValidationBatches | EpochEnded | BatchNorm | BatchNormChannels | System
 """Facts that the timeline does not list, and that would take room twice."""
 
@@ -118,6 +139,16 @@ class ReplayClock:
             due.append(self._next())
         self.time = max(self.time, min(self._last, time))
         return due
+
+    @property
+    def step_seconds(self) -> float:
+        """How far one key moves along the log: about a hundredth of its length, a number that is easily read."""
+        length = self._last - (self._first or 0.0)
+        return next((step for step in _STEPS if step >= length / 100), _STEPS[-1])
+
+    def within(self, time: float) -> float:
+        """Return the time of the log that is nearest to ``time``, both in Unix seconds."""
+        return max(self._first or 0.0, min(self._last, time))
 
     def change_speed(self, factor: float) -> None:
         """Multiply the speed."""

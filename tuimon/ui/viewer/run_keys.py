@@ -5,6 +5,9 @@ from tuimon.ui.viewer.key import SCROLLED, Key, KeyGroup, ScreenName, all_but
 _WITH_LAYERS: tuple[ScreenName, ...] = ("dashboard", "layers")
 """The screens that have a layer under the cursor."""
 
+_SEEKING = all_but("metrics")
+"""The screens on which arrows move a replay: elsewhere they move the cursor of the charts."""
+
 STEERING = KeyGroup(
     "In a run that takes requests",
     needs="steering",
@@ -30,7 +33,7 @@ STEERING = KeyGroup(
             keys="h",
             action="ask('hold_layer')",
             label="hold",
-            help="Hold the layer's moving statistics alone; gamma and beta go on learning.",
+            help="Hold the layer's moving statistics alone, or unhold them; gamma and beta go on learning.",
             request="freeze",
             rank=10,
             screens=_WITH_LAYERS,
@@ -38,7 +41,7 @@ STEERING = KeyGroup(
         Key(
             keys="H",
             action="ask('hold_all')",
-            help="Hold the moving statistics of every layer, or release them all.",
+            help="Hold the moving statistics of every layer, or unhold them all.",
             request="freeze",
         ),
         Key(
@@ -48,6 +51,7 @@ STEERING = KeyGroup(
             help="Choose the learning phase: auto, train, inference.",
             request="phase",
             rank=3,
+            also="dropout random layers augmentation training mode",
         ),
         Key(keys="l", action="ask('learning_rate')", label="lr", help="Set the learning rate.", request="lr", rank=6),
         Key(
@@ -125,6 +129,46 @@ REPLAY = KeyGroup(
             screens=all_but("compare"),
         ),
         Key(
+            keys="left",
+            action="replay('back')",
+            shown="←",
+            help="Go back by a step that suits the length of the log.",
+            screens=_SEEKING,
+        ),
+        Key(
+            keys="right",
+            action="replay('on')",
+            shown="→",
+            label="seek",
+            help="Go on by a step that suits the length of the log.",
+            rank=2,
+            screens=_SEEKING,
+        ),
+        Key(
+            keys="shift+left",
+            action="replay('back', 5)",
+            shown="shift ←",
+            help="Go back by five steps.",
+            screens=_SEEKING,
+        ),
+        Key(
+            keys="shift+right", action="replay('on', 5)", shown="shift →", help="Go on by five steps.", screens=_SEEKING
+        ),
+        Key(
+            keys="ctrl+left",
+            action="replay('back', 20)",
+            shown="ctrl ←",
+            help="Go back by twenty steps.",
+            screens=_SEEKING,
+        ),
+        Key(
+            keys="ctrl+right",
+            action="replay('on', 20)",
+            shown="ctrl →",
+            help="Go on by twenty steps.",
+            screens=_SEEKING,
+        ),
+        Key(
             keys="full_stop",
             action="replay('next_epoch')",
             shown=".",
@@ -165,12 +209,111 @@ REPLAY = KeyGroup(
             rank=4,
         ),
         Key(
+            keys="home",
+            action="replay('to_start')",
+            help="Go to the start of the log.",
+            screens=all_but(*SCROLLED),
+        ),
+        Key(
             keys="end",
             action="replay('to_end')",
             label="to the end",
             help="Go to the end of the log.",
             rank=6,
             screens=all_but(*SCROLLED),
+        ),
+    ),
+)
+
+BY_NAME = KeyGroup(
+    "Requests that have no key: : finds them by name",
+    needs="steering",
+    keys=(
+        Key(
+            keys="",
+            action="ask('stop')",
+            shown=": stop",
+            label="stop",
+            help="End training, after this batch or after this epoch; asks first.",
+            request="stop",
+            also="end quit finish training",
+        ),
+        Key(
+            keys="",
+            action="ask('freeze_some')",
+            shown=": freeze layers",
+            label="freeze layers",
+            help="Freeze the BatchNormalization layers whose names match; asks for a glob.",
+            request="freeze",
+        ),
+        Key(
+            keys="",
+            action="ask('hold_some')",
+            shown=": hold layers",
+            label="hold layers",
+            help="Hold the moving statistics of the layers whose names match; asks for a glob.",
+            request="freeze",
+            also="freeze statistics",
+        ),
+        Key(
+            keys="",
+            action="ask('freeze_weights')",
+            shown=": freeze weights",
+            label="freeze weights",
+            help="Freeze any layers whose names match, with all their weights; asks for a glob.",
+            request="freeze",
+        ),
+        Key(
+            keys="",
+            action="ask('unfreeze_some')",
+            shown=": unfreeze layers",
+            label="unfreeze layers",
+            help="Unfreeze the BatchNormalization layers whose names match; asks for a glob.",
+            request="unfreeze",
+        ),
+        Key(
+            keys="",
+            action="ask('unfreeze_weights')",
+            shown=": unfreeze weights",
+            label="unfreeze weights",
+            help="Unfreeze any layers whose names match, with all their weights; asks for a glob.",
+            request="unfreeze",
+        ),
+        Key(
+            keys="",
+            action="ask('recalibrate_from')",
+            shown=": recalibrate from",
+            label="recalibrate from",
+            help="Estimate the moving statistics afresh from a number of training batches; asks how many.",
+            request="recalibrate",
+            also="batches",
+        ),
+        Key(
+            keys="",
+            action="ask('roll_back_to')",
+            shown=": roll back to",
+            label="roll back to",
+            help="Go back to a checkpoint of your choice.",
+            request="rollback",
+            also="rollback checkpoint restore",
+        ),
+        Key(
+            keys="",
+            action="ask('evaluate')",
+            shown=": evaluate",
+            label="evaluate",
+            help="Evaluate on the validation data now.",
+            request="evaluate",
+            also="validate validation",
+        ),
+        Key(
+            keys="",
+            action="ask('snapshot')",
+            shown=": snapshot",
+            label="snapshot",
+            help="Write every value of every BatchNormalization layer to the log now.",
+            request="snapshot",
+            also="channels",
         ),
     ),
 )

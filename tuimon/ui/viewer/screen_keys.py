@@ -5,6 +5,7 @@ from tuimon.ui.viewer.key import SEARCHED, Key, KeyGroup
 COMPARING = KeyGroup(
     "Several runs",
     screens=("compare",),
+    is_own=True,
     keys=(
         Key(
             keys="space",
@@ -87,6 +88,7 @@ COMPARING = KeyGroup(
 TIMELINE = KeyGroup(
     "Events",
     screens=("timeline",),
+    is_own=True,
     keys=(
         Key(
             keys="enter",
@@ -105,6 +107,7 @@ TIMELINE = KeyGroup(
 SEARCHING = KeyGroup(
     "Searching",
     screens=SEARCHED,
+    is_own=True,
     keys=(
         Key(
             keys="slash",
@@ -135,6 +138,7 @@ SEARCHING = KeyGroup(
 METRICS = KeyGroup(
     "Charts of metrics",
     screens=("metrics",),
+    is_own=True,
     keys=(
         Key(
             keys="left",
@@ -244,6 +248,7 @@ METRICS = KeyGroup(
 LAYERS = KeyGroup(
     "Layers",
     screens=("layers",),
+    is_own=True,
     keys=(
         Key(
             keys="o",
@@ -253,7 +258,7 @@ LAYERS = KeyGroup(
             rank=5,
         ),
         Key(
-            keys="w",
+            keys="v",
             action="screen.quantity",
             label="map",
             help="Switch what the map shows: drift, share, change of the means, change of the variances.",

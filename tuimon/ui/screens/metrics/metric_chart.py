@@ -56,27 +56,31 @@ class MetricChart(CellView):
         steps_to_x: Converts steps to x; shared by all charts of the screen.
     """
 
-    about = "The wheel zooms, dragging pans, a click reads values off."
+    about = "The wheel zooms at the mouse, dragging pans, a click reads values off, a double click shows the whole run."
 
     class Pointed(Message):
         """Somebody clicked into the chart."""
 
-        def __init__(self, chart: "MetricChart", x: float) -> None:
+        def __init__(self, chart: "MetricChart", x: float, *, is_second: bool = False) -> None:
             super().__init__()
             self.chart = chart
             """The chart."""
             self.x = x
             """The x that was clicked."""
+            self.is_second = is_second
+            """True for the second click of a double click."""
 
     class Scrolled(Message):
         """Somebody turned the wheel over the chart."""
 
-        def __init__(self, chart: "MetricChart", by: int) -> None:
+        def __init__(self, chart: "MetricChart", by: int, x: float | None = None) -> None:
             super().__init__()
             self.chart = chart
             """The chart."""
             self.by = by
             """1: zoom in; -1: zoom out."""
+            self.x = x
+            """The x under the mouse; None where it is beside the data."""
 
     class Dragged(Message):
         """Somebody moved the mouse over the chart with its button down."""
@@ -165,12 +169,17 @@ class MetricChart(CellView):
         return self.viewport.at(wanted, whole)
 
     def on_click(self, event: Click) -> None:
-        """Ask for the cursor at the clicked x."""
-        if self._axis is not None and not self._was_dragged:
-            axis, column, columns = self._axis
-            share = (event.x - column + 0.5) / max(1, columns)
-            if 0 <= share <= 1:
-                self.post_message(self.Pointed(self, axis.first + share * (axis.last - axis.first)))
+        """Ask for the cursor at the clicked x; with a second click, for the whole run."""
+        if not self._was_dragged and (x := self._x_at(event.x)) is not None:
+            self.post_message(self.Pointed(self, x, is_second=event.chain == 2))
+
+    def _x_at(self, mouse: int) -> float | None:
+        """Return the x under a column of the panel; None beside the data."""
+        if self._axis is None:
+            return None
+        axis, column, columns = self._axis
+        share = (mouse - column + 0.5) / max(1, columns)
+        return axis.first + share * (axis.last - axis.first) if 0 <= share <= 1 else None
 
     def on_mouse_down(self, event: MouseDown) -> None:
         """Begin to drag."""
@@ -193,12 +202,12 @@ class MetricChart(CellView):
     def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
         """Zoom out."""
         event.stop()
-        self.post_message(self.Scrolled(self, -1))
+        self.post_message(self.Scrolled(self, -1, self._x_at(event.x)))
 
     def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
         """Zoom in."""
         event.stop()
-        self.post_message(self.Scrolled(self, 1))
+        self.post_message(self.Scrolled(self, 1, self._x_at(event.x)))
 
     def draw(self, cells: Cells, moment: Moment) -> None:
         """Draw the curves, the marks and the cursor."""

@@ -27,6 +27,7 @@ from tuimon.ui.frame.searched_screen import SearchField
 from tuimon.ui.screens.metrics.metric_chart import READ_DIGITS, MetricChart
 from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment
+from tuimon.ui.viewer.opening_order import OpeningOrder
 from tuimon.ui.viewer.view_memory import MetricsView, View
 
 _GAP = 3
@@ -54,12 +55,13 @@ class MetricsScreen(BaseScreen):
         self._places = Container(*self._charts, id="metric-charts")
         self._status = StatusLine()
         self._statistics = Statistics()
-        self._filter = SearchField("a glob or a regular expression; enter keeps it, esc shows all")
+        self._filter = SearchField("a glob or a regular expression; enter keeps it; esc clears, then closes")
         self._grid = GRIDS[2]
         self._is_full = False
         self._chosen = 0
         self._recalled = ""
         """The metric to choose as soon as the run has it."""
+        self._order = OpeningOrder()
 
     def panels(self) -> Iterable[Widget]:
         """Yield the status line, the charts, the statistics and the filter."""
@@ -71,6 +73,7 @@ class MetricsScreen(BaseScreen):
     def show(self, moment: Moment) -> None:
         """Show a moment, with charts for the metrics that it has."""
         self._moment = moment
+        self._order.newest(self._open)
         self._arrange()
         super().show(moment)
 
@@ -100,10 +103,31 @@ class MetricsScreen(BaseScreen):
         return structs.replace(view, metrics=chosen)
 
     def go_back(self) -> bool:
-        """Show all metrics again, where one is shown in full."""
-        was_full, self._is_full = self._is_full, False
+        """Close what was opened last: the cursor, the zoom, one metric in full, the filter; return whether any was."""
+        match last := self._order.newest(self._open):
+            case "cursor":
+                self.viewport = self.viewport.without_cursor()
+            case "zoom":
+                self.viewport = self.viewport.all()
+            case "full":
+                self._is_full = False
+            case "filter":
+                self._filter.value = ""
         self._again()
-        return was_full
+        return last is not None
+
+    @property
+    def _open(self) -> dict[str, bool]:
+        """What esc can close here, and whether it is open; of what was opened at once, the last comes first."""
+        is_zoomed, has_cursor = self.viewport.span is not None, self.viewport.cursor is not None
+        return {"filter": bool(self._filter.value), "full": self._is_full, "zoom": is_zoomed, "cursor": has_cursor}
+
+    def show_metric(self, name: str) -> None:
+        """Show one metric in full."""
+        if name not in self._names():
+            self._filter.value = ""
+        self._recalled, self._is_full = name, True
+        self._again()
 
     def read_at(self, step: int) -> None:
         """Put the cursor at a step."""
@@ -176,8 +200,10 @@ class MetricsScreen(BaseScreen):
         self._again()
 
     def on_metric_chart_pointed(self, event: MetricChart.Pointed) -> None:
-        """Read values off at the clicked x."""
-        if self._moment is not None:
+        """Read values off at the clicked x; after a second click, show the whole run."""
+        if event.is_second:
+            self.action_look("all")
+        elif self._moment is not None:
             self._choose(event.chart)
             self.viewport = self.viewport.at(event.x, event.chart.whole(self._moment))
             self._again()
@@ -190,9 +216,12 @@ class MetricsScreen(BaseScreen):
             self._again()
 
     def on_metric_chart_scrolled(self, event: MetricChart.Scrolled) -> None:
-        """Zoom all charts in or out."""
+        """Zoom all charts in or out, at the mouse."""
         self._choose(event.chart)
-        self.action_look("zoom", event.by)
+        if self._moment is not None:
+            whole = event.chart.whole(self._moment)
+            self.viewport = self.viewport.zoomed(whole, event.by, event.chart.least_span(), event.x)
+            self._again()
 
     def _choose(self, chart: MetricChart) -> None:
         found = self._names()
@@ -262,7 +291,7 @@ class StatusLine(CellView):
             (f"smoothing {smoothing}", Meaning.TEXT),
             *([(part, Meaning.KEY)] if part else []),
             (
-                "following" if viewport.follows else "let go: G follows again",
+                "following" if viewport.follows else "not following: G follows",
                 Meaning.DIM if viewport.follows else Meaning.KEY,
             ),
             (f"{count(found)} metric{'' if found == 1 else 's'}", Meaning.DIM),

@@ -7,6 +7,7 @@ from textual.binding import BindingType
 from textual.message import Message
 from textual.widget import Widget
 
+from tuimon.protocol.events import Alert
 from tuimon.runs.state import TimelineEntry
 from tuimon.ui.drawing.lines_view import LinesView
 from tuimon.ui.frame.base_screen import bindings_of
@@ -33,7 +34,7 @@ class TimelineScreen(PagedScreen, SearchedScreen):
             """Its step; None for an event without one."""
 
     screen_name = "timeline"
-    hint = "part of a line, or a glob such as freeze*rejected; esc clears"
+    hint = "part of a line, or a glob such as freeze*rejected; esc clears, then closes"
     BINDINGS: ClassVar[list[BindingType]] = bindings_of("timeline")
 
     def __init__(self) -> None:
@@ -74,6 +75,12 @@ class TimelineScreen(PagedScreen, SearchedScreen):
     def action_scroll_details(self, by: int) -> None:
         """Scroll the details."""
         self._details.move(by)
+
+    @property
+    def selected_alert(self) -> Alert | None:
+        """The alert under the cursor; None for another event."""
+        source = self._list.row.source if self._list.row is not None else None
+        return source if isinstance(source, Alert) else None
 
     @property
     def selected_layer(self) -> str | None:

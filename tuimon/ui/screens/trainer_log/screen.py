@@ -20,7 +20,7 @@ class LogScreen(PagedScreen, SearchedScreen):
     """The printed lines. A thread reads them while the screen is open."""
 
     screen_name = "log"
-    hint = "words to search for, as they are; enter goes to the newest, esc clears"
+    hint = "words to search for, as they are; enter goes to the newest; esc clears, then closes"
     BINDINGS: ClassVar[list[BindingType]] = bindings_of("log")
 
     def __init__(self) -> None:
