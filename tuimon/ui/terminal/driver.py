@@ -36,7 +36,8 @@ class TerminalDriver(LinuxDriver):
 
     @override
     def start_application_mode(self) -> None:
-        self.is_on = True
+        # A shell's job in the background is stopped here before it writes anything, and starts anew in the foreground.
+        self.is_on = not self.is_in_background
         super().start_application_mode()  # type: ignore[no-untyped-call]
 
     @override
