@@ -15,9 +15,7 @@ from tuimon.protocol.events import Alert
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.settings import PaletteName, Settings
 from tuimon.text import plain
-from tuimon.ui import screenshot
 from tuimon.ui.dialogs.help_screen import HelpScreen
-from tuimon.ui.drawing.svg import picture
 from tuimon.ui.drawing.theme import TerminalTheme
 from tuimon.ui.drawing.too_small import TooSmall
 from tuimon.ui.frame.base_screen import BaseScreen, shown_screen
@@ -240,6 +238,10 @@ class WatchApp(PacedApp):
 
     def action_save(self) -> None:
         """Save the screen and its curves in the directory where this program was started."""
+        # The first screen does without.
+        from tuimon.ui import screenshot
+        from tuimon.ui.drawing.svg import picture
+
         moment, here = self.moment(), Path.cwd()
         name = moment.state.run.name if moment.state.run else self.viewer.run.path.name
         try:
