@@ -6,7 +6,6 @@ A wrong file never keeps a screen from opening: one line says what is wrong, the
 import difflib
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -82,11 +81,16 @@ def read(path: Path) -> tuple[Settings, str]:
         file and the key, empty where nothing is.
     """
     try:
-        tables = tomllib.loads(path.read_bytes().decode())
+        written = path.read_bytes()
     except FileNotFoundError:
         return Settings(), ""
     except OSError as error:
         return Settings(), f"{path}: {error.strerror}: the defaults hold"
+    # Most have no file, and their first screen does without.
+    import tomllib
+
+    try:
+        tables = tomllib.loads(written.decode())
     except UnicodeDecodeError:
         return Settings(), f"{path}: not a TOML file, it is not UTF-8 text: the defaults hold"
     except tomllib.TOMLDecodeError as error:

@@ -159,7 +159,8 @@ def place_of(x: float, steps: IntArray, x_of: XOf | None = None) -> int:
         x_of: Converts steps to x; None: x is the step.
     """
     if x_of is None:
-        return int(np.searchsorted(steps, x))
+        # NumPy's search would first convert all of them to the type of x.
+        return bisect_left(steps, x)
     return bisect_left(steps, x, key=lambda step: float(x_of(np.array([step]))[0]))
 
 

@@ -4,6 +4,8 @@ A value takes 8 bytes of memory. So does its step, but where one step follows th
 batches, all series share one column of steps.
 """
 
+import math
+import mmap
 import threading
 from collections.abc import Sequence
 from typing import Any, cast
@@ -17,6 +19,7 @@ IntArray = npt.NDArray[np.int64]
 
 _FIRST_CAPACITY = 64
 _LONG = 1 << 20
+_MAPPED_BYTES = 1 << 19
 _FILLED_AT_A_TIME = 1 << 16
 _LATEST_FIRST_STEP = 1 << 20
 """A series that begins later, after a resumption say, has steps of its own: the shared ones begin at 0."""
@@ -38,7 +41,10 @@ class _Counted:
                 filled = last + _FILLED_AT_A_TIME
                 if filled > len(self._steps):
                     self._steps = _with_room(self._steps, self._size, filled)
-                self._steps[self._size : filled] = np.arange(self._size, filled)
+                # In pieces: NumPy makes each as a column of its own first.
+                for begin in range(self._size, filled, _FILLED_AT_A_TIME):
+                    end = min(begin + _FILLED_AT_A_TIME, filled)
+                    self._steps[begin:end] = np.arange(begin, end)
                 self._size = filled
             return cast(IntArray, self._steps[first:last])
 
@@ -55,8 +61,8 @@ class Series:
     Example:
         >>> loss = Series()
         >>> loss.append(0, [0.5])
-        >>> loss.steps, loss.values
-        (array([0]), array([0.5]))
+        >>> loss.steps.tolist(), loss.values.tolist()
+        ([0], [0.5])
     """
 
     def __init__(self, width: int = 1) -> None:
@@ -150,6 +156,13 @@ def _with_room(column: npt.NDArray[Any], size: int, needed: int) -> npt.NDArray[
     # Memory that nobody has written to yet is only promised: in a long run, room is cheap and copies are not.
     factor = 2 if needed < _LONG else 4
     capacity = max(_FIRST_CAPACITY, needed, factor * len(column))
-    longer = np.empty((capacity, *column.shape[1:]), dtype=column.dtype)
+    shape = (capacity, *column.shape[1:])
+    size_bytes = column.dtype.itemsize * math.prod(shape)
+    if size_bytes < _MAPPED_BYTES:
+        longer = np.empty(shape, dtype=column.dtype)
+    else:
+        # Pages of their own are given back at once; what malloc gets back, it keeps.
+        pages = mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        longer = np.frombuffer(pages, dtype=column.dtype).reshape(shape)
     longer[:size] = column[:size]
     return longer

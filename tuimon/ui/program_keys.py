@@ -11,10 +11,8 @@ from tuimon.plot.numbers import number
 from tuimon.settings import PALETTES as NAMES
 from tuimon.settings import PaletteName
 from tuimon.text import plain
-from tuimon.ui import screenshot
 from tuimon.ui.charts.metric_lines import lines_of, names_of
 from tuimon.ui.dialogs.help_screen import HelpScreen
-from tuimon.ui.drawing.svg import picture
 from tuimon.ui.frame.base_screen import BaseScreen, shown_screen
 from tuimon.ui.viewer.key import Key
 from tuimon.ui.viewer.keys import keys_of
@@ -81,6 +79,10 @@ class ProgramKeys:
 
     def _save(self, moment: Moment) -> None:
         """Save the screen and its curves in the directory where this program was started."""
+        # The first screen does without.
+        from tuimon.ui import screenshot
+        from tuimon.ui.drawing.svg import picture
+
         here = Path.cwd()
         name = moment.state.run.name if moment.state.run else self._viewer.run.path.name
         curves = shown_screen(self._app).shown_curves(moment)
