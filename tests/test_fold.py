@@ -79,6 +79,9 @@ LATER = {
 }
 """Fields that came after the hashes were made. These logs have none of their facts; `best` has tests of its own."""
 
+SPELLED = {"learning rate 1e-4": "learning rate 0.0001"}
+"""Words that are spelled otherwise since the hashes were made, and how they were then."""
+
 
 def canonical(value: object) -> object:
     """Return JSON of a value that does not depend on how its type is called or where it lives."""
@@ -106,7 +109,7 @@ def canonical(value: object) -> object:
     if isinstance(value, list | tuple):
         return [canonical(item) for item in value]
     assert value is None or isinstance(value, bool | int | str), type(value)
-    return value
+    return SPELLED.get(value, value) if isinstance(value, str) else value
 
 
 def digest(state: RunState) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.history import beginning
 from tuimon.diagnosis.layers import Movement, movement, named, only, request, starts_fresh
+from tuimon.numbers import learning_rate
 from tuimon.protocol.wire import list_from_wire, to_wire
 from tuimon.runs.state import LayerHistory, RunState
 
@@ -222,7 +223,7 @@ def _schedule_is_over(state: RunState, since: int, epochs: int, rate_before: flo
         },
         advice="give the schedule the steps of the whole run, epochs × steps per epoch (`decay_steps` counts train "
         "steps, not epochs), or set a learning rate",
-        request=request(state, "lr", f"{rate_before:.2g}") if rate_before is not None and rate_before > 0 else "",
+        request=request(state, "lr", learning_rate(rate_before)) if rate_before is not None and rate_before > 0 else "",
         weight=1.0,
     )
 

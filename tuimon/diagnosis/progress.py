@@ -6,6 +6,7 @@ import numpy as np
 
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.history import beginning, epochs_since, falls, finite_since
+from tuimon.numbers import figure, setting
 from tuimon.protocol.wire import FloatArray, to_wire
 from tuimon.runs.state import RunState
 
@@ -74,7 +75,8 @@ def _stuck(state: RunState, begin: int) -> Finding | None:
         rule="R13",
         severity="warning",
         step=begin,
-        what=f"the loss has not fallen since the start: {before:.4g} in the first batches, {after:.4g} in the last",
+        what=f"the loss has not fallen since the start: {figure(before)} in the first batches, {figure(after)} in "
+        "the last",
         evidence={
             "loss_of_first_batches": to_wire(before),
             "loss_of_last_batches": to_wire(after),
@@ -113,7 +115,7 @@ def _stands_still(state: RunState, begin: int) -> Iterator[Finding]:
         rule="R13",
         severity="info",
         step=newest_step,
-        what=f"{' and '.join(losses)} improved by under {100 * IMPROVEMENT:g} % of the total fall since epoch "
+        what=f"{' and '.join(losses)} improved by under {setting(100 * IMPROVEMENT)} % of the total fall since epoch "
         f"{numbers[newest] + 1:,}; {epochs:,} have ended",
         evidence={
             "epochs_without_improvement": epochs - newest - 1,

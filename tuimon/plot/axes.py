@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from tuimon.plot.numbers import tick
+from tuimon.numbers import tick
 from tuimon.protocol.wire import FloatArray
 
 _NICE = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tuimon.plot.numbers import figure
+from tuimon.numbers import figure
 from tuimon.plot.raster import braille, joined
 from tuimon.protocol.wire import FloatArray
 from tuimon.report.lines import Line, Role, Span, line

@@ -84,6 +84,16 @@ class Glance:
         gone = liveness.is_gone(self.run.session_log, self.state.run)
         return liveness.status(self.state, gone=gone, silent_seconds=now - self._changed_at)
 
+    def seconds_without_step(self, now: float) -> float | None:
+        """Return how long ago the last step was made, where that is longer than usual; else None.
+
+        Args:
+            now: The time, Unix seconds.
+        """
+        if self.state.last_time is None or self._changed_at is None or self.status(now) != "training":
+            return None
+        return self.state.pace.seconds_without_step(self.state.last_time + max(0.0, now - self._changed_at))
+
     def _skip_to(self, offset: int) -> None:
         between = offset - self._tail.offset
         if between > self._skimmed_bytes:

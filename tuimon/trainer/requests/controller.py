@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from tuimon.numbers import setting
 from tuimon.protocol import commands, events
 from tuimon.protocol.values import SCHEDULE_SET_ASIDE
 from tuimon.protocol.wire import to_wire
@@ -191,7 +192,7 @@ class Controller:
     def _set_learning_rate(self, rate: float | None, received: Received) -> None:
         learning_rate = self._engine.learning_rate
         if rate is not None and not 0 < (stored := learning_rate.stored(rate)) < math.inf:
-            raise RejectedError(f"the optimizer keeps it as float32, in which {rate:g} is {stored:g}")
+            raise RejectedError(f"the optimizer keeps it as float32, in which {setting(rate)} is {setting(stored)}")
         if not learning_rate.has_schedule:
             if rate is None:
                 raise RejectedError("this optimizer has no schedule")

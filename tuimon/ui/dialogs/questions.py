@@ -11,7 +11,7 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from tuimon.plot.numbers import count, duration
+from tuimon.numbers import count, duration
 from tuimon.protocol.commands import Recalibrate
 from tuimon.protocol.events import CheckpointSaved
 from tuimon.text import plain

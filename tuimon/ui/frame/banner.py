@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tuimon.plot.numbers import duration
+from tuimon.numbers import duration
 from tuimon.runs import facts_in_words, liveness
 from tuimon.text import plain
 from tuimon.ui.drawing.cell_view import CellView

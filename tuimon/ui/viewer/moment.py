@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from tuimon.plot.numbers import duration
+from tuimon.numbers import duration
 from tuimon.protocol.events import CheckpointSaved
 from tuimon.protocol.wire import from_wire
 from tuimon.runs.state import OVER, LayerHistory, RunState
@@ -98,6 +98,18 @@ class Moment:
     """Whether the terminal takes in less than there is to send."""
 
     @property
+    def trainer_time(self) -> float:
+        """The time by the trainer's clock, which may differ from the viewer's: that of its newest line, and since."""
+        if self.replay is not None or self.state.last_time is None:
+            return self.now
+        return self.state.last_time + self.silent_seconds
+
+    @property
+    def seconds_without_step(self) -> float | None:
+        """How long ago the last step was made, where that is longer than usual; None where nothing is wrong."""
+        return self.state.pace.seconds_without_step(self.trainer_time) if self.status == "training" else None
+
+    @property
     def layers(self) -> list[LayerHistory]:
         """The BatchNormalization layers, in the order of the model."""
         return list(self.state.layers.values())
@@ -185,5 +197,5 @@ def no_probe_words(moment: Moment) -> str:
         return f"No probe yet{now}."
     if planned.seconds is None:
         return f"No probe comes by itself ({plain(planned.reason, 100)}){now}."
-    left = max(0.0, planned.time + from_wire(planned.seconds) - moment.now)
+    left = max(0.0, planned.time + from_wire(planned.seconds) - moment.trainer_time)
     return f"First probe in about {duration(left)} ({plain(planned.reason, 100)}){now}."

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tuimon.plot.numbers import count, learning_rate
+from tuimon.numbers import count, learning_rate, setting
 from tuimon.plot.raster import XOf
 from tuimon.plot.x_axis import between
 from tuimon.protocol.events import FitStarted
@@ -245,4 +245,4 @@ def _flat(value: object, key: str) -> Iterator[tuple[str, str]]:
     elif isinstance(value, bool):
         yield key, "yes" if value else "no"
     else:
-        yield key, f"{value:.6g}" if isinstance(value, float) else str(value)
+        yield key, setting(value) if isinstance(value, float) else str(value)

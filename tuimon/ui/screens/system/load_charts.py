@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from tuimon.numbers import number, percent
 from tuimon.plot.axes import Axis
-from tuimon.plot.numbers import number, percent
 from tuimon.plot.raster import ColumnExtremes
 from tuimon.runs.facts_in_words import size
 from tuimon.text import plain
@@ -21,7 +21,7 @@ from tuimon.ui.viewer.moment import Moment
 MINUTES = 5
 MOST_SAMPLES = int(MINUTES * 60 / SAMPLE_SECONDS)
 _SECONDS = MINUTES * 60.0
-_TIMES = Axis(0.0, _SECONDS, tuple((60.0 * minute, f"−{MINUTES - minute} min") for minute in range(1, MINUTES)))
+_TIMES = Axis(0.0, _SECONDS, tuple((60.0 * minute, f"-{MINUTES - minute} min") for minute in range(1, MINUTES)))
 _SHARES = Axis(0.0, 1.0, ((0.0, "0 %"), (0.5, "50 %"), (1.0, "100 %")))
 _NAMES_WIDTH = 8
 _WIDE = 60
