@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tuimon.cli.options import add_runs_dir
 from tuimon.errors import UsageError
-from tuimon.plot.numbers import figure
+from tuimon.numbers import count, figure, span
 from tuimon.runs.best import Bests
 from tuimon.runs.glance import Glance
 from tuimon.runs.run_directory import RunDirectory, runs_in
@@ -42,6 +42,8 @@ class Summary:
     """Unix time of the newest line."""
     best: Bests
     """The best values; without any where the log is too long to be searched."""
+    seconds_without_step: float | None = None
+    """How long ago the last step was made, where it trains and that is longer than usual; else None."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,9 +74,18 @@ def execute(options: argparse.Namespace) -> int:
 def summary(glance: Glance) -> Summary:
     """Return what one run does."""
     glance.look()
-    run, state = glance.run, glance.state
-    word = glance.status(time.time())
-    return Summary(run.name, str(run.path), word, state.epoch, state.step, glance.started, state.last_time, state.best)
+    run, state, now = glance.run, glance.state, time.time()
+    return Summary(
+        run.name,
+        str(run.path),
+        glance.status(now),
+        state.epoch,
+        state.step,
+        glance.started,
+        state.last_time,
+        state.best,
+        glance.seconds_without_step(now),
+    )
 
 
 def _summaries(runs: Iterable[RunDirectory]) -> list[Summary]:
@@ -89,10 +100,12 @@ def _summaries(runs: Iterable[RunDirectory]) -> list[Summary]:
 def _print_table(summaries: list[Summary]) -> None:
     rows = [("NAME", "STATE", "EPOCH", "STEP", "BEST", "IN EPOCH", "STARTED", "UPDATED")]
     for line in summaries:
-        epoch = str(line.epoch + 1) if line.step else "–"
+        epoch = count(line.epoch + 1) if line.step else "–"
+        late = line.seconds_without_step
+        doing = line.state if late is None else f"{line.state}, last step {span(late)} ago"
         name, times = plain(line.name), (_clock(line.started), _clock(line.updated))
         best, best_epoch = _best(line.best)
-        rows.append((name, line.state, epoch, str(line.step), best, best_epoch, *times))
+        rows.append((name, doing, epoch, count(line.step), best, best_epoch, *times))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         cells = [
@@ -106,7 +119,7 @@ def _best(best: Bests) -> tuple[str, str]:
     if best.shown is None:
         return "–", "–"
     name, found = best.shown
-    return f"{name} {figure(found.value)}", str(found.epoch + 1)
+    return f"{name} {figure(found.value)}", count(found.epoch + 1)
 
 
 def _clock(seconds: float | None) -> str:

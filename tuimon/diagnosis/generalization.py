@@ -9,7 +9,7 @@ import numpy as np
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.gap.measured import measured
 from tuimon.diagnosis.gap.shares import ALIKE
-from tuimon.diagnosis.history import beginning, falls, finite_since
+from tuimon.diagnosis.history import beginning, falls, finite_since, is_usual_step
 from tuimon.diagnosis.layers import has_changed_since
 from tuimon.numbers import figure
 from tuimon.protocol import events
@@ -229,7 +229,10 @@ def _first_loss(state: RunState, begin: int) -> float:
     if series is not None:
         row = int(np.searchsorted(series.steps, begin))
         if row < len(series) and series.steps[row] == begin:
-            return float(np.mean(series.values[row : row + FIRST_LOSSES]))
+            first = slice(row, row + FIRST_LOSSES)
+            usual = series.values[first][is_usual_step(state, series.steps[first])]
+            if len(usual):
+                return float(np.mean(usual))
     _, epochs = finite_since(state, "loss", begin)
     return float(epochs[0]) if len(epochs) else math.nan
 

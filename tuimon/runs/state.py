@@ -124,6 +124,8 @@ class RunState:
     """BatchNormalization layers by path, in the order of the model."""
     phase: str = "auto"
     """The learning phase in force."""
+    phases: list[tuple[int, str]] = field(default_factory=list)
+    """Each learning phase that was put in force, with its first step, in order."""
     frozen: frozenset[str] = frozenset()
     """Paths of the frozen BatchNormalization layers."""
     statistics_held: frozenset[str] = frozenset()
@@ -357,6 +359,7 @@ class RunState:
     @_fold.register
     def _(self, event: events.CommandApplied) -> None:
         before = self.in_force
+        self.best.add(event)
         self._set_mode(event)
         self._disturbances += 1
         if event.learning_rate is not None:
@@ -420,6 +423,8 @@ class RunState:
         self.timeline.append(event)
 
     def _set_mode(self, event: events.FitStarted | events.CommandApplied) -> None:
+        if not self.phases or self.phases[-1][1] != event.phase:
+            self.phases.append((event.step if isinstance(event, events.FitStarted) else event.first_step, event.phase))
         self.phase = event.phase
         self.frozen = frozenset(event.frozen)
         self.statistics_held = frozenset(event.statistics_held)
