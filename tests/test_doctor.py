@@ -270,7 +270,7 @@ def test_data_and_mode_are_told_apart() -> None:
     assert "0.4 more (how sure that is, is not known): that is data" in verdict(state_of(unsure), [])
     # A log of an older version has one batch alone.
     old = probe(5, 0.52, 0.5, batch_norm=0.02, validation=0.9)
-    assert "of one validation batch is 0.900; one batch does not tell data from chance." in verdict(state_of(old), [])
+    assert "is 0.900 (one validation batch), which does not tell data from chance." in verdict(state_of(old), [])
 
 
 def test_the_whole_of_loss_and_val_loss_is_taken_apart() -> None:

@@ -109,8 +109,8 @@ async def test_a_probe_that_is_not_finite_says_so_and_breaks_nothing(runs: Path,
 @pytest.mark.parametrize(
     ("options", "can", "over", "words"),
     [
-        ({}, {}, False, "No probe yet; g makes one now."),
-        ({"readonly": True}, {}, False, "No probe yet."),
+        ({}, {}, False, "First probe once a step is timed; g makes one now."),
+        ({"readonly": True}, {}, False, "First probe once a step is timed."),
         ({}, {"probe": "the model takes no batch"}, False, "No probe: the model takes no batch."),
         ({}, {}, True, "This run has made no probe."),
     ],

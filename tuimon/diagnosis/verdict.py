@@ -284,8 +284,8 @@ def _one_batch(probe: events.Probe) -> str:
     if abs(validation - inference) <= ALIKE * max(abs(validation), abs(inference)):
         return ""
     return (
-        f"The inference loss of one validation batch is {written.scale.text(written.validation)}; one batch does not "
-        "tell data from chance."
+        f"The inference loss is {written.scale.text(written.validation)} (one validation batch), which does not tell "
+        "data from chance."
     )
 
 

@@ -58,6 +58,7 @@ class Controller:
         self._before: verification.Before | None = None
         self._open: dict[str, Received] = {}
         self._rate_before: float | None = None
+        self._told_to_wait = set[str]()
 
     @property
     def can(self) -> dict[str, str]:
@@ -112,6 +113,21 @@ class Controller:
             )
         )
 
+    def tell_what_waits(self) -> None:
+        """Record which requests a paused run cannot answer before it goes on, each once."""
+        for received in self._open.values():
+            if received.request is None or isinstance(received.request, commands.Checkpoint):
+                continue  # A checkpoint waits for its file alone.
+            if received.id not in self._told_to_wait:
+                self._told_to_wait.add(received.id)
+                words = commands.describe(received.request)
+                self._recorder.note(f"{words} waits for training to go on: it needs {self._needs(received.request)}")
+
+    @staticmethod
+    def _needs(request: commands.AnyRequest) -> str:
+        is_recalibration = isinstance(request, commands.Recalibrate)
+        return "more batches than this epoch has left" if is_recalibration else "the next step"
+
     def end(self) -> None:
         """Reject the requests that still wait for a step: none will come."""
         for received in list(self._open.values()):
@@ -155,14 +171,15 @@ class Controller:
                 self.stop_after_epoch = True
                 if not self._sampling.epoch_left.steps:
                     return (
-                        "training ends with this epoch, if its data come to an end: its length is not known; "
-                        "`stop` alone ends training after this batch"
+                        "training ends with this epoch, if it ends: its length is not known, and endless data have no "
+                        "end; `stop --after batch` ends training now"
                     )
                 return "training ends with this epoch"
             case commands.Stop():
                 self.was_stopped = True
                 self._engine.stop()
-                return "training ends with this batch"
+                calls = self._engine.steps.steps_per_call
+                return "training ends with this batch" if calls == 1 else f"training ends after the next {calls} steps"
 
     def _act(self, request: commands.AnyRequest, received: Received) -> None:
         """Carry out a request that changes neither the mode nor whether training continues."""

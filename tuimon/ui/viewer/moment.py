@@ -193,9 +193,12 @@ def no_probe_words(moment: Moment) -> str:
         return f"No probe: {reason}."
     now = "" if moment.refusal else "; g makes one now"
     planned = moment.state.probe_planned
+    if moment.status == "paused":
+        return f"First probe after training goes on{now}."
     if planned is None:
-        return f"No probe yet{now}."
+        return f"First probe once a step is timed{now}."
     if planned.seconds is None:
         return f"No probe comes by itself ({plain(planned.reason, 100)}){now}."
-    left = max(0.0, planned.time + from_wire(planned.seconds) - moment.trainer_time)
-    return f"First probe in about {duration(left)} ({plain(planned.reason, 100)}){now}."
+    left = planned.time + from_wire(planned.seconds) - moment.trainer_time
+    when = f"in about {duration(left)}" if left > 0 else "soon, at a step or the end of an epoch"
+    return f"First probe {when} ({plain(planned.reason, 100)}){now}."
