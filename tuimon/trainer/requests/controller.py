@@ -121,12 +121,7 @@ class Controller:
             if received.id not in self._told_to_wait:
                 self._told_to_wait.add(received.id)
                 words = commands.describe(received.request)
-                self._recorder.note(f"{words} waits for training to go on: it needs {self._needs(received.request)}")
-
-    @staticmethod
-    def _needs(request: commands.AnyRequest) -> str:
-        is_recalibration = isinstance(request, commands.Recalibrate)
-        return "more batches than this epoch has left" if is_recalibration else "the next step"
+                self._recorder.note(f"{words} waits for training to go on: it needs {_needs(received.request)}")
 
     def end(self) -> None:
         """Reject the requests that still wait for a step: none will come."""
@@ -265,7 +260,7 @@ class Controller:
         self._rate_before = None
         self._recorder.record(events.StateChanged(state="paused" if self.is_paused else "training"))
         for received in waiting:
-            self._applied(received, self._detail(received), seconds)
+            self._applied(received, _detail(received, self._engine), seconds)
             seconds = 0.0  # One trace served all of them.
         self._in_force += waiting
 
@@ -309,23 +304,6 @@ class Controller:
             detail=detail,
         )
 
-    def _detail(self, received: Received) -> str:
-        request = received.request
-        if isinstance(request, commands.Unfreeze | commands.Freeze) and not request.weights:
-            layers = self._engine.layers
-            left = set(mode_changes.matched(request, layers)) & set(users_frozen(layers))
-            if left and isinstance(request, commands.Freeze):
-                one = len(left) == 1
-                return (
-                    f"{len(left)} layer{' stays as it is: it was' if one else 's stay as they are: they were'} frozen "
-                    "before training"
-                )
-            if left:
-                return f"{len(left)} layers stay frozen: they were frozen before training"
-        if isinstance(request, commands.LearningRate) and request.learning_rate is not None:
-            return SCHEDULE_SET_ASIDE
-        return ""
-
     def _look_again(self) -> None:
         """Read the variables again, which a request set while a mode that was traced in a pause waits for its step."""
         if self._before is not None:
@@ -345,6 +323,29 @@ class Controller:
                 )
                 self._recorder.record(fact)
         self._schedule.mode_changed(_words(in_force))
+
+
+def _needs(request: commands.AnyRequest) -> str:
+    is_recalibration = isinstance(request, commands.Recalibrate)
+    return "more batches than this epoch has left" if is_recalibration else "the next step"
+
+
+def _detail(received: Received, engine: Engine) -> str:
+    request = received.request
+    if isinstance(request, commands.Unfreeze | commands.Freeze) and not request.weights:
+        layers = engine.layers
+        left = set(mode_changes.matched(request, layers)) & set(users_frozen(layers))
+        if left and isinstance(request, commands.Freeze):
+            one = len(left) == 1
+            return (
+                f"{len(left)} layer{' stays as it is: it was' if one else 's stay as they are: they were'} frozen "
+                "before training"
+            )
+        if left:
+            return f"{len(left)} layers stay frozen: they were frozen before training"
+    if isinstance(request, commands.LearningRate) and request.learning_rate is not None:
+        return SCHEDULE_SET_ASIDE
+    return ""
 
 
 def _words(asked: list[Received]) -> str:
