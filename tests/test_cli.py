@@ -156,6 +156,7 @@ def test_list(runs: Path, capsys: Capture) -> None:
         "started": 1000.0,
         "updated": 1015.0,
         "best": {"loss": {"value": -0.375, "epoch": 1}, "val_loss": {"value": -0.5, "epoch": 1}},
+        "seconds_without_step": None,
     }
     assert document["runs"][2]["best"] == {}
     assert main(["list", str(runs)]) == 0
