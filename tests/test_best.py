@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import a_run, encode_log, fit_started, fold, make_run, numbered, started
+from helpers import SENDER, a_run, encode_log, fit_started, fold, make_run, numbered, started
 from tuimon.protocol import events
 from tuimon.protocol.wire import Number
 from tuimon.runs import glance
@@ -170,3 +170,27 @@ def test_a_glance_at_a_huge_log_says_nothing_of_the_best(runs: Path) -> None:
 
 def test_a_whole_run_has_its_best() -> None:
     assert fold(numbered(a_run())).best.values == {"loss": Best(-0.375, 1, 4), "val_loss": Best(-0.5, 1, 4)}
+
+
+def in_phase(phase: str) -> events.CommandApplied:
+    return events.CommandApplied(
+        id=f"1-{phase}", request={"command": "phase", "phase": phase}, sender=SENDER, first_step=0, phase=phase
+    )
+
+
+def test_an_epoch_of_another_phase_is_never_the_best() -> None:
+    """With `phase inference` the training loss is that of inference mode, with `phase train` the validation loss is."""
+    found = bests(
+        fit_started(),
+        epoch(0, loss=0.5, val_loss=0.6),
+        in_phase("inference"),
+        epoch(1, loss=-6.0, val_loss=0.5),
+        in_phase("auto"),
+        epoch(2, loss=-5.0, val_loss=0.55),  # It began in the other phase.
+        in_phase("train"),
+        epoch(3, loss=0.4, val_loss=-3.0),
+        in_phase("auto"),
+        epoch(4, loss=0.45, val_loss=0.52),
+    )
+    assert (found["loss"].value, found["loss"].epoch) == (0.4, 3)
+    assert (found["val_loss"].value, found["val_loss"].epoch) == (0.5, 1)

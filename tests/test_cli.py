@@ -159,6 +159,7 @@ def test_list(runs: Path, capsys: Capture) -> None:
         "parameters": document["runs"][0]["parameters"],
         "tags": [],
         "note": "",
+        "seconds_without_step": None,
     }
     assert document["runs"][0]["parameters"]["optimizer"] == "Adam"
     assert document["runs"][2]["best"] == {}
@@ -166,7 +167,7 @@ def test_list(runs: Path, capsys: Capture) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:8] for line in lines[:2]] == [
         ["NAME", "STATE", "EPOCH", "STEP", "BEST", "IN", "EPOCH", "STARTED"],
-        ["b-finished", "finished", "2", "4", "val_loss", "−0.5", "2", "1970-01-01"],
+        ["b-finished", "finished", "2", "4", "val_loss", "-0.5", "2", "1970-01-01"],
     ]
     assert lines[3].split() == ["c-starting", "starting", "–", "0", "–", "–", "–", "–"]
 
@@ -293,7 +294,7 @@ def test_every_request_can_be_sent(run: RunDirectory, capsys: Capture) -> None:
         ),
         (
             ["probe"],
-            "probe (asked): train −0.28, inference −6.1, gap +5.82: BatchNorm +5.72, random layers +0.1 ± 0.01",
+            "probe (asked): train -0.28, inference -6.1, gap +5.82: BatchNorm +5.72, random layers +0.1 ± 0.01",
             {"type": "probe", "gap": 5.82},
         ),
         (

@@ -65,7 +65,7 @@ def saved(size_bytes: int) -> events.CheckpointSaved:
         (saved(12), "checkpoint a.npz saved, 12 bytes in 0.3 s (10 minutes)"),
         (
             events.RolledBack(checkpoint="step-00001234.npz", to_step=1234, to_epoch=2),
-            "rolled back to step-00001234.npz: weights and optimizer of step 1234 (epoch 3)",
+            "rolled back to step-00001234.npz: weights and optimizer of step 1,234 (epoch 3)",
         ),
         (
             resumed(120, 300),

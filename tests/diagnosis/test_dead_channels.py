@@ -71,7 +71,7 @@ def test_channels_of_small_scale_are_not_dead_at_any_step(variance: float, steps
 
 def test_small_scale_is_told_as_a_note_with_what_is_left_of_unit_scale() -> None:
     (finding,) = found(1.3e-6, steps=1280, momentum=0.9)
-    assert "their variance is 1.3e-06, epsilon 0.001, so that" in finding.what
+    assert "their variance is 1.3e-6, epsilon 0.001, so that" in finding.what
     assert finding.evidence["scale_behind_the_layer"] == pytest.approx(0.036, abs=1e-3)
     assert found(1e-4, steps=1280, momentum=0.9) == []
 

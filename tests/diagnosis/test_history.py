@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from helpers import fit_started, fold, numbered, probe_fact, started
+from helpers import SENDER, fit_started, fold, numbered, probe_fact, started
 from tuimon.diagnosis.generalization import overfitting
 from tuimon.diagnosis.history import beginning, epochs_since, finite_since
 from tuimon.diagnosis.progress import findings
@@ -118,3 +118,35 @@ def test_the_best_epoch_is_one_of_the_present_model() -> None:
     (found,) = overfitting(state)
     assert (found.evidence["best_epoch"], found.evidence["best_validation_loss"]) == (5, 0.6)
     assert found.step == (20 + 5) * STEPS
+
+
+def with_inference(epochs: int, first: int, after: int) -> RunState:
+    """Return a run whose loss stands still at 1, but for epochs with `phase inference`, in which it is far lower."""
+    facts: list[events.AnyEvent] = [started(), fit_started(epochs=None)]
+    for epoch in range(epochs):
+        step = epoch * STEPS
+        for at, phase in ((first, "inference"), (after, "auto")):
+            if epoch == at:
+                request: dict[str, object] = {"command": "phase", "phase": phase}
+                facts.append(
+                    events.CommandApplied(
+                        id=f"1-{at}", request=request, sender=SENDER, first_step=step, phase=phase, step=step
+                    )
+                )
+        loss = -6.0 if first <= epoch < after else 2.0 if epoch < 3 else 1.0
+        facts += [
+            events.Batches(first_step=step, metrics={"loss": [loss] * STEPS}, batches=STEPS, step=step + STEPS),
+            events.EpochEnded(logs={"loss": loss}, learning_rate=1e-3, seconds=1.0, step=step + STEPS, epoch=epoch),
+        ]
+    return fold(numbered(facts))
+
+
+def test_the_loss_of_phase_inference_is_no_progress() -> None:
+    state = with_inference(120, 80, 90)
+    assert finite_since(state, "loss", 0)[1].min() == 1.0
+    assert len(finite_since(state, "loss", 0)[1]) == 110
+    (found,) = findings(state)
+    assert found.evidence["best_loss"] == 1.0
+    assert found.step == 4 * STEPS, "in the fourth epoch it was as good as it is now"
+    assert beginning(state) == 0
+    assert finite_since(with_inference(20, 5, 5), "loss", 0)[1].min() == 1.0

@@ -15,6 +15,7 @@ from tuimon.protocol import commands, events
 from tuimon.protocol.wire import from_wire
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.session_log import Tail
+from tuimon.trainer import sampling
 from tuimon.trainer.engine import Engine
 from tuimon.trainer.fit import Fit
 from tuimon.trainer.options import Options, ProbeOptions
@@ -83,6 +84,16 @@ def test_a_fit_is_recorded(run: Run) -> None:
     assert set(run.facts(events.BatchNormChannels)[-1].layers) == set(PARTS)
     assert run.facts(events.FitStarted)[0].optimizer == "SGD"
     assert [fact.status for fact in run.facts(events.RunEnded)] == ["finished"]
+
+
+def test_slow_steps_are_not_compiling_for_ever(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where every step takes longer than the time between two readings, the values are read before each."""
+    monkeypatch.setattr(sampling, "LOOK_SECONDS", 0.0)
+    run = Run(runs)
+    run.step()
+    until(lambda: [fact.state for fact in run.facts(events.StateChanged)] == ["compiling", "training"])
+    run.fit.end()
+    run.recorder.end("finished")
 
 
 def test_a_frozen_layer_is_verified(run: Run) -> None:
@@ -164,6 +175,35 @@ def test_a_paused_run_takes_requests_and_goes_on(run: Run) -> None:
     run.recorder.run.put_request(resume)
     training.join(PATIENCE_SECONDS)
     assert not training.is_alive()
+
+
+def test_a_paused_run_says_which_request_waits_until_it_goes_on(runs: Path) -> None:
+    run = Run(runs, steps=3)
+    run.step()
+    training = threading.Thread(target=run.ask, args=(commands.Pause(),), daemon=True)
+    training.start()
+    until(lambda: "paused" in [fact.state for fact in run.facts(events.StateChanged)])
+    # Of this epoch one batch is left, and another epoch follows.
+    asked, resume = (commands.signed(each, attempt=0) for each in (commands.Recalibrate(batches=3), commands.Resume()))
+    run.recorder.run.put_request(asked)
+    words = "recalibrate waits for training to go on: it needs more batches than this epoch has left"
+    until(lambda: words in [fact.text for fact in run.facts(events.Note)])
+    assert run.facts(events.CommandApplied)[-1].id != asked.id
+    run.recorder.run.put_request(resume)
+    training.join(PATIENCE_SECONDS)
+    run.fit.end()
+    run.recorder.end("finished")
+    (answer,) = [fact for fact in run.facts(events.CommandRejected) if fact.id == asked.id]
+    assert answer.reason == "training ended before the next step"
+
+
+@pytest.mark.parametrize("steps", [None, 3])
+def test_an_epoch_without_a_known_end_is_not_said_to_end_training(runs: Path, steps: int | None) -> None:
+    run = Run(runs, steps=steps)
+    detail = run.ask(commands.Stop(after="epoch")).detail
+    run.fit.end()
+    run.recorder.end("finished")
+    assert ("stop --after batch" in detail) == (steps is None)
 
 
 @pytest.mark.parametrize(

@@ -43,8 +43,8 @@ async def test_the_gap_stands_beside_the_loss_with_what_makes_it(runs: Path) -> 
             assert re.search(r"◆ BatchNorm +99\.6 %", shown)
             assert re.search(r"○ random layers +0\.4 %", shown)
             assert "other" not in shown
-            assert "train −0.2500" in shown.splitlines()[0]
-            assert "inference −6.050" in shown.splitlines()[0]
+            assert "train -0.2500" in shown.splitlines()[0]
+            assert "inference -6.050" in shown.splitlines()[0]
             loss, gap = (app.dashboard.query_one(name).region for name in ("#loss", "#gap"))
             assert (loss.y, loss.bottom, loss.right) == (gap.y, gap.bottom, gap.x)
 
@@ -70,7 +70,7 @@ async def test_parts_of_both_signs_have_numbers_in_place_of_shares(runs: Path) -
             shown = part(app, "#gap")
             assert re.search(r"BatchNorm +\+7\.000", shown)
             assert re.search(r"random layers +\+0\.5000", shown)
-            assert re.search(r"× other +−1\.700", shown)
+            assert re.search(r"× other +-1\.700", shown)
             assert "%" not in shown
 
 
@@ -109,8 +109,8 @@ async def test_a_probe_that_is_not_finite_says_so_and_breaks_nothing(runs: Path,
 @pytest.mark.parametrize(
     ("options", "can", "over", "words"),
     [
-        ({}, {}, False, "No probe yet; g makes one now."),
-        ({"readonly": True}, {}, False, "No probe yet."),
+        ({}, {}, False, "First probe once a step is timed; g makes one now."),
+        ({"readonly": True}, {}, False, "First probe once a step is timed."),
         ({}, {"probe": "the model takes no batch"}, False, "No probe: the model takes no batch."),
         ({}, {}, True, "This run has made no probe."),
     ],

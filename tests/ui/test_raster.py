@@ -1,13 +1,14 @@
 """Data to cells: nothing that was extreme is lost, whatever the width."""
 
 import math
+from typing import Literal
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuimon.plot.axes import Axis, log_axis, nice_ceiling, step_axis, value_axis
+from tuimon.plot.axes import Axis, fitted_axis, log_axis, nice_ceiling, step_axis, value_axis
 from tuimon.plot.raster import (
     ColumnExtremes,
     band,
@@ -336,3 +337,27 @@ def test_a_frame_reduces_its_curves_once_and_looks_only_at_what_is_new(monkeypat
         assert plot.canvas is not None
         assert plot.reduced[0][0].columns == 2 * plot.canvas.columns
     assert looked_at == [50, 50, 10, 10]
+
+
+def axis_of(*values: float, scale: Literal["auto", "linear", "log"] = "auto") -> Axis:
+    extremes = ColumnExtremes(40, len(values) - 1)
+    extremes.update(np.arange(len(values)), np.array(values))
+    return fitted_axis([extremes.limits], [extremes.log_limits], 20, scale=scale)
+
+
+FALLING = [10.0 / 1.1**step for step in range(100)]
+
+
+def test_a_loss_of_exactly_0_leaves_the_axis_logarithmic() -> None:
+    axis = axis_of(*FALLING, 0.0)
+    assert axis.logarithmic
+    assert axis == axis_of(*FALLING)
+    assert axis_of(*FALLING, 0.0, scale="log") == axis
+    rows = heights(np.array([0.0, min(FALLING)]), axis, 40)
+    assert rows[0] >= rows[1], "it lies at the lower edge"
+
+
+def test_many_zeros_or_a_negative_loss_make_the_axis_linear() -> None:
+    assert not axis_of(*FALLING, *[0.0] * 20).logarithmic
+    assert not axis_of(*FALLING, -0.5).logarithmic
+    assert axis_of(*FALLING, -0.5).first <= -0.5

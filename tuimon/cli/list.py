@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tuimon.cli.options import add_runs_dir
 from tuimon.errors import UsageError
-from tuimon.plot.numbers import figure
+from tuimon.numbers import count, figure, span
 from tuimon.plot.run_values import difference, parameter
 from tuimon.runs.glance import Glance
 from tuimon.runs.listing.parameters import differing, short_name
@@ -111,6 +111,7 @@ def _as_fields(run: Summary) -> dict[str, object]:
         "parameters": dict(run.parameters),
         "tags": list(run.tags.tags),
         "note": run.tags.note,
+        "seconds_without_step": run.seconds_without_step,
     }
     return fields | ({"trouble": run.trouble} if run.trouble else {})
 
@@ -122,7 +123,9 @@ def _print_table(runs: Sequence[Summary], parameters: Sequence[str], baseline: S
     headings += ["TAGS"] if any(run.tags.tags for run in runs) else []
     rows = [[*headings, "STARTED", "UPDATED"]]
     for run in runs:
-        row = [plain(run.name), run.status or "–", "–" if run.epoch is None else str(run.epoch + 1), str(run.step)]
+        late = run.seconds_without_step
+        doing = run.status or "–" if late is None else f"{run.status}, last step {span(late)} ago"
+        row = [plain(run.name), doing, "–" if run.epoch is None else count(run.epoch + 1), count(run.step)]
         row += _best(run)
         row += [_difference(run, baseline)] if baseline is not None else []
         for key in parameters:
@@ -142,7 +145,7 @@ def _best(run: Summary) -> tuple[str, str]:
     if run.shown_best is None:
         return "–", "–"
     name, found = run.shown_best
-    return f"{name} {figure(found.value)}", str(found.epoch + 1)
+    return f"{name} {figure(found.value)}", count(found.epoch + 1)
 
 
 def _difference(run: Summary, baseline: Summary) -> str:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tuimon.numbers import count, figure, number, span
 from tuimon.protocol import events
 from tuimon.runs import facts_in_words, liveness
 from tuimon.runs.run_directory import RunDirectory
@@ -38,6 +39,8 @@ class Progress:
         self.state = RunState()
         """The fold of the events so far."""
         self._printed_at = float("-inf")
+        self._heard_at: float | None = None
+        self._told_late = 0.0
         self._printed_step = 0
         self._printed_epochs = 0
 
@@ -47,7 +50,12 @@ class Progress:
         self._printed_step, self._printed_epochs = self.state.step, self.state.epochs_ended
 
     def lines(self, new: list[events.AnyEvent], now: float) -> Iterator[str]:
-        """Fold further events and yield what is worth printing of them."""
+        """Fold further events and yield what is worth printing of them; a step that is late is told of, less and less.
+
+        Args:
+            new: The events.
+            now: The time, by any clock that goes on.
+        """
         for event in new:
             if isinstance(event, events.Evaluated | events.Recalibrated | events.RolledBack | events.RunEnded):
                 # The newest numbers of training belong before what comes after it.
@@ -59,6 +67,23 @@ class Progress:
         ended = self.state.epochs_ended > self._printed_epochs
         if waited >= (LINE_SECONDS if ended else LONG_EPOCH_SECONDS):
             yield from self._progress(now)
+        yield from self._late(now, has_news=bool(new))
+
+    def _late(self, now: float, *, has_news: bool) -> Iterator[str]:
+        if has_news or self._heard_at is None:
+            self._heard_at = now
+        late = None
+        if (
+            liveness.status(self.state, gone=False, silent_seconds=0.0) == "training"
+            and self.state.last_time is not None
+        ):
+            # The trainer's clock may differ from this one.
+            late = self.state.pace.seconds_without_step(self.state.last_time + now - self._heard_at)
+        if late is None:
+            self._told_late = 0.0
+        elif late >= 2 * self._told_late:
+            self._told_late = late
+            yield f"step {count(self.state.step)}  last step {span(late)} ago; the trainer lives"
 
     def _progress(self, now: float) -> Iterator[str]:
         if (self.state.step, self.state.epochs_ended) == (self._printed_step, self._printed_epochs):
@@ -72,14 +97,14 @@ def progress_line(state: RunState, *, epoch_ended: bool) -> str:
     """Return where a run is: epoch, step, metrics (the epoch's, or the newest batch's), speed, modes."""
     epochs = state.fit.epochs if state.fit else None
     epoch = state.epoch_numbers.last if epoch_ended else None
-    number = (state.epoch if epoch is None else int(epoch)) + 1
-    parts = [f"epoch {number}/{epochs}" if epochs else f"epoch {number}", f"step {state.step}"]
+    shown_epoch = count((state.epoch if epoch is None else int(epoch)) + 1)
+    parts = [f"epoch {shown_epoch}/{count(epochs)}" if epochs else f"epoch {shown_epoch}", f"step {count(state.step)}"]
     metrics = state.epoch_metrics if epoch_ended else state.batch_metrics
     prefix = "" if epoch_ended else "batch "
     shown = [(name, series.last) for name, series in metrics.items() if series.last is not None]
-    parts += [f"{prefix}{name} {value:.4g}" for name, value in shown[: facts_in_words.MOST_METRICS]]
+    parts += [f"{prefix}{name} {figure(value)}" for name, value in shown[: facts_in_words.MOST_METRICS]]
     if state.steps_per_second is not None:
-        parts.append(f"{state.steps_per_second:.3g} steps/s")
+        parts.append(f"{number(state.steps_per_second, 3)} steps/s")
     parts.append(f"phase {state.phase}")
     if state.layers:
         parts.append(f"frozen {len(state.frozen)}/{len(state.layers)}")
@@ -218,13 +243,16 @@ def _line(event: events.AnyEvent, state: RunState) -> str:
         case events.CommandApplied() | events.CommandRejected():
             command = state.commands[event.id]
             who = plain(event.sender.user, 40)
-            return f"step {command.step}  {command.words}, asked by {who}: {facts_in_words.became(command)}"
+            return f"step {count(command.step)}  {command.words}, asked by {who}: {facts_in_words.became(command)}"
         case events.CommandVerified():
             answered = state.commands.get(event.id)
-            return f"step {event.step}  {answered.words if answered else event.id}: {facts_in_words.verified(event)}"
+            return (
+                f"step {count(event.step)}  {answered.words if answered else event.id}: "
+                f"{facts_in_words.verified(event)}"
+            )
         case _:
             said = facts_in_words.of(event, state)
-            return f"step {event.step}  {said}" if said and isinstance(event, _AT_A_STEP) else said
+            return f"step {count(event.step)}  {said}" if said and isinstance(event, _AT_A_STEP) else said
 
 
 _AT_A_STEP = (

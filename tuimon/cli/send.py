@@ -203,6 +203,11 @@ class _Answers:
         self._tail.offset, self._is_paused = whole_end(session_log)
         self._next_gone = time.monotonic() + GONE_SECONDS
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether training is paused, as the log says."""
+        return self._is_paused
+
     def wait(self, deadline: float) -> Answer | None:
         """Return the answer, None where there is none by ``deadline``, a `time.monotonic`, or can be none."""
         self._read_until(lambda: self._answer is not None, deadline)
@@ -346,6 +351,8 @@ _TYPED_AS = {"layers": "--layer", "batches": "--batches", "text": "TEXT", "check
 
 def _withdraw(path: Path, answers: _Answers, seconds: float) -> Answer | None:
     why = "its training is over" if answers.is_gone else f"no answer in {seconds:g} s"
+    if answers.is_paused and not answers.is_gone:
+        why += "; training is paused, and this request waits for it to go on (`resume`)"
     try:
         path.unlink()
     except FileNotFoundError:

@@ -10,6 +10,7 @@ from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.gap.shares import are_alike
 from tuimon.diagnosis.gap.telling import Telling, telling
 from tuimon.diagnosis.layers import named, only, request, uses_batch_statistics
+from tuimon.numbers import figure, percent
 from tuimon.protocol import events
 from tuimon.protocol.wire import FloatArray, from_wire, to_wire
 from tuimon.runs.state import RunState
@@ -98,14 +99,15 @@ def _by_probe(state: RunState) -> Finding | None:
     }
     closed, after = _closing(told, evidence)
     values = "a single value" if elements == 1 else f"{elements} values"
-    all_of_it = "all" if 0.995 <= share <= 1.005 else f"{share:.0%}"
+    all_of_it = "all" if 0.995 <= share <= 1.005 else percent(share, 0)
     layers = "all layers" if len(few) == len(used) > 1 else named(few)
     return Finding(
         rule="R2",
         severity="info" if told.is_closed else "warning",
         layer=only(few) if len(few) < len(used) or len(used) == 1 else None,
         step=probe.step,
-        what=f"batch statistics from {values} per channel ({layers}) make {all_of_it} of the gap of {gap:.3g} between "
+        what=f"batch statistics from {values} per channel ({layers}) make {all_of_it} of the gap of "
+        f"{figure(gap, 3)} between "
         f"training and inference mode{closed}",
         evidence=evidence,
         advice="leave the layers frozen: they use their moving statistics in training, too"
@@ -126,14 +128,16 @@ def _elements(state: RunState, probe: events.Probe, layer: events.ProbeLayer) ->
 def _closing(told: Telling, evidence: dict[str, float | str | None]) -> tuple[str, str]:
     """Return what is measured or computed of a freeze, as a part of what was found and of the advice."""
     gap, batch_norm = from_wire(told.probe.gap), from_wire(told.probe.batch_norm)
-    rest = f"{gap - batch_norm:.3g} is left of it"
+    rest = f"{figure(gap - batch_norm, 3)} is left of it"
     if told.change is None or told.other is None:
         evidence["gap_without_batch_norm"] = to_wire(gap - batch_norm)
         return "", rest
     other = from_wire(told.other.gap)
     evidence |= {"gap_when_frozen": to_wire(other), "change_at_step": told.change.step}
     words = f"“{told.change.words}” at step {told.change.step:,}"
-    return (f"; since {words} it is {other:.3g}" if told.is_closed else f"; before {words} it was {other:.3g}"), rest
+    return (
+        f"; since {words} it is {figure(other, 3)}" if told.is_closed else f"; before {words} it was {figure(other, 3)}"
+    ), rest
 
 
 def _by_collapse(state: RunState) -> Finding | None:
@@ -204,7 +208,7 @@ def _by_last_batch(state: RunState) -> Finding | None:
         layer=only(layers),
         step=int(state.epoch_numbers.steps[-1]),
         what=f"the last batch of each epoch has {examples} of {state.fit.batch_size}, too few for batch statistics: "
-        f"its loss is {typical:.3g} above the others",
+        f"its loss is {figure(typical, 3)} above the others",
         evidence={
             "last_batch_size": size,
             "batch_size": state.fit.batch_size,
@@ -230,7 +234,8 @@ def _last_step_stands_out(state: RunState, layers: list[str], excess: FloatArray
         severity="info",
         layer=only(layers),
         step=int(state.epoch_numbers.steps[-1]),
-        what=f"the last step of each epoch stands out: its loss is {typical:.3g} above the others, as of a last batch "
+        what=f"the last step of each epoch stands out: its loss is {figure(typical, 3)} above the others, as of a "
+        "last batch "
         "of few examples, too few for batch statistics",
         evidence={
             "excess_of_last_loss": to_wire(typical),

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.generalization import data_part
+from tuimon.numbers import figure
 from tuimon.protocol import events
 from tuimon.protocol.wire import from_wire, to_wire
 from tuimon.runs.state import RunState
@@ -154,8 +155,8 @@ def variance_shift(state: RunState) -> Iterator[Finding]:
         severity="warning" if batch_norm < -SHARE_OF_LOSS * abs(inference) else "info",
         layer=found[0],
         step=probe.step,
-        what=f"dropout before {found[0]} makes the variance of its inputs {ratio:.2g} times as large in training as in "
-        "inference mode, where the layer still divides by the larger one",
+        what=f"random layers (dropout, noise) before {found[0]} make the variance of its inputs {figure(ratio, 2)} "
+        "times as large in training as in inference mode, where the layer still divides by the larger one",
         evidence={
             "variance_ratio": to_wire(ratio),
             "inference_loss": probe.inference,
@@ -163,7 +164,7 @@ def variance_shift(state: RunState) -> Iterator[Finding]:
             "layers": len(found),
             "of_layers": len(probe.layers),
         },
-        advice="put dropout behind the last BatchNormalization layer, or take a smaller rate, and compare",
+        advice="put them behind the last BatchNormalization layer, or take a smaller rate, and compare",
         weight=0.5,
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tuimon.diagnosis.finding import Finding
+from tuimon.numbers import figure, setting
 from tuimon.protocol import events
 from tuimon.protocol.wire import FloatArray, to_wire
 from tuimon.runs.state import LayerHistory, RunState
@@ -79,8 +80,9 @@ def _small(path: str, history: LayerHistory, small: int) -> Finding:
         layer=path,
         step=_since(history, small / channels / 2, epsilon),
         what=f"{small} of {channels} channels that reach {path} vary so little that epsilon dominates: their variance "
-        f"is {typical:.2g}, epsilon {epsilon:g}, so that the layer does not bring them to unit scale, but to "
-        f"{scale:.2g} of it",
+        f"is {figure(typical, 2)}, epsilon {setting(epsilon)}, so that the layer does not bring them to unit "
+        "scale, but to "
+        f"{figure(scale, 2)} of it",
         evidence={
             "channels_of_small_scale": small,
             "channels": channels,

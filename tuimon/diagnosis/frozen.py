@@ -9,8 +9,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from tuimon.diagnosis.finding import Finding
-from tuimon.diagnosis.history import beginning
+from tuimon.diagnosis.history import beginning, is_usual_step
 from tuimon.diagnosis.layers import Movement, movement, named, only, request, starts_fresh
+from tuimon.numbers import learning_rate
 from tuimon.protocol.wire import list_from_wire, to_wire
 from tuimon.runs.state import LayerHistory, RunState
 
@@ -222,7 +223,7 @@ def _schedule_is_over(state: RunState, since: int, epochs: int, rate_before: flo
         },
         advice="give the schedule the steps of the whole run, epochs × steps per epoch (`decay_steps` counts train "
         "steps, not epochs), or set a learning rate",
-        request=request(state, "lr", f"{rate_before:.2g}") if rate_before is not None and rate_before > 0 else "",
+        request=request(state, "lr", learning_rate(rate_before)) if rate_before is not None and rate_before > 0 else "",
         weight=1.0,
     )
 
@@ -241,8 +242,9 @@ def _learned_before(state: RunState, begin: int, since: int) -> bool:
     series = state.batch_metrics.get("loss")
     if series is None:
         return False
-    losses = series.values[(series.steps >= begin)]
-    first, rest = losses[:FIRST_BATCHES], losses[series.steps[series.steps >= begin] >= since]
+    rows = (series.steps >= begin) & is_usual_step(state, series.steps)
+    steps, losses = series.steps[rows], series.values[rows]
+    first, rest = losses[:FIRST_BATCHES], losses[steps >= since]
     if len(rest) < FIRST_BATCHES or not (np.isfinite(first).all() and np.isfinite(rest).all()):
         return False
     error = float(np.std(rest)) * np.sqrt(1 / len(first) + 1 / len(rest))

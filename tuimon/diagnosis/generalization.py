@@ -9,8 +9,9 @@ import numpy as np
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.gap.measured import measured
 from tuimon.diagnosis.gap.shares import ALIKE
-from tuimon.diagnosis.history import beginning, falls, finite_since
+from tuimon.diagnosis.history import beginning, falls, finite_since, is_usual_step
 from tuimon.diagnosis.layers import has_changed_since
+from tuimon.numbers import figure
 from tuimon.protocol import events
 from tuimon.protocol.wire import from_wire, to_wire
 from tuimon.runs.state import RunState
@@ -116,8 +117,8 @@ def overfitting(state: RunState) -> Iterator[Finding]:
         "validation_examples": probe.validation_examples,
     }
     told = (
-        f"the model overfits: in inference mode the loss is {part.training:.3g} on training data and "
-        f"{part.validation:.3g} on validation data, {measured(part.difference, part.error)} more"
+        f"the model overfits: in inference mode the loss is {figure(part.training, 3)} on training data and "
+        f"{figure(part.validation, 3)} on validation data, {measured(part.difference, part.error)} more"
     )
     advice = "more data, augmentation, dropout or weight decay help; a smaller model does, too"
     if best is not None:
@@ -129,7 +130,7 @@ def overfitting(state: RunState) -> Iterator[Finding]:
         evidence["loss_of_constant_answer"] = probe.constant
         advice = (
             "look first whether validation data are prepared as training data are (scaling, shuffled before the "
-            f"split): one constant answer for all would lose {constant:.3g}; if they are, {advice}"
+            f"split): one constant answer for all would lose {figure(constant, 3)}; if they are, {advice}"
         )
     yield Finding(
         rule="R14",
@@ -144,11 +145,11 @@ def overfitting(state: RunState) -> Iterator[Finding]:
 
 def _of_best(state: RunState, best: "_Best") -> tuple[str, str]:
     """Return what is said of the best validation, and what to do with its weights."""
-    was = f"the best validation loss was {best.value:.3g}, in epoch {best.epoch + 1:,}, "
+    was = f"the best validation loss was {figure(best.value, 3)}, in epoch {best.epoch + 1:,}, "
     if "restored" in state.weights_replaced or ends_with_best(state):
         return f"{was}and the best weights were put back at the end", ""
     keep = f"keep the weights of epoch {best.epoch + 1:,} (`EarlyStopping(restore_best_weights=True)`); "
-    return f"{was}it is {best.newest:.3g} now", keep
+    return f"{was}it is {figure(best.newest, 3)} now", keep
 
 
 def ends_with_best(state: RunState) -> bool:
@@ -192,8 +193,10 @@ def underfitting(state: RunState) -> Iterator[Finding]:
         rule="R15",
         severity="info" if still_falls or is_better else "warning",
         step=probe.step,
-        what=f"the model underfits: on training data its loss is {constant - gain:.3g}, that of one constant answer "
-        f"for all inputs {constant:.3g} ({known}), and it {'falls slowly' if still_falls else 'hardly falls any more'}",
+        what=f"the model underfits: on training data its loss is {figure(constant - gain, 3)}, that of one "
+        "constant answer "
+        f"for all inputs {figure(constant, 3)} ({known}), and it "
+        f"{'falls slowly' if still_falls else 'hardly falls any more'}",
         evidence={
             "loss_of_constant_answer": probe.constant,
             "loss_of_model": to_wire(constant - gain),
@@ -226,7 +229,10 @@ def _first_loss(state: RunState, begin: int) -> float:
     if series is not None:
         row = int(np.searchsorted(series.steps, begin))
         if row < len(series) and series.steps[row] == begin:
-            return float(np.mean(series.values[row : row + FIRST_LOSSES]))
+            first = slice(row, row + FIRST_LOSSES)
+            usual = series.values[first][is_usual_step(state, series.steps[first])]
+            if len(usual):
+                return float(np.mean(usual))
     _, epochs = finite_since(state, "loss", begin)
     return float(epochs[0]) if len(epochs) else math.nan
 

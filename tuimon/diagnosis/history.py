@@ -5,10 +5,11 @@ or weights that were set back to the initial ones. What a model before this one 
 """
 
 import numpy as np
+import numpy.typing as npt
 
 from tuimon.protocol import events
 from tuimon.protocol.wire import FloatArray
-from tuimon.runs.series import IntArray, Series
+from tuimon.runs.series import IntArray
 from tuimon.runs.state import RunState
 
 BACK_AT_THE_START = 2 / 3
@@ -43,10 +44,8 @@ def beginning(state: RunState) -> int:
     if not fits:
         return 0
     begin = fits[0].step
-    loss = state.epoch_metrics.get("loss")
     for fit in fits[1:]:
-        is_another = not fit.same_model
-        if fit.step > begin and (is_another or (loss is not None and _is_back(loss, begin, fit.step))):
+        if fit.step > begin and (not fit.same_model or _is_back(state, begin, fit.step)):
             begin = fit.step
     return begin
 
@@ -61,17 +60,62 @@ def epochs_since(state: RunState, begin: int) -> tuple[IntArray, IntArray]:
 def finite_since(state: RunState, name: str, begin: int) -> tuple[IntArray, FloatArray]:
     """Return the finite values of a metric of epochs since a step, and the steps at which these epochs ended.
 
-    An epoch without the metric, such as `val_loss` where validation is not made in each, has no value.
+    An epoch without the metric, such as `val_loss` where validation is not made in each, has no value; nor has one in
+    a learning phase in which the metric is something else, see `is_usual`.
     """
     series = state.epoch_metrics.get(name)
     if series is None:
         return np.empty(0, dtype=np.int64), np.empty(0)
-    rows = np.isfinite(series.values) & (series.steps > begin)
+    rows = np.isfinite(series.values) & (series.steps > begin) & is_usual(state, name, series.steps)
     return series.steps[rows], series.values[rows]
 
 
-def _is_back(loss: Series, begin: int, step: int) -> bool:
-    before, after = loss.values[(loss.steps > begin) & (loss.steps <= step)], loss.values[loss.steps > step]
+def is_usual(state: RunState, name: str, ends: IntArray) -> npt.NDArray[np.bool_]:
+    """Return whether the values of a metric of epochs were computed as training, or validation, computes it by itself.
+
+    With `phase inference` the training loss is that of inference mode, with `phase train` the validation loss is that
+    of training mode: neither says anything of progress beside the others.
+
+    Args:
+        state: The run.
+        name: Of the metric: `loss`, `val_loss`.
+        ends: The steps at which the epochs ended.
+    """
+    all_ends = state.epoch_numbers.steps
+    if name.startswith("val_"):
+        return ~_is_within(ends - 1, ends, _stretches(state, "train"))
+    rows = np.searchsorted(all_ends, ends)
+    begins = np.where(rows > 0, all_ends[np.maximum(rows - 1, 0)], 0) if len(all_ends) else np.zeros_like(ends)
+    return ~_is_within(begins, ends, _stretches(state, "inference"))
+
+
+def is_usual_step(state: RunState, steps: IntArray) -> npt.NDArray[np.bool_]:
+    """Return whether the losses of batches are those of training: not of `phase inference`."""
+    return ~_is_within(steps, steps + 1, _stretches(state, "inference"))
+
+
+def _stretches(state: RunState, phase: str) -> list[tuple[int, int]]:
+    """Return the first step of each stretch in a learning phase, and the first one after it."""
+    last = max(state.step, state.phases[-1][0]) + 1 if state.phases else 0
+    ends = [*(step for step, _ in state.phases[1:]), last]
+    return [(step, end) for (step, each), end in zip(state.phases, ends, strict=False) if each == phase and step < end]
+
+
+def _is_within(begins: IntArray, ends: IntArray, stretches: list[tuple[int, int]]) -> npt.NDArray[np.bool_]:
+    """Return whether any step from a begin to before its end lies in a stretch."""
+    within = np.zeros(len(ends), dtype=bool)
+    for first, after in stretches:
+        within |= (begins < after) & (ends > first)
+    return within
+
+
+def _is_back(state: RunState, begin: int, step: int) -> bool:
+    loss = state.epoch_metrics.get("loss")
+    if loss is None:
+        return False
+    usual = is_usual(state, "loss", loss.steps)
+    before = loss.values[usual & (loss.steps > begin) & (loss.steps <= step)]
+    after = loss.values[usual & (loss.steps > step)]
     if not len(before) or not len(after):
         return False
     first, last, new = float(before[0]), float(before[-1]), float(after[0])

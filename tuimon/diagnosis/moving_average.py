@@ -15,6 +15,7 @@ from tuimon.diagnosis.layers import (
     uses_batch_statistics,
 )
 from tuimon.diagnosis.spike_causes import NOISY, spikes
+from tuimon.numbers import figure, percent, setting
 from tuimon.protocol import events
 from tuimon.protocol.wire import Number, from_wire, to_wire
 from tuimon.runs.state import RunState
@@ -75,7 +76,7 @@ def stale(state: RunState) -> Iterator[Finding]:
     momentum = state.momentum.get(worst, state.layers[worst].layer.momentum)
     left = momentum ** (probe.step - beginning(state))
     why = (
-        f"{left:.0%} of the initial value is still left after {probe.step - beginning(state):,} steps"
+        f"{percent(left, 0)} of the initial value is still left after {probe.step - beginning(state):,} steps"
         if _initial_share(state, worst, momentum, probe.step) > ARRIVED
         else f"half of what they are made of is older than {_steps(half_life(momentum))} steps, and the weights have "
         "moved on"
@@ -86,7 +87,7 @@ def stale(state: RunState) -> Iterator[Finding]:
         layer=only(paths),
         step=probe.step,
         what=f"the moving statistics of {named(paths)} are not those of the batches: {why}; on the same batch, "
-        f"inference with them has a loss of {inference:.3g} instead of {inference + batch_norm:.3g}",
+        f"inference with them has a loss of {figure(inference, 3)} instead of {figure(inference + batch_norm, 3)}",
         evidence={
             "drift": to_wire(drifts[worst]),
             "drift_threshold": STALE_DRIFT,
@@ -198,7 +199,7 @@ def momentum_out_of_bounds(state: RunState) -> Iterator[Finding]:
             severity="warning" if 0 <= momentum <= 1 else "error",
             layer=only(paths),
             step=state.step,
-            what=f"the momentum of {named(paths)} is {momentum:g}: {_comes_of(momentum, total)}",
+            what=f"the momentum of {named(paths)} is {setting(momentum)}: {_comes_of(momentum, total)}",
             evidence=evidence,
             advice="set a momentum between 0.9 and 0.99, the lower the shorter the run, then recalibrate",
             request=request(state, "momentum", "0.9", layers=paths),
@@ -229,7 +230,7 @@ def momentum_too_low(state: RunState) -> Iterator[Finding]:
         return
     worst = max(paths, key=lambda path: noise[path])
     momentum = state.momentum.get(worst, state.layers[worst].layer.momentum)
-    better = f"{1 - momentum:g}" if momentum <= 0.1 else "0.9"
+    better = setting(1 - momentum) if momentum <= 0.1 else "0.9"
     evidence: dict[str, Number] = {
         "momentum": momentum,
         "batches_in_the_average": (1 + momentum) / (1 - momentum),
@@ -243,11 +244,12 @@ def momentum_too_low(state: RunState) -> Iterator[Finding]:
         severity="warning",
         layer=only(paths),
         step=state.step,
-        what=f"the momentum of {named(paths)} is {momentum:g}, which is too low: the moving statistics are those of "
+        what=f"the momentum of {named(paths)} is {setting(momentum)}, which is too low: the moving statistics are "
+        "those of "
         "the last batch or two, too few values to be those of the data, so that validation is a matter of chance",
         evidence=evidence,
         advice=f"take a higher momentum, {better}: it is the share of the old value that is kept (PyTorch's momentum "
-        f"of {momentum:g} is {1 - momentum:g} here)",
+        f"of {setting(momentum)} is {setting(1 - momentum)} here)",
         request=request(state, "momentum", better, layers=paths),
         weight=0.7,
     )
@@ -285,4 +287,7 @@ def _comes_of(momentum: float, steps: int | None) -> str:
     if momentum == 0:
         return "the moving statistics are those of the last batch alone"
     left = momentum ** (steps or 0)
-    return f"after the {steps:,} steps of this run {left:.0%} of the moving statistics still are the initial 0 and 1"
+    return (
+        f"after the {steps:,} steps of this run {percent(left, 0)} of the moving statistics still are the "
+        "initial 0 and 1"
+    )

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from tuimon.diagnosis.finding import Finding
-from tuimon.diagnosis.history import beginning, epochs_since, falls, finite_since
+from tuimon.diagnosis.history import beginning, epochs_since, falls, finite_since, is_usual, is_usual_step
+from tuimon.numbers import figure, setting
 from tuimon.protocol.wire import FloatArray, to_wire
 from tuimon.runs.state import RunState
 
@@ -56,6 +57,9 @@ def _stuck(state: RunState, begin: int) -> Finding | None:
     values = series.values[row:]
     if len(values) < STUCK_STEPS or series.steps[row] != begin:
         return None
+    values = values[is_usual_step(state, series.steps[row:])]
+    if len(values) < STUCK_STEPS:
+        return None
     count = min(len(values) // 5, SAMPLE)
     first, last = values[:count], values[-count:]
     if not (np.isfinite(first).all() and np.isfinite(last).all()):
@@ -74,7 +78,8 @@ def _stuck(state: RunState, begin: int) -> Finding | None:
         rule="R13",
         severity="warning",
         step=begin,
-        what=f"the loss has not fallen since the start: {before:.4g} in the first batches, {after:.4g} in the last",
+        what=f"the loss has not fallen since the start: {figure(before)} in the first batches, {figure(after)} in "
+        "the last",
         evidence={
             "loss_of_first_batches": to_wire(before),
             "loss_of_last_batches": to_wire(after),
@@ -93,19 +98,22 @@ def _stands_still(state: RunState, begin: int) -> Iterator[Finding]:
 
     Threshold: of at least `PLATEAU_EPOCHS` epochs, in the last `PLATEAU_SHARE` neither loss has fallen below what it
     had reached before by `IMPROVEMENT` of how far it has fallen in all. Epochs are counted by their ends: a validation
-    that is made every tenth epoch belongs to the epoch it was made in. It is a note: a run may well be done.
+    that is made every tenth epoch belongs to the epoch it was made in. Epochs with `phase inference` do not count:
+    their training loss is that of inference mode. It is a note: a run may well be done.
 
     Source: the criterion of early stopping (Prechelt, "Early Stopping – But When?", 1998), with a patience of
     `PLATEAU_SHARE` of the run; keras#13239 (patience counts validations, not epochs).
     """
     ends, numbers = epochs_since(state, begin)
+    is_of_training = is_usual(state, "loss", ends)
+    ends, numbers = ends[is_of_training], numbers[is_of_training]
     losses = {name: finite_since(state, name, begin) for name in ("loss", "val_loss")}
     losses = {name: each for name, each in losses.items() if len(each[0])}
     epochs = len(ends)
     if epochs < PLATEAU_EPOCHS or "loss" not in losses or len(losses["loss"][0]) != epochs:
         return
     newest_step = max(int(steps[_last_improvement(values)]) for steps, values in losses.values())
-    newest = int(np.searchsorted(ends, newest_step))
+    newest = min(int(np.searchsorted(ends, newest_step)), epochs - 1)
     if epochs - newest < PLATEAU_SHARE * epochs:
         return
     _, values = losses["loss"]
@@ -113,7 +121,7 @@ def _stands_still(state: RunState, begin: int) -> Iterator[Finding]:
         rule="R13",
         severity="info",
         step=newest_step,
-        what=f"{' and '.join(losses)} improved by under {100 * IMPROVEMENT:g} % of the total fall since epoch "
+        what=f"{' and '.join(losses)} improved by under {setting(100 * IMPROVEMENT)} % of the total fall since epoch "
         f"{numbers[newest] + 1:,}; {epochs:,} have ended",
         evidence={
             "epochs_without_improvement": epochs - newest - 1,

@@ -14,6 +14,7 @@ from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.history import beginning
 from tuimon.diagnosis.layers import request
 from tuimon.diagnosis.validation_spike import limits
+from tuimon.numbers import figure, learning_rate
 from tuimon.protocol import commands
 from tuimon.protocol.wire import FloatArray, Number, from_wire, list_from_wire, to_wire
 from tuimon.runs.series import IntArray
@@ -177,7 +178,7 @@ def findings(state: RunState) -> Iterator[Finding]:
         rule="R11",
         severity="warning" if serious else "info",
         step=worst.step,
-        what=f"the validation loss spiked {where}: {worst.value:.3g} instead of {worst.level:.3g}"
+        what=f"the validation loss spiked {where}: {figure(worst.value, 3)} instead of {figure(worst.level, 3)}"
         + (f"; {reason}" if reason else ""),
         evidence={
             "spikes": len(found),
@@ -324,20 +325,23 @@ def _reason(state: RunState, spike: Spike) -> str:
     evidence = spike.evidence
     match spike.cause:
         case "moving statistics lag" | "noise of the moving statistics" if "with_batch_statistics" in evidence:
-            return f"with batch statistics it is {evidence['with_batch_statistics']:.3g}"
+            return f"with batch statistics it is {figure(evidence['with_batch_statistics'], 3)}"
         case "moving statistics lag" | "noise of the moving statistics":
             return "with batch statistics, a training batch shows no rise"
         case "a few examples":
-            without = f"{evidence['without_highest']:.3g}"
+            without = figure(evidence["without_highest"], 3)
             return f"without the {evidence['highest_examples']} with the highest loss it is {without}"
         case "sampling noise":
-            return f"its 95 % interval is {evidence['interval_low']:.3g} to {evidence['interval_high']:.3g}"
+            return (
+                f"its 95 % interval is {figure(evidence['interval_low'], 3)} to {figure(evidence['interval_high'], 3)}"
+            )
         case "a higher learning rate":
             return (
-                f"the learning rate went from {evidence['learning_rate_before']:.3g} to {evidence['learning_rate']:.3g}"
+                f"the learning rate went from {learning_rate(from_wire(evidence['learning_rate_before']))} to "
+                f"{learning_rate(from_wire(evidence['learning_rate']))}"
             )
         case "an optimizer step too far":
-            return f"the loss of a held training batch rose by {evidence['rise_of_training_batch']:.3g} as well"
+            return f"the loss of a held training batch rose by {figure(evidence['rise_of_training_batch'], 3)} as well"
         case _:
             asked = _request_before(state, spike.step)
             return f"“{plain(asked.words, 100)}” was applied in that epoch" if asked is not None else ""
@@ -346,6 +350,6 @@ def _reason(state: RunState, spike: Spike) -> str:
 def _request(state: RunState, helps: str) -> str:
     if helps == "lr":
         rate = state.learning_rate
-        return request(state, "lr", f"{rate / 2:.2g}") if rate is not None and 0 < rate < np.inf else ""
+        return request(state, "lr", learning_rate(rate / 2)) if rate is not None and 0 < rate < np.inf else ""
     command, *arguments = helps.split() or [""]
     return request(state, command, *arguments) if command else ""

@@ -8,6 +8,7 @@ import numpy as np
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.history import beginning, finite_since
 from tuimon.diagnosis.layers import request
+from tuimon.numbers import figure
 from tuimon.protocol.wire import to_wire
 from tuimon.runs.series import Series
 from tuimon.runs.state import LayerHistory, RunState
@@ -149,7 +150,8 @@ def exploded(state: RunState) -> Iterator[Finding]:
         rule="R12",
         severity="error",
         step=int(steps[-1]),
-        what=f"the loss has exploded: it is {newest:.3g}, and was {losses[best]:.3g} at step {steps[best]:,}",
+        what=f"the loss has exploded: it is {figure(newest, 3)}, and was {figure(losses[best], 3)} at step "
+        f"{steps[best]:,}",
         evidence={
             "first_loss": to_wire(first),
             "best_loss": to_wire(float(losses[best])),

@@ -26,6 +26,7 @@ from tuimon.diagnosis.gap.telling import Telling, telling
 from tuimon.diagnosis.gap.whole import whole
 from tuimon.diagnosis.generalization import data_part
 from tuimon.diagnosis.history import beginning, epochs_since, finite_since
+from tuimon.numbers import figure
 from tuimon.protocol import events
 from tuimon.protocol.commands import Freeze
 from tuimon.protocol.wire import from_wire
@@ -133,7 +134,7 @@ def _gap(told: Telling, state: RunState) -> str:
     examples = f"{probe.examples:,} example{'' if probe.examples == 1 else 's'}"
     when = f"At step {probe.step:,} of {state.step:,}, on" if is_old else "On"
     losses = [
-        scale.text(units, unknown=str(from_wire(value)).replace("-", "−"))
+        scale.text(units, unknown=str(from_wire(value)))
         for units, value in ((written.train, probe.train), (written.inference, probe.inference))
     ]
     if written.gap is None:
@@ -201,7 +202,7 @@ def _share(probe: events.Probe, part: str, share: float) -> str:
 
 def _error(probe: events.Probe, part: str) -> str:
     error = from_wire(probe.errors.get(part))
-    return f" ± {error:.2g}" if error > 0 else ""
+    return f" ± {figure(error, 2)}" if error > 0 else ""
 
 
 def _data(probe: events.Probe) -> str:
@@ -216,7 +217,8 @@ def _data(probe: events.Probe) -> str:
     unsure = " (how sure that is, is not known)" if math.isnan(part.error) else ""
     difference = measured(abs(part.difference), part.error)
     said = (
-        f"In inference mode the loss is {part.training:.3g} on training data and {part.validation:.3g} on "
+        f"In inference mode the loss is {figure(part.training, 3)} on training data and "
+        f"{figure(part.validation, 3)} on "
         f"{probe.validation_examples:,} validation examples, {difference} {'more' if part.difference > 0 else 'less'}"
         f"{unsure}: that is data, not mode."
     )
@@ -282,8 +284,8 @@ def _one_batch(probe: events.Probe) -> str:
     if abs(validation - inference) <= ALIKE * max(abs(validation), abs(inference)):
         return ""
     return (
-        f"The inference loss of one validation batch is {written.scale.text(written.validation)}; one batch does not "
-        "tell data from chance."
+        f"The inference loss is {written.scale.text(written.validation)} (one validation batch), which does not tell "
+        "data from chance."
     )
 
 
@@ -291,5 +293,5 @@ def _last_epoch(state: RunState) -> str:
     losses = [series.last for name in ("loss", "val_loss") if (series := state.epoch_metrics.get(name)) is not None]
     if len(losses) < 2:
         return ""
-    loss, validation = (f"{value:.3g}".replace("-", "−") for value in losses if value is not None)
+    loss, validation = (figure(value, 3) for value in losses if value is not None)
     return f"In the last epoch the loss was {loss} and the validation loss {validation}."

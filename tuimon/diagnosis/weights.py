@@ -7,6 +7,7 @@ from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.gap.measured import measured
 from tuimon.diagnosis.history import beginning
 from tuimon.diagnosis.layers import has_changed_since, named, only, uses_batch_statistics
+from tuimon.numbers import figure
 from tuimon.protocol import events
 from tuimon.protocol.wire import Number, from_wire
 from tuimon.runs.state import RunState
@@ -156,7 +157,7 @@ def _of_probe(state: RunState) -> Iterator[Finding]:
             severity="error",
             step=probe.step,
             layer=only(broken),
-            what=f"the gradient of {named(broken)} is no number, though the loss is {probe.train:.4g}",
+            what=f"the gradient of {named(broken)} is no number, though the loss is {figure(probe.train)}",
             evidence=evidence,
             advice="look behind it for a root, a norm or a logarithm of 0, or a division by 0: the value may be finite "
             "where the derivative is not; add a small number there",

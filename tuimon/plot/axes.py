@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from tuimon.plot.numbers import tick
+from tuimon.numbers import tick
 from tuimon.protocol.wire import FloatArray
 
 _NICE = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
@@ -67,6 +67,7 @@ def value_axis(low: float, high: float, ticks: int) -> Axis:
 
 def fitted_axis(
     limits: Iterable[tuple[float, float] | None],
+    log_limits: Iterable[tuple[float, float] | None],
     height: int,
     *,
     log_decades: float = 2.0,
@@ -77,6 +78,7 @@ def fitted_axis(
 
     Args:
         limits: Smallest and largest value of each curve; None for one without a finite value.
+        log_limits: What a logarithmic axis holds of it: the same, but for a few zeros.
         height: Height of the chart, in cells.
         log_decades: With the scale `auto`, values above 0 that span more decades than this get a logarithmic axis.
         from_zero: True: the axis always holds 0.
@@ -89,9 +91,10 @@ def fitted_axis(
     if from_zero:
         low, high = min(low, 0.0), max(high, 0.0)
     ticks = max(2, min(8, height // 3))
-    is_far = low > 0 and math.log10(high) - math.log10(low) > log_decades
+    least = low if from_zero else min(pair[0] for pair in log_limits if pair is not None)
+    is_far = least > 0 and math.log10(high) - math.log10(least) > log_decades
     if high > 0 and (scale == "log" or (scale == "auto" and is_far)):
-        return log_axis(low if low > 0 else high * 1e-6, high, ticks)
+        return log_axis(least if least > 0 else high * 1e-6, high, ticks)
     return value_axis(low, high, ticks)
 
 

@@ -27,6 +27,8 @@ XOf = Callable[[IntArray], FloatArray | IntArray]
 
 STEEP_DOTS = 2
 """A column of a line with more dots than this is a jump."""
+RARE_ZEROS = 0.05
+"""Up to this share of values that are exactly 0, a logarithmic axis is one of the others."""
 _NARROW = 8
 """A band of fewer columns has no room for slanting lines."""
 _LARGEST = 1e300
@@ -61,6 +63,8 @@ class ColumnExtremes:
         """Last finite value."""
         self.non_finite: DotArray = np.zeros(columns, dtype=bool)
         """True for columns with a NaN or an infinity."""
+        self._least = np.inf
+        self._values = self._zeros = 0
         self.consumed = skip
         """How many points are reduced so far."""
         self._newest: tuple[float, float] | None = None
@@ -100,6 +104,9 @@ class ColumnExtremes:
         column, value = column[finite], value[finite]
         if not len(column):
             return
+        self._values += len(value)
+        self._zeros += int(np.count_nonzero(value == 0))
+        self._least = min(self._least, float(np.min(value, where=value > 0, initial=np.inf)))
         # Points in one column form a run: the reduction touches each point once, and each run twice.
         starts = np.concatenate(([0], np.flatnonzero(np.diff(column)) + 1))
         ends = np.concatenate((starts[1:], [len(column)])) - 1
@@ -137,6 +144,14 @@ class ColumnExtremes:
         """Smallest and largest value; None while there is no finite one."""
         low, high = float(self.low.min(initial=np.inf)), float(self.high.max(initial=-np.inf))
         return (low, high) if low <= high else None
+
+    @property
+    def log_limits(self) -> tuple[float, float] | None:
+        """What a logarithmic axis holds: `limits` without zeros, where these are rare. They lie at its lower edge."""
+        limits = self.limits
+        if limits is None or limits[0] or self._zeros > RARE_ZEROS * self._values or not math.isfinite(self._least):
+            return limits
+        return self._least, limits[1]
 
     @property
     def newest(self) -> tuple[int, float] | None:

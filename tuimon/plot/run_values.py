@@ -1,6 +1,6 @@
 """Values of runs in words: parameters, and how much better one run is than another."""
 
-from tuimon.plot.numbers import count, learning_rate, number
+from tuimon.numbers import count, learning_rate, number, setting
 from tuimon.runs.best import is_lower_better
 from tuimon.runs.listing.parameters import Value
 from tuimon.text import plain
@@ -20,7 +20,7 @@ def parameter(key: str, value: Value) -> str:
     if "learning rate" in key.replace("_", " ") and isinstance(value, float):
         return learning_rate(value)
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return setting(value)
     if isinstance(value, int) and "." not in key:
         return count(value)
     return plain(str(value), _LONGEST)

@@ -9,8 +9,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from tuimon.numbers import duration, tick
 from tuimon.plot.axes import Axis, nice_ceiling, spacing
-from tuimon.plot.numbers import duration, tick
 from tuimon.plot.raster import XOf
 from tuimon.protocol.wire import FloatArray
 from tuimon.runs.series import IntArray

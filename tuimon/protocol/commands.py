@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from tuimon.numbers import learning_rate, setting
 from tuimon.protocol.events import PROTOCOL, snake_case
 from tuimon.protocol.validation import in_words
 
@@ -320,10 +321,10 @@ def describe(request: AnyRequest | UnknownRequest) -> str:
         case Phase():
             words += f" {request.phase}"
         case Momentum():
-            words += f" {request.momentum} of {_layers(request)}"
+            words += f" {setting(request.momentum)} of {_layers(request)}"
         case LearningRate():
             rate = request.learning_rate
-            words = f"learning rate {'of the schedule' if rate is None else rate}"
+            words = f"learning rate {'of the schedule' if rate is None else learning_rate(rate)}"
         case Recalibrate(dry_run=True):
             words += ", dry run"
         case Rollback():

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tuimon.plot.numbers import figure
-from tuimon.plot.raster import braille, joined
+from tuimon.numbers import figure
+from tuimon.plot.raster import RARE_ZEROS, braille, joined
 from tuimon.protocol.wire import FloatArray
 from tuimon.report.lines import Line, Role, Span, line
 from tuimon.runs.series import IntArray
@@ -57,6 +57,11 @@ def chart(curve: Curve, width: int, rows: int = ROWS) -> list[Line]:
     low, high = float(values.min()), float(values.max())
     if curve.shows_zero:
         low, high = min(low, 0.0), max(high, 0.0)
+    above = values[values > 0]
+    if low == 0 and not curve.shows_zero and len(above) >= (1 - RARE_ZEROS) * len(values):
+        # A few zeros lie at the lower edge of a logarithmic scale.
+        least = float(above.min())
+        low = least if high > _LOGARITHMIC_FROM * least else low
     is_logarithmic = low > 0 and high > _LOGARITHMIC_FROM * low
     labels = [figure(high, 3), figure(low, 3)] if high > low else [figure(high, 3), ""]
     margin = max(map(len, labels))
@@ -96,7 +101,7 @@ def _heights(values: FloatArray, low: float, high: float, rows: int, *, logarith
     # Halves, for the difference of two very large numbers would be none.
     scaled, bottom, top = values / 2, low / 2, high / 2
     if logarithmic:
-        scaled, bottom, top = np.log(values), float(np.log(low)), float(np.log(high))
+        scaled, bottom, top = np.log(np.maximum(values, low)), float(np.log(low)), float(np.log(high))
     span = top - bottom
     share = (scaled - bottom) / span if span > 0 else np.full(len(values), 0.5)
     heights: IntArray = np.floor((1 - share) * (rows - 1) + 0.5).astype(np.int64)

@@ -19,7 +19,7 @@ def curve_for(finding: Finding, found: Sequence[Finding], state: RunState) -> Cu
     curve = None
     match finding.rule:
         case "R1" | "R2":
-            curve = _curve("train − inference gap", state.gap_parts["gap"], _requests(state), is_gap=True)
+            curve = _curve("train - inference gap", state.gap_parts["gap"], _requests(state), is_gap=True)
         case "R5" | "R8" if finding.layer in state.layers:
             series = state.layers[finding.layer].moving_variance
             curve = _curve("smallest moving variance", series, _requests(state))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from tuimon.diagnosis.finding import SEVERITIES, Finding
-from tuimon.plot.numbers import figure
+from tuimon.numbers import figure
 from tuimon.report.chart import chart
 from tuimon.report.curves import curve_for
 from tuimon.report.layout import Subject, command, section, sentence, text_width

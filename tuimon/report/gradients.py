@@ -1,6 +1,6 @@
 """The table of gradients: of each layer its gradient, its weights, and how far a step moves them."""
 
-from tuimon.plot.numbers import figure
+from tuimon.numbers import figure
 from tuimon.protocol.wire import from_wire
 from tuimon.report.layout import section, text_width
 from tuimon.report.lines import Line, Span, line, pad, shorten

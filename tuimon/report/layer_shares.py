@@ -9,7 +9,7 @@ from tuimon.diagnosis.gap.sums import Scale
 from tuimon.diagnosis.gap.telling import Telling
 from tuimon.diagnosis.history import beginning
 from tuimon.diagnosis.layers import half_life, movement
-from tuimon.plot.numbers import figure, portion
+from tuimon.numbers import figure, portion
 from tuimon.protocol import events
 from tuimon.protocol.wire import Number, from_wire
 from tuimon.report.lines import Line, Span, line, pad, shorten

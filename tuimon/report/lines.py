@@ -94,8 +94,8 @@ def aligned(texts: Sequence[str]) -> list[str]:
     """Return numbers padded to one width, their points one below the other.
 
     Example:
-        >>> aligned(["0.25", "12", "−3.5"])
-        [' 0.25', '12   ', '−3.5 ']
+        >>> aligned(["0.25", "12", "-3.5"])
+        [' 0.25', '12   ', '-3.5 ']
     """
     heads = [len(text.partition(".")[0]) if "e" not in text or "." in text else len(text) for text in texts]
     head = max(heads, default=0)

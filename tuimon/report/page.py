@@ -11,7 +11,7 @@ from tuimon.diagnosis.gap.telling import Telling, telling
 from tuimon.diagnosis.gap.whole import Whole, whole
 from tuimon.diagnosis.generalization import data_part
 from tuimon.diagnosis.verdict import verdict
-from tuimon.plot.numbers import figure, portion
+from tuimon.numbers import figure, portion
 from tuimon.protocol.wire import from_wire
 from tuimon.report.findings import blocks, ordered
 from tuimon.report.gradients import gradients
@@ -27,7 +27,7 @@ WIDEST_TABLE = 130
 _Row = tuple[str, str, str, Role]
 """Label, number, note and role of a row of the sum."""
 WORDS_OF_WHOLE = {
-    "epoch mean": "mean − end of epoch",
+    "epoch mean": "mean - end of epoch",
     "weighting": "sample and class weights",
     "data": "other data",
     "rest": "batches not probed",
@@ -76,12 +76,12 @@ def _title(state: RunState, subject: Subject, width: int) -> Line:
 
 
 def _gap(told: Telling, width: int) -> list[Line]:
-    """Return the sum: train − inference = gap = its parts."""
+    """Return the sum: train - inference = gap = its parts."""
     probe, written = told.probe, sums(told.probe)
     scale = written.scale
     rows: list[_Row] = [
         ("training loss", scale.text(written.train, unknown=figure(probe.train)), "", "training"),
-        ("− inference loss", scale.text(written.inference, unknown=figure(probe.inference)), "", "inference"),
+        ("- inference loss", scale.text(written.inference, unknown=figure(probe.inference)), "", "inference"),
         ("= gap", scale.text(written.gap, signed=True), "", "strong"),
     ]
     # Parts that cancel are no shares of what is left.
@@ -101,14 +101,14 @@ def _gap(told: Telling, width: int) -> list[Line]:
 
 
 def _whole(parts: Whole, scale: Scale, width: int) -> list[Line]:
-    """Return the sum: loss − val_loss, as Keras logs them = its parts."""
+    """Return the sum: loss - val_loss, as Keras logs them = its parts."""
 
     def text(value: float, *, signed: bool = False) -> str:
         return scale.text(scale.units(value), signed=signed)
 
     rows: list[_Row] = [
         ("loss", text(parts.loss), "the mean over the epoch's batches", "training"),
-        ("− val_loss", text(parts.val_loss), "at the epoch's end", "validation"),
+        ("- val_loss", text(parts.val_loss), "at the epoch's end", "validation"),
         ("= difference", text(parts.difference, signed=True), "", "strong"),
     ]
     for part in parts.parts:
@@ -123,7 +123,7 @@ def _whole(parts: Whole, scale: Scale, width: int) -> list[Line]:
         if part.value or part.error > 0:
             note = ", ".join(filter(None, words))
             rows.append((f"  {PART_NAMES.get(part.name, part.name)}", text(part.value, signed=True), note, "text"))
-    return [*section(f"what loss − val_loss is made of, epoch {parts.epoch + 1:,}", width), *_sum_lines(rows, width)]
+    return [*section(f"what loss - val_loss is made of, epoch {parts.epoch + 1:,}", width), *_sum_lines(rows, width)]
 
 
 def _sum_lines(rows: Sequence[_Row], width: int) -> list[Line]:
@@ -142,7 +142,7 @@ def _plus_minus(error: float) -> str:
 
 
 def _data_rows(told: Telling) -> list[_Row]:
-    """Return the sum: validation − inference = data; and what weights make, if there are any."""
+    """Return the sum: validation - inference = data; and what weights make, if there are any."""
     probe, written = told.probe, sums(told.probe)
     scale, part = written.scale, data_part(told.probe)
     if part is None:
@@ -151,12 +151,12 @@ def _data_rows(told: Telling) -> list[_Row]:
         return [("validation loss", scale.text(written.validation), "(one validation batch)", "validation")]
     training = scale.units(part.training)
     rows: list[_Row] = []
-    words, bare = "− inference loss", written.inference is not None and training is not None
+    words, bare = "- inference loss", written.inference is not None and training is not None
     if bare and abs(from_wire(probe.inference) - part.training) > ALIKE * abs(from_wire(probe.inference)):
-        words = "− unweighted"
+        words = "- unweighted"
         weighting = scale.units(from_wire(probe.inference) - part.training)
         rows.append(("inference loss", scale.text(written.inference), "with sample and class weights", "inference"))
-        rows.append(("− unweighted", scale.text(training), "", "inference"))
+        rows.append(("- unweighted", scale.text(training), "", "inference"))
         rows.append(("= weighting", scale.text(weighting, signed=True), "", "strong"))
     examples = f"{probe.validation_examples:,} example{'' if probe.validation_examples == 1 else 's'}"
     error = _plus_minus(part.error) if part.error > 0 else ""

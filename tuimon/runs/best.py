@@ -66,6 +66,7 @@ SHOWN = ("val_loss", "loss")
 KINDS: tuple[type[events.AnyEvent], ...] = (
     events.EpochEnded,
     events.FitStarted,
+    events.CommandApplied,
     events.CheckpointSaved,
     events.RolledBack,
     events.RunResumed,
@@ -119,7 +120,9 @@ class Bests:
     on that way. Those before it stay, also if the checkpoint is of a branch that was left earlier. A `fit` of another
     model begins anew.
 
-    A value that is not finite is never best; of equal values the first is.
+    A value that is not finite is never best; of equal values the first is. With `phase inference` metrics of training
+    are not those of training, with `phase train` metrics of validation are not those of validation: none of such an
+    epoch is best.
 
     Example:
         >>> bests = Bests()
@@ -134,6 +137,9 @@ class Bests:
         """None: facts were skipped, so nothing is known."""
         self._path_of: dict[str, _Path | None] = {}
         """The way on which each checkpoint was made, by its name."""
+        self._phases = {"auto"}
+        """The learning phases since the last epoch ended, the present one included."""
+        self._phase = "auto"
 
     @property
     def is_known(self) -> bool:
@@ -160,8 +166,14 @@ class Bests:
         match event:
             case events.EpochEnded():
                 self._end_epoch(event)
-            case events.FitStarted(same_model=False):
-                self._path = {}
+                self._phases = {self._phase}
+            case events.FitStarted():
+                if not event.same_model:
+                    self._path = {}
+                self._phase, self._phases = event.phase, {event.phase}
+            case events.CommandApplied():
+                self._phase = event.phase
+                self._phases.add(event.phase)
             case events.CheckpointSaved():
                 # Its fact may come behind the epoch in which it was made: only a rollback says at which step.
                 self._path_of[event.name] = self._path
@@ -178,7 +190,8 @@ class Bests:
             return
         for name, number in event.logs.items():
             value, is_lower = from_wire(number), is_lower_better(name)
-            if is_lower is None or not math.isfinite(value):
+            is_other = self._phase == "train" if name.startswith("val_") else "inference" in self._phases
+            if is_lower is None or is_other or not math.isfinite(value):
                 continue
             found = self._path.setdefault(name, [])
             if not found or (value < found[-1].value if is_lower else value > found[-1].value):

@@ -6,6 +6,7 @@ Whatever comes from outside (names, reasons, notes) goes through `tuimon.text.pl
 from collections.abc import Mapping
 from functools import singledispatch
 
+from tuimon.numbers import count, figure, signed_figure
 from tuimon.protocol import events
 from tuimon.protocol.wire import Number, from_wire
 from tuimon.runs.state import Command, RunState
@@ -69,12 +70,12 @@ def _(event: events.Probe, state: RunState) -> str:
 @of.register
 def _(event: events.ValidationRepeated, state: RunState) -> str:
     del state
-    parts = [f"{_number(event.moving)} with moving statistics"]
+    parts = [f"{figure(event.moving)} with moving statistics"]
     if event.batch is not None:
-        parts.append(f"{_number(event.batch)} with batch statistics")
+        parts.append(f"{figure(event.batch)} with batch statistics")
     if event.without_highest is not None:
-        parts.append(f"{_number(event.without_highest)} without its highest {counted(event.highest, 'example')}")
-    return f"{plain(event.metric, 40)} {_number(event.value)} stands out, repeated: {', '.join(parts)}"
+        parts.append(f"{figure(event.without_highest)} without its highest {counted(event.highest, 'example')}")
+    return f"{plain(event.metric, 40)} {figure(event.value)} stands out, repeated: {', '.join(parts)}"
 
 
 @of.register
@@ -87,9 +88,9 @@ def _(event: events.WeightsReplaced, state: RunState) -> str:
     }
     parts = [words.get(event.where, f"other weights: {plain(event.where, 40)}")]
     if event.moving is not None:
-        parts.append(f"loss {_number(event.moving)}")
+        parts.append(f"loss {figure(event.moving)}")
     if event.batch is not None:
-        parts.append(f"{_number(event.batch)} with batch statistics")
+        parts.append(f"{figure(event.batch)} with batch statistics")
     return ", ".join(parts)
 
 
@@ -130,7 +131,10 @@ def _(event: events.CheckpointSaved, state: RunState) -> str:
 def _(event: events.RolledBack, state: RunState) -> str:
     del state
     name = plain(event.checkpoint, 100)
-    return f"rolled back to {name}: weights and optimizer of step {event.to_step} (epoch {event.to_epoch + 1})"
+    return (
+        f"rolled back to {name}: weights and optimizer of step {count(event.to_step)} (epoch "
+        f"{count(event.to_epoch + 1)})"
+    )
 
 
 @of.register
@@ -138,7 +142,7 @@ def _(event: events.RunResumed, state: RunState) -> str:
     where = f"attempt {_attempt(event, state) + 1} goes on from {plain(event.checkpoint, 100)}"
     repeated = f", {counted(event.repeated_steps, 'step')} of the epoch repeated" if event.repeated_steps else ""
     lost = f"{counted(event.lost_steps, 'step')} of work lost" if event.lost_steps else "no work lost"
-    return f"{where} at epoch {event.to_epoch + 1}: back to step {event.to_step:,}{repeated}; {lost}"
+    return f"{where} at epoch {count(event.to_epoch + 1)}: back to step {count(event.to_step)}{repeated}; {lost}"
 
 
 @of.register
@@ -150,7 +154,7 @@ def _(event: events.Note, state: RunState) -> str:
 @of.register
 def _(event: events.LogGap, state: RunState) -> str:
     del state
-    dropped = ", ".join(f"{number:,} {plain(kind, 40)}" for kind, number in event.dropped.items())
+    dropped = ", ".join(f"{count(number)} {plain(kind, 40)}" for kind, number in event.dropped.items())
     return f"not logged: {dropped} ({plain(event.reason, 200)})"
 
 
@@ -171,15 +175,15 @@ def gap(event: events.Probe) -> str:
     Example:
         >>> gap(events.Probe(reason="asked", examples=1, train=-0.25, inference=-6.0, gap=5.75, batch_norm=5.5,
         ...     stochastic=0.25, other=0.0, masks=8, standard_error=0.01, passes=16, seconds=0.1))
-        'train −0.25, inference −6, gap +5.75: BatchNorm +5.5, random layers +0.25 ± 0.01'
+        'train -0.25, inference -6, gap +5.75: BatchNorm +5.5, random layers +0.25 ± 0.01'
     """
-    parts = [f"{PART_NAMES['batch_norm']} {_signed(event.batch_norm)}"]
+    parts = [f"{PART_NAMES['batch_norm']} {signed_figure(event.batch_norm)}"]
     if event.masks > 1 or from_wire(event.stochastic):
-        parts.append(f"{PART_NAMES['stochastic']} {_signed(event.stochastic)} ± {_number(event.standard_error)}")
+        parts.append(f"{PART_NAMES['stochastic']} {signed_figure(event.stochastic)} ± {figure(event.standard_error)}")
     if from_wire(event.other):
-        parts.append(f"{PART_NAMES['other']} {_signed(event.other)}")
-    losses = f"train {_number(event.train)}, inference {_number(event.inference)}".replace("-", "−")
-    return f"{losses}, gap {_signed(event.gap)}: {', '.join(parts)}"
+        parts.append(f"{PART_NAMES['other']} {signed_figure(event.other)}")
+    losses = f"train {figure(event.train)}, inference {figure(event.inference)}"
+    return f"{losses}, gap {signed_figure(event.gap)}: {', '.join(parts)}"
 
 
 def became(command: Command) -> str:
@@ -194,7 +198,7 @@ def applied(traced_seconds: float, detail: str, *, at_step: int | None = None) -
         >>> applied(0.5, "", at_step=3)
         'applied at step 3, 0.5 s to trace'
     """
-    place = "" if at_step is None else f" at step {at_step}"
+    place = "" if at_step is None else f" at step {count(at_step)}"
     traced = f", {traced_seconds:.1f} s to trace" if traced_seconds >= SHORTEST_TRACE_SECONDS else ""
     return f"applied{place}{traced}" + (f" ({plain(detail)})" if detail else "")
 
@@ -216,7 +220,7 @@ def counted(number: int, noun: str, nouns: str = "") -> str:
         >>> counted(1, "step"), counted(6400, "example"), counted(2, "batch", "batches")
         ('1 step', '6,400 examples', '2 batches')
     """
-    return f"{number:,} {noun if number == 1 else nouns or f'{noun}s'}"
+    return f"{count(number)} {noun if number == 1 else nouns or f'{noun}s'}"
 
 
 def size(size_bytes: int) -> str:
@@ -244,20 +248,12 @@ def _attempt(event: events.RunResumed, state: RunState) -> int:
 
 
 def _metrics(logs: Mapping[str, Number]) -> list[str]:
-    return [f"{plain(name, 30)} {_number(value)}" for name, value in list(logs.items())[:MOST_METRICS]]
+    return [f"{plain(name, 30)} {figure(value)}" for name, value in list(logs.items())[:MOST_METRICS]]
 
 
 def _changes(before: Mapping[str, Number], after: Mapping[str, Number]) -> list[str]:
     return [
         f"{plain(name.removeprefix('val_'), 30)} "
-        + (f"{_number(before[name])} → {_number(value)}" if name in before else _number(value))
+        + (f"{figure(before[name])} → {figure(value)}" if name in before else figure(value))
         for name, value in list(after.items())[:MOST_METRICS]
     ]
-
-
-def _number(value: Number) -> str:
-    return f"{from_wire(value):.4g}"
-
-
-def _signed(value: Number) -> str:
-    return f"{from_wire(value):+.4g}".replace("-", "−")

@@ -101,6 +101,15 @@ class Glance:
         rates = self.state.learning_rates
         if self.first_learning_rate is None and self._is_whole and len(rates):
             self.first_learning_rate = float(rates.values[0])
+    def seconds_without_step(self, now: float) -> float | None:
+        """Return how long ago the last step was made, where that is longer than usual; else None.
+
+        Args:
+            now: The time, Unix seconds.
+        """
+        if self.state.last_time is None or self._changed_at is None or self.status(now) != "training":
+            return None
+        return self.state.pace.seconds_without_step(self.state.last_time + max(0.0, now - self._changed_at))
 
     def _skip_to(self, offset: int) -> None:
         self._is_whole = False

@@ -28,8 +28,6 @@ RECENT_VALIDATIONS = 200
 """Validations that are kept batch by batch."""
 OVER = ("finished", "stopped", "failed", "crashed")
 """What `tuimon.runs.liveness.status` says of a run that takes no requests any more."""
-_NO_STEPS = frozenset(("compiling", "paused", "recalibrating"))
-"""States in which no step is made: their time does not count for the speed."""
 
 TimelineEntry = (
     events.RunStarted
@@ -132,6 +130,8 @@ class RunState:
     """BatchNormalization layers by path, in the order of the model."""
     phase: str = "auto"
     """The learning phase in force."""
+    phases: list[tuple[int, str]] = field(default_factory=list)
+    """Each learning phase that was put in force, with its first step, in order."""
     frozen: frozenset[str] = frozenset()
     """Paths of the frozen BatchNormalization layers."""
     statistics_held: frozenset[str] = frozenset()
@@ -154,6 +154,7 @@ class RunState:
     """Events that the writer had to drop, by type."""
     _pace: Pace = field(default_factory=Pace)
     _fit_first_step: int = 0
+    _fit_epochs_ended: int = 0
     _disturbances: int = 0
     _own_learning_rate: bool = False
     _own_learning_rate_at: dict[str, bool] = field(default_factory=dict)
@@ -195,8 +196,13 @@ class RunState:
 
     @property
     def steps_per_second(self) -> float | None:
-        """Train steps a second, of about the last 10 s of training; None while not known."""
+        """Train steps a second, of about the last 10 s of training before the newest line; None while not known."""
         return self._pace.steps_per_second
+
+    @property
+    def pace(self) -> Pace:
+        """How fast it trains, and whether the next step is late."""
+        return self._pace
 
     @property
     def total_steps(self) -> int | None:
@@ -207,11 +213,18 @@ class RunState:
 
     @property
     def seconds_left(self) -> float | None:
-        """Until the last epoch ends, at the recent speed; None while not known."""
-        total, rate = self.total_steps, self._pace.steady_steps_per_second
-        if self.steps_per_second is None or total is None or self.ended:
+        """Until the last epoch ends, by what steps and ends of epochs take; None while not known."""
+        total = self.total_steps
+        if self.fit is None or self.fit.epochs is None or total is None or self.ended:
             return None
-        return max(0, total - self.step) / rate if rate is not None and rate > 0 else None
+        epochs = self.fit.epochs - self.fit.initial_epoch - self._fit_epochs_ended
+        return self._pace.seconds_left(max(0, total - self.step), max(0, epochs))
+
+    @property
+    def leaves_out_validation(self) -> bool:
+        """Whether `seconds_left` is without the validations that may come: none was timed yet."""
+        may_validate = not self._fit_epochs_ended or any(name.startswith("val_") for name in self.epoch_metrics)
+        return may_validate and self._pace.epoch_end_seconds is None
 
     @singledispatchmethod
     def _fold(self, event: events.Event) -> None:
@@ -238,7 +251,8 @@ class RunState:
             self.undoable = []
         self._disturbances += 1
         self._fit_first_step = event.step
-        self._pace.begin(event.time, event.step)
+        self._fit_epochs_ended = 0
+        self._pace.begin(event.time, event.step, event.steps_per_epoch)
         self.clock.append(event.step, [event.time])
         self.timeline.append(event)
 
@@ -257,10 +271,8 @@ class RunState:
 
     @_fold.register
     def _(self, event: events.StateChanged) -> None:
-        if self.state is not None and self.state.state in _NO_STEPS:
-            # A pause does not make the training slower.
-            self._pace.leave_out(event.time - self.state.time)
         self.state = event
+        self._pace.enter(event.state, event.time)
         if event.state in ("preparing", "compiling"):
             self.timeline.append(event)
 
@@ -270,7 +282,7 @@ class RunState:
         last_step = event.first_step + event.batches
         for name, number in event.running.items():
             self.running_metrics.setdefault(name, Series()).append(last_step, [from_wire(number)])
-        self._pace.advance(event.time, last_step)
+        self._pace.advance(event.time, event.first_step, last_step)
         self.clock.append(last_step, [event.time])
 
     @_fold.register
@@ -284,6 +296,8 @@ class RunState:
     def _(self, event: events.EpochEnded) -> None:
         self.epochs_ended += 1
         self.fits.add(event)
+        self._fit_epochs_ended += 1
+        self._pace.end_epoch(event.step)
         self.best.add(event)
         self.learning_rate = from_wire(event.learning_rate)
         self.learning_rates.append(event.step, [self.learning_rate])
@@ -362,6 +376,7 @@ class RunState:
     @_fold.register
     def _(self, event: events.CommandApplied) -> None:
         before = self.in_force
+        self.best.add(event)
         self._set_mode(event)
         self._disturbances += 1
         if event.learning_rate is not None:
@@ -426,6 +441,8 @@ class RunState:
         self.timeline.append(event)
 
     def _set_mode(self, event: events.FitStarted | events.CommandApplied) -> None:
+        if not self.phases or self.phases[-1][1] != event.phase:
+            self.phases.append((event.step if isinstance(event, events.FitStarted) else event.first_step, event.phase))
         self.phase = event.phase
         self.frozen = frozenset(event.frozen)
         self.statistics_held = frozenset(event.statistics_held)

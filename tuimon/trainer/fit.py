@@ -262,6 +262,7 @@ class Fit:
             self._recorder.record(events.StateChanged(state="paused"))
             if data is not None and data.catch_up():
                 self._recorder.record(events.StateChanged(state="paused"))
+            self._controller.tell_what_waits()
             self._inbox.wait()
             self._take_requests()
         self._controller.is_paused = False

@@ -133,7 +133,7 @@ class Sampling:
 
     def begin_call(self) -> None:
         """Count a call of the training step that is about to begin."""
-        if self._unread_calls:
+        if self._first_step_began is not None:
             self.end_first_step()
         self._unread_calls += 1
         self._calls_of_epoch += 1

@@ -2,6 +2,8 @@
 
 import math
 
+from tuimon.numbers import figure, signed_figure
+
 LARGE = 1e6
 """From this size on, a value is written with an exponent."""
 
@@ -16,16 +18,15 @@ def measured(value: float, error: float, *, signed: bool = False) -> str:
 
     Example:
         >>> measured(1.02703, 0.00153), measured(-17.3, 0.0), measured(0.2, math.nan, signed=True), measured(312.7, 41)
-        ('1.0270 ± 0.0015', '−17.3', '+0.2', '313 ± 41')
+        ('1.0270 ± 0.0015', '-17.3', '+0.2', '313 ± 41')
         >>> measured(1421594904.0, 470961600.0)
         '(1.42 ± 0.47)e9'
     """
     if not (math.isfinite(error) and error > 0) or not math.isfinite(value):
-        text = f"{value:+.3g}" if signed else f"{value:.3g}"
-        return text.replace("-", "−")
+        return signed_figure(value, 3) if signed else figure(value, 3)
     if abs(value) >= LARGE:
         power = math.floor(math.log10(abs(value)))
         return f"({measured(value / 10.0**power, error / 10.0**power, signed=signed)})e{power}"
     decimals = max(0, 1 - math.floor(math.log10(error)))
-    text = f"{value:+.{decimals}f}" if signed else f"{value:.{decimals}f}"
-    return f"{text} ± {error:.{decimals}f}".replace("-", "−")
+    text = f"{value:+,.{decimals}f}" if signed else f"{value:,.{decimals}f}"
+    return f"{text} ± {error:,.{decimals}f}"

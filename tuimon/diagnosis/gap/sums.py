@@ -30,11 +30,11 @@ class Scale:
 
         Example:
             >>> Scale(0, 2).text(-610), Scale(0, 2).text(582, signed=True), Scale(-7, 1).text(15)
-            ('−6.10', '+5.82', '1.5e-7')
+            ('-6.10', '+5.82', '1.5e-7')
         """
         if units is None:
             return unknown
-        sign = "−" if units < 0 else "+" if signed and units > 0 else ""
+        sign = "-" if units < 0 else "+" if signed and units > 0 else ""
         whole = f"{abs(units) / 10**self.decimals:.{self.decimals}f}"
         return sign + whole + (f"e{self.exponent}" if self.exponent else "")
 

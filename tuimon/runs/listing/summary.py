@@ -41,6 +41,8 @@ class Summary:
     """What it was made with, as far as the log says."""
     tags: Tags = field(default_factory=Tags)
     """What people wrote about it."""
+    seconds_without_step: float | None = None
+    """How long ago the last step was made, where it trains and that is longer than usual; else None."""
     trouble: str = ""
     """Why the run cannot be read; empty if it can."""
 
@@ -123,7 +125,8 @@ def glanced(glance: Glance, now: float) -> Summary:
         parameters.pop(RATE, None)
         if glance.first_learning_rate is not None:
             parameters = {RATE: glance.first_learning_rate, **parameters}
-    return replace(summary, started=glance.started, parameters=parameters)
+    late = glance.seconds_without_step(now)
+    return replace(summary, started=glance.started, parameters=parameters, seconds_without_step=late)
 
 
 def baseline_of(runs: Iterable[Summary]) -> Summary | None:

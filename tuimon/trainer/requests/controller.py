@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from tuimon.numbers import setting
 from tuimon.protocol import commands, events
 from tuimon.protocol.values import SCHEDULE_SET_ASIDE
 from tuimon.protocol.wire import to_wire
@@ -57,6 +58,7 @@ class Controller:
         self._before: verification.Before | None = None
         self._open: dict[str, Received] = {}
         self._rate_before: float | None = None
+        self._told_to_wait = set[str]()
 
     @property
     def can(self) -> dict[str, str]:
@@ -111,6 +113,16 @@ class Controller:
             )
         )
 
+    def tell_what_waits(self) -> None:
+        """Record which requests a paused run cannot answer before it goes on, each once."""
+        for received in self._open.values():
+            if received.request is None or isinstance(received.request, commands.Checkpoint):
+                continue  # A checkpoint waits for its file alone.
+            if received.id not in self._told_to_wait:
+                self._told_to_wait.add(received.id)
+                words = commands.describe(received.request)
+                self._recorder.note(f"{words} waits for training to go on: it needs {_needs(received.request)}")
+
     def end(self) -> None:
         """Reject the requests that still wait for a step: none will come."""
         for received in list(self._open.values()):
@@ -154,14 +166,15 @@ class Controller:
                 self.stop_after_epoch = True
                 if not self._sampling.epoch_left.steps:
                     return (
-                        "training ends with this epoch, if its data come to an end: its length is not known; "
-                        "`stop` alone ends training after this batch"
+                        "training ends with this epoch, if it ends: its length is not known, and endless data have no "
+                        "end; `stop --after batch` ends training now"
                     )
                 return "training ends with this epoch"
             case commands.Stop():
                 self.was_stopped = True
                 self._engine.stop()
-                return "training ends with this batch"
+                calls = self._engine.steps.steps_per_call
+                return "training ends with this batch" if calls == 1 else f"training ends after the next {calls} steps"
 
     def _act(self, request: commands.AnyRequest, received: Received) -> None:
         """Carry out a request that changes neither the mode nor whether training continues."""
@@ -191,7 +204,7 @@ class Controller:
     def _set_learning_rate(self, rate: float | None, received: Received) -> None:
         learning_rate = self._engine.learning_rate
         if rate is not None and not 0 < (stored := learning_rate.stored(rate)) < math.inf:
-            raise RejectedError(f"the optimizer keeps it as float32, in which {rate:g} is {stored:g}")
+            raise RejectedError(f"the optimizer keeps it as float32, in which {setting(rate)} is {setting(stored)}")
         if not learning_rate.has_schedule:
             if rate is None:
                 raise RejectedError("this optimizer has no schedule")
@@ -247,7 +260,7 @@ class Controller:
         self._rate_before = None
         self._recorder.record(events.StateChanged(state="paused" if self.is_paused else "training"))
         for received in waiting:
-            self._applied(received, self._detail(received), seconds)
+            self._applied(received, _detail(received, self._engine), seconds)
             seconds = 0.0  # One trace served all of them.
         self._in_force += waiting
 
@@ -291,23 +304,6 @@ class Controller:
             detail=detail,
         )
 
-    def _detail(self, received: Received) -> str:
-        request = received.request
-        if isinstance(request, commands.Unfreeze | commands.Freeze) and not request.weights:
-            layers = self._engine.layers
-            left = set(mode_changes.matched(request, layers)) & set(users_frozen(layers))
-            if left and isinstance(request, commands.Freeze):
-                one = len(left) == 1
-                return (
-                    f"{len(left)} layer{' stays as it is: it was' if one else 's stay as they are: they were'} frozen "
-                    "before training"
-                )
-            if left:
-                return f"{len(left)} layers stay frozen: they were frozen before training"
-        if isinstance(request, commands.LearningRate) and request.learning_rate is not None:
-            return SCHEDULE_SET_ASIDE
-        return ""
-
     def _look_again(self) -> None:
         """Read the variables again, which a request set while a mode that was traced in a pause waits for its step."""
         if self._before is not None:
@@ -327,6 +323,29 @@ class Controller:
                 )
                 self._recorder.record(fact)
         self._schedule.mode_changed(_words(in_force))
+
+
+def _needs(request: commands.AnyRequest) -> str:
+    is_recalibration = isinstance(request, commands.Recalibrate)
+    return "more batches than this epoch has left" if is_recalibration else "the next step"
+
+
+def _detail(received: Received, engine: Engine) -> str:
+    request = received.request
+    if isinstance(request, commands.Unfreeze | commands.Freeze) and not request.weights:
+        layers = engine.layers
+        left = set(mode_changes.matched(request, layers)) & set(users_frozen(layers))
+        if left and isinstance(request, commands.Freeze):
+            one = len(left) == 1
+            return (
+                f"{len(left)} layer{' stays as it is: it was' if one else 's stay as they are: they were'} frozen "
+                "before training"
+            )
+        if left:
+            return f"{len(left)} layers stay frozen: they were frozen before training"
+    if isinstance(request, commands.LearningRate) and request.learning_rate is not None:
+        return SCHEDULE_SET_ASIDE
+    return ""
 
 
 def _words(asked: list[Received]) -> str:

@@ -5,8 +5,8 @@ from typing import Literal
 
 import numpy as np
 
+from tuimon.numbers import number
 from tuimon.plot.axes import Axis
-from tuimon.plot.numbers import number
 from tuimon.plot.raster import ColumnExtremes, DotArray, Fill, band, braille, dashed, heights, line, thinned, touched
 from tuimon.protocol.wire import FloatArray
 from tuimon.runs.series import IntArray

@@ -11,7 +11,8 @@ from tuimon.ui.charts.axes_frame import LABEL_WIDTH
 from tuimon.ui.charts.canvas import Canvas, Curve, Reduced, draw_axes
 from tuimon.ui.drawing.cells import Cells
 
-_AxisOf = Callable[[Sequence[tuple[float, float] | None], int], Axis]
+_Limits = Sequence[tuple[float, float] | None]
+_AxisOf = Callable[[_Limits, _Limits, int], Axis]
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class ReducedCurves:
             width: Width of the axes, in cells.
             x: The axis of x.
             reduce: Returns the points of each curve for a number of columns.
-            axis_of: Returns the axis for the limits of each curve and the height of the chart.
+            axis_of: Returns the axis for the limits of each curve, those of a logarithmic axis, and the chart's height.
         """
         # The number of columns depends on the labels of the values, and these on the limits. The limits are the same
         # for any number of columns, so the first guess is that of the frame before, which is nearly always right.
@@ -113,7 +114,8 @@ class ReducedCurves:
         if before != width:
             columns = max(1, width - 1 - LABEL_WIDTH)
         reduced = reduce(columns)
-        values = axis_of([points.limits for curve in reduced for points in curve], cells.height - 2)
+        lines = [points for curve in reduced for points in curve]
+        values = axis_of([each.limits for each in lines], [each.log_limits for each in lines], cells.height - 2)
         canvas = draw_axes(cells, width, x, values)
         if canvas is not None and canvas.columns != columns:
             reduced = reduce(canvas.columns)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tuimon.plot.numbers import learning_rate
+from tuimon.numbers import learning_rate
 from tuimon.protocol import commands
 from tuimon.protocol.events import FitStarted, RolledBack, RunResumed
 from tuimon.runs.state import Command, RunState

@@ -12,7 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from tuimon.plot.numbers import count, duration
+from tuimon.numbers import count, duration
 from tuimon.protocol.commands import Recalibrate
 from tuimon.protocol.events import CheckpointSaved
 from tuimon.text import plain
@@ -104,8 +104,8 @@ def phase_chooser(current: str) -> ChoiceDialog:
         "Learning phase",
         [
             Answer("a", "auto", "auto", "As Keras does it: training in fit, inference in validation."),
-            Answer("t", "train", "train (1)", "Batch statistics and dropout everywhere, in validation too."),
-            Answer("i", "inference", "inference (0)", "Moving statistics and no dropout everywhere, in training too."),
+            Answer("t", "train", "train (1)", "Batch statistics, random layers on: in validation too."),
+            Answer("i", "inference", "inference (0)", "Moving statistics, random layers off: in training too."),
         ],
         current,
     )

@@ -12,7 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from tuimon.diagnosis.layers import half_life
-from tuimon.plot.numbers import count, learning_rate, number
+from tuimon.numbers import count, figure, learning_rate, number, setting
 from tuimon.protocol import values
 from tuimon.protocol.commands import Recalibrate
 from tuimon.runs.state import RunState
@@ -112,7 +112,7 @@ def learning_rate_entry(state: RunState) -> TextDialog[float | None]:
     def effect(value: float | None) -> str:
         if value is None:
             return "The optimizer's schedule sets it, from the next step on."
-        factor = f", {value / state.learning_rate:.3g} times the present rate" if state.learning_rate else ""
+        factor = f", {figure(value / state.learning_rate, 3)} times the present rate" if state.learning_rate else ""
         return f"{learning_rate(value)} from the next step on{factor}."
 
     return TextDialog(
@@ -130,7 +130,7 @@ def momentum_entry(state: RunState, paths: list[str]) -> TextDialog[float]:
     """Return the question for the momentum of some layers; none: of all."""
     of = ", ".join(paths) or ("all layers" if len(state.layers) > 1 else next(iter(state.layers), "all layers"))
     momenta = {state.momentum.get(path, state.layers[path].layer.momentum) for path in paths or state.layers}
-    now = ", ".join(f"{value:.6g}" for value in sorted(momenta)[:_SHOWN_VALUES])
+    now = ", ".join(setting(value) for value in sorted(momenta)[:_SHOWN_VALUES])
 
     def effect(value: float) -> str:
         if value == 0:

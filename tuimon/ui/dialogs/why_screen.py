@@ -14,7 +14,7 @@ from textual.events import Resize
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from tuimon.plot.numbers import count, negative
+from tuimon.numbers import count, number
 from tuimon.protocol.events import Alert
 from tuimon.protocol.wire import Number, from_wire
 from tuimon.text import plain
@@ -152,12 +152,12 @@ def _numbers(evidence: dict[str, Number], width: int) -> list[Content]:
 
 
 def _number(value: Number) -> str:
-    number = from_wire(value)
+    real = from_wire(value)
     if value is None:
         return "–"
-    if math.isfinite(number) and number == int(number) and abs(number) < 1e12:
-        return count(int(number)).replace("-", "−")
-    return negative(number)
+    if math.isfinite(real) and real == int(real) and abs(real) < 1e12:
+        return count(int(real))
+    return number(real)
 
 
 def _sentence(text: str) -> str:

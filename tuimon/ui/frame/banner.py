@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tuimon.plot.numbers import duration
+from tuimon.numbers import duration, span
 from tuimon.runs import facts_in_words, liveness
 from tuimon.runs.state import OVER
 from tuimon.text import plain
@@ -16,6 +16,8 @@ from tuimon.ui.viewer.moment import Moment
 
 ANSWER_SECONDS = 10.0
 """After this long without an answer to a request, the banner says so."""
+STALL_SECONDS = 30.0
+"""After this long without a step that should have come, the banner says what it may be."""
 _LOW = 20
 """On a screen of fewer lines, an empty banner takes no line."""
 
@@ -103,9 +105,20 @@ def _about_status(moment: Moment) -> Sentence | None:
             f"from the disk; this screen goes on when it does.",
             Meaning.WARNING,
         )
+    late = moment.seconds_without_step
+    if late is not None and late > STALL_SECONDS:
+        where = f" `py-spy dump --pid {state.run.pid}` on {plain(state.run.host, 60)} shows where." if state.run else ""
+        return Sentence(
+            f"No step for {span(late)}, though the trainer lives: it may wait for data, or in a callback.{where}",
+            Meaning.WARNING,
+        )
     if moment.status == "paused" and moment.replay is None:
         how = "tuimon send RUN resume goes on" if moment.refusal else "space goes on"
-        return Sentence(f"Paused: {how}. The next step waits, requests are answered.", Meaning.WARNING, _why(moment))
+        return Sentence(
+            f"Paused: {how}. Requests that need no step are answered; the others wait for the next one.",
+            Meaning.WARNING,
+            _why(moment),
+        )
     if moment.status in ("finished", "stopped") and moment.replay is None:
         how = "Finished" if moment.status == "finished" else "Stopped, as asked"
         return Sentence(
@@ -139,10 +152,12 @@ def _late_request(moment: Moment) -> str | None:
     late = [asked for asked in moment.asked if moment.now - asked.time > ANSWER_SECONDS]
     if not late:
         return None
-    return (
-        f"{plain(late[0].words, 60)}: asked {duration(moment.now - late[0].time)} ago, no answer yet. "
-        "The trainer takes requests between two steps."
+    why = (
+        "It waits for the next step: resume first."
+        if moment.status == "paused"
+        else "The trainer takes requests between two steps."
     )
+    return f"{plain(late[0].words, 60)}: asked {duration(moment.now - late[0].time)} ago, no answer yet. {why}"
 
 
 def _how_long(moment: Moment) -> str:

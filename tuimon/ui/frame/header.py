@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 
 from tuimon.diagnosis import time_split
-from tuimon.plot.numbers import count, duration, learning_rate, negative, number, percent
+from tuimon.numbers import count, duration, learning_rate, number, percent, span
 from tuimon.protocol.events import FitStarted
 from tuimon.protocol.wire import from_wire
 from tuimon.runs.state import OVER, RunState
@@ -22,6 +22,9 @@ _NARROW_GAP = 2
 """Between the parts of a line that would not fit otherwise."""
 ONE_LINE_COLUMNS = 140
 """From this width on, the header has one line, unless the screen is high."""
+LONG_SECONDS = 10.0
+"""After this long in a state in which no step is made, the header says how long it lasts."""
+_NO_STEPS = ("checkpointing", "probing", "recalibrating", "validating")
 _PROGRESS_COLUMNS = 40
 """On a single line, details are left out if the progress would have fewer columns than this."""
 
@@ -121,9 +124,12 @@ def status_words(moment: Moment) -> str:
     if moment.status == "silent":
         return f"silent for {duration(moment.silent_seconds)}"
     if state is not None and moment.status in ("compiling", "preparing"):
-        seconds = max(0, int(moment.now - state.time))
+        seconds = max(0, int(moment.trainer_time - state.time))
         detail = f" {plain(state.detail, 40)}" if state.detail else ""
         return f"{moment.status}{detail}… {seconds} s"
+    if state is not None and moment.status in _NO_STEPS:
+        lasts = moment.trainer_time - state.time
+        return f"{moment.status}… {span(lasts)}" if lasts > LONG_SECONDS else moment.status
     return plain(moment.status)
 
 
@@ -182,17 +188,24 @@ def _epochs_ended(state: RunState, fit_started: FitStarted) -> int:
 
 
 def _time_left(moment: Moment) -> Part:
-    seconds = moment.state.seconds_left
-    if seconds is None or moment.status in ("crashed", "failed", "paused", "silent", READING):
+    state = moment.state
+    if state.total_steps is None or moment.status in (*OVER, "paused", "silent", READING):
         return []
-    return [(f"{duration(seconds):>5} left", int(Meaning.TEXT))]
+    seconds = None if moment.seconds_without_step is not None else state.seconds_left
+    if seconds is None:
+        return [("    – left", int(Meaning.DIM))]
+    words = f"{'>' if state.leaves_out_validation else ''}{duration(seconds)}"
+    return [(f"{words:>5} left", int(Meaning.TEXT))]
 
 
 def _speed(moment: Moment) -> Part:
-    rate = moment.state.steps_per_second
-    if rate is None or moment.status in ("crashed", "failed", "finished", "paused", "stopped", "silent", READING):
+    if moment.state.fit is None or moment.status in (*OVER, "paused", "silent", READING):
         return []
-    return [(f"{number(rate, 3):>4} steps/s", int(Meaning.TEXT))]
+    late = moment.seconds_without_step
+    if late is not None:
+        return [(f"last step {span(late)} ago", int(Meaning.WARNING))]
+    rate = moment.state.pace.speed(moment.trainer_time)
+    return [(f"{number(rate, 3):>4} steps/s", int(Meaning.DIM if rate is None else Meaning.TEXT))]
 
 
 def _rate(moment: Moment) -> Part:
@@ -242,7 +255,7 @@ def _best(moment: Moment) -> Part:
     if moment.state.best.shown is None:
         return []
     name, best = moment.state.best.shown
-    value = f"{negative(best.value)}, {moment.state.fits.epoch_words(best.epoch, best.step)}"
+    value = f"{number(best.value)}, {moment.state.fits.epoch_words(best.epoch, best.step)}"
     return [(f"best {plain(name, 40)} ", int(Meaning.DIM)), (value, int(Meaning.TEXT))]
 
 

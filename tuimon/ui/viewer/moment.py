@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from tuimon.plot.numbers import duration
+from tuimon.numbers import duration
 from tuimon.protocol.events import CheckpointSaved
 from tuimon.protocol.wire import from_wire
 from tuimon.runs.state import OVER, LayerHistory, RunState
@@ -108,6 +108,18 @@ class Moment:
     """Whether this viewer changes nothing, at its user's wish."""
 
     @property
+    def trainer_time(self) -> float:
+        """The time by the trainer's clock, which may differ from the viewer's: that of its newest line, and since."""
+        if self.replay is not None or self.state.last_time is None:
+            return self.now
+        return self.state.last_time + self.silent_seconds
+
+    @property
+    def seconds_without_step(self) -> float | None:
+        """How long ago the last step was made, where that is longer than usual; None where nothing is wrong."""
+        return self.state.pace.seconds_without_step(self.trainer_time) if self.status == "training" else None
+
+    @property
     def layers(self) -> list[LayerHistory]:
         """The BatchNormalization layers, in the order of the model."""
         return list(self.state.layers.values())
@@ -191,9 +203,12 @@ def no_probe_words(moment: Moment) -> str:
         return f"No probe: {reason}."
     now = "" if moment.refusal else "; g makes one now"
     planned = moment.state.probe_planned
+    if moment.status == "paused":
+        return f"First probe after training goes on{now}."
     if planned is None:
-        return f"No probe yet{now}."
+        return f"First probe once a step is timed{now}."
     if planned.seconds is None:
         return f"No probe comes by itself ({plain(planned.reason, 100)}){now}."
-    left = max(0.0, planned.time + from_wire(planned.seconds) - moment.now)
-    return f"First probe in about {duration(left)} ({plain(planned.reason, 100)}){now}."
+    left = planned.time + from_wire(planned.seconds) - moment.trainer_time
+    when = f"in about {duration(left)}" if left > 0 else "soon, at a step or the end of an epoch"
+    return f"First probe {when} ({plain(planned.reason, 100)}){now}."

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from msgspec import structs
 
-from tuimon.plot.numbers import learning_rate
+from tuimon.numbers import learning_rate
 from tuimon.protocol import commands
 from tuimon.protocol.commands import AnyRequest, Freeze, LearningRate, Momentum, Phase, Unfreeze
 from tuimon.protocol.values import SCHEDULE

@@ -129,8 +129,9 @@ class SmallMultiples(CellView):
             # A time may move: it is interpolated between two lines of the log, and the next line may follow.
             self._shown = shown
             self._reduced.forget()
-        reduced = (self._points(path, metric, x, columns) for path in paths)
-        return x, fitted_axis([points.limits for points in reduced if points is not None], max(2, rows))
+        reduced = [points for path in paths if (points := self._points(path, metric, x, columns)) is not None]
+        limits = [points.limits for points in reduced]
+        return x, fitted_axis(limits, [points.log_limits for points in reduced], max(2, rows))
 
     def _points(self, path: Path, metric: str, x: Axis, columns: int) -> ColumnExtremes | None:
         run = self._comparison.drawn.curves[path]

@@ -44,7 +44,7 @@ class GapChart(StepChart):
     def title(self, moment: Moment) -> str:
         """Return the name of the gap."""
         del moment
-        return "train − inference gap"
+        return "train - inference gap"
 
     def legend(self, moment: Moment) -> list[tuple[str, int]]:
         """Return the two losses of the newest probe."""

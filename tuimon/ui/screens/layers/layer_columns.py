@@ -7,7 +7,7 @@ import numpy as np
 
 from tuimon.diagnosis.gap.shares import disputed, shares_of_layers
 from tuimon.diagnosis.layers import half_life
-from tuimon.plot.numbers import count, number, percent, signed
+from tuimon.numbers import count, number, percent, setting, signed
 from tuimon.protocol.wire import from_wire
 from tuimon.runs.state import LayerHistory
 from tuimon.text import plain
@@ -155,9 +155,9 @@ def mode_of(moment: Moment, layer: LayerHistory) -> list[tuple[str, int]]:
     else:
         shown = [(plain(mode), int(MODE_MEANINGS.get(mode, Meaning.TEXT)))]
     if is_wanted:
-        shown.append((f", momentum {wanted:.6g}, asked", int(Meaning.DIM)))
+        shown.append((f", momentum {setting(wanted)}, asked", int(Meaning.DIM)))
     elif momentum != layer.layer.momentum:
-        shown.append((f", momentum {momentum:.6g}", int(Meaning.COMMAND)))
+        shown.append((f", momentum {setting(momentum)}", int(Meaning.COMMAND)))
     return shown
 
 
@@ -202,7 +202,7 @@ def _draw_share(cells: Cells, row: int, start: int, path: str, measured: Measure
         return
     cells.put(row, start, bar(share / max(measured.largest_share, 1e-9), _SHARE_BAR), Meaning.BATCH_NORM_PART | code)
     text = percent(share, 0)
-    cells.put_right(row, end, text if len(text) <= 6 else f"{'−' if share < 0 else '>'}999 %", Meaning.TEXT | code)
+    cells.put_right(row, end, text if len(text) <= 6 else f"{'-' if share < 0 else '>'}999 %", Meaning.TEXT | code)
     if path in measured.disputed:
         cells.put(row, end + 1, "≠", Meaning.WARNING | code)
 

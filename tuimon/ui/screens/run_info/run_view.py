@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 
 from tuimon.diagnosis import time_split
-from tuimon.plot.numbers import count, duration, number, percent
+from tuimon.numbers import count, duration, learning_rate, number, percent, setting
 from tuimon.protocol import events
 from tuimon.protocol.wire import from_wire
 from tuimon.runs.facts_in_words import size
@@ -107,7 +107,9 @@ def _model(moment: Moment) -> Iterator[TextDialog]:
         momentum = state.momentum.get(layer.path, layer.momentum)
         marks = "" if layer.trainable else ", trainable=False"
         marks += ", synchronized" if layer.synchronized else ""
-        words = f"{count(layer.channels)} channels, momentum {momentum:.6g}, epsilon {layer.epsilon:.3g}{marks}"
+        words = (
+            f"{count(layer.channels)} channels, momentum {setting(momentum)}, epsilon {setting(layer.epsilon)}{marks}"
+        )
         yield "", f"  {plain(layer.path, 200)}: {words}", Meaning.TEXT
     others = model.other_layers if model else []
     yield _entry("other train-time layers", ", ".join(others) or ("none" if model else None))
@@ -124,7 +126,7 @@ def _fit(moment: Moment) -> Iterator[TextDialog]:
     last = f", the last one {count(fit.last_batch_size)}" if fit.last_batch_size else ""
     yield _entry("batch size", _count(fit.batch_size) + last)
     yield _entry("XLA", "yes" if fit.jit_compile else "no")
-    yield _entry("learning rate", None if state.learning_rate is None else f"{state.learning_rate:.6g}")
+    yield _entry("learning rate", None if state.learning_rate is None else learning_rate(state.learning_rate))
     yield _entry("learning phase", state.phase)
     yield _entry("frozen", ", ".join(sorted(state.frozen)) or "none")
     yield _entry("statistics held", ", ".join(sorted(state.statistics_held)) or "none")

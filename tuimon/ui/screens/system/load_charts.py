@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from tuimon.numbers import number, percent
 from tuimon.plot.axes import Axis
-from tuimon.plot.numbers import number, percent
 from tuimon.plot.raster import ColumnExtremes
 from tuimon.plot.x_axis import whole_axis
 from tuimon.protocol.events import GpuLoad, System

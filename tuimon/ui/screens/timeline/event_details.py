@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import structs
 
-from tuimon.plot.numbers import count, duration
+from tuimon.numbers import count, duration, setting
 from tuimon.protocol.events import Alert, Event, Note, RunStarted
 from tuimon.runs.facts_in_words import applied, rejected, verified
 from tuimon.runs.state import Command
@@ -108,7 +108,7 @@ def _values(value: object, name: str = "") -> Iterator[str]:
         lines = value.splitlines() or [""]
         yield from (before + _whole(line) for line in lines)
     elif isinstance(value, int | float):
-        yield before + (count(value) if isinstance(value, int) else f"{value:.6g}")
+        yield before + (count(value) if isinstance(value, int) else setting(value))
     else:
         yield before + ("–" if value is None else _whole(str(value)))
 
