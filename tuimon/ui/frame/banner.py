@@ -16,6 +16,8 @@ ANSWER_SECONDS = 10.0
 """After this long without an answer to a request, the banner says so."""
 WHY_KEY = "enter"
 """The key that opens the alerts on most screens."""
+_LEAST_WORDS = 20
+"""So many cells are the sentence's, before a second key has any."""
 _LOW = 20
 """On a screen of fewer lines, an empty banner takes no line."""
 
@@ -54,12 +56,19 @@ class Banner(CellView):
         if found is None:
             return
         keys = [(self._why_key if key == WHY_KEY else key, label) for key, label in found.keys]
-        needed = sum(cell_width(f"{key} {label}") + 3 for key, label in keys)
+        while len(keys) > 1 and cells.width - 2 - _width_of(keys) < _LEAST_WORDS:
+            # The first one helps, the others explain.
+            keys.pop()
+        needed = _width_of(keys)
         end = cells.put(0, 1, found.words, found.meaning, width=cells.width - 2 - needed)
         column = end
         for key, label in keys:
             column = cells.put(0, column + 3, key, Meaning.KEY)
             column = cells.put(0, column + 1, label, Meaning.DIM)
+
+
+def _width_of(keys: list[tuple[str, str]]) -> int:
+    return sum(cell_width(f"{key} {label}") + 3 for key, label in keys)
 
 
 def sentence(moment: Moment) -> Sentence | None:
@@ -70,6 +79,9 @@ def sentence(moment: Moment) -> Sentence | None:
         return Sentence(f"Reading the log: {int(moment.reading * 100)} %", Meaning.DIM)
     if late := _late_request(moment):
         return Sentence(late, Meaning.WARNING)
+    if moment.status in ("finished", "stopped") and moment.replay is None and (alert := _about_alert(moment)):
+        # The header says that the run is over; this says what came of it, until it is read.
+        return alert
     if about := _about_status(moment):
         return about
     return _about_alert(moment)
