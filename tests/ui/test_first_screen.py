@@ -139,7 +139,7 @@ async def test_the_smallest_screen_has_loss_and_gap_and_turns_to_the_layers(runs
             # No key acts on a layer that nobody sees.
             assert app.dashboard.selected_layer is None
             await press(pilot, "tab")
-            await until(pilot, lambda: "random layers 0 ± 1 %" in seen(app, "#gap"))
+            await until(pilot, lambda: "random 0 ± 1 %" in seen(app, "#gap"))
             await press(pilot, "tab")
             await until(pilot, lambda: "bn_2" in seen(app, "LayerTable"))
             assert app.dashboard.selected_layer == "bn_1"

@@ -77,9 +77,9 @@ async def test_the_map_shows_each_quantity(runs: Path) -> None:
             run.write(events.BatchNorm(layers=moved, step=9, epoch=9))
             await press(pilot, "3")
             await until(pilot, lambda: app.viewer.state.last_seq >= 8)
-            for words in ("drift", "share of BatchNorm", "change of mean", "change of variance"):
+            for words in ("drift of moving", "share of what", "moving mean: change", "moving variance: change"):
                 await until(pilot, lambda words=words: words in part(app, "#layer-map"), words)
-                if words != "change of variance":  # It has not changed.
+                if words != "moving variance: change":  # It has not changed.
                     assert any(shade in part(app, "#layer-map").partition("\n")[2] for shade in "░▒▓█")
                 await press(pilot, "w")
 
@@ -155,6 +155,7 @@ async def test_gradients_of_all_layers_are_beside_those_of_batch_normalization(
                 await press(pilot, "w")
                 await pilot.pause()
             await until(pilot, lambda: any("answer" in row for row in gradient_rows(app)))
+            assert re.search(r"layer +gradient .*a step moves", part(app, "GradientTable").splitlines()[1])
             shown = "\n".join(gradient_rows(app))
             assert re.search(r"dense +1e-6 .*2e-7 %", shown)
             assert re.search(r"bn_2 +0\.020 .*0\.110 %", shown)
@@ -197,6 +198,18 @@ async def test_gradients_that_are_not_known_have_a_reason(runs: Path) -> None:
                 await press(pilot, "3")
                 await until(pilot, lambda app=app, words=words: words in part(app, "GradientTable"), words)
                 assert "no BatchNormalization layer" in part(app, "GradientTable")
+
+
+async def test_gradients_have_no_column_before_there_are_any(runs: Path) -> None:
+    with LiveRun(runs, *training(*PATHS)) as run:
+        async with watching(run.directory) as (app, pilot):
+            await press(pilot, "3")
+            await until(pilot, lambda: app.base_screen.query_one("#layer-map").size.width > 90)
+            assert gradient_rows(app) == []
+            run.write(events.WeightUpdates(layers={"answer": 0.001}, step=3))
+            await until(pilot, lambda: any("answer" in row for row in gradient_rows(app)))
+            # The gradient itself is not known yet.
+            assert re.search(r"answer +– +– +0\.100 %", gradient_rows(app)[0])
 
 
 def test_gradients_are_those_of_the_newest_fit() -> None:

@@ -17,6 +17,8 @@ _SPARK_CELLS, _FEW_SPARK_CELLS = 16, 8
 """Width of the line of bars, in a wide panel and in one that is not."""
 _WIDE = 100
 """A panel this wide has room for the standard error of each loss as well; shares have theirs at any width."""
+_NARROW = 50
+"""A narrower panel has short names."""
 _SHORT = 9
 """Width of a loss in a panel that is not wide."""
 _BETWEEN = 3
@@ -59,7 +61,7 @@ def draw_gap_lines(cells: Cells, title: str, legend: list[tuple[str, int]], mome
     if not state.probes:
         _draw_words(cells, first, rows, column, end, moment, is_framed)
         return
-    _draw_items(cells, first, rows, column, end, [*_gap_items(state, cells.width >= _WIDE), *_whole_items(state)])
+    _draw_items(cells, first, rows, column, end, [*_gap_items(state, cells.width), *_whole_items(state)])
 
 
 def spark(state: RunState, width: int) -> str:
@@ -93,14 +95,15 @@ def _draw_words(cells: Cells, first: int, rows: int, column: int, end: int, mome
         _draw_items(cells, first + len(lines), rows - len(lines), column, end, [_item(difference[0], 0)])
 
 
-def _gap_items(state: RunState, is_wide: bool) -> list[Item]:
-    """Return the gap, how it went, and its parts, the largest first."""
+def _gap_items(state: RunState, width: int) -> list[Item]:
+    """Return the gap, how it went, and its parts, the largest first, for a panel of a width."""
+    is_wide, is_narrow = width >= _WIDE, width < _NARROW
     gap, *parts = parts_of(state.probes[-1], drawn_parts(state), *(() if is_wide else (_SHORT,)))
-    first = _signed_item(gap, 0)
+    first = _signed_item(gap, 0, is_narrow)
     if not has_gap(state):
         return [first, Item((("both modes compute the same", int(Meaning.DIM)),), _LAST)]
     bars = Item(((spark(state, _SPARK_CELLS if is_wide else _FEW_SPARK_CELLS), int(Meaning.GAP)),), 10)
-    return [first, bars, *(_signed_item(part, rank) for rank, part in enumerate(_by_size(parts), start=1))]
+    return [first, bars, *(_signed_item(part, rank, is_narrow) for rank, part in enumerate(_by_size(parts), start=1))]
 
 
 def _whole_items(state: RunState) -> list[Item]:
@@ -120,8 +123,9 @@ def _by_size(parts: list[Part]) -> list[Part]:
     return sorted(parts, key=lambda part: -part.size)
 
 
-def _signed_item(part: Part, rank: int) -> Item:
+def _signed_item(part: Part, rank: int, is_narrow: bool) -> Item:
     sign, word, meaning = SIGNS[part.name]
+    word = word.partition(" ")[0] if is_narrow else word
     return Item(((f"{sign} {word} ", int(meaning)), (part.text, int(Meaning.TEXT))), rank)
 
 

@@ -112,6 +112,7 @@ class GradientTable(ListView, can_focus=True):
         name_width, columns = _fitting(cells.width - 6, max(map(cell_width, names)), has_zeros=has_zeros)
         norms = [from_wire(row.gradient.norm) for row in self._layers if row.gradient is not None]
         largest = max(filter(math.isfinite, norms), default=0.0)
+        cells.put(1, 3, "layer", Meaning.DIM, width=name_width)
         places, at = {}, 3 + name_width + _GAP
         for name, width in columns:
             places[name] = at

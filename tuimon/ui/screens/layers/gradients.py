@@ -70,4 +70,4 @@ def why_none(moment: Moment) -> str:
         return f"Gradients come with a probe. {no_probe_words(moment)}"
     if reason := state.probes[-1].why_no_gradients:
         return f"No gradients: {plain(reason, 200)}."
-    return "The newest probe has measured no gradients: that would have taken too long."
+    return "The newest probe has measured no gradients: it leaves them out where they would take too long."

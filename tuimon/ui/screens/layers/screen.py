@@ -14,6 +14,7 @@ from tuimon.ui.screens.layers.channel_view import ChannelView
 from tuimon.ui.screens.layers.drift_map import QUANTITIES, DriftMap
 from tuimon.ui.screens.layers.gradient_chart import GradientChart
 from tuimon.ui.screens.layers.gradient_table import GradientTable
+from tuimon.ui.screens.layers.gradients import layer_gradients
 from tuimon.ui.screens.layers.layer_table import LayerTable
 from tuimon.ui.screens.layers.statistic_chart import StatisticChart
 from tuimon.ui.viewer.moment import Moment
@@ -50,6 +51,7 @@ class LayersScreen(BaseScreen):
         )
         self._turn = 0
         self._has_batch_norm = True
+        self._has_gradients = False
 
     def panels(self) -> Iterable[Widget]:
         """Yield the table of BatchNormalization, and a grid of the other panels."""
@@ -67,9 +69,9 @@ class LayersScreen(BaseScreen):
 
     def show(self, moment: Moment) -> None:
         """Show a moment, with the panels that its model has."""
-        has_batch_norm = bool(moment.state.layers) or moment.state.model is None
-        if has_batch_norm != self._has_batch_norm:
-            self._has_batch_norm = has_batch_norm
+        found = bool(moment.state.layers) or moment.state.model is None, bool(layer_gradients(moment.state))
+        if found != (self._has_batch_norm, self._has_gradients):
+            self._has_batch_norm, self._has_gradients = found
             self._arrange()
         had_gradients = self._gradients.length
         super().show(moment)
@@ -128,7 +130,8 @@ class LayersScreen(BaseScreen):
             self._table: not is_tiny or turn == "table",
             self._map: turn in _MAPS,
             self._channels: not one_place or turn == "channels",
-            self._gradients: (is_wide and turn != "table") or turn == "gradients",
+            # They have no column of their own before there are any.
+            self._gradients: (is_wide and turn != "table" and self._has_gradients) or turn == "gradients",
             **dict.fromkeys(self._statistics, is_tall),
             self._gradient_chart: False,
         }
@@ -138,4 +141,7 @@ class LayersScreen(BaseScreen):
         for panel, is_shown in shown.items():
             panel.display = is_shown
         self._charts.display = any(is_shown for panel, is_shown in shown.items() if panel is not self._table)
-        self._gradients.styles.row_span = 2 if is_wide and is_tall and self._has_batch_norm else 1
+        is_beside = is_wide and self._has_batch_norm and self._has_gradients
+        self._gradients.styles.row_span = 2 if is_beside and is_tall else 1
+        columns = 1 if not self._has_batch_norm or one_place else 3 if is_beside else 2
+        self._charts.styles.grid_size_columns = columns
