@@ -222,11 +222,13 @@ async def test_a_key_does_not_undo_what_somebody_did_while_the_reason_was_read(r
 async def test_a_run_that_is_over_keeps_its_alerts(runs: Path) -> None:
     facts = [*training("bn_1"), alert(), alert("R10", "info"), events.RunEnded(status="finished", step=3)]
     async with watching(make_run(runs, facts)) as (app, pilot):
-        await until(pilot, lambda: "w 2 alerts" in part(app, "Banner"))
-        assert "Finished after" in part(app, "Banner")
+        await until(pilot, lambda: "▲ R2" in part(app, "Banner"))
         await pilot.press("enter")
         assert "tuimon send RUN freeze" in why(app)
         assert "F freezes" not in why(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: "enter 2 alerts" in part(app, "Banner"))
+        assert "Finished after" in part(app, "Banner")
 
 
 async def test_a_replay_shows_alerts_and_asks_for_nothing(runs: Path) -> None:

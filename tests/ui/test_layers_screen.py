@@ -1,14 +1,19 @@
 """The screen of the layers: in any order, over time, and channel by channel."""
 
 import base64
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from helpers import statistics
+from helpers import fit_started, fold, numbered, statistics
 from tuimon.protocol import events
+from tuimon.protocol.wire import Number
+from tuimon.ui.app import WatchApp
 from tuimon.ui.screens.layers.channel_view import _WORST_WIDTH, worst_channels
+from tuimon.ui.screens.layers.gradient_table import GradientTable
+from tuimon.ui.screens.layers.gradients import layer_gradients, newest_probe
 from tuimon.ui.screens.layers.layer_table import LayerTable
 from tuimon.ui.viewer.meanings import Meaning
 from ui.facts import probe, probe_layer, training
@@ -76,7 +81,7 @@ async def test_the_map_shows_each_quantity(runs: Path) -> None:
                 await until(pilot, lambda words=words: words in part(app, "#layer-map"), words)
                 if words != "moving variance: change":  # It has not changed.
                     assert any(shade in part(app, "#layer-map").partition("\n")[2] for shade in "░▒▓█")
-                await press(pilot, "w")
+                await press(pilot, "v")
 
 
 async def test_the_channels_of_a_layer_and_the_worst_of_them(runs: Path) -> None:
@@ -103,9 +108,136 @@ async def test_nothing_breaks_without_layers(runs: Path) -> None:
         directory.mkdir()
         with LiveRun(directory, *facts) as run:
             async with watching(run.directory, NARROW) as (app, pilot):
-                await press(pilot, "3", "o", "w", "down", "f", "h", "o", "w")
+                await press(pilot, "3", "o", "v", "down", "f", "h", "o", "v")
                 assert app.base_screen.query_one(LayerTable).order in ("share", "drift", "change", "model")
                 assert "BatchNormalization" in text(app)
+
+
+# Gradients, and how far a step moves the weights
+
+
+def of_gradients(*, batch_norm: bool = True) -> list[events.AnyEvent]:
+    """Return the facts of a run whose first layer has nearly lost its gradient, and whose last one stands still."""
+    norms = {"block/dense": 1e-6, "block/bn_2": 0.02, "answer": 2.0}
+    found = {path: events.ProbeGradient(norm=norm, weight_norm=4.0, zeros=0.0) for path, norm in norms.items()}
+    moved = {"block/dense": 2e-9, "block/bn_2": 0.0011, "answer": 0.0}
+    facts = training(*PATHS) if batch_norm else training()
+    return [
+        *facts,
+        probe(2, gradients=found, gradient_norm=2.0),
+        probe(3, layers=layers_of(batch_norm), gradients=found, gradient_norm=2.0),
+        events.WeightUpdates(layers=moved, step=3),
+        # Measured without gradients since: those that are known stay.
+        probe(4, layers=layers_of(batch_norm), why_no_gradients=""),
+    ]
+
+
+def layers_of(batch_norm: bool) -> dict[str, events.ProbeLayer]:
+    return {path: probe_layer(1.0) for path in PATHS} if batch_norm else {}
+
+
+def gradient_rows(app: WatchApp) -> list[str]:
+    view = app.base_screen.query_one(GradientTable)
+    return view.text().splitlines()[2:-1] if view.display and view.size.area else []
+
+
+@pytest.mark.parametrize("size", [WIDE, (160, 30), (120, 35), NARROW, (40, 10)])
+async def test_gradients_of_all_layers_are_beside_those_of_batch_normalization(
+    runs: Path, size: tuple[int, int]
+) -> None:
+    with LiveRun(runs, *of_gradients()) as run:
+        async with watching(run.directory, size) as (app, pilot):
+            await press(pilot, "3", "down")
+            # Where there is no room for all panels, v leads to it.
+            for _ in range(8):
+                if gradient_rows(app):
+                    break
+                await press(pilot, "v")
+                await pilot.pause()
+            await until(pilot, lambda: any("answer" in row for row in gradient_rows(app)))
+            assert re.search(r"layer +gradient .*a step moves", part(app, "GradientTable").splitlines()[1])
+            shown = "\n".join(gradient_rows(app))
+            assert re.search(r"dense +1e-6 .*2e-7 %", shown)
+            assert re.search(r"bn_2 +0\.020 .*0\.110 %", shown)
+            assert re.search(r"answer +2\.00 .*nothing", shown)
+            # The cursor is on the layer that the other table has selected.
+            assert "› block/bn_2" in shown or "›…" in shown or "› …" in shown
+
+
+async def test_a_model_without_batch_normalization_has_a_screen_of_layers(runs: Path) -> None:
+    for size in (WIDE, NARROW, (40, 10)):
+        directory = runs / str(size[0])
+        directory.mkdir()
+        with LiveRun(directory, *of_gradients(batch_norm=False)) as run:
+            async with watching(run.directory, size) as (app, pilot):
+                await press(pilot, "3")
+                await until(pilot, lambda app=app: any("dense" in row for row in gradient_rows(app)))
+                assert "BatchNormalization" not in text(app)
+                await press(pilot, "down", "down")
+                await until(pilot, lambda app=app: any(row.startswith("│› answer") for row in gradient_rows(app)))
+                if size != (40, 10):
+                    await until(pilot, lambda app=app: "gradient of answer" in part(app, "#layer-gradient"))
+                    assert "layer 2.000" in part(app, "#layer-gradient")
+                await press(pilot, "o")
+                await until(pilot, lambda app=app: "answer" in gradient_rows(app)[0])
+                assert app.base_screen.query_one(GradientTable).path == "answer"
+
+
+async def test_gradients_that_are_not_known_have_a_reason(runs: Path) -> None:
+    for number, (fact, words) in enumerate(
+        [
+            ([], "Gradients come with a probe. No probe yet; g makes one now."),
+            ([probe(why_no_gradients="a layer is not differentiable")], "No gradients: a layer is not differentiable."),
+            ([probe()], "The newest probe has measured no gradients"),
+        ]
+    ):
+        directory = runs / str(number)
+        directory.mkdir()
+        with LiveRun(directory, *training(), *fact) as run:
+            async with watching(run.directory) as (app, pilot):
+                await press(pilot, "3")
+                await until(pilot, lambda app=app, words=words: words in part(app, "GradientTable"), words)
+                assert "no BatchNormalization layer" in part(app, "GradientTable")
+
+
+async def test_gradients_have_no_column_before_there_are_any(runs: Path) -> None:
+    with LiveRun(runs, *training(*PATHS)) as run:
+        async with watching(run.directory) as (app, pilot):
+            await press(pilot, "3")
+            await until(pilot, lambda: app.base_screen.query_one("#layer-map").size.width > 90)
+            assert gradient_rows(app) == []
+            run.write(events.WeightUpdates(layers={"answer": 0.001}, step=3))
+            await until(pilot, lambda: any("answer" in row for row in gradient_rows(app)))
+            # The gradient itself is not known yet.
+            assert re.search(r"answer +– +– +0\.100 %", gradient_rows(app)[0])
+
+
+def test_gradients_are_those_of_the_newest_fit() -> None:
+    facts = numbered([*of_gradients(), fit_started()])
+    known = newest_probe(fold(facts[:-1]))
+    assert known is not None
+    assert known.step == 3
+    assert newest_probe(fold(facts)) is None
+    assert layer_gradients(fold(facts)) == []
+
+
+async def test_gradients_of_any_value_are_drawn(runs: Path) -> None:
+    values: list[Number] = ["nan", "inf", None, 0.0, 1e300, -1.0]
+    found = {
+        f"[b]层{number}\x1b[31m": events.ProbeGradient(
+            norm=value, weight_norm=value, zeros=value, connected=bool(number)
+        )
+        for number, value in enumerate(values)
+    }
+    with LiveRun(runs, *training(), probe(gradients=found, gradient_norm="nan")) as run:
+        async with watching(run.directory) as (app, pilot):
+            for size in (WIDE, NARROW, (40, 10), (139, 33)):
+                await pilot.resize_terminal(*size)
+                await press(pilot, "3", "o", "down", "1")
+            await press(pilot, "3")
+            await until(pilot, lambda: "层" in part(app, "GradientTable"))
+            assert "none" in part(app, "GradientTable")
+            assert "\x1b" not in text(app)
 
 
 def test_the_worst_channels_come_first() -> None:

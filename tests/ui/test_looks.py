@@ -356,9 +356,9 @@ async def test_a_view_is_remembered(runs: Path, tmp_path: Path) -> None:
         async with watching(run.directory, NARROW, memory=memory) as (app, pilot):
             await press(pilot, "down", "tab", "C")
             assert app.dashboard.selected_layer == "bn_2"
-        assert memory.load(run.directory) == View(layer="bn_2", chart="gap", palette="light")
+        assert memory.load(run.directory) == View(layer="bn_2", chart="moving-mean", palette="light")
         async with watching(run.directory, NARROW, memory=memory) as (app, pilot):
-            await until(pilot, lambda: app.dashboard.selected_layer == "bn_2" and "gap" in part(app, "#gap"))
+            await until(pilot, lambda: app.dashboard.selected_layer == "bn_2" and "median" in part(app, "#moving-mean"))
             assert app.theme == "light"
             await press(pilot, "down")
         assert memory.load(run.directory).layer == "bn_3"

@@ -198,11 +198,12 @@ async def test_tab_shows_one_chart_after_the_other_where_there_is_room_for_one(r
 
     with LiveRun(runs, *training("bn_1")) as run:
         async with watching(run.directory, NARROW) as (app, pilot):
-            for expected in ("loss", "gap", "drift", "moving-mean", "moving-variance", "loss"):
-                await until(pilot, lambda expected=expected: shown() == [expected])
+            # Without a probe there is no drift; the gap has its lines beside each of them.
+            for expected in ("loss", "moving-mean", "moving-variance", "loss"):
+                await until(pilot, lambda expected=expected: set(shown()) == {expected, "gap"})
                 await pilot.press("tab")
             await pilot.press("shift+tab")
-            await until(pilot, lambda: shown() == ["loss"])
+            await until(pilot, lambda: shown() == ["loss", "gap"])
             assert "training" in part(app, "#loss")
 
 
@@ -390,7 +391,8 @@ async def test_the_last_line_has_help_and_quit_at_every_size(runs: Path, size: t
             bar = app.dashboard.query_one("KeyBar")
             assert bar.region.bottom == size[1]
             assert "? help  q quit" in part(app, "KeyBar")
-            assert "› bn_1" in part(app, "LayerTable")
+            # On the smallest, the layers have a turn of their own.
+            assert size[1] < 14 or "› bn_1" in part(app, "LayerTable")
 
 
 # Long runs and replays

@@ -101,6 +101,7 @@ class Glance:
         rates = self.state.learning_rates
         if self.first_learning_rate is None and self._is_whole and len(rates):
             self.first_learning_rate = float(rates.values[0])
+
     def seconds_without_step(self, now: float) -> float | None:
         """Return how long ago the last step was made, where that is longer than usual; else None.
 

@@ -14,7 +14,7 @@ from textual.events import Event, Key
 from textual.timer import Timer
 from textual.widgets import Input
 
-from tuimon.plot.numbers import count
+from tuimon.numbers import count
 from tuimon.ui.dialogs.help_screen import HelpScreen
 from tuimon.ui.dialogs.questions import pasted_question
 from tuimon.ui.frame.base_screen import BaseScreen

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from textual.app import App
 
-from tuimon.plot.numbers import number
+from tuimon.numbers import number
 from tuimon.settings import PALETTES as NAMES
 from tuimon.settings import PaletteName
 from tuimon.text import plain

@@ -122,6 +122,8 @@ class RequestKeys:
         """Open an alert, and do what it advises if its key is pressed there."""
         moment = self._viewer.moment()
         self._viewer.read_alerts.add(alert.seq)
+        # Where the run is over, no fact comes that draws the banner without it.
+        self._redraw()
         self._app.push_screen(WhyScreen(moment, alert), self._do_what_helps)
 
     def leave(self) -> None:

@@ -11,7 +11,7 @@ from textual.screen import Screen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from tuimon.plot.numbers import count
+from tuimon.numbers import count
 from tuimon.runs.glance import Glance
 from tuimon.runs.live_runs import live_runs
 from tuimon.runs.run_directory import RunDirectory

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from textual.events import Click
 
-from tuimon.plot.numbers import count
+from tuimon.numbers import count
 from tuimon.ui.drawing.cells import Cells
 from tuimon.ui.drawing.lines_view import LinesView
 from tuimon.ui.viewer.meanings import SELECTED, Meaning

@@ -1,6 +1,6 @@
 """The base of pages of text."""
 
-from tuimon.plot.numbers import count
+from tuimon.numbers import count
 from tuimon.ui.drawing.cell_view import draw_panel
 from tuimon.ui.drawing.cells import Cells, wrap
 from tuimon.ui.drawing.lines_view import LinesView

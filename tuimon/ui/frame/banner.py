@@ -18,6 +18,8 @@ ANSWER_SECONDS = 10.0
 """After this long without an answer to a request, the banner says so."""
 STALL_SECONDS = 30.0
 """After this long without a step that should have come, the banner says what it may be."""
+_LEAST_WORDS = 20
+"""So many cells are the sentence's, before a second key has any."""
 _LOW = 20
 """On a screen of fewer lines, an empty banner takes no line."""
 
@@ -47,12 +49,20 @@ class Banner(CellView):
         found = sentence(moment)
         if found is None:
             return
-        needed = sum(cell_width(f"{key} {label}") + 3 for key, label in found.keys)
+        keys = list(found.keys)
+        while len(keys) > 1 and cells.width - 2 - _width_of(keys) < _LEAST_WORDS:
+            # The first one helps, the others explain.
+            keys.pop()
+        needed = _width_of(keys)
         end = cells.put(0, 1, found.words, found.meaning, width=cells.width - 2 - needed)
         column = end
-        for key, label in found.keys:
+        for key, label in keys:
             column = cells.put(0, column + 3, key, Meaning.KEY)
             column = cells.put(0, column + 1, label, Meaning.DIM)
+
+
+def _width_of(keys: list[tuple[str, str]]) -> int:
+    return sum(cell_width(f"{key} {label}") + 3 for key, label in keys)
 
 
 def sentence(moment: Moment) -> Sentence | None:
@@ -69,6 +79,9 @@ def sentence(moment: Moment) -> Sentence | None:
     if moment.older is not None:
         # Curves would else look as if the run had begun late.
         return Sentence(f"Reading older history: {int(moment.older * 100)} %. Curves lack what is older.", Meaning.DIM)
+    if moment.status in ("finished", "stopped") and moment.replay is None and (alert := _about_alert(moment)):
+        # The header says that the run is over; this says what came of it, until it is read.
+        return alert
     return _about_status(moment) or _about_alert(moment) or newer
 
 

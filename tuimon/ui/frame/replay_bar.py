@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from textual.events import MouseDown, MouseMove, MouseScrollDown, MouseScrollUp, MouseUp
 
-from tuimon.plot.numbers import duration
+from tuimon.numbers import duration
 from tuimon.protocol.events import Alert, FitStarted
 from tuimon.runs.state import Command, RunState, TimelineEntry
 from tuimon.ui.drawing.cell_view import CellView

@@ -261,7 +261,7 @@ LAYERS = KeyGroup(
             keys="v",
             action="screen.quantity",
             label="map",
-            help="Switch what the map shows: drift, share, change of the means, change of the variances.",
+            help="Switch what the map shows: drift, share, change of means, of variances; on a small screen the panel.",
             rank=6,
         ),
     ),

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tuimon.numbers import count, number
 from tuimon.plot.axes import Axis, ticks_in
-from tuimon.plot.numbers import count, negative
 from tuimon.plot.raster import ColumnExtremes, DotArray, XOf, braille, dashed, heights, line, mask, thinned, touched
 from tuimon.plot.x_axis import XKind, whole_axis
 from tuimon.text import plain
@@ -155,10 +155,10 @@ class Overlay(CellView):
             if points is None or words:
                 cells.put(row, numbers + 3, words, Meaning.DIM, width=cells.width - numbers - 4)
                 continue
-            cells.put_right(row, numbers + 9, negative(points.newest()), Meaning.STRONG)
+            cells.put_right(row, numbers + 9, number(points.newest()), Meaning.STRONG)
             best = points.best(lowest=lowest)
             if best is not None:
-                cells.put_right(row, numbers + 20, negative(best[1]), Meaning.STRONG)
+                cells.put_right(row, numbers + 20, number(best[1]), Meaning.STRONG)
                 text = f"at step {count(best[0])}"
                 cells.put(row, numbers + 22, text, Meaning.DIM, width=cells.width - numbers - 23)
 
@@ -172,11 +172,11 @@ class Overlay(CellView):
         if points is None or words:
             cells.put(row, column, words, Meaning.DIM, width=_COMPACT_WIDTH - 9)
             return
-        column = cells.put(row, column, f"{negative(points.newest(), 3):>7} ", Meaning.STRONG)
+        column = cells.put(row, column, f"{number(points.newest(), 3):>7} ", Meaning.STRONG)
         best = points.best(lowest=word == "lowest")
         if best is not None:
             column = cells.put(row, column, f" {word} ", Meaning.DIM)
-            cells.put(row, column, negative(best[1], 3), Meaning.STRONG)
+            cells.put(row, column, number(best[1], 3), Meaning.STRONG)
 
 
 def _why_no_numbers(run: RunCurves, metric: str, *, by_time: bool) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tuimon.plot.numbers import duration, negative
+from tuimon.numbers import duration, number
 from tuimon.plot.run_values import difference, is_better, parameter
 from tuimon.runs.listing.summary import Summary
 from tuimon.text import plain
@@ -251,5 +251,5 @@ def _epoch(epoch: int) -> tuple[str, Meaning]:
 
 
 def _number(value: float | None) -> str:
-    text = negative(value)
-    return text if cell_width(text) <= _NUMBER_WIDTH else negative(value, 3)
+    text = number(value)
+    return text if cell_width(text) <= _NUMBER_WIDTH else number(value, 3)

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from textual.geometry import Region
 
+from tuimon.numbers import duration, number, tick
 from tuimon.plot.axes import Axis, fitted_axis, ticks_in
-from tuimon.plot.numbers import duration, negative, tick
 from tuimon.plot.raster import ColumnExtremes, DotArray, braille, dashed, line, thinned, touched
 from tuimon.plot.x_axis import XKind, whole_axis
 from tuimon.text import plain
@@ -129,7 +129,8 @@ class SmallMultiples(CellView):
             # A time may move: it is interpolated between two lines of the log, and the next line may follow.
             self._shown = shown
             self._reduced.forget()
-        reduced = [points for path in paths if (points := self._points(path, metric, x, columns)) is not None]
+        found = [self._points(path, metric, x, columns) for path in paths]
+        reduced = [each for each in found if each is not None]
         limits = [points.limits for points in reduced]
         return x, fitted_axis(limits, [points.log_limits for points in reduced], max(2, rows))
 
@@ -143,7 +144,7 @@ class SmallMultiples(CellView):
 
     def _axes_in_words(self, x: Axis, values: Axis) -> str:
         end = duration(x.last) if self._comparison.drawn.by_time else tick(x.last, max(1.0, x.last / 100))
-        return f"{negative(values.first, 3)} to {negative(values.last, 3)}, 0 to {end}"
+        return f"{number(values.first, 3)} to {number(values.last, 3)}, 0 to {end}"
 
     def _draw_title(self, cells: Cells, area: Region, path: Path, name: str, metric: str) -> None:
         run, slot = self._comparison.drawn.curves[path], self._comparison.drawn.slots[path]
@@ -184,4 +185,4 @@ class SmallMultiples(CellView):
             return f"{int(run.share * 100)} %"
         points = run.metrics.get(metric)
         best = points.best(lowest=lower_is_better(metric)) if points is not None else None
-        return "–" if best is None else negative(best[1], 3)
+        return "–" if best is None else number(best[1], 3)

@@ -2,49 +2,53 @@
 
 import numpy as np
 
-from tuimon.diagnosis.gap.shares import PARTS, gap_shares
-from tuimon.plot.numbers import negative, percent, signed
+from tuimon.numbers import number
 from tuimon.protocol.wire import from_wire
 from tuimon.runs.facts_in_words import PART_NAMES
 from tuimon.ui.charts.canvas import Canvas, Curve, Dash
 from tuimon.ui.charts.reduced_curves import Plot
 from tuimon.ui.charts.step_chart import StepChart
+from tuimon.ui.drawing.cells import Cells, wrap
+from tuimon.ui.screens.dashboard.gap_line import draw_gap_lines
+from tuimon.ui.screens.dashboard.gap_words import SIGNS, drawn_parts, has_gap, parts_of, whole_of
 from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment, no_probe_words
 
-_VALUE_WIDTH = 7
 _NAME_WIDTH = max(map(len, PART_NAMES.values()))
+_VALUE_WIDTH = 9
+"""Room for a share with its standard error; of a value that is longer with its own, the value alone is written."""
 _BESIDE_WIDTH = _VALUE_WIDTH + _NAME_WIDTH + 6
 """Room for a sign, a name and its number on one line."""
 _ABOVE_WIDTH = _NAME_WIDTH + 3
 """Room for a sign and a name, with the number on the next line."""
 _WIDE = 60
 """A panel this wide has name and number on one line."""
-
-_SIGNS = {
-    "gap": ("●", "gap", Meaning.GAP),
-    "batch_norm": ("◆", PART_NAMES["batch_norm"], Meaning.BATCH_NORM_PART),
-    "stochastic": ("○", PART_NAMES["stochastic"], Meaning.STOCHASTIC_PART),
-    "other": ("×", PART_NAMES["other"], Meaning.OTHER_PART),
-}
-"""Sign, word and colour of each field of a probe."""
+_VERY_WIDE, _WHOLE_WIDTH = 78, 38
+"""A panel this wide has so much room beside the chart: each number has its error, and the difference of `loss` and
+`val_loss` is taken apart below them."""
+_LEAST_HEIGHT, _LEAST_WIDTH = 8, 44
+"""A smaller panel has no chart: lines tell more."""
+_LONG_TITLE = 66
+"""A panel this wide has room for the long name, and for both losses."""
 _DASHES: dict[str, Dash] = {"stochastic": "dashed", "other": "dotted"}
 
 
 class GapChart(StepChart):
-    """The gap of each probe as a line, its part from BatchNormalization as an area from 0 on, other parts as dashes."""
+    """The gap of each probe as a line, its part from BatchNormalization as an area from 0 on, other parts as dashes.
+
+    In a small panel, before the first probe, and for a model that computes the same in both modes: a few lines.
+    """
 
     about = (
         "Loss in training mode minus loss in inference mode, on the same held batches, and what makes it. "
-        "g measures it now."
+        "g measures it now. Below it, what the loss minus val_loss of the last epoch is made of. ± is a standard error."
     )
 
     from_zero = True
 
     def title(self, moment: Moment) -> str:
-        """Return the name of the gap."""
-        del moment
-        return "train - inference gap"
+        """Return the name of the gap; a short one where the two losses stand beside it."""
+        return "gap" if moment.state.probes and self.size.width < _LONG_TITLE else "train - inference gap"
 
     def legend(self, moment: Moment) -> list[tuple[str, int]]:
         """Return the two losses of the newest probe."""
@@ -52,21 +56,28 @@ class GapChart(StepChart):
             return []
         probe = moment.state.probes[-1]
         return [
-            (f"train {negative(from_wire(probe.train)):<7}", int(Meaning.TRAINING)),
-            (f"inference {negative(from_wire(probe.inference)):<7}", int(Meaning.INFERENCE)),
+            (f"train {number(from_wire(probe.train)):<7}", int(Meaning.TRAINING)),
+            (f"inference {number(from_wire(probe.inference)):<7}", int(Meaning.INFERENCE)),
         ]
+
+    def draw(self, cells: Cells, moment: Moment) -> None:
+        """Draw the chart, or lines where it would say less."""
+        if cells.height < _LEAST_HEIGHT or cells.width < _LEAST_WIDTH or not has_gap(moment.state):
+            draw_gap_lines(cells, self.title(moment), self.legend(moment), moment)
+        else:
+            super().draw(cells, moment)
 
     def curves(self, moment: Moment) -> list[Curve]:
         """Return the parts of the gap that this model has, and the gap in front of them."""
         found: list[Curve] = []
-        for name in reversed(_drawn(moment)):
+        for name in reversed(drawn_parts(moment.state)):
             series = moment.state.gap_parts[name]
-            sign, _, meaning = _SIGNS[name]
+            sign, _, meaning = SIGNS[name]
             steps, values = series.steps, series.values
             if name == "batch_norm":
                 lower, upper = np.minimum(values, 0.0), np.maximum(values, 0.0)
                 found.insert(0, Curve(name, steps, lower, meaning, upper=upper, fill="hatch"))
-                # The signs stand on the line: a negative part has its line below 0.
+                # The signs stand on the line: a number part has its line below 0.
                 found.append(Curve(f"{name} line", steps, values, meaning, dash="dotted", sign=sign))
             elif name == "gap":
                 found.append(Curve(name, steps, values, meaning, over="replace", sign=sign))
@@ -80,37 +91,41 @@ class GapChart(StepChart):
 
     def room_for_names(self, width: int) -> int:
         """Return the width of the newest numbers."""
-        return _BESIDE_WIDTH if width >= _WIDE else _ABOVE_WIDTH
+        return _WHOLE_WIDTH if width >= _VERY_WIDE else _BESIDE_WIDTH if width >= _WIDE else _ABOVE_WIDTH
 
     def draw_names(self, canvas: Canvas, plot: Plot, curves: list[Curve], moment: Moment) -> None:
-        """Write the numbers of the newest probe, each beside the sign of its line."""
+        """Write the numbers of the newest probe, each beside the sign of its line; below, `loss` − `val_loss`."""
         del plot, curves
-        probe = moment.state.probes[-1]
-        shares = gap_shares(probe)
-        beside = canvas.cells.width >= _WIDE
+        state = moment.state
+        is_very_wide, beside = canvas.cells.width >= _VERY_WIDE, canvas.cells.width >= _WIDE
         left, right = canvas.column + canvas.columns + (2 if beside else 1), canvas.cells.width - 2
+        room = right - left - _NAME_WIDTH - 3 if beside else right - left
         row = 1
-        for name in _drawn(moment):
-            sign, word, meaning = _SIGNS[name]
-            value = from_wire(getattr(probe, name))
-            text = percent(shares[name]) if shares is not None and name in shares else signed(value)
+        for part in parts_of(state.probes[-1], drawn_parts(state), room):
+            sign, word, meaning = SIGNS[part.name]
             if row + (not beside) > canvas.rows:
                 return
             canvas.cells.put(row, left, f"{sign} {word}", meaning)
             if not beside:
                 row += 1
-            canvas.cells.put_right(row, right, text, Meaning.TEXT)
+            canvas.cells.put_right(row, right, part.text, Meaning.TEXT)
             row += 1
+        if is_very_wide:
+            _draw_whole(canvas.cells, row + 1, 1 + canvas.rows, left, right, moment)
 
 
-def _drawn(moment: Moment) -> list[str]:
-    """Return the gap and its parts, without those that this model does not have."""
-    state = moment.state
-    if not state.probes:
-        return []
-    drawn = ["gap"]
-    for name in PARTS:
-        values = state.gap_parts[name].values
-        if (name == "batch_norm" and state.layers) or np.any(values != 0):
-            drawn.append(name)
-    return drawn
+def _draw_whole(cells: Cells, row: int, below: int, left: int, right: int, moment: Moment) -> None:
+    """Write what `loss` − `val_loss` is made of, from ``row`` to above ``below``: the largest parts that fit."""
+    found = whole_of(moment.state)
+    if found is None or row >= below:
+        return
+    difference, parts, why = found
+    cells.put(row, left, difference.name, Meaning.VALIDATION)
+    cells.put_right(row, right, difference.text, Meaning.TEXT)
+    for at, words in enumerate(wrap(why, right - left - 2) if why else (), start=row + 1):
+        cells.put(at if at < below else -1, left + 2, words, Meaning.DIM)
+    room = max(0, below - row - 1)
+    kept = sorted(parts, key=lambda part: -part.size)[:room]
+    for at, part in enumerate((part for part in parts if part in kept), start=row + 1):
+        cells.put(at, left + 2, part.name, Meaning.DIM)
+        cells.put_right(at, right, part.text, Meaning.TEXT)

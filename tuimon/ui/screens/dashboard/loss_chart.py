@@ -1,16 +1,26 @@
-"""The chart of the loss."""
+"""The charts of the loss and of the other metrics."""
 
 import numpy as np
 
+from tuimon.numbers import number
+from tuimon.plot.axes import fitted_axis
 from tuimon.runs.state import RunState
 from tuimon.text import plain
-from tuimon.ui.charts.canvas import Curve, in_legend
-from tuimon.ui.charts.metric_lines import lines_of
-from tuimon.ui.charts.step_chart import StepChart
+from tuimon.ui.charts.canvas import Canvas, Curve, in_legend
+from tuimon.ui.charts.metric_lines import lines_of, names_of
+from tuimon.ui.charts.step_chart import StepChart, steps_of
+from tuimon.ui.drawing.cells import Cells, cell_width
+from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment
 
 _WORDS = {"batch": "batch", "running": "running mean", "train": "training", "valid": "validation"}
 """What the legend calls each line of the metric."""
+_IN_LOW = "valid train batch running"
+"""The order of the values in a low chart: the newest validation says more than a batch."""
+_LOW = 7
+"""A lower chart has neither frame nor axes, so that more of it is data."""
+_LIMITS_WIDTH = 9
+"""Room for the largest and the smallest value, where there are no axes."""
 
 
 class LossChart(StepChart):
@@ -18,17 +28,26 @@ class LossChart(StepChart):
 
     about = "Loss of batches, epochs and validations. A column of dots reaches from its smallest to its largest value."
 
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._metric: str | None = None
+
     def title(self, moment: Moment) -> str:
         """Return the metric's name."""
-        return plain(_loss_name(moment.state), 40)
+        return plain(self.metric(moment.state) or "", 40)
+
+    def metric(self, state: RunState) -> str | None:
+        """Return the metric to draw: the loss, else the first one."""
+        return loss_name(state)
 
     def legend(self, moment: Moment) -> list[tuple[str, int]]:
         """Return the curves with their newest values."""
-        return [(in_legend(_WORDS[curve.name], _last(curve)), int(curve.meaning)) for curve in self.curves(moment)]
+        return [(in_legend(_word(curve.name), _last(curve)), int(curve.meaning)) for curve in self.curves(moment)]
 
     def curves(self, moment: Moment) -> list[Curve]:
-        """Return batch loss, epoch loss and validation loss, as far as the run has them."""
-        return [line.curve(colors=self.has_colors) for line in lines_of(moment.state, _loss_name(moment.state))]
+        """Return batch values, epoch values and validation values, as far as the run has them."""
+        metric = self.metric(moment.state)
+        return [] if metric is None else [line.curve(colors=self.has_colors) for line in lines_of(moment.state, metric)]
 
     def empty_words(self, moment: Moment) -> str:
         """Say that there is no loss yet."""
@@ -36,11 +55,70 @@ class LossChart(StepChart):
             return "The run ended before its first batch."
         return "No batch is done yet. The first one waits for Keras to trace and compile the step."
 
+    def draw(self, cells: Cells, moment: Moment) -> None:
+        """Draw the chart; on few lines without frame and axes."""
+        metric = self.metric(moment.state)
+        if metric != self._metric:
+            self._metric = metric
+            self.forget()
+        curves = [curve for curve in self.curves(moment) if len(curve.steps)]
+        if cells.height < _LOW and curves:
+            self._draw_low(cells, curves, moment)
+        else:
+            super().draw(cells, moment)
 
-def _loss_name(state: RunState) -> str:
-    """Return the metric to draw: the loss, else the first one."""
+    def _draw_low(self, cells: Cells, curves: list[Curve], moment: Moment) -> None:
+        """Draw names and newest values into the first line, and the curves below it, with their limits at the left."""
+        end = cells.put(0, 1, self.title(moment), Meaning.TITLE)
+        for curve in sorted(curves, key=lambda curve: _IN_LOW.find(curve.name)):
+            words = f"{_word(curve.name)} {number(_last(curve))}"
+            if end + 2 + cell_width(words) < cells.width:
+                end = cells.put(0, end + 2, words, curve.meaning)
+        columns, rows = cells.width - 2 - _LIMITS_WIDTH, cells.height - 1
+        if columns < 1 or rows < 1:
+            return
+        steps = steps_of(moment, max(int(curve.steps[-1]) for curve in curves), columns)
+        reduced = self._reduced.of_curves(curves, steps, columns)
+        lines = [points for curve in reduced for points in curve]
+        limits, log_limits = [each.limits for each in lines], [each.log_limits for each in lines]
+        values = fitted_axis(limits, log_limits, cells.height, log_decades=self.log_decades)
+        Canvas(cells, 1 + _LIMITS_WIDTH, columns, rows).draw(curves, reduced, values)
+        for row, value in ((1, values.last), (rows, values.first)):
+            cells.put_right(row, _LIMITS_WIDTH, number(value), Meaning.DIM)
+
+
+class OtherMetricChart(LossChart):
+    """A metric beside the loss.
+
+    Args:
+        place: Which one, counted from 0.
+    """
+
+    about = "A metric of batches, epochs and validations. Screen 2 shows all of them."
+
+    def __init__(self, place: int, *, id: str) -> None:
+        super().__init__(id=id)
+        self._place = place
+
+    def metric(self, state: RunState) -> str | None:
+        """Return the metric to draw; None where there are not so many."""
+        others = other_names(state)
+        return others[self._place] if self._place < len(others) else None
+
+
+def loss_name(state: RunState) -> str:
+    """Return the metric that counts as the loss: that of this name, else the first one."""
     names = [*state.batch_metrics, *(name for name in state.epoch_metrics if not name.startswith("val_"))]
     return "loss" if "loss" in names or not names else names[0]
+
+
+def other_names(state: RunState) -> list[str]:
+    """Return the metrics beside the loss, in their order; the learning rate is the last one."""
+    return [name for name in names_of(state) if name != loss_name(state)]
+
+
+def _word(name: str) -> str:
+    return _WORDS.get(name, name)
 
 
 def _last(curve: Curve) -> float:

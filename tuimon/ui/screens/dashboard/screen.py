@@ -12,11 +12,23 @@ from textual.widget import Widget
 from tuimon.runs.series import Series
 from tuimon.ui.charts.metric_lines import lines_of, names_of
 from tuimon.ui.drawing.cell_view import CellView
-from tuimon.ui.frame.base_screen import TALL, WIDE, BaseScreen, bindings_of
+from tuimon.ui.frame.base_screen import BaseScreen, bindings_of
+from tuimon.ui.screens.dashboard.arrangement import (
+    COLUMNS,
+    LAYERS,
+    METRICS,
+    WAITING,
+    Arrangement,
+    Contents,
+    arrange,
+    metric_name,
+)
 from tuimon.ui.screens.dashboard.gap_chart import GapChart
-from tuimon.ui.screens.dashboard.loss_chart import LossChart
+from tuimon.ui.screens.dashboard.gap_words import has_gap
+from tuimon.ui.screens.dashboard.loss_chart import LossChart, OtherMetricChart, other_names
 from tuimon.ui.screens.dashboard.waiting import Waiting
 from tuimon.ui.screens.layers.drift_map import DriftMap
+from tuimon.ui.screens.layers.gradient_table import GradientTable, rows_wanted
 from tuimon.ui.screens.layers.layer_panel import LayerPanel
 from tuimon.ui.screens.layers.layer_table import LayerTable
 from tuimon.ui.screens.layers.statistic_chart import StatisticChart
@@ -24,19 +36,12 @@ from tuimon.ui.screens.timeline.panel import Timeline
 from tuimon.ui.viewer.moment import Moment
 from tuimon.ui.viewer.view_memory import View
 
-_OTHER_ROWS = 7
-"""Rows of a small screen that the table leaves free, so that the line of keys stays on the screen."""
-_TAKE_TURNS: dict[tuple[bool, bool], tuple[str, ...]] = {
-    (False, False): ("loss", "gap", "drift", "moving-mean", "moving-variance"),
-    (False, True): ("loss", "gap", "drift"),
-    (True, False): ("drift", "moving-mean", "moving-variance"),
-    (True, True): (),
-}
-"""The charts that share one place, for a screen that is wide or not, tall or not; the others have their own."""
-
 
 class Dashboard(BaseScreen):
-    """Charts, layers and events. It shows moments, and knows no logs and no requests."""
+    """Charts, layers and events. It shows moments, and knows no logs and no requests.
+
+    A model without BatchNormalization has its metrics and the gradients of its layers in the places of those layers.
+    """
 
     screen_name = "dashboard"
     BINDINGS: ClassVar[list[BindingType]] = bindings_of("dashboard")
@@ -44,32 +49,36 @@ class Dashboard(BaseScreen):
     def __init__(self) -> None:
         super().__init__()
         self._table = LayerTable()
+        self._gradients = GradientTable()
+        self._events = Timeline()
         self._charts: dict[str, CellView] = {
             "loss": LossChart(id="loss"),
             "gap": GapChart(id="gap"),
+            **{metric_name(place): OtherMetricChart(place, id=metric_name(place)) for place in range(METRICS)},
             "drift": DriftMap(id="drift"),
             "moving-mean": StatisticChart("moving_mean", id="moving-mean"),
             "moving-variance": StatisticChart("moving_variance", id="moving-variance"),
         }
+        self._grid = Container(*self._charts.values(), id="charts")
         self._chosen = "loss"
+        self._arrangement: Arrangement | None = None
+        self._moment: Moment | None = None
 
     def panels(self) -> Iterable[Widget]:
-        """Yield the charts, the table and the newest events."""
+        """Yield the charts, the tables and the newest events."""
         yield Waiting()
-        yield Container(*self._charts.values(), id="charts")
+        yield self._grid
         yield self._table
-        yield Timeline()
+        yield self._gradients
+        yield self._events
 
     def on_mount(self) -> None:
         """Give the keys to the table."""
         self._table.focus()
 
-    def on_resize(self, event: Resize) -> None:
-        """Fit charts and table to the new size, and show the key that changes charts where they share a place."""
-        self._fit_table(event.size.height)
+    def on_resize(self, _: Resize) -> None:
+        """Put the panels where they belong at the new size."""
         self._arrange()
-        self.bar.tabs = bool(self._take_turns)
-        self.bar.redraw()
 
     def on_layer_table_selected(self, event: LayerTable.Selected) -> None:
         """Draw the layer under the cursor."""
@@ -81,18 +90,19 @@ class Dashboard(BaseScreen):
 
     def remember(self, view: View) -> View:
         """Return ``view`` with the layer and the chart chosen here."""
-        return structs.replace(view, layer=self.selected_layer or view.layer, chart=self.chosen_chart)
+        return structs.replace(view, layer=self._table.path or view.layer, chart=self.chosen_chart)
 
     @property
     def selected_layer(self) -> str | None:
-        """Path of the layer under the cursor; None in a model without one."""
-        return self._table.path
+        """Path of the layer under the cursor; None in a model without one, and where the table is not shown."""
+        return self._table.path if self._table.display else None
 
     def show(self, moment: Moment) -> None:
         """Show a moment: a sentence before the first fact, then the panels."""
         self.set_class(not moment.has_facts, "waiting")
+        self._moment = moment
+        self._arrange()
         super().show(moment)
-        self._fit_table(self.size.height)
 
     def shown_curves(self, moment: Moment) -> list[tuple[str, str, Series]]:
         """Return the curves of the loss."""
@@ -101,13 +111,14 @@ class Dashboard(BaseScreen):
 
     def move_cursor(self, by: int) -> None:
         """Move the cursor of the table."""
-        self._table.move(by)
+        (self._table if self._table.display else self._gradients).move(by)
 
     def action_next_chart(self, by: int) -> None:
         """Show the next chart, where one is shown at a time."""
-        turns = self._take_turns
+        turns = self._arrangement.turns if self._arrangement is not None else ()
         if turns:
-            self._chosen = turns[(turns.index(self._shown_of(turns)) + by) % len(turns)]
+            shown = turns.index(self._chosen) if self._chosen in turns else 0
+            self._chosen = turns[(shown + by) % len(turns)]
             self._arrange()
 
     @property
@@ -117,7 +128,7 @@ class Dashboard(BaseScreen):
 
     def choose_chart(self, name: str) -> None:
         """Show this chart where there is one at a time."""
-        if name in self._charts:
+        if name in self._charts or name == LAYERS:
             self._chosen = name
             self._arrange()
 
@@ -125,22 +136,40 @@ class Dashboard(BaseScreen):
         """Put the cursor of the table on a layer."""
         self._table.select(path)
 
-    @property
-    def _take_turns(self) -> tuple[str, ...]:
-        """The charts of which one is shown at a time."""
-        return _TAKE_TURNS[self.size.width >= WIDE, self.size.height >= TALL]
-
-    def _shown_of(self, turns: tuple[str, ...]) -> str:
-        return self._chosen if self._chosen in turns else turns[0]
-
     def _arrange(self) -> None:
-        turns = self._take_turns
+        """Put the panels where they belong, if that is elsewhere than before."""
+        has_facts = self._moment is not None and self._moment.has_facts
+        wanted = arrange(self.size.width, self.size.height, self._contents(), self._chosen) if has_facts else WAITING
+        if wanted == self._arrangement:
+            return
+        self._arrangement = wanted
+        self._grid.display = bool(wanted.rows)
+        self._grid.styles.grid_rows = " ".join(row.height for row in wanted.rows) or "1fr"
+        spans = {name: COLUMNS // len(row.charts) for row in wanted.rows for name in row.charts}
         for name, chart in self._charts.items():
-            chart.display = name not in turns or name == self._shown_of(turns)
+            chart.display = name in spans
+            chart.styles.column_span = spans.get(name, 1)
+        has_batch_norm = self._contents().has_batch_norm
+        for table, is_shown in ((self._table, has_batch_norm), (self._gradients, not has_batch_norm)):
+            table.display = is_shown and bool(wanted.table)
+            table.styles.height = wanted.table if wanted.rows or not wanted.table else "1fr"
+        self._events.display = bool(wanted.events)
+        self._events.styles.height = wanted.events
+        self.bar.tabs = bool(wanted.turns)
+        self.bar.layer_path = self.selected_layer
+        self.bar.redraw()
 
-    def _fit_table(self, screen_height: int) -> None:
-        most = 6 if screen_height < TALL else screen_height * 3 // 10
-        most = min(most, max(4, screen_height - _OTHER_ROWS))
-        height = min(self._table.rows_wanted, most)
-        if self._table.styles.height is None or self._table.styles.height.value != height:
-            self._table.styles.height = height
+    def _contents(self) -> Contents:
+        moment = self._moment
+        if moment is None:
+            return Contents(has_batch_norm=True, is_probed=False, has_gap=False, metrics=0, table_rows=0)
+        state = moment.state
+        # Until the model is built, most will have these layers.
+        has_batch_norm = bool(state.layers) or state.model is None
+        return Contents(
+            has_batch_norm=has_batch_norm,
+            is_probed=bool(state.probes),
+            has_gap=has_gap(state),
+            metrics=len(other_names(state)),
+            table_rows=self._table.rows_wanted if has_batch_norm else rows_wanted(moment),
+        )

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tuimon.diagnosis.dead_channels import NOTHING
-from tuimon.plot.numbers import count, number
+from tuimon.numbers import count, number
 from tuimon.protocol.events import DEAD_VARIANCE
 from tuimon.protocol.wire import FloatArray
 from tuimon.runs.state import OVER, LayerHistory

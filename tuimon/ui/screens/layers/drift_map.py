@@ -86,9 +86,13 @@ def _change_of_variance(history: LayerHistory) -> Points:
 _DECADES = ((0, "<0.01"), (2, "0.01"), (4, "0.1"), (6, "1"), (8, "10"), (10, "100"))
 QUANTITIES = (
     Quantity("drift", "drift of moving from batch statistics", _of_each(_drift), _DECADES, is_of_probes=True),
-    Quantity("share", "share of what batch statistics make, in %", _shares, _DECADES, is_of_probes=True),
-    Quantity("mean", "moving mean: change since start, σ", _of_each(_change_of_mean), _DECADES),
-    Quantity("variance", "moving variance: change since start, |ln|", _of_each(_change_of_variance), _DECADES),
+    Quantity(
+        "share of BatchNorm, %", "share of what batch statistics make, in %", _shares, _DECADES, is_of_probes=True
+    ),
+    Quantity("change of mean, σ", "moving mean: change since start, σ", _of_each(_change_of_mean), _DECADES),
+    Quantity(
+        "change of variance, |ln|", "moving variance: change since start, |ln|", _of_each(_change_of_variance), _DECADES
+    ),
 )
 """The quantities, in the order of the key."""
 
@@ -106,11 +110,12 @@ class DriftMap(LayerPanel):
         self._quantity = QUANTITIES[0]
         self._measured: tuple[tuple[tuple[str, ...], int, float, int], LevelArray] | None = None
 
-    def show_next_quantity(self) -> None:
-        """Draw another quantity of the layers."""
-        self._quantity = QUANTITIES[(QUANTITIES.index(self._quantity) + 1) % len(QUANTITIES)]
-        self._measured = None
-        self.redraw()
+    def show_quantity(self, quantity: Quantity) -> None:
+        """Draw a quantity of the layers."""
+        if quantity is not self._quantity:
+            self._quantity = quantity
+            self._measured = None
+            self.redraw()
 
     def draw(self, cells: Cells, moment: Moment) -> None:
         """Draw the map, or a sentence without values."""

@@ -8,8 +8,8 @@ import numpy as np
 from textual.events import Click, MouseDown, MouseMove, MouseScrollDown, MouseScrollUp, MouseUp
 from textual.message import Message
 
+from tuimon.numbers import number
 from tuimon.plot.axes import Axis, fitted_axis, ticks_in
-from tuimon.plot.numbers import number
 from tuimon.plot.raster import XOf, place_of, steps_within
 from tuimon.plot.smoothing import Smoothed
 from tuimon.plot.viewport import Viewport

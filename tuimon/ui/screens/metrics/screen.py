@@ -10,7 +10,7 @@ from textual.containers import Container
 from textual.widget import Widget
 from textual.widgets import Input
 
-from tuimon.plot.numbers import count, number, percent
+from tuimon.numbers import count, number, percent
 from tuimon.plot.raster import XOf, steps_within
 from tuimon.plot.smoothing import nearest_strength, window_of
 from tuimon.plot.viewport import GRIDS, Viewport

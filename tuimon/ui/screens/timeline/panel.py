@@ -1,6 +1,6 @@
 """The panel of the newest events, on the dashboard."""
 
-from tuimon.plot.numbers import count
+from tuimon.numbers import count
 from tuimon.ui.drawing.cell_view import CellView, draw_panel
 from tuimon.ui.drawing.cells import Cells
 from tuimon.ui.screens.timeline.lines import clock_time, lines

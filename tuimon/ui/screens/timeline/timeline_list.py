@@ -7,7 +7,7 @@ from fnmatch import translate
 
 from textual.message import Message
 
-from tuimon.plot.numbers import count
+from tuimon.numbers import count
 from tuimon.runs.state import Command, RunState, TimelineEntry
 from tuimon.text import plain
 from tuimon.ui.drawing.cell_view import draw_panel

@@ -2,7 +2,7 @@
 
 import re
 
-from tuimon.plot.numbers import percent
+from tuimon.numbers import percent
 from tuimon.runs.facts_in_words import size
 from tuimon.text import is_tensorflow_information, plain
 from tuimon.ui.drawing.cell_view import draw_panel
