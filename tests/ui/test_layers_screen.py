@@ -76,7 +76,7 @@ async def test_the_map_shows_each_quantity(runs: Path) -> None:
                 await until(pilot, lambda words=words: words in part(app, "#layer-map"), words)
                 if words != "moving variance: change":  # It has not changed.
                     assert any(shade in part(app, "#layer-map").partition("\n")[2] for shade in "░▒▓█")
-                await press(pilot, "w")
+                await press(pilot, "v")
 
 
 async def test_the_channels_of_a_layer_and_the_worst_of_them(runs: Path) -> None:
