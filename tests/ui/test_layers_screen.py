@@ -103,7 +103,7 @@ async def test_nothing_breaks_without_layers(runs: Path) -> None:
         directory.mkdir()
         with LiveRun(directory, *facts) as run:
             async with watching(run.directory, NARROW) as (app, pilot):
-                await press(pilot, "3", "o", "w", "down", "f", "h", "o", "w")
+                await press(pilot, "3", "o", "v", "down", "f", "h", "o", "v")
                 assert app.base_screen.query_one(LayerTable).order in ("share", "drift", "change", "model")
                 assert "BatchNormalization" in text(app)
 
