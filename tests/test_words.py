@@ -144,6 +144,7 @@ def test_what_comes_from_outside_is_shown_and_not_obeyed(kind: type[msgspec.Stru
             events.Heartbeat,
             events.Overhead,
             events.ProbePlanned,
+            events.System,
             events.TimeSplit,
             events.WeightUpdates,
         )

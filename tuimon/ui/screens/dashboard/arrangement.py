@@ -134,7 +134,8 @@ def _high(is_wide: bool, width: int, contents: Contents, chosen: str) -> tuple[t
         rows = [Row("6fr", ("loss", "gap"))]
     else:
         # With nothing to take apart, one line has room for all.
-        rows = [Row("6fr", ("loss",)), Row("4" if contents.has_gap or not is_wide else "3", ("gap",))]
+        is_line = not contents.is_probed or (is_wide and not contents.has_gap)
+        rows = [Row("6fr", ("loss",)), Row("3" if is_line else "4", ("gap",))]
     groups = _others(contents, 3 if is_wide else 2)
     turns = tuple(group[0] for group in groups)
     if groups:

@@ -91,8 +91,13 @@ def _draw_words(cells: Cells, first: int, rows: int, column: int, end: int, mome
         is_cut = row == rows - 1 and len(lines) > rows
         cells.put(first + row, column, fit(words + " …", end - column) if is_cut else words, Meaning.DIM)
     difference = whole_of(moment.state)
-    if difference is not None and len(lines) < rows:
-        _draw_items(cells, first + len(lines), rows - len(lines), column, end, [_item(difference[0], 0)])
+    if difference is None:
+        return
+    item, beside = _item(difference[0], 0), column + cell_width(lines[-1]) + _BETWEEN
+    if len(lines) <= rows and beside + item.width <= end:
+        _draw_items(cells, first + len(lines) - 1, 1, beside, end, [item])
+    elif len(lines) < rows:
+        _draw_items(cells, first + len(lines), 1, column, end, [item])
 
 
 def _gap_items(state: RunState, width: int) -> list[Item]:
