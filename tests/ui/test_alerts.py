@@ -227,7 +227,7 @@ async def test_a_run_that_is_over_keeps_its_alerts(runs: Path) -> None:
         assert "tuimon send RUN freeze" in why(app)
         assert "F freezes" not in why(app)
         await pilot.press("escape")
-        await until(pilot, lambda: "enter 2 alerts" in part(app, "Banner"))
+        await until(pilot, lambda: "w 2 alerts" in part(app, "Banner"))
         assert "Finished after" in part(app, "Banner")
 
 

@@ -138,6 +138,8 @@ async def test_the_smallest_screen_has_loss_and_gap_and_turns_to_the_layers(runs
             assert "BatchNorm 100 ± 2 %" in seen(app, "#gap")
             # No key acts on a layer that nobody sees.
             assert app.dashboard.selected_layer is None
+            await press(pilot, "f")
+            await until(pilot, lambda: "No layer is selected" in part(app, "Banner"))
             await press(pilot, "tab")
             await until(pilot, lambda: "random 0 ± 1 %" in seen(app, "#gap"))
             await press(pilot, "tab")
@@ -240,6 +242,8 @@ async def test_a_model_without_batch_normalization_has_metrics_and_gradients_in_
                 await until(pilot, lambda app=app: "answer" in seen(app, "GradientTable"), str(size))
                 assert re.search(r"dense +0\.500 .*4\.00 .*0\.110 %", seen(app, "GradientTable"))
                 assert re.search(r"answer +0\.500 .* nothing", seen(app, "GradientTable"))
+                assert not re.search("freeze|hold|momentum|recalibrate", part(app, "KeyBar"))
+                assert "phase" in part(app, "KeyBar")
                 for panel in ("#drift", "#moving-mean", "#moving-variance", "LayerTable"):
                     assert not seen(app, panel), panel
                 if size[1] >= 32:

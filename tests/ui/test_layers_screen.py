@@ -186,7 +186,7 @@ async def test_a_model_without_batch_normalization_has_a_screen_of_layers(runs: 
 async def test_gradients_that_are_not_known_have_a_reason(runs: Path) -> None:
     for number, (fact, words) in enumerate(
         [
-            ([], "Gradients come with a probe. No probe yet; g makes one now."),
+            ([], "Gradients come with a probe. First probe once a step is timed; g makes one now."),
             ([probe(why_no_gradients="a layer is not differentiable")], "No gradients: a layer is not differentiable."),
             ([probe()], "The newest probe has measured no gradients"),
         ]

@@ -176,7 +176,9 @@ async def test_the_table_says_which_layer_makes_the_gap(runs: Path) -> None:
         async with watching(run.directory) as (app, pilot):
             assert "BatchNorm share" not in part(app, "LayerTable")
             run.write(probe(layers=THREE))
-            await until(pilot, lambda: "BatchNorm share" in part(app, "LayerTable"))
+            await until(
+                pilot, lambda: "BatchNorm share" in part(app, "LayerTable") and len(rows(app, "LayerTable")) > 4
+            )
             first, second, third = rows(app, "LayerTable")[1:4]
             assert re.search(r"8\.000 ███████ +69 steps +████████ +69 %", first)
             assert re.search(r"0\.5000 ▌ +69 steps +███ +26 %", second)
@@ -199,7 +201,8 @@ async def test_layers_on_which_the_two_ways_do_not_agree_are_marked(runs: Path) 
     with LiveRun(runs, *training("bn_1", "bn_2", "bn_3"), probe(layers=layers)) as run:
         async with watching(run.directory) as (app, pilot):
             await until(pilot, lambda: "BatchNorm share" in part(app, "LayerTable"))
-            assert ["≠" in line for line in rows(app, "LayerTable")[1:4]] == [True, True, False]
+            marked = [True, True, False]
+            await until(pilot, lambda: ["≠" in line for line in rows(app, "LayerTable")[1:4]] == marked)
             assert "≠ shares in model order and on their own disagree" in part(app, "LayerTable")
 
 

@@ -140,21 +140,21 @@ class RequestKeys:
     def _freeze(self, *, of_all: bool) -> None:
         paths = self._layers(of_all)
         if paths is None:
-            self._viewer.say("There is no BatchNormalization layer to freeze.")
+            self._say_no_layer("to freeze")
         else:
             self._viewer.ask(freeze_or_unfreeze(self._viewer.moment(), paths))
 
     def _hold(self, *, of_all: bool) -> None:
         paths = self._layers(of_all)
         if paths is None:
-            self._viewer.say("There is no BatchNormalization layer to hold.")
+            self._say_no_layer("to hold")
         else:
             self._viewer.ask(hold_or_release(self._viewer.moment(), paths))
 
     def _momentum(self, *, of_all: bool) -> None:
         paths = self._layers(of_all)
         if paths is None:
-            self._viewer.say("There is no BatchNormalization layer with a momentum.")
+            self._say_no_layer("with a momentum")
         elif not self._viewer.refuses("momentum"):
             question = momentum_entry(self._viewer.state, paths)
             self._send_answer(question, lambda text: set_momentum(values.momentum(text), paths))
@@ -216,6 +216,13 @@ class RequestKeys:
             return [] if self._viewer.state.layers else None
         path = shown_screen(self._app).selected_layer
         return None if path is None else [path]
+
+    def _say_no_layer(self, to_do: str) -> None:
+        if self._viewer.state.layers:
+            # The screen is too small for the list of layers, or shows something else in its place.
+            self._viewer.say("No layer is selected: the list of layers is not in sight. tab or 3 shows it.")
+        else:
+            self._viewer.say(f"There is no BatchNormalization layer {to_do}.")
 
     def _send_answer(self, question: ModalScreen[str | None], request_of: Callable[[str], AnyRequest]) -> None:
         """Ask, and send the request that the answer stands for; none where the question is cancelled."""

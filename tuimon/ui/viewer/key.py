@@ -48,6 +48,8 @@ class Key:
     """If the footer has no room for all keys, it leaves out those of the highest rank first."""
     screens: tuple[ScreenName, ...] = ()
     """The screens on which the key does this; empty: those of its group."""
+    of_batch_norm: bool = False
+    """True for a key that does nothing in a model without BatchNormalization layers."""
     also: str = ""
     """Further words by which the key is found."""
     is_own: bool = False
@@ -60,6 +62,8 @@ class Key:
 
     def is_useful(self, moment: Moment) -> bool:
         """Return whether the key does anything in a moment."""
+        if self.of_batch_norm and moment.state.model is not None and not moment.layers:
+            return False
         match self.needs:
             case "steering":
                 return not moment.refusal
@@ -71,7 +75,8 @@ class Key:
                 return bool(moment.state.alerts)
             case "other run":
                 return bool(moment.other_run)
-        return self.label != "select" or len(moment.layers) > 1
+        # Where there are no such layers, it selects those of the gradients.
+        return self.label != "select" or len(moment.layers) != 1
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ STEERING = KeyGroup(
         Key(
             keys="f",
             action="ask('freeze_layer')",
+            of_batch_norm=True,
             label="freeze",
             help="Freeze the layer under the cursor, or unfreeze it.",
             request="freeze",
@@ -24,6 +25,7 @@ STEERING = KeyGroup(
         Key(
             keys="F",
             action="ask('freeze_all')",
+            of_batch_norm=True,
             label="freeze all",
             help="Freeze every BatchNormalization layer, or unfreeze them all.",
             request="freeze",
@@ -32,6 +34,7 @@ STEERING = KeyGroup(
         Key(
             keys="h",
             action="ask('hold_layer')",
+            of_batch_norm=True,
             label="hold",
             help="Hold the layer's moving statistics alone, or unhold them; gamma and beta go on learning.",
             request="freeze",
@@ -41,6 +44,7 @@ STEERING = KeyGroup(
         Key(
             keys="H",
             action="ask('hold_all')",
+            of_batch_norm=True,
             help="Hold the moving statistics of every layer, or unhold them all.",
             request="freeze",
         ),
@@ -57,16 +61,24 @@ STEERING = KeyGroup(
         Key(
             keys="m",
             action="ask('momentum_of_layer')",
+            of_batch_norm=True,
             label="momentum",
             help="Set the momentum of the layer under the cursor.",
             request="momentum",
             rank=8,
             screens=_WITH_LAYERS,
         ),
-        Key(keys="M", action="ask('momentum_of_all')", help="Set the momentum of every layer.", request="momentum"),
+        Key(
+            keys="M",
+            action="ask('momentum_of_all')",
+            of_batch_norm=True,
+            help="Set the momentum of every layer.",
+            request="momentum",
+        ),
         Key(
             keys="r",
             action="ask('recalibrate')",
+            of_batch_norm=True,
             label="recalibrate",
             help="Estimate the moving statistics afresh from training batches; asks first.",
             request="recalibrate",
@@ -241,6 +253,7 @@ BY_NAME = KeyGroup(
         Key(
             keys="",
             action="ask('freeze_some')",
+            of_batch_norm=True,
             shown=": freeze layers",
             label="freeze layers",
             help="Freeze the BatchNormalization layers whose names match; asks for a glob.",
@@ -249,6 +262,7 @@ BY_NAME = KeyGroup(
         Key(
             keys="",
             action="ask('hold_some')",
+            of_batch_norm=True,
             shown=": hold layers",
             label="hold layers",
             help="Hold the moving statistics of the layers whose names match; asks for a glob.",
@@ -266,6 +280,7 @@ BY_NAME = KeyGroup(
         Key(
             keys="",
             action="ask('unfreeze_some')",
+            of_batch_norm=True,
             shown=": unfreeze layers",
             label="unfreeze layers",
             help="Unfreeze the BatchNormalization layers whose names match; asks for a glob.",
@@ -282,6 +297,7 @@ BY_NAME = KeyGroup(
         Key(
             keys="",
             action="ask('recalibrate_from')",
+            of_batch_norm=True,
             shown=": recalibrate from",
             label="recalibrate from",
             help="Estimate the moving statistics afresh from a number of training batches; asks how many.",
@@ -309,6 +325,7 @@ BY_NAME = KeyGroup(
         Key(
             keys="",
             action="ask('snapshot')",
+            of_batch_norm=True,
             shown=": snapshot",
             label="snapshot",
             help="Write every value of every BatchNormalization layer to the log now.",

@@ -260,6 +260,7 @@ LAYERS = KeyGroup(
         Key(
             keys="v",
             action="screen.quantity",
+            of_batch_norm=True,
             label="map",
             help="Switch what the map shows: drift, share, change of means, of variances; on a small screen the panel.",
             rank=6,
