@@ -444,14 +444,10 @@ async def test_enter_leaves_this_run_for_the_one_under_the_cursor(runs: Path) ->
 
 
 def test_watch_goes_on_with_the_run_that_was_chosen(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class App:
-        return_code = 0
-
-        def __init__(self, run: RunDirectory, *, readonly: bool, **_: object) -> None:
-            shown.append((run.name, readonly))
-            self.next_run = None if run == other else other
-
-        def run(self) -> None: ...
+    class App(WatchApp):
+        def run(self, **_: object) -> None:
+            shown.append((self.viewer.run.name, self.moment().is_readonly))
+            self.next_run = None if self.viewer.run == other else other
 
     shown: list[tuple[str, bool]] = []
     make_run(runs, a_run())

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuimon.plot.axes import Axis, fitted_axis, log_axis, nice_ceiling, step_axis, value_axis
+from tuimon.plot.axes import Axis, decades_of, fitted_axis, log_axis, nice_ceiling, step_axis, value_axis
 from tuimon.plot.raster import (
     ColumnExtremes,
     band,
@@ -361,3 +361,9 @@ def test_many_zeros_or_a_negative_loss_make_the_axis_linear() -> None:
     assert not axis_of(*FALLING, *[0.0] * 20).logarithmic
     assert not axis_of(*FALLING, -0.5).logarithmic
     assert axis_of(*FALLING, -0.5).first <= -0.5
+
+
+def test_the_first_values_of_a_loss_do_not_make_the_others_a_flat_line() -> None:
+    limits = [(0.26, 5.6)]
+    assert fitted_axis(limits, limits, 20, log_decades=decades_of("val_loss")).logarithmic
+    assert not fitted_axis(limits, limits, 20, log_decades=decades_of("accuracy")).logarithmic

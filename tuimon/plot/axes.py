@@ -65,6 +65,14 @@ def value_axis(low: float, high: float, ticks: int) -> Axis:
     return Axis(first, last, _ticks(first, last, gap))
 
 
+def decades_of(metric: str) -> float:
+    """Return how many decades of a metric a linear axis shows well.
+
+    The first values of a loss are often several times the later ones, which then would be a flat line.
+    """
+    return 1.0 if "loss" in metric.lower() else 2.0
+
+
 def fitted_axis(
     limits: Iterable[tuple[float, float] | None],
     log_limits: Iterable[tuple[float, float] | None],

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from tuimon.numbers import count, number
-from tuimon.plot.axes import Axis, ticks_in
+from tuimon.plot.axes import Axis, decades_of, fitted_axis, ticks_in
 from tuimon.plot.raster import ColumnExtremes, DotArray, XOf, braille, dashed, heights, line, mask, thinned, touched
 from tuimon.plot.x_axis import XKind, whole_axis
 from tuimon.text import plain
@@ -96,13 +97,13 @@ class Overlay(CellView):
         ]
         legend = self._legend_rows(cells.width, cells.height)
         upper = Cells(cells.width, cells.height - legend)
-        suffix = self._draw_chart(upper, drawn)
+        suffix = self._draw_chart(upper, drawn, metric)
         draw_panel(cells, f"{plain(metric, 60)} over {over}{suffix}", [place])
         inner = slice(1, upper.height - 1), slice(1, upper.width - 1)
         cells.chars[inner], cells.codes[inner] = upper.chars[inner], upper.codes[inner]
         self._draw_legend(cells, cells.height - 1 - legend, metric)
 
-    def _draw_chart(self, cells: Cells, drawn: list[_Drawn]) -> str:
+    def _draw_chart(self, cells: Cells, drawn: list[_Drawn], metric: str) -> str:
         """Draw axes and curves, and return the end of the title: the scale."""
         width = cells.width - 2 - _NAMES_WIDTH
         newest = max((curve.newest for curve in drawn), default=1.0)
@@ -112,7 +113,8 @@ class Overlay(CellView):
         if self._by_time:
             # A point may move: its time is interpolated between two lines of the log, and the next line may follow.
             self._reduced.forget()
-        plot = self._reduced.lay_out(cells, width, below, lambda columns: self._of_each(drawn, below, columns))
+        axis_of = partial(fitted_axis, log_decades=decades_of(metric))
+        plot = self._reduced.lay_out(cells, width, below, lambda columns: self._of_each(drawn, below, columns), axis_of)
         if plot.canvas is not None:
             _draw_curves(plot.canvas, drawn, plot)
         return plot.suffix

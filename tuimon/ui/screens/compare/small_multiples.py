@@ -8,7 +8,7 @@ import numpy as np
 from textual.geometry import Region
 
 from tuimon.numbers import duration, number, tick
-from tuimon.plot.axes import Axis, fitted_axis, ticks_in
+from tuimon.plot.axes import Axis, decades_of, fitted_axis, ticks_in
 from tuimon.plot.raster import ColumnExtremes, DotArray, braille, dashed, line, thinned, touched
 from tuimon.plot.x_axis import XKind, whole_axis
 from tuimon.text import plain
@@ -131,8 +131,8 @@ class SmallMultiples(CellView):
             self._reduced.forget()
         found = [self._points(path, metric, x, columns) for path in paths]
         reduced = [each for each in found if each is not None]
-        limits = [points.limits for points in reduced]
-        return x, fitted_axis(limits, [points.log_limits for points in reduced], max(2, rows))
+        limits, decades = [points.limits for points in reduced], decades_of(metric)
+        return x, fitted_axis(limits, [points.log_limits for points in reduced], max(2, rows), log_decades=decades)
 
     def _points(self, path: Path, metric: str, x: Axis, columns: int) -> ColumnExtremes | None:
         run = self._comparison.drawn.curves[path]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tuimon.numbers import number
-from tuimon.plot.axes import fitted_axis
+from tuimon.plot.axes import decades_of, fitted_axis
 from tuimon.runs.state import RunState
 from tuimon.text import plain
 from tuimon.ui.charts.canvas import Canvas, Curve, in_legend
@@ -59,7 +59,7 @@ class LossChart(StepChart):
         """Draw the chart; on few lines without frame and axes."""
         metric = self.metric(moment.state)
         if metric != self._metric:
-            self._metric = metric
+            self._metric, self.log_decades = metric, decades_of(metric or "")
             self.forget()
         curves = [curve for curve in self.curves(moment) if len(curve.steps)]
         if cells.height < _LOW and curves:

@@ -9,7 +9,7 @@ from textual.events import Click, MouseDown, MouseMove, MouseScrollDown, MouseSc
 from textual.message import Message
 
 from tuimon.numbers import number
-from tuimon.plot.axes import Axis, fitted_axis, ticks_in
+from tuimon.plot.axes import Axis, decades_of, fitted_axis, ticks_in
 from tuimon.plot.raster import XOf, place_of, steps_within
 from tuimon.plot.smoothing import Smoothed
 from tuimon.plot.viewport import Viewport
@@ -227,7 +227,7 @@ class MetricChart(CellView):
             width,
             axis,
             lambda columns: self._reduced.of_curves(curves, axis, columns, to_x),
-            partial(fitted_axis, scale=self.viewport.scale),
+            partial(fitted_axis, scale=self.viewport.scale, log_decades=decades_of(self.metric)),
         )
         draw_panel(cells, title + plot.suffix, self._legend(curves, to_x))
         self._mark_chosen(cells)
