@@ -770,7 +770,7 @@ def test_json(runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> N
     make_run(runs, a_run())
     assert main(["doctor", "run", "--json"]) == 1
     document = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(name))
-    keys = ["version", "judgement", "verdict", "findings", "best", "rules", "loss_minus_val_loss"]
+    keys = ["version", "judgement", "verdict", "findings", "best", "fits", "rules", "loss_minus_val_loss"]
     assert list(document) == keys
     assert (document["version"], document["judgement"]) == (2, "findings")
     assert [rule["rule"] for rule in document["rules"]] == list(RULES_SAY)

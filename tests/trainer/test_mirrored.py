@@ -84,7 +84,7 @@ ANSWERS = {
         "unfreeze statistics of all",
         "freeze weights of dense_2",
         "unfreeze weights of dense_2",
-        "learning rate 0.0005",
+        "learning rate 5e-4",
         "momentum 0.0 of all",
         "momentum 0.99 of all",
         "phase train",

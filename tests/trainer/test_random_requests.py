@@ -379,11 +379,13 @@ def test_what_is_asked_while_training_is_paused(small: Model, tmp_path: Path, na
     check(small, tmp_path, WHILE_PAUSED[name])
 
 
-@pytest.mark.parametrize("rate", [1e300, 1e-300])
-def test_a_learning_rate_that_the_optimizer_cannot_hold_is_rejected(small: Model, tmp_path: Path, rate: float) -> None:
+@pytest.mark.parametrize(("rate", "words"), [(1e300, "1e300 is inf"), (1e-300, "1e-300 is 0")])
+def test_a_learning_rate_that_the_optimizer_cannot_hold_is_rejected(
+    small: Model, tmp_path: Path, rate: float, words: str
+) -> None:
     course = train(small, tmp_path, {1: asked(commands.LearningRate(learning_rate=rate))})
     (rejected,) = [fact for fact in facts(course.monitor) if isinstance(fact, events.CommandRejected)]
-    assert rejected.reason == f"the optimizer keeps it as float32, in which {rate:g} is {'inf' if rate > 1 else '0'}"
+    assert rejected.reason == f"the optimizer keeps it as float32, in which {words}"
     assert set(course.rates) == {course.rates[0]}
 
 

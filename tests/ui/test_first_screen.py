@@ -161,7 +161,7 @@ async def test_before_the_first_probe_the_gap_says_when_it_comes_and_is_small(
             if size[0] > 60:
                 assert re.search(r"about 1:\d\d \(a budget of 1 %\); g makes one now\.", seen(app, "#gap"))
             if size[0] >= 100:
-                assert "loss − val_loss −0.3000" in seen(app, "#gap")
+                assert "loss - val_loss -0.3000" in seen(app, "#gap")
             run.write(probe(3, layers={"bn_1": probe_layer(5.8)}))
             await until(pilot, lambda: "● gap" in seen(app, "#gap"))
 

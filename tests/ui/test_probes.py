@@ -177,7 +177,7 @@ async def test_the_table_says_which_layer_makes_the_gap(runs: Path) -> None:
             assert "BatchNorm share" not in part(app, "LayerTable")
             run.write(probe(layers=THREE))
             await until(
-                pilot, lambda: "BatchNorm share" in part(app, "LayerTable") and len(rows(app, "LayerTable")) > 4
+                pilot, lambda: "BatchNorm share" in part(app, "LayerTable") and len(rows(app, "LayerTable")) > 3
             )
             first, second, third = rows(app, "LayerTable")[1:4]
             assert re.search(r"8\.000 ███████ +69 steps +████████ +69 %", first)

@@ -47,7 +47,7 @@ def test_a_key_before_the_first_screen_does_no_harm(runs: Path) -> None:
         os.write(there.ours, b"2")
         os.write(there.ours, b"?")
         there.read_until(lambda: "T" in there.shown)
-        os.write(there.ours, b"x")
+        os.write(there.ours, b"\x1b[B")
         there.resize(80, 24)
         there.read_until(lambda: "esc closes" in there.shown)
         os.write(there.ours, b"\x1b")

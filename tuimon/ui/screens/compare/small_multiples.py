@@ -53,8 +53,11 @@ def grid_for(charts: int, width: int, height: int) -> Grid:
     most = Grid(max(1, height // _LEAST_HEIGHT), max(1, width // _LEAST_WIDTH))
     if charts >= most.places:
         return most
+    # A column more that needs as many rows would only leave places empty.
     fitting = [
-        Grid(rows, columns) for columns in range(1, most.columns + 1) if (rows := -(-charts // columns)) <= most.rows
+        Grid(rows, columns)
+        for columns in range(1, most.columns + 1)
+        if (rows := -(-charts // columns)) <= most.rows and (columns == 1 or -(-charts // (columns - 1)) > rows)
     ]
     # Each doubling away from the wanted shape counts the same, whichever way.
     return min(fitting, key=lambda grid: abs(np.log((width / grid.columns) / (height / grid.rows) / _SHAPE)))
