@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -620,3 +621,22 @@ def test_logging_out(environment_: dict[str, str], cgroup: str, answer: str | No
     warning = logout_warning(environment_, cgroup, lambda _: answer)
     assert warning is None if words is None else warning is not None and words in warning
     assert warning is None or "\n" not in warning
+
+
+@pytest.mark.parametrize("wanted", [None, "3"])
+def test_no_thread_is_started_for_linear_algebra_and_no_other_program_is_told_so(
+    tmp_path: Path, wanted: str | None
+) -> None:
+    program = (
+        "import gc, os, sys; from pathlib import Path; from tuimon.cli.main import main; "
+        f"sys.argv = ['tuimon', 'list', '--runs-dir', {str(tmp_path)!r}]; main(); "
+        "assert 'numpy' in sys.modules and gc.isenabled(); "
+        "print('threads', len(list(Path('/proc/self/task').iterdir())), os.environ.get('OPENBLAS_NUM_THREADS'))"
+    )
+    variables = {name: value for name, value in environment().items() if name != "OPENBLAS_NUM_THREADS"}
+    if wanted is not None:
+        variables["OPENBLAS_NUM_THREADS"] = wanted
+    done = subprocess.run([sys.executable, "-c", program], env=variables, capture_output=True, text=True, check=True)
+    *_, threads, value = done.stdout.split()
+    assert value == str(wanted)
+    assert wanted is not None or threads == "1"

@@ -35,8 +35,8 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     """Whether only ASCII characters are drawn; unless set, where the locale has no UTF-8."""
     colors: Colors = "auto"
     """How many colours the terminal shows."""
-    refresh: Annotated[float, msgspec.Meta(ge=1, le=10)] = 4.0
-    """How often the screen is drawn again, at most, in a second."""
+    refresh: Annotated[float, msgspec.Meta(ge=1, le=10)] = 2.0
+    """How often curves and counts are drawn again, at most, in a second; what happens is drawn sooner."""
     smoothing: Literal["none", "ema", "median"] = "none"
     """How curves are smoothed at first: not, by an exponential moving average, by a moving median."""
     smoothing_weight: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.6

@@ -7,14 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers import fold, numbered
+from helpers import fold, numbered, statistics
 from tuimon.protocol import events
 from tuimon.runs.state import RunState
 from tuimon.ui.app import WatchApp
 from tuimon.ui.drawing.cell_view import CellView
+from tuimon.ui.drawing.cells import Cells
+from tuimon.ui.frame.header import Header
 from tuimon.ui.screens.dashboard.arrangement import LAYERS, Arrangement, Contents, arrange
 from tuimon.ui.screens.dashboard.gap_line import spark
 from tuimon.ui.screens.dashboard.gap_words import has_gap, whole_of
+from tuimon.ui.viewer.key import SCREEN_NAMES
+from tuimon.ui.viewer.moment import Moment
 from ui.facts import alert, probe, probe_layer, training
 from ui.sizes import NARROW, WIDE
 from ui.watching import LiveRun, part, press, text, until, watching
@@ -104,6 +108,44 @@ def test_a_probe_moves_the_gap_from_a_line_to_a_chart() -> None:
     # Where nothing was probed, there is no drift either.
     assert "drift" not in before.charts
     assert "drift" in after.charts
+
+
+@pytest.mark.parametrize("size", [(200, 50), (139, 60), (139, 30), NARROW, TINY])
+async def test_a_screen_is_laid_out_for_its_size_from_the_first_time_on(
+    runs: Path, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: dict[str, set[tuple[int, int]]] = {}
+    draw = Header.draw
+
+    def noted(header: Header, cells: Cells, moment: Moment) -> None:
+        drawn.setdefault(type(header.screen).__name__, set()).add((cells.width, cells.height))
+        draw(header, cells, moment)
+
+    monkeypatch.setattr(Header, "draw", noted)
+    with LiveRun(runs, *training("bn_1")) as run:
+        async with watching(run.directory, size) as (app, pilot):
+            for key in ("2", "3", "4", "1"):
+                await press(pilot, key)
+                await until(pilot, lambda key=key: app.base_screen.screen_name == SCREEN_NAMES[int(key) - 1])
+                await until(pilot, lambda: "quit" in text(app))
+    assert len(drawn) == 4
+    assert all(len(sizes) == 1 for sizes in drawn.values()), drawn
+
+
+async def test_a_panel_that_was_out_of_sight_shows_what_happened_meanwhile(runs: Path) -> None:
+    with LiveRun(runs, *training("bn_1"), probe(3, gap=1.0, batch_norm=0.98)) as run:
+        async with watching(run.directory, NARROW) as (app, pilot):
+            for mean in (4.5, 7.5):
+                app.dashboard.choose_chart("moving-mean")
+                await until(pilot, lambda: "moving mean" in seen(app, "#moving-mean"))
+                app.dashboard.choose_chart("moving-variance")
+                await until(pilot, lambda: not seen(app, "#moving-mean"))
+                step = app.viewer.state.step + 1
+                run.write(events.BatchNorm(layers={"bn_1": statistics(mean)}, step=step))
+                await until(pilot, lambda step=step: app.viewer.state.step == step and not app.is_out_of_date)
+                app.dashboard.choose_chart("moving-mean")
+                median = f"median {mean + 3}"
+                await until(pilot, lambda median=median: median in seen(app, "#moving-mean"))
 
 
 # The gap

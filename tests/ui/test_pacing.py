@@ -23,6 +23,7 @@ from tuimon.ui.terminal.pacing import (
     PATIENT_SECONDS,
     Pacing,
 )
+from tuimon.ui.terminal.turns import Turns
 from ui.facts import training
 from ui.terminals import COLUMNS, ROWS, terminal
 from ui.watching import LiveRun
@@ -237,6 +238,17 @@ def test_a_terminal_that_is_further_away_than_it_was_is_no_slow_line() -> None:
         line.send(now, (room := line.room(now)), is_part=True)
         line.answer(now + 0.8 + room / 1e6)
     assert line.room(now + 10.0) > FIRST_BYTES
+
+
+def test_what_goes_on_waits_for_its_turn_and_what_happens_does_not() -> None:
+    turns = Turns(refresh=1)
+    turns.drew(10.0, version=0, happened=0)
+    assert not turns.is_due(15.0, version=0, happened=0)
+    assert not turns.is_due(10.5, version=1, happened=0)
+    assert turns.is_due(11.0, version=1, happened=0)
+    assert turns.is_due(10.1, version=2, happened=1)
+    turns.drew(10.1, version=2, happened=1)
+    assert not turns.is_due(15.0, version=2, happened=1)
 
 
 def test_a_terminal_that_is_behind_gets_no_more_until_it_answers_and_then_the_newest(runs: Path) -> None:

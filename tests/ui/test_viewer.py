@@ -146,6 +146,33 @@ def test_what_hinders_the_viewer_is_said_while_nothing_else_is(watched: Watched)
     assert viewer.notice is None
 
 
+def test_what_happens_is_told_from_training_that_goes_on(watched: Watched) -> None:
+    viewer, clock = watched.viewer, watched.clock
+    watched.tell(*training("bn_1"))
+    seen = [viewer.happened]
+
+    def is_news() -> bool:
+        seen.append(viewer.happened)
+        return seen[-1] != seen[-2]
+
+    watched.tell(events.Batches(first_step=3, metrics={"loss": [0.5]}, batches=1, step=4))
+    watched.tell(events.Heartbeat(step=4))
+    clock.seconds += 1.0
+    assert not is_news()
+    # One that happened among many measurements is news.
+    watched.tell(events.Batches(first_step=4, metrics={}, batches=1, step=5), events.Note(text="here", step=5))
+    assert is_news()
+    viewer.say("a sentence")
+    assert is_news()
+    viewer.hear(TrainerGone(True))
+    assert is_news()
+    # A log that is being read is a past that grows.
+    viewer.hear(Facts((), reading=0.5))
+    assert not is_news()
+    viewer.hear(CaughtUp(0.0))
+    assert is_news()
+
+
 def test_there_is_another_version_when_there_is_something_new_to_show(watched: Watched) -> None:
     viewer, clock = watched.viewer, watched.clock
     seen = [viewer.version]

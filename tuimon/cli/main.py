@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import NoReturn, Protocol, cast
 
 import tuimon
+from tuimon.cli.loading import quick_loading
 from tuimon.errors import UsageError
 from tuimon.text import plain
 
@@ -68,13 +69,17 @@ def make_parser(commands: Sequence[str] = COMMANDS) -> Parser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    is_program = arguments is None
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     _write_what_can_be_written()
     chosen = arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS
     try:
         if not arguments:
             raise UsageError(f"say what to do: {', '.join(COMMANDS)} (see: tuimon --help)")
-        options = make_parser(chosen).parse_args(arguments)
+        # Whoever calls this from a program of theirs has garbage and settings of their own.
+        with quick_loading() if is_program else contextlib.nullcontext():
+            parser = make_parser(chosen)
+        options = parser.parse_args(arguments)
         code = int(options.execute(options))
         sys.stdout.flush()
     except UsageError as error:

@@ -3,7 +3,7 @@
 import argparse
 
 from tuimon.cli.choice import named_or_newest
-from tuimon.cli.garbage_collection import collect_later
+from tuimon.cli.loading import collect_later
 from tuimon.cli.options import add_looks, add_run, has_screen, read_settings
 from tuimon.errors import UsageError
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 
 from tuimon.cli import progress_lines
-from tuimon.cli.garbage_collection import collect_later
+from tuimon.cli.loading import collect_later
 from tuimon.cli.options import add_looks, add_runs_dir, has_screen, read_settings, warn
 from tuimon.errors import UsageError
 from tuimon.launch import config as config_file

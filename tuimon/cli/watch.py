@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tuimon.cli import progress_lines
 from tuimon.cli.choice import directory_of_runs, require_one, tell_taken
-from tuimon.cli.garbage_collection import collect_later
+from tuimon.cli.loading import collect_later
 from tuimon.cli.options import add_looks, add_runs_dir, has_screen, read_settings, warn
 from tuimon.runs import liveness
 from tuimon.runs.beginnings import Beginnings

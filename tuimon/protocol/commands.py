@@ -9,7 +9,6 @@ import getpass
 import itertools
 import math
 import os
-import secrets
 import socket
 from typing import Annotated, Literal
 
@@ -208,7 +207,7 @@ def signed(request: AnyRequest, attempt: int | None, *, undoes: int | None = Non
     prefix = "" if undoes is None else f"{_UNDO}{undoes}-"
     return msgspec.structs.replace(
         request,
-        id=f"{prefix}{secrets.token_hex(6)}-{next(_counter)}",
+        id=f"{prefix}{os.urandom(6).hex()}-{next(_counter)}",
         attempt=attempt,
         user=_user_name(),
         host=socket.gethostname(),

@@ -173,7 +173,8 @@ class Pace:
     @property
     def epoch_end_seconds(self) -> float | None:
         """What the end of an epoch takes, with its validation, in seconds; None while not known."""
-        ends = [max(0.0, end.seconds - end.steps * (self.step_seconds or 0.0)) / end.epochs for end in self._ends]
+        step_seconds = self.step_seconds or 0.0
+        ends = [max(0.0, end.seconds - end.steps * step_seconds) / end.epochs for end in self._ends]
         if not ends:
             return None
         if len(ends) == 1:

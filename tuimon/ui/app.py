@@ -156,9 +156,9 @@ class WatchApp(PacedApp):
             self._screens.show(self.moment())
 
     @property
-    def version(self) -> object:
-        """Differs from the version before as soon as there is something new to show."""
-        return self.viewer.version
+    def version(self) -> tuple[object, object]:
+        """Differs from the version before as soon as there is something new to show; its end, once more happened."""
+        return self.viewer.version, self.viewer.happened
 
     def say(self, text: str, *, bad: bool = False) -> None:
         """Show a sentence for some seconds."""

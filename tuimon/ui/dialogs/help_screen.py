@@ -1,6 +1,7 @@
 """The help screen: keys, signs and colours."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import chain
 from typing import ClassVar
 
@@ -202,8 +203,12 @@ def _about_key(key: Key, moment: Moment, width: int) -> Iterator[Content]:
         yield from _entry("", "", f"not now: {plain(reason, 200)}", width, css_style(Meaning.WARNING))
 
 
-def _entry(term: str, style: str, words: str, width: int, words_style: str = _DIM) -> Iterator[Content]:
-    """Yield a term and its words, in as many lines as they take."""
-    for line in wrap(words, max(10, width - _TERM_WIDTH)):
-        yield Content.assemble(" " * _INDENT, (term.ljust(_TERM_WIDTH - _INDENT), style), (line, words_style))
-        term = ""
+@lru_cache(maxsize=512)
+def _entry(term: str, style: str, words: str, width: int, words_style: str = _DIM) -> tuple[Content, ...]:
+    """Return a term and its words, in as many lines as they take."""
+    return tuple(
+        Content.assemble(
+            " " * _INDENT, ((term if index == 0 else "").ljust(_TERM_WIDTH - _INDENT), style), (line, words_style)
+        )
+        for index, line in enumerate(wrap(words, max(10, width - _TERM_WIDTH)))
+    )

@@ -33,9 +33,13 @@ class CellView(Widget):
         self.moment: Moment | None = None
         """The moment that is shown; None before the first one."""
         self._cells = Cells(0, 0)
+        self._is_drawn = False
+        """True where the cells hold what there is to show; False where that changed while nothing could be seen."""
         self._strips: dict[int, Strip] = {}
         """Rows as Textual draws them, kept until they change."""
         self._shown_styles = _CodeStyles(({}, Style.null(), (), TRANSPARENT))
+        self._styles_version: tuple[object, ...] = ()
+        """Differs once a style of this view or of one around it may have changed."""
 
     @property
     def has_colors(self) -> bool:
@@ -51,7 +55,9 @@ class CellView(Widget):
         """Draw again, and let Textual send the cells that changed."""
         width, height = self.size
         if not width or not height or not self.display:
+            self._is_drawn = False
             return
+        self._is_drawn = True
         cells = Cells(width, height)
         if self.moment is not None:
             self.draw(cells, self.moment)
@@ -91,8 +97,15 @@ class CellView(Widget):
     @property
     def _styles(self) -> "_CodeStyles":
         """The styles of the codes in the palette of now."""
+        filters = self.get_line_filters()
+        # Textual counts the changes of each node's styles; to add the styles up takes it much longer.
+        changes = (node.styles._cache_key for node in self.ancestors_with_self)
+        version = self.app.theme, *filters, *changes
+        if version == self._styles_version:
+            return self._shown_styles
+        self._styles_version = version
         _, background = self.background_colors
-        parts = (styles_of(self.app), self.rich_style, self.get_line_filters(), background)
+        parts = (styles_of(self.app), self.rich_style, filters, background)
         if parts != self._shown_styles.parts:
             self._shown_styles = _CodeStyles(parts)
             self._strips.clear()
@@ -108,11 +121,13 @@ class CellView(Widget):
 
     def on_resize(self, _: Resize) -> None:
         """Draw for the new size."""
-        self.redraw()
+        if not self._is_drawn or (self._cells.width, self._cells.height) != tuple(self.size):
+            self.redraw()
 
     def on_show(self, _: Show) -> None:
         """Catch up with what happened while hidden."""
-        self.redraw()
+        if not self._is_drawn:
+            self.redraw()
 
 
 class _CodeStyles(dict[int, Style]):

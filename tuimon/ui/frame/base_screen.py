@@ -24,6 +24,9 @@ from tuimon.ui.viewer.view_memory import View
 
 WIDE, TALL, HIGH = ONE_LINE_COLUMNS, 32, 44
 """Columns and rows from which on there is room for more."""
+_WIDTHS = [(0, "-narrow"), (WIDE, "-wide")]
+_HEIGHTS = [(0, "-short"), (TALL, "-tall"), (HIGH, "-high")]
+"""The classes of a screen, each with the columns or rows from which on it has it."""
 
 
 def bindings_of(screen_name: ScreenName) -> list[BindingType]:
@@ -45,8 +48,8 @@ class BaseScreen(Screen[None]):
     screen_name: ClassVar[ScreenName]
     """The name of the screen in the table of keys."""
     AUTO_FOCUS = ""
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (TALL, "-tall"), (HIGH, "-high")]
+    HORIZONTAL_BREAKPOINTS = _WIDTHS
+    VERTICAL_BREAKPOINTS = _HEIGHTS
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,6 +59,9 @@ class BaseScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """Lay out header, banner, panels and keys."""
+        # Textual does so only after a first layout, and all panels would be drawn twice.
+        for cells, breakpoints in zip(self.app.size, (_WIDTHS, _HEIGHTS), strict=True):
+            self.add_class(max(each for each in breakpoints if each[0] <= cells)[1], update=False)
         yield Header()
         yield Banner()
         yield from self.panels()

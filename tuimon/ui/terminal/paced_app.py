@@ -14,6 +14,7 @@ from tuimon.ui.terminal import job_control
 from tuimon.ui.terminal.driver import TerminalDriver
 from tuimon.ui.terminal.end_signals import EndSignals
 from tuimon.ui.terminal.pacing import OPENING_BYTES, Pacing
+from tuimon.ui.terminal.turns import Turns
 from tuimon.ui.terminal.virtual_screen import UPDATES, Frame, VirtualScreen
 
 _BEHIND_SECONDS = 1.0
@@ -31,15 +32,12 @@ class PacedApp(App[str]):
     free. Subclasses draw, and say when that is due.
 
     Args:
-        refresh: How often a second what goes on is drawn, at most.
+        refresh: How often a second what goes on is drawn, at most. News is drawn within a quarter of a second.
     """
 
     def __init__(self, refresh: float) -> None:
         super().__init__(driver_class=TerminalDriver)
-        self._refresh_seconds = 1 / refresh
-        self._drawn_at = 0.0
-        self._drawn: object = None
-        """The version that was drawn last, and whether the line was slow."""
+        self._turns = Turns(refresh)
         self._pacing = Pacing()
         self._terminal = VirtualScreen()
         self._behind_since = math.inf
@@ -61,15 +59,10 @@ class PacedApp(App[str]):
         """True while the line is too slow for what there is to send, and for a moment after."""
         return time.monotonic() < self._slow_until
 
-    @property
-    def may_draw(self) -> bool:
-        """True where the line has room for changes that no key asked for."""
-        return self._pacing.may_draw(time.monotonic())
-
     def on_mount(self) -> None:
         """Ask the terminal before anything is drawn, to know early whether it answers at all."""
         self._ask_terminal(OPENING_BYTES)
-        self.set_interval(self._refresh_seconds, self._redraw_if_out_of_date)
+        self.set_interval(self._turns.look_seconds, self._redraw_if_due)
 
     def on_resize(self, event: Resize) -> None:
         """Draw the whole screen again."""
@@ -92,37 +85,39 @@ class PacedApp(App[str]):
         # The time when the answer came, not the time when it is handled.
         self._pacing.answered(event.time, event.x + 1, event.y + 1)
         # There is room on the line again.
-        if time.monotonic() - self._drawn_at < self._refresh_seconds:
+        if time.monotonic() - self._turns.drawn_at < self._turns.look_seconds:
             self.send_rest()
         else:
-            self._redraw_if_out_of_date()
+            self._redraw_if_due()
 
     @property
-    def version(self) -> object:
-        """Differs from the version before as soon as there is something new to show. Subclasses provide it."""
+    def version(self) -> tuple[object, object]:
+        """Differs from the version before as soon as there is something new to show. Subclasses provide it.
+
+        The second part differs once more has happened than that something goes on: that does not wait for its turn.
+        """
         raise NotImplementedError
 
     @property
     def is_out_of_date(self) -> bool:
         """True where there is something to show that the screen does not show."""
-        return self._drawn != (self.version, self.is_line_slow)
+        return self._turns.is_new((self.version, self.is_line_slow))
 
     def redraw(self) -> None:
         """Draw what is so now, however busy the line is. Subclasses do it, and call this as well."""
-        self._drawn_at = time.monotonic()
-        self._drawn = self.version, self.is_line_slow
+        self._turns.drew(time.monotonic(), (self.version, self.is_line_slow), self.version[1])
 
     def redraw_when_free(self) -> None:
         """Draw what is so now if the line is free; else send first what there was no room for."""
-        if self.may_draw:
+        if self._pacing.may_draw(time.monotonic()):
             self.redraw()
             # What is drawn now comes before the rest of what was drawn before.
             self.call_after_refresh(self.send_rest)
         else:
             self.send_rest()
 
-    def _redraw_if_out_of_date(self) -> None:
-        if self.is_out_of_date:
+    def _redraw_if_due(self) -> None:
+        if self._turns.is_due(time.monotonic(), (self.version, self.is_line_slow), self.version[1]):
             self.redraw_when_free()
         else:
             self.send_rest()
@@ -179,6 +174,13 @@ class PacedApp(App[str]):
     def say(self, text: str, *, bad: bool = False) -> None:
         """Show a sentence for some seconds. Subclasses do it."""
         raise NotImplementedError
+
+    def refresh_css(self, animate: bool = True) -> None:
+        """Style everything anew; before there is anything, only choose the colours that it will have."""
+        if self.screen_stack:
+            super().refresh_css(animate)
+        else:
+            self.stylesheet.set_variables(self.get_css_variables())
 
     def pop_screen(self) -> AwaitComplete:
         """Close the screen on top; the dashboard stays, however often something closes itself.

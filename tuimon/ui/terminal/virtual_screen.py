@@ -5,19 +5,21 @@ frame of a large terminal takes a slow line more than ten seconds.
 No other module knows how Textual's compositor hands over an update.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 from rich.cells import split_graphemes
-from rich.color import Color, ColorSystem
+from rich.color import ColorSystem
 from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 
+from tuimon.ui.terminal.sequences import PLAIN, RESET, Look, look, move, transition
 from tuimon.ui.terminal.widths import CONTINUED, widths
 
 _STYLE_SHIFT = 32
@@ -28,13 +30,9 @@ _UNKNOWN = 0
 _REPLACED = 0xFFFD
 _JOINER = "\u200d"
 _MOST_STYLES = 10_000
-_RESET = "\x1b[0m"
 
 UPDATES = (LayoutUpdate, ChopsUpdate)
 """The updates that Textual's compositor hands over."""
-
-_Look = tuple[int, Color | None, Color | None]
-_PLAIN: _Look = (0, None, None)
 
 
 class VirtualScreen:
@@ -55,7 +53,7 @@ class VirtualScreen:
         self._wanted = np.zeros((0, 0), dtype=np.uint64)
         self._shown = self._wanted
         self._numbers: dict[Style | None, int] = {None: 0}
-        self._looks: dict[_Look, int] = {_PLAIN: 0}
+        self._looks: dict[Look, int] = {PLAIN: 0}
         self._transitions: dict[tuple[int, int], str] = {}
         self._clusters: list[str] = []
         self._cluster_codes: dict[str, int] = {}
@@ -145,41 +143,42 @@ class VirtualScreen:
             return ""
         right = self._right_halves()
         positions, texts = self._to_send(differing, right, most)
-        is_right = right[positions].tolist() if right is not None else [False] * len(positions)
+        cells = _Stretches(self._wanted, positions, right)
         columns = self._wanted.shape[1]
-        wanted = self._wanted.ravel()[positions]
-        codes, styles = wanted & np.uint64(_CODE), (wanted >> np.uint64(_STYLE_SHIFT)).tolist()
-        is_sure = (widths(codes) > 0).tolist()
         written: list[str] = []
         length, sent, style, expected = 0, 0, 0, -1
         spoiled: set[int] = set()
-        cells = zip(positions.tolist(), codes.tolist(), styles, is_right, is_sure, strict=True)
-        for position, code, number, ends, sure in cells:
-            if length >= most and not ends:
+        for first, last in pairwise(cells.begins):
+            if length >= most and not cells.is_right[first]:
                 break
-            spoiled.discard(position)
+            position, code, number = cells.positions[first], cells.codes[first], cells.styles[first]
             if code == CONTINUED:
                 # Its left half was written just before, and moved the cursor over both.
+                spoiled.discard(position)
                 sent, expected = sent + 1, position + 1 if expected >= 0 else -1
                 continue
             if position != expected or position % columns == 0:
                 # After the last column, a terminal's cursor is not where one would expect it.
-                written.append(move := _move(expected, position, columns))
-                length += len(move)
+                written.append(moved := move(expected, position, columns))
+                length += len(moved)
             if number != style:
                 written.append(change := self._transition(style, number, colors))
                 length += len(change)
                 style = number
-            character = chr(code) if code < CONTINUED else self._clusters[code - CONTINUED - 1]
-            sent, expected = sent + 1, position + 1
-            if not sure:
-                character, doubtful = self._unsure(character, position)
+            count = cells.count_within(first, last, most - length)
+            sent, expected = sent + count, position + count
+            spoiled.difference_update(range(position, expected))
+            text = cells.text[first : first + count] if code < CONTINUED else self._clusters[code - CONTINUED - 1]
+            if not cells.is_sure[first]:
+                text, doubtful = self._unsure(text, position)
                 spoiled.update(doubtful)
                 expected = -1
-            written.append(character)
-            length += len(character.encode())
+            written.append(text)
+            length += len(text.encode())
+            if count < last - first:
+                break
         if style:
-            written.append(_RESET)
+            written.append(RESET)
         done, self._was_cut = positions[:sent], sent < len(positions)
         self._shown.ravel()[done] = self._wanted.ravel()[done]
         self._shown.ravel()[list(spoiled)] = _UNKNOWN
@@ -208,7 +207,7 @@ class VirtualScreen:
         size = 1 + (position + 1 < self._wanted.size and _is_right_half(self._wanted.flat[position + 1]))
         end_of_row = position - position % columns + columns
         spoiled = range(position + size, min(position + 2 * len(character), end_of_row))
-        return " " * size + _move(-1, position, columns) + character, spoiled
+        return " " * size + move(-1, position, columns) + character, spoiled
 
     def _right_halves(self) -> npt.NDArray[np.bool_] | None:
         """Return which cells are right halves of wide characters, old or new ones; None where none is."""
@@ -242,14 +241,19 @@ class VirtualScreen:
         codes = np.frombuffer(joined.encode("utf-32-le", "replace"), dtype=np.uint32).astype(np.uint64)
         if (joined.isascii() and joined.isprintable()) or (widths(codes) == 1).all():
             return codes, list(map(len, texts))
-        cells: list[int] = []
-        ends = []
+        parts, begin = [], 0
         for text in texts:
-            for first, last, size in split_graphemes(text)[0]:
-                if size:
-                    cells += [self._code(text[first:last]), CONTINUED][:size]
-            ends.append(len(cells))
-        return np.array(cells, dtype=np.uint64), np.diff(ends, prepend=0).tolist()
+            part, begin = codes[begin : begin + len(text)], begin + len(text)
+            parts.append(part if (widths(part) == 1).all() else self._codes_of_graphemes(text))
+        return np.concatenate(parts), list(map(len, parts))
+
+    def _codes_of_graphemes(self, text: str) -> npt.NDArray[np.uint64]:
+        """Return the codes of the cells of a text that holds more than narrow characters."""
+        cells: list[int] = []
+        for first, last, size in split_graphemes(text)[0]:
+            if size:
+                cells += [self._code(text[first:last]), CONTINUED][:size]
+        return np.array(cells, dtype=np.uint64)
 
     def _code(self, grapheme: str) -> int:
         """Return the code of a character with its marks, without anything that a terminal would obey."""
@@ -269,7 +273,7 @@ class VirtualScreen:
             if len(self._numbers) > _MOST_STYLES:
                 # Styles carry more than looks: Textual makes as many of them as there are cells.
                 self._numbers = {None: 0}
-            number = self._numbers[style] = self._looks.setdefault(_look(style or Style.null()), len(self._looks))
+            number = self._numbers[style] = self._looks.setdefault(look(style or Style.null()), len(self._looks))
         return number
 
     def _transition(self, old: int, new: int, colors: ColorSystem) -> str:
@@ -277,8 +281,47 @@ class VirtualScreen:
         known = self._transitions.get((old, new))
         if known is None:
             looks = list(self._looks)
-            known = self._transitions[old, new] = _transition(looks[old], looks[new], colors)
+            known = self._transitions[old, new] = transition(looks[old], looks[new], colors)
         return known
+
+
+class _Stretches:
+    """Cells to send, as stretches that are written at once: sure characters side by side in one style.
+
+    Any other cell is a stretch of its own.
+
+    Args:
+        wanted: The cells of the screen.
+        positions: The cells to send, in the order in which they are sent.
+        right: Which cells of the screen are right halves of wide characters; None where none is.
+    """
+
+    def __init__(
+        self, wanted: npt.NDArray[np.uint64], positions: npt.NDArray[np.int64], right: npt.NDArray[np.bool_] | None
+    ) -> None:
+        cells = wanted.ravel()[positions]
+        codes, styles = cells & np.uint64(_CODE), cells >> np.uint64(_STYLE_SHIFT)
+        is_right = right[positions] if right is not None else np.zeros(len(positions), dtype=bool)
+        is_sure = widths(codes) > 0
+        is_plain = is_sure & ~is_right & (codes < CONTINUED)
+        begins = (np.diff(positions) != 1) | (np.diff(styles) != 0) | ~(is_plain[1:] & is_plain[:-1])
+        begins |= positions[1:] % wanted.shape[1] == 0
+        sizes = 1 + (codes >= 0x80).astype(np.int64) + (codes >= 0x800) + (codes >= 0x10000)
+        self.begins: list[int] = [0, *(np.flatnonzero(begins) + 1).tolist(), len(positions)]
+        """Where each stretch begins, and where the last one ends."""
+        self.positions: list[int] = positions.tolist()
+        self.codes: list[int] = codes.tolist()
+        self.styles: list[int] = styles.tolist()
+        self.is_right: list[bool] = is_right.tolist()
+        self.is_sure: list[bool] = is_sure.tolist()
+        """Whether terminals agree on the width."""
+        self.text = np.where(codes < CONTINUED, codes, _REPLACED).astype("<u4").tobytes().decode("utf-32-le")
+        """A character for each cell; those with marks are not among them."""
+        self._bytes_before: list[int] = [0, *np.cumsum(sizes).tolist()]
+
+    def count_within(self, first: int, last: int, most: float) -> int:
+        """Return how many cells of a stretch to write until ``most`` bytes are full, at least one."""
+        return bisect_left(self._bytes_before, most + self._bytes_before[first], first + 1, last) - first
 
 
 class Frame(CompositorUpdate):
@@ -305,15 +348,6 @@ class Frame(CompositorUpdate):
         changes = self._screen.changes(cast(Any, console)._color_system or ColorSystem.TRUECOLOR, self._most)
         self.written = len(changes.encode())
         return changes
-
-
-def _move(cursor: int, position: int, columns: int) -> str:
-    """Return the sequence that moves the cursor from one cell to another; a cursor below 0 may be anywhere."""
-    row, column = divmod(position, columns)
-    if cursor >= 0 and cursor // columns == row and cursor % columns and position > cursor:
-        ahead = position - cursor
-        return f"\x1b[{ahead}C" if ahead > 1 else "\x1b[C"
-    return f"\x1b[{row + 1};{column + 1}H"
 
 
 def _with_other_halves(positions: npt.NDArray[np.int64], right: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
@@ -358,25 +392,3 @@ def _blank(cell: np.uint64) -> np.uint64:
 def _is_drawing(codes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
     """Return which characters are dots, bars or shades."""
     return ((codes >= 0x2580) & (codes <= 0x259F)) | ((codes >= 0x2800) & (codes <= 0x28FF))
-
-
-def _look(style: Style) -> _Look:
-    """Return the visible part of a style: Rich's bits of bold, dim and the like, and the colours."""
-    return style._attributes & style._set_attributes, style.color, style.bgcolor
-
-
-def _transition(old: _Look, new: _Look, colors: ColorSystem) -> str:
-    attributes, *inks = new
-    if old[0] != attributes:
-        # Some attributes have no code of their own that ends them.
-        set_bits = [code for bit, code in Style._style_map.items() if attributes & (1 << bit)]
-        codes = ["0", *set_bits, *(_color(ink, colors, index == 0) for index, ink in enumerate(inks) if ink)]
-    else:
-        codes = [_color(ink, colors, index == 0) for index, ink in enumerate(inks) if ink != old[1 + index]]
-    return f"\x1b[{';'.join(codes)}m" if codes else ""
-
-
-def _color(color: Color | None, colors: ColorSystem, foreground: bool) -> str:
-    if color is None:
-        return "39" if foreground else "49"
-    return ";".join(color.downgrade(colors).get_ansi_codes(foreground))

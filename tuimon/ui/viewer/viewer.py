@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
+from tuimon.protocol import events
 from tuimon.protocol.commands import AnyRequest, Stop
 from tuimon.protocol.events import AnyEvent
 from tuimon.runs import liveness
@@ -36,6 +37,19 @@ NOTICE_SECONDS = 8.0
 """Seconds for which a sentence is shown."""
 CHANGE_SECONDS = 30.0
 """Seconds for which it is said that another run is shown: somebody may look away."""
+MEASUREMENTS = (
+    events.Batches
+    | events.BatchNorm
+    | events.BatchNormChannels
+    | events.EpochEnded
+    | events.Heartbeat
+    | events.Overhead
+    | events.System
+    | events.TimeSplit
+    | events.ValidationBatches
+    | events.WeightUpdates
+)
+"""Facts that come as long as training goes on."""
 
 
 class Clock(Protocol):
@@ -83,7 +97,7 @@ class Viewer:
         """Knows which other run has begun."""
         self._readonly = readonly
         self._clock = clock
-        self._changes = 0
+        self._changes = self._happened = 0
         self._ticked_at = clock.monotonic()
         self._notice: Notice | None = None
         self._notice_until = 0.0
@@ -112,6 +126,7 @@ class Viewer:
     def hear(self, news: News) -> None:
         """Take in what has happened. All news comes in here."""
         self._changes += 1
+        self._happened += not _goes_on(news)
         match news:
             case Facts():
                 self._grown_at = self._clock.monotonic()
@@ -142,6 +157,8 @@ class Viewer:
         self.state.apply(events)
         self._steering.settle(self.state)
         self._changes += 1
+        # In a replay, time itself is what happens.
+        self._happened += self.replay is not None
 
     def moment(self, *, is_line_slow: bool = False) -> Moment:
         """Return what is to be shown now.
@@ -187,6 +204,11 @@ class Viewer:
         second = int(self._clock.time()) if self.state.ended is None else None
         return self._changes, second, self.notice
 
+    @property
+    def happened(self) -> object:
+        """Differs from the value before once more has happened than that training goes on: then drawing is urgent."""
+        return self._happened, self.notice
+
     # Another run
 
     def _say_begun(self, begun: Begun) -> None:
@@ -207,6 +229,7 @@ class Viewer:
             return False
         self._begin(run)
         self._changes += 1
+        self._happened += 1
         words = f"O goes back to {before}."
         self.say(words if by_hand else f"This run has just begun. {words}", seconds=CHANGE_SECONDS)
         return True
@@ -324,6 +347,18 @@ class Viewer:
             self.replay.to_start()
             self.state = RunState()
         self.fold(self.replay.to_time(time))
+
+
+def _goes_on(news: News) -> bool:
+    """Return whether news holds only further measurements, or a further part of a log that is being read."""
+    match news:
+        case Facts():
+            return news.reading is not None or all(isinstance(event, MEASUREMENTS) for event in news.events)
+        case OlderRead():
+            return news.whole is None
+        case TrainerPrinted():
+            return True
+    return False
 
 
 def _name(request: AnyRequest) -> str:

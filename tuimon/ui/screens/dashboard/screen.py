@@ -139,7 +139,9 @@ class Dashboard(BaseScreen):
     def _arrange(self) -> None:
         """Put the panels where they belong, if that is elsewhere than before."""
         has_facts = self._moment is not None and self._moment.has_facts
-        wanted = arrange(self.size.width, self.size.height, self._contents(), self._chosen) if has_facts else WAITING
+        # Before its first layout a screen has no size.
+        width, height = self.size if self.size.area else self.app.size
+        wanted = arrange(width, height, self._contents(), self._chosen) if has_facts else WAITING
         if wanted == self._arrangement:
             return
         self._arrangement = wanted
@@ -171,5 +173,5 @@ class Dashboard(BaseScreen):
             is_probed=bool(state.probes),
             has_gap=has_gap(state),
             metrics=len(other_names(state)),
-            table_rows=self._table.rows_wanted if has_batch_norm else rows_wanted(moment),
+            table_rows=LayerTable.rows_for(moment) if has_batch_norm else rows_wanted(moment),
         )

@@ -60,9 +60,14 @@ class LayerTable(ListView, can_focus=True):
         layers = self._layers()
         return layers[self.selected].layer.path if layers else None
 
+    @staticmethod
+    def rows_for(moment: Moment) -> int:
+        """Return the height at which every layer has its line."""
+        return 3 + max(1, len(moment.layers))
+
     @property
     def rows_wanted(self) -> int:
-        """The height at which every layer has its line."""
+        """The height at which every layer that is known has its line."""
         return 3 + max(1, self.length)
 
     def show(self, moment: Moment) -> None:
