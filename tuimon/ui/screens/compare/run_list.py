@@ -12,8 +12,9 @@ from tuimon.text import plain
 from tuimon.ui.drawing.cell_view import draw_panel
 from tuimon.ui.drawing.cells import Cells, cell_width, fit, fit_end
 from tuimon.ui.drawing.list_view import ListView
+from tuimon.ui.drawing.names import short_names
 from tuimon.ui.screens.compare.comparison import Comparison, ParameterColumn
-from tuimon.ui.screens.compare.run_curves import code_of, letter_of, short_names
+from tuimon.ui.screens.compare.run_curves import code_of, letter_of
 from tuimon.ui.viewer.meanings import STATUS_SIGNS, Meaning
 from tuimon.ui.viewer.moment import Moment
 
