@@ -50,7 +50,7 @@ def fit_apart(names: tuple[str, ...], width: int) -> tuple[str, ...]:
 
     Example:
         >>> fit_apart(("net/block1a_project_conv_bn", "net/block2b_project_conv_bn"), 14)
-        ('…block1a_proj…', '…block2b_proj…')
+        ('block1a_proje…', 'block2b_proje…')
         >>> fit_apart(("sequential/bn_1", "sequential/bn_2"), 10)
         ('bn_1', 'bn_2')
     """
