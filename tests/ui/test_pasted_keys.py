@@ -89,7 +89,12 @@ def test_a_paste_into_a_filter_is_text(runs: Path) -> None:
 
 @pytest.mark.parametrize(
     ("keys", "shown"),
-    [("2/acc", "filter acc"), ("4/R2", "No event matches"), ("8/lr", "0 of 1 fit lr"), (":lr", "Set the learning rate")],
+    [
+        ("2/acc", "No metric matches “acc”"),
+        ("4/R2", "No event matches"),
+        ("8/lr", "0 of 1 fit lr"),
+        (":lr", "Set the learning rate"),
+    ],
 )
 def test_what_comes_at_once_with_the_key_of_a_line_is_typed_into_it(runs: Path, keys: str, shown: str) -> None:
     with LiveRun(runs, *training("bn_1")) as run, terminal(run.directory) as there:
