@@ -213,7 +213,7 @@ class RunList(ListView, can_focus=True):
         ]
         tags = max((cell_width(" ".join(line.tags.tags)) for line in self._lines), default=0)
         if tags:
-            wanted.append(_Column("tags", "tags", min(24, max(4, tags)), 7, is_text=True))
+            wanted.append(_Column("tags", "tags", min(24, max(4, tags)), 5, is_text=True))
         whole = max((cell_width(plain(line.name)) for line in self._lines), default=0)
         names = max([min(whole, _LEAST_NAME), *map(cell_width, self._short.values())])
         chosen: list[_Column] = []
