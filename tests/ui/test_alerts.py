@@ -63,6 +63,23 @@ async def test_an_alert_is_where_the_eye_goes_with_the_key_that_helps(runs: Path
             assert meanings(app, "Timeline", "✗ R12") == {Meaning.ERROR}
 
 
+async def test_an_alert_that_comes_again_is_one_line_with_a_count_and_all_are_on_their_screen(runs: Path) -> None:
+    repeats = [alert("R1", what=f"the mean drifts by {step}", step=step) for step in (1200, 3400, 5600)]
+    other = alert("R1", what="another layer", layer="bn_2", step=4000)
+    with LiveRun(runs, *training("bn_1", "bn_2")) as run:
+        async with watching(run.directory, NARROW) as (app, pilot):
+            run.write(repeats[0], other)
+            await until(pilot, lambda: "R1 the mean drifts by 1200" in part(app, "Timeline"))
+            assert "times" not in part(app, "Timeline")
+            run.write(*repeats[1:])
+            await until(pilot, lambda: "▲ R1 (3 times since step 1,200) the mean" in part(app, "Timeline"))
+            assert "R1 another layer" in part(app, "Timeline")
+            assert part(app, "Timeline").count("R1 ") == 2
+            await press(pilot, "4")
+            await until(pilot, lambda: text(app).count("R1 the mean drifts by") >= len(repeats))
+            assert "times since" not in text(app)
+
+
 def test_an_alert_that_was_answered_presses_no_more() -> None:
     older, newer = alert("R1", request="recalibrate"), alert()
     assert pressing_alert(moment(older, newer)) is newer

@@ -17,7 +17,7 @@ from tuimon.ui.dialogs.text_entry import TextDialog
 from tuimon.ui.dialogs.why_screen import WhyScreen
 from tuimon.ui.screens.metrics.screen import MetricsScreen
 from tuimon.ui.viewer.key import SCREEN_NAMES, ScreenName
-from tuimon.ui.viewer.keys import GROUPS, KEYS, sections
+from tuimon.ui.viewer.keys import GROUPS, KEYS, keys_of, sections
 from tuimon.ui.viewer.run_keys import BY_NAME
 from ui.facts import alert, training
 from ui.sizes import NARROW, WIDE
@@ -323,6 +323,28 @@ async def test_a_click_on_the_footer_does_what_its_key_does(runs: Path) -> None:
 
 
 # Help
+
+
+@pytest.mark.parametrize("name", SCREEN_NAMES)
+def test_help_tells_the_keys_that_a_screen_has_apart_from_those_of_others(name: ScreenName) -> None:
+    here = {(key.shown, key.help) for key in keys_of(name)}
+    for heading, keys in sections(name):
+        if not heading.startswith("On the screen") and heading != BY_NAME.name:
+            assert {(key.shown, key.help) for key in keys} <= here, heading
+    told = {(key.shown, key.help) for _, keys in sections(name) for key in keys}
+    assert told >= {(key.shown, key.help) for other in SCREEN_NAMES for key in keys_of(other)}
+
+
+async def test_a_new_user_finds_how_a_run_is_replayed(runs: Path) -> None:
+    with LiveRun(runs, *training("bn_1")) as run:
+        async with watching(run.directory) as (app, pilot):
+            command = f"tuimon replay {run.directory.path.name}"
+            await press(pilot, "colon")
+            await until(pilot, lambda: isinstance(app.screen, FindDialog))
+            app.screen.query_one(Input).value = "replay"
+            await until(pilot, lambda: found_first(app).startswith("› replay this run"))
+            await press(pilot, "enter")
+            await until(pilot, lambda: command in part(app, "Banner"))
 
 
 def test_help_has_the_keys_in_order() -> None:

@@ -267,3 +267,32 @@ async def test_channels_of_any_value_are_drawn(runs: Path, values: np.ndarray) -
         async with watching(run.directory, WIDE) as (app, pilot):
             await press(pilot, "3")
             await until(pilot, lambda: "channels" in part(app, "ChannelView"))
+
+
+def names_in(app: WatchApp, panel: str) -> list[str]:
+    """Return the names that stand in the first column of a list of layers."""
+    lines = part(app, panel).splitlines()[2:]
+    return [words[0] for line in lines if (words := line.strip("│› ").split()) and words[0][0] not in "╰─"]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (100, 30), (120, 35)])
+@pytest.mark.parametrize(
+    "paths",
+    [
+        [f"functional/backbone/efficientnet_block{number}a_project_conv_batch_normalization" for number in (1, 2, 3)],
+        [f"functional/efficientnet_backbone_{name}/stage_2/conv_batch_normalization" for name in ("left", "right")],
+        [f"sequential/batch_normalization{name}" for name in ("", "_1", "_2", "_10")],
+    ],
+)
+async def test_layers_with_long_names_can_be_told_apart(runs: Path, size: tuple[int, int], paths: list[str]) -> None:
+    with LiveRun(runs, *training(*paths), probe(3, layers=dict.fromkeys(paths, probe_layer(1.0)))) as run:
+        async with watching(run.directory, size) as (app, pilot):
+            await press(pilot, "3")
+            await until(pilot, lambda: len(names_in(app, "LayerTable")) == len(paths))
+            assert len(set(names_in(app, "LayerTable"))) == len(paths)
+            titles = part(app, "#layer-mean").splitlines()[:1]
+            for _ in paths[1:]:
+                await press(pilot, "down")
+                titles += part(app, "#layer-mean").splitlines()[:1]
+            # A small screen has no room for the chart.
+            assert len(set(titles)) == (len(paths) if size == (120, 35) else 0)

@@ -288,6 +288,7 @@ async def test_a_run_gets_tags_and_a_note_beside_its_log(five: Path) -> None:
         await press(pilot, *put_on(app, "good"))
         await answer(pilot, app, "t", *"fine odd", "enter")
         await until(pilot, lambda: read_tags(five / "good").tags == ("fine", "odd"))
+        await until(pilot, lambda: "Tags of good: fine odd" in text(app))
         await press(pilot, "v", "v")
         await until(pilot, lambda: "fine odd" in row(app, "good"))
         await answer(pilot, app, "t", *"-odd", "enter")

@@ -87,6 +87,24 @@ def test_a_paste_into_a_filter_is_text(runs: Path) -> None:
         assert run.requests() == []
 
 
+@pytest.mark.parametrize(
+    ("keys", "shown"),
+    [
+        ("2/acc", "No metric matches “acc”"),
+        ("4/R2", "No event matches"),
+        ("8/lr", "0 of 1 fit lr"),
+        (":lr", "Set the learning rate"),
+    ],
+)
+def test_what_comes_at_once_with_the_key_of_a_line_is_typed_into_it(runs: Path, keys: str, shown: str) -> None:
+    with LiveRun(runs, *training("bn_1")) as run, terminal(run.directory) as there:
+        there.read_until(lambda: is_there(there))
+        os.write(there.ours, keys.encode())
+        there.read_until(lambda: shown.lower() in there.shown.lower())
+        assert "Pasted?" not in there.shown
+        assert run.requests() == []
+
+
 def test_keys_of_a_hand_and_of_a_held_key_come_alone() -> None:
     # A fast hand: 25 ms between two keys that it rolls over; a held key: 30 a second.
     assert not is_pasted([1.025, 1.05], before=1.0)

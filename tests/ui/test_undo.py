@@ -241,7 +241,7 @@ async def test_z_takes_back_what_anybody_asked_in_a_real_round(runs: Path) -> No
             await until(pilot, lambda: "frozen 1/2" in part(app, "Header"))
 
             await pilot.press("z")
-            await until(pilot, lambda: "undo freeze bn_1: asked" in part(app, "Banner"))
+            await until(pilot, lambda: "Asked: undo freeze bn_1." in part(app, "Banner"))
             assert "undo freeze bn_1: asked" in part(app, "Timeline")
             assert "training, asked" in part(app, "LayerTable")
             path = sorted(run.directory.commands.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)[-1]
@@ -252,7 +252,7 @@ async def test_z_takes_back_what_anybody_asked_in_a_real_round(runs: Path) -> No
 
             # Again, before the answer: the one before.
             await pilot.press("z")
-            await until(pilot, lambda: "undo phase train: asked" in part(app, "Banner"))
+            await until(pilot, lambda: "Asked: undo phase train." in part(app, "Banner"))
             _, thaw, phase = run.requests()
             assert isinstance(phase, commands.Phase)
             assert phase.phase == "auto"
@@ -277,14 +277,14 @@ async def test_an_undo_that_needs_several_requests_says_them_in_order(runs: Path
         run.apply(commands.signed(commands.Freeze(statistics=True), 0), step=3, statistics_held=["bn_1", "bn_2"])
         async with watching(run.directory) as (app, pilot):
             await pilot.press("z")
-            await until(pilot, lambda: "undo freeze statistics of all: asked" in part(app, "Banner"))
+            await until(pilot, lambda: "Asked: undo freeze statistics of all." in part(app, "Banner"))
             assert [type(request).__name__ for request in run.requests()] == ["Unfreeze", "Unfreeze", "Freeze"]
             assert "undo freeze statistics of all: freeze bn_1: asked" in part(app, "Timeline")
             for request in run.requests():
                 run.apply(request, step=3, frozen=["bn_1"])
             await until(pilot, lambda: "asked" not in part(app, "LayerTable"))
             await pilot.press("z")
-            await until(pilot, lambda: "undo freeze bn_1: asked" in part(app, "Banner"))
+            await until(pilot, lambda: "Asked: undo freeze bn_1." in part(app, "Banner"))
 
 
 async def test_what_a_run_does_not_take_is_not_undone(runs: Path) -> None:

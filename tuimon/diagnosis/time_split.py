@@ -58,7 +58,8 @@ def input_bound(state: RunState) -> Iterator[Finding]:
 
     Threshold: waiting takes at least `NOTE_SHARE` of the time, since the start and in the newest measurement; at least
     `WAIT_SECONDS` a step; and at least `LOST_SECONDS` in all. It is a note, for such a run
-    learns as well as a faster one; from `WARNING_SHARE` on it is a warning. Without the first step, traces and pauses.
+    learns as well as a faster one; from `WARNING_SHARE` on it is a warning. Without the first step, traces, pauses
+    and suspensions of the process.
 
     Source: the input pipeline analyzer of the TensorFlow Profiler, which calls a program highly input-bound from 20 %
     of the step time on.

@@ -483,8 +483,8 @@ class Overhead(Event):
 class TimeSplit(Event):
     """Where the time since the last such line went, of this `fit`.
 
-    The first step, traces and pauses are left out. The first line comes after 5 s of steps, then one every 10 s at
-    most, and one at the end.
+    The first step, traces and pauses are left out, and so is time around a suspension of the process, as by Ctrl-Z. The
+    first line comes after 5 s of steps, then one every 10 s at most, and one at the end.
     """
 
     steps: int

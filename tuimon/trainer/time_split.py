@@ -74,6 +74,7 @@ class TimeSplitter:
         self._began: float | None = None
         self._next_record = self._next_timed = 0.0
         self._is_postponed = False
+        self._suspended = 0.0
         self._random = random.Random(0)  # noqa: S311 - only spreads the timed calls; the user's random numbers stay.
         self._timed_before = engine.steps.times.timed_calls
         self._charged = engine.steps.times.timing
@@ -123,6 +124,12 @@ class TimeSplitter:
         timed = [*times.timed][-max(0, times.timed_calls - self._timed_before) :] if self._timed_calls else []
         if self._began is None or len(timed) < FEWEST_CALLS:
             return
+        if self._suspended != self._recorder.suspended_seconds:
+            self._suspended = self._recorder.suspended_seconds
+            # Nobody knows in which part the process stood still, so this time is in none.
+            self._began, self._before = now, totals
+            self._timed_before = times.timed_calls
+            return
         new, wall = totals.since(self._before), now - self._began
         steps = new.calls * self._engine.steps.steps_per_call
         # A step that the engine could not time would count as a callback.
@@ -150,6 +157,7 @@ class TimeSplitter:
     def _attend(self, now: float) -> None:
         if self._began is None:
             self._began, self._before = now, self._totals()
+            self._suspended = self._recorder.suspended_seconds
             self._next_record, self._next_timed = now + FIRST_SECONDS, now + WAIT_SECONDS
         if now >= self._next_record and self._timed_calls >= FEWEST_CALLS:
             self.record()

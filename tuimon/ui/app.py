@@ -14,7 +14,7 @@ from tuimon.ui.drawing.too_small import TooSmall
 from tuimon.ui.frame.base_screen import BaseScreen, shown_screen
 from tuimon.ui.messages import Heard
 from tuimon.ui.open_screens import OpenScreens
-from tuimon.ui.pasted_keys import PastedKeys
+from tuimon.ui.pasted_keys import PastedKeys, Settled
 from tuimon.ui.program_keys import ProgramKeys
 from tuimon.ui.replay_keys import ReplayKeys
 from tuimon.ui.request_keys import RequestKeys
@@ -117,6 +117,10 @@ class WatchApp(PacedApp):
         self._screens.recall()
         if self.viewer.replay is not None:
             self.set_interval(_REPLAY_SECONDS, self.viewer.tick)
+
+    async def on_settled(self, message: Settled) -> None:
+        """Take the next key: the one before has done its work."""
+        await self._pasted.settle(message)
 
     def on_resize(self, event: Resize) -> None:
         """Show a sentence where the terminal is too small for anything else."""

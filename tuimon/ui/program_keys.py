@@ -126,6 +126,9 @@ class ProgramKeys:
             words = ": ".join(part for part in (f"key {key.shown}" if key.keys else "", not_now) if part)
             yield Entry(_title(key), words, self._action(key), f"{key.also} {key.request}")
         yield from self._screens(moment)
+        if moment.replay is None:
+            command = f"tuimon replay {plain(moment.run_path.name, 80)}"
+            yield Entry("replay this run", f"in a shell: {command}", partial(self._say, command), "again history")
         for name in NAMES:
             run = partial(self.do, "palette", name)
             yield Entry(f"palette {name}", "", run, "colours colors theme dark light")

@@ -151,6 +151,11 @@ class Recorder:
         """True after `end` or `close`, until `reopen`."""
         return self._closed
 
+    @property
+    def suspended_seconds(self) -> float:
+        """How long the whole process was suspended so far, by Ctrl-Z or SIGSTOP."""
+        return self._writer.suspended_seconds
+
     def reopen(self) -> None:
         """Continue after ``end``, for another ``fit`` with the same Monitor."""
         with self._ending:

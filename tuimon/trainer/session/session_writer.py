@@ -7,6 +7,7 @@ a full quota is noticed.
 
 import contextlib
 import fcntl
+import math
 import os
 import threading
 import time
@@ -38,6 +39,8 @@ BUDGET_BYTES = 512 * 1024 * 1024
 """Size from which the log takes no more samples; epochs, requests and the end are still written."""
 GAP_SECONDS = 10.0
 """Shortest time between two records of dropped events."""
+SUSPENDED_SECONDS = 1.0
+"""A thread that wakes so much too late, in a process that does nothing, was suspended with it."""
 CLOSE_SECONDS = 5.0
 """Longest time that the end of training waits for the disk."""
 
@@ -93,6 +96,8 @@ class SessionWriter:
         self._closing = False
         self._position = (0, 0, 0)
         self._owner = os.getpid()
+        self._suspended = 0.0
+        self._due, self._worked = math.inf, 0.0
         self.lock_error: str | None = None
         """Why the log has no lock; None if it has one."""
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -166,10 +171,27 @@ class SessionWriter:
             self._written_state = held.state
             self._queue.append(held)
 
+    @property
+    def suspended_seconds(self) -> float:
+        """How long the whole process stood still so far: stopped by Ctrl-Z or SIGSTOP, not waiting by itself."""
+        # Right after it goes on, the thread that writes may be yet to wake.
+        late = self._clock() - self._due
+        return self._suspended + (late if late >= SUSPENDED_SECONDS else 0.0)
+
+    def _sleep(self, seconds: float) -> None:
+        """Wait for something to write; notice where the process is suspended meanwhile."""
+        now, worked = self._clock(), time.process_time()
+        late = now - self._due
+        # Threads that only wait their turn do so while another one computes.
+        if late >= SUSPENDED_SECONDS and worked - self._worked < late / 10:
+            self._suspended += late
+        self._due, self._worked = now + seconds, worked
+        self._wake.wait(seconds)
+
     def _run(self) -> None:
         last_written = self._clock()
         while True:
-            self._wake.wait(RETRY_SECONDS if self._is_failing else FLUSH_SECONDS)
+            self._sleep(RETRY_SECONDS if self._is_failing else FLUSH_SECONDS)
             closing = self._closing
             self._wake.clear()
             now = self._clock()

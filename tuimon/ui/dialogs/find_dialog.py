@@ -70,7 +70,7 @@ class FindDialog(ModalScreen[Entry | None]):
             line.cursor_blink = False
             yield line
             yield OptionList(id="found", markup=False)
-            yield Static(Content("Nothing is called so."), id="nothing", markup=False)
+            yield Static(Content("Nothing has this name."), id="nothing", markup=False)
         yield TooSmall()
 
     def on_mount(self) -> None:

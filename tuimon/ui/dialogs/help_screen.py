@@ -160,7 +160,7 @@ def _page(moment: Moment, screen_name: ScreenName, width: int, typed: str = "") 
 
     # What cannot be done now is told last.
     for heading, keys in sorted(sections(screen_name), key=lambda section: _is_refused(section[1][0], moment)):
-        why = f": {moment.refusal}" if _is_refused(keys[0], moment) and moment.refusal else ""
+        why = _why_not(keys[0], moment) if _is_refused(keys[0], moment) else ""
         part(
             heading,
             why,
@@ -186,6 +186,13 @@ def _is_refused(key: Key, moment: Moment) -> bool:
     if key.needs == "replay":
         return moment.replay is None
     return key.needs == "steering" and bool(moment.refusal)
+
+
+def _why_not(key: Key, moment: Moment) -> str:
+    """Return why keys do nothing now; for those of a replay, how one begins."""
+    if key.needs == "replay":
+        return f": tuimon replay {plain(moment.run_path.name, 60)}"
+    return f": {moment.refusal}"
 
 
 def _holds(typed: str, text: str, term: str) -> bool:

@@ -35,6 +35,7 @@ class TextDialog(ModalScreen[str | None], Generic[Value]):
         read: Turns a text into a value; raises ``ValueError`` with words for people.
         effect: Returns the effect of a value, in words.
         longest: How many characters may be typed.
+        does: What enter does, in words.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -51,6 +52,7 @@ class TextDialog(ModalScreen[str | None], Generic[Value]):
         read: Callable[[str], Value],
         effect: Callable[[Value], str],
         longest: int = 40,
+        does: str = "sends it",
     ) -> None:
         super().__init__()
         self._question = question
@@ -59,12 +61,13 @@ class TextDialog(ModalScreen[str | None], Generic[Value]):
         self._read = read
         self._effect = effect
         self._longest = longest
+        self._does = does
 
     def compose(self) -> ComposeResult:
         """Lay out the line: the present value above it, the effect of the typed one below."""
         with Vertical(id="entry") as panel:
             panel.border_title = Content(plain(self._question))
-            panel.border_subtitle = Content("enter sends it, esc cancels")
+            panel.border_subtitle = Content(f"enter {self._does}, esc cancels")
             yield Static(Content(self._present), id="present", markup=False)
             line = Input(max_length=self._longest, compact=True)
             line.cursor_blink = False

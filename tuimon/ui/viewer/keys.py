@@ -260,8 +260,7 @@ def sections(screen: ScreenName = "dashboard") -> Iterator[tuple[str, list[Key]]
         told += own
         yield f"On this screen, “{screen}”", own
     for group in GROUPS:
-        steers = group in (STEERING, REPLAY)
-        keys = [key for key in group if steers or (key in keys_of(screen) and not key.is_own)]
+        keys = [key for key in group if key in keys_of(screen) and not key.is_own]
         told += keys
         if keys:
             yield group.name, keys

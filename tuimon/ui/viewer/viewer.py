@@ -289,7 +289,8 @@ class Viewer:
         except OSError as error:
             self.say(f"The request cannot be written: {error}", bad=True)
         else:
-            self.say(f"undo {plain(undo.command.words, 100)}: asked")
+            # True also once it is answered: the sentence stays for some seconds.
+            self.say(f"Asked: undo {plain(undo.command.words, 100)}.")
 
     def refuses(self, *names: str) -> bool:
         """Return whether requests cannot be sent now, and say why.

@@ -59,6 +59,7 @@ class RunChanges:
             f"Tags of {plain(line.name, 60)}",
             present=f"Now {present}" if present else "It has no tags.",
             wanted="Words to add; with - before, to take away.",
+            does="keeps them",
             read=lambda text: _checked(line, text),
             effect=effect,
             longest=200,
@@ -67,7 +68,10 @@ class RunChanges:
         def change(text: str | None) -> None:
             if text is not None:
                 add, remove = tags.changes_in(text)
-                self._work(lambda: tags.change_tags(line.path, add, remove))
+                after = line.tags.changed(add, remove).tags
+                # A small screen has no column of tags.
+                said = f"Tags of {line.name}: {' '.join(after)}" if after else f"{line.name} has no tags"
+                self._work(lambda: tags.change_tags(line.path, add, remove), said=said)
 
         self._screen.app.push_screen(question, change)
 
@@ -77,6 +81,7 @@ class RunChanges:
             f"Note on {plain(line.name, 60)}",
             present=f"Now: {line.tags.note}" if line.tags.note else "It has no note.",
             wanted="Any text, on one line; a - alone takes it away.",
+            does="keeps it",
             read=tags.note,
             effect=lambda _: f"Stays in {tags.FILE_NAME} in the run directory, beside the log.",
             longest=tags.LONGEST_NOTE,
@@ -143,7 +148,7 @@ class RunChanges:
 
         self._screen.app.push_screen(question, answered)
 
-    def _work(self, change: Callable[[], object], pinned_here: Path | None = None) -> None:
+    def _work(self, change: Callable[[], object], pinned_here: Path | None = None, said: str = "") -> None:
         def work() -> Message:
             try:
                 change()
@@ -154,7 +159,7 @@ class RunChanges:
                 if pinned_here is not None:
                     return RunChanged(f"{words}; pinned on this screen alone.", pinned_here=pinned_here)
                 return RunChanged(f"{words}.")
-            return RunChanged("")
+            return RunChanged(said)
 
         self._in_thread(work)
 

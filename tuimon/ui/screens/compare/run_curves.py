@@ -120,30 +120,6 @@ def code_of(slot: int) -> int:
     return RUN + slot % MOST_IN_ONE
 
 
-def short_names(names: Sequence[str]) -> list[str]:
-    """Return names without the parts that are the same in all of them: what is left tells the runs of a sweep apart.
-
-    Example:
-        >>> short_names(["20261121-101500-sweep", "20261121-113000-sweep", "20261121-120000-sweep-2"])
-        ['101500-sweep', '113000-sweep', '120000-sweep-2']
-        >>> short_names(["20261121-101500-sweep", "20261121-113000-sweep"]), short_names(["20261121-101500-sweep"])
-        (['101500', '113000'], ['20261121-101500-sweep'])
-    """
-    if len(set(names)) < 2:
-        return list(names)
-    parts = [name.split("-") for name in names]
-    begin, end = _alike(parts), _alike([each[::-1] for each in parts])
-    if begin + end >= min(map(len, parts)):
-        end = 0
-    return ["-".join(each[begin : len(each) - end]) or name for each, name in zip(parts, names, strict=True)]
-
-
-def _alike(parts: Sequence[Sequence[str]]) -> int:
-    """Return how many of the first parts are the same everywhere; the last one of any is not looked at."""
-    most = min(map(len, parts)) - 1
-    return next((place for place in range(most) if len({each[place] for each in parts}) > 1), most)
-
-
 def metric_names(runs: Iterable[RunCurves]) -> list[str]:
     """Return every metric that one of the runs has: the losses first, each before its validation."""
     names = list(dict.fromkeys(name for run in runs for name in run.metrics))

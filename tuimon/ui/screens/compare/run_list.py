@@ -12,8 +12,9 @@ from tuimon.text import plain
 from tuimon.ui.drawing.cell_view import draw_panel
 from tuimon.ui.drawing.cells import Cells, cell_width, fit, fit_end
 from tuimon.ui.drawing.list_view import ListView
+from tuimon.ui.drawing.names import short_names
 from tuimon.ui.screens.compare.comparison import Comparison, ParameterColumn
-from tuimon.ui.screens.compare.run_curves import code_of, letter_of, short_names
+from tuimon.ui.screens.compare.run_curves import code_of, letter_of
 from tuimon.ui.viewer.meanings import STATUS_SIGNS, Meaning
 from tuimon.ui.viewer.moment import Moment
 
@@ -212,7 +213,7 @@ class RunList(ListView, can_focus=True):
         ]
         tags = max((cell_width(" ".join(line.tags.tags)) for line in self._lines), default=0)
         if tags:
-            wanted.append(_Column("tags", "tags", min(24, max(4, tags)), 7, is_text=True))
+            wanted.append(_Column("tags", "tags", min(24, max(4, tags)), 5, is_text=True))
         whole = max((cell_width(plain(line.name)) for line in self._lines), default=0)
         names = max([min(whole, _LEAST_NAME), *map(cell_width, self._short.values())])
         chosen: list[_Column] = []

@@ -6,7 +6,8 @@ from tuimon.text import plain
 from tuimon.ui.drawing.cell_view import draw_panel
 from tuimon.ui.drawing.cells import Cells, cell_width, fit_end, wrap
 from tuimon.ui.drawing.lines_view import LinesView
-from tuimon.ui.screens.compare.run_curves import UNKNOWN, RunCurves, code_of, differences, letter_of, short_names
+from tuimon.ui.drawing.names import short_names
+from tuimon.ui.screens.compare.run_curves import UNKNOWN, RunCurves, code_of, differences, letter_of
 from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment
 

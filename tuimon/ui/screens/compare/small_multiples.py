@@ -16,8 +16,9 @@ from tuimon.ui.charts.canvas import draw_empty
 from tuimon.ui.charts.reduced_curves import ReducedCurves
 from tuimon.ui.drawing.cell_view import CellView, draw_panel
 from tuimon.ui.drawing.cells import Cells, cell_width, fit_end
+from tuimon.ui.drawing.names import short_names
 from tuimon.ui.screens.compare.comparison import Comparison
-from tuimon.ui.screens.compare.run_curves import RunCurves, letter_of, lower_is_better, short_names
+from tuimon.ui.screens.compare.run_curves import RunCurves, letter_of, lower_is_better
 from tuimon.ui.viewer.meanings import RUN, SELECTED, Meaning
 from tuimon.ui.viewer.moment import Moment
 

@@ -7,9 +7,8 @@ from tuimon.numbers import count, number
 from tuimon.protocol.events import DEAD_VARIANCE
 from tuimon.protocol.wire import FloatArray
 from tuimon.runs.state import OVER, LayerHistory
-from tuimon.text import plain
 from tuimon.ui.drawing.cell_view import draw_panel
-from tuimon.ui.drawing.cells import Cells, fit_end, wrap
+from tuimon.ui.drawing.cells import Cells, wrap
 from tuimon.ui.screens.layers.bars import BARS, decoded
 from tuimon.ui.screens.layers.layer_panel import LayerPanel
 from tuimon.ui.viewer.meanings import Meaning
@@ -27,7 +26,7 @@ class ChannelView(LayerPanel):
     def draw(self, cells: Cells, moment: Moment) -> None:
         """Draw both histograms and the worst channels, or a sentence where they are not recorded."""
         history = moment.state.layers.get(self._path or "")
-        title = "channels" if history is None else f"{fit_end(plain(history.layer.path), 40)} channels"
+        title = "channels" if history is None else f"{self.layer_name(moment, 40)} channels"
         draw_panel(cells, title, [] if history is None else [(count(history.layer.channels), int(Meaning.DIM))])
         arrays = None if history is None else _arrays(history)
         if history is None or arrays is None:

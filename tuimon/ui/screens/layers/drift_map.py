@@ -17,7 +17,8 @@ from tuimon.ui.charts.canvas import Canvas, draw_axes, draw_empty
 from tuimon.ui.charts.request_marks import marks
 from tuimon.ui.charts.step_chart import steps_of
 from tuimon.ui.drawing.cell_view import draw_panel
-from tuimon.ui.drawing.cells import Cells, cell_width, fit_end
+from tuimon.ui.drawing.cells import Cells, cell_width
+from tuimon.ui.drawing.names import fit_apart
 from tuimon.ui.screens.layers.drift_levels import NOT_FINITE, NOTHING, SHADES, levels
 from tuimon.ui.screens.layers.layer_panel import LayerPanel
 from tuimon.ui.viewer.meanings import DRIFT, Meaning
@@ -125,9 +126,10 @@ class DriftMap(LayerPanel):
             draw_empty(cells, self._quantity.short, words)
             return
         width, rows = cells.width - 2, cells.height - 4
-        names = [plain(path) for path in paths]
+        names = tuple(plain(path) for path in paths)
         most = max(width // 3, width - _LEAST_COLUMNS)
         name_width = max(_SMALLEST_NAME, min(max(map(cell_width, names)) + _CURSOR_WIDTH, most, width // 2))
+        names = fit_apart(names, name_width - _CURSOR_WIDTH)
         groups = _groups(len(paths), max(1, rows))
         each = max(1, min(_MOST_ROWS, rows // len(groups))) if rows > 0 else 1
         points = self._quantity.points(moment)
@@ -150,7 +152,7 @@ class DriftMap(LayerPanel):
             _draw_levels(canvas, range(first, first + each), found[group])
             is_here = group.start <= cursor < group.stop
             row = 1 + first + (each - 1) // 2
-            name = fit_end(names[cursor if is_here else group.start], name_width - _CURSOR_WIDTH)
+            name = names[cursor if is_here else group.start]
             cells.put_right(row, canvas.column - 1, name, Meaning.STRONG if is_here else Meaning.DIM)
             if is_here:
                 cells.put(row, 1, "›", Meaning.STRONG)

@@ -1,9 +1,7 @@
 """The chart of the gradient of one layer, over the probes."""
 
-from tuimon.text import plain
 from tuimon.ui.charts.canvas import Curve, in_legend
 from tuimon.ui.charts.step_chart import StepChart
-from tuimon.ui.drawing.cells import fit_end
 from tuimon.ui.screens.layers.gradients import over_time, why_none
 from tuimon.ui.screens.layers.layer_panel import LayerPanel
 from tuimon.ui.viewer.meanings import Meaning
@@ -29,10 +27,9 @@ class GradientChart(LayerPanel, StepChart):
 
     def title(self, moment: Moment) -> str:
         """Return the layer's path."""
-        del moment
         if not self._path:
             return "gradient"
-        return f"gradient of {fit_end(plain(self._path), max(8, self.size.width - _BESIDE_PATH))}"
+        return f"gradient of {self.layer_name(moment, max(8, self.size.width - _BESIDE_PATH))}"
 
     def legend(self, moment: Moment) -> list[tuple[str, int]]:
         """Return the newest norms."""

@@ -10,8 +10,9 @@ from tuimon.protocol.events import Probe
 from tuimon.protocol.wire import from_wire
 from tuimon.text import plain
 from tuimon.ui.drawing.cell_view import draw_panel
-from tuimon.ui.drawing.cells import Cells, cell_width, fit_end, wrap
+from tuimon.ui.drawing.cells import Cells, cell_width, wrap
 from tuimon.ui.drawing.list_view import ListView
+from tuimon.ui.drawing.names import fit_apart
 from tuimon.ui.screens.layers.bars import bar
 from tuimon.ui.screens.layers.gradients import LayerGradient, layer_gradients, newest_probe, why_none
 from tuimon.ui.viewer.meanings import Meaning
@@ -107,11 +108,12 @@ class GradientTable(ListView, can_focus=True):
                 cells.put(row, 3, words, Meaning.DIM)
             return
         draw_panel(cells, _title(moment), self._extra(cells, newest_probe(moment.state)))
-        names = [plain(row.path) for row in self._layers]
+        names = tuple(plain(row.path) for row in self._layers)
         has_zeros = any(_zeros(row) for row in self._layers)
         name_width, columns = _fitting(cells.width - 6, max(map(cell_width, names)), has_zeros=has_zeros)
         norms = [from_wire(row.gradient.norm) for row in self._layers if row.gradient is not None]
         largest = max(filter(math.isfinite, norms), default=0.0)
+        names = fit_apart(names, name_width)
         cells.put(1, 3, "layer", Meaning.DIM, width=name_width)
         places, at = {}, 3 + name_width + _GAP
         for name, width in columns:
@@ -121,7 +123,7 @@ class GradientTable(ListView, can_focus=True):
             at += width + _GAP
         widths = dict(columns)
         for at_row, index, code in self.draw_cursor(cells):
-            cells.put(at_row, 3, fit_end(names[index], name_width), (Meaning.STRONG if code else Meaning.TEXT) | code)
+            cells.put(at_row, 3, names[index], (Meaning.STRONG if code else Meaning.TEXT) | code)
             for name, (text, meaning) in _values(self._layers[index], largest).items():
                 if name in places:
                     cells.put_right(at_row, places[name] + widths[name], text, meaning | code)

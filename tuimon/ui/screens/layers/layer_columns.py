@@ -23,6 +23,10 @@ _DRIFT_BAR, _SHARE_BAR = 7, 8
 GAP = 2
 """Cells between two columns."""
 _NAME_LIMIT = 48
+_WANTED_NAME, _LEAST_NAME = 22, 14
+"""Cells that names have before the less telling columns are shown, and before the others are."""
+_TELLING = 4
+"""Beside more columns than this, names are wanted nearly whole: `batch_normalization_12`."""
 _MODE_LIMIT = 30
 
 
@@ -101,7 +105,7 @@ def fitting(width: int, longest_name: int, longest_mode: int, is_probed: bool) -
     name = max(name, len("layer"))
     while True:
         needed = sum(column.width + GAP for column in shown)
-        least = min(name, 14) if len(shown) > 1 else 5
+        least = min(name, _WANTED_NAME if len(shown) > _TELLING else _LEAST_NAME) if len(shown) > 1 else 5
         if needed + least <= width or len(shown) == 1:
             return max(5, min(name, width - needed)), shown
         shown.remove(max(shown, key=lambda column: column.rank))

@@ -1,6 +1,9 @@
 """The base of the panels about one layer."""
 
+from tuimon.text import plain
 from tuimon.ui.drawing.cell_view import CellView
+from tuimon.ui.drawing.names import fit_apart
+from tuimon.ui.viewer.moment import Moment
 
 
 class LayerPanel(CellView):
@@ -15,3 +18,8 @@ class LayerPanel(CellView):
         if path != self._path:
             self._path = path
             self.redraw()
+
+    def layer_name(self, moment: Moment, width: int) -> str:
+        """Return the path of the layer in at most ``width`` cells, told apart from those of the other layers."""
+        paths = list(dict.fromkeys([*moment.state.layers, self._path or ""]))
+        return fit_apart(tuple(map(plain, paths)), width)[paths.index(self._path or "")]

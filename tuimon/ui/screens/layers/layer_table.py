@@ -11,8 +11,9 @@ from tuimon.runs.facts_in_words import counted
 from tuimon.runs.state import LayerHistory
 from tuimon.text import plain
 from tuimon.ui.drawing.cell_view import draw_panel
-from tuimon.ui.drawing.cells import Cells, cell_width, fit_end
+from tuimon.ui.drawing.cells import Cells, cell_width
 from tuimon.ui.drawing.list_view import ListView
+from tuimon.ui.drawing.names import fit_apart
 from tuimon.ui.screens.layers.layer_columns import (
     GAP,
     Measured,
@@ -97,16 +98,17 @@ class LayerTable(ListView, can_focus=True):
             )
             cells.put(1, 3, words, Meaning.DIM, width=cells.width - 5)
             return
-        names = [plain(layer.layer.path) for layer in layers]
+        names = tuple(plain(layer.layer.path) for layer in layers)
         modes = [mode_of(moment, layer) for layer in layers]
         widest = max(sum(cell_width(text) for text, _ in mode) for mode in modes)
         name_width, columns = fitting(cells.width - 5, max(map(cell_width, names)), widest, measured.probe is not None)
+        names = fit_apart(names, name_width)
         cells.put(1, 3, "layer", Meaning.DIM, width=name_width)
         places = places_of(3 + name_width + GAP, columns)
         for column, start in places:
             put(cells, 1, start, column, column.heading, Meaning.DIM)
         for row, index, code in self.draw_cursor(cells):
-            cells.put(row, 3, fit_end(names[index], name_width), (Meaning.STRONG if code else Meaning.TEXT) | code)
+            cells.put(row, 3, names[index], (Meaning.STRONG if code else Meaning.TEXT) | code)
             for column, start in places:
                 if column.key == "mode":
                     draw_mode(cells, row, start, column, modes[index], code)

@@ -4,10 +4,8 @@ from typing import Literal
 
 from tuimon.runs.series import Series
 from tuimon.runs.state import LayerHistory
-from tuimon.text import plain
 from tuimon.ui.charts.canvas import Curve, in_legend
 from tuimon.ui.charts.step_chart import StepChart
-from tuimon.ui.drawing.cells import fit_end
 from tuimon.ui.screens.layers.layer_panel import LayerPanel
 from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment
@@ -36,10 +34,9 @@ class StatisticChart(LayerPanel, StepChart):
 
     def title(self, moment: Moment) -> str:
         """Return the layer's path and the statistic."""
-        del moment
         words = self._statistic.replace("_", " ")
         room = max(8, self.size.width - len(words) - _BESIDE_PATH)
-        return f"{fit_end(plain(self._path), room)} {words}" if self._path else words
+        return f"{self.layer_name(moment, room)} {words}" if self._path else words
 
     def legend(self, moment: Moment) -> list[tuple[str, int]]:
         """Return the newest median."""

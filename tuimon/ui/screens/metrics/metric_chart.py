@@ -96,6 +96,8 @@ class MetricChart(CellView):
         super().__init__()
         self.metric = ""
         """The metric that is drawn; empty for none."""
+        self.why_none = ""
+        """Why no metric is drawn, in a sentence."""
         self.viewport = Viewport()
         """The part of x that is shown, scale, smoothing and cursor."""
         self.is_chosen = False
@@ -213,6 +215,7 @@ class MetricChart(CellView):
         """Draw the curves, the marks and the cursor."""
         self._axis = None
         if not self.metric:
+            draw_empty(cells, "metrics", self.why_none)
             return
         title = plain(self.metric, 60)
         curves = self._curves(moment)

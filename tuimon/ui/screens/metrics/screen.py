@@ -256,6 +256,8 @@ class MetricsScreen(BaseScreen):
             chart.display = position < len(shown) or (position == 0 and not found)
             metric = shown[position] if position < len(shown) else ""
             chart.look_at(metric, self.viewport, is_chosen=room > 1 and page * room + position == self._chosen)
+        pattern = plain(self._filter.value, 60)
+        self._charts[0].why_none = f"No metric matches “{pattern}”: esc shows all." if pattern else "No metric yet."
         self._statistics.display = room == 1 and bool(found)
         self._statistics.chart = self._charts[0]
         self._status.tell(

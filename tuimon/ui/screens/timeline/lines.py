@@ -4,8 +4,9 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from tuimon.numbers import count
 from tuimon.protocol import events
 from tuimon.runs import facts_in_words
 from tuimon.runs.state import Command, RunState, TimelineEntry
@@ -42,11 +43,19 @@ class Line:
 
 
 def lines(moment: Moment) -> Iterator[Line]:
-    """Return the lines, newest first."""
+    """Return the lines, newest first. An alert that came several times is one of them, with how often it came."""
     for asked in reversed(moment.asked):
         yield asked_line(asked)
+    told: set[tuple[str, str | None]] = set()
     for entry in reversed(moment.state.timeline):
-        yield line_of(entry, moment.state)
+        if isinstance(entry, events.Alert):
+            key = entry.rule, entry.layer
+            if key not in told:
+                told.add(key)
+                same = [alert for alert in moment.state.alerts if (alert.rule, alert.layer) == key]
+                yield _repeated(entry, same, moment.state)
+        else:
+            yield line_of(entry, moment.state)
 
 
 def clock_time(seconds: float) -> str:
@@ -80,6 +89,16 @@ def line_of(entry: TimelineEntry, state: RunState) -> Line:
             return Line(
                 entry.time, entry.step, facts_in_words.of(entry, state), _MEANINGS.get(type(entry), Meaning.TEXT)
             )
+
+
+def _repeated(newest: events.Alert, same: list[events.Alert], state: RunState) -> Line:
+    line = line_of(newest, state)
+    if len(same) < 2:
+        return line
+    # The count comes before the sentence: a narrow screen cuts the end off.
+    rule, _, words = facts_in_words.of(newest, state).partition(" ")
+    since = f"{count(len(same))} times since step {count(same[0].step)}"
+    return replace(line, words=f"{sign(newest)[0]} {rule} ({since}) {words}")
 
 
 def _command(command: Command) -> Line:

@@ -1,0 +1,67 @@
+"""A trainer that Ctrl-Z or SIGSTOP suspends: that time is nobody's."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from helpers import environment
+from tuimon.protocol import events
+from tuimon.protocol.wire import from_wire
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.runs.session_log import Tail
+
+SUSPENDED = 4.0
+"""Seconds. It is longer than all steps that are recorded before and after it take together."""
+SCRIPT = """
+import sys
+import numpy as np
+import keras
+import tuimon
+from tuimon.trainer import time_split
+
+time_split.FIRST_SECONDS = time_split.EVERY_SECONDS = 0.5
+time_split.WAIT_SECONDS, time_split.EARLY_EVERY, time_split.LATER_EVERY = 0.1, 0.04, 0.04
+model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+model.compile("sgd", "mse")
+x = np.zeros((4000, 4), "float32")
+monitor = tuimon.Monitor(runs_dir=sys.argv[1], probe=False)
+model.fit(x, x[:, :2], batch_size=4, epochs=100_000, verbose=0, callbacks=[monitor])
+"""
+
+
+@pytest.fixture
+def trainer(runs: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen([sys.executable, "-c", SCRIPT, str(runs)], env=environment()) as process:
+        yield process
+        process.kill()
+
+
+def splits(runs: Path, count: int, tail: list[Tail], found: list[events.TimeSplit]) -> list[events.TimeSplit]:
+    """Wait until the log has so many records of where the time went."""
+    deadline = time.monotonic() + 60
+    while len(found) < count:
+        assert time.monotonic() < deadline
+        if not tail:
+            tail += [Tail(RunDirectory(path).session_log) for path in runs.iterdir()]
+        found += [fact for each in tail for fact in each.read() if isinstance(fact, events.TimeSplit)]
+    return found
+
+
+def test_the_time_of_a_suspension_is_not_counted_as_a_wait_for_data(
+    runs: Path, trainer: subprocess.Popen[bytes]
+) -> None:
+    tail: list[Tail] = []
+    found: list[events.TimeSplit] = []
+    splits(runs, 1, tail, found)
+    trainer.send_signal(signal.SIGSTOP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        trainer.wait(SUSPENDED)
+    trainer.send_signal(signal.SIGCONT)
+    before = len(found)
+    for split in splits(runs, before + 3, tail, found):
+        assert sum(map(from_wire, split.seconds.values())) < SUSPENDED
