@@ -10,6 +10,7 @@ from helpers import a_run, make_run
 from tuimon.diagnosis.gap.shares import disputed, gap_shares, shares_of_layers
 from tuimon.protocol import commands, events
 from tuimon.protocol.wire import Number
+from tuimon.runs.state import RunState
 from tuimon.ui.app import WatchApp
 from tuimon.ui.drawing.cell_view import CellView
 from tuimon.ui.screens.layers.drift_levels import NOT_FINITE, SHADES, levels
@@ -137,6 +138,17 @@ async def test_when_the_first_probe_comes_is_shown(runs: Path) -> None:
             assert re.search(r"First probe in about 1:\d\d \(a budget of 1 %\); g makes one now\.", part(app, "#gap"))
             run.write(events.ProbePlanned(seconds=None, reason="it takes too long", step=3))
             await until(pilot, lambda: "No probe comes by itself (it takes too long); g makes" in part(app, "#gap"))
+
+
+async def test_a_probe_that_the_run_does_not_live_to_see_is_not_promised(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RunState, "seconds_left", property(lambda state: 30.0))
+    with LiveRun(runs, *training("bn_1")) as run:
+        run.write(events.ProbePlanned(seconds=80.0, reason="a budget of 1 %", step=3))
+        async with watching(run.directory) as (app, pilot):
+            words = "First probe due only after the end of this run (a budget of 1 %); g makes one now."
+            await until(pilot, lambda: words in part(app, "#gap"))
 
 
 async def test_a_model_without_batch_normalization_has_a_gap_all_the_same(runs: Path) -> None:

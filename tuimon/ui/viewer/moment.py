@@ -210,5 +210,9 @@ def no_probe_words(moment: Moment) -> str:
     if planned.seconds is None:
         return f"No probe comes by itself ({plain(planned.reason, 100)}){now}."
     left = planned.time + from_wire(planned.seconds) - moment.trainer_time
-    when = f"in about {duration(left)}" if left > 0 else "soon, at a step or the end of an epoch"
+    ends_in = moment.state.seconds_left
+    if ends_in is not None and ends_in < left:
+        when = "due only after the end of this run"
+    else:
+        when = f"in about {duration(left)}" if left > 0 else "soon, at a step or the end of an epoch"
     return f"First probe {when} ({plain(planned.reason, 100)}){now}."
