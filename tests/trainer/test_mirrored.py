@@ -85,7 +85,7 @@ ANSWERS = {
         "freeze weights of dense_2",
         "unfreeze weights of dense_2",
         "learning rate 5e-4",
-        "momentum 0.0 of all",
+        "momentum 0 of all",
         "momentum 0.99 of all",
         "phase train",
         "phase inference",
