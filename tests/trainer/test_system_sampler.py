@@ -3,7 +3,7 @@
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -33,11 +33,22 @@ def recorder(tmp_path: Path) -> Iterator[Recorder]:
         recorder.close()
 
 
+Threads = Callable[[], list[threading.Thread]]
+
+
+@pytest.fixture
+def threads() -> Threads:
+    """Return what lists the threads of ours that this test has started: an earlier one may have left a run open."""
+    before = threading.enumerate()
+    names = ("tuimon-system", "tuimon-console")
+    return lambda: [each for each in threading.enumerate() if each.name in names and each not in before]
+
+
 def samples(recorder: Recorder) -> list[events.System]:
     return [event for event in read_log(recorder.run) if isinstance(event, events.System)]
 
 
-def test_a_fit_records_the_load_of_its_machine(tmp_path: Path) -> None:
+def test_a_fit_records_the_load_of_its_machine(tmp_path: Path, threads: Threads) -> None:
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     monitor = tuimon.Monitor(tmp_path / "run")
@@ -50,7 +61,8 @@ def test_a_fit_records_the_load_of_its_machine(tmp_path: Path) -> None:
     for _ in range(2):
         model.fit(np.ones((8, 2)), np.ones(8), verbose=0, callbacks=[monitor, look])
     # A second `fit` of the run keeps the pace, and does not begin anew.
-    (sample,) = [event for event in read_log(run) if isinstance(event, events.System)]
+    sample, *later = [event for event in read_log(run) if isinstance(event, events.System)]
+    assert all(each.cpu is not None for each in later)
     assert sample.cpu is None
     assert sample.process_cpu is None
     assert sample.cores == psutil.cpu_count()
@@ -62,7 +74,7 @@ def test_a_fit_records_the_load_of_its_machine(tmp_path: Path) -> None:
     assert sample.disk_free is not None
     assert sample.disk_total is not None
     assert 0 < sample.disk_free <= sample.disk_total
-    assert not [thread for thread in threading.enumerate() if thread.name in ("tuimon-system", "tuimon-console")]
+    assert not threads()
 
 
 def test_the_second_sample_knows_the_processors(recorder: Recorder) -> None:
@@ -117,7 +129,7 @@ def test_what_cannot_be_read_is_null(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_sleeping_driver_stops_neither_training_nor_its_end(
-    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch, threads: Threads
 ) -> None:
     asleep, awake = threading.Event(), threading.Event()
 
@@ -134,21 +146,23 @@ def test_a_sleeping_driver_stops_neither_training_nor_its_end(
     recorder.note("training goes on")
     sampler.stop()
     sampler.start()  # The thread that waits for the driver stays the only one.
-    assert sum(thread.name == "tuimon-system" for thread in threading.enumerate()) == 1
+    assert len(threads()) == 1
     until(lambda: [event for event in read_log(recorder.run) if isinstance(event, events.Note)])
     assert samples(recorder) == []
     recorder.close()
     awake.set()
-    until(lambda: not [thread for thread in threading.enumerate() if thread.name == "tuimon-system"])
+    until(lambda: not threads())
 
 
-def test_an_error_of_a_driver_ends_the_samples_alone(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_a_driver_ends_the_samples_alone(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch, threads: Threads
+) -> None:
     def fail(self: GpuReader) -> list[events.GpuLoad]:
         raise RuntimeError("a library of another version")
 
     monkeypatch.setattr(GpuReader, "read", fail)
     recorder.accompany(SystemSampler(recorder))
-    until(lambda: not [thread for thread in threading.enumerate() if thread.name == "tuimon-system"])
+    until(lambda: not threads())
     recorder.note("training goes on")
     until(lambda: [event for event in read_log(recorder.run) if isinstance(event, events.Note)])
 

@@ -337,7 +337,8 @@ async def test_the_newest_alert_is_above_all_panels_also_when_the_run_is_over(ru
             async with watching(run.directory, size) as (app, pilot):
                 await until(pilot, lambda app=app: "▲ R2 batch statistics" in part(app, "Banner"))
                 assert "F freezes all" in part(app, "Banner")
-                assert app.dashboard.query_one("Banner").region.bottom <= app.dashboard.query_one("#loss").region.y
+                banner, loss = app.dashboard.query_one("Banner"), app.dashboard.query_one("#loss")
+                await until(pilot, lambda banner=banner, loss=loss: banner.region.bottom <= loss.region.y)
         run.write(events.RunEnded(status="finished", step=3))
         run.die()
         async with watching(run.directory) as (app, pilot):

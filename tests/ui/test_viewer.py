@@ -225,7 +225,7 @@ def test_a_request_is_asked_then_applied_then_can_be_undone(watched: Watched) ->
     assert viewer.state.frozen == {"bn_1", "bn_2"}
 
     viewer.undo()
-    assert said(viewer.moment()) == "undo freeze all: asked"
+    assert said(viewer.moment()) == "Asked: undo freeze all."
     (undo,) = viewer.moment().asked
     assert undo.undoes == viewer.state.commands[request.id].seq
     assert not viewer.moment().is_frozen("bn_1")
