@@ -180,11 +180,6 @@ def _document(drawn: _Picture, width: int, height: int, title: str) -> Iterator[
     yield "</g>\n</g>\n</svg>"
 
 
-def _outline(box: Box) -> str:
-    left, top, width, height = box
-    return f"M{left:g} {top:g}h{width:g}v{height:g}h{-width:g}z"
-
-
 def _papers(drawn: _Picture, most: str) -> Iterator[str]:
     """Yield the backgrounds that differ from that of most cells; neighbours of one colour together."""
     joined: list[tuple[int, int, int, str]] = []
