@@ -96,9 +96,11 @@ class HelpScreen(ModalScreen[None]):
         super().__init__()
         self._moment = moment
         self._screen_name = screen_name
+        self._width = 0
+        """The width of the app for which the lines are broken."""
 
     def compose(self) -> ComposeResult:
-        """Lay out an empty page."""
+        """Lay out the whole page for the size of the app: to fill it in later means to lay it out twice."""
         with Vertical(id="help") as page:
             page.border_title = Content("help")
             page.border_subtitle = Content("esc closes")
@@ -106,7 +108,7 @@ class HelpScreen(ModalScreen[None]):
             line.cursor_blink = False
             yield line
             with VerticalScroll(id="help-page", can_focus=False):
-                yield Static(markup=False)
+                yield Static(self._lines(self.app.size.width), markup=False)
         yield TooSmall()
 
     def on_mount(self) -> None:
@@ -115,7 +117,8 @@ class HelpScreen(ModalScreen[None]):
 
     def on_resize(self, event: Resize) -> None:
         """Break the lines for this width."""
-        self._show(event.size.width)
+        if event.size.width != self._width:
+            self._show(event.size.width)
 
     def on_input_changed(self) -> None:
         """List what the words find."""
@@ -143,10 +146,13 @@ class HelpScreen(ModalScreen[None]):
         page = self.query_one("#help-page")
         page.scroll_relative(y=pages * max(1, page.size.height - 1), animate=False)
 
+    def _lines(self, width: int, words: str = "") -> Content:
+        self._width = width
+        return _page(self._moment, self._screen_name, min(_WIDTH, width) - _MARGINS, words)
+
     def _show(self, width: int) -> None:
         words = self.query_one(Input).value
-        page = _page(self._moment, self._screen_name, min(_WIDTH, width) - _MARGINS, words)
-        self.query_one("#help-page > Static", Static).update(page)
+        self.query_one("#help-page > Static", Static).update(self._lines(width, words))
         self.query_one("#help").border_subtitle = Content("esc shows all" if words else "esc closes")
 
 
