@@ -1,10 +1,8 @@
 """The callback that records a ``fit`` in its run directory and takes requests from there."""
 
-import atexit
 import contextlib
 import sys
 import traceback
-import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from tuimon.runs.run_directory import default_runs_directory
 from tuimon.text import plain
 from tuimon.trainer.fit import Fit
 from tuimon.trainer.keras import shared_run
-from tuimon.trainer.keras.fit_watchdog import FitWatchdog
+from tuimon.trainer.keras.fit_ends import UNNOTICED, FitEnds
 from tuimon.trainer.keras.guarded import guarded
 from tuimon.trainer.keras.internals import patches, running_fit
 from tuimon.trainer.keras.loop import NO_DATA, NO_FUNCTION, LoggedValues, Loop
@@ -28,9 +26,6 @@ from tuimon.trainer.modes import AUTO, Mode
 from tuimon.trainer.options import Options
 from tuimon.trainer.probe_memory import ProbeMemory
 from tuimon.trainer.session.recorder import Recorder
-
-UNNOTICED = "an exception outside of a train step ended fit"
-"""The reason of a run that ended so that Keras told nobody."""
 
 
 class Monitor(keras.callbacks.Callback):
@@ -105,7 +100,7 @@ class Monitor(keras.callbacks.Callback):
         self._watched: WatchedModel | None = None
         self._memory: ProbeMemory | None = None
         self._fit: Fit | None = None
-        self._lookout: FitWatchdog | None = None
+        self._ends: FitEnds | None = None
         self._was_stopped = False
         self._given_up = False
 
@@ -210,14 +205,13 @@ class Monitor(keras.callbacks.Callback):
             place = shared_run.Place(self._run_dir, self._runs_dir.absolute(), self._name, self._console)
             self._shared = shared_run.begin(place, self.model)
             self._recorder, self._memory = self._shared.recorder, self._shared.memory_of(self.model)
-        self._leave_lookout()
+        self._close_ends()
         if self._fit is not None:
             # An exception in a callback ended it; Keras does not report these.
             self._fit.end()
             if self._ends_run and not self._recorder.is_closed:
                 self._recorder.end("failed", RuntimeError(UNNOTICED))
         self._recorder.reopen()
-        _WATCHING.add(self)
         if self._shared is not None:
             self._shared.begin_fit(self.model)
         if self._watched is None or self._watched.model is not self.model:
@@ -231,8 +225,9 @@ class Monitor(keras.callbacks.Callback):
         self._memory = fit.memory
         frame = running_fit.frame_of_fit(self.model)
         self._watched.train.frame_of_fit = self._watched.test.frame_of_fit = frame
-        if frame is not None and self._ends_run:
-            self._lookout = FitWatchdog(frame, lambda: self._ended_without_a_word(fit))
+        self._ends = FitEnds(
+            frame if self._ends_run else None, failed=self._fail, gone=lambda: self._ended_without_a_word(fit)
+        )
         if self._mode != AUTO:
             self._fit.begin_in(self._mode, self._learning_rate)
             self._mode = AUTO
@@ -340,14 +335,13 @@ class Monitor(keras.callbacks.Callback):
                 fit.close_inbox()
                 self._recorder.end("failed", RuntimeError(UNNOTICED))
 
-    def _leave_lookout(self) -> None:
-        lookout, self._lookout = self._lookout, None
-        if lookout is not None:
-            lookout.close()
+    def _close_ends(self) -> None:
+        ends, self._ends = self._ends, None
+        if ends is not None:
+            ends.close()
 
     def _end(self, status: str, error: BaseException | None = None) -> None:
-        _WATCHING.discard(self)
-        self._leave_lookout()
+        self._close_ends()
         fit, self._fit = self._fit, None
         try:
             if fit is not None:
@@ -361,7 +355,7 @@ class Monitor(keras.callbacks.Callback):
 
     def _give_up(self, error: Exception) -> None:
         self._given_up = True
-        self._leave_lookout()
+        self._close_ends()
         self._warn(error)
         fit, self._fit = self._fit, None
         with contextlib.suppress(Exception):
@@ -376,16 +370,3 @@ class Monitor(keras.callbacks.Callback):
         with contextlib.suppress(Exception):
             print(f"tuimon: {error} (training goes on)", file=sys.stderr)
             traceback.print_exception(error)
-
-
-_WATCHING: "weakref.WeakSet[Monitor]" = weakref.WeakSet()
-"""Monitors in the middle of a ``fit``."""
-
-
-@atexit.register
-def _end_at_exit() -> None:
-    """Record that a run failed by an exception outside of a step, which ends the program."""
-    error = getattr(sys, "last_value", None)
-    for monitor in list(_WATCHING):
-        if monitor._fit is not None and error is not None:
-            monitor._fail(error)
