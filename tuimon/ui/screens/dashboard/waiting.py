@@ -1,6 +1,6 @@
 """The panel before the first step: a sentence, and the last lines that the training process printed."""
 
-from tuimon.runs import liveness
+from tuimon.runs import end_reasons, liveness
 from tuimon.text import plain
 from tuimon.ui.drawing.cell_view import CellView, draw_panel
 from tuimon.ui.drawing.cells import Cells, wrap
@@ -47,8 +47,7 @@ def _end(moment: Moment) -> tuple[str, Meaning] | None:
             Meaning.ERROR,
         )
     if moment.status == "failed":
-        lines = ended.traceback.strip().splitlines() if ended else []
-        reason = plain(lines[-1], 400) if lines else "no traceback was left"
+        reason = end_reasons.of_ended(ended) or "no traceback was left"
         return f"It failed before the first step: {reason}. Fix it and start again: tuimon run CONFIG", Meaning.ERROR
     if moment.status == "crashed":
         return (
@@ -56,7 +55,8 @@ def _end(moment: Moment) -> tuple[str, Meaning] | None:
             Meaning.ERROR,
         )
     if moment.status in ("finished", "stopped"):
-        return f"The run is {moment.status}, without a training step.", Meaning.TEXT
+        reason = end_reasons.of_ended(ended)
+        return f"The run is {moment.status}, without a training step{f': {reason}' if reason else ''}.", Meaning.TEXT
     return None
 
 
