@@ -25,10 +25,9 @@ from tuimon.errors import UsageError
 from tuimon.launch import config as config_file
 from tuimon.launch.launcher import TAKEN, TrainerProcess, logout_warning
 from tuimon.protocol.commands import Stop, signed
-from tuimon.runs import liveness
+from tuimon.runs import end_reasons, liveness
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.state import RunState
-from tuimon.text import last_line_of
 from tuimon.text import plain as plain_text
 
 FAILED = 1
@@ -85,7 +84,7 @@ def execute(options: argparse.Namespace) -> int:
     if trainer.poll() is None:
         _show(_left(run))
         return app.return_code or 0
-    return _outcome(run, progress_lines.read_state(run), trainer.wait())
+    return _outcome(progress_lines.read_state(run), trainer)
 
 
 def _resumable(options: argparse.Namespace) -> RunDirectory:
@@ -168,7 +167,7 @@ def _without_screen(run: RunDirectory, trainer: TrainerProcess) -> int:
             raise
     if trainer.poll() is None:
         return _leave(run, leaving)
-    return _outcome(run, state, trainer.wait())
+    return _outcome(state, trainer)
 
 
 def _wait_for_stop(run: RunDirectory, trainer: TrainerProcess) -> int:
@@ -182,7 +181,7 @@ def _wait_for_stop(run: RunDirectory, trainer: TrainerProcess) -> int:
     state = progress_lines.read_state(run)
     if state.ended is not None:
         _show(f"{state.ended.status} after {state.step} steps: {run.path}")
-    return _outcome(run, state, trainer.wait())
+    return _outcome(state, trainer)
 
 
 def _leave(run: RunDirectory, leaving: "_Leaving") -> int:
@@ -192,15 +191,23 @@ def _leave(run: RunDirectory, leaving: "_Leaving") -> int:
     return 128 + leaving.left
 
 
-def _outcome(run: RunDirectory, state: RunState, code: int) -> int:
+def _outcome(state: RunState, trainer: TrainerProcess) -> int:
+    """Tell of an end that is not the wanted one, and return the exit code: that of a signal is 128 + its number."""
+    run, code = trainer.run, trainer.wait()
     if code == TAKEN:
         raise UsageError(f"{run.name}: somebody else goes on with it; watch it: tuimon watch {run.path}")
-    if state.ended is not None and state.ended.status != "failed" and code == 0:
+    status = state.ended.status if state.ended is not None else ""
+    if status != "failed" and code == 0:
+        if not status:
+            _tell(f"{run.name}: training is over (exit code 0), but the log does not say how it ended: facts were lost")
         return 0
-    reason = last_line_of(state.ended.traceback) if state.ended else ""
-    reason = reason or progress_lines.last_line(run.trainer_log) or f"the training process ended with exit code {code}"
-    print(f"tuimon: {run.name} failed: {reason}; its output: {run.trainer_log}", file=sys.stderr)
-    return FAILED
+    reason = end_reasons.of_ended(state.ended) or trainer.how_it_ended()
+    if status == "stopped":
+        again = f"; go on: tuimon run --resume {run.name}" if any(run.checkpoints.glob("step-*.npz")) else ""
+        _tell(f"{run.name} stopped by {reason}{again}")
+        return code if code > 0 else 128 - code
+    _tell(f"{run.name} failed: {reason}; its output: {run.trainer_log}")
+    return 128 - code if code < 0 else FAILED
 
 
 def _left(run: RunDirectory) -> str:
@@ -243,11 +250,15 @@ class _Leaving:
         try:
             self._run.put_request(signed(Stop(), attempt=None))
         except OSError as error:
-            _tell(f"training cannot be asked to stop: {error}; Ctrl-C again leaves it training")
+            _tell_at_once(f"training cannot be asked to stop: {error}; Ctrl-C again leaves it training")
         else:
-            _tell("asked to stop after this batch; Ctrl-C again leaves it training")
+            _tell_at_once("asked to stop after this batch; Ctrl-C again leaves it training")
 
 
 def _tell(words: str) -> None:
+    print(f"tuimon: {words}", file=sys.stderr)
+
+
+def _tell_at_once(words: str) -> None:
     # A handler may interrupt a print: only a new line on another stream is safe.
     sys.stderr.write(f"\ntuimon: {words}\n")

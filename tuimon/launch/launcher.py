@@ -7,7 +7,10 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from tuimon.launch.exit_status import MemoryKills, in_words
 from tuimon.runs.run_directory import RunDirectory
+
+_READ_BYTES = 64 * 1024
 
 Ask = Callable[[Sequence[str]], str | None]
 """Runs a command and returns its output; None if it is missing or fails."""
@@ -33,6 +36,8 @@ class TrainerProcess:
         self.resumes = resumes
         """Whether it continues from the run's newest checkpoint."""
         self._process: subprocess.Popen[bytes] | None = None
+        self._printed_before = 0
+        self._memory_before = MemoryKills()
 
     @property
     def pid(self) -> int | None:
@@ -52,6 +57,8 @@ class TrainerProcess:
         command += ["--resume"] if self.resumes else []
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         log = os.open(self.run.trainer_log, flags, 0o600)
+        self._printed_before = os.fstat(log).st_size
+        self._memory_before = MemoryKills.now()
         try:
             self._process = subprocess.Popen(
                 command,
@@ -72,6 +79,26 @@ class TrainerProcess:
         """Wait for its end and return its exit code."""
         assert self._process is not None, "it was not started"
         return self._process.wait()
+
+    def pass_on(self, number: int) -> None:
+        """Send it a signal, if it runs."""
+        if self._process is not None:
+            self._process.send_signal(number)
+
+    def how_it_ended(self) -> str:
+        """Wait for its end and say how it came about; for a process that recorded nothing itself."""
+        code = self.wait()
+        memory = MemoryKills.now().words_since(self._memory_before)
+        return in_words(code, output=self._printed(), memory=memory)
+
+    def _printed(self) -> str:
+        """Return the end of what this process printed, without what earlier attempts did."""
+        with contextlib.suppress(OSError), self.run.trainer_log.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            # The trainer shortens a log that grows too large.
+            file.seek(max(self._printed_before if self._printed_before <= size else 0, size - _READ_BYTES))
+            return file.read().decode(errors="replace")
+        return ""
 
 
 def _environment() -> dict[str, str]:

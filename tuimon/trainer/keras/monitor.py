@@ -25,6 +25,7 @@ from tuimon.trainer.keras.watched_model import WatchedModel
 from tuimon.trainer.modes import AUTO, Mode
 from tuimon.trainer.options import Options
 from tuimon.trainer.probe_memory import ProbeMemory
+from tuimon.trainer.session.end_signals import EndSignals
 from tuimon.trainer.session.recorder import Recorder
 
 
@@ -101,6 +102,7 @@ class Monitor(keras.callbacks.Callback):
         self._memory: ProbeMemory | None = None
         self._fit: Fit | None = None
         self._ends: FitEnds | None = None
+        self._signals: EndSignals | None = None
         self._was_stopped = False
         self._given_up = False
 
@@ -118,6 +120,7 @@ class Monitor(keras.callbacks.Callback):
         batch_loss: bool,
         mode: Mode = AUTO,
         learning_rate: float | None = None,
+        signals: EndSignals | None = None,
     ) -> "Monitor":
         """Return a Monitor for a run that the caller began and will end, as ``tuimon run`` does.
 
@@ -127,11 +130,12 @@ class Monitor(keras.callbacks.Callback):
             batch_loss: Whether to read each batch's own values.
             mode: The mode of the first step: that of the attempt that this one resumes.
             learning_rate: The learning rate of a request if ``mode`` has its own.
+            signals: Notes the signals that end the process.
         """
         monitor = cls(recorder.run.path, batch_loss=batch_loss)
         monitor._options = options
         monitor._recorder = recorder
-        monitor._ends_run = False
+        monitor._ends_run, monitor._signals = False, signals
         monitor._mode, monitor._learning_rate = mode, learning_rate
         return monitor
 
@@ -210,7 +214,7 @@ class Monitor(keras.callbacks.Callback):
             # An exception in a callback ended it; Keras does not report these.
             self._fit.end()
             if self._ends_run and not self._recorder.is_closed:
-                self._recorder.end("failed", RuntimeError(UNNOTICED))
+                self._recorder.end("failed", reason=UNNOTICED)
         self._recorder.reopen()
         if self._shared is not None:
             self._shared.begin_fit(self.model)
@@ -226,7 +230,11 @@ class Monitor(keras.callbacks.Callback):
         frame = running_fit.frame_of_fit(self.model)
         self._watched.train.frame_of_fit = self._watched.test.frame_of_fit = frame
         self._ends = FitEnds(
-            frame if self._ends_run else None, failed=self._fail, gone=lambda: self._ended_without_a_word(fit)
+            *(fit, self._recorder, self._watched, self._fail),
+            options=self._options,
+            frame=frame,
+            callbacks=running_fit.callback_list_of_fit(self.model),
+            signals=self._signals,
         )
         if self._mode != AUTO:
             self._fit.begin_in(self._mode, self._learning_rate)
@@ -240,6 +248,7 @@ class Monitor(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Take requests, in the training thread, between two steps."""
+        self._end_if_signalled()
         if not self._given_up:
             try:
                 if self._fit:
@@ -255,12 +264,14 @@ class Monitor(keras.callbacks.Callback):
     @guarded
     def on_test_begin(self, logs: Any = None) -> None:
         """Record that a validation begins."""
+        self._end_if_signalled(in_validation=True)
         if self._fit:
             self._fit.begin_validation()
 
     @guarded
     def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Prepare the coming validation step."""
+        self._end_if_signalled(in_validation=True)
         if self._fit:
             self._fit.before_validation_step()
 
@@ -275,16 +286,29 @@ class Monitor(keras.callbacks.Callback):
         """Record the epoch with Keras' values."""
         if self._fit:
             self._fit.end_epoch(logs or {})
+            self._end_if_signalled(after_epoch=True)
 
     def on_train_end(self, logs: Any = None) -> None:
         """Give everything back and close the run."""
         if self._fit and not self._given_up:
             try:
-                self._fit.write_last()
+                if self._ends is not None and self._ends.is_signalled:
+                    self._fit.read_steps()
+                else:
+                    self._fit.write_last()
             except Exception as error:  # noqa: BLE001 - whatever it is, training has its end
                 self._give_up(error)
         self._was_stopped = self._fit is not None and self._fit.was_stopped
+        ends = self._ends
         self._end("stopped" if self._was_stopped else "finished")
+        if ends is not None:
+            ends.leave()
+
+    def _end_if_signalled(self, **where: bool) -> None:
+        if self._ends is not None and (signal := self._ends.last_words(**where)):
+            ends = self._ends
+            self._end("stopped", reason=signal)
+            ends.leave()
 
     def _listeners(self) -> Listeners:
         return Listeners(
@@ -321,33 +345,21 @@ class Monitor(keras.callbacks.Callback):
         with contextlib.suppress(Exception):
             if self._fit:
                 self._fit.read_steps()
-        if isinstance(error, KeyboardInterrupt):
-            self._end("stopped")
-        else:
-            self._end("failed", error)
-
-    def _ended_without_a_word(self, fit: Fit) -> None:
-        # This is not the training thread, so the model stays untouched; the next `fit`, if any, restores it.
-        if self._fit is fit and self._recorder is not None and not self._recorder.is_closed:
-            with contextlib.suppress(Exception):
-                if self._watched is not None:
-                    self._watched.fit_is_over()
-                fit.close_inbox()
-                self._recorder.end("failed", RuntimeError(UNNOTICED))
+        self._end("failed", error)
 
     def _close_ends(self) -> None:
         ends, self._ends = self._ends, None
         if ends is not None:
             ends.close()
 
-    def _end(self, status: str, error: BaseException | None = None) -> None:
+    def _end(self, status: str, error: BaseException | None = None, *, reason: str = "") -> None:
         self._close_ends()
         fit, self._fit = self._fit, None
         try:
             if fit is not None:
                 fit.end()
             if self._recorder is not None and self._ends_run and not self._recorder.is_closed:
-                self._recorder.end(status, error)
+                self._recorder.end(status, error, reason=reason)
             if fit is not None and self._shared is not None:
                 self._shared.end_fit(self.model, self._memory)
         except Exception as trouble:  # noqa: BLE001 - whatever it is, training has its end
