@@ -2,8 +2,10 @@
 
 Training is a process of its own: it goes on when this one ends, and `tuimon watch` attaches to it again.
 Without a terminal, or with --headless, progress is printed in lines. There, Ctrl-C asks training to stop
-after its batch, and a second Ctrl-C leaves it training. The exit code is 0 for a run that finished or was
-stopped, 1 for one that failed, 2 for bad input.
+after its batch, and a second Ctrl-C leaves it training. SIGTERM leaves it training, too, but where its end
+would end training without a word: as a service, as a container's first process, and in Slurm, SIGTERM and
+SIGUSR1 reach the training process, which saves a checkpoint and ends. The exit code is 0 for a run that
+finished or was asked to stop, 1 for one that failed, 128 + n for one that signal n ended, 2 for bad input.
 """
 
 import argparse
@@ -12,7 +14,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,7 +25,7 @@ from tuimon.cli.loading import collect_later
 from tuimon.cli.options import add_looks, add_runs_dir, has_screen, read_settings, warn
 from tuimon.errors import UsageError
 from tuimon.launch import config as config_file
-from tuimon.launch.launcher import TAKEN, TrainerProcess, logout_warning
+from tuimon.launch.launcher import TAKEN, TrainerProcess, ends_with_this_process, logout_warning
 from tuimon.protocol.commands import Stop, signed
 from tuimon.runs import end_reasons, liveness
 from tuimon.runs.run_directory import RunDirectory
@@ -149,7 +151,7 @@ def _prepare(options: argparse.Namespace) -> RunDirectory:
 
 
 def _without_screen(run: RunDirectory, trainer: TrainerProcess) -> int:
-    leaving = _Leaving(run)
+    leaving = _Leaving(run, passes_on=trainer.pass_on if ends_with_this_process() else None)
     since = run.session_log.stat().st_size if trainer.resumes else 0
     _show(f"run {run.path}")
     with leaving.signals():
@@ -219,18 +221,25 @@ def _show(line: str) -> None:
 
 
 class _Leaving:
-    """What signals do to a `tuimon run` without a screen; training itself never gets them."""
+    """What signals do to a `tuimon run` without a screen.
 
-    def __init__(self, run: RunDirectory, *, asked: bool = False) -> None:
+    Training gets none of them, but where it would end with this process: then it ends first, in order.
+    """
+
+    def __init__(
+        self, run: RunDirectory, *, asked: bool = False, passes_on: Callable[[int], None] | None = None
+    ) -> None:
         self.left = 0
         """The signal after which training is left to itself; 0: none yet."""
         self._run = run
         self._asked = asked
+        self._passes_on = passes_on
 
     @contextmanager
     def signals(self) -> Iterator[None]:
-        """Handle SIGINT, SIGTERM and SIGHUP meanwhile."""
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        """Handle SIGINT, SIGTERM and SIGHUP meanwhile, and SIGUSR1 where it is passed on."""
+        handled = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, *([signal.SIGUSR1] if self._passes_on else [])]
+        before = {number: signal.getsignal(number) for number in handled}
         for number, handler in before.items():
             # Under nohup, SIGHUP stays ignored.
             if handler is not signal.SIG_IGN:
@@ -243,6 +252,9 @@ class _Leaving:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         del frame
+        if self._passes_on is not None and number in (signal.SIGTERM, signal.SIGUSR1):
+            self._passes_on(number)
+            return
         if number != signal.SIGINT or self._asked:
             self.left = number
             return

@@ -128,9 +128,24 @@ def logout_warning(
         One line; None if nothing is known to end the training.
     """
     environment = os.environ if environment is None else environment
-    if "SLURM_STEP_ID" in environment or (environment.get("ENVIRONMENT") == "BATCH" and "SLURM_JOB_ID" in environment):
+    if _is_in_slurm(environment):
         return _slurm_warning(environment)
     return _systemd_warning(_own_cgroup() if cgroup is None else cgroup, _output_of if ask is None else ask)
+
+
+def ends_with_this_process(environment: Mapping[str, str] | None = None) -> bool:
+    """Whether a training that is left running ends with this process at once: in Slurm, a service or a container.
+
+    The first process of a container, or one that such a process or systemd has started, is waited for; what it leaves
+    behind is killed.
+    """
+    environment = os.environ if environment is None else environment
+    return 1 in (os.getpid(), os.getppid()) or _is_in_slurm(environment)
+
+
+def _is_in_slurm(environment: Mapping[str, str]) -> bool:
+    is_batch = environment.get("ENVIRONMENT") == "BATCH" and "SLURM_JOB_ID" in environment
+    return is_batch or "SLURM_STEP_ID" in environment
 
 
 def _slurm_warning(environment: Mapping[str, str]) -> str:

@@ -1,5 +1,6 @@
 """The panel before the first step: a sentence, and the last lines that the training process printed."""
 
+from tuimon.launch.exit_status import in_words
 from tuimon.runs import end_reasons, liveness
 from tuimon.text import plain
 from tuimon.ui.drawing.cell_view import CellView, draw_panel
@@ -41,8 +42,9 @@ def _end(moment: Moment) -> tuple[str, Meaning] | None:
     """Return how the run ended without a step; None where it goes on."""
     ended, log = moment.state.ended, moment.run_path / "trainer.log"
     if ended is None and moment.exit_code is not None:
+        how = in_words(moment.exit_code, output="") if moment.exit_code < 0 else f"exit status {moment.exit_code}"
         return (
-            f"The training process ended (exit status {moment.exit_code}) before it wrote a fact. "
+            f"The training process ended ({how}) before it wrote a fact. "
             f"The reason is most likely below; the whole output is in {log}. Fix it and start again: tuimon run CONFIG",
             Meaning.ERROR,
         )
