@@ -457,7 +457,9 @@ def test_how_a_run_ended_is_said() -> None:
         "examined."
     )
     crashed = verdict(state_of(OPEN), [], "crashed")
-    assert crashed.startswith("The run crashed after 230 steps: process killed; no error was recorded. Before that,")
+    assert crashed.startswith(
+        "The run crashed after 230 steps: its process is gone; no error was recorded. Before that,"
+    )
     assert verdict(state_of(), []) == "Not examined: no step was trained yet."
     assert "healthy" not in crashed
 

@@ -59,6 +59,7 @@ def requests() -> list[events.AnyEvent]:
 
 
 LATER = {
+    "RunEnded": ("reason",),
     "FitStarted": ("same_model", "averages_weights", "restores_best"),
     "Probe": (
         *("batches", "errors", "share_errors", "unweighted", "unweighted_error"),

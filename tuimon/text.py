@@ -42,16 +42,6 @@ def is_tensorflow_information(line: str) -> bool:
     return _TENSORFLOW_INFORMATION.match(line) is not None
 
 
-def last_line_of(text: str) -> str:
-    r"""Return the last line of a text that is not blank, as it can be shown; empty where there is none.
-
-    Example:
-        >>> last_line_of("Traceback:\n  ...\nValueError: no data\n\n")
-        'ValueError: no data'
-    """
-    return next((plain(line) for line in reversed(text.splitlines()) if line.strip()), "")
-
-
 def plain(text: str, limit: int = 500) -> str:
     r"""Return ``text`` as one line without escape sequences and control characters.
 

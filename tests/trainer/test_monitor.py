@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 import tuimon
-from helpers import selected, until, without_locks
+from helpers import selected, without_locks
 from trainer.inside import train_functions_of, until_seen
 from trainer.keras_models import (
     BATCH,
@@ -518,11 +518,7 @@ def test_a_mode_is_kept_from_one_fit_to_the_next(runs: Path) -> None:
     assert not np.array_equal(model.get_layer("bn_1").moving_mean.numpy(), before)
 
 
-def test_a_fit_that_a_callback_ended_is_told_though_keras_tells_nobody(
-    runs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fit_watchdog, "LOOK_SECONDS", 0.02)
-
+def test_a_fit_that_a_callback_ended_is_told_though_keras_tells_nobody(runs: Path) -> None:
     class Interrupted(keras.callbacks.Callback):
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             raise KeyboardInterrupt
@@ -530,13 +526,11 @@ def test_a_fit_that_a_callback_ended_is_told_though_keras_tells_nobody(
     model, monitor = compiled(sequential()), tuimon.Monitor(runs_dir=runs)
     with pytest.raises(KeyboardInterrupt):
         fit(model, 2, [monitor, Interrupted()])
-    until(lambda: facts_of(monitor, events.RunEnded))
     (ended,) = facts_of(monitor, events.RunEnded)
-    assert (ended.status, ended.step) == ("failed", STEPS)
-    assert "an exception outside of a train step ended fit" in ended.traceback
+    assert (ended.status, ended.step) == ("stopped", STEPS)
     # In a notebook one goes on, with the same Monitor.
     fit(model, 1, [monitor])
-    assert [fact.status for fact in facts_of(monitor, events.RunEnded)] == ["failed", "finished"]
+    assert [fact.status for fact in facts_of(monitor, events.RunEnded)] == ["stopped", "finished"]
 
 
 def test_a_long_step_is_not_taken_for_the_end(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from tuimon.runs import facts_in_words, liveness
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.session_log import Tail
 from tuimon.runs.state import RunState
-from tuimon.text import last_line_of, plain, printed_lines
+from tuimon.text import plain, printed_lines
 
 LINE_SECONDS = 1.0
 """Progress is printed at the end of an epoch, at most this often."""
@@ -219,16 +219,6 @@ class LogLines:
         end = data.rfind(b"\n") + 1 or (len(data) if len(data) == _LOG_BYTES else 0)
         self._offset += end
         return printed_lines(data[:end])
-
-
-def last_line(path: Path) -> str:
-    """Return the last line of a text file that says something; empty where there is none."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, 2) - _LOG_BYTES))
-            return last_line_of(file.read().decode(errors="replace"))
-    except OSError:
-        return ""
 
 
 def _line(event: events.AnyEvent, state: RunState) -> str:

@@ -2,8 +2,10 @@
 
 Training is a process of its own: it goes on when this one ends, and `tuimon watch` attaches to it again.
 Without a terminal, or with --headless, progress is printed in lines. There, Ctrl-C asks training to stop
-after its batch, and a second Ctrl-C leaves it training. The exit code is 0 for a run that finished or was
-stopped, 1 for one that failed, 2 for bad input.
+after its batch, and a second Ctrl-C leaves it training. SIGTERM leaves it training, too, but where its end
+would end training without a word: as a service, as a container's first process, and in Slurm, SIGTERM and
+SIGUSR1 reach the training process, which saves a checkpoint and ends. The exit code is 0 for a run that
+finished or was asked to stop, 1 for one that failed, 128 + n for one that signal n ended, 2 for bad input.
 """
 
 import argparse
@@ -12,7 +14,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,12 +25,11 @@ from tuimon.cli.loading import collect_later
 from tuimon.cli.options import add_looks, add_runs_dir, has_screen, read_settings, warn
 from tuimon.errors import UsageError
 from tuimon.launch import config as config_file
-from tuimon.launch.launcher import TAKEN, TrainerProcess, logout_warning
+from tuimon.launch.launcher import TAKEN, TrainerProcess, ends_with_this_process, logout_warning
 from tuimon.protocol.commands import Stop, signed
-from tuimon.runs import liveness
+from tuimon.runs import end_reasons, liveness
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.state import RunState
-from tuimon.text import last_line_of
 from tuimon.text import plain as plain_text
 
 FAILED = 1
@@ -85,7 +86,7 @@ def execute(options: argparse.Namespace) -> int:
     if trainer.poll() is None:
         _show(_left(run))
         return app.return_code or 0
-    return _outcome(run, progress_lines.read_state(run), trainer.wait())
+    return _outcome(progress_lines.read_state(run), trainer)
 
 
 def _resumable(options: argparse.Namespace) -> RunDirectory:
@@ -150,7 +151,7 @@ def _prepare(options: argparse.Namespace) -> RunDirectory:
 
 
 def _without_screen(run: RunDirectory, trainer: TrainerProcess) -> int:
-    leaving = _Leaving(run)
+    leaving = _Leaving(run, passes_on=trainer.pass_on if ends_with_this_process() else None)
     since = run.session_log.stat().st_size if trainer.resumes else 0
     _show(f"run {run.path}")
     with leaving.signals():
@@ -168,7 +169,7 @@ def _without_screen(run: RunDirectory, trainer: TrainerProcess) -> int:
             raise
     if trainer.poll() is None:
         return _leave(run, leaving)
-    return _outcome(run, state, trainer.wait())
+    return _outcome(state, trainer)
 
 
 def _wait_for_stop(run: RunDirectory, trainer: TrainerProcess) -> int:
@@ -182,7 +183,7 @@ def _wait_for_stop(run: RunDirectory, trainer: TrainerProcess) -> int:
     state = progress_lines.read_state(run)
     if state.ended is not None:
         _show(f"{state.ended.status} after {state.step} steps: {run.path}")
-    return _outcome(run, state, trainer.wait())
+    return _outcome(state, trainer)
 
 
 def _leave(run: RunDirectory, leaving: "_Leaving") -> int:
@@ -192,15 +193,23 @@ def _leave(run: RunDirectory, leaving: "_Leaving") -> int:
     return 128 + leaving.left
 
 
-def _outcome(run: RunDirectory, state: RunState, code: int) -> int:
+def _outcome(state: RunState, trainer: TrainerProcess) -> int:
+    """Tell of an end that is not the wanted one, and return the exit code: that of a signal is 128 + its number."""
+    run, code = trainer.run, trainer.wait()
     if code == TAKEN:
         raise UsageError(f"{run.name}: somebody else goes on with it; watch it: tuimon watch {run.path}")
-    if state.ended is not None and state.ended.status != "failed" and code == 0:
+    status = state.ended.status if state.ended is not None else ""
+    if status != "failed" and code == 0:
+        if not status:
+            _tell(f"{run.name}: training is over (exit code 0), but the log does not say how it ended: facts were lost")
         return 0
-    reason = last_line_of(state.ended.traceback) if state.ended else ""
-    reason = reason or progress_lines.last_line(run.trainer_log) or f"the training process ended with exit code {code}"
-    print(f"tuimon: {run.name} failed: {reason}; its output: {run.trainer_log}", file=sys.stderr)
-    return FAILED
+    reason = end_reasons.of_ended(state.ended) or trainer.how_it_ended()
+    if status == "stopped":
+        again = f"; go on: tuimon run --resume {run.name}" if any(run.checkpoints.glob("step-*.npz")) else ""
+        _tell(f"{run.name} stopped by {reason}{again}")
+        return code if code > 0 else 128 - code
+    _tell(f"{run.name} failed: {reason}; its output: {run.trainer_log}")
+    return 128 - code if code < 0 else FAILED
 
 
 def _left(run: RunDirectory) -> str:
@@ -212,18 +221,25 @@ def _show(line: str) -> None:
 
 
 class _Leaving:
-    """What signals do to a `tuimon run` without a screen; training itself never gets them."""
+    """What signals do to a `tuimon run` without a screen.
 
-    def __init__(self, run: RunDirectory, *, asked: bool = False) -> None:
+    Training gets none of them, but where it would end with this process: then it ends first, in order.
+    """
+
+    def __init__(
+        self, run: RunDirectory, *, asked: bool = False, passes_on: Callable[[int], None] | None = None
+    ) -> None:
         self.left = 0
         """The signal after which training is left to itself; 0: none yet."""
         self._run = run
         self._asked = asked
+        self._passes_on = passes_on
 
     @contextmanager
     def signals(self) -> Iterator[None]:
-        """Handle SIGINT, SIGTERM and SIGHUP meanwhile."""
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        """Handle SIGINT, SIGTERM and SIGHUP meanwhile, and SIGUSR1 where it is passed on."""
+        handled = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, *([signal.SIGUSR1] if self._passes_on else [])]
+        before = {number: signal.getsignal(number) for number in handled}
         for number, handler in before.items():
             # Under nohup, SIGHUP stays ignored.
             if handler is not signal.SIG_IGN:
@@ -236,6 +252,9 @@ class _Leaving:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         del frame
+        if self._passes_on is not None and number in (signal.SIGTERM, signal.SIGUSR1):
+            self._passes_on(number)
+            return
         if number != signal.SIGINT or self._asked:
             self.left = number
             return
@@ -243,11 +262,15 @@ class _Leaving:
         try:
             self._run.put_request(signed(Stop(), attempt=None))
         except OSError as error:
-            _tell(f"training cannot be asked to stop: {error}; Ctrl-C again leaves it training")
+            _tell_at_once(f"training cannot be asked to stop: {error}; Ctrl-C again leaves it training")
         else:
-            _tell("asked to stop after this batch; Ctrl-C again leaves it training")
+            _tell_at_once("asked to stop after this batch; Ctrl-C again leaves it training")
 
 
 def _tell(words: str) -> None:
+    print(f"tuimon: {words}", file=sys.stderr)
+
+
+def _tell_at_once(words: str) -> None:
     # A handler may interrupt a print: only a new line on another stream is safe.
     sys.stderr.write(f"\ntuimon: {words}\n")

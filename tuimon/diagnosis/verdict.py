@@ -30,9 +30,9 @@ from tuimon.numbers import figure
 from tuimon.protocol import events
 from tuimon.protocol.commands import Freeze
 from tuimon.protocol.wire import from_wire
-from tuimon.runs import liveness
+from tuimon.runs import end_reasons, liveness
 from tuimon.runs.state import RunState
-from tuimon.text import last_line_of, plain
+from tuimon.text import plain
 
 PART_WORDS = {
     "batch_norm": "batch statistics (BatchNormalization)",
@@ -122,8 +122,8 @@ def _broken(state: RunState, status: str) -> str:
     if status == "crashed":
         return f"The run crashed after {steps}: {liveness.KILLED}."
     if status == "failed":
-        error = last_line_of(state.ended.traceback) if state.ended else ""
-        return f"The run failed after {steps}{f': {error}' if error else ''}."
+        reason = end_reasons.of_ended(state.ended)
+        return f"The run failed after {steps}{f': {reason}' if reason else ''}."
     return ""
 
 

@@ -95,6 +95,9 @@ class Monitor(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     checkpoint_minutes: Annotated[float, msgspec.Meta(ge=0)] = 10.0
     """A full state is saved at the first epoch's end after so many, and when training is stopped, for
     `tuimon run --resume`; 0: only when somebody asks."""
+    grace_seconds: Annotated[float, msgspec.Meta(gt=0)] = 30.0
+    """After SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 or SIGINT the training process saves a checkpoint at its step's end, and
+    exits; after so many seconds, or a second signal, it exits without one. Docker kills after 10 s, Slurm after 30."""
     checkpoints_kept: Count = 3
     """How many of the newest are kept."""
 

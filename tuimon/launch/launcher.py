@@ -7,7 +7,10 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from tuimon.launch.exit_status import MemoryKills, in_words
 from tuimon.runs.run_directory import RunDirectory
+
+_READ_BYTES = 64 * 1024
 
 Ask = Callable[[Sequence[str]], str | None]
 """Runs a command and returns its output; None if it is missing or fails."""
@@ -33,6 +36,8 @@ class TrainerProcess:
         self.resumes = resumes
         """Whether it continues from the run's newest checkpoint."""
         self._process: subprocess.Popen[bytes] | None = None
+        self._printed_before = 0
+        self._memory_before = MemoryKills()
 
     @property
     def pid(self) -> int | None:
@@ -52,6 +57,8 @@ class TrainerProcess:
         command += ["--resume"] if self.resumes else []
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         log = os.open(self.run.trainer_log, flags, 0o600)
+        self._printed_before = os.fstat(log).st_size
+        self._memory_before = MemoryKills.now()
         try:
             self._process = subprocess.Popen(
                 command,
@@ -72,6 +79,26 @@ class TrainerProcess:
         """Wait for its end and return its exit code."""
         assert self._process is not None, "it was not started"
         return self._process.wait()
+
+    def pass_on(self, number: int) -> None:
+        """Send it a signal, if it runs."""
+        if self._process is not None:
+            self._process.send_signal(number)
+
+    def how_it_ended(self) -> str:
+        """Wait for its end and say how it came about; for a process that recorded nothing itself."""
+        code = self.wait()
+        memory = MemoryKills.now().words_since(self._memory_before)
+        return in_words(code, output=self._printed(), memory=memory)
+
+    def _printed(self) -> str:
+        """Return the end of what this process printed, without what earlier attempts did."""
+        with contextlib.suppress(OSError), self.run.trainer_log.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            # The trainer shortens a log that grows too large.
+            file.seek(max(self._printed_before if self._printed_before <= size else 0, size - _READ_BYTES))
+            return file.read().decode(errors="replace")
+        return ""
 
 
 def _environment() -> dict[str, str]:
@@ -101,9 +128,24 @@ def logout_warning(
         One line; None if nothing is known to end the training.
     """
     environment = os.environ if environment is None else environment
-    if "SLURM_STEP_ID" in environment or (environment.get("ENVIRONMENT") == "BATCH" and "SLURM_JOB_ID" in environment):
+    if _is_in_slurm(environment):
         return _slurm_warning(environment)
     return _systemd_warning(_own_cgroup() if cgroup is None else cgroup, _output_of if ask is None else ask)
+
+
+def ends_with_this_process(environment: Mapping[str, str] | None = None) -> bool:
+    """Whether a training that is left running ends with this process at once: in Slurm, a service or a container.
+
+    The first process of a container, or one that such a process or systemd has started, is waited for; what it leaves
+    behind is killed.
+    """
+    environment = os.environ if environment is None else environment
+    return 1 in (os.getpid(), os.getppid()) or _is_in_slurm(environment)
+
+
+def _is_in_slurm(environment: Mapping[str, str]) -> bool:
+    is_batch = environment.get("ENVIRONMENT") == "BATCH" and "SLURM_JOB_ID" in environment
+    return is_batch or "SLURM_STEP_ID" in environment
 
 
 def _slurm_warning(environment: Mapping[str, str]) -> str:

@@ -748,6 +748,9 @@ class RunEnded(Event):
     """`finished`, `stopped` (asked to) or `failed`."""
     traceback: str = ""
     """The exception's traceback, for `failed`."""
+    reason: str = ""
+    """Why it failed or was stopped, in one line: the exception's type and its first sentence, a signal; empty: it
+    finished, a request stopped it, or the log is of an older version."""
 
 
 AnyEvent = (

@@ -9,8 +9,9 @@ from functools import singledispatch
 from tuimon.numbers import count, figure, signed_figure
 from tuimon.protocol import events
 from tuimon.protocol.wire import Number, from_wire
+from tuimon.runs import end_reasons
 from tuimon.runs.state import Command, RunState
-from tuimon.text import last_line_of, plain
+from tuimon.text import plain
 
 MOST_METRICS = 6
 """Metrics that a sentence names at most; the others are in the log."""
@@ -161,8 +162,8 @@ def _(event: events.LogGap, state: RunState) -> str:
 @of.register
 def _(event: events.RunEnded, state: RunState) -> str:
     del state
-    error = last_line_of(event.traceback)
-    return f"{plain(event.status, 40)} after {counted(event.step, 'step')}" + (f": {error}" if error else "")
+    reason = end_reasons.of_ended(event)
+    return f"{plain(event.status, 40)} after {counted(event.step, 'step')}" + (f": {reason}" if reason else "")
 
 
 PART_NAMES = {"batch_norm": "BatchNorm", "stochastic": "random layers", "other": "other"}

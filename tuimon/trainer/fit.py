@@ -71,6 +71,7 @@ class Fit:
         self._diagnoses = True
         self._is_described = False
         self._is_of_one_epoch = False
+        self._leaves_pause = False
         for words in notes:
             self._recorder.note(words)
         self._record_model()
@@ -156,10 +157,7 @@ class Fit:
         self._sampling.end_first_step()
         self._replaced.end_epoch()
         self._updates.end_epoch()
-        # After a stop in mid-epoch, Keras ends the epoch all the same.
-        left = self._sampling.epoch_left
-        is_whole = not self._controller.was_stopped or (left.steps > 0 and left.left <= 0)
-        now = time.monotonic()
+        now, is_whole = time.monotonic(), self._epoch_is_whole()
         self._recorder.record(
             events.EpochEnded(
                 logs=scalars_to_wire(logs),
@@ -206,6 +204,34 @@ class Fit:
         self._sampling.write_channels()
         self._diagnose(None)
         self._write_overhead(time.monotonic())
+
+    @property
+    def saves_at_stop(self) -> bool:
+        """True if a stop saves a checkpoint."""
+        return self._options.checkpoint_at_stop
+
+    def save_last(self, reason: str, *, after_epoch: bool) -> None:
+        """Record the last values between two steps, and save a checkpoint where a stop does that.
+
+        Args:
+            reason: Why training ends here.
+            after_epoch: Whether it is after the steps of an epoch, and not between them.
+        """
+        self._sampling.read_steps()
+        if self.saves_at_stop:
+            # One that is being written comes first.
+            self._actions.finish_saving(self._options.grace_seconds)
+            self._save_checkpoint(reason, at_epoch_end=after_epoch and self._epoch_is_whole())
+
+    def _epoch_is_whole(self) -> bool:
+        # After a stop in mid-epoch, Keras ends the epoch all the same.
+        left = self._sampling.epoch_left
+        return not self._controller.was_stopped or (left.steps > 0 and left.left <= 0)
+
+    def leave_pause(self) -> None:
+        """Let a paused training go on to the next step, where it ends. Called from any thread."""
+        self._leaves_pause = True
+        self._inbox.wake()
 
     def end(self, *, keeps_mode: bool = False) -> None:
         """Give everything back to the user, whether the ``fit`` ended well or not.
@@ -257,7 +283,9 @@ class Fit:
     def _wait(self, data: Data | None) -> None:
         began = time.perf_counter()
         self._sampling.read_steps()
-        while self._controller.is_paused and not self._engine.is_stopping and not self._inbox.is_closed:
+        while self._controller.is_paused and not (
+            self._engine.is_stopping or self._inbox.is_closed or self._leaves_pause
+        ):
             # A request during the pause, such as a checkpoint, has recorded another state.
             self._recorder.record(events.StateChanged(state="paused"))
             if data is not None and data.catch_up():

@@ -36,6 +36,8 @@ class Options:
     """Minutes after which the next end of an epoch saves a checkpoint; 0: only requests save one."""
     checkpoints_kept: int = 3
     """How many of the newest checkpoints to keep."""
+    grace_seconds: float = 30.0
+    """Longest time from a signal to the end of the process, where a stop saves a checkpoint."""
     checkpoint_at_stop: bool = False
     """Whether a stop saves a checkpoint, from which a later attempt continues."""
 

@@ -5,6 +5,7 @@ loads, so that a viewer sees the run from its first moment.
 """
 
 import faulthandler
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -14,10 +15,13 @@ from tuimon.launch import config as configuration
 from tuimon.launch.launcher import TAKEN
 from tuimon.protocol import events
 from tuimon.protocol.wire import scalars_to_wire
+from tuimon.runs import end_reasons
 from tuimon.runs.run_directory import RunDirectory
+from tuimon.trainer.keras.fit_ends import tell_all
 from tuimon.trainer.options import Options, ProbeOptions
 from tuimon.trainer.requests import inbox
 from tuimon.trainer.session import trainer_log
+from tuimon.trainer.session.end_signals import SIGNALS, EndedBySignal, EndSignals
 from tuimon.trainer.session.recorder import Recorder
 from tuimon.trainer.session.session_writer import LogTakenError
 from tuimon.trainer.session.system_sampler import SystemSampler
@@ -27,7 +31,10 @@ if TYPE_CHECKING:
 
 
 def main(arguments: list[str]) -> int:
-    """Train; return the exit code: 0 finished or stopped, 1 failed, 75 if another process trains the run."""
+    """Train; return the exit code: 0 finished or stopped, 1 failed, 75 if another process trains the run.
+
+    After a signal it is 128 + its number: who started this must not take the training for complete.
+    """
     faulthandler.enable()
     run, resumes = RunDirectory.at(Path(arguments[0])), "--resume" in arguments[1:]
     trainer_log.keep_bounded(run.trainer_log)
@@ -43,17 +50,37 @@ def main(arguments: list[str]) -> int:
     recorder.accompany(SystemSampler(recorder))
     if resumes:
         _reject_what_was_left(recorder)
+    signals = _signals(config, recorder)
     try:
-        was_stopped = _train(config, recorder, resumes=resumes)
-    except KeyboardInterrupt:
-        recorder.end("stopped")
-        return 0
+        try:
+            was_stopped = _train(config, recorder, signals, resumes=resumes)
+        finally:
+            signals.raises = False
+        signals.check()
+    except EndedBySignal as signalled:
+        recorder.end("stopped", reason=str(signalled))
+        return 128 + signalled.number
     except BaseException as error:  # noqa: BLE001 - whatever ends the training, the log reports it
-        traceback.print_exc()
-        recorder.end("failed", error)
-        return 1
+        status, _ = end_reasons.how_ended(error)
+        if status == "failed":
+            traceback.print_exc()
+        recorder.end(status, error)
+        return 1 if status == "failed" else 128 + signal.SIGINT if isinstance(error, KeyboardInterrupt) else 0
     recorder.end("stopped" if was_stopped else "finished")
     return 0
+
+
+def _signals(config: configuration.Config, recorder: Recorder) -> EndSignals:
+    """Handle the signals that end a process; until ``fit`` looks at them, they end it at once."""
+    signals = EndSignals(
+        grace_seconds=config.monitor.grace_seconds,
+        noticed=tell_all,
+        end=lambda reason: recorder.end("stopped", reason=reason),
+        exits=True,
+    )
+    signals.install((*SIGNALS, signal.SIGINT))
+    signals.raises = True
+    return signals
 
 
 def _reject_what_was_left(recorder: Recorder) -> None:
@@ -69,7 +96,7 @@ def _reject_what_was_left(recorder: Recorder) -> None:
             recorder.record(fact, received.delete)
 
 
-def _train(config: configuration.Config, recorder: Recorder, *, resumes: bool) -> bool:
+def _train(config: configuration.Config, recorder: Recorder, signals: EndSignals, *, resumes: bool) -> bool:
     recorder.record(events.StateChanged(state="preparing", detail="loading Keras"))
     import keras
 
@@ -91,6 +118,7 @@ def _train(config: configuration.Config, recorder: Recorder, *, resumes: bool) -
         batch_loss=config.monitor.batch_loss,
         mode=meta.mode if meta else AUTO,
         learning_rate=meta.learning_rate if meta else None,
+        signals=signals,
     )
     if training.evaluate and not resumes:
         _evaluate(model, data, recorder, "before training")
@@ -136,6 +164,7 @@ def _options(monitor: configuration.Monitor) -> Options:
         prepare=monitor.prepare,
         checkpoint_minutes=monitor.checkpoint_minutes,
         checkpoints_kept=monitor.checkpoints_kept,
+        grace_seconds=monitor.grace_seconds,
         checkpoint_at_stop=monitor.checkpoint_minutes > 0,
     )
 

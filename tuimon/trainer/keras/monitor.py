@@ -1,10 +1,8 @@
 """The callback that records a ``fit`` in its run directory and takes requests from there."""
 
-import atexit
 import contextlib
 import sys
 import traceback
-import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from tuimon.runs.run_directory import default_runs_directory
 from tuimon.text import plain
 from tuimon.trainer.fit import Fit
 from tuimon.trainer.keras import shared_run
-from tuimon.trainer.keras.fit_watchdog import FitWatchdog
+from tuimon.trainer.keras.fit_ends import UNNOTICED, FitEnds
 from tuimon.trainer.keras.guarded import guarded
 from tuimon.trainer.keras.internals import patches, running_fit
 from tuimon.trainer.keras.loop import NO_DATA, NO_FUNCTION, LoggedValues, Loop
@@ -27,10 +25,8 @@ from tuimon.trainer.keras.watched_model import WatchedModel
 from tuimon.trainer.modes import AUTO, Mode
 from tuimon.trainer.options import Options
 from tuimon.trainer.probe_memory import ProbeMemory
+from tuimon.trainer.session.end_signals import EndSignals
 from tuimon.trainer.session.recorder import Recorder
-
-UNNOTICED = "an exception outside of a train step ended fit"
-"""The reason of a run that ended so that Keras told nobody."""
 
 
 class Monitor(keras.callbacks.Callback):
@@ -105,7 +101,8 @@ class Monitor(keras.callbacks.Callback):
         self._watched: WatchedModel | None = None
         self._memory: ProbeMemory | None = None
         self._fit: Fit | None = None
-        self._lookout: FitWatchdog | None = None
+        self._ends: FitEnds | None = None
+        self._signals: EndSignals | None = None
         self._was_stopped = False
         self._given_up = False
 
@@ -123,6 +120,7 @@ class Monitor(keras.callbacks.Callback):
         batch_loss: bool,
         mode: Mode = AUTO,
         learning_rate: float | None = None,
+        signals: EndSignals | None = None,
     ) -> "Monitor":
         """Return a Monitor for a run that the caller began and will end, as ``tuimon run`` does.
 
@@ -132,11 +130,12 @@ class Monitor(keras.callbacks.Callback):
             batch_loss: Whether to read each batch's own values.
             mode: The mode of the first step: that of the attempt that this one resumes.
             learning_rate: The learning rate of a request if ``mode`` has its own.
+            signals: Notes the signals that end the process.
         """
         monitor = cls(recorder.run.path, batch_loss=batch_loss)
         monitor._options = options
         monitor._recorder = recorder
-        monitor._ends_run = False
+        monitor._ends_run, monitor._signals = False, signals
         monitor._mode, monitor._learning_rate = mode, learning_rate
         return monitor
 
@@ -210,14 +209,13 @@ class Monitor(keras.callbacks.Callback):
             place = shared_run.Place(self._run_dir, self._runs_dir.absolute(), self._name, self._console)
             self._shared = shared_run.begin(place, self.model)
             self._recorder, self._memory = self._shared.recorder, self._shared.memory_of(self.model)
-        self._leave_lookout()
+        self._close_ends()
         if self._fit is not None:
             # An exception in a callback ended it; Keras does not report these.
             self._fit.end()
             if self._ends_run and not self._recorder.is_closed:
-                self._recorder.end("failed", RuntimeError(UNNOTICED))
+                self._recorder.end("failed", reason=UNNOTICED)
         self._recorder.reopen()
-        _WATCHING.add(self)
         if self._shared is not None:
             self._shared.begin_fit(self.model)
         if self._watched is None or self._watched.model is not self.model:
@@ -231,8 +229,13 @@ class Monitor(keras.callbacks.Callback):
         self._memory = fit.memory
         frame = running_fit.frame_of_fit(self.model)
         self._watched.train.frame_of_fit = self._watched.test.frame_of_fit = frame
-        if frame is not None and self._ends_run:
-            self._lookout = FitWatchdog(frame, lambda: self._ended_without_a_word(fit))
+        self._ends = FitEnds(
+            *(fit, self._recorder, self._watched, self._fail),
+            options=self._options,
+            frame=frame,
+            callbacks=running_fit.callback_list_of_fit(self.model),
+            signals=self._signals,
+        )
         if self._mode != AUTO:
             self._fit.begin_in(self._mode, self._learning_rate)
             self._mode = AUTO
@@ -245,6 +248,7 @@ class Monitor(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Take requests, in the training thread, between two steps."""
+        self._end_if_signalled()
         if not self._given_up:
             try:
                 if self._fit:
@@ -260,12 +264,14 @@ class Monitor(keras.callbacks.Callback):
     @guarded
     def on_test_begin(self, logs: Any = None) -> None:
         """Record that a validation begins."""
+        self._end_if_signalled(in_validation=True)
         if self._fit:
             self._fit.begin_validation()
 
     @guarded
     def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Prepare the coming validation step."""
+        self._end_if_signalled(in_validation=True)
         if self._fit:
             self._fit.before_validation_step()
 
@@ -280,16 +286,29 @@ class Monitor(keras.callbacks.Callback):
         """Record the epoch with Keras' values."""
         if self._fit:
             self._fit.end_epoch(logs or {})
+            self._end_if_signalled(after_epoch=True)
 
     def on_train_end(self, logs: Any = None) -> None:
         """Give everything back and close the run."""
         if self._fit and not self._given_up:
             try:
-                self._fit.write_last()
+                if self._ends is not None and self._ends.is_signalled:
+                    self._fit.read_steps()
+                else:
+                    self._fit.write_last()
             except Exception as error:  # noqa: BLE001 - whatever it is, training has its end
                 self._give_up(error)
         self._was_stopped = self._fit is not None and self._fit.was_stopped
+        ends = self._ends
         self._end("stopped" if self._was_stopped else "finished")
+        if ends is not None:
+            ends.leave()
+
+    def _end_if_signalled(self, **where: bool) -> None:
+        if self._ends is not None and (signal := self._ends.last_words(**where)):
+            ends = self._ends
+            self._end("stopped", reason=signal)
+            ends.leave()
 
     def _listeners(self) -> Listeners:
         return Listeners(
@@ -326,34 +345,21 @@ class Monitor(keras.callbacks.Callback):
         with contextlib.suppress(Exception):
             if self._fit:
                 self._fit.read_steps()
-        if isinstance(error, KeyboardInterrupt):
-            self._end("stopped")
-        else:
-            self._end("failed", error)
+        self._end("failed", error)
 
-    def _ended_without_a_word(self, fit: Fit) -> None:
-        # This is not the training thread, so the model stays untouched; the next `fit`, if any, restores it.
-        if self._fit is fit and self._recorder is not None and not self._recorder.is_closed:
-            with contextlib.suppress(Exception):
-                if self._watched is not None:
-                    self._watched.fit_is_over()
-                fit.close_inbox()
-                self._recorder.end("failed", RuntimeError(UNNOTICED))
+    def _close_ends(self) -> None:
+        ends, self._ends = self._ends, None
+        if ends is not None:
+            ends.close()
 
-    def _leave_lookout(self) -> None:
-        lookout, self._lookout = self._lookout, None
-        if lookout is not None:
-            lookout.close()
-
-    def _end(self, status: str, error: BaseException | None = None) -> None:
-        _WATCHING.discard(self)
-        self._leave_lookout()
+    def _end(self, status: str, error: BaseException | None = None, *, reason: str = "") -> None:
+        self._close_ends()
         fit, self._fit = self._fit, None
         try:
             if fit is not None:
                 fit.end()
             if self._recorder is not None and self._ends_run and not self._recorder.is_closed:
-                self._recorder.end(status, error)
+                self._recorder.end(status, error, reason=reason)
             if fit is not None and self._shared is not None:
                 self._shared.end_fit(self.model, self._memory)
         except Exception as trouble:  # noqa: BLE001 - whatever it is, training has its end
@@ -361,7 +367,7 @@ class Monitor(keras.callbacks.Callback):
 
     def _give_up(self, error: Exception) -> None:
         self._given_up = True
-        self._leave_lookout()
+        self._close_ends()
         self._warn(error)
         fit, self._fit = self._fit, None
         with contextlib.suppress(Exception):
@@ -376,16 +382,3 @@ class Monitor(keras.callbacks.Callback):
         with contextlib.suppress(Exception):
             print(f"tuimon: {error} (training goes on)", file=sys.stderr)
             traceback.print_exception(error)
-
-
-_WATCHING: "weakref.WeakSet[Monitor]" = weakref.WeakSet()
-"""Monitors in the middle of a ``fit``."""
-
-
-@atexit.register
-def _end_at_exit() -> None:
-    """Record that a run failed by an exception outside of a step, which ends the program."""
-    error = getattr(sys, "last_value", None)
-    for monitor in list(_WATCHING):
-        if monitor._fit is not None and error is not None:
-            monitor._fail(error)

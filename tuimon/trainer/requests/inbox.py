@@ -91,6 +91,10 @@ class Inbox:
         self._arrived.wait()
         self._arrived.clear()
 
+    def wake(self) -> None:
+        """Let `wait` return."""
+        self._arrived.set()
+
     def close(self) -> None:
         """Stop looking, after one last look."""
         self._stop.set()

@@ -19,7 +19,7 @@ import msgspec
 from tuimon import __version__
 from tuimon.diagnosis.live import LiveDiagnosis
 from tuimon.protocol import events
-from tuimon.runs import liveness
+from tuimon.runs import end_reasons, liveness
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.session_log import Tail
 from tuimon.runs.state import RunState
@@ -199,13 +199,23 @@ class Recorder:
         """Record a note."""
         self.record(events.Note(text=words))
 
-    def end(self, status: str, error: BaseException | None = None) -> None:
-        """Record how the run ended, and close the log."""
-        text = "".join(traceback.format_exception(error)) if error is not None else ""
+    def end(self, status: str, error: BaseException | None = None, *, reason: str = "") -> None:
+        """Record how the run ended, and close the log.
+
+        Args:
+            status: ``finished``, ``stopped`` or ``failed``. An exception may be a wish to stop, which counts then.
+            error: The exception that ended it.
+            reason: Why, in one line; what the exception says unless given.
+        """
+        text = ""
+        if error is not None:
+            status, said = end_reasons.how_ended(error)
+            reason = reason or said
+            text = "".join(traceback.format_exception(error)) if status == "failed" else ""
         with self._ending:
             if status == "finished":
                 self.record(events.StateChanged(state="finished"))
-            self.record(events.RunEnded(status=status, traceback=text))
+            self.record(events.RunEnded(status=status, traceback=text, reason=reason))
             self.close()
 
     def close(self) -> None:

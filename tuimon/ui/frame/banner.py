@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tuimon.numbers import duration, span
-from tuimon.runs import facts_in_words, liveness
+from tuimon.runs import end_reasons, facts_in_words, liveness
 from tuimon.runs.state import OVER
 from tuimon.text import plain
 from tuimon.ui.drawing.cell_view import CellView
@@ -105,8 +105,7 @@ def _about_alert(moment: Moment) -> Sentence | None:
 def _about_status(moment: Moment) -> Sentence | None:
     state = moment.state
     if moment.status == "failed":
-        lines = state.ended.traceback.strip().splitlines() if state.ended else []
-        reason = plain(lines[-1], 300) if lines else "training ended with an exception"
+        reason = end_reasons.of_ended(state.ended) or "training ended with an exception"
         return Sentence(f"Failed: {reason}. The whole of it: {_where_log_is(moment)}", Meaning.ERROR, _why(moment))
     if moment.status == "crashed":
         where = _where_log_is(moment)
@@ -133,7 +132,8 @@ def _about_status(moment: Moment) -> Sentence | None:
             _why(moment),
         )
     if moment.status in ("finished", "stopped") and moment.replay is None:
-        how = "Finished" if moment.status == "finished" else "Stopped, as asked"
+        reason = end_reasons.of_ended(state.ended)
+        how = "Finished" if moment.status == "finished" else f"Stopped by {reason}" if reason else "Stopped, as asked"
         return Sentence(
             f"{how}{_how_long(moment)}. Everything stays in {plain(_run_directory(moment))}  ·  q closes this screen.",
             Meaning.GOOD,

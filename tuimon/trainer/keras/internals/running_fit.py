@@ -178,5 +178,10 @@ def is_fit_of(frame: FrameType | None, model: Any) -> bool:
 
 def callbacks_of_fit(model: Any) -> list[Any]:
     """Return the callbacks of the running ``fit``."""
+    return list(getattr(callback_list_of_fit(model), "callbacks", []))
+
+
+def callback_list_of_fit(model: Any) -> Any:
+    """Return the `CallbackList` of the running ``fit``; None if there is none."""
     frame = frame_of_fit(model)
-    return list(getattr(frame.f_locals["callbacks"], "callbacks", [])) if frame is not None else []
+    return frame.f_locals["callbacks"] if frame is not None else None

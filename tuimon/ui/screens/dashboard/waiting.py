@@ -1,6 +1,7 @@
 """The panel before the first step: a sentence, and the last lines that the training process printed."""
 
-from tuimon.runs import liveness
+from tuimon.launch.exit_status import in_words
+from tuimon.runs import end_reasons, liveness
 from tuimon.text import plain
 from tuimon.ui.drawing.cell_view import CellView, draw_panel
 from tuimon.ui.drawing.cells import Cells, wrap
@@ -41,14 +42,14 @@ def _end(moment: Moment) -> tuple[str, Meaning] | None:
     """Return how the run ended without a step; None where it goes on."""
     ended, log = moment.state.ended, moment.run_path / "trainer.log"
     if ended is None and moment.exit_code is not None:
+        how = in_words(moment.exit_code, output="") if moment.exit_code < 0 else f"exit status {moment.exit_code}"
         return (
-            f"The training process ended (exit status {moment.exit_code}) before it wrote a fact. "
+            f"The training process ended ({how}) before it wrote a fact. "
             f"The reason is most likely below; the whole output is in {log}. Fix it and start again: tuimon run CONFIG",
             Meaning.ERROR,
         )
     if moment.status == "failed":
-        lines = ended.traceback.strip().splitlines() if ended else []
-        reason = plain(lines[-1], 400) if lines else "no traceback was left"
+        reason = end_reasons.of_ended(ended) or "no traceback was left"
         return f"It failed before the first step: {reason}. Fix it and start again: tuimon run CONFIG", Meaning.ERROR
     if moment.status == "crashed":
         return (
@@ -56,7 +57,8 @@ def _end(moment: Moment) -> tuple[str, Meaning] | None:
             Meaning.ERROR,
         )
     if moment.status in ("finished", "stopped"):
-        return f"The run is {moment.status}, without a training step.", Meaning.TEXT
+        reason = end_reasons.of_ended(ended)
+        return f"The run is {moment.status}, without a training step{f': {reason}' if reason else ''}.", Meaning.TEXT
     return None
 
 

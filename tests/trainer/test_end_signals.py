@@ -1,0 +1,149 @@
+"""The signals that ask a process to end: whose handlers stay, and what happens while nobody can look."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import pytest
+
+from helpers import ROOT, until
+from tuimon.trainer.session.end_signals import SIGNALS, EndedBySignal, EndSignals
+
+SCRIPT = """
+import hashlib, os, signal, sys, threading
+from tuimon.trainer.session.end_signals import SIGNALS, EndSignals
+
+how = sys.argv[1]
+signals = EndSignals(
+    grace_seconds=0.1 if how == "computes" else 600,
+    noticed=lambda number: print("noticed", number, flush=True),
+    end=lambda reason: print(reason, flush=True),
+    exits=how == "exits",
+)
+signals.install(SIGNALS)
+if how == "forks":
+    child = os.fork()
+    if not child:
+        signal.pause()
+    os.kill(child, signal.SIGTERM)
+    _, status = os.waitpid(child, 0)
+    print("child", os.waitstatus_to_exitcode(status), "parent", signals.number, flush=True)
+    signals.close()
+elif how == "unnoticed":
+    signals.deactivate()
+    os.kill(os.getpid(), signal.SIGTERM)
+else:
+    print("ready", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)  # No handler of Python's runs meanwhile.
+"""
+
+
+def started(how: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, how],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "reason"),
+    [
+        ("computes", -signal.SIGTERM, "SIGTERM, and no step ended within 0.1 s"),
+        ("again", -signal.SIGTERM, "SIGTERM, the second signal"),
+        ("exits", 128 + signal.SIGTERM, "SIGTERM, the second signal"),
+    ],
+)
+def test_a_process_in_a_long_call_ends_in_time(how: str, code: int, reason: str) -> None:
+    process = started(how)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.terminate()
+    assert process.stdout.readline() == "noticed 15\n"
+    while process.poll() is None:
+        try:
+            process.wait(None if how == "computes" else 0.1)
+        except subprocess.TimeoutExpired:
+            process.terminate()
+    assert (process.returncode, process.stdout.read()) == (code, f"{reason}\n")
+
+
+def test_a_fork_ends_by_its_signals_alone() -> None:
+    out, _ = (process := started("forks")).communicate()
+    assert (process.returncode, out) == (0, "child -15 parent None\n")
+
+
+def test_a_process_whose_fit_is_gone_ends_as_it_would() -> None:
+    out, _ = (process := started("unnoticed")).communicate()
+    assert (process.returncode, out) == (-signal.SIGTERM, "")
+
+
+def made(**options: Any) -> EndSignals:
+    return EndSignals(grace_seconds=600, **{"noticed": lambda _: None, "end": lambda _: None, **options})
+
+
+@pytest.fixture
+def handlers_of_before() -> Any:
+    before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGINT)}
+    yield before
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_what_others_handle_or_ignore_stays(handlers_of_before: dict[int, Any]) -> None:
+    def of_the_user(*_: Any) -> None: ...
+
+    signal.signal(signal.SIGTERM, of_the_user)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signals = made()
+    signals.install((*SIGNALS, signal.SIGINT))
+    assert signal.getsignal(signal.SIGTERM) is of_the_user
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    assert signal.getsignal(signal.SIGUSR1) == signals._handle
+    signal.signal(signal.SIGUSR1, of_the_user)  # In the middle of the fit.
+    signals.close()
+    assert signal.getsignal(signal.SIGUSR1) is of_the_user
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGQUIT) == signal.SIG_DFL
+    assert signal.set_wakeup_fd(-1) == -1
+    until(lambda: not any(thread.name == "tuimon-signals" for thread in threading.enumerate()))
+
+
+def test_an_event_loops_descriptor_stays(handlers_of_before: dict[int, Any]) -> None:
+    heard: list[int] = []
+    reading, writing = os.pipe2(os.O_NONBLOCK)
+    signal.set_wakeup_fd(writing)
+    try:
+        signals = made(noticed=heard.append)
+        signals.install(SIGNALS)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        until(lambda: heard == [signal.SIGUSR1])
+        assert os.read(reading, 9) == bytes([signal.SIGUSR1])
+        with pytest.raises(EndedBySignal, match="SIGUSR1"):
+            signals.check()
+        signals.close()
+    finally:
+        assert signal.set_wakeup_fd(-1) == writing
+        os.close(reading)
+        os.close(writing)
+
+
+def test_ctrl_c_waits_for_a_steps_end_and_is_raised_then(handlers_of_before: dict[int, Any]) -> None:
+    signals = made()
+    signals.install([signal.SIGINT])
+    os.kill(os.getpid(), signal.SIGINT)
+    assert signals.number == signal.SIGINT
+    with pytest.raises(KeyboardInterrupt):
+        signals.leave()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_nothing_is_handled_from_another_thread(handlers_of_before: dict[int, Any]) -> None:
+    thread = threading.Thread(target=lambda: made().install(SIGNALS))
+    thread.start()
+    thread.join()
+    assert {number: signal.getsignal(number) for number in handlers_of_before} == handlers_of_before
