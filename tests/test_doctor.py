@@ -457,7 +457,9 @@ def test_how_a_run_ended_is_said() -> None:
         "examined."
     )
     crashed = verdict(state_of(OPEN), [], "crashed")
-    assert crashed.startswith("The run crashed after 230 steps: process killed; no error was recorded. Before that,")
+    assert crashed.startswith(
+        "The run crashed after 230 steps: its process is gone; no error was recorded. Before that,"
+    )
     assert verdict(state_of(), []) == "Not examined: no step was trained yet."
     assert "healthy" not in crashed
 
@@ -713,7 +715,7 @@ def test_what_it_rests_on() -> None:
     lines = page(state, [], Subject("run", "run", "training", unreadable=1), 200)
     said = (
         "This rests on 1 probe, 1 epoch, 1,234 steps. The best val_loss was 0.625, in epoch 1 (step 1,234). "
-        "Reading layers, probes and diagnosis took 0.4 % of the time, as measured. 3 events were not logged. "
+        "Reading layers, probes and diagnosis took 0.4 % of the time, as measured. 3 facts were not recorded (full). "
         "1 line of the log could not be read."
     )
     assert " ".join(as_text(line) for line in lines[-3:]).strip().endswith(said)

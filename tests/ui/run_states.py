@@ -38,7 +38,7 @@ RUNS: dict[str, tuple[Any, str]] = {
     "stopped": (over(*training("bn_1"), events.RunEnded(status="stopped")), "Stopped, as asked"),
     "failed": (over(*failed(training("bn_1"))), "Failed: ValueError: shapes differ"),
     "failed before the first step": (over(*failed(preparing())), "ValueError: shapes differ"),
-    "crashed": (over(*training("bn_1")), "Crashed: process killed; no error was recorded"),
+    "crashed": (over(*training("bn_1")), "Crashed: its process is gone; no error was recorded"),
     "crashed before the first step": (over(*preparing()), "✗ crashed"),
     "silent": (over(started(boot_id="of another machine"), *training("bn_1")[1:]), "? silent for"),
 }

@@ -25,7 +25,7 @@ from tuimon.errors import UsageError
 from tuimon.launch import config as config_file
 from tuimon.launch.launcher import TAKEN, TrainerProcess, logout_warning
 from tuimon.protocol.commands import Stop, signed
-from tuimon.runs import liveness
+from tuimon.runs import facts_in_words, liveness
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.state import RunState
 from tuimon.text import last_line_of
@@ -195,12 +195,23 @@ def _leave(run: RunDirectory, leaving: "_Leaving") -> int:
 def _outcome(run: RunDirectory, state: RunState, code: int) -> int:
     if code == TAKEN:
         raise UsageError(f"{run.name}: somebody else goes on with it; watch it: tuimon watch {run.path}")
-    if state.ended is not None and state.ended.status != "failed" and code == 0:
+    if code == 0 and (state.ended is None or state.ended.status != "failed"):
+        if missing := _missing(state):
+            print(f"tuimon: {run.name}: {missing}", file=sys.stderr)
         return 0
     reason = last_line_of(state.ended.traceback) if state.ended else ""
     reason = reason or progress_lines.last_line(run.trainer_log) or f"the training process ended with exit code {code}"
     print(f"tuimon: {run.name} failed: {reason}; its output: {run.trainer_log}", file=sys.stderr)
     return FAILED
+
+
+def _missing(state: RunState) -> str:
+    """Return what the log of a training that went well lacks."""
+    lost = facts_in_words.lost(state)
+    if state.ended is None:
+        # A trainer whose disk takes nothing trains on, and its exit code is all that it leaves.
+        return f"training ended well (exit code 0), but its last facts were not recorded{f'; {lost}' if lost else ''}"
+    return lost
 
 
 def _left(run: RunDirectory) -> str:

@@ -12,8 +12,8 @@ from pathlib import Path
 from tuimon.protocol.events import RunStarted
 from tuimon.runs.state import RunState
 
-KILLED = "process killed; no error was recorded"
-"""What is said of a crash, which leaves no fact."""
+KILLED = "its process is gone; no error was recorded"
+"""What is said of a crash, which leaves no fact: not whether a signal, the system or the program itself ended it."""
 SILENT_SECONDS = 30.0
 """A living trainer writes at least every 5 s; after this long without a line a run is called silent."""
 
