@@ -280,9 +280,9 @@ class SessionWriter:
         """Write what waits; return whether anything was written."""
         if self._is_removed:
             return False
-        self._begin_anew(log)
         has_written = False
         while True:
+            self._begin_anew(log)
             with self._lock:
                 batch = self._queue.take(_TRIED if self._is_failing else _PART)
                 gap = self._gap(closing=closing) if not self._queue else None
