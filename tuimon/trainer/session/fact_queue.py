@@ -5,8 +5,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import msgspec
-
 from tuimon.protocol import events
 from tuimon.runs.session_log import encoder
 
@@ -59,9 +57,10 @@ class FactQueue:
 
     def put(self, event: events.AnyEvent, when_written: Callable[[], None] | None = None) -> bool:
         """Add a fact at the end; return False if it was dropped."""
-        size = 0
-        if len(self._facts) >= _MEASURED_FROM:
-            size = _bytes_of(event)
+        if len(self._facts) >= self._capacity and not event.must_keep:
+            self.drop(event)
+            return False
+        size = _bytes_of(event) if len(self._facts) >= _MEASURED_FROM else 0
         times = KEPT_TIMES if event.must_keep else 1
         is_full = self._is_full(size, times)
         if is_full and not event.must_keep:
@@ -114,19 +113,19 @@ class FactQueue:
             self.drop(fact.event)
 
     def fit_into(self, size: int) -> None:
-        """If all that waits takes more bytes, keep only the facts that say whose log this is and how the run ended."""
-        if sum(_bytes_of(fact.event) for fact in self._facts) <= size:
-            return
-        kept = []
-        for fact in self.take(len(self._facts)):
+        """Drop what takes more bytes, samples first and then the oldest; how the run ended always remains."""
+        kept: list[Waiting] = []
+        for fact in reversed(self.take(len(self._facts))):
             if isinstance(fact.event, events.RunEnded):
-                traceback = fact.event.traceback[-_TRACEBACK_CHARACTERS:]
-                kept.append(Waiting(msgspec.structs.replace(fact.event, traceback=traceback), fact.when_written))
-            elif isinstance(fact.event, events.RunStarted):
+                fact.event.traceback = fact.event.traceback[-_TRACEBACK_CHARACTERS:]
+            is_wanted = fact.event.must_keep or isinstance(fact.event, events.EpochEnded)
+            room = size - _bytes_of(fact.event)
+            if isinstance(fact.event, events.RunStarted | events.RunEnded) or (is_wanted and room >= 0):
                 kept.append(fact)
+                size = room
             else:
                 self.drop(fact.event)
-        self.put_back(kept)
+        self.put_back(kept[::-1])
 
     def told(self, counts: Counter[str]) -> None:
         """Note that a `log_gap` with these counts is on disk."""

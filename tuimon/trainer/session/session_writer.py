@@ -145,7 +145,7 @@ class SessionWriter:
         is_hung = self._thread.is_alive()
         self._hung_at = self._next_seq if is_hung else -1
         self._tell_at_the_end(is_hung=is_hung)
-        return not is_hung and not self._queue and self._log is None
+        return not is_hung and not self._has_untold
 
     def reopen(self) -> None:
         """Go on after `close`. Where the disk has not answered since then, return at once, and open the log later.
@@ -169,6 +169,10 @@ class SessionWriter:
     def suspended_seconds(self) -> float:
         """How long the whole process stood still so far: stopped by Ctrl-Z or SIGSTOP, not waiting by itself."""
         return self._clock.suspended_seconds
+
+    @property
+    def _has_untold(self) -> bool:
+        return bool(self._queue or self._queue.dropped)
 
     def _has_no_place(self, event: events.AnyEvent) -> bool:
         if event.must_keep:
@@ -250,10 +254,8 @@ class SessionWriter:
             return
         self._placed_at = now
         words = log.misplaced()
-        if words == self._misplaced:
-            return
-        self._misplaced = words
-        if not words:
+        former, self._misplaced = self._misplaced, words
+        if not words or words == former:
             return
         if log.is_removed:
             with self._lock:
@@ -287,12 +289,13 @@ class SessionWriter:
                 batch = self._queue.take(_TRIED if self._is_failing else _PART)
                 gap = self._gap(closing=closing) if not self._queue else None
                 if gap is not None:
-                    # Behind what waited: it is newer. But the end comes last.
-                    is_over = bool(batch) and isinstance(batch[-1].event, events.RunEnded)
-                    batch.insert(len(batch) - is_over, Waiting(gap))
-            if not batch:
-                return has_written
-            if not self._write(log, batch):
+                    # Behind what waited, for it is newer. But the end comes last.
+                    if batch and isinstance(batch[-1].event, events.RunEnded):
+                        gap.time = batch[-1].event.time
+                        batch.insert(-1, Waiting(gap))
+                    else:
+                        batch.append(Waiting(gap))
+            if not batch or not self._write(log, batch):
                 return has_written
             has_written = True
 
@@ -360,12 +363,12 @@ class SessionWriter:
 
         If they cannot be written, the lock is kept as long as the process lives: a free lock proves that it is gone.
         """
-        if self._queue:
+        if self._has_untold:
             log.free_room()
             with self._lock:
                 self._queue.fit_into(RESERVE_BYTES // 2)
             self._flush(log, closing=True)
-        if self._queue:
+        if self._has_untold and not self._is_removed:
             with self._lock:
                 self._queue.drop_all()
             return
@@ -386,13 +389,11 @@ class SessionWriter:
         say(f"{self._path}: facts are not recorded any more, training goes on: {reason}")
 
     def _tell_at_the_end(self, *, is_hung: bool) -> None:
-        with self._lock:
-            lost = sum(self._queue.lost.values())
+        lost = self._queue.lost.total()
         new, self._lost_told = lost - self._lost_told, lost
         missing = f"{new:,} {'fact was' if new == 1 else 'facts were'} not recorded"
         if is_hung:
-            also = f"; {missing}" if new else ""
-            say(f"{self._path}: the disk does not answer, and the last facts may be missing{also}")
+            say(f"{self._path}: the disk does not answer, and the last facts may be missing; {missing} before")
         elif new:
             say(f"{self._path}: {missing}: {self._drop_reason}")
         elif self._is_trouble_told:
