@@ -161,6 +161,7 @@ def test_list(runs: Path, capsys: Capture) -> None:
         "tags": [],
         "note": "",
         "seconds_without_step": None,
+        "facts_lost": 0,
     }
     assert document["runs"][0]["parameters"]["optimizer"] == "Adam"
     assert document["runs"][2]["best"] == {}

@@ -715,7 +715,7 @@ def test_what_it_rests_on() -> None:
     lines = page(state, [], Subject("run", "run", "training", unreadable=1), 200)
     said = (
         "This rests on 1 probe, 1 epoch, 1,234 steps. The best val_loss was 0.625, in epoch 1 (step 1,234). "
-        "Reading layers, probes and diagnosis took 0.4 % of the time, as measured. 3 events were not logged. "
+        "Reading layers, probes and diagnosis took 0.4 % of the time, as measured. 3 facts were not recorded (full). "
         "1 line of the log could not be read."
     )
     assert " ".join(as_text(line) for line in lines[-3:]).strip().endswith(said)

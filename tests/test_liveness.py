@@ -2,11 +2,25 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from helpers import NO_LOCKS, a_run, fold, make_run, numbered, read_log, stand_in, started, until, without_locks
+from helpers import (
+    NO_LOCKS,
+    a_run,
+    environment,
+    fold,
+    make_run,
+    numbered,
+    read_log,
+    stand_in,
+    started,
+    until,
+    without_locks,
+)
 from tuimon.runs import liveness
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.state import RunState
@@ -81,6 +95,53 @@ def test_how_a_run_ended_is_known_for_good() -> None:
     assert liveness.status(state, gone=False, silent_seconds=0) == "starting"
     state.apply(facts)
     assert liveness.status(state, gone=True, silent_seconds=1e9) == "finished"
+
+
+TRAINER = """
+import sys
+from pathlib import Path
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.trainer.session.recorder import Recorder
+recorder = Recorder(RunDirectory.at(Path(sys.argv[1])), name="inside")
+print("ready", flush=True)
+sys.stdin.read()
+"""
+READER = """
+import sys
+from pathlib import Path
+from tuimon.runs import liveness
+from tuimon.runs.session_log import newest_start
+log = Path(sys.argv[1])
+print(liveness.is_gone(log, newest_start(log)), liveness.may_live_here(log, newest_start(log)))
+"""
+
+
+def read_by(*command: str, log: Path) -> str:
+    asked = [*command, sys.executable, "-c", READER, str(log)]
+    return subprocess.run(asked, env=environment(), capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.parametrize("where", ["trainer", "trainer with a /proc", "reader"])
+def test_in_a_pid_namespace_a_run_is_gone_only_when_it_is(runs: Path, where: str) -> None:
+    inside = ["unshare", "--pid", "--fork", *([] if where == "trainer" else ["--mount-proc"])]
+    if subprocess.run([*inside, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("nobody may make a pid namespace here")
+    run = RunDirectory.at(runs / "run")
+    trainer = [*([] if where == "reader" else inside), sys.executable, "-c", TRAINER, str(run.path)]
+    reader = inside if where == "reader" else []
+    with subprocess.Popen(
+        trainer, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            until(lambda: run.session_log.stat().st_size)
+            assert read_by(*reader, log=run.session_log) == "False True"
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait(60)
+    assert read_by(*reader, log=run.session_log) == "True False"
 
 
 def test_a_process_has_a_start() -> None:

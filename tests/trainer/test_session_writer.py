@@ -13,8 +13,10 @@ import pytest
 from helpers import NO_LOCKS, until, without_locks
 from tuimon.protocol import events
 from tuimon.runs.session_log import Tail
-from tuimon.trainer.session import session_writer
-from tuimon.trainer.session.session_writer import LogTakenError, SessionWriter
+from tuimon.trainer.session import log_file, session_writer
+from tuimon.trainer.session.clock import Clock
+from tuimon.trainer.session.log_file import LogTakenError
+from tuimon.trainer.session.session_writer import SessionWriter
 
 
 def epoch(number: int) -> events.EpochEnded:
@@ -83,7 +85,7 @@ def test_it_goes_on_from_where_another_ended(log: Path) -> None:
 
 
 def test_two_trainers_never_share_a_log(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session_writer, "LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(log_file, "LOCK_SECONDS", 0.1)
     writer = SessionWriter(log)
     with pytest.raises(LogTakenError, match="another trainer writes it"):
         SessionWriter(log)
@@ -173,7 +175,7 @@ def test_putting_never_waits_for_the_disk(log: Path, monkeypatch: pytest.MonkeyP
 def test_a_short_state_is_no_news_and_a_long_one_is(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_writer, "FLUSH_SECONDS", 0.01)
     now = [1000.0]
-    writer = SessionWriter(log, clock=lambda: now[0])
+    writer = SessionWriter(log, clock=Clock(lambda: now[0], lambda: now[0]))
     writer.put(events.StateChanged(state="training"))
     for _ in range(3):
         writer.put(events.StateChanged(state="validating"))
@@ -195,7 +197,7 @@ def test_a_short_state_is_no_news_and_a_long_one_is(log: Path, monkeypatch: pyte
 def test_a_heart_beats_while_nothing_happens(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_writer, "FLUSH_SECONDS", 0.01)
     now = [1000.0]
-    writer = SessionWriter(log, clock=lambda: now[0])
+    writer = SessionWriter(log, clock=Clock(lambda: now[0], lambda: now[0]))
     ended = epoch(7)
     ended.branch = 2
     writer.put(ended)
@@ -252,7 +254,7 @@ def test_a_log_does_not_grow_beyond_its_budget_but_for_what_must_be_known(log: P
     for step in range(200):
         writer.put(events.Batches(first_step=step, metrics={"loss": [0.5]}, batches=1, step=step + 1))
         if step == 20:
-            until(lambda: log.stat().st_size > 2000)
+            until(lambda: writer._log is not None and writer._log.size > 2000)
     writer.put(epoch(200))
     assert writer.close()
     written = Tail(log).read_all()

@@ -162,13 +162,12 @@ def training_goes_on(run: RunDirectory) -> str:
 
 
 def read_state(run: RunDirectory) -> RunState:
-    """Return the attempts, fits and end of a run, without its numbers."""
+    """Return the attempts, fits, gaps and end of a run, without its numbers."""
     tail, state = Tail(run.session_log), RunState()
     while True:
         before = tail.offset
-        state.apply(
-            event for event in tail.read() if isinstance(event, events.RunStarted | events.FitStarted | events.RunEnded)
-        )
+        kinds = events.RunStarted | events.FitStarted | events.LogGap | events.RunEnded
+        state.apply(event for event in tail.read() if isinstance(event, kinds))
         if tail.offset == before:
             return state
 

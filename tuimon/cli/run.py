@@ -27,7 +27,7 @@ from tuimon.errors import UsageError
 from tuimon.launch import config as config_file
 from tuimon.launch.launcher import TAKEN, TrainerProcess, ends_with_this_process, logout_warning
 from tuimon.protocol.commands import Stop, signed
-from tuimon.runs import end_reasons, liveness
+from tuimon.runs import end_reasons, facts_in_words, liveness
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.state import RunState
 from tuimon.text import plain as plain_text
@@ -200,8 +200,8 @@ def _outcome(state: RunState, trainer: TrainerProcess) -> int:
         raise UsageError(f"{run.name}: somebody else goes on with it; watch it: tuimon watch {run.path}")
     status = state.ended.status if state.ended is not None else ""
     if status != "failed" and code == 0:
-        if not status:
-            _tell(f"{run.name}: training is over (exit code 0), but the log does not say how it ended: facts were lost")
+        if missing := _missing(state):
+            _tell(f"{run.name}: {missing}")
         return 0
     reason = end_reasons.of_ended(state.ended) or trainer.how_it_ended()
     if status == "stopped":
@@ -210,6 +210,15 @@ def _outcome(state: RunState, trainer: TrainerProcess) -> int:
         return code if code > 0 else 128 - code
     _tell(f"{run.name} failed: {reason}; its output: {run.trainer_log}")
     return 128 - code if code < 0 else FAILED
+
+
+def _missing(state: RunState) -> str:
+    """Return what the log of a training that went well lacks."""
+    lost = facts_in_words.lost(state)
+    if state.ended is None:
+        # A trainer whose disk takes nothing trains on, and its exit code is all that it leaves.
+        return f"training ended well (exit code 0), but its last facts were not recorded{f'; {lost}' if lost else ''}"
+    return lost
 
 
 def _left(run: RunDirectory) -> str:

@@ -18,6 +18,7 @@ from tuimon.report.gradients import gradients
 from tuimon.report.layer_shares import layer_shares, legend, said_of_cause, table
 from tuimon.report.layout import Subject, command, section, text_width
 from tuimon.report.lines import Line, Role, Span, aligned, as_text, line, pad, shorten
+from tuimon.runs import facts_in_words
 from tuimon.runs.facts_in_words import PART_NAMES
 from tuimon.runs.state import RunState
 from tuimon.text import plain, width_of, wrap
@@ -238,9 +239,8 @@ def _basis(state: RunState, subject: Subject) -> str:
     where = time_split.sentence(state)
     if where:
         parts.append(where)
-    if state.dropped:
-        dropped = sum(state.dropped.values())
-        parts.append(f"{dropped:,} event{' was' if dropped == 1 else 's were'} not logged.")
+    if lost := facts_in_words.lost(state):
+        parts.append(f"{lost}.")
     if subject.unreadable:
         parts.append(
             f"{subject.unreadable:,} line{'' if subject.unreadable == 1 else 's'} of the log could not be read."

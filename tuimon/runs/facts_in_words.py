@@ -159,6 +159,16 @@ def _(event: events.LogGap, state: RunState) -> str:
     return f"not logged: {dropped} ({plain(event.reason, 200)})"
 
 
+def lost(state: RunState) -> str:
+    """Return how many facts are missing from a log and why, as a sentence without a full stop; empty if none is."""
+    missing = sum(state.dropped.values())
+    if not missing:
+        return ""
+    gaps = [entry for entry in state.timeline if isinstance(entry, events.LogGap)]
+    reason = f" ({plain(gaps[-1].reason, 200)})" if gaps and gaps[-1].reason else ""
+    return f"{counted(missing, 'fact')} {'was' if missing == 1 else 'were'} not recorded{reason}"
+
+
 @of.register
 def _(event: events.RunEnded, state: RunState) -> str:
     del state

@@ -101,7 +101,8 @@ def boot_id() -> str | None:
 def process_start(pid: int) -> float | None:
     """Return when a running process started, in clock ticks since boot; None where it is not told, or has ended."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        # In a pid namespace without a /proc of its own, the own number is there another process's.
+        stat = Path(f"/proc/{'self' if pid == os.getpid() else pid}/stat").read_text()
     except OSError:
         return None
     # The second field, the command, may hold blanks and brackets: count from its end.

@@ -43,6 +43,8 @@ class Summary:
     """What people wrote about it."""
     seconds_without_step: float | None = None
     """How long ago the last step was made, where it trains and that is longer than usual; else None."""
+    facts_lost: int = 0
+    """How many facts are missing from its log, as far as that was read."""
     trouble: str = ""
     """Why the run cannot be read; empty if it can."""
 
@@ -104,6 +106,7 @@ def summary_of(run: RunDirectory, state: RunState, status: str) -> Summary:
         is_best_known=state.best.is_known,
         parameters=parameters_of(state, None if has_config else config_of(run)),
         tags=read_tags(run.path),
+        facts_lost=sum(state.dropped.values()),
     )
 
 

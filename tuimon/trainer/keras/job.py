@@ -22,8 +22,8 @@ from tuimon.trainer.options import Options, ProbeOptions
 from tuimon.trainer.requests import inbox
 from tuimon.trainer.session import trainer_log
 from tuimon.trainer.session.end_signals import SIGNALS, EndedBySignal, EndSignals
+from tuimon.trainer.session.log_file import LogTakenError
 from tuimon.trainer.session.recorder import Recorder
-from tuimon.trainer.session.session_writer import LogTakenError
 from tuimon.trainer.session.system_sampler import SystemSampler
 
 if TYPE_CHECKING:

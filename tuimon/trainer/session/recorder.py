@@ -3,11 +3,9 @@
 It loads no framework: the log opens before Keras is imported.
 """
 
-import contextlib
 import os
 import platform
 import socket
-import sys
 import threading
 import traceback
 from collections.abc import Callable
@@ -25,6 +23,7 @@ from tuimon.runs.session_log import Tail
 from tuimon.runs.state import RunState
 from tuimon.trainer.budget import Budget
 from tuimon.trainer.session.session_writer import SessionWriter
+from tuimon.trainer.session.standard_error import say
 
 Console = Literal["", "process", "python", "off"]
 """What `trainer.log` holds, as `tuimon.protocol.events.RunStarted` has it."""
@@ -81,9 +80,8 @@ class Recorder:
         self._owner = os.getpid()
         self._ending = threading.Lock()
         self._recording = threading.RLock()
-        self._when_written: dict[int, Callable[[], None]] = {}
         next_seq = None if resumes else 0
-        self._writer = SessionWriter(run.session_log, next_seq=next_seq, on_written=self._on_written)
+        self._writer = SessionWriter(run.session_log, next_seq=next_seq)
         if resumes:
             self._go_on()
         lock_error = self._writer.lock_error
@@ -108,8 +106,7 @@ class Recorder:
     def _tell_of_no_lock(self, error: str) -> None:
         words = f"this file system has no locks ({error}), so two trainers could write one log: {self.run.session_log}"
         self.record(events.Note(text=words))
-        with contextlib.suppress(OSError, ValueError):
-            print(f"tuimon: {words}", file=sys.stderr)
+        say(words)
 
     def _go_on(self) -> None:
         """Continue the counts of the last attempt. This process holds the log's lock by now."""
@@ -160,8 +157,7 @@ class Recorder:
         """Continue after ``end``, for another ``fit`` with the same Monitor."""
         with self._ending:
             if self._closed:
-                # None: the log tells the next number, because a slow disk may hold fewer events than were queued.
-                self._writer = SessionWriter(self.run.session_log, next_seq=None, on_written=self._on_written)
+                self._writer.reopen()
                 self._closed = False
                 self._companions, companions = [], self._companions
                 for companion in companions:
@@ -190,9 +186,7 @@ class Recorder:
             event.step = event.step or self._step
             event.epoch = self._epoch
             event.branch = self._branch
-            if when_written is not None:
-                self._when_written[id(event)] = when_written
-            self._writer.put(event)
+            self._writer.put(event, when_written)
         self.diagnosis.hear(event)
 
     def note(self, words: str) -> None:
@@ -227,10 +221,6 @@ class Recorder:
         finally:
             # An impatient Ctrl-C may come while a companion waits for a disk.
             self._writer.close()
-
-    def _on_written(self, event: events.AnyEvent) -> None:
-        if when_written := self._when_written.pop(id(event), None):
-            when_written()
 
 
 def _versions() -> dict[str, str]:

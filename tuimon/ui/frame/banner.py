@@ -134,9 +134,11 @@ def _about_status(moment: Moment) -> Sentence | None:
     if moment.status in ("finished", "stopped") and moment.replay is None:
         reason = end_reasons.of_ended(state.ended)
         how = "Finished" if moment.status == "finished" else f"Stopped by {reason}" if reason else "Stopped, as asked"
+        lost, where = facts_in_words.lost(state), plain(_run_directory(moment))
+        rest = f"{lost}. What was is in {where}" if lost else f"Everything stays in {where}"
         return Sentence(
-            f"{how}{_how_long(moment)}. Everything stays in {plain(_run_directory(moment))}  ·  q closes this screen.",
-            Meaning.GOOD,
+            f"{how}{_how_long(moment)}. {rest}  ·  q closes this screen.",
+            Meaning.WARNING if lost else Meaning.GOOD,
             _why(moment),
         )
     return None
