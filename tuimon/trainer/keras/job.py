@@ -16,7 +16,7 @@ from tuimon.protocol import events
 from tuimon.protocol.wire import scalars_to_wire
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.trainer.options import Options, ProbeOptions
-from tuimon.trainer.requests import inbox
+from tuimon.trainer.requests.answers import reject_left_over
 from tuimon.trainer.session import trainer_log
 from tuimon.trainer.session.recorder import Recorder
 from tuimon.trainer.session.session_writer import LogTakenError
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
         return TAKEN
     recorder.accompany(SystemSampler(recorder))
     if resumes:
-        _reject_what_was_left(recorder)
+        reject_left_over(recorder)
     try:
         was_stopped = _train(config, recorder, resumes=resumes)
     except KeyboardInterrupt:
@@ -54,19 +54,6 @@ def main(arguments: list[str]) -> int:
         return 1
     recorder.end("stopped" if was_stopped else "finished")
     return 0
-
-
-def _reject_what_was_left(recorder: Recorder) -> None:
-    """Reject requests that a killed attempt left; a stop among them would end this attempt at its first step."""
-    for received in inbox.waiting(recorder.run.commands):
-        if received.claim():
-            fact = events.CommandRejected(
-                id=received.id,
-                request=received.fields,
-                sender=received.sender,
-                reason="it was meant for an attempt that has ended",
-            )
-            recorder.record(fact, received.delete)
 
 
 def _train(config: configuration.Config, recorder: Recorder, *, resumes: bool) -> bool:
