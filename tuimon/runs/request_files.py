@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tuimon import ownership
+
 FOLDER = "commands"
 """The directory of the requests, in a run directory."""
 
@@ -61,6 +63,7 @@ def put(run: Path, data: bytes) -> Path:
     Raises:
         OSError: It cannot be written; no file of it remains.
     """
+    ownership.require_no_link_of_others(run)
     name = f"{time.time_ns():020d}-{os.getpid()}-{next(_counter)}.json"
     hidden = f".{name}"
     with opened_run(run) as directory, _named(run / FOLDER), opened_folder(directory) as folder:

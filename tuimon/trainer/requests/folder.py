@@ -25,8 +25,8 @@ class Folder:
         self._newest: tuple[int, int] | None = None
         self.was_replaced = False
         """True if the directory is another one than at the last look."""
-        with contextlib.suppress(OSError):
-            self._open_run()
+        with contextlib.suppress(OSError), self.looked_into():
+            pass
 
     @contextmanager
     def opened(self) -> Iterator[int]:
