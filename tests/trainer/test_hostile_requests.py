@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import threading
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -238,6 +239,23 @@ def test_no_more_requests_are_in_memory_than_a_thousand(run: RunDirectory, monke
         taken += [inbox.received.popleft().id for _ in range(len(inbox.received))]
     inbox.close()
     assert taken == [request.id for request in sent]
+
+
+def test_a_thousand_requests_of_many_senders_keep_their_order_and_are_answered_once(fit: AskedFit) -> None:
+    def send(sender: int) -> None:
+        for number in range(50):
+            fit.run.put_request(commands.signed(commands.Note(text=f"{sender} {number}"), attempt=0))
+
+    senders = [threading.Thread(target=send, args=(sender,)) for sender in range(20)]
+    for each in senders:
+        each.start()
+    for each in senders:
+        each.join()
+    fit.step_until(lambda: len(fit.answers()) == 1000)
+    assert len({answer.id for answer in fit.answers()}) == 1000
+    texts = [str(answer.request["text"]).split() for answer in fit.answers()]
+    for sender in range(20):
+        assert [int(number) for name, number in texts if name == str(sender)] == list(range(50))
 
 
 # The directory itself
