@@ -2,7 +2,8 @@
 
 It holds the log's lock, writes the first facts, and answers requests: with ``apply`` all, with ``reject``
 none, with ``hold`` it does not look. ``apply`` ends after a ``stop``. With ``paused`` it applies, but makes no
-step; with ``unverified`` it makes one that shows nothing; with ``die`` it takes a request and is gone.
+step; with ``unverified`` it makes one that shows nothing; with ``die`` it takes a request and is gone; with ``claim``
+it takes requests and never answers.
 """
 
 import fcntl
@@ -85,6 +86,9 @@ def main() -> None:
     )
     while True:
         for path in sorted(run.commands.glob("[!.]*.json")) if behaviour != "hold" else ():
+            if behaviour == "claim":
+                path.rename(path.with_name(f".{path.name}.claimed"))
+                continue
             request = commands.decode(path.read_bytes())
             sender = events.Sender(uid=os.getuid(), user=request.user, host=request.host, pid=request.pid)
             fields = commands.as_fields(request)

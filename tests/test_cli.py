@@ -24,6 +24,7 @@ from helpers import (
     started,
     until,
 )
+from trainer.asking import AskedFit
 from tuimon.cli import list as list_command
 from tuimon.cli import progress_lines
 from tuimon.cli import run as run_command
@@ -412,6 +413,67 @@ def test_a_request_that_was_taken_cannot_be_withdrawn(
             done.set()
             taker.join()
     assert "may still come into force" in complaint(capsys)
+
+
+def test_a_trainer_that_is_killed_with_a_request_in_its_hands_is_said_to_be_gone(
+    run: RunDirectory, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuimon.cli.send.LATE_SECONDS", 0.05)
+    with stand_in(run, "claim") as trainer:
+        ended = threading.Thread(target=lambda: (until(lambda: list(run.commands.glob(".*.claimed"))), trainer.kill()))
+        ended.start()
+        assert main(["send", "run", "freeze"]) == NO_ANSWER
+        ended.join()
+    assert complaint(capsys) == (
+        "tuimon: its training is over; the trainer has taken the request and was gone before it answered\n"
+    )
+
+
+def test_a_sender_that_waits_through_a_kill_hears_from_the_next_attempt(
+    run: RunDirectory, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The next attempt begins before anybody looks whether the former one is gone.
+    monkeypatch.setattr("tuimon.cli.send.GONE_SECONDS", 1000.0)
+    resumed: list[AskedFit] = []
+
+    def crash_and_resume() -> None:
+        until(lambda: list(run.commands.glob(".*.claimed")))
+        trainer.kill()
+        trainer.wait()
+        resumed.append(AskedFit(run, resumes=True))
+
+    with stand_in(run, "claim") as trainer:
+        other = threading.Thread(target=crash_and_resume)
+        other.start()
+        assert main(["send", "run", "freeze"]) == 1
+        other.join()
+    resumed[0].end()
+    assert "rejected: the attempt that took it was killed before it answered" in capsys.readouterr().out
+
+
+def test_a_request_that_cannot_be_put_is_bad_input(run: RunDirectory, capsys: Capture, tmp_path: Path) -> None:
+    with stand_in(run, "hold"):
+        run.commands.rmdir()
+        assert main(["send", "run", "freeze"]) == 2
+        assert complaint(capsys) == f"tuimon: {run.commands}: No such file or directory\n"
+        run.commands.symlink_to(tmp_path)
+        assert main(["send", "run", "freeze"]) == 2
+        assert complaint(capsys) == f"tuimon: {run.commands}: it is a link\n"
+
+
+@pytest.mark.full
+def test_twenty_senders_at_once_have_an_answer_each(run: RunDirectory) -> None:
+    fit = AskedFit(run)
+    senders = [
+        subprocess.Popen(command("send", run.path, "note", f"{number}"), env=environment(), stdout=subprocess.PIPE)
+        for number in range(20)
+    ]
+    fit.step_until(lambda: all(sender.poll() is not None for sender in senders))
+    fit.end()
+    assert [sender.wait() for sender in senders] == [0] * 20
+    for sender in senders:
+        sender.communicate()
+    assert sorted(fit.notes())[:20] == sorted([*map(str, range(20))])
 
 
 def test_nobody_is_asked_where_training_is_over(runs: Path, capsys: Capture) -> None:

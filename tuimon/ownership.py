@@ -62,6 +62,17 @@ def require_own_directory(path: Path, consequence: str) -> None:
     require_own(place, own, consequence)
 
 
+def require_no_link_of_others(path: Path) -> None:
+    """Check that a path is no link that another user made, which may lead to any directory of the caller's.
+
+    Raises:
+        OSError: It is one, or it is not there.
+    """
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode) and not _may_be_of_root(status.st_uid) and status.st_uid != os.getuid():
+        raise OSError(errno.EPERM, f"it is a link of another user (uid {status.st_uid})", str(path))
+
+
 def read_own(path: Path, consequence: str) -> bytes:
     """Return the bytes of a regular file that belongs to the caller and that nobody else can write.
 

@@ -125,6 +125,20 @@ def test_a_trainer_that_is_gone_has_crashed_until_it_writes_its_end(watched: Wat
     assert watched.viewer.moment().status == "finished"
 
 
+def test_of_a_trainer_that_is_gone_no_answer_is_waited_for(watched: Watched) -> None:
+    watched.tell(*training("bn_1"))
+    for request in (commands.Freeze(), commands.Pause()):
+        watched.viewer.ask(request)
+    assert len(watched.viewer.moment().asked) == 2
+    watched.viewer.hear(TrainerGone(gone=True))
+    moment = watched.viewer.moment()
+    assert moment.asked == ()
+    assert moment.notice == Notice("No answer will come to “freeze all” and 1 more: the trainer is gone.", bad=True)
+    # A further attempt may answer all the same: that is in the log.
+    watched.viewer.hear(TrainerGone(gone=False))
+    assert watched.viewer.moment().asked == ()
+
+
 def test_a_trainer_that_cannot_be_started_has_failed(watched: Watched) -> None:
     watched.viewer.hear(TrainerPrinted(("first", "last")))
     watched.viewer.hear(TrainerExited(None, "The training process cannot be started: no such file"))

@@ -359,10 +359,10 @@ def _withdraw(path: Path, answers: _Answers, seconds: float) -> Answer | None:
         # The trainer was quicker. Its answer is in the log, or about to be.
         answer = answers.wait(time.monotonic() + LATE_SECONDS)
         if answer is None:
-            print(
-                f"tuimon: {why}; the trainer has taken the request, it may still come into force",
-                file=sys.stderr,
-            )
+            taken = "the trainer has taken the request"
+            # A trainer on another machine is never known to be gone.
+            taken += " and was gone before it answered" if answers.is_gone else ", it may still come into force"
+            print(f"tuimon: {why}; {taken}", file=sys.stderr)
         return answer
     print(f"tuimon: {why}; the request is withdrawn, it will not come into force", file=sys.stderr)
     return None

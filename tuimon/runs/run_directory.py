@@ -12,6 +12,7 @@ from pathlib import Path
 from tuimon import ownership
 from tuimon.errors import UsageError
 from tuimon.protocol.commands import AnyRequest, encode
+from tuimon.runs import request_files
 
 ENVIRONMENT_VARIABLE = "TUIMON_RUNS_DIR"
 DEFAULT_RUNS_DIRECTORY = "runs"
@@ -65,8 +66,7 @@ class RunDirectory:
         """
         stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{file_name(name)}"
         try:
-            # Others must not plant runs there, whatever the umask.
-            runs_directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+            _make_for_runs(runs_directory)
             for count in itertools.count(1):
                 path = runs_directory.resolve() / (stem if count == 1 else f"{stem}-{count}")
                 with contextlib.suppress(FileExistsError):
@@ -80,7 +80,8 @@ class RunDirectory:
     def at(cls, path: Path) -> "RunDirectory":
         """Use ``path`` as a run directory, making what is missing."""
         path = path.absolute()
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_for_runs(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
         (path / "commands").mkdir(mode=0o700, exist_ok=True)
         return cls(path)
 
@@ -134,25 +135,15 @@ class RunDirectory:
         Raises:
             OSError: it cannot be written.
         """
-        data = encode(request)
-        name = f"{time.time_ns():020d}-{os.getpid()}-{next(_request_counter)}.json"
-        hidden = self.commands / f".{name}"
-        descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                # Another host sees the file once its data are on the server.
-                os.fsync(file.fileno())
-            final = self.commands / name
-            hidden.rename(final)
-        except OSError:
-            hidden.unlink(missing_ok=True)
-            raise
-        return final
+        return request_files.put(self.path, encode(request))
 
 
-_request_counter = itertools.count()
+def _make_for_runs(directory: Path) -> None:
+    """Make a directory for runs and those above it. Others must not plant runs there, whatever the umask."""
+    # `mkdir` with `parents` makes those above with the umask alone.
+    if not directory.parent.is_dir():
+        _make_for_runs(directory.parent)
+    directory.mkdir(mode=0o755, exist_ok=True)
 
 
 def default_runs_directory() -> Path:

@@ -4,16 +4,18 @@ A file is written under a hidden name, forced to disk and renamed, so a kill or 
 """
 
 import contextlib
+import math
 import os
 import re
 import shutil
+import stat
 import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, BinaryIO
 
 import msgspec
 import numpy as np
@@ -38,20 +40,24 @@ class CheckpointError(ValueError):
     """A checkpoint cannot be saved, read, or restored into this model; the message says why."""
 
 
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+"""A number that the log can carry; a damaged or forged file may have another one."""
+
+
 class Meta(msgspec.Struct, kw_only=True):
     """The description that a checkpoint holds beside the variables."""
 
     version: int = VERSION
     """Version of the format."""
-    step: int
+    step: Count
     """Train steps of the run completed."""
-    epoch: int
+    epoch: Count
     """Number of the epoch, from 0."""
-    epoch_first_step: int
+    epoch_first_step: Count
     """The step at which the epoch began."""
     at_epoch_end: bool = False
     """True if the epoch was complete, so that training continues with the next one."""
-    branch: int = 0
+    branch: Count = 0
     """Branch of the run: its rollbacks and resumptions so far."""
     mode: Mode = AUTO
     """The mode of the next step."""
@@ -149,12 +155,14 @@ class Checkpoints:
             there = f"there are {', '.join(names)}" if names else "there is none"
             raise CheckpointError(f"no checkpoint {plain(name, 100)!r}; {there}")
         try:
-            with zipfile.ZipFile(self._directory / name) as archive:
+            with _opened(self._directory / name) as file, zipfile.ZipFile(file) as archive:
+                _require_plain(archive, os.fstat(file.fileno()).st_size)
                 meta = msgspec.json.decode(archive.read(_META), type=Meta)
                 if meta.version != VERSION:
                     raise ValueError(f"it is of version {meta.version} of the format, this tuimon reads {VERSION}")
                 arrays = {}
                 for number, key in enumerate(msgspec.json.decode(archive.read("names.json"), type=list[str])):
+                    _require_array(archive, f"{number:06}.npy")
                     with archive.open(f"{number:06}.npy") as member:
                         arrays[key] = np.lib.format.read_array(member, allow_pickle=False)
         except Exception as error:
@@ -198,6 +206,38 @@ class Checkpoints:
                 yield file
             finally:
                 Path(file.name).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a regular file, following no link and waiting for no pipe."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError("it is not a regular file")
+        yield file
+
+
+def _require_plain(archive: zipfile.ZipFile, size: int) -> None:
+    """Refuse what tuimon does not write, before anything is read: a small file that unpacks to more than memory."""
+    members = archive.infolist()
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise ValueError("it is compressed")
+    if sum(member.file_size for member in members) > size:
+        raise ValueError("it claims to hold more than its file")
+
+
+def _require_array(archive: zipfile.ZipFile, name: str) -> None:
+    """Refuse an array whose data are not there, or would have to be unpickled."""
+    with archive.open(name) as member:
+        if np.lib.format.read_magic(member) == (1, 0):
+            shape, _, dtype = np.lib.format.read_array_header_1_0(member)
+        else:
+            shape, _, dtype = np.lib.format.read_array_header_2_0(member)
+        if dtype.hasobject:
+            raise ValueError("it holds pickled objects, which are not read")
+        if math.prod(shape) * dtype.itemsize != archive.getinfo(name).file_size - member.tell():
+            raise ValueError("an array is not of the size that it claims")
 
 
 def _sync_directory(directory: Path) -> None:

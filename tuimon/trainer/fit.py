@@ -28,6 +28,8 @@ from tuimon.trainer.weights.updates import WeightUpdates
 
 OVERHEAD_SECONDS = 10.0
 """Shortest time between two records of the cost of monitoring."""
+TAKE_SECONDS = 0.05
+"""Longest time between two steps in which further requests are taken; the others follow before the next step."""
 
 
 class Fit:
@@ -85,7 +87,7 @@ class Fit:
         self._controller = Controller(recorder, engine, self._sampling, self._schedule, self._actions)
         if not engine.why_not("freeze"):
             self._prepare_modes()
-        self._inbox = Inbox(recorder.run.commands, on_trouble)
+        self._inbox = Inbox(recorder.run.commands, on_trouble, recorder.note)
 
     @property
     def was_stopped(self) -> bool:
@@ -248,9 +250,7 @@ class Fit:
         """Take no further requests, and reject those that have come."""
         self._inbox.close()
         while self._inbox.received:
-            received = self._inbox.received.popleft()
-            if received.claim():
-                self._controller.reject(received, "training has ended")
+            self._controller.turn_away(self._inbox.received.popleft(), "training has ended")
 
     def _record_model(self) -> None:
         """Record the layers; if the user changed flags after the trace, first with the flags that have effect."""
@@ -269,7 +269,8 @@ class Fit:
 
     def _take_requests(self) -> None:
         self._sampling.read_steps()
-        while self._inbox.received:
+        deadline = time.perf_counter() + TAKE_SECONDS
+        while self._inbox.received and time.perf_counter() < deadline:
             self._controller.take(self._inbox.received.popleft())
 
     def _pause(self) -> None:

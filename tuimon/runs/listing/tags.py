@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from tuimon import ownership
 from tuimon.atomic_file import whole_file
 from tuimon.text import plain
 
@@ -67,16 +68,17 @@ def write_tags(run: Path, tags: Tags) -> None:
     """Write the tags of a run. Another reader sees the former ones or the new ones, never a part.
 
     Raises:
-        OSError: they cannot be written, or something else than a file has their place.
+        OSError: they cannot be written, something else than a file has their place, or the run is another user's link.
     """
     path = run / FILE_NAME
+    ownership.require_no_link_of_others(run)
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISREG(path.lstat().st_mode):
             raise OSError(f"{path}: it is no regular file")
     if tags == Tags():
         path.unlink(missing_ok=True)
         return
-    with whole_file(path, permissions=0o600) as file:
+    with whole_file(path, permissions=0o600, follows_links=False) as file:
         file.write(msgspec.json.encode(tags).decode() + "\n")
 
 

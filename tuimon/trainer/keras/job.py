@@ -19,7 +19,7 @@ from tuimon.runs import end_reasons
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.trainer.keras.fit_ends import tell_all
 from tuimon.trainer.options import Options, ProbeOptions
-from tuimon.trainer.requests import inbox
+from tuimon.trainer.requests.answers import reject_left_over
 from tuimon.trainer.session import trainer_log
 from tuimon.trainer.session.end_signals import SIGNALS, EndedBySignal, EndSignals
 from tuimon.trainer.session.log_file import LogTakenError
@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
         return TAKEN
     recorder.accompany(SystemSampler(recorder))
     if resumes:
-        _reject_what_was_left(recorder)
+        reject_left_over(recorder)
     signals = _signals(config, recorder)
     try:
         try:
@@ -81,19 +81,6 @@ def _signals(config: configuration.Config, recorder: Recorder) -> EndSignals:
     signals.install((*SIGNALS, signal.SIGINT))
     signals.raises = True
     return signals
-
-
-def _reject_what_was_left(recorder: Recorder) -> None:
-    """Reject requests that a killed attempt left; a stop among them would end this attempt at its first step."""
-    for received in inbox.waiting(recorder.run.commands):
-        if received.claim():
-            fact = events.CommandRejected(
-                id=received.id,
-                request=received.fields,
-                sender=received.sender,
-                reason="it was meant for an attempt that has ended",
-            )
-            recorder.record(fact, received.delete)
 
 
 def _train(config: configuration.Config, recorder: Recorder, signals: EndSignals, *, resumes: bool) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from tuimon.trainer.keras.internals import variables
 from tuimon.trainer.probe_memory import ProbeMemory
+from tuimon.trainer.requests.answers import reject_left_over
 from tuimon.trainer.session import new_run
 from tuimon.trainer.session.recorder import Recorder
 
@@ -122,9 +123,11 @@ def begin(place: Place, model: Any) -> SharedRun:
             if run.place == place and run.goes_on_with(model):
                 run.recorder.reopen()
                 return run
-    return SharedRun(
-        place, new_run.begin(place.run_dir, runs_dir=place.runs_dir, name=place.name, console=place.console)
-    )
+    recorder = new_run.begin(place.run_dir, runs_dir=place.runs_dir, name=place.name, console=place.console)
+    if place.run_dir is not None:
+        # The directory may be one whose log was removed.
+        reject_left_over(recorder)
+    return SharedRun(place, recorder)
 
 
 def _small(model: Any) -> list[Any]:

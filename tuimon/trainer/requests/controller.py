@@ -16,6 +16,7 @@ from tuimon.trainer.engine import Engine, Switch, frozen, frozen_weights, statis
 from tuimon.trainer.modes import Mode
 from tuimon.trainer.requests import mode_changes, verification
 from tuimon.trainer.requests.actions import RequestActions
+from tuimon.trainer.requests.answers import Answers
 from tuimon.trainer.requests.inbox import Received
 from tuimon.trainer.requests.rejected import RejectedError
 from tuimon.trainer.sampling import Sampling
@@ -56,7 +57,7 @@ class Controller:
         self._waiting: list[Received] = []
         self._in_force: list[Received] = []
         self._before: verification.Before | None = None
-        self._open: dict[str, Received] = {}
+        self._answers = Answers(recorder)
         self._rate_before: float | None = None
         self._told_to_wait = set[str]()
 
@@ -78,9 +79,8 @@ class Controller:
 
     def take(self, received: Received) -> None:
         """Answer a request now, or after the next step if it needs one."""
-        if not received.claim():
-            return  # The sender withdrew it.
-        self._open[received.id] = received
+        if not self._answers.claim(received):
+            return
         try:
             self._take(received)
         except RejectedError as error:
@@ -96,17 +96,20 @@ class Controller:
             self._engine.learning_rate.put_own(learning_rate)
         self._engine.steps.switch(self._to(mode))
 
+    def turn_away(self, received: Received, reason: str) -> None:
+        """Reject a request that nobody has taken yet."""
+        if self._answers.claim(received):
+            self.reject(received, reason)
+
     def reject(self, received: Received, reason: str) -> None:
         """Answer that a request is rejected."""
-        self._open.pop(received.id, None)
-        fact = events.CommandRejected(id=received.id, request=received.fields, sender=received.sender, reason=reason)
-        self._recorder.record(fact, received.delete)
+        self._answers.reject(received, reason)
 
     def retreat(self, error: Exception) -> None:
         """Record that the engine left the mode in force, which it could not trace for a batch of a new shape."""
         self._recorder.record(
             self._fact(
-                f"retreat-{self._recorder.step}",
+                self._answers.unused(f"retreat-{self._recorder.step}"),
                 {"command": "phase", "phase": "auto"},
                 events.Sender(uid=os.getuid(), user="tuimon", host=socket.gethostname(), pid=os.getpid()),
                 detail=f"the mode could not be traced for a batch of a new shape: {plain(str(error))}",
@@ -115,7 +118,7 @@ class Controller:
 
     def tell_what_waits(self) -> None:
         """Record which requests a paused run cannot answer before it goes on, each once."""
-        for received in self._open.values():
+        for received in self._answers.open.values():
             if received.request is None or isinstance(received.request, commands.Checkpoint):
                 continue  # A checkpoint waits for its file alone.
             if received.id not in self._told_to_wait:
@@ -125,7 +128,7 @@ class Controller:
 
     def end(self) -> None:
         """Reject the requests that still wait for a step: none will come."""
-        for received in list(self._open.values()):
+        for received in list(self._answers.open.values()):
             self.reject(received, "training ended before the next step")
         self._waiting = []
 
@@ -281,9 +284,8 @@ class Controller:
             self._recorder.record(events.Note(text=f"the mode of the previous attempt is not restored: {reason}"))
 
     def _applied(self, received: Received, detail: str = "", seconds: float = 0.0) -> None:
-        self._open.pop(received.id, None)
         fact = self._fact(received.id, received.fields, received.sender, detail=detail, seconds=seconds)
-        self._recorder.record(fact, received.delete)
+        self._answers.applied(received, fact)
 
     def _fact(
         self, identity: str, request: dict[str, Any], sender: events.Sender, *, detail: str, seconds: float = 0.0

@@ -74,6 +74,8 @@ class Recorder:
         """The budget of the run, shared by all of its fits; None before the first."""
         self.diagnosis = LiveDiagnosis()
         """Gets every fact that is recorded."""
+        self.answered = set[str]()
+        """The ids of all requests that were answered, in former attempts as well."""
         self._step = self._epoch = self._branch = 0
         self._closed = False
         self._companions: list[Companion] = []
@@ -114,6 +116,7 @@ class Recorder:
         state.apply(Tail(self.run.session_log).read_all())
         self._step, self._epoch, self._branch = state.step, state.epoch, state.branch
         self.attempt = state.run.attempt + 1 if state.run else 0
+        self.answered = set(state.commands)
         self.diagnosis = LiveDiagnosis(state)
 
     @property
@@ -186,6 +189,8 @@ class Recorder:
             event.step = event.step or self._step
             event.epoch = self._epoch
             event.branch = self._branch
+            if isinstance(event, events.CommandApplied | events.CommandRejected):
+                self.answered.add(event.id)
             self._writer.put(event, when_written)
         self.diagnosis.hear(event)
 

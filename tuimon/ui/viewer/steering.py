@@ -87,6 +87,11 @@ class Steering:
         """Forget the requests that are answered; all of them once the run is over."""
         self.asked = [] if state.ended else [asked for asked in self.asked if asked.id not in state.commands]
 
+    def give_up(self) -> list[Asked]:
+        """Forget the requests without an answer, because nobody is left to answer them, and return them."""
+        lost, self.asked = self.asked, []
+        return lost
+
 
 def freeze_or_unfreeze(moment: Moment, paths: Collection[str]) -> AnyRequest:
     """Return the request that freezes layers, or unfreezes them if all of them are frozen or asked to be.

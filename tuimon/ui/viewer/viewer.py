@@ -145,6 +145,8 @@ class Viewer:
                 self._unreadable = news.reason
             case TrainerGone():
                 self._trainer_is_gone = news.gone
+                if news.gone:
+                    self._give_up_asking()
             case TrainerPrinted():
                 self._printed = news.lines
             case TrainerExited():
@@ -159,6 +161,12 @@ class Viewer:
         self._changes += 1
         # In a replay, time itself is what happens.
         self._happened += self.replay is not None
+
+    def _give_up_asking(self) -> None:
+        lost = self._steering.give_up()
+        if lost:
+            more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+            self.say(f"No answer will come to “{plain(lost[0].words, 100)}”{more}: the trainer is gone.", bad=True)
 
     def moment(self, *, is_line_slow: bool = False) -> Moment:
         """Return what is to be shown now.
