@@ -17,6 +17,7 @@ import msgspec
 from tuimon.numbers import learning_rate, setting
 from tuimon.protocol.events import PROTOCOL, snake_case
 from tuimon.protocol.validation import in_words
+from tuimon.protocol.wire import Count
 
 MAXIMUM_REQUEST_BYTES = 64 * 1024
 """A larger file is no request."""
@@ -32,13 +33,13 @@ class Request(msgspec.Struct, tag_field="command", tag=snake_case, kw_only=True,
     """Version of the protocol."""
     id: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] = ""
     """Chosen by the sender, named again in the answer."""
-    attempt: int | None = None
+    attempt: Count | None = None
     """The attempt it is meant for; another one rejects it. null: whichever runs."""
     user: Annotated[str, msgspec.Meta(max_length=200)] = ""
     """Who asks, as claimed."""
     host: Annotated[str, msgspec.Meta(max_length=300)] = ""
     """The host it comes from, as claimed."""
-    pid: int = 0
+    pid: Count = 0
     """The process it comes from, as claimed."""
 
 
