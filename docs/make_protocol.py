@@ -160,8 +160,10 @@ def _type_words(node: ast.expr) -> Iterator[str]:
             yield "glob"
         case ast.Name(id="Reference"):
             yield "string"
-        case ast.Name(id="Count"):
+        case ast.Name(id="Count" | "Whole"):
             yield "integer"
+        case ast.Name(id="Seconds" | "UnixTime"):
+            yield "number"
         case _:
             name = ast.unparse(node)
             yield simple.get(name, f"`{name}`")

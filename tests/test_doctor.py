@@ -712,11 +712,11 @@ def test_what_it_rests_on() -> None:
         events.Overhead(share=0.0042, parts={}, step=1234),
         events.LogGap(dropped={"batches": 2, "batch_norm": 1}, reason="full", step=1234),
     )
-    lines = page(state, [], Subject("run", "run", "training", unreadable=1), 200)
+    lines = page(state, [], Subject("run", "run", "training", ("1 line of the log could not be read: line 3.",)), 200)
     said = (
         "This rests on 1 probe, 1 epoch, 1,234 steps. The best val_loss was 0.625, in epoch 1 (step 1,234). "
         "Reading layers, probes and diagnosis took 0.4 % of the time, as measured. 3 facts were not recorded (full). "
-        "1 line of the log could not be read."
+        "1 line of the log could not be read: line 3."
     )
     assert " ".join(as_text(line) for line in lines[-3:]).strip().endswith(said)
 
@@ -772,7 +772,7 @@ def test_json(runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> N
     make_run(runs, a_run())
     assert main(["doctor", "run", "--json"]) == 1
     document = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(name))
-    keys = ["version", "judgement", "verdict", "findings", "best", "fits", "rules", "loss_minus_val_loss"]
+    keys = ["version", "judgement", "verdict", "findings", "best", "fits", "rules", "loss_minus_val_loss", "unread"]
     assert list(document) == keys
     assert (document["version"], document["judgement"]) == (2, "findings")
     assert [rule["rule"] for rule in document["rules"]] == list(RULES_SAY)

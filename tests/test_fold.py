@@ -78,6 +78,7 @@ LATER = {
     "ProbeLayer": ("batches_divergence", "variance_ratio", "batch_statistics_in_inference"),
     "RunState": (
         "best",
+        "untaken",
         "fits",
         "phases",
         "probe_planned",

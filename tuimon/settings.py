@@ -95,6 +95,8 @@ def read(path: Path) -> tuple[Settings, str]:
         return Settings(), f"{path}: not a TOML file, it is not UTF-8 text: the defaults hold"
     except tomllib.TOMLDecodeError as error:
         return Settings(), f"{path}: not TOML: {plain(str(error), 100)}: the defaults hold"
+    except (ValueError, RecursionError):
+        return Settings(), f"{path}: a number is too long, or values are nested too deep: the defaults hold"
     known: dict[str, Any] = {}
     wrong: list[str] = []
     for key, value in tables.items():

@@ -25,7 +25,7 @@ from tuimon.cli.options import add_run
 from tuimon.diagnosis.examination import Examined, Judgement, examine, judge
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.gap.whole import whole
-from tuimon.diagnosis.rules import findings
+from tuimon.diagnosis.rules import look
 from tuimon.diagnosis.verdict import verdict
 from tuimon.errors import UsageError
 from tuimon.protocol.wire import Number, to_wire
@@ -34,6 +34,7 @@ from tuimon.report.layout import Subject
 from tuimon.report.lines import as_ansi, as_text
 from tuimon.report.page import page
 from tuimon.runs import liveness
+from tuimon.runs.bad_lines import unread
 from tuimon.runs.run_directory import RunDirectory, default_runs_directory
 from tuimon.runs.session_log import Tail
 from tuimon.runs.state import RunState
@@ -60,14 +61,17 @@ def execute(options: argparse.Namespace) -> int:
     state, tail = RunState(), Tail(run.session_log)
     with contextlib.closing(Progress()) as progress:
         read(tail, state, progress)
-    found = ordered(findings(state))
+    found, errors = look(state)
+    found = ordered(found)
     status = _status(run, state)
-    examined = examine(state, found)
+    examined = examine(state, found, errors)
     judgement = judge(found, examined)
+    said = unread(state, tail.bad_lines, tail.unknown)
+    subject = Subject(run.name, _paste(run), status, said, errors)
     if options.json:
-        print(json.dumps(_document(state, found, examined, judgement, status), indent=2, allow_nan=False))
+        print(json.dumps(_document(state, found, examined, judgement, subject), indent=2, allow_nan=False))
     else:
-        _print_page(state, found, Subject(run.name, _paste(run), status, tail.unreadable))
+        _print_page(state, found, subject)
     return EXIT_CODES[judgement]
 
 
@@ -122,12 +126,12 @@ def _paste(run: RunDirectory) -> str:
 
 
 def _document(
-    state: RunState, found: Sequence[Finding], examined: Sequence[Examined], judgement: Judgement, status: str
+    state: RunState, found: Sequence[Finding], examined: Sequence[Examined], judgement: Judgement, subject: Subject
 ) -> dict[str, object]:
     return {
         "version": VERSION,
         "judgement": judgement,
-        "verdict": verdict(state, found, status),
+        "verdict": verdict(state, found, subject.status, subject.errors),
         "findings": [
             {
                 "rule": finding.rule,
@@ -155,6 +159,7 @@ def _document(
         ],
         "rules": [dataclasses.asdict(rule) for rule in examined],
         "loss_minus_val_loss": _whole(state),
+        "unread": list(subject.unread),
     }
 
 

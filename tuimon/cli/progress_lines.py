@@ -146,8 +146,11 @@ def follow(
         if output is not None:
             for line in output.read():
                 show(line)
-        while new := tail.read():
-            for line in progress.lines(new, time.monotonic()):
+        before = -1
+        while tail.offset != before:
+            # A part without any fact that can be read is no end.
+            before = tail.offset
+            for line in progress.lines(tail.read(), time.monotonic()):
                 show(line)
         if progress.state.fit is not fit_before:
             output = None

@@ -12,7 +12,7 @@ from tuimon.diagnosis.gap.telling import Telling, telling
 from tuimon.diagnosis.layers import named, only, request, uses_batch_statistics
 from tuimon.numbers import figure, percent
 from tuimon.protocol import events
-from tuimon.protocol.wire import FloatArray, from_wire, to_wire
+from tuimon.protocol.wire import FloatArray, Number, from_wire, to_wire
 from tuimon.runs.state import RunState
 
 FEW_ELEMENTS = 16
@@ -86,7 +86,7 @@ def _by_probe(state: RunState) -> Finding | None:
         return None
     elements = min(used[path] for path in few)
     share = batch_norm / gap if gap else math.inf
-    evidence: dict[str, float | str | None] = {
+    evidence: dict[str, Number] = {
         "training_loss": probe.train,
         "inference_loss": probe.inference,
         "gap": to_wire(gap),
@@ -125,7 +125,7 @@ def _elements(state: RunState, probe: events.Probe, layer: events.ProbeLayer) ->
     return layer.elements if not size or not of_a_batch else round(layer.elements * size / of_a_batch)
 
 
-def _closing(told: Telling, evidence: dict[str, float | str | None]) -> tuple[str, str]:
+def _closing(told: Telling, evidence: dict[str, Number]) -> tuple[str, str]:
     """Return what is measured or computed of a freeze, as a part of what was found and of the advice."""
     gap, batch_norm = from_wire(told.probe.gap), from_wire(told.probe.batch_norm)
     rest = f"{figure(gap - batch_norm, 3)} is left of it"

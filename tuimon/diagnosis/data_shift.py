@@ -5,9 +5,10 @@ from collections.abc import Iterator
 
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.generalization import data_part
+from tuimon.diagnosis.layers import kept
 from tuimon.numbers import figure
 from tuimon.protocol import events
-from tuimon.protocol.wire import from_wire, to_wire
+from tuimon.protocol.wire import Number, from_wire, to_wire
 from tuimon.runs.state import RunState
 
 LARGE_DIVERGENCE = 0.5
@@ -48,7 +49,7 @@ def different_data(state: RunState) -> Iterator[Finding]:
     if not found:
         return
     path, layer = found[0], probe.layers[found[0]]
-    evidence: dict[str, float | str | None] = {
+    evidence: dict[str, Number] = {
         "validation_divergence": to_wire(from_wire(layer.validation_divergence)),
         "divergence_by_chance": to_wire(from_wire(layer.sampling_divergence)),
         "threshold": LARGE_DIVERGENCE,
@@ -171,7 +172,7 @@ def variance_shift(state: RunState) -> Iterator[Finding]:
 
 def _is_shifted(state: RunState, path: str, layer: events.ProbeLayer, step: int) -> bool:
     momentum = state.momentum.get(path, 1.0)
-    has_arrived = 0 <= momentum < 1 and momentum ** (step * max(1, layer.calls)) <= ARRIVED
+    has_arrived = 0 <= momentum < 1 and kept(momentum, step * max(1, layer.calls)) <= ARRIVED
     return has_arrived and from_wire(layer.variance_ratio) >= LARGER_VARIANCE and from_wire(layer.drift) <= SETTLED
 
 

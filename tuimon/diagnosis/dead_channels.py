@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tuimon.diagnosis.finding import Finding
+from tuimon.diagnosis.layers import kept
 from tuimon.numbers import figure, setting
 from tuimon.protocol import events
 from tuimon.protocol.wire import FloatArray, to_wire
@@ -134,7 +135,7 @@ def _variance_met(state: RunState, path: str, history: LayerHistory) -> FloatArr
     old = np.flatnonzero(ages >= max(1, math.ceil(HALVED / forgets)))
     if not len(old):
         return None
-    left = momentum ** float(ages[old[-1]])
+    left = kept(momentum, float(ages[old[-1]]))
     met: FloatArray = (rows[-1] - left * rows[old[-1]]) / (1 - left)
     return met
 
@@ -151,7 +152,7 @@ def _were_so_before(state: RunState, path: str, history: LayerHistory, share: fl
     sampled = int(history.moving_variance.steps[0])
     begins = [each.step for each in state.timeline if isinstance(each, events.FitStarted) and each.step <= sampled]
     momentum = state.momentum.get(path, history.layer.momentum)
-    left = momentum ** (sampled - max(begins, default=0)) if 0 < momentum < 1 else 1.0
+    left = kept(momentum, sampled - max(begins, default=0)) if 0 < momentum < 1 else 1.0
     return bool(left > limit)
 
 

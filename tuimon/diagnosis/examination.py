@@ -1,9 +1,11 @@
 """What was examined of a run, and what not. A run is healthy only if every rule that matters for it could look."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+import numpy as np
 
 from tuimon.diagnosis.data_shift import FEWEST_BATCHES
 from tuimon.diagnosis.finding import Finding
@@ -61,10 +63,20 @@ class Examined:
     """Whether a run is not called healthy while the rule is blind."""
 
 
-def examine(state: RunState, found: Sequence[Finding]) -> list[Examined]:
-    """Return what each rule says of itself, in the order of their numbers."""
+@np.errstate(all="ignore")
+def examine(state: RunState, found: Sequence[Finding], errors: Mapping[str, str] | None = None) -> list[Examined]:
+    """Return what each rule says of itself, in the order of their numbers.
+
+    Args:
+        state: The run.
+        found: What the rules found.
+        errors: Why rules could not look, by their numbers, as `tuimon.diagnosis.rules.look` returns it.
+    """
     fired = {finding.rule for finding in found}
-    return [_examined(rule, look, state, is_fired=rule in fired) for rule, look in RULES_SAY.items()]
+    return [
+        _examined(rule, look, state, is_fired=rule in fired, error=(errors or {}).get(rule, ""))
+        for rule, look in RULES_SAY.items()
+    ]
 
 
 def judge(found: Sequence[Finding], examined: Sequence[Examined]) -> Judgement:
@@ -91,8 +103,11 @@ class _Look:
     matters: bool = True
 
 
-def _examined(rule: str, look: _Look, state: RunState, *, is_fired: bool) -> Examined:
-    sight = look.sight(state)
+def _examined(rule: str, look: _Look, state: RunState, *, is_fired: bool, error: str) -> Examined:
+    try:
+        sight = Sight(blind=plain(error, 300)) if error else look.sight(state)
+    except Exception as failure:  # noqa: BLE001 - whatever it is, the other rules say what they saw.
+        sight = Sight(blind=plain(f"an error of tuimon ({type(failure).__name__}: {failure})", 300))
     if is_fired:
         return Examined(rule, look.name, "fired", sight.seen or sight.blind, "", look.matters)
     if sight.beside:

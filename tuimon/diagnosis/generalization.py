@@ -13,7 +13,7 @@ from tuimon.diagnosis.history import beginning, falls, finite_since, is_usual_st
 from tuimon.diagnosis.layers import has_changed_since
 from tuimon.numbers import figure
 from tuimon.protocol import events
-from tuimon.protocol.wire import from_wire, to_wire
+from tuimon.protocol.wire import Number, from_wire, to_wire
 from tuimon.runs.state import RunState
 
 CERTAIN = 3.0
@@ -108,7 +108,7 @@ def overfitting(state: RunState) -> Iterator[Finding]:
     best = _best_validation(state, begin, from_wire(probe.validation_error), learned)
     if best is None and part.difference < PART_OF_FALL * learned:
         return
-    evidence: dict[str, float | str | None] = {
+    evidence: dict[str, Number] = {
         "loss_on_training_data": to_wire(part.training),
         "loss_on_validation_data": to_wire(part.validation),
         "difference": to_wire(part.difference),

@@ -87,6 +87,20 @@ def half_life(momentum: float) -> float:
     return math.log(2) / -math.log(momentum) if 0 < momentum < 1 else math.inf if momentum >= 1 else 0.0
 
 
+def kept(momentum: float, updates: float) -> float:
+    """Return the share of its value that a moving average keeps over some updates: momentum^updates.
+
+    1 for no update, NaN for a momentum that is none: then it is no average, and the power may be beyond all numbers.
+
+    Example:
+        >>> round(kept(0.99, 69), 2), kept(0.0, 0), kept(-5e9, 1000)
+        (0.5, 1.0, nan)
+    """
+    if updates <= 0:
+        return 1.0
+    return momentum**updates if 0 <= momentum <= 1 else math.nan
+
+
 def has_changed_since(state: RunState, probe: events.Probe) -> bool:
     """Whether something other than train steps has changed the model since a probe: a recalibration, a new `fit`."""
     for entry in reversed(state.timeline):

@@ -8,6 +8,7 @@ from tuimon.diagnosis.history import beginning
 from tuimon.diagnosis.layers import (
     half_life,
     has_changed_since,
+    kept,
     named,
     only,
     request,
@@ -74,7 +75,7 @@ def stale(state: RunState) -> Iterator[Finding]:
     paths = sorted(drifts, key=lambda path: -drifts[path])
     worst = paths[0]
     momentum = state.momentum.get(worst, state.layers[worst].layer.momentum)
-    left = momentum ** (probe.step - beginning(state))
+    left = kept(momentum, probe.step - beginning(state))
     why = (
         f"{percent(left, 0)} of the initial value is still left after {probe.step - beginning(state):,} steps"
         if _initial_share(state, worst, momentum, probe.step) > ARRIVED
@@ -150,7 +151,9 @@ def _arrives(state: RunState, path: str, momentum: float) -> bool:
     if end is None or not 0 < momentum < 1:
         return False
     # What arrives by a planned end is not known yet.
-    at_end = momentum ** (end - beginning(state)) if state.ended is None else _initial_share(state, path, momentum, end)
+    at_end = (
+        kept(momentum, end - beginning(state)) if state.ended is None else _initial_share(state, path, momentum, end)
+    )
     return _initial_share(state, path, momentum, state.probes[-1].step) > ARRIVED >= at_end
 
 
@@ -160,11 +163,11 @@ def _initial_share(state: RunState, path: str, momentum: float, step: int) -> fl
     The moving variance is left × 1 + (1 − left) × what arrives, with left = momentum^updates.
     """
     begin, history = beginning(state), state.layers[path]
-    left = momentum ** (step - begin)
+    left = kept(momentum, step - begin)
     samples = history.moving_variance
     if not 0 < momentum < 1 or not starts_fresh(history) or samples.steps[-1] <= begin:
         return left
-    left_now = momentum ** int(samples.steps[-1] - begin)
+    left_now = kept(momentum, int(samples.steps[-1] - begin))
     arriving = (float(samples.rows[-1][MEDIAN]) - left_now) / (1 - left_now)
     return max(left, left / (left + (1 - left) * arriving)) if arriving > 0 else 1.0
 
@@ -192,7 +195,7 @@ def momentum_out_of_bounds(state: RunState) -> Iterator[Finding]:
     for momentum, paths in wrong.items():
         evidence: dict[str, Number] = {"momentum": momentum, "steps": state.step, "layers": len(paths)}
         if 0 < momentum < 1 and total is not None:
-            evidence |= {"initial_value_left": momentum**total, "half_life_steps": half_life(momentum)}
+            evidence |= {"initial_value_left": kept(momentum, total), "half_life_steps": half_life(momentum)}
             evidence |= {"planned_steps": total}
         yield Finding(
             rule="R10",
@@ -276,7 +279,7 @@ def _noise(state: RunState, path: str) -> float:
 
 def _lets_nothing_in(momentum: float, steps: int | None) -> bool:
     is_long_enough = steps is not None and steps >= FEWEST_UPDATES
-    return momentum > DEFAULT_MOMENTUM and is_long_enough and momentum ** (steps or 0) > NEVER_ARRIVES
+    return momentum > DEFAULT_MOMENTUM and is_long_enough and kept(momentum, steps or 0) > NEVER_ARRIVES
 
 
 def _comes_of(momentum: float, steps: int | None) -> str:
@@ -286,7 +289,7 @@ def _comes_of(momentum: float, steps: int | None) -> str:
         return "the moving statistics never move"
     if momentum == 0:
         return "the moving statistics are those of the last batch alone"
-    left = momentum ** (steps or 0)
+    left = kept(momentum, steps or 0)
     return (
         f"after the {steps:,} steps of this run {percent(left, 0)} of the moving statistics still are the "
         "initial 0 and 1"

@@ -5,6 +5,8 @@ Pure: no clock, no files.
 
 from collections.abc import Callable, Iterable
 
+import numpy as np
+
 from tuimon.diagnosis import (
     batch_statistics,
     data_shift,
@@ -21,30 +23,30 @@ from tuimon.diagnosis import (
 from tuimon.diagnosis.finding import SEVERITIES, Finding
 from tuimon.runs.state import RunState
 
-RULES: tuple[Callable[[RunState], Iterable[Finding]], ...] = (
-    moving_average.stale,
-    moving_average.momentum_out_of_bounds,
-    moving_average.momentum_too_low,
-    batch_statistics.too_noisy,
-    batch_statistics.noisy_in_validation,
-    batch_statistics.shared_by_different_inputs,
-    data_shift.different_data,
-    data_shift.batches_are_not_alike,
-    data_shift.variance_shift,
-    frozen.findings,
-    values.bad_variances,
-    dead_channels.dead_channels,
-    values.non_finite_losses,
-    values.exploded,
-    spike_causes.findings,
-    progress.findings,
-    generalization.overfitting,
-    generalization.underfitting,
-    weights.replaced,
-    weights.gradients,
-    time_split.input_bound,
-)
-"""Each yields what it finds."""
+RULES: dict[Callable[[RunState], Iterable[Finding]], tuple[str, ...]] = {
+    moving_average.stale: ("R1",),
+    moving_average.momentum_out_of_bounds: ("R10",),
+    moving_average.momentum_too_low: ("R10",),
+    batch_statistics.too_noisy: ("R2",),
+    batch_statistics.noisy_in_validation: ("R2",),
+    batch_statistics.shared_by_different_inputs: ("R9",),
+    data_shift.different_data: ("R3",),
+    data_shift.batches_are_not_alike: ("R18",),
+    data_shift.variance_shift: ("R16",),
+    frozen.findings: ("R4", "R6", "R7"),
+    values.bad_variances: ("R5",),
+    dead_channels.dead_channels: ("R8",),
+    values.non_finite_losses: ("R12",),
+    values.exploded: ("R12",),
+    spike_causes.findings: ("R11",),
+    progress.findings: ("R13",),
+    generalization.overfitting: ("R14",),
+    generalization.underfitting: ("R15",),
+    weights.replaced: ("R17",),
+    weights.gradients: ("R20",),
+    time_split.input_bound: ("R19",),
+}
+"""Each yields what it finds; the numbers of what it looks for."""
 
 CAUSES: dict[str, tuple[str, ...]] = {
     "R1": ("R2", "R4", "R5", "R7", "R9", "R10", "R12", "R16", "R18"),
@@ -63,11 +65,28 @@ CAUSES: dict[str, tuple[str, ...]] = {
 
 def findings(state: RunState) -> list[Finding]:
     """Return what is wrong with a run, the worst first; nothing for a healthy one."""
-    found = [finding for rule in RULES for finding in rule(state)]
-    return sorted(
+    return look(state)[0]
+
+
+@np.errstate(all="ignore")
+def look(state: RunState) -> tuple[list[Finding], dict[str, str]]:
+    """Return what is wrong with a run, the worst first, and the rules that could not look for an error of tuimon.
+
+    Returns:
+        The findings, and by number of the rule what went wrong. A rule that fails hides no other.
+    """
+    found: list[Finding] = []
+    errors: dict[str, str] = {}
+    for rule, numbers in RULES.items():
+        try:
+            found += rule(state)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other rules look.
+            errors |= dict.fromkeys(numbers, f"an error of tuimon ({type(error).__name__}: {error})")
+    ordered = sorted(
         _without_consequences(found),
         key=lambda finding: (-SEVERITIES.index(finding.severity), -finding.weight, finding.rule, finding.step),
     )
+    return ordered, errors
 
 
 def _without_consequences(found: list[Finding]) -> list[Finding]:

@@ -9,7 +9,7 @@ from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.history import beginning, finite_since
 from tuimon.diagnosis.layers import request
 from tuimon.numbers import figure
-from tuimon.protocol.wire import to_wire
+from tuimon.protocol.wire import Number, to_wire
 from tuimon.runs.series import Series
 from tuimon.runs.state import LayerHistory, RunState
 
@@ -105,7 +105,7 @@ def non_finite_losses(state: RunState) -> Iterator[Finding]:
     newest_is_bad = any(not found.is_over for found in broken)
     layer = next((path for path, each in state.layers.items() if each.latest and each.latest.non_finite), None)
     others = sorted({found.name for found in broken} - {first.name})
-    evidence: dict[str, float | str | None] = {
+    evidence: dict[str, Number] = {
         "first_step": first.first_step,
         "first_value": to_wire(first.value),
         "values_not_finite": first.count,

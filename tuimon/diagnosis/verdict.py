@@ -4,7 +4,7 @@ Names from outside go through `tuimon.text.plain`.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -52,13 +52,17 @@ _GAP_RULES = ("R1", "R2")
 """The sentence on the gap says already what these rules find, where they rest on the gap."""
 
 
-def verdict(state: RunState, found: Sequence[Finding], status: str = "") -> str:
+@np.errstate(all="ignore")
+def verdict(
+    state: RunState, found: Sequence[Finding], status: str = "", errors: Mapping[str, str] | None = None
+) -> str:
     """Return the verdict on a run in a few sentences: findings, healthy, or not examined, and what the gap is made of.
 
     Args:
         state: What its log says.
         found: What the rules find in it, the worst first.
         status: What `tuimon.runs.liveness.status` returns; empty: not known.
+        errors: Why rules could not look, by their numbers.
     """
     if state.last_seq < 0:
         return "Not examined: the log has no line yet."
@@ -68,7 +72,7 @@ def verdict(state: RunState, found: Sequence[Finding], status: str = "") -> str:
         return " ".join(filter(None, (_broken(state, status), "Not examined: no step was trained yet.")))
     told = telling(state)
     is_broken = status in ("failed", "crashed")
-    sentences = [_broken(state, status), *_health(state, found, serious, told, is_broken=is_broken)]
+    sentences = [_broken(state, status), *_health(state, found, told, errors, is_broken=is_broken)]
     if told is None:
         sentences.append(_last_epoch(state))
     else:
@@ -78,15 +82,21 @@ def verdict(state: RunState, found: Sequence[Finding], status: str = "") -> str:
 
 
 def _health(
-    state: RunState, found: Sequence[Finding], serious: Sequence[Finding], told: Telling | None, *, is_broken: bool
+    state: RunState,
+    found: Sequence[Finding],
+    told: Telling | None,
+    errors: Mapping[str, str] | None,
+    *,
+    is_broken: bool,
 ) -> list[str]:
+    serious = [finding for finding in found if finding.severity != "info"]
     if serious:
         worst = serious[0]
         if told is not None and not are_alike(told.probe) and _is_of_gap(worst):
             return []
         where = f" ({plain(worst.layer, 200)})" if worst.layer and worst.layer not in worst.what else ""
         return [f"First of all: {plain(worst.what)}{where}."]
-    examined = examine(state, found)
+    examined = examine(state, found, errors)
     blind = missing(examined)
     if blind:
         return [
@@ -156,7 +166,7 @@ def _gap(told: Telling, state: RunState) -> str:
 
 def _made_by(probe: events.Probe, written: Sums) -> str:
     gap = from_wire(probe.gap)
-    shares = {name: from_wire(getattr(probe, name)) / gap for name in PARTS}
+    shares = {name: from_wire(getattr(probe, name)) / gap if gap else math.nan for name in PARTS}
     if not all(map(math.isfinite, shares.values())):
         return "whose cause is not known"
     large = sorted((name for name in PARTS if abs(shares[name]) >= SMALL), key=lambda name: -abs(shares[name]))

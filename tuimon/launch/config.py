@@ -156,6 +156,8 @@ def read(path: Path, overrides: Iterable[str] = (), *, only_own: bool = False) -
         raise UsageError(f"{path}: not a TOML file: it is not UTF-8 text") from None
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path}: {_toml_error(error)}") from None
+    except (ValueError, RecursionError):
+        raise UsageError(f"{path}: a number is too long, or values are nested too deep") from None
     keys = [_override(tables, text) for text in overrides]
     try:
         config = msgspec.convert(tables, Config)
@@ -266,7 +268,7 @@ def _override(tables: dict[str, Any], text: str) -> str:
 def _value(text: str) -> Any:
     try:
         parsed = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # no TOML, or with a number of thousands of digits
         return text
     return parsed["value"] if parsed.keys() == {"value"} else text
 

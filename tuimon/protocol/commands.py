@@ -17,6 +17,7 @@ import msgspec
 from tuimon.numbers import learning_rate, setting
 from tuimon.protocol.events import PROTOCOL, snake_case
 from tuimon.protocol.validation import in_words
+from tuimon.protocol.wire import Count
 
 MAXIMUM_REQUEST_BYTES = 64 * 1024
 """A larger file is no request."""
@@ -25,24 +26,20 @@ Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 """A layer: a glob (`*`, `?`, `[…]`) that matches a Keras path or its last part."""
 
 
-Number = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
-"""A whole number that every reader of JSON has."""
-
-
 class Request(msgspec.Struct, tag_field="command", tag=snake_case, kw_only=True, forbid_unknown_fields=True):
     """What every request has."""
 
-    protocol: Number = PROTOCOL
+    protocol: Count = PROTOCOL
     """Version of the protocol."""
     id: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] = ""
     """Chosen by the sender, named again in the answer."""
-    attempt: Number | None = None
+    attempt: Count | None = None
     """The attempt it is meant for; another one rejects it. null: whichever runs."""
     user: Annotated[str, msgspec.Meta(max_length=200)] = ""
     """Who asks, as claimed."""
     host: Annotated[str, msgspec.Meta(max_length=300)] = ""
     """The host it comes from, as claimed."""
-    pid: Number = 0
+    pid: Count = 0
     """The process it comes from, as claimed."""
 
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import msgspec
 
-from tuimon.protocol.wire import Number
+from tuimon.protocol.wire import Count, Number, Seconds, UnixTime, Whole
 
 PROTOCOL = 1
 """Version of the facts and the requests; one more when a reader of the old would misread the new."""
@@ -33,15 +33,15 @@ def snake_case(name: str) -> str:
 class Event(msgspec.Struct, tag_field="type", tag=snake_case, kw_only=True):
     """What every fact has."""
 
-    seq: int = -1
+    seq: Whole = -1
     """0, 1, 2, … without holes, through all attempts of a run."""
-    time: float = 0.0
+    time: UnixTime = 0.0
     """Unix time in seconds."""
-    step: int = 0
+    step: Count = 0
     """Train steps of this run completed when the line was made, all epochs together."""
-    epoch: int = 0
+    epoch: Count = 0
     """Counted from 0, as in Keras' callbacks; people are shown it from 1."""
-    branch: int = 0
+    branch: Count = 0
     """One more after each `rolled_back` and `run_resumed`: what an older branch did after that checkpoint is undone."""
 
     must_keep: ClassVar[bool] = False
@@ -56,15 +56,15 @@ class RunStarted(Event):
     must_keep: ClassVar[bool] = True
     urgent: ClassVar[bool] = True
 
-    protocol: int
+    protocol: Count
     """Version of the protocol; a reader of another version says so and reads what it can."""
-    attempt: int
+    attempt: Count
     """0; one more each time the run is resumed. A request carries it."""
     name: str
     """What the user called the run."""
     host: str
     """Name of the machine that trains."""
-    pid: int
+    pid: Count
     """Process id of the trainer on that machine."""
     process_started: float | None
     """When that process started, in clock ticks since boot; tells a reused pid. null: not known."""
@@ -88,7 +88,7 @@ class BatchNormLayer(msgspec.Struct, kw_only=True):
 
     path: str
     """Keras path, the layer's name everywhere."""
-    channels: int
+    channels: Count
     """Length of each of its arrays."""
     momentum: float
     """The moving average keeps this share of the old value at each update."""
@@ -107,9 +107,9 @@ class ModelBuilt(Event):
 
     name: str
     """The model's name."""
-    parameters: int
+    parameters: Count
     """Numbers in all its weights."""
-    trainable_parameters: int
+    trainable_parameters: Count
     """Numbers in the weights that the optimizer changes."""
     batch_norm_layers: list[BatchNormLayer]
     """The layers, in the order of the model."""
@@ -125,11 +125,11 @@ class FitStarted(Event):
 
     optimizer: str
     """Name of its class."""
-    epochs: int | None
+    epochs: Count | None
     """The epoch at which `fit` will end."""
-    initial_epoch: int
+    initial_epoch: Count
     """The epoch at which it began."""
-    steps_per_epoch: int | None
+    steps_per_epoch: Count | None
     """null: not known (a generator of unknown length, in its first epoch)."""
     jit_compile: bool
     """Whether XLA compiles the step."""
@@ -141,9 +141,9 @@ class FitStarted(Event):
     """Whether the optimizer keeps moving averages of the weights (Keras' `use_ema`)."""
     restores_best: bool = False
     """Whether a callback puts the best weights back where it ends training early."""
-    batch_size: int | None = None
+    batch_size: Count | None = None
     """Examples in a batch; null: not known."""
-    last_batch_size: int | None = None
+    last_batch_size: Count | None = None
     """Examples in the last batch of an epoch, where it is smaller and known; else null."""
     phase: str = "auto"
     """The learning phase in force: one Monitor keeps its mode from one `fit` to the next."""
@@ -173,14 +173,14 @@ class StateChanged(Event):
 class Batches(Event):
     """Train steps; those that finish within one flush share a line."""
 
-    first_step: int
+    first_step: Count
     """Number of the first of them; the first batch of a run is 0."""
     metrics: dict[str, list[Number]]
     """Per name, each batch's own value (loss, mean-like metrics): not the mean of the epoch so far. null: a loop of the
     user's did not log it in this step."""
     running: dict[str, Number] = {}
     """Keras' running values of the metrics that have no value of a batch's own (AUC, say), at the last of the steps."""
-    batches: int = 0
+    batches: Count = 0
     """How many steps: also where no metric has a value of its own."""
 
 
@@ -189,7 +189,7 @@ class ValidationBatches(Event):
 
     metrics: dict[str, list[Number]]
     """Per name without `val_`, each batch's own value, in order; at most the newest 1,024."""
-    batches: int
+    batches: Count
     """How many batches the validation had."""
 
 
@@ -200,7 +200,7 @@ class EpochEnded(Event):
     """Exactly as Keras gave them."""
     learning_rate: Number
     """The learning rate of the epoch's last step."""
-    seconds: float
+    seconds: Seconds
     """How long the epoch took, validation included."""
 
 
@@ -215,9 +215,9 @@ class BatchNormStatistics(msgspec.Struct, kw_only=True):
     """The same quantiles; null for `scale=False`."""
     beta: list[Number] | None
     """The same quantiles; null for `center=False`."""
-    dead: int
+    dead: Count
     """Channels whose moving variance is at most a hundredth of epsilon: they carry next to nothing."""
-    non_finite: int
+    non_finite: Count
     """Channels with a value that is not finite in any of the four arrays."""
     mode: str
     """How the layer is said to compute now: by `trainable` and the mode in force.
@@ -268,16 +268,16 @@ class ProbeLayer(msgspec.Struct, kw_only=True):
     """Symmetric KL divergence between N(moving mean, moving variance + epsilon) and N(batch mean, batch variance +
     epsilon), the mean over channels, in nats. The batch statistics are those of all probed batches together, in
     training mode."""
-    elements: int
+    elements: Count
     """Numbers that each channel's batch statistics are made of, in one call: examples times positions."""
-    calls: int = 1
+    calls: Count = 1
     """How often the layer is called in one pass: more than once where it is shared."""
     calls_divergence: Number = None
     """Of a shared layer: the greatest symmetric KL divergence between the batch statistics of two of its calls."""
     validation_divergence: Number = None
     """Symmetric KL divergence between what reaches the layer from all probed batches and from the held validation
     batches, both in inference mode; null: no validation data."""
-    validation_elements: int = 0
+    validation_elements: Count = 0
     """The same number for one validation batch."""
     sampling_divergence: Number = None
     """The same between the two halves of the first batch: what chance alone makes of it."""
@@ -319,7 +319,7 @@ class Probe(Event):
     reason: str
     """Why it was made: "first", "epoch", "steps", "asked", "validation spike", "end", or the request that changed the
     mode."""
-    examples: int
+    examples: Count
     """Examples in all held batches together."""
     train: Number
     """Loss as training computes it: batch statistics, dropout on; the mean over the batches and the masks."""
@@ -333,21 +333,21 @@ class Probe(Event):
     """What dropout and other random layers make, the mean over the masks."""
     other: Number
     """What else depends on `training` makes."""
-    masks: int
+    masks: Count
     """Random masks drawn; 1 where nothing is random."""
     standard_error: Number
     """Standard error of `stochastic`, and so of `train`, from the spread over the masks; 0 where nothing is random."""
-    passes: int
+    passes: Count
     """Forward passes that it took."""
-    seconds: float
+    seconds: Seconds
     """What it took, without the trace."""
     validation: Number = None
     """Loss of a held validation batch in inference mode; null: none."""
     layers: dict[str, ProbeLayer] = {}
     """BatchNormalization layers by path, in the order of the model."""
-    traced_seconds: float = 0.0
+    traced_seconds: Seconds = 0.0
     """What its first trace took, and the first pass with it; 0: it was traced already."""
-    batches: int = 1
+    batches: Count = 1
     """Training batches that it was made on, each of the same size."""
     errors: dict[str, Number] = {}
     """Standard errors of `gap` and of its parts, by name, as estimates for all training data: over examples, batches
@@ -362,7 +362,7 @@ class Probe(Event):
     """Mean inference loss of the held validation batches, without sample weights; null: there are none."""
     validation_error: Number = None
     """Its standard error; null: not known."""
-    validation_examples: int = 0
+    validation_examples: Count = 0
     """Examples in these."""
     constant: Number = None
     """What the training examples would lose if the model's mean output answered each of them: without weights,
@@ -377,7 +377,7 @@ class Probe(Event):
     """Norm of the gradient of all weights that a step trains; null: not measured."""
     gradients: dict[str, ProbeGradient] = {}
     """Of each layer that a step trains, by path, in the order of the model. Empty: not measured."""
-    gradient_batches: int = 0
+    gradient_batches: Count = 0
     """Batches that they were measured on."""
     why_no_gradients: str = ""
     """Why they could not be measured; empty if they were, or if that would have taken too long."""
@@ -405,11 +405,11 @@ class ValidationRepeated(Event):
     """Repeated with moving statistics, as validation has it: should be `value`."""
     batch: Number
     """Repeated with batch statistics, dropout off; null: the model has no BatchNormalization."""
-    examples: int | None
+    examples: Count | None
     """Validation examples; null where the loss of single ones is not known."""
-    seconds: float
+    seconds: Seconds
     """What it took."""
-    highest: int = 0
+    highest: Count = 0
     """How many the highest 1 % of the examples are."""
     without_highest: Number = None
     """The mean loss without these; null: not known."""
@@ -436,7 +436,7 @@ class WeightsReplaced(Event):
     see them. `restored`: `fit` left those of an earlier validation."""
     change: Number
     """How far they are from the trained ones, as a share of their norm, in a few layers."""
-    examples: int = 0
+    examples: Count = 0
     """Training examples on which the losses were measured."""
     moving: Number = None
     """Loss of these in inference mode with the other weights; null: not measured."""
@@ -487,7 +487,7 @@ class TimeSplit(Event):
     first line comes after 5 s of steps, then one every 10 s at most, and one at the end.
     """
 
-    steps: int
+    steps: Count
     """Train steps in that time."""
     seconds: dict[str, Number]
     """Seconds by part; together they are the whole time.
@@ -495,7 +495,7 @@ class TimeSplit(Event):
     `data`: the steps waited for their batches. `step`: the steps themselves. `validation`. `callbacks`: other callbacks
     and Keras' own loop. `monitoring`: tuimon, requests included. `data` is estimated from a few calls, `step` is the
     rest of the calls."""
-    timed_calls: int
+    timed_calls: Count
     """Calls, the newest, on which the estimate rests."""
     data: str = ""
     """Kind of the data: `arrays`, `dataset` (`tf.data`), `generator`, `PyDataset` or `DataLoader`; empty: not known."""
@@ -507,17 +507,17 @@ class TimeSplit(Event):
 class GpuLoad(msgspec.Struct, kw_only=True):
     """One GPU. Numbers that the driver does not tell are null."""
 
-    index: int
+    index: Count
     """Its number in the driver, by PCI bus."""
     name: str
     """Its name in the driver."""
     busy: Number = None
     """The share of time in which it computed."""
-    memory_used: int | None = None
+    memory_used: Count | None = None
     """Bytes used by all processes."""
-    memory_total: int | None = None
+    memory_total: Count | None = None
     """Bytes in all."""
-    process_memory: int | None = None
+    process_memory: Count | None = None
     """Bytes used by the training process."""
     temperature: Number = None
     """Degrees Celsius."""
@@ -531,21 +531,21 @@ class System(Event):
     Numbers that cannot be read are null.
     """
 
-    cores: int | None = None
+    cores: Count | None = None
     """Logical processors of the machine."""
     cpu: Number = None
     """The share of all processors that was busy since the line before; null in the first one."""
     process_cpu: Number = None
     """How many processors the training process kept busy since the line before; null in the first one."""
-    memory_used: int | None = None
+    memory_used: Count | None = None
     """Bytes of the machine's memory that are not available to others."""
-    memory_total: int | None = None
+    memory_total: Count | None = None
     """Bytes of the machine's memory."""
-    process_memory: int | None = None
+    process_memory: Count | None = None
     """Bytes of the training process in memory."""
-    disk_free: int | None = None
+    disk_free: Count | None = None
     """Bytes that the trainer's user can still write where the run directory is."""
-    disk_total: int | None = None
+    disk_total: Count | None = None
     """Bytes of that file system."""
     gpus: list[GpuLoad] = []
     """The GPUs that the training process uses; all that it may use (`CUDA_VISIBLE_DEVICES`) where that is not told."""
@@ -556,13 +556,13 @@ class System(Event):
 class Sender(msgspec.Struct, kw_only=True):
     """Who put a request there."""
 
-    uid: int
-    """The owner of the request's file, as the file system says."""
+    uid: Whole
+    """The owner of the request's file, as the file system says; -1: its file could not be opened."""
     user: str
     """The name of the user, as the request claims."""
     host: str
     """The host, as the request claims."""
-    pid: int
+    pid: Count
     """The process, as the request claims."""
 
 
@@ -578,9 +578,9 @@ class CommandApplied(Event):
     """The request, as it was understood."""
     sender: Sender
     """Who asked."""
-    first_step: int
+    first_step: Count
     """The first step under the new mode."""
-    traced_seconds: float = 0.0
+    traced_seconds: Seconds = 0.0
     """What the first use of a mode cost: trace, compilation and the first step. 0: it was there already."""
     phase: str = "auto"
     """The learning phase in force from now on."""
@@ -651,9 +651,9 @@ class Recalibrated(Event):
 
     must_keep: ClassVar[bool] = True
 
-    batches: int
+    batches: Count
     """Training batches used."""
-    examples: int
+    examples: Count
     """Examples in them."""
     dry_run: bool
     """Whether the model was left as it was."""
@@ -663,7 +663,7 @@ class Recalibrated(Event):
     """Validation with the new statistics; empty in the same cases."""
     skipped: list[str] = []
     """Paths of the frozen layers: theirs are held."""
-    seconds: float = 0.0
+    seconds: Seconds = 0.0
     """What it took, validations included."""
 
 
@@ -676,9 +676,9 @@ class CheckpointSaved(Event):
     """The file's name under `checkpoints/`."""
     reason: str
     """Why it was made: "asked", "10 minutes", "training was stopped"."""
-    size_bytes: int
+    size_bytes: Count
     """The file's size."""
-    seconds: float
+    seconds: Seconds
     """What it took."""
 
 
@@ -690,9 +690,9 @@ class RolledBack(Event):
 
     checkpoint: str
     """Its name."""
-    to_step: int
+    to_step: Count
     """The step it was made at."""
-    to_epoch: int
+    to_epoch: Count
     """Its epoch, from 0."""
 
 
@@ -704,13 +704,13 @@ class RunResumed(Event):
 
     checkpoint: str
     """Its name."""
-    to_step: int
+    to_step: Count
     """The step it was made at."""
-    to_epoch: int
+    to_epoch: Count
     """The epoch that training enters again, from 0."""
-    repeated_steps: int
+    repeated_steps: Whole
     """Steps of that epoch that the checkpoint had seen and that are made again."""
-    lost_steps: int
+    lost_steps: Whole
     """Steps made after the checkpoint, whose effect is lost."""
 
 
@@ -728,7 +728,7 @@ class LogGap(Event):
 
     must_keep: ClassVar[bool] = True
 
-    dropped: dict[str, int]
+    dropped: dict[str, Count]
     """How many, by type."""
     reason: str
     """Why."""

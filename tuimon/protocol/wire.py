@@ -9,13 +9,25 @@ import base64
 import contextlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
-Number = float | str | None
+Number = float | Literal["nan", "inf", "-inf"] | None
 """A number on the wire."""
+
+# Limits of what is read, far beyond what any run reaches: within them, sums of a few values are exact and no date, no
+# array of steps and no file of another process overflows.
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+"""How many, or the number of one that is counted from 0."""
+Whole = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
+"""Any other integer."""
+UnixTime = Annotated[float, msgspec.Meta(ge=0, le=100_000_000_000)]
+"""Unix seconds, up to the year 5138."""
+Seconds = Annotated[float, msgspec.Meta(ge=-100_000_000_000, le=100_000_000_000)]
+"""How long something took; below 0 where a clock was set back."""
 
 FloatArray = npt.NDArray[np.float64]
 

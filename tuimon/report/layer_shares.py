@@ -8,7 +8,7 @@ from tuimon.diagnosis.gap.shares import cause, layers_cancel
 from tuimon.diagnosis.gap.sums import Scale
 from tuimon.diagnosis.gap.telling import Telling
 from tuimon.diagnosis.history import beginning
-from tuimon.diagnosis.layers import half_life, movement
+from tuimon.diagnosis.layers import half_life, kept, movement
 from tuimon.numbers import figure, portion
 from tuimon.protocol import events
 from tuimon.protocol.wire import Number, from_wire
@@ -61,7 +61,7 @@ def _share(state: RunState, told: Telling, path: str, layer: events.ProbeLayer) 
     # With a momentum that was changed, or statistics that were held for a while, the power says nothing.
     is_known = not is_held and momentum == built.momentum
     updates = (told.probe.step - beginning(state)) * max(1, layer.calls)
-    return LayerShare(path, layer, half_life(momentum), momentum**updates if is_known else math.nan, is_held)
+    return LayerShare(path, layer, half_life(momentum), kept(momentum, updates) if is_known else math.nan, is_held)
 
 
 def _stays(history: LayerHistory) -> bool:

@@ -1,6 +1,7 @@
 """What every part of the page has in common: whose page it is, how wide, how a section begins."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from tuimon.report.lines import Line, Span, line
 from tuimon.runs.state import OVER
@@ -20,8 +21,10 @@ class Subject:
     """The run as a shell takes it: a name or a path, quoted."""
     status: str
     """What `tuimon.runs.liveness.status` returns."""
-    unreadable: int = 0
-    """Lines of the log that are no fact."""
+    unread: tuple[str, ...] = ()
+    """What of the log could not be read, a sentence each."""
+    errors: Mapping[str, str] = field(default_factory=dict)
+    """Why rules could not look, by their numbers: errors of tuimon."""
 
     @property
     def is_over(self) -> bool:

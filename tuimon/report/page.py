@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from tuimon.diagnosis import time_split
 from tuimon.diagnosis.examination import Examined, can_probe, examine
 from tuimon.diagnosis.finding import Finding
@@ -40,6 +42,7 @@ EARLIER = 3
 """Findings that are no longer there: how many of the newest are shown."""
 
 
+@np.errstate(all="ignore")
 def page(state: RunState, found: Sequence[Finding], subject: Subject, width: int) -> list[Line]:
     """Return the page.
 
@@ -51,7 +54,8 @@ def page(state: RunState, found: Sequence[Finding], subject: Subject, width: int
     """
     found, told = ordered(found), telling(state)
     lines = [_title(state, subject, width), line()]
-    lines += [line(Span(text, "strong")) for text in wrap(verdict(state, found, subject.status), text_width(width))]
+    said = verdict(state, found, subject.status, subject.errors)
+    lines += [line(Span(text, "strong")) for text in wrap(said, text_width(width))]
     if told is None and can_probe(state, subject.status):
         lines += [line(), *command("probe", subject, "")]
     if told is not None:
@@ -65,7 +69,7 @@ def page(state: RunState, found: Sequence[Finding], subject: Subject, width: int
     lines += gradients(state, width)
     lines += _fits(state, width)
     lines += _earlier(state, found, width)
-    lines += _not_examined(examine(state, found), width)
+    lines += _not_examined(examine(state, found, subject.errors), width)
     return [*lines, line(), *(line(Span(text, "dim")) for text in wrap(_basis(state, subject), text_width(width)))]
 
 
@@ -241,8 +245,4 @@ def _basis(state: RunState, subject: Subject) -> str:
         parts.append(where)
     if lost := facts_in_words.lost(state):
         parts.append(f"{lost}.")
-    if subject.unreadable:
-        parts.append(
-            f"{subject.unreadable:,} line{'' if subject.unreadable == 1 else 's'} of the log could not be read."
-        )
-    return " ".join(parts)
+    return " ".join([*parts, *subject.unread])

@@ -41,6 +41,8 @@ def of(event: events.Event, state: RunState) -> str:
 def _(event: events.RunStarted, state: RunState) -> str:
     del state
     versions = "  ".join(f"{plain(name, 20)} {plain(version, 20)}" for name, version in event.versions.items())
+    if event.protocol != events.PROTOCOL:
+        versions += f"   protocol {event.protocol:,}, this tuimon reads {events.PROTOCOL}: it may be misread"
     again = f"attempt {event.attempt + 1}, " if event.attempt else ""
     return f"run started, {again}on {plain(event.host, 60)}, pid {event.pid}   {versions}"
 

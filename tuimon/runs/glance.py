@@ -15,6 +15,18 @@ _END_BYTES = 256 * 1024
 _KEPT_ROWS = 1000
 
 
+def why_unreadable(error: Exception) -> str:
+    """Return what is said of a run that cannot be read.
+
+    Example:
+        >>> why_unreadable(PermissionError(13, "Permission denied")), why_unreadable(KeyError("loss"))
+        ('cannot be read: Permission denied', "cannot be read, an error of tuimon (KeyError: 'loss')")
+    """
+    if isinstance(error, OSError):
+        return f"cannot be read: {error.strerror or error}"
+    return f"cannot be read, an error of tuimon ({type(error).__name__}: {error})"
+
+
 class Glance:
     """One run, looked at now and then: its begin and its end once, afterwards only new lines.
 
@@ -85,6 +97,18 @@ class Glance:
             self._note_first_rate()
         self.state.forget_before(_KEPT_ROWS)
         return self._tail.offset != before
+
+    def try_look(self) -> str:
+        """Read what is new; return why the run cannot be read, an empty text where it can.
+
+        For a list of runs: one that cannot be read never hides the others.
+        """
+        try:
+            self.look()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other runs are listed.
+            return why_unreadable(error)
+        nothing = self._tail.bad_lines.count and self.state.last_time is None
+        return f"cannot be read: {self._tail.bad_lines.words}" if nothing else ""
 
     def status(self, now: float) -> str:
         """Return the word of `liveness.status` for it.

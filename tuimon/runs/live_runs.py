@@ -16,17 +16,16 @@ _MOST = 100
 def live_runs(directory: Path) -> list[Glance]:
     """Return the runs of a directory that train, pause or are about to begin, the one that began last first.
 
-    A run that is silent is none: nobody here can tell whether it still trains.
+    A run that is silent is none: nobody here can tell whether it still trains. Nor is one that cannot be read.
     """
-    recent = [Glance(run) for run in _recent(directory)]
-    for glance in recent:
-        glance.look()
+    looked = [(glance, glance.try_look()) for glance in map(Glance, _recent(directory))]
+    recent = [glance for glance, trouble in looked if not trouble]
     now = time.time()
     return sorted((glance for glance in recent if is_live(glance.status(now))), key=began, reverse=True)
 
 
 def newest(directory: Path) -> tuple[RunDirectory, str]:
-    """Return the newest run of a directory, and the word of `liveness.status` for it.
+    """Return the newest run of a directory, and the word of `liveness.status` for it, or why it cannot be read.
 
     A live run is newer than one that is over: of several live ones, the one that began last.
 
@@ -36,8 +35,7 @@ def newest(directory: Path) -> tuple[RunDirectory, str]:
     if live := live_runs(directory):
         return live[0].run, live[0].status(time.time())
     glance = Glance(newest_run(directory))
-    glance.look()
-    return glance.run, glance.status(time.time())
+    return glance.run, glance.try_look() or glance.status(time.time())
 
 
 def is_live(status: str) -> bool:

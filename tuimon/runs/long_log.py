@@ -39,7 +39,8 @@ class LongLog:
     def __init__(self, path: Path) -> None:
         self.tail = Tail(path)
         """Reads the newest part, once the outline is read."""
-        self._older = Tail(path)
+        self.older = Tail(path)
+        """Reads all of it; has read as much as `tail` once the state is whole."""
         self._whole = RunState()
 
     def outline(self, size: int) -> Iterator[tuple[list[AnyEvent], float]]:
@@ -59,7 +60,7 @@ class LongLog:
     @property
     def share(self) -> float:
         """How much of the log is folded whole, from 0 to 1."""
-        return self._older.offset / max(1, self.tail.offset)
+        return self.older.offset / max(1, self.tail.offset)
 
     def read_older(self) -> RunState | None:
         """Fold a further part of the log; return the state, once it is of all that `tail` has read.
@@ -67,7 +68,7 @@ class LongLog:
         Raises:
             OSError: the log cannot be read.
         """
-        left = self.tail.offset - self._older.offset
+        left = self.tail.offset - self.older.offset
         if left > 0:
-            self._whole.apply(self._older.read(min(_OLDER_BYTES, left)))
-        return self._whole if self._older.offset == self.tail.offset else None
+            self._whole.apply(self.older.read(min(_OLDER_BYTES, left)))
+        return self._whole if self.older.offset == self.tail.offset else None

@@ -53,7 +53,9 @@ _counted = _Counted()
 
 
 class Series:
-    """Rows of values over steps, appended in the order they come.
+    """Rows of values over steps, in the order of the steps; of one step, in the order they come.
+
+    Steps of a log never go back, unless its lines were moved or written twice: such rows are put in order.
 
     Args:
         width: Values a row; 1 for a metric, 7 for the quantiles of a BatchNormalization array.
@@ -72,6 +74,7 @@ class Series:
         """The first step, where one follows the other and they are shared; else None."""
         self._steps: IntArray = np.empty(0, dtype=np.int64)
         self._rows: FloatArray = np.empty((_FIRST_CAPACITY, width), dtype=np.float64)
+        self._is_in_order = True
 
     def __len__(self) -> int:
         return self._size
@@ -81,28 +84,30 @@ class Series:
         """Steps, shape ``(len(self),)``, of 4 or 8 bytes each; a view to read from, valid until the next append."""
         if self._first is not None:
             return _counted.between(self._first, self._first + self._size)
+        self._put_in_order()
         return self._steps[: self._size]
 
     @property
     def rows(self) -> FloatArray:
         """Values, shape ``(len(self), width)``."""
+        self._put_in_order()
         return self._rows[: self._size]
 
     @property
     def values(self) -> FloatArray:
         """The first value of each row, shape ``(len(self),)``."""
-        return self._rows[: self._size, 0]
+        return self.rows[:, 0]
 
     @property
     def last(self) -> float | None:
-        """The newest row's first value; None while there is no row."""
-        return float(self._rows[self._size - 1, 0]) if self._size else None
+        """The last row's first value; None while there is no row."""
+        return float(self.rows[-1, 0]) if self._size else None
 
     def append(self, step: int, row: Sequence[float] | FloatArray) -> None:
         """Add one row."""
         self._reserve(1)
         if not self._goes_on(step):
-            self._own_steps(1)[self._size] = step
+            self._put_steps(step, 1)
         self._rows[self._size] = row
         self._size += 1
 
@@ -111,7 +116,7 @@ class Series:
         count = len(values)
         self._reserve(count)
         if count and not self._goes_on(first_step):
-            self._own_steps(count)[self._size : self._size + count] = np.arange(first_step, first_step + count)
+            self._put_steps(np.arange(first_step, first_step + count), count)
         self._rows[self._size : self._size + count, 0] = values
         self._size += count
 
@@ -119,7 +124,7 @@ class Series:
         """Add single values at these steps."""
         count = len(values)
         self._reserve(count)
-        self._own_steps(count)[self._size : self._size + count] = steps
+        self._put_steps(steps, count)
         self._rows[self._size : self._size + count, 0] = values
         self._size += count
 
@@ -130,6 +135,21 @@ class Series:
             steps[:rows], self._rows[:rows] = self.steps[-rows:], self.rows[-rows:]
             self._size = rows
 
+    def _put_steps(self, steps: int | IntArray, count: int) -> None:
+        """Note the steps of the next rows, which do not follow from those before."""
+        own = self._own_steps(count)
+        own[self._size : self._size + count] = steps
+        if count and self._size and own[self._size] < own[self._size - 1]:
+            self._is_in_order = False
+
+    def _put_in_order(self) -> None:
+        if self._is_in_order:
+            return
+        order = np.argsort(self._steps[: self._size], kind="stable")
+        self._steps[: self._size] = self._steps[: self._size][order]
+        self._rows[: self._size] = self._rows[: self._size][order]
+        self._is_in_order = True
+
     def _goes_on(self, step: int) -> bool:
         """Return whether this step follows the others, and all of them can be shared."""
         if self._size == 0 and not len(self._steps) and 0 <= step < _LATEST_FIRST_STEP:
@@ -138,7 +158,7 @@ class Series:
 
     def _own_steps(self, count: int) -> IntArray:
         """Return the column of steps of this series alone, with room for ``count`` further ones."""
-        known = self.steps
+        known = self._steps[: self._size] if self._first is None else self.steps
         self._first = None
         if self._size + count > len(self._steps) or not len(self._steps):
             self._steps = _with_room(self._steps, 0, self._size + count)

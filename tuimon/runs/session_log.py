@@ -4,6 +4,7 @@ A line may be torn (the trainer died in the middle of it, or is writing it now) 
 that this version does not know: neither stops a reader.
 """
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import BinaryIO
 
 import msgspec
 
+from tuimon.protocol.checks import check
 from tuimon.protocol.events import AnyEvent, RunStarted
+from tuimon.runs.bad_lines import BadLines
 
 _CHUNK_BYTES = 4 * 1024 * 1024
 _END_BYTES = 1024 * 1024
@@ -50,10 +53,16 @@ class Tail:
         self.path = path
         self.offset = 0
         """Bytes read so far, up to the end of the last whole line."""
-        self.unreadable = 0
-        """Lines that are no event: torn, or not JSON."""
+        self.bad_lines = BadLines()
+        """Lines that are no event: torn, not JSON, or with values that none can have."""
         self.unknown = 0
         """Lines of a type that this version does not know."""
+        self._counted_bytes = self._counted_lines = 0
+
+    @property
+    def unreadable(self) -> int:
+        """How many lines are no event."""
+        return self.bad_lines.count
 
     def read(self, limit: int = _CHUNK_BYTES) -> list[AnyEvent]:
         """Return the events of at most about ``limit`` further bytes; none where there are none yet.
@@ -67,7 +76,7 @@ class Tail:
             return []
         with os.fdopen(descriptor, "rb") as file:
             data = self._whole_lines(file, limit)
-        return list(self._decode(data))
+        return list(self._decode(data, self._count(data)))
 
     def read_all(self) -> list[AnyEvent]:
         """Return every event up to the end of the log as it is now."""
@@ -133,24 +142,52 @@ class Tail:
         self.offset += end
         return data[:end]
 
-    def _decode(self, data: bytes) -> Iterator[AnyEvent]:
-        for line in data.splitlines():
+    def _count(self, data: bytes) -> int | None:
+        """Count the lines that were just read; return how many are before them, None where some were skipped."""
+        if self._counted_bytes != self.offset - len(data):
+            return None
+        before = self._counted_lines
+        self._counted_bytes, self._counted_lines = self.offset, before + data.count(b"\n")
+        return before
+
+    def _decode(self, data: bytes, before: int | None = None) -> Iterator[AnyEvent]:
+        """Yield the facts of some lines; count those that are none.
+
+        Args:
+            data: Whole lines.
+            before: How many lines of the log are before them; None while not known.
+        """
+        for place, line in enumerate(data.split(b"\n"), 1):
             if not line.strip(b"\0 \r"):
                 continue
             try:
-                yield _decoder.decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                if self._is_unknown(line):
+                yield decode(line)
+            except ValueError:
+                if _is_unknown(line):
                     self.unknown += 1
                 else:
-                    self.unreadable += 1
+                    self.bad_lines = self.bad_lines.and_one(None if before is None else before + place)
 
-    @staticmethod
-    def _is_unknown(line: bytes) -> bool:
-        try:
-            return _type_decoder.decode(line).type not in _KNOWN_TYPES
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return False
+
+def decode(line: bytes) -> AnyEvent:
+    """Return the fact of a line: the edge. Behind it, types, limits and shapes are as the protocol has them.
+
+    Raises:
+        ValueError: the line is no fact; says why.
+    """
+    try:
+        event = _decoder.decode(line)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    check(event)
+    return event
+
+
+def _is_unknown(line: bytes) -> bool:
+    try:
+        return _type_decoder.decode(line).type not in _KNOWN_TYPES
+    except (ValueError, RecursionError):
+        return False
 
 
 def whole_end(path: Path) -> tuple[int, bool]:
@@ -168,7 +205,6 @@ def whole_end(path: Path) -> tuple[int, bool]:
 
 def newest_start(path: Path) -> RunStarted | None:
     """Return the fact that began the newest attempt of a run, without reading what lies between."""
-    decoder = msgspec.json.Decoder(RunStarted)
     try:
         with path.open("rb") as file:
             end = file.seek(0, 2)
@@ -183,10 +219,9 @@ def newest_start(path: Path) -> RunStarted | None:
                     is_a_line = start + place == 0 or file.read(1) == b"\n"
                     line = file.readline() if is_a_line else b""
                     if line.endswith(b"\n"):
-                        try:
-                            return decoder.decode(line)
-                        except msgspec.DecodeError:
-                            pass
+                        with contextlib.suppress(ValueError):
+                            if isinstance(event := decode(line), RunStarted):
+                                return event
                     place = data.rfind(_STARTED, 0, place)
                 end = start
     except FileNotFoundError:

@@ -152,6 +152,8 @@ class RunState:
     """What happened, in order."""
     dropped: dict[str, int] = field(default_factory=dict)
     """Events that the writer had to drop, by type."""
+    untaken: list[str] = field(default_factory=list)
+    """Facts that could not be folded, each with the reason: an error of tuimon. Empty, as far as is known."""
     _pace: Pace = field(default_factory=Pace)
     _fit_first_step: int = 0
     _fit_epochs_ended: int = 0
@@ -159,15 +161,24 @@ class RunState:
     _own_learning_rate: bool = False
     _own_learning_rate_at: dict[str, bool] = field(default_factory=dict)
 
+    @np.errstate(all="ignore")
     def apply(self, new: Iterable[events.AnyEvent]) -> None:
-        """Fold further events, in the order of the log."""
+        """Fold further events, in the order of the log.
+
+        One that cannot be folded is noted in `untaken`, and those behind it are folded. Numbers that are too large
+        become infinite, without a warning: a curve shows where.
+        """
         for event in new:
             self.last_seq = event.seq
             self.last_time = event.time
             self.step = max(self.step, event.step)
             self.epoch = event.epoch
             self.branch = event.branch
-            self._fold(event)
+            try:
+                self._fold(event)
+            except Exception as error:  # noqa: BLE001 - no fact may hide the others; checks are before, this is the last.
+                kind = type(event).__struct_config__.tag
+                self.untaken.append(f"fact {event.seq}, {kind}: {type(error).__name__}: {error}")
 
     def forget_before(self, rows: int) -> None:
         """Keep only the newest rows of everything that grows with steps and epochs.

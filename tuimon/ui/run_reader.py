@@ -9,6 +9,7 @@ from typing import Protocol
 
 from tuimon.protocol.events import AnyEvent, FitStarted, RunEnded, RunStarted
 from tuimon.runs import liveness
+from tuimon.runs.bad_lines import BadLines
 from tuimon.runs.long_log import LONG_BYTES, LongLog
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.session_log import Tail
@@ -17,6 +18,7 @@ from tuimon.ui.messages import Heard
 from tuimon.ui.viewer.news import (
     CaughtUp,
     Facts,
+    LinesUnread,
     LogUnreadable,
     News,
     OlderRead,
@@ -76,6 +78,7 @@ class Reader:
         self._told_share = 0
         self._has_caught_up = False
         self._unreadable = ""
+        self._lines = LinesUnread(BadLines(), 0)
         self._printed: tuple[int, int] | None = None
 
     def run(self, stop: threading.Event) -> None:
@@ -169,7 +172,9 @@ class Reader:
             return
         share = self._long.share
         if whole is not None:
-            self._long = None
+            # It has read every line, and knows the numbers of all.
+            self._tail, self._long = self._long.older, None
+            self._say_lines()
             self._tell(OlderRead(1.0, whole))
         elif int(100 * share) > self._told_share:
             self._told_share = int(100 * share)
@@ -194,6 +199,7 @@ class Reader:
             self._say_unreadable(f"{self._run.session_log}: cannot be read: {error.strerror}")
             return None
         self._say_unreadable("")
+        self._say_lines()
         if not events:
             return None
         self._note(events)
@@ -209,6 +215,13 @@ class Reader:
         if reason != self._unreadable:
             self._unreadable = reason
             self._tell(LogUnreadable(reason))
+
+    def _say_lines(self) -> None:
+        """Tell of lines that are no fact, where there are more of them."""
+        lines = LinesUnread(self._tail.bad_lines, self._tail.unknown)
+        if lines != self._lines:
+            self._lines = lines
+            self._tell(lines)
 
     def _look_whether_gone(self) -> None:
         gone = liveness.is_gone(self._run.session_log, self._started)

@@ -26,6 +26,8 @@ _CANCELLED = 3.0
 and a share would mislead."""
 _TINY = 1e-3
 """A gap below this share of the losses has no shares."""
+_MOST = 1e6
+"""Shares and their standard errors are below this; numbers that give larger ones are no parts of a gap."""
 
 
 def are_alike(probe: Probe) -> bool:
@@ -40,8 +42,9 @@ def differ_little(probe: Probe) -> bool:
 
 
 def is_open(probe: Probe) -> bool:
-    """Whether there is a gap worth a word: it is finite, and the losses are not alike."""
-    return math.isfinite(from_wire(probe.gap)) and not are_alike(probe)
+    """Whether there is a gap worth a word: it is finite and not 0, and the losses are not alike."""
+    gap = from_wire(probe.gap)
+    return math.isfinite(gap) and gap != 0 and not are_alike(probe)
 
 
 def gap_shares(probe: Probe) -> dict[str, float] | None:
@@ -61,7 +64,7 @@ def gap_shares(probe: Probe) -> dict[str, float] | None:
     if not math.isfinite(gap) or abs(gap) <= max(_TINY * _losses(probe), _chance(probe), 1e-9):
         return None
     shares = {name: from_wire(getattr(probe, name)) / gap for name in PARTS}
-    if not all(math.isfinite(share) and share > -SMALL for share in shares.values()):
+    if not all(-SMALL < share < _MOST for share in shares.values()):
         return None
     is_one = max(shares.values()) >= 1 - SMALL
     errors = [share_error(probe, name) for name in PARTS]
@@ -71,8 +74,9 @@ def gap_shares(probe: Probe) -> dict[str, float] | None:
 
 
 def share_error(probe: Probe, part: str) -> float:
-    """Return the standard error of a part's share in the gap; NaN if it is unknown."""
-    return from_wire(probe.share_errors.get(part))
+    """Return the standard error of a part's share in the gap; NaN if it is unknown, or too large to say anything."""
+    error = from_wire(probe.share_errors.get(part))
+    return error if error < _MOST else math.nan
 
 
 def shares_of_layers(probe: Probe) -> dict[str, float]:

@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeGuard
 
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.state import RunState
@@ -24,6 +25,8 @@ _NOT_COMPARED = frozenset(("run.name", "run.source"))
 _SAID_BY_FIT = frozenset(("training.optimizer", "training.epochs", "training.batch_size", "training.learning_rate"))
 """Keys of a config left out, since the facts of the fit say the same, for a user's own script, too."""
 _CONFIG_BYTES = 256 * 1024
+_LONGEST_INTEGER = 64
+"""Bits; TOML has no limit, and a longer one is shown as a text."""
 
 
 def parameters_of(state: RunState, config: Mapping[str, object] | None = None) -> dict[str, Value]:
@@ -42,7 +45,7 @@ def config_of(run: RunDirectory) -> dict[str, object]:
     try:
         with run.config.open("rb") as file:
             return tomllib.loads(file.read(_CONFIG_BYTES).decode())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+    except (OSError, ValueError, RecursionError):
         # A user's own script has no config; its parameters are then those in the facts.
         return {}
 
@@ -97,7 +100,7 @@ def _known(state: RunState, config: Mapping[str, object]) -> Iterator[tuple[str,
     if len(rates):
         yield RATE, float(rates[0])
         yield NEWEST_RATE, float(rates[-1])
-    elif isinstance(wanted := _of_training(tables).get("learning_rate"), int | float):
+    elif _is_number(wanted := _of_training(tables).get("learning_rate")):
         yield RATE, float(wanted)
     if fit is not None:
         yield "epochs", fit.epochs
@@ -130,4 +133,9 @@ def _flat(value: object, key: str) -> Iterator[tuple[str, Value]]:
         for number, inner in enumerate(value):
             yield from _flat(inner, f"{key}[{number}]")
     else:
-        yield key, value if isinstance(value, bool | int | float) else str(value)
+        yield key, value if isinstance(value, bool) or _is_number(value) else str(value)
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    """Return whether a value of a config is a number that others of its kind can be compared with."""
+    return isinstance(value, float) or (isinstance(value, int) and value.bit_length() <= _LONGEST_INTEGER)

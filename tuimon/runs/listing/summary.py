@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tuimon.runs.best import SHOWN, Best
-from tuimon.runs.glance import Glance
+from tuimon.runs.glance import Glance, why_unreadable
 from tuimon.runs.listing.parameters import RATE, Value, config_of, is_named, parameters_of
 from tuimon.runs.listing.tags import BASELINE, Tags, read_tags
 from tuimon.runs.run_directory import RunDirectory
@@ -117,11 +117,17 @@ def glanced(glance: Glance, now: float) -> Summary:
         glance: The run.
         now: The time, Unix seconds.
     """
+    trouble = glance.try_look()
+    if trouble:
+        return Summary(glance.run.path, "", trouble=trouble)
     try:
-        glance.look()
-        summary = summary_of(glance.run, glance.state, glance.status(now))
-    except OSError as error:
-        return Summary(glance.run.path, "", trouble=f"cannot be read: {error.strerror or error}")
+        return _glanced(glance, now)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other runs are listed.
+        return Summary(glance.run.path, "", trouble=why_unreadable(error))
+
+
+def _glanced(glance: Glance, now: float) -> Summary:
+    summary = summary_of(glance.run, glance.state, glance.status(now))
     parameters = dict(summary.parameters)
     if len(glance.state.learning_rates):
         # The state has the newest rates alone.

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
+import numpy as np
 from rich.segment import Segment
 from rich.style import Style
 from textual.color import TRANSPARENT, Color
@@ -12,12 +13,15 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tuimon.text import plain
 from tuimon.ui.drawing.ascii import AsciiFilter
 from tuimon.ui.drawing.cells import Cells, cell_width, differences, fit
 from tuimon.ui.drawing.theme import styles_of
 from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment
 
+NOT_DRAWN = "an error of tuimon"
+"""Is said in the place of a panel that cannot be drawn."""
 _TO_ASCII = AsciiFilter()
 
 
@@ -51,6 +55,15 @@ class CellView(Widget):
         self.moment = moment
         self.redraw()
 
+    def show_safely(self, moment: Moment) -> None:
+        """Show a moment; where that fails, one line says so in the place of the panel."""
+        try:
+            self.show(moment)
+        except Exception as error:  # noqa: BLE001 - no panel takes the others down.
+            self._cells = self._instead(error, self._cells)
+            self._strips.clear()
+            self.refresh()
+
     def redraw(self) -> None:
         """Draw again, and let Textual send the cells that changed."""
         width, height = self.size
@@ -60,7 +73,7 @@ class CellView(Widget):
         self._is_drawn = True
         cells = Cells(width, height)
         if self.moment is not None:
-            self.draw(cells, self.moment)
+            cells = self._drawn(cells, self.moment)
         old, self._cells = self._cells, cells
         if (old.width, old.height) != (width, height):
             self._strips.clear()
@@ -69,6 +82,23 @@ class CellView(Widget):
             for region in regions:
                 self._strips.pop(region.y, None)
             self.refresh(*regions)
+
+    @np.errstate(all="ignore")
+    def _drawn(self, cells: Cells, moment: Moment) -> Cells:
+        try:
+            self.draw(cells, moment)
+        except Exception as error:  # noqa: BLE001 - no panel takes the others down.
+            return self._instead(error, cells)
+        return cells
+
+    @staticmethod
+    def _instead(error: Exception, cells: Cells) -> Cells:
+        """Return cells of the same size with one line: what went wrong."""
+        instead = Cells(cells.width, cells.height)
+        if cells.width and cells.height:
+            words = f"cannot be drawn, {NOT_DRAWN} ({type(error).__name__}: {error})"
+            instead.put(0, 0, plain(words, 300), Meaning.ERROR, width=cells.width)
+        return instead
 
     def draw(self, cells: Cells, moment: Moment) -> None:
         """Draw ``moment`` into empty ``cells`` of the size of this widget."""

@@ -76,7 +76,7 @@ class BaseScreen(Screen[None]):
     def show(self, moment: Moment) -> None:
         """Show a moment on every panel."""
         for view in self.query(CellView):
-            view.show(moment)
+            view.show_safely(moment)
 
     def shown_curves(self, moment: Moment) -> list[tuple[str, str, Series]]:
         """Return metric, line and points of each curve on the screen, to be saved as CSV."""

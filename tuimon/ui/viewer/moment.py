@@ -106,6 +106,8 @@ class Moment:
     """Whether the terminal takes in less than there is to send."""
     is_readonly: bool = False
     """Whether this viewer changes nothing, at its user's wish."""
+    unread: tuple[str, ...] = ()
+    """What of the log could not be read, or may be misread: a sentence each."""
 
     @property
     def trainer_time(self) -> float:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tuimon.protocol.events import AnyEvent
+from tuimon.runs.bad_lines import BadLines
 from tuimon.runs.beginnings import Begun
 from tuimon.runs.state import RunState
 
@@ -45,6 +46,16 @@ class LogUnreadable:
 
 
 @dataclass(frozen=True)
+class LinesUnread:
+    """Some lines of the log are no fact, or of an unknown type; all others are read."""
+
+    bad: BadLines
+    """Those that are no fact."""
+    unknown: int
+    """How many are of types that this version does not know."""
+
+
+@dataclass(frozen=True)
 class TrainerGone:
     """Whether it is proven that no trainer writes the log has changed."""
 
@@ -70,4 +81,4 @@ class TrainerExited:
     """Why the process could not be started; empty if it was."""
 
 
-News = Begun | Facts | OlderRead | CaughtUp | LogUnreadable | TrainerGone | TrainerPrinted | TrainerExited
+News = Begun | Facts | OlderRead | CaughtUp | LogUnreadable | LinesUnread | TrainerGone | TrainerPrinted | TrainerExited

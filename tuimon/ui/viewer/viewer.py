@@ -13,6 +13,7 @@ from tuimon.protocol import events
 from tuimon.protocol.commands import AnyRequest, Stop
 from tuimon.protocol.events import AnyEvent
 from tuimon.runs import liveness
+from tuimon.runs.bad_lines import BadLines, unread
 from tuimon.runs.beginnings import Begun
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.state import OVER, RunState
@@ -21,6 +22,7 @@ from tuimon.ui.viewer.moment import READING, Moment, Notice
 from tuimon.ui.viewer.news import (
     CaughtUp,
     Facts,
+    LinesUnread,
     LogUnreadable,
     News,
     OlderRead,
@@ -117,6 +119,7 @@ class Viewer:
         self._older: float | None = None
         self._has_caught_up = False
         self._unreadable = ""
+        self._lines = LinesUnread(BadLines(), 0)
         self._trainer_is_gone = False
         self._trainer_exit: TrainerExited | None = None
         self._printed: tuple[str, ...] = ()
@@ -143,6 +146,8 @@ class Viewer:
                 self._reading, self._has_caught_up = None, True
             case LogUnreadable():
                 self._unreadable = news.reason
+            case LinesUnread():
+                self._lines = news
             case TrainerGone():
                 self._trainer_is_gone = news.gone
                 if news.gone:
@@ -201,6 +206,7 @@ class Viewer:
             other_is_newer=self.others.is_newer,
             is_line_slow=is_line_slow,
             is_readonly=self._readonly,
+            unread=unread(self.state, self._lines.bad, self._lines.unknown),
         )
 
     @property

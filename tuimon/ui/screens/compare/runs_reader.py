@@ -11,7 +11,7 @@ from textual.message import Message
 
 from tuimon.protocol import events
 from tuimon.runs import liveness
-from tuimon.runs.glance import Glance
+from tuimon.runs.glance import Glance, why_unreadable
 from tuimon.runs.listing.parameters import config_of
 from tuimon.runs.listing.summary import Summary, glanced
 from tuimon.runs.listing.tags import read_tags
@@ -258,8 +258,8 @@ class _FullRun:
             self._read(size)
         except FileNotFoundError:
             self.is_behind = False
-        except OSError as error:
-            trouble, self.is_behind = f"cannot be read: {error.strerror}", False
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other runs are compared.
+            trouble, self.is_behind = why_unreadable(error), False
         is_over = self._state.ended is not None or liveness.is_gone(self._run.session_log, self._state.run)
         known = self._tail.offset, is_over and not self.is_behind, trouble
         if known == self._last or (self.is_behind and time.monotonic() < self._next_post):

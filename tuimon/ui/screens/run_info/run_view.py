@@ -191,6 +191,8 @@ def _log(moment: Moment) -> Iterator[TextDialog]:
         yield _entry("this attempt so far", duration(state.last_time - state.run.time))
     dropped = ", ".join(f"{count(number)} {plain(kind, 40)}" for kind, number in state.dropped.items())
     yield "dropped facts", dropped or "none", Meaning.WARNING if dropped else Meaning.TEXT
+    for words in moment.unread:
+        yield "", words, Meaning.WARNING
 
 
 def _table(table: dict[str, object], indent: str = "") -> Iterator[TextDialog]:
