@@ -207,7 +207,7 @@ def facts() -> Iterator[str]:
     yield table(found["Event"].fields)
     for name in names:
         struct = found[name]
-        kept = "Never dropped. " if "must_keep" in struct.flags else ""
+        kept = "Dropped last. " if "must_keep" in struct.flags else ""
         at_once = "Written at once." if "urgent" in struct.flags else ""
         yield f"### `{struct.tag}`\n"
         yield f"{struct.words}{' ' if kept or at_once else ''}{(kept + at_once).strip()}\n"

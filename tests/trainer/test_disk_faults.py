@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from helpers import environment, fold, until
+from helpers import environment, fold, numbered, started, until
 from tuimon.cli.main import main
+from tuimon.cli.run import _outcome
 from tuimon.protocol import events
 from tuimon.runs import facts_in_words, liveness
 from tuimon.runs.run_directory import RunDirectory
@@ -461,3 +462,26 @@ def test_a_fit_on_a_disk_that_fills_up_trains_to_the_end_and_says_what_is_missin
         assert facts_in_words.lost(full).split(" (")[0] in said[-1]
     else:
         assert said[-1].endswith("all facts are recorded by now")
+
+
+def test_where_little_room_is_left_the_last_epochs_are_kept() -> None:
+    queue = FactQueue()
+    for step in range(0, 2000, 20):
+        queue.put(batches(step))
+        queue.put(events.EpochEnded(logs={"loss": 1.0}, learning_rate=0.1, seconds=1.0, step=step))
+    queue.put(events.RunEnded(status="failed", traceback="x" * 100_000))
+    queue.fit_into(15_000)
+    kept = [fact.event for fact in queue.take(1000)]
+    assert isinstance(kept[-1], events.RunEnded)
+    assert kept[-2].step == 1980
+    assert 2 < len(kept) < 101
+    assert queue.lost["batches"] == 100
+    assert len(kept) + queue.lost.total() == 201
+
+
+def test_a_training_whose_last_facts_have_no_place_is_not_said_to_have_failed(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = RunDirectory.at(runs / "run")
+    assert _outcome(run, fold(numbered([started()])), 0) == 0
+    assert "training ended well (exit code 0), but its last facts were not recorded" in capsys.readouterr().err

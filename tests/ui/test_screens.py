@@ -72,6 +72,14 @@ async def test_every_state_has_its_words_and_bears_every_key(
         await until(pilot, lambda: not app.is_running, "the end")
 
 
+async def test_a_finished_run_says_what_its_log_lacks(runs: Path) -> None:
+    gap = events.LogGap(dropped={"batches": 1200}, reason="No space left on device")
+    run = make_run(runs, [*training("bn_1"), gap, events.RunEnded(status="finished")])
+    async with watching(run, WIDE) as (app, pilot):
+        await until(pilot, lambda: "1,200 facts were not recorded (No space left on device)" in text(app))
+        assert "Finished after" in text(app)
+
+
 async def test_preparing_shows_what_the_trainer_printed(runs: Path) -> None:
     with LiveRun(runs, *preparing()) as run:
         run.directory.trainer_log.write_bytes(b"first\nbatch 1\rbatch 2\rbatch 3\n")

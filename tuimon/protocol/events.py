@@ -45,7 +45,7 @@ class Event(msgspec.Struct, tag_field="type", tag=snake_case, kw_only=True):
     """One more after each `rolled_back` and `run_resumed`: what an older branch did after that checkpoint is undone."""
 
     must_keep: ClassVar[bool] = False
-    """Whether the writer may never drop it."""
+    """Whether it waits for a disk when others are dropped. Only if far too many wait, the oldest are dropped, too."""
     urgent: ClassVar[bool] = False
     """Whether the writer writes it at once rather than at the next flush."""
 
@@ -724,7 +724,7 @@ class Note(Event):
 
 
 class LogGap(Event):
-    """Events were dropped: the disk did not keep up, or was full."""
+    """Events were dropped: the disk did not keep up, was full, or the log was removed."""
 
     must_keep: ClassVar[bool] = True
 

@@ -255,7 +255,7 @@ class SessionWriter:
         self._placed_at = now
         words = log.misplaced()
         former, self._misplaced = self._misplaced, words
-        if not words or words == former:
+        if words in ("", former):
             return
         if log.is_removed:
             with self._lock:
@@ -307,8 +307,7 @@ class SessionWriter:
 
     def _write(self, log: LogFile, batch: list[Waiting]) -> bool:
         """Write facts, or put them back; return whether they were written."""
-        done: list[Waiting] = []
-        odd: list[Waiting] = []
+        done, odd = list[Waiting](), list[Waiting]()
         is_written = False
         try:
             seq, data, reason = self._next_seq, bytearray(), ""
@@ -371,14 +370,14 @@ class SessionWriter:
         if self._has_untold and not self._is_removed:
             with self._lock:
                 self._queue.drop_all()
-            return
-        log.close()
-        self._log = None
+        else:
+            log.close()
+            self._log = None
 
     def _fail(self, reason: str) -> None:
         self._is_failing, self._drop_reason = True, reason
-        if not self._is_trouble_told:
-            self._is_trouble_told = True
+        is_told, self._is_trouble_told = self._is_trouble_told, True
+        if not is_told:
             say(f"{self._path}: facts are not recorded now, training goes on: {reason}")
 
     def _give_up(self, reason: str) -> None:
@@ -389,11 +388,12 @@ class SessionWriter:
         say(f"{self._path}: facts are not recorded any more, training goes on: {reason}")
 
     def _tell_at_the_end(self, *, is_hung: bool) -> None:
-        lost = self._queue.lost.total()
-        new, self._lost_told = lost - self._lost_told, lost
+        new = self._queue.lost.total() - self._lost_told
+        self._lost_told += new
         missing = f"{new:,} {'fact was' if new == 1 else 'facts were'} not recorded"
         if is_hung:
-            say(f"{self._path}: the disk does not answer, and the last facts may be missing; {missing} before")
+            words = "the disk does not answer, so that the last facts may be missing"
+            say(f"{self._path}: {words}{f'; before them, {missing}' if new else ''}")
         elif new:
             say(f"{self._path}: {missing}: {self._drop_reason}")
         elif self._is_trouble_told:
