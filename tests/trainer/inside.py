@@ -20,7 +20,7 @@ def until_seen(monitor: tuimon.Monitor, *names: str) -> None:
     assert monitor._fit is not None
     inbox: Inbox = monitor._fit._inbox
     until(
-        lambda: {*names} <= {name for received in [*inbox.received] for name in (received.id, received.path.name)},
+        lambda: {*names} <= {name for received in [*inbox.received] for name in (received.id, received.name)},
         what="the inbox to see it",
     )
 

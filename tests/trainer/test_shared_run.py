@@ -13,8 +13,9 @@ from keras import layers
 import tuimon
 from helpers import fold, read_log
 from trainer.keras_models import STEPS, compiled, fit, same_weights, sequential
-from tuimon.protocol import events
+from tuimon.protocol import commands, events
 from tuimon.runs.run_directory import RunDirectory, runs_in
+from tuimon.trainer.keras import shared_run
 
 Fit = Callable[..., None]
 
@@ -157,3 +158,20 @@ def test_a_run_that_may_be_gone_on_with_keeps_no_model(runs: Path) -> None:
     del model
     gc.collect()
     assert kept() is None
+
+
+def test_what_lies_in_a_directory_without_a_log_is_no_request_to_the_run_that_begins_there(runs: Path) -> None:
+    """Somebody removed the log of a crashed run, and trains there again: a stop that was left must not end it."""
+    run = RunDirectory.at(runs / "run")
+    stop = commands.signed(commands.Stop(), attempt=0)
+    run.put_request(stop)
+    run.put_request(commands.signed(commands.Stop(), attempt=None)).rename(run.commands / ".1.json.claimed")
+    begun = shared_run.begin(shared_run.Place(run.path, runs, "", console=False), None)
+    begun.recorder.end("finished")
+    answers = [fact for fact in read_log(run) if isinstance(fact, events.CommandRejected)]
+    assert [answer.reason for answer in answers] == [
+        "the attempt that took it was killed before it answered",
+        "it was meant for an attempt that has ended",
+    ]
+    assert answers[1].id == stop.id
+    assert list(run.commands.iterdir()) == []

@@ -250,7 +250,9 @@ class Fit:
         """Take no further requests, and reject those that have come."""
         self._inbox.close()
         while self._inbox.received:
-            self._controller.turn_away(self._inbox.received.popleft(), "training has ended")
+            received = self._inbox.received.popleft()
+            if self._controller.answers.claim(received):
+                self._controller.reject(received, "training has ended")
 
     def _record_model(self) -> None:
         """Record the layers; if the user changed flags after the trace, first with the flags that have effect."""

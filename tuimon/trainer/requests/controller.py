@@ -49,6 +49,8 @@ class Controller:
         """True if training ends because of a request."""
         self.is_paused = False
         """True while training waits before its next step."""
+        self.answers = Answers(recorder)
+        """Claims requests and answers each once."""
         self._recorder = recorder
         self._engine = engine
         self._sampling = sampling
@@ -57,7 +59,6 @@ class Controller:
         self._waiting: list[Received] = []
         self._in_force: list[Received] = []
         self._before: verification.Before | None = None
-        self._answers = Answers(recorder)
         self._rate_before: float | None = None
         self._told_to_wait = set[str]()
 
@@ -79,7 +80,7 @@ class Controller:
 
     def take(self, received: Received) -> None:
         """Answer a request now, or after the next step if it needs one."""
-        if not self._answers.claim(received):
+        if not self.answers.claim(received):
             return
         try:
             self._take(received)
@@ -96,20 +97,15 @@ class Controller:
             self._engine.learning_rate.put_own(learning_rate)
         self._engine.steps.switch(self._to(mode))
 
-    def turn_away(self, received: Received, reason: str) -> None:
-        """Reject a request that nobody has taken yet."""
-        if self._answers.claim(received):
-            self.reject(received, reason)
-
     def reject(self, received: Received, reason: str) -> None:
         """Answer that a request is rejected."""
-        self._answers.reject(received, reason)
+        self.answers.reject(received, reason)
 
     def retreat(self, error: Exception) -> None:
         """Record that the engine left the mode in force, which it could not trace for a batch of a new shape."""
         self._recorder.record(
             self._fact(
-                self._answers.unused(f"retreat-{self._recorder.step}"),
+                self.answers.unused(f"retreat-{self._recorder.step}"),
                 {"command": "phase", "phase": "auto"},
                 events.Sender(uid=os.getuid(), user="tuimon", host=socket.gethostname(), pid=os.getpid()),
                 detail=f"the mode could not be traced for a batch of a new shape: {plain(str(error))}",
@@ -118,7 +114,7 @@ class Controller:
 
     def tell_what_waits(self) -> None:
         """Record which requests a paused run cannot answer before it goes on, each once."""
-        for received in self._answers.open.values():
+        for received in self.answers.open.values():
             if received.request is None or isinstance(received.request, commands.Checkpoint):
                 continue  # A checkpoint waits for its file alone.
             if received.id not in self._told_to_wait:
@@ -128,7 +124,7 @@ class Controller:
 
     def end(self) -> None:
         """Reject the requests that still wait for a step: none will come."""
-        for received in list(self._answers.open.values()):
+        for received in list(self.answers.open.values()):
             self.reject(received, "training ended before the next step")
         self._waiting = []
 
@@ -285,7 +281,7 @@ class Controller:
 
     def _applied(self, received: Received, detail: str = "", seconds: float = 0.0) -> None:
         fact = self._fact(received.id, received.fields, received.sender, detail=detail, seconds=seconds)
-        self._answers.applied(received, fact)
+        self.answers.applied(received, fact)
 
     def _fact(
         self, identity: str, request: dict[str, Any], sender: events.Sender, *, detail: str, seconds: float = 0.0
