@@ -32,9 +32,10 @@ A run is a directory, its owner's alone (0700, files 0600). There is no socket a
 | `trainer.log` | what the training process printed |
 
 A `Number` is a finite JSON number; what is not finite is the string `"nan"`, `"inf"` or `"-inf"`, `null`: not known.
-Fields named `…_base64` hold little-endian float32. A reader skips types and fields that it does not know, and a line
-that is torn. A field with a default may be missing. A layer is named by its Keras path; globs match the path or its
-last part.
+Fields named `…_base64` hold little-endian float32. A reader skips types and fields that it does not know. It counts,
+names and skips a line that is torn or that no trainer writes: a count below 0 or above 2^53, a time after the year
+5138, arrays whose lengths do not fit each other, more than 32 levels of nesting. A field with a default may be missing.
+A layer is named by its Keras path; globs match the path or its last part.
 """
 
 REQUESTS = """\

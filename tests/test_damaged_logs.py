@@ -156,6 +156,11 @@ def damaged_in_order() -> Iterator[tuple[str, list[events.AnyEvent]]]:
     facts[-2] = probe_fact(gap=1.0, batch_norm=1.0, inference=0.0, layers=measured, step=1000, epoch=1)
     yield "momenta that are none", facts
     facts = log()
+    measured = {"bn_3": events.ProbeLayer(in_order=0.5, alone=0.5, drift=100.0, elements=64)}
+    facts[-2] = probe_fact(layers=measured, step=4, epoch=1)
+    facts[-1] = model_built(layer("bn_3", trainable=False), seq=99, step=4, epoch=1)
+    yield "a layer that is told after its probe", facts
+    facts = log()
     facts[6] = events.Batches(first_step=0, metrics={"loss": [], "accuracy": [1e-45], "": [None] * 2}, batches=2)
     yield "metrics of different lengths", facts
 

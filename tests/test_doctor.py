@@ -738,7 +738,7 @@ def test_what_was_found_earlier_and_is_gone() -> None:
 
 
 def use(monkeypatch: pytest.MonkeyPatch, *found: Finding) -> None:
-    monkeypatch.setattr(doctor, "findings", lambda state: list(found))
+    monkeypatch.setattr(doctor, "look", lambda state: (list(found), {}))
 
 
 @pytest.mark.parametrize(
@@ -854,7 +854,7 @@ def test_torn_lines(runs: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
     assert main(["doctor", "run"]) == 3
     printed = " ".join(capsys.readouterr().out.split())
     assert "a gap of 4.00" in printed
-    assert "1 line of the log could not be read." in printed
+    assert "1 line of the log could not be read: line 1. 1 line is of a type that this tuimon does not know." in printed
 
 
 def test_names_that_a_terminal_would_act_on(runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:

@@ -207,6 +207,24 @@ class Damage:
         other = self._random.choice(self._logs)
         lines.insert(self._random.randrange(len(lines) + 1), copy.deepcopy(self._random.choice(other)))
 
+    def _moved(self, lines: list[Line]) -> None:
+        line = lines.pop(self._random.randrange(len(lines)))
+        lines.insert(self._random.randrange(len(lines) + 1), line)
+
+    def _another_model(self, lines: list[Line]) -> None:
+        """Tell the model again, without some of its layers, or with others."""
+        for line in [line for line in lines if line.get("type") == "model_built"][:1]:
+            other = copy.deepcopy(line)
+            layers = other.get("batch_norm_layers")
+            if isinstance(layers, list) and layers:
+                for layer in layers:
+                    if isinstance(layer, dict) and self._random.random() < 0.5:
+                        layer["trainable"] = self._random.random() < 0.5
+                        layer["momentum"] = self._random.choice((0.99, 0.0, 1.0, -5e9, 2.0, 1e-300))
+                del layers[self._random.randrange(len(layers))]
+            for again in (other, copy.deepcopy(line))[: self._random.choice((1, 2))]:
+                lines.insert(self._random.randrange(len(lines) + 1), again)
+
     def _gap_of_zero(self, lines: list[Line]) -> None:
         for line in lines:
             if line.get("type") == "probe":
@@ -216,7 +234,7 @@ class Damage:
 
     _KINDS: tuple[Callable[["Damage", list[Line]], None], ...] = (
         *(_one_value, _one_value, _one_value, _one_value, _everywhere, _everywhere, _everywhere, _scaled, _envelope),
-        *(_drop, _drop_key, _double, _swap, _shuffle, _nested, _transplanted, _gap_of_zero),
+        *(_drop, _drop_key, _double, _swap, _shuffle, _nested, _transplanted, _gap_of_zero, _moved, _another_model),
     )
 
     def _bytes(self, data: bytes) -> bytes:

@@ -20,6 +20,8 @@ import sys
 import time
 from collections.abc import Sequence
 
+import numpy as np
+
 from tuimon.cli.choice import named_or_newest
 from tuimon.cli.options import add_run
 from tuimon.diagnosis.examination import Examined, Judgement, examine, judge
@@ -125,6 +127,7 @@ def _paste(run: RunDirectory) -> str:
     return shlex.quote(name)
 
 
+@np.errstate(all="ignore")
 def _document(
     state: RunState, found: Sequence[Finding], examined: Sequence[Examined], judgement: Judgement, subject: Subject
 ) -> dict[str, object]:

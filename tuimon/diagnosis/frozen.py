@@ -116,7 +116,10 @@ def _statistics_of_other_data(state: RunState, paths: list[str]) -> Iterator[Fin
     (Li et al., "Revisiting Batch Normalization For Practical Domain Adaptation", 2016).
     """
     probed = state.probes[-1].layers if state.probes else {}  # In the order in which the layers are called.
-    drifts = {path: state.layers[path].drift.values for path in probed if path in paths}
+    # A layer that the model was told to have after the probe has no drift yet.
+    drifts = {
+        path: state.layers[path].drift.values for path in probed if path in paths and len(state.layers[path].drift)
+    }
     if not drifts:
         return
     first = next(iter(drifts))
