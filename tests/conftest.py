@@ -4,6 +4,7 @@ import gc
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,25 @@ import pytest
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+
+LIMIT_SECONDS = 600
+"""A test that takes longer waits for what never comes. Before that, `faulthandler_timeout` shows where it stands."""
+
+
+@pytest.fixture(autouse=True)
+def _a_time_limit(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that hangs, so that the others still run."""
+
+    def over(*_: Any) -> None:
+        pytest.fail(f"{request.node.name} took more than {LIMIT_SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, over)
+    signal.setitimer(signal.ITIMER_REAL, LIMIT_SECONDS)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(autouse=True)

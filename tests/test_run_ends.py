@@ -10,16 +10,33 @@ import pytest
 
 from helpers import command, environment, read_log, until
 from tuimon.launch import exit_status
-from tuimon.protocol import events
+from tuimon.protocol import commands, events
+from tuimon.protocol.commands import signed
 from tuimon.runs.run_directory import RunDirectory
+from tuimon.trainer.checkpoints import Checkpoints
 
 MINE = """
 import ctypes
 import os
 import sys
+import threading
 
 import keras
 import numpy as np
+
+class Stall(keras.callbacks.Callback):
+    "Stands still in one place: touches a file, and waits for ever, or until another is there."
+
+    def __init__(self, hook, at, until=None):
+        super().__init__()
+        self.at, self.until = at, until
+        setattr(self, hook, self.stall)
+
+    def stall(self, *_, **__):
+        if int(self.model.optimizer.iterations) >= self.at and not os.path.exists("stalls"):
+            open("stalls", "w").close()
+            while self.until is None or not os.path.exists(self.until):
+                threading.Event().wait(0.01)
 
 def build():
     return keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
@@ -138,6 +155,7 @@ def test_a_signal_ends_training_with_a_checkpoint_and_nothing_is_lost(run: Run) 
     assert (resumed.lost_steps, resumed.to_step) == (0, ended.step)
 
 
+@pytest.mark.full
 def test_a_kill_is_told_by_its_signal(run: Run) -> None:
     process = run.start(run.config)
     os.kill(run.trainer(), signal.SIGKILL)
@@ -151,9 +169,7 @@ def test_a_kill_is_told_by_its_signal(run: Run) -> None:
     ("end", "code", "words"),
     [
         pytest.param("crash", 128 + signal.SIGSEGV, "failed: segmentation fault (SIGSEGV) at ", marks=pytest.mark.full),
-        pytest.param(
-            "leave", 1, "failed: the training process ended with exit code 7 and recorded no reason", id="leave"
-        ),
+        ("leave", 1, "failed: the training process ended with exit code 7 and recorded no reason"),
         pytest.param("no memory", 1, "failed: MemoryError at mine.py:", marks=pytest.mark.full),
         pytest.param("exit", 1, "failed: sys.exit: no GPU at mine.py:", marks=pytest.mark.full),
     ],
@@ -164,6 +180,81 @@ def test_an_end_of_its_own_is_told(run: Run, end: str, code: int, words: str) ->
     assert process.returncode == code
     assert words in err
     assert err.count("\n") == 1
+
+
+STALLS = """
+[[training.callbacks]]
+class = "mine:Stall"
+hook = "%s"
+at = %s
+%s
+[monitor]
+grace_seconds = %s
+"""
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("again", [False, True])
+def test_training_that_comes_to_no_steps_end_ends_all_the_same(run: Run, again: bool) -> None:
+    with run.config.open("a") as file:
+        file.write(STALLS % ("on_train_batch_end", 20, "", 600 if again else 0.5))
+    process = run.start(run.config)
+    until((run.config.parent / "stalls").exists)
+    (started,) = run.facts(events.RunStarted)
+    assert isinstance(started, events.RunStarted)
+    os.kill(started.pid, signal.SIGTERM)
+    while process.poll() is None:
+        try:
+            process.wait(1 if again else None)
+        except subprocess.TimeoutExpired:
+            os.kill(started.pid, signal.SIGTERM)
+    assert process.returncode == 128 + signal.SIGTERM
+    (ended,) = run.facts(events.RunEnded)
+    assert isinstance(ended, events.RunEnded)
+    words = "SIGTERM, the second signal" if again else "SIGTERM, and no step ended within 0.5 s"
+    assert (ended.status, ended.reason) == ("stopped", words)
+    assert not run.facts(events.CheckpointSaved)
+    notes = [note.text for note in run.facts(events.Note) if isinstance(note, events.Note)]
+    assert notes == ["SIGTERM: training ends after this step"]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("hook", "epoch_is_whole"), [("on_epoch_begin", False), ("on_epoch_end", True), ("on_test_end", True)]
+)
+def test_a_signal_at_any_place_saves_where_training_stands(run: Run, hook: str, epoch_is_whole: bool) -> None:
+    with run.config.open("a") as file:
+        file.write(STALLS % (hook, 20, 'until = "goes on"', 600))
+    process = run.start(run.config)
+    until((run.config.parent / "stalls").exists)
+    (started,) = run.facts(events.RunStarted)
+    assert isinstance(started, events.RunStarted)
+    os.kill(started.pid, signal.SIGTERM)
+    until(lambda: run.facts(events.Note), what="the signal")
+    (run.config.parent / "goes on").touch()
+    process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM
+    (saved,) = run.facts(events.CheckpointSaved)
+    newest, wrong = Checkpoints(run.directory.checkpoints).newest()
+    assert newest is not None
+    assert not wrong
+    assert (newest.meta.at_epoch_end, newest.meta.step) == (epoch_is_whole, saved.step)
+    assert newest.meta.repeated_steps == 0
+
+
+@pytest.mark.full
+def test_a_signal_ends_a_pause(run: Run) -> None:
+    process = run.start(run.config)
+    pid = run.trainer()
+    run.directory.put_request(signed(commands.Pause(), attempt=None))
+    until(
+        lambda: any(getattr(each, "state", "") == "paused" for each in run.facts(events.StateChanged)), what="a pause"
+    )
+    os.kill(pid, signal.SIGHUP)
+    process.communicate()
+    assert process.returncode == 128 + signal.SIGHUP
+    (saved,), (ended,) = run.facts(events.CheckpointSaved), run.facts(events.RunEnded)
+    assert saved.step == ended.step
 
 
 @pytest.fixture

@@ -59,17 +59,17 @@ def started(how: str) -> "subprocess.Popen[str]":
     ],
 )
 def test_a_process_in_a_long_call_ends_in_time(how: str, code: int, reason: str) -> None:
-    process = started(how)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    process.terminate()
-    assert process.stdout.readline() == "noticed 15\n"
-    while process.poll() is None:
-        try:
-            process.wait(None if how == "computes" else 0.1)
-        except subprocess.TimeoutExpired:
-            process.terminate()
-    assert (process.returncode, process.stdout.read()) == (code, f"{reason}\n")
+    with started(how) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.terminate()
+        assert process.stdout.readline() == "noticed 15\n"
+        while process.poll() is None:
+            try:
+                process.wait(None if how == "computes" else 0.1)
+            except subprocess.TimeoutExpired:
+                process.terminate()
+        assert (process.returncode, process.stdout.read()) == (code, f"{reason}\n")
 
 
 def test_a_fork_ends_by_its_signals_alone() -> None:

@@ -50,7 +50,7 @@ def selected(how: str, *values: Any, full: bool = True) -> Any:
     ("how", "code", "status", "reason"),
     [
         selected("kill", -signal.SIGTERM, "stopped", "SIGTERM", full=False),
-        selected("exit", 0, "stopped", "sys.exit(0) at ending_scripts.py", full=False),
+        selected("exit", 0, "stopped", "sys.exit(0) at ending_scripts.py"),
         selected("hang up", -signal.SIGHUP, "stopped", "SIGHUP"),
         selected("user's signal", -signal.SIGUSR1, "stopped", "SIGUSR1"),
         selected("handled", 0, "stopped", "sys.exit(0) at ending_scripts.py"),
@@ -98,20 +98,30 @@ class Raising(keras.callbacks.Callback):
             raise error
 
 
-HOOKS = ("on_epoch_begin", "on_train_batch_begin", "on_train_batch_end", "on_test_begin", "on_test_end", "on_epoch_end")
+PLACES = (
+    ("on_epoch_begin", 0),
+    ("on_train_batch_begin", 1),
+    ("on_train_batch_end", 0),
+    ("on_test_begin", 1),
+    ("on_test_end", 0),
+    ("on_epoch_end", 1),
+)
 
 
 def test_an_exception_in_any_callback_ends_the_run_at_once_with_its_own_words(runs: Path) -> None:
     model, monitor = compiled(sequential()), tuimon.Monitor(runs_dir=runs)
-    for hook in HOOKS:
-        for place in (0, 1):
-            callbacks: list[Any] = [monitor]
-            callbacks.insert(place, Raising(hook, ValueError(f"in {hook}")))
-            with pytest.raises(ValueError, match=hook):
-                fit(model, 2, callbacks, validation_data=data(4))
-            last = facts(monitor)[-1]
-            assert isinstance(last, events.RunEnded)
-            assert (last.status, last.reason) == ("failed", f"ValueError: in {hook}")
+    for hook, place in PLACES:
+        callbacks: list[Any] = [monitor]
+        callbacks.insert(place, Raising(hook, ValueError(f"in {hook}")))
+        with pytest.raises(ValueError, match=hook):
+            fit(model, 2, callbacks)
+        last = facts(monitor)[-1]
+        assert isinstance(last, events.RunEnded)
+        assert (last.status, last.reason) == ("failed", f"ValueError: in {hook}")
+    with pytest.raises(SystemExit):
+        fit(model, 2, [Raising("on_epoch_end", SystemExit()), monitor])
+    last = facts(monitor)[-1]
+    assert (last.status, last.reason.partition(" at ")[0], last.traceback) == ("stopped", "sys.exit()", "")
     fit(model, 1, [monitor])  # The user has caught them, and goes on.
     assert facts(monitor)[-1].status == "finished"
 

@@ -19,7 +19,7 @@ from tuimon.trainer.requests.actions import AT_THE_END_SECONDS, RequestActions
 from tuimon.trainer.requests.controller import Controller
 from tuimon.trainer.requests.inbox import Inbox
 from tuimon.trainer.requests.rejected import RejectedError
-from tuimon.trainer.sampling import Sampling
+from tuimon.trainer.sampling import EpochLeft, Sampling
 from tuimon.trainer.schedule import ProbeSchedule
 from tuimon.trainer.session.recorder import Recorder
 from tuimon.trainer.time_split import TimeSplitter
@@ -159,7 +159,7 @@ class Fit:
         self._sampling.end_first_step()
         self._replaced.end_epoch()
         self._updates.end_epoch()
-        now, is_whole = time.monotonic(), self._epoch_is_whole()
+        now, is_whole = time.monotonic(), _is_whole(self._sampling.epoch_left, was_stopped=self._controller.was_stopped)
         self._recorder.record(
             events.EpochEnded(
                 logs=scalars_to_wire(logs),
@@ -207,11 +207,6 @@ class Fit:
         self._diagnose(None)
         self._write_overhead(time.monotonic())
 
-    @property
-    def saves_at_stop(self) -> bool:
-        """True if a stop saves a checkpoint."""
-        return self._options.checkpoint_at_stop
-
     def save_last(self, reason: str, *, after_epoch: bool) -> None:
         """Record the last values between two steps, and save a checkpoint where a stop does that.
 
@@ -220,15 +215,14 @@ class Fit:
             after_epoch: Whether it is after the steps of an epoch, and not between them.
         """
         self._sampling.read_steps()
-        if self.saves_at_stop:
+        if self._options.checkpoint_at_stop:
             # One that is being written comes first.
             self._actions.finish_saving(self._options.grace_seconds)
-            self._save_checkpoint(reason, at_epoch_end=after_epoch and self._epoch_is_whole())
-
-    def _epoch_is_whole(self) -> bool:
-        # After a stop in mid-epoch, Keras ends the epoch all the same.
-        left = self._sampling.epoch_left
-        return not self._controller.was_stopped or (left.steps > 0 and left.left <= 0)
+            self._save_checkpoint(
+                reason,
+                at_epoch_end=after_epoch
+                and _is_whole(self._sampling.epoch_left, was_stopped=self._controller.was_stopped),
+            )
 
     def leave_pause(self) -> None:
         """Let a paused training go on to the next step, where it ends. Called from any thread."""
@@ -313,11 +307,7 @@ class Fit:
             except RejectedError as error:
                 self._recorder.note(f"prepare {words!r}: {error}")
             else:
-                self._engine.steps.prepare(mode, partial(self._prepared, words))
-
-    def _prepared(self, words: str, seconds: float, error: Exception | None) -> None:
-        text = f"cannot be traced: {plain(str(error))}" if error else f"traced in {seconds:.1f} s"
-        self._recorder.note(f"prepare {words!r}: {text}")
+                self._engine.steps.prepare(mode, partial(_note_prepared, self._recorder, words))
 
     def _diagnose(self, now: float | None) -> None:
         """Look for problems if the budget allows it, or if ``now`` is None."""
@@ -359,3 +349,13 @@ class Fit:
             frozen_weights=frozen_weights(layers, mode),
             momentum=dict(sorted(mode.momentum)),
         )
+
+
+def _is_whole(left: EpochLeft, *, was_stopped: bool) -> bool:
+    """Return True if all steps of an epoch are made at its end; after a stop, Keras ends it all the same."""
+    return not was_stopped or (left.steps > 0 and left.left <= 0)
+
+
+def _note_prepared(recorder: Recorder, words: str, seconds: float, error: Exception | None) -> None:
+    text = f"cannot be traced: {plain(str(error))}" if error else f"traced in {seconds:.1f} s"
+    recorder.note(f"prepare {words!r}: {text}")

@@ -74,14 +74,14 @@ class FitEnds:
         self._watchdog = FitWatchdog(frame, self._gone_unnoticed) if frame is not None and is_looked_at else None
         self._last_value = id(getattr(sys, "last_value", None))
         self._undo = _tell_failures(callbacks, failed) if callbacks is not None else lambda: None
-        saves = options.checkpoint_at_stop
-        grace_seconds = options.grace_seconds if saves else SHORT_GRACE_SECONDS
+        self._saves = options.checkpoint_at_stop
+        grace_seconds = options.grace_seconds if self._saves else SHORT_GRACE_SECONDS
         self._signals = signals or EndSignals(grace_seconds=grace_seconds, noticed=tell_all, end=_end_all)
         self._signals.raises = False
         _OPEN.add(self)
         if signals is None:
             # Without a checkpoint to save, Ctrl-C is Python's own business.
-            self._signals.install((*SIGNALS, signal.SIGINT) if saves else SIGNALS)
+            self._signals.install((*SIGNALS, signal.SIGINT) if self._saves else SIGNALS)
 
     @property
     def is_signalled(self) -> bool:
@@ -111,7 +111,7 @@ class FitEnds:
         """
         if self._signals.number is None:
             return ""
-        if in_validation and self._fit.saves_at_stop and self._others_act_in_validation:
+        if in_validation and self._saves and self._others_act_in_validation:
             return ""
         name = name_of(self._signals.number)
         with contextlib.suppress(Exception):

@@ -89,23 +89,17 @@ class EndSignals:
         if self._pipe is None or threading.current_thread() is not threading.main_thread():
             return  # Elsewhere no handler can be set.
         pipe, self._pipe = self._pipe, None
-        self.restore()
+        self._restore()
         os.write(pipe[1], b"\0")
+
+    def leave_in_fork(self) -> None:
+        """Put the former handlers back in a fork, which has this object, but not its thread."""
+        self._pipe = None
+        self._restore()
 
     def deactivate(self) -> None:
         """From now on act as the former handlers do. Called from any thread."""
         self._is_active = False
-
-    def restore(self) -> None:
-        """Put the former handlers back, as also a fork must."""
-        if self in _INSTALLED:
-            _INSTALLED.remove(self)
-        for number, handler in self._before.items():
-            if signal.getsignal(number) == self._handle:
-                signal.signal(number, handler)
-        if self._wakes_at_once:
-            self._wakes_at_once = False
-            signal.set_wakeup_fd(-1)
 
     def check(self) -> None:
         """Raise `EndedBySignal` if there was a signal.
@@ -132,6 +126,16 @@ class EndSignals:
             handler(number, None)  # Python's own for Ctrl-C, which raises KeyboardInterrupt.
         else:
             os.kill(os.getpid(), number)
+
+    def _restore(self) -> None:
+        if self in _INSTALLED:
+            _INSTALLED.remove(self)
+        for number, handler in self._before.items():
+            if signal.getsignal(number) == self._handle:
+                signal.signal(number, handler)
+        if self._wakes_at_once:
+            self._wakes_at_once = False
+            signal.set_wakeup_fd(-1)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self._pipe is None or not self._is_active:
@@ -197,14 +201,29 @@ def name_of(number: int) -> str:
 _INSTALLED: list[EndSignals] = []
 
 
+_MASK = threading.local()
+
+
+def _before_fork() -> None:
+    if _INSTALLED:
+        # Python forgets what reaches a fork before it has other handlers, and who waits for its end waits for ever.
+        _MASK.before = signal.pthread_sigmask(signal.SIG_BLOCK, [*SIGNALS, signal.SIGINT])
+
+
+def _after_fork() -> None:
+    mask, _MASK.before = getattr(_MASK, "before", None), None
+    if mask is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
 def _leave_in_fork() -> None:
-    """A fork, such as a data loader's worker, ends by its signals, and tells nobody of them."""
+    """Let a fork, such as a data loader's worker, end by its signals and tell nobody of them."""
     for signals in list(_INSTALLED):
-        signals._pipe = None
-        signals.restore()
+        signals.leave_in_fork()
+    _after_fork()
 
 
-os.register_at_fork(after_in_child=_leave_in_fork)
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_leave_in_fork)
 
 
 def _is_free(number: int) -> bool:
