@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from tuimon.protocol import commands, events
 from tuimon.protocol.wire import scalars_to_wire, to_wire
@@ -44,6 +44,9 @@ class Fit:
         memory: What the probes of earlier fits of this model left; None: this is its first.
     """
 
+    begun: ClassVar[int] = 0
+    """How many fits of this process have begun."""
+
     def __init__(
         self,
         recorder: Recorder,
@@ -54,6 +57,7 @@ class Fit:
         on_trouble: Callable[[Exception], None],
         memory: ProbeMemory | None = None,
     ) -> None:
+        Fit.begun += 1
         self._recorder = recorder
         self._engine = engine
         self._options = options
@@ -68,6 +72,9 @@ class Fit:
         began = self._sampling.began
         self._next_overhead = began + OVERHEAD_SECONDS
         self._next_checkpoint = began + options.checkpoint_minutes * 60
+        self.has_ended = False
+        """True once everything is given back to the user."""
+        self._is_whole_epoch = True
         self._diagnoses = True
         self._is_described = False
         self._is_of_one_epoch = False
@@ -80,11 +87,17 @@ class Fit:
         self._updates = WeightUpdates(recorder, engine, self._budget, self._sampling)
         self._replaced = ReplacedWeights(recorder, engine, self._budget, self._sampling, self._schedule)
         checkpoints = Checkpoints(recorder.run.checkpoints, kept=options.checkpoints_kept)
-        self._actions = RequestActions(recorder, engine, checkpoints, self._sampling)
+        self._actions = RequestActions(recorder, engine, checkpoints, self._sampling, Fit.begun)
         self._controller = Controller(recorder, engine, self._sampling, self._schedule, self._actions)
         if not engine.why_not("freeze"):
             self._prepare_modes()
         self._inbox = Inbox(recorder.run.commands, on_trouble)
+
+    @property
+    def epochs(self) -> int | None:
+        """The number of the epoch at which it ends; None: not known."""
+        epochs: int | None = self._plan.get("epochs")
+        return epochs
 
     @property
     def was_stopped(self) -> bool:
@@ -150,7 +163,7 @@ class Fit:
         self._splitter.end_validation()
 
     def end_epoch(self, logs: dict[str, Any]) -> None:
-        """Record an epoch with its validation; probe, save a checkpoint or stop if it is time."""
+        """Record an epoch with its validation; probe or stop if it is time."""
         began = time.perf_counter()
         self._sampling.read_steps()
         self._sampling.end_first_step()
@@ -158,7 +171,7 @@ class Fit:
         self._updates.end_epoch()
         # After a stop in mid-epoch, Keras ends the epoch all the same.
         left = self._sampling.epoch_left
-        is_whole = not self._controller.was_stopped or (left.steps > 0 and left.left <= 0)
+        self._is_whole_epoch = not self._controller.was_stopped or (left.steps > 0 and left.left <= 0)
         now = time.monotonic()
         self._recorder.record(
             events.EpochEnded(
@@ -179,12 +192,17 @@ class Fit:
         if self._controller.stop_after_epoch:
             self._engine.stop()
             self._controller.was_stopped = True
+        self._splitter.add_monitoring(began)
+
+    def save_if_due(self) -> None:
+        """Save a checkpoint at the end of an epoch if it is time. Call it after all that the user runs there."""
+        began, now = time.perf_counter(), time.monotonic()
         minutes = self._options.checkpoint_minutes
         if self.was_stopped and self._options.checkpoint_at_stop:
             # At the end of `fit`, Keras and callbacks may already have put averages or the best weights in place.
-            self._save_checkpoint("training was stopped", at_epoch_end=is_whole)
+            self._save_checkpoint("training was stopped", at_epoch_end=self._is_whole_epoch)
         elif minutes and now >= self._next_checkpoint:
-            self._save_checkpoint(f"{minutes:g} minutes", at_epoch_end=is_whole)
+            self._save_checkpoint(f"{minutes:g} minutes", at_epoch_end=self._is_whole_epoch)
         self._splitter.add_monitoring(began)
 
     def retreat(self, error: Exception) -> None:
@@ -213,6 +231,7 @@ class Fit:
         Args:
             keeps_mode: True if the ``fit`` continues without tuimon, in the mode in force.
         """
+        self.has_ended = True
         self._engine.end(keeps_mode=keeps_mode)
         self._actions.finish_saving(AT_THE_END_SECONDS)
         self.close_inbox()
@@ -271,8 +290,10 @@ class Fit:
 
     def _save_checkpoint(self, reason: str, *, at_epoch_end: bool) -> None:
         self._next_checkpoint = time.monotonic() + self._options.checkpoint_minutes * 60
-
-        self._actions.save_checkpoint(reason, lambda _: None, self._recorder.note, at_epoch_end=at_epoch_end)
+        is_over = self._engine.is_stopping and not self.was_stopped
+        self._actions.save_checkpoint(
+            reason, lambda _: None, self._recorder.note, at_epoch_end=at_epoch_end, is_over=is_over
+        )
 
     def _prepare_modes(self) -> None:
         for words in self._options.prepare:

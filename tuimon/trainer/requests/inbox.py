@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tuimon.protocol import commands
-from tuimon.protocol.events import Sender
+from tuimon.protocol.events import CommandRejected, Sender
 from tuimon.text import plain
+from tuimon.trainer.session.recorder import Recorder
 
 LOOK_SECONDS = 0.05
 """Time between two looks."""
@@ -132,6 +133,19 @@ class Inbox:
 def waiting(directory: Path) -> list[Received]:
     """Return the requests in ``commands/`` now."""
     return [_receive(path) for path in sorted(directory.glob("[!.]*.json"))]
+
+
+def reject_what_was_left(recorder: Recorder) -> None:
+    """Reject requests that a killed attempt left; a stop among them would end this attempt at its first step."""
+    for received in waiting(recorder.run.commands):
+        if received.claim():
+            fact = CommandRejected(
+                id=received.id,
+                request=received.fields,
+                sender=received.sender,
+                reason="it was meant for an attempt that has ended",
+            )
+            recorder.record(fact, received.delete)
 
 
 def _receive(path: Path) -> Received:
