@@ -7,6 +7,7 @@ stopped early (transformers#10290), the state of one stage is that of another (k
 """
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -120,6 +121,20 @@ np.savez("weights.npz", *model.get_weights())
 """
 
 
+def example() -> str:
+    """Return the script of the docs, to be killed in its second epoch; of four, so that the test is short."""
+    page = (ROOT / "docs" / "resume.md").read_text(encoding="utf-8")
+    (script,) = re.findall(r"^```python\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
+    for there, here in (
+        ("checkpoint_minutes=5", "checkpoint_minutes=1e-9"),
+        ("epochs=50", "batch_size=384, verbose=0, epochs=4"),
+        ("callbacks = [", "callbacks = [Kill(json.loads(sys.argv[1])),"),
+    ):
+        assert script.count(there) == 1
+        script = script.replace(there, here)
+    return script
+
+
 class Scripts:
     """The directories of three scripts, and what the processes said that were killed and run again."""
 
@@ -130,6 +145,7 @@ class Scripts:
             ("whole", MANY_CALLBACKS, ["null"]),
             ("killed", MANY_CALLBACKS, ["[5, 3]", '"end"', "null"]),
             ("stages", TWO_STAGES, ["[1, 4]", "null"]),
+            ("docs", example(), ["[1, 3]", "null"]),
         ):
             path = directory / name
             path.mkdir()
@@ -139,7 +155,7 @@ class Scripts:
         done = subprocess.run(runner, env=environment(), capture_output=True, text=True, check=False)
         self.statuses = [int(line.split()[-1]) for line in done.stdout.splitlines() if line.startswith("exit status")]
         self.said = [line for line in done.stderr.splitlines() if line.startswith("tuimon: ")]
-        assert self.statuses == [0, -9, -9, 0, -9, 0], done.stderr
+        assert self.statuses == [0, -9, -9, 0, -9, 0, -9, 0], done.stderr
 
     def runs(self, name: str) -> list[RunDirectory]:
         return list(runs_in(self.directory / name / "runs"))
@@ -194,6 +210,13 @@ def test_what_it_goes_on_with_is_said(scripts: Scripts) -> None:
     assert said[0] == f"tuimon: a new run begins in {run.path}: there is no run of this name yet"
     assert said[1] == f"tuimon: goes on with {run.path} from step-00000040.npz: epoch 6 begins at step 40"
     assert len(said) == 3
+
+
+def test_the_script_of_the_docs_goes_on(scripts: Scripts) -> None:
+    (run,) = scripts.runs("docs")
+    log = read_log(run)
+    assert [fact.to_epoch for fact in log if isinstance(fact, events.RunResumed)] == [1]
+    assert [fact.epoch for fact in log if isinstance(fact, events.EpochEnded)] == [0, 1, 2, 3]
 
 
 def test_the_state_of_the_second_stage_is_not_restored_into_the_first(scripts: Scripts) -> None:

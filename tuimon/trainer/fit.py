@@ -94,12 +94,6 @@ class Fit:
         self._inbox = Inbox(recorder.run.commands, on_trouble)
 
     @property
-    def epochs(self) -> int | None:
-        """The number of the epoch at which it ends; None: not known."""
-        epochs: int | None = self._plan.get("epochs")
-        return epochs
-
-    @property
     def was_stopped(self) -> bool:
         """True if training ends because of a request."""
         return self._controller.was_stopped

@@ -68,8 +68,7 @@ class AfterOthers(keras.callbacks.Callback):
         running = running_fit.callbacks_of_fit(self.model)
         if any(callbacks.restores_backup(callback) for callback in running):
             self._recorder.note(f"BackupAndRestore is among the callbacks; {checkpoint.name} is what was restored")
-        epochs = self._fit.epochs
-        self._first_epoch = going_on.first_epoch(checkpoint, epochs)
+        self._first_epoch = going_on.first_epoch(checkpoint, self.params.get("epochs"))
         self._begun = running_fit.begin_at_epoch(self.model, self._first_epoch)
 
     @guarded

@@ -207,11 +207,14 @@ def add_last_callback(model: Any, callback: Any) -> Callable[[], None] | None:
     Keras calls it in its turn, also where the callbacks are being called just now.
     """
     frame = frame_of_fit(model)
-    callbacks = getattr(frame.f_locals["callbacks"], "callbacks", None) if frame is not None else None
+    if frame is None:
+        return None
+    callbacks = getattr(frame.f_locals["callbacks"], "callbacks", None)
     if not isinstance(callbacks, list):
         return None
     # One of an earlier fit, which an exception ended, stays in a list that the user keeps.
     callbacks[:] = [each for each in callbacks if type(each) is not type(callback)]
+    callback.set_params(frame.f_locals["callbacks"].params)
     callbacks.append(callback)
 
     def remove() -> None:

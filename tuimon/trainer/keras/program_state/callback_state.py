@@ -75,7 +75,8 @@ def _restored(callback: Any, saved: dict[str, Any], arrays: Arrays, *, rolls_bac
     if rolls_back and kind is not None and not kind.rolls_back:
         return ""
     if "state" not in saved:
-        return str(saved.get("why", "it has no get_state and set_state"))
+        # In a process that goes on, it does not begin anew.
+        return str(saved.get("why", "" if rolls_back else "it has no get_state and set_state"))
     for name, value in (saved.get("same") or {}).items():
         if repr(getattr(callback, name, None)) != value:
             return f"its {name} was {plain(str(value), 60)}"
