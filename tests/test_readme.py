@@ -32,6 +32,8 @@ PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for
 """All that people wrote for people, by path; the README first."""
 README = "README.md"
 MY_TRAIN, MY_LOOP = "my_train.py", "my_loop.py"
+MY_LONG_TRAIN = "my_long_train.py"
+"""`test_script_resume.py` runs it."""
 LOOKING = ("watch", "list", "tag", "replay", "export", "doctor", "delete")
 """Subcommands that the docs name once each, beside `send`."""
 
@@ -200,7 +202,7 @@ def test_a_loop_of_ones_own_is_watched(tmp_path: Path) -> None:
 
 
 def test_every_python_block_is_run() -> None:
-    assert set(scripts()) == {MY_TRAIN, MY_LOOP}
+    assert set(scripts()) == {MY_TRAIN, MY_LOOP, MY_LONG_TRAIN}
     (short,) = [block for block in blocks("python") if not block.startswith("# ")]
     assert "callbacks=[tuimon.Monitor()]" in short
     assert set(short.splitlines()) <= set(scripts()[MY_TRAIN].splitlines()), (

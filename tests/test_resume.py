@@ -42,6 +42,13 @@ def data():
     x = np.random.default_rng(0).standard_normal((64, 3)).astype("float32")
     return {"x": x, "y": x[:, :1] * x[:, 1:2], "validation_data": (x[:16], x[:16, :1])}
 
+class Plateau(keras.callbacks.ReduceLROnPlateau):
+    "Counts the epochs since the best one, of which there is none: more than half of them come after a resume."
+
+    def __init__(self, **arguments):
+        super().__init__(**arguments)
+        Save.plateau = self
+
 class Hold(keras.callbacks.Callback):
     "Holds training before one step, once in the life of the run, until somebody asks for something."
 
@@ -61,12 +68,16 @@ class Hold(keras.callbacks.Callback):
                 time.sleep(0.01)
 
 class Save(keras.callbacks.Callback):
+    plateau = None
+
     def __init__(self, filepath):
         super().__init__()
         self.path = filepath
 
     def on_train_end(self, logs=None):
-        np.savez(self.path, *self.model.get_weights(), *(v.numpy() for v in self.model.optimizer.variables))
+        state = [self.plateau.wait, self.plateau.best, self.plateau.cooldown_counter]
+        variables = [v.numpy() for v in self.model.optimizer.variables]
+        np.savez(self.path, *self.model.get_weights(), *variables, np.array(state))
 """
 CONFIG = f"""
 [model]
@@ -80,7 +91,11 @@ batch_size = {64 // STEPS}
 epochs = {EPOCHS}
 seed = 7
 jit_compile = false
-callbacks = [{{class = "mine:Save", filepath = "weights.npz"}}, %s]
+callbacks = [
+    {{class = "mine:Save", filepath = "weights.npz"}},
+    {{class = "mine:Plateau", monitor = "loss", min_delta = 99.0, patience = 3, cooldown = 1}},
+    %s
+]
 [monitor]
 checkpoint_minutes = %s
 """
@@ -519,7 +534,7 @@ def test_a_run_without_a_checkpoint_is_refused(runs: Path, tmp_path: Path) -> No
 
 def test_a_run_of_an_own_script_is_refused(runs: Path) -> None:
     make_run(runs, a_run()[:-1])
-    words = "run: it has no config.toml: a script of your own goes on with its own means"
+    words = "run: it has no config.toml: run its script again, with tuimon.Monitor(resume='auto')"
     assert refusal(runs, "run") == f"tuimon: {words}"
 
 

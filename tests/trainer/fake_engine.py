@@ -274,6 +274,12 @@ class FakeState:
 
     def begin_epoch_anew(self) -> None: ...
 
+    def capture_beside(self) -> tuple[dict[str, Any], Any]:
+        return {}, {}
+
+    def restore_beside(self, beside: Mapping[str, Any], arrays: Any, *, rolls_back: bool = False) -> list[str]:
+        return []
+
 
 class FakeLearningRate:
     has_schedule = False

@@ -384,6 +384,17 @@ def test_a_state_that_cannot_be_read_is_told_and_training_goes_on(runs: Path, mo
     assert facts_of(monitor, events.EpochEnded)[-1].step == 2 * STEPS
 
 
+def test_a_model_without_variables_is_not_saved_and_training_goes_on(runs: Path) -> None:
+    """Its optimizer must not be built before them: the first step would end training."""
+    model = compiled(keras.Sequential([keras.layers.Dense(1)]))
+    monitor = tuimon.Monitor(runs_dir=runs)
+    fit(model, 2, [Ask(monitor, {0: [commands.Checkpoint()], 1: [commands.Checkpoint()]}), monitor])
+    (rejected,) = facts_of(monitor, events.CommandRejected)
+    assert rejected.reason == "the checkpoint could not be saved: the model has no variables before its first batch"
+    assert len(facts_of(monitor, events.CheckpointSaved)) == 1
+    assert facts_of(monitor, events.RunEnded)[0].status == "finished"
+
+
 def loaded(monitor: tuimon.Monitor) -> Checkpoint:
     assert monitor.run_dir is not None
     newest, wrong = Checkpoints(RunDirectory(monitor.run_dir).checkpoints).newest()

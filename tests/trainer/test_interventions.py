@@ -213,6 +213,28 @@ def test_rollback_brings_the_modes_of_the_checkpoint_back(runs: Path) -> None:
     assert facts_of(monitor, events.CommandVerified)[-1].held
 
 
+def test_rollback_brings_the_state_of_callbacks_back_but_not_that_of_files(runs: Path, tmp_path: Path) -> None:
+    """A better model that lies on disk is not overwritten by a worse one."""
+    callbacks = keras.callbacks
+    stop = callbacks.EarlyStopping("loss", patience=9, min_delta=99.0)
+    plateau = callbacks.ReduceLROnPlateau("loss", patience=9, min_delta=99.0)
+    best = callbacks.ModelCheckpoint(tmp_path / "best.keras", "loss", save_best_only=True)
+    seen: list[tuple[Any, ...]] = []
+
+    class Look(callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            if batch == 0:
+                seen.append((stop.wait, plateau.wait, best.best))
+
+    monitor = tuimon.Monitor(runs_dir=runs)
+    plan = {2: [commands.Checkpoint()], 4: [commands.Rollback()]}
+    fit(compiled(sequential()), 5, [Ask(monitor, plan), monitor, stop, plateau, best, Look()])
+    assert [waits for *waits, _ in seen] == [[0, 0], [0, 0], [1, 1], [2, 2], [1, 1]]
+    losses = [fact.logs["loss"] for fact in facts_of(monitor, events.EpochEnded)]
+    assert seen[4][2] == min(losses[:4]) < min(losses[:2])
+    assert applied(monitor, "rollback")[0].detail == f"weights and optimizer of step {2 * STEPS}, epoch 3"
+
+
 def test_rollback_to_what_is_not_there_is_rejected_and_changes_nothing(runs: Path) -> None:
     plain, model = compiled(sequential()), compiled(sequential())
     monitor = tuimon.Monitor(runs_dir=runs)

@@ -107,7 +107,7 @@ def _resumable(options: argparse.Namespace) -> RunDirectory:
                 f"{run.name}: {_why_unknown(state)}; if it surely does not train any more: --resume RUN --force"
             )
     if not run.config.is_file():
-        raise UsageError(f"{run.name}: it has no config.toml: a script of your own goes on with its own means")
+        raise UsageError(f"{run.name}: it has no config.toml: run its script again, with tuimon.Monitor(resume='auto')")
     config_file.require_functions(config_file.read(run.config, only_own=True), run.config)
     if not any(run.checkpoints.glob("step-*.npz")):
         raise UsageError(

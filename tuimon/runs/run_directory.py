@@ -109,6 +109,11 @@ class RunDirectory:
             raise UsageError(f"{name}: is not a run (it has no session.jsonl).{hint}")
         raise UsageError(f'no run named "{name}" in {runs_directory}{os.sep}{"." if hint else ""}{hint}')
 
+    @classmethod
+    def of_name(cls, name: str, runs_directory: Path) -> "list[RunDirectory]":
+        """Return the runs that `create` has made for a name, the newest last."""
+        return _dated(file_name(name), list(runs_in(runs_directory)))
+
     def require_own(self) -> None:
         """Check that the run is the caller's, and that nobody else can change it or put another in its place.
 

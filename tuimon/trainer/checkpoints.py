@@ -13,7 +13,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
@@ -29,8 +29,11 @@ from tuimon.trainer.modes import AUTO, Mode
 MARGIN_BYTES = 64 * 1024 * 1024
 """Free space that a checkpoint leaves on the disk for the log."""
 
-VERSION = 1
-"""Version of the file format."""
+VERSION = 2
+"""Version of the file format. The first one had nothing beside the variables."""
+
+BESIDE = "beside/"
+"""Begins the names of arrays that are no variables."""
 
 _META = "meta.json"
 _NAME = re.compile(r"step-(\d+)(?:-(\d+))?\.npz", re.ASCII)
@@ -71,6 +74,12 @@ class Meta(msgspec.Struct, kw_only=True):
     """Version of tuimon."""
     dtypes: dict[str, str] = {}
     """The framework's dtype of each variable, by name."""
+    fit: int = 0
+    """Number of the ``fit`` in its process, from 1; 0: not known."""
+    is_over: bool = False
+    """True if a callback had ended the training, so that no epoch follows."""
+    beside: dict[str, Any] = {}
+    """The state of the program beside the variables: of callbacks and random numbers."""
 
     @property
     def next_epoch(self) -> int:
@@ -93,6 +102,8 @@ class Checkpoint:
     """Its description."""
     arrays: Arrays
     """The variables."""
+    beside: Arrays = field(default_factory=dict)
+    """The arrays of ``meta.beside``."""
 
 
 class Checkpoints:
@@ -111,14 +122,21 @@ class Checkpoints:
         """Return the file names of all complete checkpoints, oldest first."""
         return [name for _, _, name in sorted(self._found())]
 
-    def save(self, arrays: Arrays, meta: Meta, reason: str) -> events.CheckpointSaved:
+    def save(self, arrays: Arrays, meta: Meta, reason: str, beside: Arrays | None = None) -> events.CheckpointSaved:
         """Write a checkpoint, and remove the oldest ones beyond the number to keep.
+
+        Args:
+            arrays: The variables.
+            meta: The description.
+            reason: Why it is saved.
+            beside: The arrays of ``meta.beside``.
 
         Raises:
             CheckpointError: The disk has no room for it.
             OSError: It cannot be written; no file of it remains.
         """
         started = time.monotonic()
+        arrays = arrays | {BESIDE + name: array for name, array in (beside or {}).items()}
         self._directory.mkdir(mode=0o700, exist_ok=True)
         size = sum(array.nbytes for array in arrays.values())
         free = shutil.disk_usage(self._directory).free
@@ -158,9 +176,9 @@ class Checkpoints:
             with _opened(self._directory / name) as file, zipfile.ZipFile(file) as archive:
                 _require_plain(archive, os.fstat(file.fileno()).st_size)
                 meta = msgspec.json.decode(archive.read(_META), type=Meta)
-                if meta.version != VERSION:
+                if not 1 <= meta.version <= VERSION:
                     raise ValueError(f"it is of version {meta.version} of the format, this tuimon reads {VERSION}")
-                arrays = {}
+                arrays: Arrays = {}
                 for number, key in enumerate(msgspec.json.decode(archive.read("names.json"), type=list[str])):
                     _require_array(archive, f"{number:06}.npy")
                     with archive.open(f"{number:06}.npy") as member:
@@ -169,7 +187,8 @@ class Checkpoints:
             # zipfile and NumPy raise many kinds of errors on a broken file.
             words = plain(str(error), 200) or type(error).__name__
             raise CheckpointError(f"checkpoint {name} cannot be read: {words}") from error
-        return Checkpoint(name, meta, arrays)
+        beside = {key: arrays.pop(key) for key in [*arrays] if key.startswith(BESIDE)}
+        return Checkpoint(name, meta, arrays, {key.removeprefix(BESIDE): array for key, array in beside.items()})
 
     def newest(self) -> tuple[Checkpoint | None, list[str]]:
         """Return the newest readable checkpoint, or None, and the errors of newer ones."""

@@ -22,7 +22,8 @@ training thread:
    run is paused, and reads values and layers now and then.
 4. ``begin_validation``, then ``before_validation_step`` before each call of the validation step, then
    ``end_validation``. A validation comes before the end of its epoch.
-5. ``end_epoch`` with the epoch's values; the validation's are named ``val_…``.
+5. ``end_epoch`` with the epoch's values; the validation's are named ``val_…``. Then ``save_if_due``, once all that the
+   user runs at the end of an epoch has run.
 6. ``write_last`` if training ended well, then ``end`` in any case. ``end`` calls `Engine.end`.
 
 If a batch of a new shape cannot be traced in the mode in force, the engine returns to `AUTO`, runs the step, and calls
@@ -578,6 +579,21 @@ class FullState(Protocol):
 
     def begin_epoch_anew(self) -> None:
         """Reset the running means of the epoch. Called after `restore`, which undid the steps that they hold."""
+
+    def capture_beside(self) -> tuple[dict[str, Any], Arrays]:
+        """Return the state of the program beside the variables, as JSON, and the arrays within it.
+
+        It is that of the user's callbacks and of random numbers. Whatever it raises rejects the request.
+        """
+
+    def restore_beside(self, beside: Mapping[str, Any], arrays: Arrays, *, rolls_back: bool = False) -> list[str]:
+        """Restore what `capture_beside` returned, as far as it fits; return what does not, in words.
+
+        Args:
+            beside: The state.
+            arrays: The arrays within it.
+            rolls_back: True if this process goes back to it, and its data and its files stay where they are.
+        """
 
 
 class FitFacts(NamedTuple):

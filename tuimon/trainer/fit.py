@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from tuimon.protocol import commands, events
 from tuimon.protocol.wire import scalars_to_wire, to_wire
@@ -46,6 +46,9 @@ class Fit:
         memory: What the probes of earlier fits of this model left; None: this is its first.
     """
 
+    begun: ClassVar[int] = 0
+    """How many fits of this process have begun."""
+
     def __init__(
         self,
         recorder: Recorder,
@@ -56,6 +59,7 @@ class Fit:
         on_trouble: Callable[[Exception], None],
         memory: ProbeMemory | None = None,
     ) -> None:
+        Fit.begun += 1
         self._recorder = recorder
         self._engine = engine
         self._options = options
@@ -70,6 +74,9 @@ class Fit:
         began = self._sampling.began
         self._next_overhead = began + OVERHEAD_SECONDS
         self._next_checkpoint = began + options.checkpoint_minutes * 60
+        self.has_ended = False
+        """True once everything is given back to the user."""
+        self._is_whole_epoch = True
         self._diagnoses = True
         self._is_described = False
         self._is_of_one_epoch = False
@@ -83,7 +90,7 @@ class Fit:
         self._updates = WeightUpdates(recorder, engine, self._budget, self._sampling)
         self._replaced = ReplacedWeights(recorder, engine, self._budget, self._sampling, self._schedule)
         checkpoints = Checkpoints(recorder.run.checkpoints, kept=options.checkpoints_kept)
-        self._actions = RequestActions(recorder, engine, checkpoints, self._sampling)
+        self._actions = RequestActions(recorder, engine, checkpoints, self._sampling, Fit.begun)
         self._controller = Controller(recorder, engine, self._sampling, self._schedule, self._actions)
         if not engine.why_not("freeze"):
             self._prepare_modes()
@@ -153,13 +160,14 @@ class Fit:
         self._splitter.end_validation()
 
     def end_epoch(self, logs: dict[str, Any]) -> None:
-        """Record an epoch with its validation; probe, save a checkpoint or stop if it is time."""
+        """Record an epoch with its validation; probe or stop if it is time."""
         began = time.perf_counter()
         self._sampling.read_steps()
         self._sampling.end_first_step()
         self._replaced.end_epoch()
         self._updates.end_epoch()
-        now, is_whole = time.monotonic(), _is_whole(self._sampling.epoch_left, was_stopped=self._controller.was_stopped)
+        now = time.monotonic()
+        self._is_whole_epoch = _is_whole(self._sampling.epoch_left, was_stopped=self._controller.was_stopped)
         self._recorder.record(
             events.EpochEnded(
                 logs=scalars_to_wire(logs),
@@ -179,12 +187,17 @@ class Fit:
         if self._controller.stop_after_epoch:
             self._engine.stop()
             self._controller.was_stopped = True
+        self._splitter.add_monitoring(began)
+
+    def save_if_due(self) -> None:
+        """Save a checkpoint at the end of an epoch if it is time. Call it after all that the user runs there."""
+        began, now = time.perf_counter(), time.monotonic()
         minutes = self._options.checkpoint_minutes
         if self.was_stopped and self._options.checkpoint_at_stop:
             # At the end of `fit`, Keras and callbacks may already have put averages or the best weights in place.
-            self._save_checkpoint("training was stopped", at_epoch_end=is_whole)
+            self._save_checkpoint("training was stopped", at_epoch_end=self._is_whole_epoch)
         elif minutes and now >= self._next_checkpoint:
-            self._save_checkpoint(f"{minutes:g} minutes", at_epoch_end=is_whole)
+            self._save_checkpoint(f"{minutes:g} minutes", at_epoch_end=self._is_whole_epoch)
         self._splitter.add_monitoring(began)
 
     def retreat(self, error: Exception) -> None:
@@ -235,6 +248,7 @@ class Fit:
         Args:
             keeps_mode: True if the ``fit`` continues without tuimon, in the mode in force.
         """
+        self.has_ended = True
         self._engine.end(keeps_mode=keeps_mode)
         self._actions.finish_saving(AT_THE_END_SECONDS)
         self.close_inbox()
@@ -296,8 +310,10 @@ class Fit:
 
     def _save_checkpoint(self, reason: str, *, at_epoch_end: bool) -> None:
         self._next_checkpoint = time.monotonic() + self._options.checkpoint_minutes * 60
-
-        self._actions.save_checkpoint(reason, lambda _: None, self._recorder.note, at_epoch_end=at_epoch_end)
+        is_over = self._engine.is_stopping and not self.was_stopped
+        self._actions.save_checkpoint(
+            reason, lambda _: None, self._recorder.note, at_epoch_end=at_epoch_end, is_over=is_over
+        )
 
     def _prepare_modes(self) -> None:
         for words in self._options.prepare:

@@ -2,10 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from tuimon.protocol import commands
 from tuimon.protocol.values import DEFAULT_OVERHEAD
+
+CHECKPOINT_MINUTES = 10.0
+"""Minutes between two checkpoints of a script that resumes, unless it says otherwise."""
+
+Resume = Literal["auto"]
+"""How a script resumes."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class Options:
     """Longest time from a signal to the end of the process, where a stop saves a checkpoint."""
     checkpoint_at_stop: bool = False
     """Whether a stop saves a checkpoint, from which a later attempt continues."""
+    resumes: bool = False
+    """Whether the first ``fit`` of a script goes on with the unfinished run of the same name."""
 
     @classmethod
     def checked(
@@ -50,6 +58,8 @@ class Options:
         probe_every: int | None,
         prepare: Sequence[str],
         examine_at_end: bool = True,
+        resume: Resume | None = None,
+        checkpoint_minutes: float | None = None,
     ) -> "Options":
         """Return the options for the arguments of a Monitor.
 
@@ -69,4 +79,17 @@ class Options:
         probe_options = ProbeOptions(
             is_on=probe is not False, batch=batch, every=probe_every, at_end=bool(examine_at_end)
         )
-        return cls(overhead=overhead, probe=probe_options, prepare=prepare)
+        if resume not in (None, "auto"):
+            raise ValueError(f'resume is "auto" or None; received {resume!r}')
+        if checkpoint_minutes is None:
+            checkpoint_minutes = CHECKPOINT_MINUTES if resume else 0.0
+        if not 0 <= checkpoint_minutes < float("inf"):
+            raise ValueError(f"checkpoint_minutes is a number of minutes, or 0; received {checkpoint_minutes!r}")
+        return cls(
+            overhead=overhead,
+            probe=probe_options,
+            prepare=prepare,
+            checkpoint_minutes=float(checkpoint_minutes),
+            checkpoint_at_stop=checkpoint_minutes > 0,
+            resumes=resume == "auto",
+        )

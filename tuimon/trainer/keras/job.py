@@ -27,7 +27,7 @@ from tuimon.trainer.session.recorder import Recorder
 from tuimon.trainer.session.system_sampler import SystemSampler
 
 if TYPE_CHECKING:
-    from tuimon.trainer.checkpoints import Meta
+    from tuimon.trainer.checkpoints import Checkpoint
 
 
 def main(arguments: list[str]) -> int:
@@ -87,8 +87,8 @@ def _train(config: configuration.Config, recorder: Recorder, signals: EndSignals
     recorder.record(events.StateChanged(state="preparing", detail="loading Keras"))
     import keras
 
+    from tuimon.trainer.keras import going_on
     from tuimon.trainer.keras.monitor import Monitor
-    from tuimon.trainer.modes import AUTO
 
     training = config.training
     if training.seed is not None:
@@ -98,13 +98,12 @@ def _train(config: configuration.Config, recorder: Recorder, signals: EndSignals
     recorder.record(events.StateChanged(state="preparing", detail="loading the data"))
     data = _fit_arguments(config.load(config.data.build)(**config.data.arguments))
     callbacks = [_callback(keras, config, table, recorder.run) for table in training.callbacks]
-    meta = _go_on(model, data, recorder) if resumes else None
+    checkpoint = _go_on(model, data, recorder) if resumes else None
     monitor = Monitor.for_recorder(
         recorder,
         options=_options(config.monitor),
         batch_loss=config.monitor.batch_loss,
-        mode=meta.mode if meta else AUTO,
-        learning_rate=meta.learning_rate if meta else None,
+        checkpoint=checkpoint,
         signals=signals,
     )
     if training.evaluate and not resumes:
@@ -112,7 +111,7 @@ def _train(config: configuration.Config, recorder: Recorder, signals: EndSignals
     model.fit(
         **data,
         epochs=training.epochs,
-        initial_epoch=meta.next_epoch if meta else 0,
+        initial_epoch=going_on.first_epoch(checkpoint, training.epochs) if checkpoint else 0,
         batch_size=training.batch_size,
         validation_split=training.validation_split,
         # A data set shuffles itself, and Keras warns about the argument.
@@ -156,10 +155,10 @@ def _options(monitor: configuration.Monitor) -> Options:
     )
 
 
-def _go_on(model: Any, data: dict[str, Any], recorder: Recorder) -> "Meta":
+def _go_on(model: Any, data: dict[str, Any], recorder: Recorder) -> "Checkpoint":
     """Restore the newest readable checkpoint, and record that."""
     from tuimon.trainer import checkpoints
-    from tuimon.trainer.keras import full_state
+    from tuimon.trainer.keras import going_on
 
     recorder.record(events.StateChanged(state="preparing", detail="reading the checkpoint"))
     newest, wrong = checkpoints.Checkpoints(recorder.run.checkpoints).newest()
@@ -168,22 +167,8 @@ def _go_on(model: Any, data: dict[str, Any], recorder: Recorder) -> "Meta":
     if newest is None:
         raise checkpoints.CheckpointError("this run has no checkpoint that can be read")
     _build(model, data)
-    full_state.restore(model, newest.arrays, newest.meta.dtypes)
-    meta = newest.meta
-    # A kill may have come after the checkpoint, but before the log reached its step.
-    recorder.reach(meta.step)
-    recorder.enter_epoch(meta.next_epoch)
-    recorder.branch_off()
-    recorder.record(
-        events.RunResumed(
-            checkpoint=newest.name,
-            to_step=meta.step,
-            to_epoch=meta.next_epoch,
-            repeated_steps=meta.repeated_steps,
-            lost_steps=recorder.step - meta.step,
-        )
-    )
-    return meta
+    going_on.take_up(recorder, model, newest)
+    return newest
 
 
 def _build(model: Any, data: dict[str, Any]) -> None:

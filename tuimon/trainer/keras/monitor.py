@@ -4,6 +4,7 @@ import contextlib
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from tuimon.protocol import events
 from tuimon.protocol.values import DEFAULT_OVERHEAD
 from tuimon.runs.run_directory import default_runs_directory
 from tuimon.text import plain
+from tuimon.trainer.checkpoints import Checkpoint
 from tuimon.trainer.fit import Fit
-from tuimon.trainer.keras import shared_run
+from tuimon.trainer.keras import going_on, shared_run
+from tuimon.trainer.keras.after_others import AfterOthers
 from tuimon.trainer.keras.fit_ends import UNNOTICED, FitEnds
 from tuimon.trainer.keras.guarded import guarded
 from tuimon.trainer.keras.internals import patches, running_fit
@@ -22,8 +25,7 @@ from tuimon.trainer.keras.loop import NO_DATA, NO_FUNCTION, LoggedValues, Loop
 from tuimon.trainer.keras.steps.listeners import Listeners
 from tuimon.trainer.keras.steps.users_step import ReplacedError
 from tuimon.trainer.keras.watched_model import WatchedModel
-from tuimon.trainer.modes import AUTO, Mode
-from tuimon.trainer.options import Options
+from tuimon.trainer.options import Options, Resume
 from tuimon.trainer.probe_memory import ProbeMemory
 from tuimon.trainer.session.end_signals import EndSignals
 from tuimon.trainer.session.recorder import Recorder
@@ -58,10 +60,13 @@ class Monitor(keras.callbacks.Callback):
         prepare: Modes to trace before the first step, so that their first use needs no trace later: ``"freeze"``,
             ``"freeze statistics"``, ``"freeze weights conv*"``, ``"phase inference"``, ``"momentum 0.9"``, each with
             its layers if it is not for all. XLA still compiles at the first use.
+        resume: ``"auto"``: the first ``fit`` of the program goes on with the newest run of this name (or ``run_dir``)
+            if that is unfinished: same weights, optimizer, epoch, callbacks' state, random numbers. Else a run begins.
+        checkpoint_minutes: Minutes after which the next end of an epoch saves a checkpoint, from which a run resumes; a
+            stop saves one, too. 0: only requests do. By default 10 with ``resume``, else 0.
 
     Raises:
-        ValueError: ``overhead`` is not between 0 and 1, ``probe`` is no batch, ``probe_every`` is less than 1, or
-            ``prepare`` names no mode.
+        ValueError: An argument is out of range, or ``prepare`` names no mode; the message names it.
 
     Example:
         ```python
@@ -82,10 +87,18 @@ class Monitor(keras.callbacks.Callback):
         examine_at_end: bool = True,
         console: bool = True,
         prepare: Sequence[str] = (),
+        resume: Resume | None = None,
+        checkpoint_minutes: float | None = None,
     ) -> None:
         super().__init__()
         self._options = Options.checked(
-            overhead=overhead, probe=probe, probe_every=probe_every, prepare=prepare, examine_at_end=examine_at_end
+            overhead=overhead,
+            probe=probe,
+            probe_every=probe_every,
+            prepare=prepare,
+            examine_at_end=examine_at_end,
+            resume=resume,
+            checkpoint_minutes=checkpoint_minutes,
         )
         self._run_dir = Path(run_dir) if run_dir is not None else None
         self._name = (
@@ -94,10 +107,10 @@ class Monitor(keras.callbacks.Callback):
         self._runs_dir = Path(runs_dir) if runs_dir is not None else default_runs_directory()
         self._batch_loss, self._console = batch_loss, bool(console)
         self._recorder: Recorder | None = None
+        self._checkpoint: Checkpoint | None = None
         self._shared: shared_run.SharedRun | None = None
         self._ends_run = True
-        self._mode = AUTO
-        self._learning_rate: float | None = None
+        self._after: AfterOthers | None = None
         self._watched: WatchedModel | None = None
         self._memory: ProbeMemory | None = None
         self._fit: Fit | None = None
@@ -109,7 +122,8 @@ class Monitor(keras.callbacks.Callback):
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy begins with, as for the trials of a tuner: the options, and nothing of a run."""
         unused = Monitor(self._run_dir, name=self._name, runs_dir=self._runs_dir, batch_loss=self._batch_loss)
-        return {**vars(self), **vars(unused), "_options": self._options, "_console": self._console}
+        options = replace(self._options, resumes=False)  # Which trial it will be is not known.
+        return {**vars(self), **vars(unused), "_options": options, "_console": self._console}
 
     @classmethod
     def for_recorder(
@@ -118,8 +132,7 @@ class Monitor(keras.callbacks.Callback):
         *,
         options: Options,
         batch_loss: bool,
-        mode: Mode = AUTO,
-        learning_rate: float | None = None,
+        checkpoint: Checkpoint | None = None,
         signals: EndSignals | None = None,
     ) -> "Monitor":
         """Return a Monitor for a run that the caller began and will end, as ``tuimon run`` does.
@@ -128,15 +141,14 @@ class Monitor(keras.callbacks.Callback):
             recorder: Writes the run's log.
             options: The options, from a config.
             batch_loss: Whether to read each batch's own values.
-            mode: The mode of the first step: that of the attempt that this one resumes.
-            learning_rate: The learning rate of a request if ``mode`` has its own.
+            checkpoint: The checkpoint from which this attempt goes on.
             signals: Notes the signals that end the process.
         """
         monitor = cls(recorder.run.path, batch_loss=batch_loss)
         monitor._options = options
         monitor._recorder = recorder
         monitor._ends_run, monitor._signals = False, signals
-        monitor._mode, monitor._learning_rate = mode, learning_rate
+        monitor._checkpoint = checkpoint
         return monitor
 
     @contextlib.contextmanager
@@ -207,7 +219,7 @@ class Monitor(keras.callbacks.Callback):
             return  # It is in the list of callbacks twice.
         if self._recorder is None:
             place = shared_run.Place(self._run_dir, self._runs_dir.absolute(), self._name, self._console)
-            self._shared = shared_run.begin(place, self.model)
+            self._shared, self._checkpoint = going_on.begin(place, self.model, resumes=self._options.resumes)
             self._recorder, self._memory = self._shared.recorder, self._shared.memory_of(self.model)
         self._close_ends()
         if self._fit is not None:
@@ -236,9 +248,8 @@ class Monitor(keras.callbacks.Callback):
             callbacks=running_fit.callback_list_of_fit(self.model),
             signals=self._signals,
         )
-        if self._mode != AUTO:
-            self._fit.begin_in(self._mode, self._learning_rate)
-            self._mode = AUTO
+        checkpoint, self._checkpoint = self._checkpoint, None
+        self._after = AfterOthers(self.model, self._recorder, fit, checkpoint, self._give_up, self._end_after_epoch)
 
     @guarded
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -284,9 +295,9 @@ class Monitor(keras.callbacks.Callback):
     @guarded
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Record the epoch with Keras' values."""
-        if self._fit:
+        if self._fit and self._after:
             self._fit.end_epoch(logs or {})
-            self._end_if_signalled(after_epoch=True)
+            self._after.end_epoch_of_loop()
 
     def on_train_end(self, logs: Any = None) -> None:
         """Give everything back and close the run."""
@@ -309,6 +320,9 @@ class Monitor(keras.callbacks.Callback):
             ends = self._ends
             self._end("stopped", reason=signal)
             ends.leave()
+
+    def _end_after_epoch(self) -> None:
+        self._end_if_signalled(after_epoch=True)
 
     def _listeners(self) -> Listeners:
         return Listeners(

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from tuimon.protocol.values import DEFAULT_OVERHEAD
 from tuimon.text import plain
-from tuimon.trainer.options import Options
+from tuimon.trainer.options import Options, Resume
 
 Batch = TypeVar("Batch")
 Step = Callable[..., Any]
@@ -58,6 +58,8 @@ class StandsAside:
         examine_at_end: Not used.
         console: Not used.
         prepare: Not used.
+        resume: Not used.
+        checkpoint_minutes: Not used.
 
     Raises:
         ValueError: The Monitor would reject these arguments, too.
@@ -81,9 +83,18 @@ class StandsAside:
         examine_at_end: bool = True,
         console: bool = True,
         prepare: Sequence[str] = (),
+        resume: Resume | None = None,
+        checkpoint_minutes: float | None = None,
     ) -> None:
         super().__init__()
-        Options.checked(overhead=overhead, probe=probe, probe_every=probe_every, prepare=prepare)
+        Options.checked(
+            overhead=overhead,
+            probe=probe,
+            probe_every=probe_every,
+            prepare=prepare,
+            resume=resume,
+            checkpoint_minutes=checkpoint_minutes,
+        )
         _say_once(self.why)
 
     @contextlib.contextmanager

@@ -45,13 +45,17 @@ class RequestActions:
         engine: The model.
         checkpoints: Keeps full states.
         sampling: Knows the position in the epoch.
+        fit: Number of the ``fit`` in this process, from 1.
     """
 
-    def __init__(self, recorder: Recorder, engine: Engine, checkpoints: Checkpoints, sampling: Sampling) -> None:
+    def __init__(
+        self, recorder: Recorder, engine: Engine, checkpoints: Checkpoints, sampling: Sampling, fit: int = 1
+    ) -> None:
         self._recorder = recorder
         self._engine = engine
         self._checkpoints = checkpoints
         self._sampling = sampling
+        self._number_of_fit = fit
         self._saving: threading.Thread | None = None
 
     def evaluate(self, name: str) -> None:
@@ -93,7 +97,14 @@ class RequestActions:
         self._engine.steps.before_next(task)
 
     def save_checkpoint(
-        self, reason: str, applied: Say, rejected: Say, *, at_epoch_end: bool = False, mode: Mode | None = None
+        self,
+        reason: str,
+        applied: Say,
+        rejected: Say,
+        *,
+        at_epoch_end: bool = False,
+        is_over: bool = False,
+        mode: Mode | None = None,
     ) -> None:
         """Copy the full state now and write it in another thread, so that training does not wait for the disk.
 
@@ -102,6 +113,7 @@ class RequestActions:
             applied: Called when it is on disk, from that thread.
             rejected: Called if it cannot be saved, perhaps from that thread.
             at_epoch_end: Whether the epoch is complete.
+            is_over: Whether a callback has ended the training.
             mode: The mode of the next step; by default the one in force.
         """
         if not self.finish_saving():
@@ -111,6 +123,7 @@ class RequestActions:
         self._recorder.record(events.StateChanged(state="checkpointing"))
         try:
             arrays = self._engine.state.capture()
+            beside, beside_arrays = self._engine.state.capture_beside()
         except Exception as error:  # noqa: BLE001 - the copy may not fit into memory, which must not end training
             rejected(f"{failed}: {plain(str(error))}")
             return
@@ -126,11 +139,14 @@ class RequestActions:
             mode=mode,
             learning_rate=self._engine.learning_rate.now(mode) if mode.own_learning_rate else None,
             dtypes=self._engine.state.dtypes(),
+            fit=self._number_of_fit,
+            is_over=is_over,
+            beside=beside,
         )
 
         def write() -> None:
             try:
-                self._recorder.record(self._checkpoints.save(arrays, meta, reason))
+                self._recorder.record(self._checkpoints.save(arrays, meta, reason, beside_arrays))
             except Exception as error:  # noqa: BLE001 - a full disk must not end training
                 rejected(f"{failed}: {plain(str(error))}")
             else:
@@ -151,7 +167,9 @@ class RequestActions:
         return True
 
     def roll_back(self, name: str) -> RolledBackTo:
-        """Restore the variables of model and optimizer and the random seeds; the data continue where they are.
+        """Restore the variables of model and optimizer, the random seeds and the state of the callbacks.
+
+        The data continue where they are.
 
         Args:
             name: The checkpoint; empty: the newest one.
@@ -169,12 +187,13 @@ class RequestActions:
             self._engine.state.restore(saved.arrays, saved.meta.dtypes)
         except (OSError, ValueError) as error:
             raise RejectedError(plain(str(error))) from error
+        wrong = self._engine.state.restore_beside(saved.meta.beside, saved.beside, rolls_back=True)
         self._engine.state.begin_epoch_anew()
         self._sampling.count_anew()
         self._recorder.branch_off()
         meta = saved.meta
         self._recorder.record(events.RolledBack(checkpoint=saved.name, to_step=meta.step, to_epoch=meta.epoch))
-        detail = f"weights and optimizer of step {meta.step}, epoch {meta.epoch + 1}"
+        detail = "; ".join([f"weights and optimizer of step {meta.step}, epoch {meta.epoch + 1}", *wrong])
         return RolledBackTo(meta.mode, meta.learning_rate, detail)
 
     def _recalibrate(self, request: commands.Recalibrate, data: Data) -> str:

@@ -1,4 +1,4 @@
-"""Begins a run of a user's own script: finds its directory, opens its log."""
+"""Begins a run of a user's own script, or a further attempt at one: finds its directory, opens its log."""
 
 import warnings
 from pathlib import Path
@@ -26,17 +26,46 @@ def begin(run_dir: Path | None, *, runs_dir: Path, name: str, console: bool = Tr
         if run_dir is None:
             run.remove_if_empty()
         raise
+    return _accompanied(recorder, console=console)
+
+
+def go_on(run: RunDirectory, *, name: str, console: bool = True) -> Recorder:
+    """Begin a further attempt at a run that has a log.
+
+    Raises:
+        LogTakenError: Another trainer writes this run.
+        OSError: The log cannot be opened.
+    """
+    recorder = Recorder(run, name=name, resumes=True, console="python" if console else "off")
+    return _accompanied(recorder, console=console)
+
+
+def beginnings(run_dir: Path | None, *, runs_dir: Path, name: str) -> list[RunDirectory]:
+    """Return the runs that `begin` has begun with these arguments, the newest last."""
+    if run_dir is None:
+        return RunDirectory.of_name(name, runs_dir)
+    return [RunDirectory(path.absolute()) for path in _taken(run_dir)]
+
+
+def _accompanied(recorder: Recorder, *, console: bool) -> Recorder:
     recorder.accompany(SystemSampler(recorder))
     if console:
-        recorder.accompany(Console(run.trainer_log))
+        recorder.accompany(Console(recorder.run.trainer_log))
     return recorder
 
 
-def _free(run_dir: Path) -> RunDirectory:
-    path, count = run_dir, 1
+def _taken(run_dir: Path) -> list[Path]:
+    """Return the directories of this name that hold a run: itself, ``-2``, ``-3`` and so on."""
+    taken, path = [], run_dir
     while (path / "session.jsonl").exists():
-        count += 1
-        path = run_dir.with_name(f"{run_dir.name}-{count}")
-    if path != run_dir:
+        taken.append(path)
+        path = run_dir.with_name(f"{run_dir.name}-{len(taken) + 1}")
+    return taken
+
+
+def _free(run_dir: Path) -> RunDirectory:
+    count = len(_taken(run_dir))
+    path = run_dir.with_name(f"{run_dir.name}-{count + 1}") if count else run_dir
+    if count:
         warnings.warn(f"{run_dir} holds a run already: this one is {path}", stacklevel=4)
     return RunDirectory.at(path)

@@ -1,15 +1,19 @@
 """Reads data, callbacks and sizes of batches from the frame of the running ``fit``."""
 
 import inspect
+from collections.abc import Callable
 from types import FrameType
 from typing import Any, NamedTuple
 
+import keras
 import tensorflow as tf
+from keras.src.backend import compute_output_spec
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
 from tensorflow.python.framework import op_def_registry
 
 from tuimon.trainer.keras.internals.graphs import operation_types
+from tuimon.trainer.keras.internals.patches import set_untracked
 
 
 def element_spec_of_fit(model: Any) -> Any:
@@ -174,6 +178,49 @@ def _has_stateful_operation(function: Any) -> bool:
 def is_fit_of(frame: FrameType | None, model: Any) -> bool:
     """Return True if a frame is that of the running ``fit`` of a model."""
     return frame is not None and frame is frame_of_fit(model)
+
+
+def build(model: Any) -> None:
+    """Create the variables that the first step of the running ``fit`` would create, without a batch."""
+    spec = None if model.built else element_spec_of_fit(model)
+    if spec is not None:
+        inputs = keras.utils.unpack_x_y_sample_weight(spec)[0]
+        symbols = keras.tree.map_structure(lambda part: keras.KerasTensor(part.shape, part.dtype.name), inputs)
+        with model.distribute_strategy.scope():
+            compute_output_spec(model, symbols, training=False)
+
+
+def begins_at_epoch_of_model(model: Any) -> bool:
+    """Return True if the running ``fit`` will look at the model for the number of its first epoch."""
+    frame = frame_of_fit(model)
+    return frame is not None and "_initial_epoch" in frame.f_code.co_names and "_initial_epoch" in vars(model)
+
+
+def begin_at_epoch(model: Any, epoch: int) -> Callable[[], None]:
+    """Let the running ``fit`` begin at an epoch, in ``on_train_begin``; return a function for after it has begun."""
+    return set_untracked(model, "_initial_epoch", epoch)
+
+
+def add_last_callback(model: Any, callback: Any) -> Callable[[], None] | None:
+    """Add a callback behind those of the running ``fit``; return a function that removes it, or None without one.
+
+    Keras calls it in its turn, also where the callbacks are being called just now.
+    """
+    frame = frame_of_fit(model)
+    if frame is None:
+        return None
+    callbacks = getattr(frame.f_locals["callbacks"], "callbacks", None)
+    if not isinstance(callbacks, list):
+        return None
+    # One of an earlier fit, which an exception ended, stays in a list that the user keeps.
+    callbacks[:] = [each for each in callbacks if type(each) is not type(callback)]
+    callback.set_params(frame.f_locals["callbacks"].params)
+    callbacks.append(callback)
+
+    def remove() -> None:
+        callbacks[:] = [each for each in callbacks if each is not callback]
+
+    return remove
 
 
 def callbacks_of_fit(model: Any) -> list[Any]:

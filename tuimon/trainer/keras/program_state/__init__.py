@@ -1,0 +1,1 @@
+"""What a checkpoint holds of the program beside the model: the state of callbacks and random numbers."""
