@@ -33,25 +33,6 @@ def metric_that_keeps_a_list_of_its_results(callbacks: Callbacks) -> Iterator[ke
 
 
 @script(8)
-def metric_that_checks_its_sums(callbacks: Callbacks) -> Iterator[keras.Model]:
-    class Checks(keras.metrics.MeanSquaredError):
-        def __init__(self, **options: Any) -> None:
-            super().__init__(**options)
-            self.least = self.add_variable((), initializer="zeros", name="least")
-
-        def update_state(self, *arguments: Any, **options: Any) -> None:
-            super().update_state(*arguments, **options)
-            self.least.assign(self.least + 10.0)
-
-        def result(self) -> Any:
-            # Of one batch alone this is not so.
-            tf.debugging.assert_greater_equal(self.count.value, self.least.value)
-            return super().result()
-
-    yield from train(with_metric(Checks(name="checks")), callbacks)
-
-
-@script(8)
 def metric_whose_compiled_result_writes(callbacks: Callbacks) -> Iterator[keras.Model]:
     asked = tf.Variable(0.0)
 
