@@ -28,17 +28,14 @@ def place_of(frame: FrameType) -> Place:
 
 
 def is_guarded(frame: FrameType) -> bool:
-    """Return True if tuimon itself makes the call, or the frame is the first of a thread.
+    """Return True if tuimon itself makes the call.
 
-    An exception at the very entry of what Keras or the user calls is out of reach of every guard.
+    An exception at the very entry of what Keras, the user or a thread calls is out of reach of every guard.
     """
     caller = frame.f_back
     while caller is not None and caller.f_code.co_filename in (contextlib.__file__, functools.__file__):
         caller = caller.f_back
-    if caller is None:
-        return False
-    is_of_thread = caller.f_code.co_filename == threading.__file__ and caller.f_code.co_name == "run"
-    return is_of_thread or bool(place_of(caller))
+    return caller is not None and bool(place_of(caller))
 
 
 class _Traces:

@@ -332,7 +332,7 @@ class Monitor(keras.callbacks.Callback):
         fit, self._fit = self._fit, None
         parts: list[Callable[[], object]] = [self._close_ends, partial(self._end_run, status, error)]
         if fit is not None:
-            parts.insert(1, fit.end)
+            parts[1:1] = [fit.end, fit.close_inbox]
             if self._shared is not None:
                 parts.append(partial(self._shared.end_fit, self.model, self._memory))
         each(say, *parts)
@@ -348,7 +348,7 @@ class Monitor(keras.callbacks.Callback):
         fit, self._fit = self._fit, None
         text = f"monitoring ended by an error of tuimon's own, training goes on as it is: {error!r}"
         parts: list[Callable[[], object]] = [partial(say, error), self._close_ends]
-        parts += [partial(fit.end, keeps_mode=True)] if fit is not None else []
+        parts += [partial(fit.end, keeps_mode=True), fit.close_inbox] if fit is not None else []
         parts += [partial(self._recorder.note, text)] if self._recorder is not None else []
         each(say, *parts)
 
