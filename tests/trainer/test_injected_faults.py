@@ -180,7 +180,7 @@ SILENT = (
     "trainer/session/system_sampler.py:",
     "machine/",
 )
-"""What reads metrics within the user's step, weights to tell runs apart, and the machine: where it fails, there is less to show."""
+"""What reads metrics within the user's step, weights, and the machine: where it fails, there is less to show."""
 
 
 @pytest.fixture(autouse=True)

@@ -268,11 +268,12 @@ class Monitor(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Any = None) -> None:
         """Give everything back and close the run."""
-        each(self._give_up, self._note_stop, *([self._fit.write_last] if self._fit else []))
+        self._was_stopped = False
+        if self._fit:
+            with contextlib.suppress(Exception):
+                self._was_stopped = self._fit.was_stopped
+            each(self._give_up, self._fit.write_last)
         each(say, partial(self._end, "stopped" if self._was_stopped else "finished"))
-
-    def _note_stop(self) -> None:
-        self._was_stopped = self._fit is not None and self._fit.was_stopped
 
     def _listeners(self) -> Listeners:
         return Listeners(
