@@ -306,4 +306,6 @@ def test_what_the_user_raises_is_not_ours_to_catch(error: type[BaseException], r
 
     model = tiny(run_eagerly=True)
     with pytest.raises(error):
-        model.fit(_DATA[True][0], verbose=0, callbacks=[tuimon.Monitor(runs_dir=runs, **QUIET), Leaves()])
+        model.fit(
+            _DATA[True][0], shuffle=False, verbose=0, callbacks=[tuimon.Monitor(runs_dir=runs, **QUIET), Leaves()]
+        )
