@@ -47,3 +47,8 @@ def with_options(monitor: tuimon.Monitor, options: Any) -> tuimon.Monitor:
     """Give a Monitor options that only a config has."""
     monitor._options = options
     return monitor
+
+
+def inbox_of(monitor: tuimon.Monitor) -> Inbox | None:
+    """Return the inbox of the ``fit`` that runs; None if the Monitor watches none."""
+    return monitor._fit._inbox if monitor._fit is not None else None

@@ -17,12 +17,13 @@ from helpers import read_log, selected, until
 from tuimon.protocol import events
 from tuimon.runs.run_directory import runs_in
 from tuimon.trainer.keras import fit_watchdog
-from zoo import callback_scripts, data_scripts, model_scripts, several_fits
+from zoo import callback_scripts, data_scripts, model_scripts, odd_scripts, several_fits
 from zoo.script import SCRIPTS, Callbacks, Script
 
 assert callback_scripts
 assert data_scripts
 assert model_scripts
+assert odd_scripts
 assert several_fits
 
 COVERING = (
@@ -36,7 +37,9 @@ COVERING = (
     "fits in two threads",
     "generator that fails",
     "gradient tape loop that is watched",
+    "metric that keeps a list of its results",
     "own layer loss and metric",
+    "optimizer whose learning rate cannot be read",
     "pydataset",
     "save and copy in a callback",
     "train function replaced",

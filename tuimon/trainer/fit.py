@@ -1,5 +1,6 @@
 """Runs one ``fit`` of one model: what tuimon does at each step, validation and epoch, and in which order."""
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -249,10 +250,12 @@ class Fit:
             keeps_mode: True if the ``fit`` continues without tuimon, in the mode in force.
         """
         self.has_ended = True
-        self._engine.end(keeps_mode=keeps_mode)
-        self._actions.finish_saving(AT_THE_END_SECONDS)
-        self.close_inbox()
-        self._controller.end()
+        # An error of one part must not keep the others from their end.
+        with contextlib.ExitStack() as parts:
+            parts.callback(self._controller.end)
+            parts.callback(self.close_inbox)
+            parts.callback(self._actions.finish_saving, AT_THE_END_SECONDS)
+            parts.callback(self._engine.end, keeps_mode=keeps_mode)
 
     def close_inbox(self) -> None:
         """Take no further requests, and reject those that have come."""

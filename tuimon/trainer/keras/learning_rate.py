@@ -1,5 +1,6 @@
 """Reads and sets the learning rate of a Keras optimizer, with a schedule or without."""
 
+import contextlib
 from typing import Any
 
 from tuimon.trainer.keras.internals import optimizers, running_fit, variables
@@ -38,8 +39,11 @@ class KerasLearningRate:
         """Return the rate of the next step under ``mode``; None if it is unknown."""
         if mode.own_learning_rate:
             return self.own()
-        rate = getattr(self._model.optimizer, "learning_rate", None)
-        return None if rate is None else variables.number(rate)
+        # A user's optimizer may have a property there that raises, or anything.
+        with contextlib.suppress(Exception):
+            rate = getattr(self._model.optimizer, "learning_rate", None)
+            return None if rate is None else variables.number(rate)
+        return None
 
     def stored(self, rate: float) -> float:
         """Return ``rate`` as float32, as the optimizer stores it."""

@@ -2,15 +2,14 @@
 
 import contextlib
 import sys
-import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from tuimon.protocol import events
 from tuimon.protocol.values import DEFAULT_OVERHEAD
 from tuimon.runs.run_directory import default_runs_directory
 from tuimon.text import plain
@@ -19,7 +18,7 @@ from tuimon.trainer.fit import Fit
 from tuimon.trainer.keras import going_on, shared_run
 from tuimon.trainer.keras.after_others import AfterOthers
 from tuimon.trainer.keras.fit_ends import UNNOTICED, FitEnds
-from tuimon.trainer.keras.guarded import guarded
+from tuimon.trainer.keras.guarded import each, guarded, guarded_before_step, say
 from tuimon.trainer.keras.internals import patches, running_fit
 from tuimon.trainer.keras.loop import NO_DATA, NO_FUNCTION, LoggedValues, Loop
 from tuimon.trainer.keras.steps.listeners import Listeners
@@ -116,8 +115,7 @@ class Monitor(keras.callbacks.Callback):
         self._fit: Fit | None = None
         self._ends: FitEnds | None = None
         self._signals: EndSignals | None = None
-        self._was_stopped = False
-        self._given_up = False
+        self._was_stopped = self._given_up = False
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy begins with, as for the trials of a tuner: the options, and nothing of a run."""
@@ -236,7 +234,7 @@ class Monitor(keras.callbacks.Callback):
         else:
             vars(self._watched.listeners).update(vars(self._listeners()))  # Another Monitor may have used this object.
         self._fit = fit = Fit(
-            self._recorder, self._watched, self.params, self._options, on_trouble=self._warn, memory=self._memory
+            self._recorder, self._watched, self.params, self._options, on_trouble=say, memory=self._memory
         )
         self._memory = fit.memory
         frame = running_fit.frame_of_fit(self.model)
@@ -257,20 +255,12 @@ class Monitor(keras.callbacks.Callback):
         if self._fit:
             self._fit.begin_epoch(epoch)
 
+    @guarded_before_step
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Take requests, in the training thread, between two steps."""
         self._end_if_signalled()
-        if not self._given_up:
-            try:
-                if self._fit:
-                    self._fit.before_step()
-            except Exception as error:  # noqa: BLE001 - whatever it is, training goes on
-                self._give_up(error)
-        if self._given_up:
-            with contextlib.suppress(Exception):
-                # The mode stays in force, and batches that were read ahead reach training.
-                if self._watched is not None and self._watched.train.is_needed:
-                    self._watched.train.install()
+        if self._fit:
+            self._fit.before_step()
 
     @guarded
     def on_test_begin(self, logs: Any = None) -> None:
@@ -301,17 +291,14 @@ class Monitor(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Any = None) -> None:
         """Give everything back and close the run."""
-        if self._fit and not self._given_up:
-            try:
-                if self._ends is not None and self._ends.is_signalled:
-                    self._fit.read_steps()
-                else:
-                    self._fit.write_last()
-            except Exception as error:  # noqa: BLE001 - whatever it is, training has its end
-                self._give_up(error)
-        self._was_stopped = self._fit is not None and self._fit.was_stopped
+        self._was_stopped = False
         ends = self._ends
-        self._end("stopped" if self._was_stopped else "finished")
+        if self._fit:
+            with contextlib.suppress(Exception):
+                self._was_stopped = self._fit.was_stopped
+            is_signalled = ends is not None and ends.is_signalled
+            each(self._give_up, self._fit.read_steps if is_signalled else self._fit.write_last)
+        each(say, partial(self._end, "stopped" if self._was_stopped else "finished"))
         if ends is not None:
             ends.leave()
 
@@ -367,32 +354,30 @@ class Monitor(keras.callbacks.Callback):
             ends.close()
 
     def _end(self, status: str, error: BaseException | None = None, *, reason: str = "") -> None:
-        self._close_ends()
         fit, self._fit = self._fit, None
-        try:
-            if fit is not None:
-                fit.end()
-            if self._recorder is not None and self._ends_run and not self._recorder.is_closed:
-                self._recorder.end(status, error, reason=reason)
-            if fit is not None and self._shared is not None:
-                self._shared.end_fit(self.model, self._memory)
-        except Exception as trouble:  # noqa: BLE001 - whatever it is, training has its end
-            self._warn(trouble)
+        parts: list[Callable[[], object]] = [self._close_ends, partial(self._end_run, status, error, reason)]
+        if fit is not None:
+            parts[1:1] = [fit.end, fit.close_inbox]
+            if self._shared is not None:
+                parts.append(partial(self._shared.end_fit, self.model, self._memory))
+        each(say, *parts)
+
+    def _end_run(self, status: str, error: BaseException | None, reason: str) -> None:
+        if self._recorder is not None and self._ends_run and not self._recorder.is_closed:
+            self._recorder.end(status, error, reason=reason)
 
     def _give_up(self, error: Exception) -> None:
+        if self._given_up:
+            return  # Said and done.
         self._given_up = True
-        self._close_ends()
-        self._warn(error)
         fit, self._fit = self._fit, None
-        with contextlib.suppress(Exception):
-            if fit is not None:
-                fit.end(keeps_mode=True)
-        with contextlib.suppress(Exception):
-            if self._recorder is not None:
-                text = f"monitoring ended by an error of tuimon's own, training goes on as it is: {error!r}"
-                self._recorder.record(events.Note(text=text))
+        text = f"monitoring ended by an error of tuimon's own, training goes on as it is: {error!r}"
+        parts: list[Callable[[], object]] = [partial(say, error), self._close_ends]
+        parts += [partial(fit.end, keeps_mode=True), fit.close_inbox] if fit is not None else []
+        parts += [partial(self._recorder.note, text)] if self._recorder is not None else []
+        each(say, *parts)
 
-    def _warn(self, error: Exception) -> None:
-        with contextlib.suppress(Exception):
-            print(f"tuimon: {error} (training goes on)", file=sys.stderr)
-            traceback.print_exception(error)
+    def _go_on_alone(self) -> None:
+        # The mode stays in force, and batches that were read ahead reach training.
+        if self._watched is not None and self._watched.train.is_needed:
+            self._watched.train.install()

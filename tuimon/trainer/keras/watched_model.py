@@ -229,14 +229,13 @@ class WatchedModel:
 
     def end(self, *, keeps_mode: bool) -> None:
         """Give the user's functions back."""
-        self.train.restore()
-        self.test.restore()
         self.in_use = False
-        self.test.leave_fit()
-        if keeps_mode:
-            self.train.drop_waiting()
-        else:
-            self.train.leave_fit()
+        for functions in (self.train, self.test):
+            functions.restore()
+            if keeps_mode:
+                functions.drop_waiting()  # This may be in the middle of a call, which has batches still to take.
+            else:
+                functions.leave_fit()
 
     def fit_is_over(self) -> None:
         """Pass all calls of tuimon's functions to the user's from now on. Any thread may call this."""

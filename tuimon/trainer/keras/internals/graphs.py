@@ -21,12 +21,13 @@ def operations_here() -> int:
     return 0 if tf.executing_eagerly() else len(tf.compat.v1.get_default_graph().get_operations())
 
 
-def writes_here(since: int) -> bool:
-    """Return True if an operation of the graph being traced, from the ``since``th on, changes a variable."""
-    if tf.executing_eagerly():
-        return False
+def is_pure_since(since: int) -> bool:
+    """Return True if all operations of the graph being traced, from the ``since``th on, only compute numbers.
+
+    They may then be made once more, of other numbers: they change nothing, show nothing, and cannot fail when they run.
+    """
     operations = tf.compat.v1.get_default_graph().get_operations()[since:]
-    return any(operation.type.startswith(_WRITERS) for operation in operations)
+    return all(operation.type in _PURE for operation in operations)
 
 
 def result_without_writing(function: Callable[[], Any]) -> Any:
@@ -41,6 +42,96 @@ def result_without_writing(function: Callable[[], Any]) -> Any:
         raise ValueError("it writes variables")
     return result
 
+
+_PURE = frozenset(
+    {
+        "Abs",
+        "Add",
+        "AddN",
+        "AddV2",
+        "All",
+        "Any",
+        "BroadcastTo",
+        "Cast",
+        "Ceil",
+        "ClipByValue",
+        "Const",
+        "Cos",
+        "DivNoNan",
+        "Equal",
+        "Erf",
+        "Exp",
+        "ExpandDims",
+        "Expm1",
+        "Fill",
+        "Floor",
+        "Greater",
+        "GreaterEqual",
+        "Identity",
+        "IdentityN",
+        "Inv",
+        "IsFinite",
+        "IsInf",
+        "IsNan",
+        "L2Loss",
+        "Less",
+        "LessEqual",
+        "Log",
+        "Log1p",
+        "LogicalAnd",
+        "LogicalNot",
+        "LogicalOr",
+        "Max",
+        "Maximum",
+        "Mean",
+        "Min",
+        "Minimum",
+        "Mul",
+        "MulNoNan",
+        "Neg",
+        "NoOp",
+        "NotEqual",
+        "OnesLike",
+        "Pack",
+        "Pow",
+        "Prod",
+        "Range",
+        "Rank",
+        "ReadVariableOp",
+        "RealDiv",
+        "Reciprocal",
+        "Relu",
+        "Reshape",
+        "Round",
+        "Rsqrt",
+        "Select",
+        "SelectV2",
+        "Shape",
+        "Sigmoid",
+        "Sign",
+        "Sin",
+        "Size",
+        "Sqrt",
+        "Square",
+        "SquaredDifference",
+        "Squeeze",
+        "StopGradient",
+        "StridedSlice",
+        "Sub",
+        "Sum",
+        "Tan",
+        "Tanh",
+        "Transpose",
+        "VariableShape",
+        "Xdivy",
+        "Xlogy",
+        "ZerosLike",
+    }
+)
+"""Types of operations that compute numbers and do nothing else.
+
+An operation of integers may divide by zero, one with indices may be out of range: both are missing here.
+"""
 
 VARIABLE_WRITES = ("Assign", "ResourceScatter", "ResourceApply", "ResourceSparseApply", "ResourceStridedSliceAssign")
 """The types of operations that write a variable begin with these words."""

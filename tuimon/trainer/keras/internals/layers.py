@@ -22,7 +22,8 @@ def why_not_steerable(model: Any) -> str:
 
 def flatten_layers(model: Any) -> list[Any]:
     """Return the model and every layer in it, at any depth, each once, in the order of the model."""
-    return list(dict.fromkeys(model._flatten_layers(include_self=True, recursive=True)))
+    # By identity: a user's layers may be equal.
+    return list({id(layer): layer for layer in model._flatten_layers(include_self=True, recursive=True)}.values())
 
 
 def layers_by_path(model: Any) -> dict[str, Any]:

@@ -45,6 +45,11 @@ def can_wrap_result(metric: Any) -> bool:
     return not _is_property(metric, "result")
 
 
+def has_keras_result(metric: Any) -> bool:
+    """Return True if a metric's ``result`` is Keras' own, which only computes."""
+    return str(getattr(type(metric).result, "__module__", "")).startswith("keras.")
+
+
 def _is_property(owner: Any, name: str) -> bool:
     # A property would hide an attribute that is set past the tracker.
     return inspect.isdatadescriptor(inspect.getattr_static(type(owner), name, None))

@@ -210,8 +210,8 @@ class _Heard:
         self.totals: list[Any] = []
         self.counts: list[Any] = []
         self.shown: Any = None
-        self.writes = False
-        """True if ``result`` changes a variable, so that it must not be called again."""
+        self.is_pure = True
+        """False if ``result`` does more than compute, so that it must not be called again."""
         self._result = result
 
     def is_usable(self, *, only_numbers: bool) -> bool:
@@ -220,7 +220,7 @@ class _Heard:
         Args:
             only_numbers: Whether its total and count must be scalars.
         """
-        if not (self.totals and self.counts) or self.writes:
+        if not (self.totals and self.counts) or not self.is_pure:
             return False
         if only_numbers and (len(self.metric.total.shape) or len(self.metric.count.shape)):
             return False
@@ -231,11 +231,23 @@ class _Heard:
         return _sum(self.totals, self.metric.total), _sum(self.counts, self.metric.count)
 
     def value(self, total: Any, count: Any) -> Any:
-        """Return the metric's result for this step alone."""
-        with contextlib.ExitStack() as undo:
-            undo.callback(patches.set_untracked(self.metric, "total", total))
-            undo.callback(patches.set_untracked(self.metric, "count", count))
+        """Return the metric's result for this step alone; the metric keeps its attributes."""
+        attributes = vars(self.metric)
+        kept = dict(attributes)
+        try:
+            attributes.update(total=total, count=count)
             return graphs.result_without_writing(self._result)
+        finally:
+            # A user's `result` may count its calls. Not emptied first: another thread may read the metric.
+            attributes.update(kept)
+            for name in attributes.keys() - kept.keys():
+                del attributes[name]
+
+
+def _or_none(function: Callable[[], Any]) -> Any:
+    with contextlib.suppress(Exception):
+        return function()
+    return None
 
 
 def _sum(values: list[Any], variable: Any) -> Any:
@@ -262,12 +274,19 @@ def _listen_to(metric: Any, listeners: Mapping[int, _Listener], undo: contextlib
         # Another thread may use the metric meanwhile; its amounts do not belong to the step.
         return (listener or _Listener()).of(metric, own_result)
 
+    def may_be_called_again(before: int) -> bool:
+        # A graph shows all that a user's `result` does. Outside of one it may do anything at each call.
+        return graphs.is_pure_since(before) if not tf.executing_eagerly() else losses.has_keras_result(metric)
+
     def result(*args: Any, **kwargs: Any) -> Any:
-        mine = heard()
-        before = graphs.operations_here()
-        mine.shown = own_result(*args, **kwargs)
-        mine.writes = mine.writes or graphs.writes_here(before)
-        return mine.shown
+        before = _or_none(graphs.operations_here)
+        shown = own_result(*args, **kwargs)
+        # Within the user's step nothing of tuimon may raise: half of a trace is worse than none.
+        with contextlib.suppress(Exception):
+            mine = heard()
+            mine.shown = shown
+            mine.is_pure = mine.is_pure and before is not None and may_be_called_again(before)
+        return shown
 
     undo.callback(_hear(metric.total, lambda value: heard().totals.append(value)))
     undo.callback(_hear(metric.count, lambda value: heard().counts.append(value)))
@@ -286,8 +305,9 @@ def _note_what_runs(metric: Any, listeners: Mapping[int, _Listener], undo: conte
 
     def result(*args: Any, **kwargs: Any) -> Any:
         shown = own_result(*args, **kwargs)
-        if (listener := listeners.get(threading.get_ident())) is not None:
-            listener.running += keras.tree.flatten(shown)
+        with contextlib.suppress(Exception):
+            if (listener := listeners.get(threading.get_ident())) is not None:
+                listener.running += keras.tree.flatten(shown)
         return shown
 
     undo.callback(patches.set_untracked(metric, "result", result))
@@ -301,7 +321,8 @@ def _hear(variable: Any, tell: Callable[[Any], None]) -> Callable[[], None]:
         added = None
         with contextlib.suppress(Exception):
             added = tf.convert_to_tensor(value) if isinstance(value, keras.Variable | tf.Variable) else value
-        tell(added)
+        with contextlib.suppress(Exception):
+            tell(added)
         return assign_add(value)
 
     return patches.set_untracked(variable, "assign_add", listening)

@@ -57,24 +57,44 @@ class BatchesAhead:
         self.peek(iterator, self._steps, maximum_bytes)
         return time.perf_counter() - began
 
-    def of(self, iterator: Any) -> Any:
-        """Return the argument of the train function for one call, in place of ``iterator``.
-
-        Raises:
-            Exception: Whatever the user's data raised for the batch whose turn it is.
-        """
+    def error_due(self, iterator: Any) -> Exception | None:
+        """Return what the user's data raised for the batch whose turn it is; None if they raised nothing."""
         self._follow(iterator)
-        if not self._kept and self._error is not None:
-            error, self._error = self._error, None
-            raise error  # Its batch would come now.
+        if self._kept:
+            return None
+        error, self._error = self._error, None
+        return error
+
+    def of(self, iterator: Any) -> Any:
+        """Return the argument of the train function for one call, in place of ``iterator``."""
+        self._follow(iterator)
         if not self._kept:
             self._source = None  # Free the iterator, which may hold many batches and threads.
             return iterator
+        self._fill()
+        batches = [*self._kept][: self._steps]
+        # Distributed batches cannot form an iterator of the same kind; Keras takes a list as well.
+        is_distributed = isinstance(iterator, tf.distribute.DistributedIterator)
+        data = batches if is_distributed else _iterator(batches, iterator)
+        self._drop(len(batches))  # Not before: an error above leaves them for `rest`.
+        return data
+
+    def rest(self, iterator: Any) -> Any:
+        """Return the same as `of` after an error in it: the batches as a list."""
+        if iterator is not self._source or not self._kept:
+            return iterator
+        self._fill()
+        batches = [*self._kept][: self._steps]
+        self._drop(len(batches))
+        return batches
+
+    def _fill(self) -> None:
         while len(self._kept) < self._steps and self._error is None and self._read():
             pass
-        batches = [self._kept.popleft() for _ in range(min(self._steps, len(self._kept)))]
-        # Distributed batches cannot form an iterator of the same kind; Keras takes a list as well.
-        return batches if isinstance(iterator, tf.distribute.DistributedIterator) else _iterator(batches, iterator)
+
+    def _drop(self, count: int) -> None:
+        for _ in range(count):
+            self._kept.popleft()
 
     def _follow(self, iterator: Any) -> None:
         if iterator is not self._source:

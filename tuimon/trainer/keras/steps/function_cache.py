@@ -5,8 +5,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+import tensorflow as tf
+
 from tuimon.trainer.keras.steps.batch_values import BatchValues
-from tuimon.trainer.keras.steps.listeners import Hooks, Listeners
+from tuimon.trainer.keras.steps.listeners import Hooks
 from tuimon.trainer.keras.steps.mode_scope import ModeScope
 from tuimon.trainer.keras.steps.users_step import UsersStep
 from tuimon.trainer.modes import AUTO, Mode
@@ -22,7 +24,6 @@ class FunctionCache:
         step: Makes a function from a step's body.
         scope: Makes the scope that puts a mode in force.
         values: Reads each batch's own values; None: they are not read, and ``AUTO`` is the user's own function.
-        listeners: Called with an exception of tuimon.
         hooks: Called when the step was traced in ``AUTO``.
     """
 
@@ -31,7 +32,6 @@ class FunctionCache:
         step: UsersStep,
         scope: Callable[[Mode], ModeScope],
         values: BatchValues | None,
-        listeners: Listeners,
         hooks: Hooks,
     ) -> None:
         self.users_function: Any = None
@@ -40,10 +40,10 @@ class FunctionCache:
         """Reads each batch's own values; None: they are not read."""
         self._step = step
         self._scope = scope
-        self._listeners = listeners
         self._hooks = hooks
         self._kept: OrderedDict[Mode, Any] = OrderedDict()
         self._failed_in_trace = False
+        self._mistakes: list[Exception] = []
 
     def has(self, mode: Mode) -> bool:
         """Return True if a mode's function is kept, so that its use needs no trace."""
@@ -75,24 +75,64 @@ class FunctionCache:
         failed, self._failed_in_trace = self._failed_in_trace, False
         return failed
 
+    def take_mistakes(self) -> list[Exception]:
+        """Return the exceptions of tuimon in steps that were made all the same, since the last call."""
+        mistakes = [*self._mistakes]
+        self._mistakes.clear()
+        return mistakes
+
     def _in_mode(self, mode: Mode, users_step: Callable[..., Any]) -> Callable[..., Any]:
         """Return the body of a step with a mode in force in it."""
-        scope, values = self._scope(mode), self.values
+        scope, values, noted = self._scope(mode), self.values, _Noted(self._mistakes)
 
         def step(*args: Any, **kwargs: Any) -> Any:
+            undo, listener = contextlib.ExitStack(), None
             try:
-                with scope(), values.listen() if values else contextlib.nullcontext() as listener:
-                    logs = users_step(*args, **kwargs)
+                undo.enter_context(scope())
+                if values is not None:
+                    listener = undo.enter_context(values.listen())
+            except Exception as error:
+                with noted:
+                    undo.close()
+                if not tf.executing_eagerly():
+                    # No batch is used, so another function can take it.
+                    self._failed_in_trace = True
+                    raise
+                self._mistakes.append(error)
+                return users_step(*args, **kwargs)
+            try:
+                logs = users_step(*args, **kwargs)
             except Exception:
                 self._failed_in_trace = True
                 raise
+            finally:
+                # The other parts are undone if one fails.
+                with noted:
+                    undo.close()
             if values is not None and listener is not None:
-                try:
+                with noted:
                     values.record(listener, logs)
                     if mode == AUTO and self._hooks.traced is not None:
                         self._hooks.traced(None)
-                except Exception as error:  # noqa: BLE001 - an error of tuimon must not end the user's training
-                    self._listeners.mistake(error)
             return logs
 
         return step
+
+
+class _Noted:
+    """Notes an exception of a block, and goes on behind it.
+
+    Args:
+        mistakes: Gets the exceptions.
+    """
+
+    def __init__(self, mistakes: list[Exception]) -> None:
+        self._mistakes = mistakes
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, at: object) -> bool:
+        if isinstance(error, Exception):
+            self._mistakes.append(error)
+            return True
+        return False

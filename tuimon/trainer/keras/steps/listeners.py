@@ -1,5 +1,6 @@
 """Callbacks about the results of steps, traces and changes of mode."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -29,6 +30,11 @@ class Listeners:
         try:
             listener(news)
         except Exception as error:  # noqa: BLE001 - whatever it is, training goes on
+            self.report(error)
+
+    def report(self, error: Exception) -> None:
+        """Call ``mistake``; raise nothing, whatever that does."""
+        with contextlib.suppress(Exception):
             self.mistake(error)
 
 

@@ -15,6 +15,7 @@ from tuimon.trainer.engine import Prepared, Switch
 from tuimon.trainer.keras.internals.traces import count_traces
 from tuimon.trainer.keras.steps.function_cache import FunctionCache
 from tuimon.trainer.keras.steps.listeners import Hooks, Kind, Listeners
+from tuimon.trainer.keras.steps.one_call import OneCall
 from tuimon.trainer.keras.steps.users_step import UsersStep
 from tuimon.trainer.modes import AUTO, Mode
 
@@ -46,6 +47,8 @@ class ModeRunner:
         """True after the first step, in which Keras creates variables of its own."""
         self.check: Callable[[Any], None] | None = None
         """Takes tuimon's first trace of ``AUTO``; raises WrongTraceError if it is not the user's step."""
+        self.call = OneCall()
+        """The call under way."""
         self._step = step
         self._kind = kind
         self._cache = cache
@@ -141,6 +144,19 @@ class ModeRunner:
         self._tell_ran()
         return result
 
+    def run_instead(self, data: Any) -> Any:
+        """Run a step after an error of tuimon: in the mode in force, or else by the user's own function."""
+        users_function = self._cache.users_function
+        if self.mode != AUTO and self._function is not None:
+            try:
+                return self.call.run(self._function, data)
+            except END_OF_DATA:
+                raise
+            except Exception:
+                if not self._cache.take_trace_error() or self._step.is_eager():
+                    raise
+        return self.call.run(users_function, data)
+
     def _switch(self, data: Any, switch: Switch) -> Any:
         self._untraceable.discard(switch.mode)
         is_kept = self._cache.has(switch.mode)
@@ -157,7 +173,7 @@ class ModeRunner:
             return self._run(data)
         started = time.perf_counter()
         try:
-            result = function(data)
+            result = self.call.run(function, data)
         except END_OF_DATA:
             raise  # No step was made, so the change still waits.
         except Exception as error:
@@ -166,7 +182,7 @@ class ModeRunner:
             self.pending = None
             self._cache.drop(switch.mode)
             self._listeners.tell(switch.failed, error)
-            return self._function(data)
+            return self._run(data)
         self.pending, self.has_run = None, True
         self.mode, self._function = switch.mode, function
         self._tell_done(switch, 0.0 if is_kept else time.perf_counter() - started)
@@ -178,41 +194,48 @@ class ModeRunner:
         if not self.has_run and self.mode == AUTO:
             return self._run_first(data)
         try:
-            return self._function(data)
+            return self.call.run(self._function, data)
         except END_OF_DATA:
             raise
         except Exception as error:
             # If no trace failed, the step itself raised, and the batch is used up.
-            if not self._cache.take_trace_error() or self.mode == AUTO or self._step.is_eager():
+            if not self._cache.take_trace_error() or self._step.is_eager():
                 raise
-            # The trace for a batch of a new shape failed, so nothing has run.
-            self._untraceable.add(self.mode)
-            self._cache.drop(self.mode)
-            self._put_in_force(AUTO)
-            is_train = self._kind == "train"
-            self._listeners.tell(self._listeners.retreat if is_train else self._listeners.validation_retreat, error)
-            return self._function(data)
+            failure = error
+        # The trace for a batch of a new shape failed, so nothing has run.
+        if self.mode == AUTO:
+            return self._leave(data, failure)
+        self._untraceable.add(self.mode)
+        self._cache.drop(self.mode)
+        self._put_in_force(AUTO)
+        is_train = self._kind == "train"
+        self._listeners.tell(self._listeners.retreat if is_train else self._listeners.validation_retreat, failure)
+        return self._run(data)
 
     def _run_first(self, data: Any) -> Any:
         """Run the first step; if tuimon's cannot be traced, run the user's own function on the same batch."""
         function, users_function = self._function, self._cache.users_function
         if function is users_function:
             count = count_traces(function)
-            result = function(data)
+            result = self.call.run(function, data)
             self._note_users_trace(data, count)
             return result
         try:
             if self.check is not None:
                 self._trace_first(data)
-            return function(data)
+            return self.call.run(function, data)
         except END_OF_DATA:
             raise
         except Exception as error:
             if self._step.is_eager() or not (self._cache.take_trace_error() or isinstance(error, WrongTraceError)):
                 raise
             failure = error
+        return self._leave(data, failure)
+
+    def _leave(self, data: Any, failure: Exception) -> Any:
+        """Run the user's own function from now on, because tuimon's cannot be traced for these data."""
         # If the user's model is at fault, this raises the exception that it raises without tuimon.
-        result = users_function(data)
+        result = self.call.run(self._cache.users_function, data)
         self._cache.values = None
         self.forget_traces()
         self._put_in_force(AUTO)

@@ -13,6 +13,7 @@ from tuimon.trainer.keras.steps.function_cache import FunctionCache
 from tuimon.trainer.keras.steps.listeners import Hooks, Kind, Listeners
 from tuimon.trainer.keras.steps.mode_runner import END_OF_DATA, ModeRunner
 from tuimon.trainer.keras.steps.mode_scope import ModeScope
+from tuimon.trainer.keras.steps.one_call import OneCall
 from tuimon.trainer.keras.steps.users_step import ITERATORS, UsersStep
 from tuimon.trainer.modes import AUTO, Mode
 
@@ -52,7 +53,7 @@ class StepFunctions:
         hooks = hooks or Hooks()
         self._step = step
         self._listeners = listeners
-        self._cache = FunctionCache(step, scope, values, listeners, hooks)
+        self._cache = FunctionCache(step, scope, values, hooks)
         self._runner = ModeRunner(step, kind, self._cache, listeners, hooks)
         self._tasks: list[Task] = []
         self._tasks_after: list[Callable[[], None]] = []
@@ -194,33 +195,81 @@ class StepFunctions:
 
     def __call__(self, given: Any) -> Any:
         """Run one call of the step, ``steps_per_execution`` steps, as Keras calls its function."""
+        call = self._runner.call = OneCall()
+        try:
+            return self._take(call, given)
+        except BaseException as error:
+            users = self._users_error(call, error)
+            if users is None and isinstance(error, Exception):
+                self._listeners.report(error)
+                return call.result if call.has_result else self._run_instead(call, given)
+            self._tell_failure(users or error)
+            if users is not None and users is not error:
+                raise users from None
+            raise
+        finally:
+            self._end_call()
+
+    def _take(self, call: OneCall, given: Any) -> Any:
         if self._is_over or (self.frame_of_fit is not None and not _is_called_from(self.frame_of_fit)):
             # A callback raised after `install` and before the step, and another fit has begun.
             self.leave_fit()
             self.restore()
-            return self.users_function(given)
+            return call.run(self.users_function, given)
         began = time.perf_counter()
-        data = self._step.as_data(given)
+        data = call.data = call.of_user(self._step.as_data, given)
+        self._runner.prepare_modes(data)
+        if self.do_tasks(data):
+            done = time.perf_counter()
+            self.times.own += done - began
+            began = done
+        result = self._run(call, data, began) if isinstance(data, ITERATORS) else self._runner.run(data)
+        self.last_logs = self._step.logs(result)
+        self._do_tasks_after()
+        return result
+
+    def _users_error(self, call: OneCall, error: BaseException) -> BaseException | None:
+        """Return the user's exception because of which a call raised; None if tuimon is at fault."""
+        users = call.users_error
+        if users is None or users is error:
+            return users
+        # tuimon failed while it dealt with this exception. If that came from a trace, nothing has run.
+        return None if not self._step.is_eager() and self._cache.take_trace_error() else users
+
+    def _run_instead(self, call: OneCall, given: Any) -> Any:
+        """Run the step after an error of tuimon that came before it, on the batch that the step has to take."""
         try:
-            self._runner.prepare_modes(data)
-            if self.do_tasks(data):
-                done = time.perf_counter()
-                self.times.own += done - began
-                began = done
-            result = self._run(data, began) if isinstance(data, ITERATORS) else self._runner.run(data)
-            self.last_logs = self._step.logs(result)
-            self._do_tasks_after()
-            return result
-        except END_OF_DATA:
-            raise
+            data = given if call.data is None else call.data
+            if data is given and isinstance(given, ITERATORS):
+                data = self._batches(call, given, self._ahead.rest)
+            return self._runner.run_instead(data)
         except BaseException as error:
-            if self.tells_failures:
-                self._listeners.failure(error)
+            self._tell_failure(error)
             raise
-        finally:
-            # Keras does not report an exception in a callback, so between steps the model has its own function.
+
+    def _tell_failure(self, error: BaseException) -> None:
+        if self.tells_failures and not isinstance(error, END_OF_DATA):
+            self._listeners.tell(self._listeners.failure, error)
+
+    def _batches(self, call: OneCall, iterator: Any, take: Callable[[Any], Any]) -> Any:
+        """Return what ``take`` returns for one call, or raise the exception that the user's data raised for it."""
+        error = self._ahead.error_due(iterator)
+        if error is not None:
+            call.users_error = error
+            raise error
+        return take(iterator)
+
+    def _end_call(self) -> None:
+        """Give the user's function back, and tell of the mistakes in a step that was made all the same."""
+        # Keras does not report an exception in a callback, so between steps the model has its own function.
+        try:
             if not self.stays:
                 self.restore()
+            mistakes = self._cache.take_mistakes()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the step was made
+            mistakes = [error]
+        for mistake in mistakes:
+            self._listeners.report(mistake)
 
     def _do_tasks_after(self) -> None:
         if self._tasks_after:
@@ -230,19 +279,19 @@ class StepFunctions:
                 self._listeners.tell(lambda run: run(), task)
             self.times.own += time.perf_counter() - began
 
-    def _run(self, iterator: Any, began: float) -> Any:
+    def _run(self, call: OneCall, iterator: Any, began: float) -> Any:
         """Run one call on the batches of an iterator, and note what it takes."""
         traces, waited = self._runner.may_trace, None
         if self._times_next and not traces:
             self._times_next = False
             waited = self._ahead.wait(iterator, MAXIMUM_BYTES_AHEAD)
-            data = self._ahead.of(iterator)
+            data = call.data = self._batches(call, iterator, self._ahead.of)
             extra = time.perf_counter() - began - (waited or 0.0)
             self.times.timing += extra
             self.times.own += extra
             began = time.perf_counter()
         else:
-            data = self._ahead.of(iterator)
+            data = call.data = self._batches(call, iterator, self._ahead.of)
         result = self._runner.run(data)
         seconds = time.perf_counter() - began
         if traces:
