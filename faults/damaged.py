@@ -176,7 +176,7 @@ FAULTS = [
         "damaged-cut", "log cut at each byte of its last kilobyte, then read by all", cut, times=CUT_BYTES, seconds=200
     ),
     Fault("damaged-reopened", "the same, then a trainer goes on with it", reopened, times=CUT_BYTES, seconds=90),
-    Fault("damaged-flipped", "log with one to three flipped bits", flipped, times=1000, seconds=200),
+    Fault("damaged-flipped", "log with one to three flipped bits", flipped, times=640, seconds=200),
     Fault(
         "damaged-strange",
         "log with doubled, exchanged or missing lines, of another version, empty, no log at all",

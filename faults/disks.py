@@ -301,8 +301,8 @@ FAULTS = [
         "disk-gone",
         "run directory removed or renamed, log removed, truncated or replaced while it is written",
         gone,
-        times=10,
-        seconds=300,
+        times=5,
+        seconds=180,
     ),
     Fault("disk-slow", "slow disk: fdatasync takes 0.5 s", slow, times=8, seconds=120, is_alone=True),
 ]

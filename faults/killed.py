@@ -168,13 +168,13 @@ FAULTS = [
         "trainer killed in a step, a validation, a checkpoint; `tuimon run` with Keras",
         keras,
         times=11,
-        seconds=300,
+        seconds=420,
     ),
     Fault(
         "killed-keras-asked",
         "trainer killed in a checkpoint or rollback that was asked for; `tuimon run` with Keras",
         keras_asked,
         times=9,
-        seconds=300,
+        seconds=420,
     ),
 ]

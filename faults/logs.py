@@ -57,7 +57,7 @@ def read(run: RunDirectory | Path) -> Log:
     data = path.read_bytes()
     whole = data[: data.rfind(b"\n") + 1]
     tail = Tail(path)
-    facts = tail.read_all()
+    facts = tail.read_until(len(whole))  # A trainer may write meanwhile.
     lines = whole.count(b"\n")
     wrong = ""
     if tail.unreadable or tail.unknown:

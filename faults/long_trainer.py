@@ -4,6 +4,7 @@ At each mark, a number of steps, it waits until the file `on-MARK` is there, and
 """
 
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from tuimon.trainer.session.recorder import Recorder
 A_LINE = 1000
 """Steps in a fact, as at 4,000 steps a second."""
 AN_EPOCH = 20_000
+AT_ONCE = 100_000
+"""So many steps are recorded at most before they are on disk."""
 
 
 def main(run: Path, beside: Path, marks: list[int]) -> None:
@@ -26,6 +29,7 @@ def main(run: Path, beside: Path, marks: list[int]) -> None:
     epochs = marks[-1] // AN_EPOCH
     recorder.record(fit_started(epochs=epochs, steps_per_epoch=AN_EPOCH, can={}))
     recorder.record(events.StateChanged(state="training"))
+    written = threading.Event()
     generator, step = np.random.default_rng(0), 0
     for mark in [0, *marks]:
         while step < mark:
@@ -33,12 +37,18 @@ def main(run: Path, beside: Path, marks: list[int]) -> None:
             step += A_LINE
             recorder.reach(step)
             fact = events.Batches(first_step=step - A_LINE, metrics={"loss": losses}, batches=A_LINE)
-            recorder.record(fact)
+            recorder.record(fact, written.set)
+            if step % AT_ONCE == 0:
+                # Not faster than the disk: what waits for it takes memory, and no training is so fast.
+                written.wait()
+            written.clear()
             if step % AN_EPOCH == 0:
                 recorder.enter_epoch(step // AN_EPOCH - 1)
                 logs: dict[str, float | str] = {"loss": losses[-1], "val_loss": losses[0]}
                 recorder.record(events.EpochEnded(logs=logs, learning_rate=1e-3, seconds=5.0))
                 recorder.record(events.BatchNorm(layers={"bn_1": statistics(step / 1e6)}))
+                for alert in recorder.diagnosis.look():
+                    recorder.record(alert)
                 time.sleep(0.001)
         (beside / f"at-{mark}").touch()
         while not (beside / f"on-{mark}").exists():

@@ -13,6 +13,7 @@ from statistics import median
 import psutil
 
 from faults import ROOT, logs
+from faults.long_trainer import AN_EPOCH
 from faults.place import MARK, Place, waited
 from faults.results import Fault, Tried
 from faults.trainings import Plain, differs, undisturbed
@@ -26,6 +27,8 @@ VIEWERS, RUNS, REQUESTS, METRICS = 20, 100, 1000, 5000
 MARKS = (1_000_000, 2_000_000, 5_000_000, 10_000_000)
 GROWTH_BYTES = 64 * 1024 * 1024
 """Memory that is more than so much larger at the last mark than at the first one is not flat."""
+BYTES_A_STEP = 12
+"""The viewer keeps each step's loss and number: `tuimon.runs.series`."""
 PLAIN = {"epochs": 400, "steps": 4}
 
 
@@ -151,7 +154,8 @@ def metrics(place: Place, times: int) -> Iterator[Tried]:
 
 def steps(place: Place, times: int) -> Iterator[Tried]:
     """Record so many steps, with a viewer in a terminal; the memory of both stays as it is."""
-    marks = [mark * times // MARKS[-1] for mark in MARKS]
+    scale = max(times, MARKS[-1] // 50) / MARKS[-1]
+    marks = [int(mark * scale) // AN_EPOCH * AN_EPOCH for mark in MARKS]
     run, beside = RunDirectory.at(place.directory("runs") / "long"), place.directory("beside")
     line = [sys.executable, "-m", "faults.long_trainer", run.path, beside, *marks]
     trainer = place.start(line, cwd=ROOT)
@@ -162,7 +166,7 @@ def steps(place: Place, times: int) -> Iterator[Tried]:
         there.read_until(lambda: "bn_1" in there.shown)
         (beside / "on-0").touch()
         for mark in marks:
-            _read_until_step(there, mark)
+            _read_until_epoch(there, mark // AN_EPOCH)
             memory["trainer"].append(psutil.Process(trainer.pid).memory_info().rss)
             memory["viewer"].append(psutil.Process(there.process.pid).memory_info().rss)
             (beside / f"on-{mark}").touch()
@@ -170,16 +174,25 @@ def steps(place: Place, times: int) -> Iterator[Tried]:
         there.read_until(lambda: "finished" in there.shown)
     seconds = time.monotonic() - began
     size = run.session_log.stat().st_size
-    wrong = next((f"memory of the {who}: {_megabytes(each)}" for who, each in memory.items() if _grows(each)), "")
+    by_design = {"trainer": 0, "viewer": BYTES_A_STEP * (marks[-1] - marks[0])}
+    wrong = next(
+        (
+            f"the memory of the {who} grows: {_megabytes(each)} MB"
+            for who, each in memory.items()
+            if each[-1] - each[0] > GROWTH_BYTES + by_design[who]
+        ),
+        "",
+    )
     if size > BUDGET_BYTES:
         wrong = wrong or f"the log has {size / 1e6:.0f} MB, more than its budget"
     log = logs.read(run)
     lost = marks[-1] - sum(fact.batches for fact in log.facts if isinstance(fact, events.Batches))
     at = ", ".join(f"{mark / 1e6:g}" for mark in marks)
     words = "; ".join(f"{who} {_megabytes(each)} MB" for who, each in memory.items())
-    note = f"memory at {at} million steps: {words}; log of {size / 1e6:.0f} MB; in {seconds:.0f} s"
+    note = f"memory at {at} million steps: {words}, which keeps {BYTES_A_STEP} bytes for each step; "
+    note += f"log of {size / 1e6:.0f} MB; in {seconds:.0f} s"
     yield Tried(
-        times=times,
+        times=marks[-1],
         lost=lost,
         told=sum(logs.gaps(log.facts).values()),
         disturbed=f"the trainer ended with exit code {code}" if code else "",
@@ -188,21 +201,17 @@ def steps(place: Place, times: int) -> Iterator[Tried]:
     )
 
 
-def _read_until_step(there: Terminal, step: int) -> None:
-    """Read a screen until it shows a step; a viewer that is behind may take long."""
+def _read_until_epoch(there: Terminal, epoch: int) -> None:
+    """Read a screen until it shows an epoch; a viewer that is behind may take long."""
     deadline = time.monotonic() + 200.0
-    while _shown_step(there) < step:
-        assert time.monotonic() < deadline, f"the viewer shows step {_shown_step(there):,} instead of {step:,}"
+    while (shown := _shown_epoch(there)) < epoch:
+        assert time.monotonic() < deadline, f"the viewer shows epoch {shown:,} instead of {epoch:,}"
         there.read(0.2)
 
 
-def _shown_step(there: Terminal) -> int:
-    found = re.search(r"step ([\d,]+)", there.shown)
+def _shown_epoch(there: Terminal) -> int:
+    found = re.search(r"epoch +([\d,]+)/", there.shown)
     return int(found[1].replace(",", "")) if found else -1
-
-
-def _grows(memory: list[int]) -> bool:
-    return memory[-1] > memory[0] + GROWTH_BYTES
 
 
 def _megabytes(memory: list[int]) -> str:

@@ -161,13 +161,22 @@ class Plain(Training):
         name: Of its files.
         run: Its run directory, unless it is under the place's own.
         before: A command line that its own is appended to, such as that of strace.
+        module: What is run.
         options: Of the plan.
     """
 
     def __init__(
-        self, place: Place, name: str = "plain", *, run: Path | None = None, before: Sequence[str] = (), **options: Any
+        self,
+        place: Place,
+        name: str = "plain",
+        *,
+        run: Path | None = None,
+        before: Sequence[str] = (),
+        module: str = "faults.plain_trainer",
+        **options: Any,
     ) -> None:
         super().__init__(place, name)
+        self._module = module
         self._run = RunDirectory.at(run or place.directory("runs") / name)
         self.options = options
         self._before = before
@@ -183,7 +192,7 @@ class Plain(Training):
     def launch(self, *, resumes: bool = False) -> None:
         """Start an attempt, and wait for nothing."""
         plan = Plan(run=str(self._run.path), beside=str(self.beside), resumes=resumes, **self.options)
-        line = [sys.executable, "-m", "faults.plain_trainer", msgspec.json.encode(plan).decode()]
+        line = [sys.executable, "-m", self._module, msgspec.json.encode(plan).decode()]
         with (self.beside / "printed").open("ab") as printed:
             self.process = self.place.start([*self._before, *line], cwd=ROOT, stdout=printed, stderr=printed)
 

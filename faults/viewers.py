@@ -20,13 +20,14 @@ from faults import ROOT, logs
 from faults.place import MARK, PATIENCE_SECONDS, Place, Watching, ended, waited
 from faults.results import Fault, Skipped, Tried
 from faults.trainings import Keras, Plain, Training, differs, undisturbed
+from tuimon.protocol import events
 from ui.terminals import Terminal, terminal
 
 ENDS = ("SIGTERM", "SIGHUP", "SIGQUIT", "SIGKILL", "closed terminal")
 USUAL_MODES = {7, 25}
 """Modes of a terminal that are on in every one: long lines are wrapped, the cursor is shown."""
-PLAIN = {"epochs": 1000, "steps": 4}
-KERAS_EPOCHS = 300
+PLAIN = {"epochs": 600, "steps": 4}
+KERAS_EPOCHS = 200
 
 
 def _modes_left(written: bytes) -> set[int]:
@@ -86,18 +87,19 @@ def _watched(training: Training, times: int) -> Iterator[Tried]:
 def _whole_history(training: Training) -> str:
     """Return what a new viewer lacks of the history; empty if it has all."""
     viewer = training.place.watch(training.run)
-    began = viewer.said("epoch 1/", since=0.0, seconds=30.0)
-    step = logs.last_step(training.run)
+    log = logs.read(training.run)
+    batches = [fact for fact in log.facts if isinstance(fact, events.Batches)]
+    step = batches[-1].first_step + batches[-1].batches if batches else -1
     reached = waited(lambda: _step_shown(viewer) >= step, 30.0)
     viewer.process.kill()
-    if began is None or not reached:
-        return "a new viewer does not have the whole history"
-    return viewer.traceback
+    if not reached or sum(fact.batches for fact in batches) != step:
+        return f"a new viewer shows step {_step_shown(viewer)} of {step}"
+    return log.wrong or viewer.traceback
 
 
 def _step_shown(viewer: Watching) -> int:
     """Return the last step in a viewer's lines."""
-    found = re.findall(r"step ([\d,]+)", "\n".join(line for _, line in [*viewer.lines]))
+    found = re.findall(r"(?<!last )step ([\d,]+)", "\n".join(line for _, line in [*viewer.lines]))
     return int(found[-1].replace(",", "")) if found else -1
 
 
