@@ -85,6 +85,7 @@ def _read_by_all(place: Place, number: int, damaged: list[tuple[str, bytes]]) ->
     for index, (what, _) in enumerate(damaged):
         words = raised.get(f"run-{index:04}", "")
         yield Tried(wrong=words and f"{_kind(what)}: {words}")
+    yield Tried(times=0, wrong=raised.get("", ""))
     shutil.rmtree(directory)
 
 

@@ -1,6 +1,7 @@
 """Reads each run of a directory by some subcommands: `python -m faults.read_damaged DIRECTORY RESULT SUBCOMMAND…`.
 
-RESULT gets, as JSON, what was raised, by the run's name. One process for many runs: a start takes longer than a look.
+RESULT gets, as JSON, what was raised, by the run's name; of all runs together without a name. One process reads many
+runs: a start takes longer than a look.
 """
 
 import contextlib
@@ -60,7 +61,7 @@ def main(directory: Path, into: Path, subcommands: list[str]) -> None:
                 raised.setdefault(run.name, words)
     # All at once: one bad run must not take the others from the list.
     if "list" in subcommands and (words := look("list", directory)):
-        raised.setdefault(next(runs_in(directory)).name, f"{words} of all of them")
+        raised[""] = f"{words} for a directory of all of them"
     into.write_bytes(msgspec.json.encode(raised))
 
 

@@ -24,6 +24,7 @@ SHORT = {
     "damaged-flipped": 64,
     "damaged-strange": 14,
     "suspended": 2,
+    "clock-set-back": 1,
     "container": 1,
 }
 """How often each fault is made here; the others start Keras, or many viewers, and have tests of their own."""
