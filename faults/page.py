@@ -44,8 +44,8 @@ def text(groups: Mapping[str, Sequence[Row]], minutes: float) -> str:
     """
     rows = [row for group in groups.values() for row in group]
     red = [row for row in rows if row.is_red]
-    tries = sum(row.tried for row in rows)
-    summary = f"{tries:,} tries of {len(rows)} faults: "
+    made = [row for row in rows if not row.skipped]
+    summary = f"{len(made)} of {len(rows)} faults were made: "
     summary += f"**{len(red)} are not as they have to be**, marked ✗." if red else "all are as they have to be."
     head = HEAD.format(
         minutes=max(1.0, minutes),

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
-import psutil
-
 from helpers import command, environment
 from tuimon.runs.run_directory import RunDirectory
 
@@ -137,13 +135,14 @@ class Place:
         return Watching(self.start(command("watch", path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT))
 
 
-def processes_of(path: Path) -> list[psutil.Process]:
-    """Return the processes that were started in a place."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            if process.pid != os.getpid() and process.environ().get(MARK) == str(path):
-                found.append(process)
+def processes_of(path: Path) -> list[int]:
+    """Return the processes that were started in a place and run."""
+    found, mark = [], f"{MARK}={path}".encode()
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        # It may be another user's, or have ended meanwhile.
+        with contextlib.suppress(OSError):
+            if int(environ.parent.name) != os.getpid() and mark in environ.read_bytes().split(b"\0"):
+                found.append(int(environ.parent.name))
     return found
 
 
@@ -151,8 +150,8 @@ def clean(path: Path) -> None:
     """End all processes of a place, and unmount what is mounted in it."""
     for _ in range(3):
         for process in processes_of(path):
-            with contextlib.suppress(psutil.Error):
-                process.send_signal(signal.SIGKILL)
+            with contextlib.suppress(OSError):
+                os.kill(process, signal.SIGKILL)
     for mounted in mounts_in(path):
         subprocess.run(["umount", "--lazy", mounted], check=False, capture_output=True)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 
 from faults import ROOT, logs
-from faults.place import MARK, PATIENCE_SECONDS, Place, Watching, ended, waited
+from faults.place import MARK, PATIENCE_SECONDS, Place, Watching, ended, processes_of, waited
 from faults.results import Fault, Skipped, Tried
 from faults.trainings import Keras, Plain, Training, differs, undisturbed
 from tuimon.protocol import events
@@ -200,7 +200,7 @@ def ssh(place: Place, times: int) -> Iterator[Tried]:
             opened = waited(lambda shown=shown: b"bn_1" in shown, 30.0)
             if not opened:
                 raise Skipped(f"nobody can log in: {bytes(shown[-200:])!r}")
-            viewers = _viewers_of(training.run.path)
+            viewers = _viewers_of(place)
             moments, since = len(training.moments), time.monotonic()
             server.cut()
             is_gone = waited(lambda viewers=viewers: not any(each.is_running() for each in viewers), 30.0)
@@ -221,12 +221,14 @@ def _remote(place: Place) -> dict[str, str]:
     return {MARK: str(place.path), "PYTHONPATH": str(ROOT), "TERM": "xterm-256color"}
 
 
-def _viewers_of(run: Path) -> list[psutil.Process]:
+def _viewers_of(place: Place) -> list[psutil.Process]:
+    """Return the viewers that run on the far side."""
     found = []
-    for process in psutil.process_iter():
+    for number in processes_of(place.path):
         with contextlib.suppress(psutil.Error):
+            process = psutil.Process(number)
             line = process.cmdline()
-            if "watch" in line and str(run) in line and line[0] != "ssh" and Path(line[0]).name.startswith("python"):
+            if "watch" in line and Path(line[0]).name.startswith("python"):
                 found.append(process)
     return found
 
