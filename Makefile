@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip --quiet
 PYTEST := TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m pytest
 
-.PHONY: demo test test-all check bench protocol clean
+.PHONY: demo test test-all check bench faults protocol clean
 
 demo: $(VENV)/installed
 	$(BIN)/tuimon run sample_configs/finetune_one_sample.toml
@@ -25,6 +25,10 @@ check: $(VENV)/installed-dev
 bench: $(VENV)/installed-dev
 	@$(PIP) install --group bench
 	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python benchmarks/run.py
+
+# Some need root and say so where they are skipped: disks, namespaces.
+faults: $(VENV)/installed-dev
+	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m faults.run
 
 protocol: $(VENV)/installed
 	$(BIN)/python docs/make_protocol.py

@@ -12,7 +12,7 @@ from helpers import ROOT
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 ROOMS = tuple(path.name for path in (ROOT / "tuimon").iterdir() if path.is_dir() and not path.name.startswith("_"))
 """Packages of tuimon: `ui/viewer/` stands for `tuimon/ui/viewer/`."""
-ROOTS = ("tuimon", "tests", "docs", "benchmarks", "sample_configs", ".ci")
+ROOTS = ("tuimon", "tests", "docs", "benchmarks", "faults", "sample_configs", ".ci")
 
 
 def text_of(page: Path) -> str:

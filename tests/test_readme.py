@@ -22,7 +22,7 @@ from tuimon.protocol import events
 from tuimon.runs.run_directory import RunDirectory, runs_in
 from tuimon.runs.session_log import Tail
 
-GENERATED = ("protocol.md", "rules.md", "keys.md", "controls.md")
+GENERATED = ("protocol.md", "rules.md", "keys.md", "controls.md", "reliability.md")
 PATHS = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
