@@ -16,11 +16,9 @@ _MOST = 100
 def live_runs(directory: Path) -> list[Glance]:
     """Return the runs of a directory that train, pause or are about to begin, the one that began last first.
 
-    A run that is silent is none: nobody here can tell whether it still trains.
+    A run that is silent is none: nobody here can tell whether it still trains. Nor is one that cannot be read.
     """
-    recent = [Glance(run) for run in _recent(directory)]
-    for glance in recent:
-        glance.look()
+    recent = [glance for run in _recent(directory) if (glance := _looked_at(run)) is not None]
     now = time.time()
     return sorted((glance for glance in recent if is_live(glance.status(now))), key=began, reverse=True)
 
@@ -28,16 +26,21 @@ def live_runs(directory: Path) -> list[Glance]:
 def newest(directory: Path) -> tuple[RunDirectory, str]:
     """Return the newest run of a directory, and the word of `liveness.status` for it.
 
-    A live run is newer than one that is over: of several live ones, the one that began last.
+    A live run is newer than one that is over: of several live ones, the one that began last. One that cannot be read is
+    the newest only where none can be.
 
     Raises:
         UsageError: there is no run.
+        OSError: none of them can be read.
     """
     if live := live_runs(directory):
         return live[0].run, live[0].status(time.time())
-    glance = Glance(newest_run(directory))
-    glance.look()
-    return glance.run, glance.status(time.time())
+    newest = newest_run(directory)
+    for run in reversed(list(runs_in(directory))):
+        if (glance := _looked_at(run)) is not None:
+            return run, glance.status(time.time())
+    Glance(newest).look()
+    return newest, "starting"
 
 
 def is_live(status: str) -> bool:
@@ -48,6 +51,16 @@ def is_live(status: str) -> bool:
 def began(glance: Glance) -> tuple[float, str]:
     """Return what runs are sorted by: when each began, Unix seconds; one without a line begins just now."""
     return (time.time() if glance.started is None else glance.started), glance.run.name
+
+
+def _looked_at(run: RunDirectory) -> Glance | None:
+    """Return a run after a look at it; None where it cannot be read: another one beside it still can be."""
+    glance = Glance(run)
+    try:
+        glance.look()
+    except OSError:
+        return None
+    return glance
 
 
 def _recent(directory: Path) -> list[RunDirectory]:

@@ -46,6 +46,7 @@ class LongLog:
         """Yield the outline of what lies before the newest part of so many bytes, and the share of it that is read.
 
         Raises:
+            LogChangedError: the log was removed, replaced or shortened meanwhile.
             OSError: the log cannot be read.
         """
         end = size - NEWEST_BYTES
@@ -65,9 +66,10 @@ class LongLog:
         """Fold a further part of the log; return the state, once it is of all that `tail` has read.
 
         Raises:
+            LogChangedError: the log was removed, replaced or shortened meanwhile.
             OSError: the log cannot be read.
         """
         left = self.tail.offset - self._older.offset
         if left > 0:
             self._whole.apply(self._older.read(min(_OLDER_BYTES, left)))
-        return self._whole if self._older.offset == self.tail.offset else None
+        return self._whole if self._older.offset >= self.tail.offset else None

@@ -161,13 +161,14 @@ class RunState:
 
     def apply(self, new: Iterable[events.AnyEvent]) -> None:
         """Fold further events, in the order of the log."""
+        fold = self._fold  # Each look at the attribute makes a function.
         for event in new:
             self.last_seq = event.seq
             self.last_time = event.time
             self.step = max(self.step, event.step)
             self.epoch = event.epoch
             self.branch = event.branch
-            self._fold(event)
+            fold(event)
 
     def forget_before(self, rows: int) -> None:
         """Keep only the newest rows of everything that grows with steps and epochs.

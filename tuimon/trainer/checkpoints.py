@@ -20,6 +20,7 @@ import numpy as np
 
 from tuimon import __version__
 from tuimon.protocol import events
+from tuimon.regular_file import open_regular
 from tuimon.text import plain
 from tuimon.trainer.engine import Arrays
 from tuimon.trainer.modes import AUTO, Mode
@@ -149,7 +150,7 @@ class Checkpoints:
             there = f"there are {', '.join(names)}" if names else "there is none"
             raise CheckpointError(f"no checkpoint {plain(name, 100)!r}; {there}")
         try:
-            with zipfile.ZipFile(self._directory / name) as archive:
+            with open_regular(self._directory / name) as file, zipfile.ZipFile(file) as archive:
                 meta = msgspec.json.decode(archive.read(_META), type=Meta)
                 if meta.version != VERSION:
                     raise ValueError(f"it is of version {meta.version} of the format, this tuimon reads {VERSION}")

@@ -21,6 +21,7 @@ from tuimon.ui.viewer.moment import READING, Moment, Notice
 from tuimon.ui.viewer.news import (
     CaughtUp,
     Facts,
+    LogReplaced,
     LogUnreadable,
     News,
     OlderRead,
@@ -116,7 +117,7 @@ class Viewer:
         self._reading: float | None = None
         self._older: float | None = None
         self._has_caught_up = False
-        self._unreadable = ""
+        self._unreadable = LogUnreadable("")
         self._trainer_is_gone = False
         self._trainer_exit: TrainerExited | None = None
         self._printed: tuple[str, ...] = ()
@@ -142,7 +143,11 @@ class Viewer:
                 self._grown_at = self._clock.monotonic() - news.silent_seconds
                 self._reading, self._has_caught_up = None, True
             case LogUnreadable():
-                self._unreadable = news.reason
+                self._unreadable = news
+            case LogReplaced():
+                self._begin(self.run)
+                self._has_caught_up = True
+                self.say(f"{news.words}: it is read anew from its beginning.", seconds=CHANGE_SECONDS)
             case TrainerGone():
                 self._trainer_is_gone = news.gone
             case TrainerPrinted():
@@ -171,6 +176,9 @@ class Viewer:
         if self._reading is not None and not self._has_caught_up and self.replay is None:
             # What a part of the log says is no state: the run may be over.
             status = READING
+        if self._unreadable.is_removed and self.state.ended is None:
+            # Nothing is told of it any more.
+            status = "silent"
         if self.state.run is None and self._trainer_exit is not None:
             status = "failed"
         return Moment(
@@ -259,7 +267,7 @@ class Viewer:
             return self._notice
         if self._trainer_exit is not None and self._trainer_exit.reason:
             return Notice(self._trainer_exit.reason, bad=True)
-        return Notice(self._unreadable, bad=True) if self._unreadable else None
+        return Notice(self._unreadable.reason, bad=True) if self._unreadable.reason else None
 
     # Requests
 
