@@ -42,7 +42,7 @@ def raw(stream: Any) -> TextIO:
         print("\x1b[1mfinished\x1b[0m", file=raw(sys.stdout))
         ```
     """
-    return stream.raw if isinstance(stream, SafeStream) else stream  # type: ignore[no-any-return]
+    return stream.raw if isinstance(stream, SafeStream) else stream
 
 
 def ascii_json(document: object, *, indent: int | None = 2) -> str:

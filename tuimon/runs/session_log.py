@@ -296,8 +296,8 @@ def _newest_start_within(file: BinaryIO, start: int, end: int) -> RunStarted | N
     while place >= 0:
         if start + place == 0 or _read_at(file, start + place - 1, 1) == b"\n":
             for size in (_CHUNK_BYTES, LONGEST_LINE):
-                line, end, _ = _read_at(file, start + place, size).partition(b"\n")
-                if end:
+                line, newline, _ = _read_at(file, start + place, size).partition(b"\n")
+                if newline:
                     with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
                         return _start_decoder.decode(line)
                     break
