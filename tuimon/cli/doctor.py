@@ -99,7 +99,7 @@ def read(tail: Tail, state: RunState, progress: Progress) -> None:
     while True:
         before = tail.offset
         state.apply(tail.read())
-        if tail.offset == before:
+        if tail.offset == before or tail.offset >= size:
             return
         progress.show(tail.offset, size)
 
