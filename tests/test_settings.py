@@ -77,7 +77,7 @@ def test_one_wrong_key_costs_that_key_alone(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     settings, warning = read(tmp_path)
     assert settings == Settings()
-    assert warning == f"{tmp_path}: Is a directory: the defaults hold"
+    assert warning == f"{tmp_path}: it is a directory, not a file: the defaults hold"
 
 
 def test_where_the_file_is() -> None:

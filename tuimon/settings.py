@@ -13,9 +13,11 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 
 from tuimon.protocol.validation import what_is_wrong
+from tuimon.regular_file import read_regular
 from tuimon.text import plain
 
 PATH_VARIABLE = "TUIMON_SETTINGS"
+_LARGEST = 256 * 1024
 PLACE = "~/.config/tuimon/settings.toml"
 """The usual place of the file, as people write it."""
 PaletteName = Literal["dark", "light", "colorblind", "colorblind-light"]
@@ -81,7 +83,7 @@ def read(path: Path) -> tuple[Settings, str]:
         file and the key, empty where nothing is.
     """
     try:
-        written = path.read_bytes()
+        written = read_regular(path, _LARGEST)
     except FileNotFoundError:
         return Settings(), ""
     except OSError as error:

@@ -65,6 +65,18 @@ def _visible(character: str) -> str:
     return "�" if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") else character
 
 
+def shown_lines(text: str) -> str:
+    r"""Return text of several lines without escape sequences and control characters but line ends and tabs.
+
+    Example:
+        >>> shown_lines("a\tb\n\x1b[31mred\x07\n")
+        'a\tb\nred�\n'
+    """
+    if text.isprintable():
+        return text
+    return "".join(character if character in "\t\n" else _visible(character) for character in _ESCAPES.sub("", text))
+
+
 def width_of(text: str) -> int:
     """Return how many cells of a terminal a text takes.
 

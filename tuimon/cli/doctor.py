@@ -11,7 +11,6 @@ for this model could not look.
 import argparse
 import contextlib
 import dataclasses
-import json
 import math
 import os
 import shlex
@@ -24,6 +23,7 @@ import numpy as np
 
 from tuimon.cli.choice import named_or_newest
 from tuimon.cli.options import add_run
+from tuimon.cli.safe_stream import ascii_json, raw
 from tuimon.diagnosis.examination import Examined, Judgement, examine, judge
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.gap.whole import whole
@@ -71,7 +71,7 @@ def execute(options: argparse.Namespace) -> int:
     said = unread(state, tail.bad_lines, tail.unknown)
     subject = Subject(run.name, _paste(run), status, said, errors)
     if options.json:
-        print(json.dumps(_document(state, found, examined, judgement, subject), indent=2, allow_nan=False))
+        print(ascii_json(_document(state, found, examined, judgement, subject)))
     else:
         _print_page(state, found, subject)
     return EXIT_CODES[judgement]
@@ -88,12 +88,12 @@ class Progress:
         """Show how much of the log is read."""
         if sys.stderr.isatty() and time.monotonic() - self._began > PATIENCE_SECONDS:
             self._shown = True
-            print(f"\rreading the log: {100 * done // max(total, 1):3d} %", end="", file=sys.stderr, flush=True)
+            print(f"\rreading the log: {100 * done // max(total, 1):3d} %", end="", file=raw(sys.stderr), flush=True)
 
     def close(self) -> None:
         """Clear the line."""
         if self._shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            print("\r\x1b[K", end="", file=raw(sys.stderr), flush=True)
 
 
 def read(tail: Tail, state: RunState, progress: Progress) -> None:
@@ -102,10 +102,10 @@ def read(tail: Tail, state: RunState, progress: Progress) -> None:
         size = tail.path.stat().st_size
     except FileNotFoundError:
         return
-    while tail.offset < size:
+    while True:
         before = tail.offset
         state.apply(tail.read())
-        if tail.offset == before:
+        if tail.offset == before or tail.offset >= size:
             return
         progress.show(tail.offset, size)
 
@@ -194,7 +194,7 @@ def _print_page(state: RunState, found: Sequence[Finding], subject: Subject) -> 
     width = max(NARROWEST, shutil.get_terminal_size((WIDTH, 24)).columns if sys.stdout.isatty() else WIDTH)
     write = as_ansi if _has_colour() else as_text
     for pieces in page(state, found, subject, width):
-        print(write(pieces))
+        print(write(pieces), file=raw(sys.stdout))
 
 
 def _has_colour() -> bool:

@@ -6,9 +6,11 @@ batch_norm/LAYER/ARRAY/QUANTILE, such as batch_norm/bn_1/moving_mean/p50.
 """
 
 import argparse
+import sys
 
 from tuimon.cli.choice import named_or_newest
 from tuimon.cli.options import add_run
+from tuimon.cli.safe_stream import raw
 from tuimon.errors import UsageError
 
 FORMATS = ("csv",)
@@ -27,7 +29,8 @@ def execute(options: argparse.Namespace) -> int:
 
     run = named_or_newest(options)
     try:
-        csv.export(run, options.out)
+        # A program gets the names as they are, a terminal as they can be shown.
+        csv.export(run, options.out, sys.stdout if sys.stdout.isatty() else raw(sys.stdout))
     except IsADirectoryError:
         raise UsageError(f"{options.out}: it is a directory") from None
     return 0

@@ -12,12 +12,12 @@ optimizer; * in a value stands for anything. What is not known fits no such word
 """
 
 import argparse
-import json
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tuimon.cli.options import add_runs_dir
+from tuimon.cli.safe_stream import ascii_json
 from tuimon.errors import UsageError
 from tuimon.numbers import count, figure, span
 from tuimon.plot.run_values import difference, parameter
@@ -78,7 +78,7 @@ def execute(options: argparse.Namespace) -> int:
     elif options.reverse:
         listed.reverse()
     if options.json:
-        print(json.dumps({"version": VERSION, "runs": [_as_fields(run) for run in listed]}, indent=2))
+        print(ascii_json({"version": VERSION, "runs": [_as_fields(run) for run in listed]}))
     elif listed:
         _print_table(listed, differing(run.parameters for run in every) if options.params else [], baseline_of(every))
     elif every:

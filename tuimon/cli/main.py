@@ -8,10 +8,11 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn, Protocol, cast
+from typing import NoReturn, Protocol, TextIO, cast
 
 import tuimon
 from tuimon.cli.loading import quick_loading
+from tuimon.cli.safe_stream import SafeStream
 from tuimon.errors import UsageError
 from tuimon.text import plain
 
@@ -72,6 +73,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     is_program = arguments is None
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     _write_what_can_be_written()
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = cast(TextIO, SafeStream(before[0])), cast(TextIO, SafeStream(before[1]))
+    try:
+        return _run(arguments, is_program=is_program)
+    finally:
+        if not is_program:
+            # What a program still prints when it ends, such as a traceback, is made safe as well.
+            sys.stdout, sys.stderr = before
+
+
+def _run(arguments: Sequence[str], *, is_program: bool) -> int:
     chosen = arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS
     try:
         if not arguments:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from tuimon.numbers import count, figure, number, span
 from tuimon.protocol import events
+from tuimon.regular_file import open_regular
 from tuimon.runs import facts_in_words, liveness
+from tuimon.runs.lost_log import lost_words, watch_command
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.runs.session_log import Tail
+from tuimon.runs.session_log import LogChangedError, Tail
 from tuimon.runs.state import RunState
 from tuimon.text import plain, printed_lines
 
@@ -123,6 +125,8 @@ def follow(
 ) -> RunState:
     """Print a run's lines until it is over.
 
+    A log that is removed is told of, and waited for until the run is over; another one in its place is read anew.
+
     Args:
         run: The run.
         show: Prints a line.
@@ -133,35 +137,65 @@ def follow(
     Returns:
         The fold of the whole log.
     """
-    tail, progress = Tail(run.session_log), Progress()
+    log = _FollowedLog(run)
     output = LogLines(run.trainer_log) if trainer_log else None
     if since:
-        progress.skip(tail.read_until(since))
+        log.skip(since)
         if output is not None:
             output.skip()
-    fit_before = progress.state.fit
+    fit_before = log.state.fit
     while True:
         # Asked before the log is read, so that everything written until the end is read.
-        is_over = over(progress.state)
+        is_over = over(log.state)
         if output is not None:
             for line in output.read():
                 show(line)
-        before = -1
-        while tail.offset != before:
-            # A part without any fact that can be read is no end.
-            before = tail.offset
-            for line in progress.lines(tail.read(), time.monotonic()):
-                show(line)
-        if progress.state.fit is not fit_before:
+        for line in log.lines():
+            show(line)
+        if log.state.fit is not fit_before:
             output = None
         if is_over:
-            return progress.state
+            return log.state
         time.sleep(LOOK_SECONDS)
+
+
+class _FollowedLog:
+    """The lines of a log as it grows, and what becomes of it."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        self._tail, self._progress = Tail(run.session_log), Progress()
+        self._is_lost = False
+
+    @property
+    def state(self) -> RunState:
+        """The fold of what was read."""
+        return self._progress.state
+
+    def skip(self, since: int) -> None:
+        """Fold what an earlier attempt wrote, without a line."""
+        self._progress.skip(self._tail.read_until(since))
+
+    def lines(self) -> Iterator[str]:
+        """Yield what is to be said of all that was written meanwhile."""
+        try:
+            before = -1
+            while self._tail.offset != before:
+                # A part without any fact that can be read is no end.
+                before = self._tail.offset
+                yield from self._progress.lines(self._tail.read(), time.monotonic())
+            self._is_lost = False
+        except LogChangedError as changed:
+            if not changed.is_removed:
+                yield f"{changed.words}: it is read anew from its beginning"
+                self._tail, self._progress = Tail(self._tail.path), Progress()
+            elif not self._is_lost:
+                self._is_lost = True
+                yield lost_words(changed, self._tail, self.state.run)
 
 
 def training_goes_on(run: RunDirectory) -> str:
     """Return the message for somebody who leaves a run training."""
-    return f"training goes on in {run.path}\nwatch it with: tuimon watch {run.path}"
+    return f"training goes on in {plain(str(run.path), 1000)}\nwatch it with: {plain(watch_command(run), 1000)}"
 
 
 def read_state(run: RunDirectory) -> RunState:
@@ -178,18 +212,24 @@ def read_state(run: RunDirectory) -> RunState:
 def until_ended(run: RunDirectory) -> Callable[[RunState], bool]:
     """Return a function that says whether a run is over that another process trains.
 
-    It is over when its log says so, or its trainer is gone.
+    It is over when its log says so, or its trainer is gone; and where the log was removed, nothing more is heard of it.
     """
-    last_seq, changed_at = -1, time.monotonic()
+    last_seq, changed_at, was_there = -1, time.monotonic(), False
 
     def over(state: RunState) -> bool:
-        nonlocal last_seq, changed_at
+        nonlocal last_seq, changed_at, was_there
+        is_there = run.session_log.exists()
+        was_there = was_there or is_there
+        if not is_there and (was_there or not run.path.exists()):
+            return True
         if state.ended is None:
             return liveness.is_gone(run.session_log, state.run)
         # A script may call `fit` again. The log's age is known at once, but by another host's clock maybe.
         if state.last_seq != last_seq:
             last_seq, changed_at = state.last_seq, time.monotonic()
-        age = time.time() - run.session_log.stat().st_mtime
+        age = 0.0
+        with contextlib.suppress(FileNotFoundError):
+            age = time.time() - run.session_log.stat().st_mtime
         return max(age, time.monotonic() - changed_at) > FURTHER_FIT_SECONDS
 
     return over
@@ -210,7 +250,7 @@ class LogLines:
     def read(self) -> list[str]:
         """Return the new whole lines without TensorFlow's own; a progress bar gives its last state."""
         try:
-            with self._path.open("rb") as file:
+            with open_regular(self._path) as file:
                 if file.seek(0, 2) < self._offset:
                     # The trainer has shortened it: it is bounded.
                     self._offset = 0

@@ -9,6 +9,7 @@ and a line says whether that was in time.
 """
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -19,11 +20,12 @@ import msgspec
 
 from tuimon.cli.choice import named_or_live
 from tuimon.cli.options import add_run
+from tuimon.cli.safe_stream import ascii_json
 from tuimon.errors import UsageError
 from tuimon.protocol import commands, events, values
 from tuimon.protocol.validation import what_is_wrong
 from tuimon.runs import facts_in_words, liveness
-from tuimon.runs.session_log import Tail, encoder, newest_start, whole_end
+from tuimon.runs.session_log import LogChangedError, Tail, encoder, newest_start, whole_end
 from tuimon.runs.state import RunState
 from tuimon.text import plain
 
@@ -193,6 +195,8 @@ class _Answers:
         """The fact that the request led to."""
         self.is_gone = False
         """True once it is proven that no trainer is left to answer."""
+        self.trouble = ""
+        """Why no answer can be read; empty while it can."""
         self._started = started
         self._request = request
         self._result_kind = _RESULTS.get(type(request))
@@ -200,7 +204,8 @@ class _Answers:
         self._verified: events.CommandVerified | None = None
         self._is_verifiable = True
         self._tail = Tail(session_log)
-        self._tail.offset, self._is_paused = whole_end(session_log)
+        end, self._is_paused = whole_end(session_log)
+        self._tail.skip_to(end)
         self._next_gone = time.monotonic() + GONE_SECONDS
 
     @property
@@ -223,8 +228,12 @@ class _Answers:
         while not condition():
             # Asked before the log is read: the last look comes after the deadline and the trainer's last line.
             is_last = time.monotonic() >= deadline or self._look_whether_gone()
-            for event in self._tail.read_all():
-                self._take(event)
+            try:
+                for event in self._tail.read_all():
+                    self._take(event)
+            except LogChangedError as changed:
+                self.trouble = changed.words
+                return
             if is_last:
                 return
             if not condition():
@@ -353,9 +362,14 @@ def _withdraw(path: Path, answers: _Answers, seconds: float) -> Answer | None:
     why = "its training is over" if answers.is_gone else f"no answer in {seconds:g} s"
     if answers.is_paused and not answers.is_gone:
         why += "; training is paused, and this request waits for it to go on (`resume`)"
+    if answers.trouble:
+        why = f"{answers.trouble}: no answer can be read"
     try:
         path.unlink()
     except FileNotFoundError:
+        if answers.trouble:
+            print(f"tuimon: {why}; whether the request comes into force is not known", file=sys.stderr)
+            return None
         # The trainer was quicker. Its answer is in the log, or about to be.
         answer = answers.wait(time.monotonic() + LATE_SECONDS)
         if answer is None:
@@ -370,7 +384,7 @@ def _withdraw(path: Path, answers: _Answers, seconds: float) -> Answer | None:
 
 def _print(fact: Answer | Result | events.CommandVerified, *, as_json: bool) -> None:
     if as_json:
-        print(encoder.encode(fact).decode(), flush=True)
+        print(ascii_json(json.loads(encoder.encode(fact)), indent=None), flush=True)
         return
     match fact:
         case events.CommandApplied():

@@ -5,7 +5,7 @@ begins once the one that is shown is over; the key O goes back. Where no run is 
 several are live, it lets you choose. A run that was named stays; that another one has begun is said.
 
 Without a terminal, progress is printed in lines until the run ends. The exit code is then 1 for a run
-that failed or crashed, else 0; without RUN it is 2 where no run is there, or several are live.
+that failed, crashed or was removed, else 0; without RUN it is 2 where no run is there, or several are live.
 """
 
 import argparse
@@ -136,6 +136,11 @@ def _newest_for_lines(directory: Path) -> RunDirectory:
 
 def _print_lines(run: RunDirectory) -> int:
     state = progress_lines.follow(run, show=lambda line: print(line, flush=True), over=progress_lines.until_ended(run))
+    if state.ended is None and not run.session_log.exists():
+        if state.run is None:
+            print("the run's directory was removed before its training began")
+        print(f"what it did after step {state.step} is not known")
+        return FAILED
     if state.ended is None:
         print(f"crashed after {state.step} steps: its trainer is gone")
         return FAILED

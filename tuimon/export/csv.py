@@ -36,14 +36,19 @@ Row = tuple[int, int, float, str, Number]
 """Numbers that are not finite are `nan`, `inf` or `-inf`; unknown ones are empty."""
 
 
-def export(run: RunDirectory, out: str) -> None:
+def export(run: RunDirectory, out: str, stdout: TextIO | None = None) -> None:
     """Write a run's metrics to the file ``out``, whole or not at all; ``-``: to stdout.
+
+    Args:
+        run: The run.
+        out: A path, or ``-``.
+        stdout: Takes the lines for ``-``; by default that of the process.
 
     Raises:
         OSError: the log cannot be read, or the file not written.
     """
     if out == "-":
-        _write(run, sys.stdout)
+        _write(run, stdout or sys.stdout)
         return
     path = Path(out)
     if path.is_dir():

@@ -125,6 +125,7 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         return user_code.load(reference, self.directories)
 
 
+_LARGEST = 1024 * 1024
 _STRUCTS: Mapping[str, type[msgspec.Struct]] = {
     "run": Run,
     "model": Build,
@@ -148,7 +149,7 @@ def read(path: Path, overrides: Iterable[str] = (), *, only_own: bool = False) -
         UsageError: The file or an override is wrong; the message names the file and the key.
     """
     try:
-        data = ownership.read_own(path, "what it names is not run") if only_own else path.read_bytes()
+        data = ownership.read_own(path, "what it names is not run") if only_own else _read(path)
         tables = tomllib.loads(data.decode())
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
@@ -170,6 +171,15 @@ def read(path: Path, overrides: Iterable[str] = (), *, only_own: bool = False) -
     config.run.name = config.run.name or path.stem
     _require_sense(config, path)
     return config
+
+
+def _read(path: Path) -> bytes:
+    # Somebody may name a device by mistake. A pipe is welcome: `tuimon run <(sed … config.toml)`.
+    with path.open("rb") as file:
+        data = file.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise UsageError(f"{path}: no config: it has more than {_LARGEST} bytes")
+    return data
 
 
 def require_functions(config: Config, path: Path) -> None:

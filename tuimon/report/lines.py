@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tuimon.text import width_of
+from tuimon.text import shown_lines, width_of
 
 Role = Literal[
     "text",
@@ -56,7 +56,7 @@ def line(*pieces: str | Span) -> Line:
 
 def as_text(pieces: Line) -> str:
     """Return a line without colour."""
-    return "".join(span.text for span in pieces).rstrip()
+    return shown_lines("".join(span.text for span in pieces)).rstrip()
 
 
 def as_ansi(pieces: Line) -> str:
@@ -66,7 +66,7 @@ def as_ansi(pieces: Line) -> str:
         >>> as_ansi(line("a ", Span("bad", "error"), " sign"))
         'a \x1b[1;31mbad\x1b[0m sign'
     """
-    codes = [(span.text, _CODES.get(span.role)) for span in pieces]
+    codes = [(shown_lines(span.text), _CODES.get(span.role)) for span in pieces]
     return "".join(f"\x1b[{code}m{text}\x1b[0m" if code and text.strip() else text for text, code in codes).rstrip()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tuimon.protocol.events import FitStarted, RunStarted
 from tuimon.runs.run_directory import RunDirectory, runs_in
-from tuimon.runs.session_log import Tail
+from tuimon.runs.session_log import LogChangedError, Tail
 
 LIST_SECONDS = 10.0
 """The directory is listed this often where its time says nothing, as some network file systems have it; else at once
@@ -64,15 +64,22 @@ class Beginnings:
                 tail = Tail(run.session_log)
                 if is_first:
                     with contextlib.suppress(OSError):
-                        tail.offset = run.session_log.stat().st_size
+                        tail.skip_to(run.session_log.stat().st_size)
             self._tails[run.path] = tail
 
     def _begun(self, path: Path) -> Begun | None:
         tail, times = self._tails[path], list[float]()
-        with contextlib.suppress(OSError):
+        try:
             size = tail.path.stat().st_size
             if size > tail.offset:
                 times = [event.time for event in tail.skim(size, (RunStarted, FitStarted))]
+            elif size < tail.offset:
+                # Another log has its place.
+                tail.restart()
+        except LogChangedError:
+            tail.restart()
+        except OSError:
+            pass
         return Begun(RunDirectory(path), times[-1]) if times else None
 
     def _changed_at(self) -> int | None:

@@ -1,18 +1,21 @@
 """The state of a run, read from the two ends of its log: a list of runs must not read gigabytes."""
 
 import contextlib
+import time
 
 from tuimon.protocol import events
 from tuimon.protocol.wire import from_wire
 from tuimon.runs import best, liveness
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.runs.session_log import Tail
+from tuimon.runs.session_log import LogChangedError, Tail
 from tuimon.runs.state import RunState
 
 _BEGIN_BYTES = 64 * 1024
 _LONGEST_BEGIN_BYTES = 1024 * 1024
 _END_BYTES = 256 * 1024
 _KEPT_ROWS = 1000
+_NEWEST_FACTS = 12
+"""So many at the end of a part are read of a run that is quiet: the values of its newest batches are among them."""
 
 
 def why_unreadable(error: Exception) -> str:
@@ -46,6 +49,14 @@ class Glance:
     def __init__(self, run: RunDirectory, *, skimmed_bytes: int = 0) -> None:
         self.run = run
         """The run."""
+        self.skimmed = 0
+        """Bytes that were searched between begin and end."""
+        self._skimmed_bytes = skimmed_bytes
+        self._tail = Tail(run.session_log)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Know nothing of the log yet."""
         self.state = RunState()
         """The lines read so far, folded. Metrics are those of the end, without a hole; `best` is of the whole log, or
         not known."""
@@ -53,48 +64,51 @@ class Glance:
         """When it began, Unix seconds; None while not known."""
         self.first_learning_rate: float | None = None
         """The learning rate at the end of the first epoch; None while not known."""
-        self.skimmed = 0
-        """Bytes that were searched between begin and end."""
-        self._skimmed_bytes = skimmed_bytes
-        self._tail = Tail(run.session_log)
+        self._tail.restart()
         self._is_whole = True
+        self._is_quiet = False
         self._changed_at: float | None = None
 
     def look(self) -> bool:
-        """Read what is new; return whether there was anything.
+        """Read what is new; return whether there was anything. A log in place of the former one is read anew.
 
         Raises:
             OSError: the log is there and cannot be read.
         """
         try:
+            return self._look()
+        except LogChangedError:
+            self._begin()
+            return self._look()
+
+    def _look(self) -> bool:
+        try:
             status = self.run.session_log.stat()
         except FileNotFoundError:
+            if self._tail.offset:
+                self._begin()
             with contextlib.suppress(OSError):
                 # A trainer that never got so far as to open its log does not start for ever.
                 self._changed_at = self.run.path.stat().st_mtime
             return False
-        self._changed_at = status.st_mtime
         before = self._tail.offset
+        if before and (status.st_size < before or (self._is_quiet and status.st_size > before)):
+            # Another log has its place, or one that was quiet goes on: its pace is now of interest.
+            self._begin()
+            before = 0
+        self._changed_at = status.st_mtime
         if before == 0:
-            self.state.apply(self._tail.read(_BEGIN_BYTES))
-            while self.state.fit is None and self._tail.offset < min(status.st_size, _LONGEST_BEGIN_BYTES):
-                # The fact of a large model fills the begin, and `fit` comes behind it.
-                place = self._tail.offset
-                self.state.apply(self._tail.read(_BEGIN_BYTES))
-                if self._tail.offset == place:
-                    break
-            self.started = self.state.run.time if self.state.run else None
-            self._note_first_rate()
+            self._is_quiet = time.time() - status.st_mtime > liveness.SILENT_SECONDS
+            self._read_begin(status.st_size)
         behind = status.st_size - self._tail.offset
         if behind > _END_BYTES:
             # The newest value of a metric that the end does not name is not that of the begin.
             self.state.batch_metrics.clear()
             self.state.epoch_metrics.clear()
             self._skip_to(status.st_size - _END_BYTES)
-            self.state.apply(self._end())
+            self._read_all(is_end=True)
         elif behind > 0:
-            self.state.apply(self._tail.read_all())
-            self._note_first_rate()
+            self._read_all()
         self.state.forget_before(_KEPT_ROWS)
         return self._tail.offset != before
 
@@ -109,6 +123,38 @@ class Glance:
             return why_unreadable(error)
         nothing = self._tail.bad_lines.count and self.state.last_time is None
         return f"cannot be read: {self._tail.bad_lines.words}" if nothing else ""
+
+    def _read_begin(self, size: int) -> None:
+        self.state.apply(self._read(_BEGIN_BYTES))
+        while self.state.fit is None and self._tail.offset < min(size, _LONGEST_BEGIN_BYTES):
+            # The fact of a large model fills the begin, and `fit` comes behind it.
+            place = self._tail.offset
+            self.state.apply(self._read(_BEGIN_BYTES))
+            if self._tail.offset == place:
+                break
+        self.started = self.state.run.time if self.state.run else None
+        self._note_first_rate()
+
+    def _read_all(self, *, is_end: bool = False) -> None:
+        while True:
+            place = self._tail.offset
+            new = self._read(_END_BYTES)
+            if is_end and any(isinstance(event, events.Batches) for event in new):
+                new.insert(0, _trains(new[0]))
+            self.state.apply(new)
+            self._note_first_rate()
+            if self._tail.offset == place:
+                return
+
+    def _read(self, limit: int) -> list[events.AnyEvent]:
+        """Read a part of the log; of one that is quiet, not what only a run that goes on is asked for."""
+        if not self._is_quiet:
+            return self._tail.read(limit)
+        new = self._tail.outline(limit, newest=_NEWEST_FACTS)
+        if any(isinstance(event, events.Batches) for event in new):
+            # There is a hole before them.
+            self.state.batch_metrics.clear()
+        return new
 
     def status(self, now: float) -> str:
         """Return the word of `liveness.status` for it.
@@ -141,7 +187,7 @@ class Glance:
         between = offset - self._tail.offset
         if between > self._skimmed_bytes:
             self.state.best.skip()
-            self._tail.offset = offset
+            self._tail.skip_to(offset)
             return
         self.skimmed += between
         for event in self._tail.skim(offset, best.KINDS):
@@ -149,13 +195,11 @@ class Glance:
             if isinstance(event, events.EpochEnded) and self.first_learning_rate is None:
                 self.first_learning_rate = from_wire(event.learning_rate)
 
-    def _end(self) -> list[events.AnyEvent]:
-        new = self._tail.read_all()
-        # What the trainer did last was said before these lines; that batches go on means that it trains.
-        if any(isinstance(event, events.Batches) for event in new):
-            first = new[0]
-            trains = events.StateChanged(
-                seq=first.seq, time=first.time, step=first.step, epoch=first.epoch, state="training"
-            )
-            new.insert(0, trains)
-        return new
+
+def _trains(first: events.AnyEvent) -> events.StateChanged:
+    """Return what the trainer does: that was said before the end of the log. That batches go on means that it trains.
+
+    Args:
+        first: The first fact of the end.
+    """
+    return events.StateChanged(seq=first.seq, time=first.time, step=first.step, epoch=first.epoch, state="training")

@@ -27,15 +27,22 @@ def live_runs(directory: Path) -> list[Glance]:
 def newest(directory: Path) -> tuple[RunDirectory, str]:
     """Return the newest run of a directory, and the word of `liveness.status` for it, or why it cannot be read.
 
-    A live run is newer than one that is over: of several live ones, the one that began last.
+    A live run is newer than one that is over: of several live ones, the one that began last. One that cannot be read is
+    the newest only where none can be.
 
     Raises:
         UsageError: there is no run.
+        OSError: none of them can be read.
     """
     if live := live_runs(directory):
         return live[0].run, live[0].status(time.time())
-    glance = Glance(newest_run(directory))
-    return glance.run, glance.try_look() or glance.status(time.time())
+    newest = newest_run(directory)
+    for run in reversed(list(runs_in(directory))):
+        glance = Glance(run)
+        if not glance.try_look():
+            return run, glance.status(time.time())
+    glance = Glance(newest)
+    return newest, glance.try_look() or glance.status(time.time())
 
 
 def is_live(status: str) -> bool:
@@ -46,6 +53,16 @@ def is_live(status: str) -> bool:
 def began(glance: Glance) -> tuple[float, str]:
     """Return what runs are sorted by: when each began, Unix seconds; one without a line begins just now."""
     return (time.time() if glance.started is None else glance.started), glance.run.name
+
+
+def _looked_at(run: RunDirectory) -> Glance | None:
+    """Return a run after a look at it; None where it cannot be read: another one beside it still can be."""
+    glance = Glance(run)
+    try:
+        glance.look()
+    except OSError:
+        return None
+    return glance
 
 
 def _recent(directory: Path) -> list[RunDirectory]:

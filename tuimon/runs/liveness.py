@@ -7,9 +7,11 @@ run has been silent.
 
 import fcntl
 import os
+from functools import cache
 from pathlib import Path
 
 from tuimon.protocol.events import RunStarted
+from tuimon.regular_file import open_regular
 from tuimon.runs.state import RunState
 
 KILLED = "its process is gone; no error was recorded"
@@ -55,17 +57,16 @@ def _lives(started: RunStarted) -> bool:
 def lock_is_free(session_log: Path) -> bool | None:
     """Whether no process holds the log's lock; None where that cannot be told."""
     try:
-        descriptor = os.open(session_log, os.O_RDONLY | os.O_CLOEXEC)
+        file = open_regular(session_log)
     except OSError:
         return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)
+    with file:
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return None
     return True
 
 
@@ -90,8 +91,9 @@ def status(state: RunState, *, gone: bool, silent_seconds: float) -> str:
     return state.state.state if state.state else "starting"
 
 
+@cache
 def boot_id() -> str | None:
-    """Return the kernel's boot id, None where it is not told (not Linux)."""
+    """Return the kernel's boot id, None where it is not told (not Linux). It is read once: lists ask for each run."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:

@@ -47,6 +47,7 @@ class LongLog:
         """Yield the outline of what lies before the newest part of so many bytes, and the share of it that is read.
 
         Raises:
+            LogChangedError: the log was removed, replaced or shortened meanwhile.
             OSError: the log cannot be read.
         """
         end = size - NEWEST_BYTES
@@ -66,9 +67,10 @@ class LongLog:
         """Fold a further part of the log; return the state, once it is of all that `tail` has read.
 
         Raises:
+            LogChangedError: the log was removed, replaced or shortened meanwhile.
             OSError: the log cannot be read.
         """
         left = self.tail.offset - self.older.offset
         if left > 0:
             self._whole.apply(self.older.read(min(_OLDER_BYTES, left)))
-        return self._whole if self.older.offset == self.tail.offset else None
+        return self._whole if self.older.offset >= self.tail.offset else None

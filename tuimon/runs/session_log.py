@@ -5,6 +5,7 @@ that this version does not know: neither stops a reader.
 """
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,9 +15,14 @@ import msgspec
 
 from tuimon.protocol.checks import check
 from tuimon.protocol.events import AnyEvent, RunStarted
+from tuimon.regular_file import open_regular
 from tuimon.runs.bad_lines import BadLines
 
+LONGEST_LINE = 64 * 1024 * 1024
+"""Bytes of the longest line that is read. The trainer's longest has all channels of all layers: 21 bytes for each."""
 _CHUNK_BYTES = 4 * 1024 * 1024
+_HEAD_BYTES = 512
+"""Of the first line, which names process and time, so that two logs differ in it."""
 _END_BYTES = 1024 * 1024
 _TYPE = b'\n{"type":"'
 _MANY = (b'batches"', b'batch_norm"', b'batch_norm_channels"')
@@ -35,11 +41,25 @@ class _Typed(msgspec.Struct):
 _type_decoder = msgspec.json.Decoder(_Typed)
 
 
+class LogChangedError(OSError):
+    """A log is not what it was while it was read: what was read of it says nothing about what is there now."""
+
+    def __init__(self, path: Path, words: str, *, is_removed: bool = False) -> None:
+        super().__init__(errno.ENOENT if is_removed else errno.ESTALE, words, str(path))
+        self.words = words
+        """What happened, such as "the log was removed"."""
+        self.is_removed = is_removed
+        """Whether nothing is in its place; else `Tail.restart` reads what is there from its beginning."""
+
+
 class Tail:
     """Follows one log. Each ``read`` returns the events of the lines that are whole by now.
 
     The file is opened anew each time: on a network file system that is what makes another host's
-    writes visible.
+    writes visible. What was read is compared with it by its first bytes, since an inode number may change on
+    some of these, and stays where a file is written over.
+
+    A line of more than `LONGEST_LINE` is counted as unreadable. It is read once, in pieces, and not kept.
 
     Example:
         ```python
@@ -51,12 +71,15 @@ class Tail:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.offset = 0
-        """Bytes read so far, up to the end of the last whole line."""
         self.bad_lines = BadLines()
-        """Lines that are no event: torn, not JSON, or with values that none can have."""
+        """Lines that are no event: torn, too long, not JSON, or with values that none can have."""
         self.unknown = 0
         """Lines of a type that this version does not know."""
+        self._offset = 0
+        self._head = b""
+        self._inode: tuple[int, int] | None = None
+        self._searched = 0
+        self._is_in_long_line = False
         self._counted_bytes = self._counted_lines = 0
 
     @property
@@ -64,18 +87,32 @@ class Tail:
         """How many lines are no event."""
         return self.bad_lines.count
 
+    @property
+    def offset(self) -> int:
+        """Bytes read so far: up to the end of the last whole line, or up to a place within one that is too long."""
+        return self._offset
+
+    def skip_to(self, offset: int) -> None:
+        """Read on from another place."""
+        self._offset, self._searched, self._is_in_long_line = offset, 0, False
+
+    def restart(self) -> None:
+        """Read what is there now from its beginning."""
+        self.skip_to(0)
+        self._head, self._inode = b"", None
+        self.bad_lines, self.unknown = BadLines(), 0
+        self._counted_bytes = self._counted_lines = 0
+
     def read(self, limit: int = _CHUNK_BYTES) -> list[AnyEvent]:
         """Return the events of at most about ``limit`` further bytes; none where there are none yet.
 
+        None may also be in these bytes: more is there as long as `offset` grows.
+
         Raises:
+            LogChangedError: the log was removed, replaced or shortened since it was read.
             OSError: the log is there and cannot be read.
         """
-        try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return []
-        with os.fdopen(descriptor, "rb") as file:
-            data = self._whole_lines(file, limit)
+        data = self._read(limit)
         return list(self._decode(data, self._count(data)))
 
     def read_all(self) -> list[AnyEvent]:
@@ -99,25 +136,34 @@ class Tail:
         """Yield the facts of some types in the lines that begin before ``offset``, in bytes; leave out all others.
 
         Lines of other types are not decoded, which takes about a twentieth of the time of reading them.
+
+        Raises:
+            OSError: as `read` does.
         """
         begins = tuple(f'{{"type":"{kind.__struct_config__.tag}"'.encode() for kind in kinds)
         while self.offset < offset:
             before = self.offset
-            with self.path.open("rb") as file:
-                data = self._whole_lines(file, min(_CHUNK_BYTES, offset - self.offset))
+            data = self._read(min(_CHUNK_BYTES, offset - self.offset))
             yield from self._decode(b"\n".join(line for line in data.splitlines() if line.startswith(begins)))
             if self.offset == before:
                 return
 
-    def outline(self, limit: int) -> list[AnyEvent]:
+    def outline(self, limit: int, *, newest: int = 0) -> list[AnyEvent]:
         """Return the facts of about ``limit`` further bytes, but those of single batches and of layers' statistics.
 
         These are nearly all of a long log; to find the others takes about a fiftieth of the time of reading all.
+
+        Args:
+            limit: How many bytes.
+            newest: How many facts at their end are returned of whatever kind.
+
+        Raises:
+            OSError: as `read` does.
         """
-        with self.path.open("rb") as file:
-            data = self._whole_lines(file, limit)
-        parts = (b"\n" + data).split(_TYPE)
-        return list(self._decode(b"\n".join(_TYPE[1:] + part for part in parts[1:] if not part.startswith(_MANY))))
+        parts = (b"\n" + self._read(limit)).split(_TYPE)[1:]
+        older, last = (parts[:-newest], parts[-newest:]) if newest else (parts, [])
+        kept = [*(part for part in older if not part.startswith(_MANY)), *last]
+        return list(self._decode(b"\n".join(_TYPE[1:] + part for part in kept)))
 
     def _advance(self) -> list[AnyEvent]:
         # A chunk may hold nothing that this version knows: go on until the offset stands still.
@@ -127,20 +173,76 @@ class Tail:
             if events or self.offset == before:
                 return events
 
+    def is_now_at(self, path: Path) -> bool:
+        """Return whether the log that was read lies at another path now, as after its directory was renamed."""
+        try:
+            with open_regular(path) as file:
+                return _inode(file) == self._inode and _read_at(file, 0, _HEAD_BYTES).startswith(self._head)
+        except OSError:
+            return False
+
+    def _read(self, limit: int) -> bytes:
+        try:
+            file = open_regular(self.path)
+        except FileNotFoundError:
+            if not self._offset:
+                return b""
+            words = "the log was removed" if self.path.parent.is_dir() else "the run's directory was removed or renamed"
+            raise LogChangedError(self.path, words, is_removed=True) from None
+        with file:
+            self._require_same(file)
+            return self._whole_lines(file, limit)
+
+    def _require_same(self, file: BinaryIO) -> None:
+        """Check that what was read is still there.
+
+        Raises:
+            LogChangedError: it is not.
+        """
+        size, head = os.fstat(file.fileno()).st_size, _read_at(file, 0, _HEAD_BYTES)
+        if head[: len(self._head)] != self._head[: len(head)]:
+            raise LogChangedError(self.path, "the log was replaced by another one")
+        if size < self._offset:
+            raise LogChangedError(self.path, "the log has become shorter than what was read of it")
+        if size < self._offset + self._searched:
+            # A further attempt cuts off a partial last line.
+            self._searched = 0
+        self._head, self._inode = head, _inode(file)
+
     def _whole_lines(self, file: BinaryIO, limit: int) -> bytes:
-        file.seek(self.offset)
-        data = file.read(limit)
-        end = data.rfind(b"\n") + 1
-        while end == 0 and len(data) >= limit:
-            # One line longer than the limit: a line is never cut.
-            more = file.read(limit)
-            if not more:
-                break
-            data += more
+        if self._searched and os.fstat(file.fileno()).st_size <= self._offset + self._searched:
+            return b""
+        if self._searched < limit and not self._is_in_long_line:
+            data = _read_at(file, self._offset, limit)
             end = data.rfind(b"\n") + 1
-            limit += len(more)
-        self.offset += end
-        return data[:end]
+            self._searched = 0 if end else len(data)
+            if end or len(data) < limit:
+                self._offset += end
+                return data[:end]
+        return self._long_line(file)
+
+    def _long_line(self, file: BinaryIO) -> bytes:
+        """Return the one line at the offset, which is longer than what is read at once, once it is whole."""
+        budget = LONGEST_LINE
+        while budget > 0:
+            begin = _behind_hole(file, self._offset + self._searched)
+            data = _read_at(file, begin, _CHUNK_BYTES)
+            end = data.find(b"\n") + 1
+            budget -= max(1, len(data))
+            self._searched = begin + (end or len(data)) - self._offset
+            is_longest = self._searched > LONGEST_LINE
+            if end and not is_longest and not self._is_in_long_line:
+                line = _read_at(file, self._offset, self._searched)
+                self.skip_to(self._offset + self._searched)
+                return line
+            if is_longest or self._is_in_long_line:
+                if not self._is_in_long_line:
+                    self.bad_lines = self.bad_lines.and_one(None)
+                self.skip_to(self._offset + self._searched)
+                self._is_in_long_line = not end
+            if end or not data:
+                break
+        return b""
 
     def _count(self, data: bytes) -> int | None:
         """Count the lines that were just read; return how many are before them, None where some were skipped."""
@@ -191,11 +293,15 @@ def _is_unknown(line: bytes) -> bool:
 
 
 def whole_end(path: Path) -> tuple[int, bool]:
-    """Return the size of a log, without its last line where that is not whole yet, and whether the run is paused."""
+    """Return the size of a log, without its last line where that is not whole yet, and whether the run is paused.
+
+    Raises:
+        OSError: the log is there and cannot be read.
+    """
     try:
-        with path.open("rb") as file:
-            start = file.seek(max(0, file.seek(0, 2) - _END_BYTES))
-            data = file.read()
+        with open_regular(path) as file:
+            start = file.seek(max(0, file.seek(0, os.SEEK_END) - _END_BYTES))
+            data = file.read(_END_BYTES)
     except FileNotFoundError:
         return 0, False
     data = data[: data.rfind(b"\n") + 1]
@@ -204,26 +310,55 @@ def whole_end(path: Path) -> tuple[int, bool]:
 
 
 def newest_start(path: Path) -> RunStarted | None:
-    """Return the fact that began the newest attempt of a run, without reading what lies between."""
+    """Return the fact that began the newest attempt of a run, without decoding what lies between.
+
+    Raises:
+        OSError: the log is there and cannot be read.
+    """
     try:
-        with path.open("rb") as file:
-            end = file.seek(0, 2)
+        with open_regular(path) as file:
+            end = file.seek(0, os.SEEK_END)
             while end > 0:
                 start = max(0, end - _CHUNK_BYTES)
-                file.seek(start)
-                # A little more than the chunk: what begins in it may go on behind it.
-                data = file.read(end - start + len(_STARTED))
-                place = data.rfind(_STARTED)
-                while place >= 0:
-                    file.seek(max(0, start + place - 1))
-                    is_a_line = start + place == 0 or file.read(1) == b"\n"
-                    line = file.readline() if is_a_line else b""
-                    if line.endswith(b"\n"):
-                        with contextlib.suppress(ValueError):
-                            if isinstance(event := decode(line), RunStarted):
-                                return event
-                    place = data.rfind(_STARTED, 0, place)
+                if _behind_hole(file, start) < end and (found := _newest_start_within(file, start, end)):
+                    return found
                 end = start
     except FileNotFoundError:
         pass
     return None
+
+
+def _newest_start_within(file: BinaryIO, start: int, end: int) -> RunStarted | None:
+    # A little more than this part: what begins in it may go on behind it.
+    data = _read_at(file, start, end - start + len(_STARTED))
+    place = data.rfind(_STARTED)
+    while place >= 0:
+        if start + place == 0 or _read_at(file, start + place - 1, 1) == b"\n":
+            for size in (_CHUNK_BYTES, LONGEST_LINE):
+                line, newline, _ = _read_at(file, start + place, size).partition(b"\n")
+                if newline:
+                    with contextlib.suppress(ValueError):
+                        if isinstance(event := decode(line), RunStarted):
+                            return event
+                    break
+        place = data.rfind(_STARTED, 0, place)
+    return None
+
+
+def _inode(file: BinaryIO) -> tuple[int, int]:
+    status = os.fstat(file.fileno())
+    return status.st_dev, status.st_ino
+
+
+def _read_at(file: BinaryIO, offset: int, size: int) -> bytes:
+    # Not through the buffer of `file`: to look for a hole moves the place that it believes to be at.
+    return os.pread(file.fileno(), size, offset)
+
+
+def _behind_hole(file: BinaryIO, offset: int) -> int:
+    """Return where data are from ``offset`` on: a hole in a file, which may be as long as no disk is, has no line."""
+    try:
+        return max(offset, os.lseek(file.fileno(), offset, os.SEEK_DATA))
+    except OSError as error:
+        # No data follow, or this file system does not say.
+        return max(offset, os.fstat(file.fileno()).st_size) if error.errno == errno.ENXIO else offset

@@ -168,6 +168,7 @@ class RunState:
         One that cannot be folded is noted in `untaken`, and those behind it are folded. Numbers that are too large
         become infinite, without a warning: a curve shows where.
         """
+        fold = self._fold  # Each look at the attribute makes a function.
         for event in new:
             self.last_seq = event.seq
             self.last_time = event.time
@@ -175,7 +176,7 @@ class RunState:
             self.epoch = event.epoch
             self.branch = event.branch
             try:
-                self._fold(event)
+                fold(event)
             except Exception as error:  # noqa: BLE001 - no fact may hide the others; checks are before, this is the last.
                 kind = type(event).__struct_config__.tag
                 self.untaken.append(f"fact {event.seq}, {kind}: {type(error).__name__}: {error}")

@@ -8,20 +8,20 @@ import math
 import os
 import re
 import shutil
-import stat
 import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 
 from tuimon import __version__
 from tuimon.protocol import events
+from tuimon.regular_file import open_regular
 from tuimon.text import plain
 from tuimon.trainer.engine import Arrays
 from tuimon.trainer.modes import AUTO, Mode
@@ -173,7 +173,8 @@ class Checkpoints:
             there = f"there are {', '.join(names)}" if names else "there is none"
             raise CheckpointError(f"no checkpoint {plain(name, 100)!r}; {there}")
         try:
-            with _opened(self._directory / name) as file, zipfile.ZipFile(file) as archive:
+            path = self._directory / name
+            with open_regular(path, follow_links=False) as file, zipfile.ZipFile(file) as archive:
                 _require_plain(archive, os.fstat(file.fileno()).st_size)
                 meta = msgspec.json.decode(archive.read(_META), type=Meta)
                 if not 1 <= meta.version <= VERSION:
@@ -225,16 +226,6 @@ class Checkpoints:
                 yield file
             finally:
                 Path(file.name).unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    """Open a regular file, following no link and waiting for no pipe."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError("it is not a regular file")
-        yield file
 
 
 def _require_plain(archive: zipfile.ZipFile, size: int) -> None:

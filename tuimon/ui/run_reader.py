@@ -8,17 +8,20 @@ from pathlib import Path
 from typing import Protocol
 
 from tuimon.protocol.events import AnyEvent, FitStarted, RunEnded, RunStarted
+from tuimon.regular_file import open_regular
 from tuimon.runs import liveness
 from tuimon.runs.bad_lines import BadLines
 from tuimon.runs.long_log import LONG_BYTES, LongLog
+from tuimon.runs.lost_log import lost_words
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.runs.session_log import Tail
+from tuimon.runs.session_log import LogChangedError, Tail
 from tuimon.text import printed_lines
 from tuimon.ui.messages import Heard
 from tuimon.ui.viewer.news import (
     CaughtUp,
     Facts,
     LinesUnread,
+    LogReplaced,
     LogUnreadable,
     News,
     OlderRead,
@@ -77,7 +80,7 @@ class Reader:
         """A long log while its older part is not read."""
         self._told_share = 0
         self._has_caught_up = False
-        self._unreadable = ""
+        self._unreadable = LogUnreadable("")
         self._lines = LinesUnread(BadLines(), 0)
         self._printed: tuple[int, int] | None = None
 
@@ -92,7 +95,7 @@ class Reader:
         self._has_caught_up = True
         self._tell(CaughtUp(_seconds_since_change(self._run.session_log)))
         next_gone = next_printed = 0.0
-        while self._follow and not stop.wait(_LOOK_SECONDS if self._long is None else _YIELD_SECONDS):
+        while self._follow and not stop.wait(self._pause_seconds):
             waits_for_trainer = waits_for_trainer and not self._has_exited()
             self._read(_CHUNK_BYTES)
             self._read_older()
@@ -103,6 +106,11 @@ class Reader:
             if now >= next_gone and not self._ended:
                 next_gone = now + _GONE_SECONDS
                 self._look_whether_gone()
+
+    @property
+    def _pause_seconds(self) -> float:
+        is_busy = self._long is not None and not self._unreadable.reason
+        return _YIELD_SECONDS if is_busy else _LOOK_SECONDS
 
     def _start_trainer(self) -> bool:
         if self._trainer is None:
@@ -195,6 +203,9 @@ class Reader:
         try:
             events = self._tail.read(limit)
             size = self._run.session_log.stat().st_size if events else 0
+        except LogChangedError as changed:
+            self._take_change(changed)
+            return None
         except OSError as error:
             self._say_unreadable(f"{self._run.session_log}: cannot be read: {error.strerror}")
             return None
@@ -211,10 +222,23 @@ class Reader:
         self._post(heard)
         return heard
 
-    def _say_unreadable(self, reason: str) -> None:
-        if reason != self._unreadable:
-            self._unreadable = reason
-            self._tell(LogUnreadable(reason))
+    def _take_change(self, changed: LogChangedError) -> None:
+        """Tell that the log is gone, or read the one that is in its place."""
+        if changed.is_removed or not self._follow:
+            if not self._unreadable.is_removed:
+                what = lost_words(changed, self._tail, self._started)
+                self._say_unreadable(f"{_sentence(what)}. This is what was read before.", is_removed=True)
+            return
+        self._tail, self._long = Tail(self._run.session_log), None
+        self._started, self._ended, self._gone = None, False, False
+        self._unreadable, self._lines = LogUnreadable(""), LinesUnread(BadLines(), 0)
+        self._tell(LogReplaced(_sentence(changed.words)))
+
+    def _say_unreadable(self, reason: str, *, is_removed: bool = False) -> None:
+        unreadable = LogUnreadable(reason, is_removed)
+        if unreadable != self._unreadable:
+            self._unreadable = unreadable
+            self._tell(unreadable)
 
     def _say_lines(self) -> None:
         """Tell of lines that are no fact, where there are more of them."""
@@ -247,13 +271,17 @@ class Reader:
         self._tell(TrainerPrinted(lines))
 
 
+def _sentence(words: str) -> str:
+    return words[0].upper() + words[1:]
+
+
 def last_lines(path: Path) -> tuple[str, ...]:
     """Return the last lines of what a process printed.
 
     Raises:
         OSError: it cannot be read.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - _PRINTED_BYTES))
         return tuple(printed_lines(file.read(_PRINTED_BYTES)))[-_PRINTED_LINES:]
 

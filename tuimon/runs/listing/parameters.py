@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeGuard
 
+from tuimon.regular_file import read_regular
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.state import RunState
 
@@ -43,8 +44,7 @@ def parameters_of(state: RunState, config: Mapping[str, object] | None = None) -
 def config_of(run: RunDirectory) -> dict[str, object]:
     """Return the config in a run's directory; empty without one."""
     try:
-        with run.config.open("rb") as file:
-            return tomllib.loads(file.read(_CONFIG_BYTES).decode())
+        return tomllib.loads(read_regular(run.config, _CONFIG_BYTES).decode())
     except (OSError, ValueError, RecursionError):
         # A user's own script has no config; its parameters are then those in the facts.
         return {}

@@ -1,7 +1,6 @@
 """Tags and a note of a run, kept in a small file beside its log. The log stays the trainer's."""
 
 import contextlib
-import os
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,6 +9,7 @@ import msgspec
 
 from tuimon import ownership
 from tuimon.atomic_file import whole_file
+from tuimon.regular_file import read_regular
 from tuimon.text import plain
 
 FILE_NAME = "tags.json"
@@ -57,7 +57,7 @@ def read_tags(run: Path) -> Tags:
     What others wrote is cut to the limits, so that it can be shown.
     """
     try:
-        found = msgspec.json.decode(_read(run / FILE_NAME), type=Tags)
+        found = msgspec.json.decode(read_regular(run / FILE_NAME, _LARGEST, follow_links=False), type=Tags)
     except (OSError, ValueError, RecursionError):
         return Tags()
     tags = (plain(tag, LONGEST_TAG) for tag in found.tags[:MOST_TAGS])
@@ -160,11 +160,3 @@ def changes_in(text: str) -> tuple[list[str], list[str]]:
     words = text.replace(",", " ").split()
     add = [tag(word) for word in words if not word.startswith("-")]
     return add, [tag(word[1:]) for word in words if word.startswith("-")]
-
-
-def _read(path: Path) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(f"{path}: it is no regular file")
-        return file.read(_LARGEST)

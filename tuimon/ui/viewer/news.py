@@ -43,6 +43,16 @@ class LogUnreadable:
 
     reason: str
     """Why the log cannot be read, in words; empty when it can be read again."""
+    is_removed: bool = False
+    """Whether it was there and is not any more: nothing is known of the time since."""
+
+
+@dataclass(frozen=True)
+class LogReplaced:
+    """Another log is in the place of the one that was read. Its facts follow, from the first one."""
+
+    words: str
+    """What happened to the former one."""
 
 
 @dataclass(frozen=True)
@@ -81,4 +91,15 @@ class TrainerExited:
     """Why the process could not be started; empty if it was."""
 
 
-News = Begun | Facts | OlderRead | CaughtUp | LogUnreadable | LinesUnread | TrainerGone | TrainerPrinted | TrainerExited
+News = (
+    Begun
+    | Facts
+    | OlderRead
+    | CaughtUp
+    | LogUnreadable
+    | LogReplaced
+    | LinesUnread
+    | TrainerGone
+    | TrainerPrinted
+    | TrainerExited
+)

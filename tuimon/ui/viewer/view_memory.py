@@ -13,6 +13,7 @@ import msgspec
 
 from tuimon.atomic_file import whole_file
 from tuimon.plot.viewport import Viewport
+from tuimon.regular_file import read_regular
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.settings import PaletteName, user_directory
 
@@ -93,8 +94,7 @@ class ViewMemory:
         """Return what was chosen the last time."""
         path = self._path(run)
         try:
-            with path.open("rb") as file:
-                return msgspec.json.decode(file.read(_LARGEST), type=View)
+            return msgspec.json.decode(read_regular(path, _LARGEST), type=View)
         except FileNotFoundError:
             return View()
         except (OSError, ValueError, RecursionError) as error:

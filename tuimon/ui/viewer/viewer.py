@@ -23,6 +23,7 @@ from tuimon.ui.viewer.news import (
     CaughtUp,
     Facts,
     LinesUnread,
+    LogReplaced,
     LogUnreadable,
     News,
     OlderRead,
@@ -118,7 +119,7 @@ class Viewer:
         self._reading: float | None = None
         self._older: float | None = None
         self._has_caught_up = False
-        self._unreadable = ""
+        self._unreadable = LogUnreadable("")
         self._lines = LinesUnread(BadLines(), 0)
         self._trainer_is_gone = False
         self._trainer_exit: TrainerExited | None = None
@@ -132,12 +133,8 @@ class Viewer:
         self._happened += not _goes_on(news)
         match news:
             case Facts():
-                self._grown_at = self._clock.monotonic()
-                self._reading = news.reading
-                if self.replay is None:
-                    self.fold(news.events)
-                else:
-                    self.replay.load(news.events)
+                self._grown_at, self._reading = self._clock.monotonic(), news.reading
+                (self.fold if self.replay is None else self.replay.load)(news.events)
             case OlderRead():
                 self._older = news.share if news.whole is None else None
                 self.state = news.whole or self.state
@@ -145,13 +142,16 @@ class Viewer:
                 self._grown_at = self._clock.monotonic() - news.silent_seconds
                 self._reading, self._has_caught_up = None, True
             case LogUnreadable():
-                self._unreadable = news.reason
+                self._unreadable = news
+            case LogReplaced():
+                self._begin(self.run)
+                self._has_caught_up = True
+                self.say(f"{news.words}: it is read anew from its beginning.", seconds=CHANGE_SECONDS)
             case LinesUnread():
                 self._lines = news
             case TrainerGone():
                 self._trainer_is_gone = news.gone
-                if news.gone:
-                    self._give_up_asking()
+                self._give_up_asking()
             case TrainerPrinted():
                 self._printed = news.lines
             case TrainerExited():
@@ -168,8 +168,7 @@ class Viewer:
         self._happened += self.replay is not None
 
     def _give_up_asking(self) -> None:
-        lost = self._steering.give_up()
-        if lost:
+        if self._trainer_is_gone and (lost := self._steering.give_up()):
             more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
             self.say(f"No answer will come to “{plain(lost[0].words, 100)}”{more}: the trainer is gone.", bad=True)
 
@@ -184,6 +183,9 @@ class Viewer:
         if self._reading is not None and not self._has_caught_up and self.replay is None:
             # What a part of the log says is no state: the run may be over.
             status = READING
+        if self._unreadable.is_removed and self.state.ended is None:
+            # Nothing is told of it any more.
+            status = "silent"
         if self.state.run is None and self._trainer_exit is not None:
             status = "failed"
         return Moment(
@@ -273,7 +275,7 @@ class Viewer:
             return self._notice
         if self._trainer_exit is not None and self._trainer_exit.reason:
             return Notice(self._trainer_exit.reason, bad=True)
-        return Notice(self._unreadable, bad=True) if self._unreadable else None
+        return Notice(self._unreadable.reason, bad=True) if self._unreadable.reason else None
 
     # Requests
 

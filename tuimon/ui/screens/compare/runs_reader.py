@@ -16,7 +16,7 @@ from tuimon.runs.listing.parameters import config_of
 from tuimon.runs.listing.summary import Summary, glanced
 from tuimon.runs.listing.tags import read_tags
 from tuimon.runs.run_directory import RunDirectory, runs_in
-from tuimon.runs.session_log import Tail
+from tuimon.runs.session_log import LogChangedError, Tail
 from tuimon.runs.state import OVER, RunState
 from tuimon.ui.screens.compare.run_curves import RunCurves, curves_of
 
@@ -241,10 +241,15 @@ class _FullRun:
         self.only_epochs = only_epochs
         self._run = run
         self._tail = Tail(run.session_log)
+        self._next_post = 0.0
+        self._begin()
+
+    def _begin(self) -> None:
+        """Know nothing of the log yet."""
+        self._tail.restart()
         self._state = RunState()
         self._config: dict[str, object] | None = None
         self._last: tuple[int, bool, str] | None = None
-        self._next_post = 0.0
         self.is_behind = False
         """True while there is more to read at once."""
 
@@ -258,6 +263,11 @@ class _FullRun:
             self._read(size)
         except FileNotFoundError:
             self.is_behind = False
+        except LogChangedError as changed:
+            if not changed.is_removed:
+                self._begin()
+                return None
+            trouble, self.is_behind = changed.words, False
         except Exception as error:  # noqa: BLE001 - whatever it is, the other runs are compared.
             trouble, self.is_behind = why_unreadable(error), False
         is_over = self._state.ended is not None or liveness.is_gone(self._run.session_log, self._state.run)

@@ -8,6 +8,7 @@ from pathlib import Path
 from textual.message import Message
 
 from tuimon.protocol.events import RunStarted
+from tuimon.regular_file import read_regular
 from tuimon.runs import liveness
 from tuimon.runs.run_directory import RunDirectory
 
@@ -30,8 +31,8 @@ def read_run_files(path: Path, started: RunStarted | None) -> RunFiles:
     """Read the run directory at ``path``, and the command line of the process that ``started`` names."""
     run = RunDirectory(path)
     config = user = command = None
-    with contextlib.suppress(OSError), run.config.open("rb") as file:
-        config = file.read(_MOST_BYTES).decode(errors="replace")
+    with contextlib.suppress(OSError):
+        config = read_regular(run.config, _MOST_BYTES).decode(errors="replace")
     with contextlib.suppress(OSError):
         user = _user_name(run.session_log.stat().st_uid)
     if started is not None and liveness.trainer_lives(started):

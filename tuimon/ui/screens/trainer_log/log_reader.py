@@ -1,5 +1,6 @@
 """Reads the output of the training process in a thread: its end, new lines, and blocks on request."""
 
+import os
 import queue
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from textual.message import Message
 
+from tuimon.regular_file import open_regular
 from tuimon.ui.screens.trainer_log.log_window import Block, find, read_block, with_lines_before
 
 _LOOK_SECONDS = 0.25
@@ -129,9 +131,8 @@ class LogReader:
 
     def _look(self) -> None:
         try:
-            status = self._path.stat()
-            with self._path.open("rb"):
-                pass
+            with open_regular(self._path) as file:
+                status = os.fstat(file.fileno())
         except FileNotFoundError:
             self._say(LogChanged(None, is_other=self._seen is not None))
             self._seen = None

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tuimon.regular_file import open_regular
 from tuimon.text import printed_line
 
 BLOCK_BYTES = 256 * 1024
@@ -91,7 +92,7 @@ def read_block(path: Path, *, start: int | None = None, before: int | None = Non
 
 def _read(path: Path, start: int | None, before: int | None) -> tuple[bytes, int, int]:
     """Return whole lines, where they begin, and the size of the file."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         size = file.seek(0, os.SEEK_END)
         if start is not None:
             first, last = min(start, size), min(start + BLOCK_BYTES, size)

@@ -1,0 +1,257 @@
+"""A log that is removed, renamed, replaced or shortened under those who read it: they say so, and end or go on."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from helpers import (
+    a_run,
+    command,
+    encode_log,
+    environment,
+    fit_started,
+    make_run,
+    model_built,
+    stand_in,
+    started,
+    until,
+)
+from tuimon.protocol import events
+from tuimon.runs import liveness
+from tuimon.runs.beginnings import Beginnings
+from tuimon.runs.glance import Glance
+from tuimon.runs.long_log import LongLog
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.runs.session_log import LogChangedError, Tail
+from tuimon.ui import run_reader
+from ui.watching import LiveRun, text, watching
+from ui.watching import until as until_shown
+
+OTHER = encode_log([started(name="other", pid=2), *a_run()[1:5], events.Note(text="of the other", step=1)])
+
+
+def replace(run: RunDirectory) -> None:
+    (run.path / "new").write_bytes(OTHER)
+    (run.path / "new").replace(run.session_log)
+
+
+def write_over(run: RunDirectory) -> None:
+    run.session_log.write_bytes(OTHER)
+
+
+def shorten(run: RunDirectory) -> None:
+    log = run.session_log.read_bytes()
+    os.truncate(run.session_log, sum(map(len, log.splitlines(keepends=True)[:3])))
+
+
+def remove(run: RunDirectory) -> None:
+    run.session_log.unlink()
+
+
+def remove_all(run: RunDirectory) -> None:
+    shutil.rmtree(run.path)
+
+
+def rename(run: RunDirectory) -> None:
+    run.path.rename(run.path.with_name("renamed"))
+
+
+CHANGES: dict[Callable[[RunDirectory], None], str] = {
+    replace: "the log was replaced by another one",
+    write_over: "the log was replaced by another one",
+    shorten: "the log has become shorter than what was read of it",
+    remove: "the log was removed",
+    remove_all: "the run's directory was removed or renamed",
+    rename: "the run's directory was removed or renamed",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_log_that_is_another_one_is_said_and_read_anew(runs: Path, change: Callable[[RunDirectory], None]) -> None:
+    run = make_run(runs, a_run()[:6])
+    tail = Tail(run.session_log)
+    tail.read_all()
+    change(run)
+    with pytest.raises(LogChangedError, match=CHANGES[change]) as raised:
+        tail.read()
+    assert raised.value.is_removed == (change in (remove, remove_all, rename))
+    if not raised.value.is_removed:
+        tail.restart()
+        assert tail.read_all() == Tail(run.session_log).read_all()
+        assert tail.unreadable == 0
+
+
+def test_the_same_log_may_have_another_inode_or_be_back(runs: Path) -> None:
+    run = make_run(runs, a_run())
+    tail = Tail(run.session_log)
+    found = tail.read(2000)
+    # As rsync brings a further copy.
+    (run.path / "copy").write_bytes(run.session_log.read_bytes())
+    (run.path / "copy").replace(run.session_log)
+    found += tail.read(2000)
+    run.session_log.rename(run.path / "away")
+    with pytest.raises(LogChangedError):
+        tail.read()
+    (run.path / "away").rename(run.session_log)
+    found += tail.read_all()
+    assert [event.seq for event in found] == list(range(len(a_run())))
+
+
+def test_a_partial_last_line_may_be_cut_off(runs: Path) -> None:
+    run = make_run(runs, a_run())
+    log = run.session_log.read_bytes()
+    run.session_log.write_bytes(log[:-10])
+    tail = Tail(run.session_log)
+    found = tail.read_all()
+    whole = log[: log[:-10].rfind(b"\n") + 1]
+    run.session_log.write_bytes(whole)
+    assert tail.read() == []
+    with run.session_log.open("ab") as file:
+        file.write(encode_log([events.Note(text="again")]))
+    assert [type(event) for event in found[-1:] + tail.read()] == [type(found[-1]), events.Note]
+
+
+@pytest.mark.parametrize("change", [replace, write_over, shorten])
+def test_every_kind_of_reader_begins_anew(runs: Path, change: Callable[[RunDirectory], None]) -> None:
+    run = make_run(runs, a_run()[:6])
+    glance, beginnings, long = Glance(run), Beginnings(runs), LongLog(run.session_log)
+    glance.look()
+    long.tail.read_all()
+    change(run)
+    glance.look()
+    fresh = Glance(run)
+    fresh.look()
+    assert (glance.state.run, glance.state.step, glance.state.last_seq) == (
+        fresh.state.run,
+        fresh.state.step,
+        fresh.state.last_seq,
+    )
+    begun = [each.run.name for _ in range(2) for each in beginnings.look()]
+    assert begun == ["run"]
+    with pytest.raises(LogChangedError):
+        long.tail.read()
+
+
+def test_a_glance_at_a_log_that_is_gone_knows_nothing(runs: Path) -> None:
+    run = make_run(runs, a_run()[:6])
+    glance = Glance(run)
+    glance.look()
+    remove(run)
+    assert not glance.look()
+    assert glance.state.run is None
+
+
+# The commands
+
+
+def plain_watch(run: RunDirectory) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        command("watch", run.path), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (remove, "the log was removed, and its trainer (process {pid}) still runs"),
+        (remove_all, "the run's directory was removed or renamed, and its trainer (process {pid}) still runs"),
+        (
+            rename,
+            "the run's directory was renamed, and its trainer (process {pid}) still runs. Watch it: tuimon watch ",
+        ),
+    ],
+)
+def test_plain_watch_ends_with_a_line(runs: Path, change: Callable[[RunDirectory], None], words: str) -> None:
+    pid = os.getpid()
+    with (
+        LiveRun(runs, started(pid=pid, process_started=liveness.process_start(pid)), *a_run()[1:4]) as live,
+        plain_watch(run := live.directory) as watch,
+    ):
+        assert watch.stdout is not None
+        first = watch.stdout.readline()
+        assert first
+        change(run)
+        said = watch.stdout.read()
+        assert watch.wait() == 1
+    assert words.format(pid=pid) in said
+    assert "crashed" not in said
+    assert "is not known" in said
+
+
+def test_plain_watch_reads_another_log_anew_and_ends(runs: Path) -> None:
+    with LiveRun(runs, started(), model_built(), fit_started()) as live, plain_watch(live.directory) as watch:
+        assert watch.stdout is not None
+        assert watch.stdout.readline()
+        live.directory.session_log.write_bytes(encode_log([started(pid=2), *a_run()[1:]]))
+        said = watch.stdout.read()
+        assert watch.wait() == 0
+    assert "the log was replaced by another one: it is read anew from its beginning" in said
+    assert "finished" in said
+
+
+# The screens
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (remove, "The log was removed"),
+        pytest.param(remove_all, "The run's directory was removed or renamed", marks=pytest.mark.full),
+        pytest.param(rename, "The run's directory was renamed", marks=pytest.mark.full),
+    ],
+)
+async def test_the_screen_says_that_the_log_is_gone(
+    runs: Path, change: Callable[[RunDirectory], None], words: str
+) -> None:
+    with LiveRun(runs, *a_run()[:7]) as live:
+        async with watching(live.directory) as (app, pilot):
+            await until_shown(pilot, lambda: "training" in text(app))
+            change(live.directory)
+            await until_shown(pilot, lambda: words in text(app) and "silent" in text(app))
+            assert app.moment().status == "silent"
+            await pilot.press("F")
+            await pilot.press("5", "8", "1")
+
+
+@pytest.mark.parametrize("change", [pytest.param(replace, marks=pytest.mark.full), shorten])
+async def test_the_screen_reads_another_log_from_its_beginning(
+    runs: Path, change: Callable[[RunDirectory], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with LiveRun(runs, *a_run()[:9]) as live:
+        async with watching(live.directory) as (app, pilot):
+            await until_shown(pilot, lambda: "training" in text(app))
+            await pilot.press(*"2345678", "1")
+            change(live.directory)
+            words = CHANGES[change][4:]
+            await until_shown(pilot, lambda: words in text(app))
+            await until_shown(
+                pilot, lambda: app.viewer.state.last_seq == len(Tail(live.directory.session_log).read_all()) - 1
+            )
+            await pilot.press(*"2345678")
+    # A long log is folded behind its newest part, by a second reader.
+    monkeypatch.setattr(run_reader, "LONG_BYTES", 100)
+    with LiveRun(runs, *a_run()[:9], name="long") as live:
+        monkeypatch.setattr(LongLog, "read_older", lambda log: None)
+        async with watching(live.directory) as (app, pilot):
+            change(live.directory)
+            words = CHANGES[change][4:]
+            await until_shown(pilot, lambda: words in text(app))
+
+
+def test_a_request_whose_log_is_removed_is_told_of(runs: Path) -> None:
+    run = RunDirectory.at(runs / "live")
+    with (
+        stand_in(run, "hold"),
+        subprocess.Popen(
+            command("send", run.path, "--timeout", "60", "pause"), env=environment(), stderr=subprocess.PIPE, text=True
+        ) as send,
+    ):
+        until(lambda: list(run.commands.glob("[!.]*.json")))
+        remove(run)
+        assert send.stderr is not None
+        assert "the log was removed" in send.stderr.read()
+        assert send.wait() == 3
