@@ -14,8 +14,8 @@ from probe import StopAfter, prepared
 import tuimon
 from tuimon.protocol import events
 from tuimon.protocol.wire import from_wire
+from tuimon.runs.log.session_log import Tail
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.runs.session_log import Tail
 
 
 def deep() -> keras.Model:

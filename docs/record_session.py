@@ -20,8 +20,8 @@ import msgspec
 
 from tuimon.diagnosis.spike_causes import spikes
 from tuimon.protocol import events
+from tuimon.runs.log.session_log import Tail
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.runs.session_log import Tail
 from tuimon.runs.state import RunState
 
 ROOT = Path(__file__).parent.parent

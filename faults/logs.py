@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 
 from tuimon.protocol import events
+from tuimon.runs.log.session_log import Tail
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.runs.session_log import Tail
 
 UNCOUNTED = frozenset(("state_changed", "heartbeat", "log_gap"))
 """Types of which a fact that says nothing new is not written, and the writer's own."""

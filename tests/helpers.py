@@ -18,8 +18,8 @@ import pytest
 
 from tuimon.protocol import commands, events
 from tuimon.runs import liveness
+from tuimon.runs.log.session_log import Tail
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.runs.session_log import Tail
 from tuimon.runs.state import RunState
 
 ROOT = Path(__file__).parent.parent

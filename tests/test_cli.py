@@ -32,8 +32,8 @@ from tuimon.cli.main import COMMANDS, main
 from tuimon.cli.send import NO_ANSWER
 from tuimon.launch.launcher import logout_warning
 from tuimon.protocol import commands, events
+from tuimon.runs.log.session_log import newest_start
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.runs.session_log import newest_start
 
 Capture = pytest.CaptureFixture[str]
 
@@ -351,7 +351,7 @@ def test_a_trainer_that_dies_is_not_waited_for(run: RunDirectory, capsys: Captur
 
 def test_the_newest_attempt_is_asked(run: RunDirectory, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     # Small enough for all that can lie on the border between two chunks.
-    monkeypatch.setattr("tuimon.runs.session_log._CHUNK_BYTES", 64)
+    monkeypatch.setattr("tuimon.runs.log.session_log._CHUNK_BYTES", 64)
     ended = events.RunEnded(status="stopped", step=4)
     note = events.Note(text='{"type":"run_started"}')
     run.session_log.write_bytes(encode_log([*a_run()[:-1], ended, started(attempt=1), ended, note]))
@@ -365,7 +365,7 @@ def test_the_newest_attempt_is_asked(run: RunDirectory, capsys: Capture, monkeyp
 def test_the_newest_start_is_found_wherever_it_lies(
     run: RunDirectory, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tuimon.runs.session_log._CHUNK_BYTES", size)
+    monkeypatch.setattr("tuimon.runs.log.session_log._CHUNK_BYTES", size)
     assert newest_start(run.session_log) is None
     log: list[events.AnyEvent] = [started(), events.Heartbeat(), started(attempt=1), events.Heartbeat()]
     for cut in range(1, len(log) + 1):

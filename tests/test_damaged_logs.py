@@ -16,12 +16,12 @@ from tuimon.diagnosis.examination import examine
 from tuimon.diagnosis.finding import Finding
 from tuimon.protocol import events
 from tuimon.runs import facts_in_words
-from tuimon.runs.bad_lines import BadLines, unread
 from tuimon.runs.glance import Glance
 from tuimon.runs.listing.parameters import parameters_of
 from tuimon.runs.live_runs import live_runs, newest
+from tuimon.runs.log.bad_lines import BadLines, unread
+from tuimon.runs.log.session_log import Tail, newest_start
 from tuimon.runs.run_directory import RunDirectory, runs_in
-from tuimon.runs.session_log import Tail, newest_start
 from tuimon.runs.state import RunState
 
 Capture = pytest.CaptureFixture[str]
@@ -116,7 +116,7 @@ def test_lines_are_named_by_their_numbers_as_long_as_all_are_counted(tmp_path: P
     assert tail.bad_lines == BadLines(8, (2, 3, 4, 5, 6))
     assert tail.bad_lines.words == "8 lines of the log could not be read, the first in lines 2, 3, 4, 5, 6"
     skipping = Tail(path)
-    skipping.offset = 6
+    skipping.skip_to(6)
     skipping.read_all()
     assert skipping.bad_lines == BadLines(7)
     assert skipping.bad_lines.words == "7 lines of the log could not be read"

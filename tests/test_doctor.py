@@ -56,8 +56,8 @@ from tuimon.report.layer_shares import layer_shares
 from tuimon.report.layout import Subject
 from tuimon.report.lines import as_text
 from tuimon.report.page import page
+from tuimon.runs.log.session_log import Tail
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.runs.session_log import Tail
 from tuimon.runs.state import RunState
 from tuimon.text import width_of
 

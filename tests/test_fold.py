@@ -11,8 +11,8 @@ import pytest
 
 from helpers import ROOT, SENDER, a_run, encode_log
 from tuimon.protocol import events
+from tuimon.runs.log.session_log import Tail
 from tuimon.runs.series import Series
-from tuimon.runs.session_log import Tail
 from tuimon.runs.state import RunState
 
 

@@ -110,7 +110,7 @@ READER = """
 import sys
 from pathlib import Path
 from tuimon.runs import liveness
-from tuimon.runs.session_log import newest_start
+from tuimon.runs.log.session_log import newest_start
 log = Path(sys.argv[1])
 print(liveness.is_gone(log, newest_start(log)), liveness.may_live_here(log, newest_start(log)))
 """

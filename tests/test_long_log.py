@@ -8,8 +8,8 @@ import pytest
 from helpers import fit_started, fold, layer, make_run, model_built, read_log, started, statistics, until
 from test_fold import digest
 from tuimon.protocol import events
-from tuimon.runs import long_log
-from tuimon.runs.long_log import LongLog
+from tuimon.runs.log import long_log
+from tuimon.runs.log.long_log import LongLog
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.state import RunState
 from tuimon.ui import run_reader

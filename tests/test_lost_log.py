@@ -24,9 +24,9 @@ from tuimon.protocol import events
 from tuimon.runs import liveness
 from tuimon.runs.beginnings import Beginnings
 from tuimon.runs.glance import Glance
-from tuimon.runs.long_log import LongLog
+from tuimon.runs.log.long_log import LongLog
+from tuimon.runs.log.session_log import LogChangedError, Tail
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.runs.session_log import LogChangedError, Tail
 from tuimon.ui import run_reader
 from ui.watching import LiveRun, text, watching
 from ui.watching import until as until_shown

@@ -19,8 +19,8 @@ from tuimon.cli import main as main_module
 from tuimon.cli.main import main
 from tuimon.launch import config
 from tuimon.protocol import events
+from tuimon.runs.log.session_log import Tail
 from tuimon.runs.run_directory import RunDirectory, runs_in
-from tuimon.runs.session_log import Tail
 
 GENERATED = ("protocol.md", "rules.md", "keys.md", "controls.md", "reliability.md")
 PATHS = [

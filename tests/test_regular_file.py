@@ -16,7 +16,7 @@ from helpers import ROOT, a_run, command, encode_log, environment, make_run, sel
 from tuimon.cli.main import main
 from tuimon.protocol import events
 from tuimon.regular_file import NotRegularError, open_regular, read_regular
-from tuimon.runs.session_log import LONGEST_LINE, Tail
+from tuimon.runs.log.session_log import LONGEST_LINE, Tail
 from tuimon.trainer.checkpoints import CheckpointError, Checkpoints
 from tuimon.ui.app import WatchApp
 from tuimon.ui.screens.trainer_log.log_reader import LogChanged, LogReader

@@ -15,8 +15,8 @@ import pytest
 from helpers import a_run, command, environment, make_run, stand_in, started, until
 from tuimon.launch.launcher import TrainerProcess
 from tuimon.protocol import commands, events
+from tuimon.runs.log.session_log import Tail
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.runs.session_log import Tail
 
 STEPS = 8
 """Of an epoch."""

@@ -12,8 +12,8 @@ import pytest
 from helpers import ROOT, command, environment, read_log, until
 from tuimon.launch import config
 from tuimon.protocol import events
+from tuimon.runs.log.session_log import Tail
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.runs.session_log import Tail
 
 MODEL = """
 import keras

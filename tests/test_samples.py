@@ -13,8 +13,8 @@ from helpers import ROOT, command, environment, until
 from tuimon.launch import config
 from tuimon.protocol import events
 from tuimon.protocol.wire import from_wire
+from tuimon.runs.log.session_log import Tail
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.runs.session_log import Tail
 
 SAMPLES = sorted((ROOT / "sample_configs").glob("*.toml"))
 SMALL = ("model.arguments.samples=20000", "model.arguments.units=128", "model.arguments.epochs=3")

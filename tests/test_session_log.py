@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from helpers import a_run, encode_log
 from tuimon.protocol import events
 from tuimon.protocol.wire import from_wire
-from tuimon.runs.session_log import Tail
+from tuimon.runs.log.session_log import Tail
 
 LOG = encode_log(a_run())
 

@@ -17,7 +17,7 @@ from tuimon.diagnosis.rules import CAUSES, findings
 from tuimon.diagnosis.spike_causes import spikes
 from tuimon.protocol import commands, events
 from tuimon.protocol.wire import from_wire
-from tuimon.runs.session_log import Tail
+from tuimon.runs.log.session_log import Tail
 from tuimon.runs.state import RunState
 
 Log = Callable[[str], Facts]

@@ -19,7 +19,7 @@ import tuimon
 from helpers import script
 from trainer.keras_models import Ask, facts
 from tuimon.protocol import commands, events
-from tuimon.runs.session_log import Tail
+from tuimon.runs.log.session_log import Tail
 
 Facts = list[events.AnyEvent]
 Training = Callable[[Path], Facts]

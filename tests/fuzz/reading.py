@@ -17,9 +17,9 @@ from tuimon.runs.glance import Glance
 from tuimon.runs.listing.removal import doubt
 from tuimon.runs.listing.summary import glanced
 from tuimon.runs.live_runs import live_runs, newest
-from tuimon.runs.long_log import LongLog
+from tuimon.runs.log.long_log import LongLog
+from tuimon.runs.log.session_log import Tail, newest_start, whole_end
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.runs.session_log import Tail, newest_start, whole_end
 from tuimon.runs.state import RunState
 
 HEALTHY = "healthy"

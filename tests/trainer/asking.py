@@ -7,8 +7,8 @@ from typing import Any
 from helpers import until
 from trainer.fake_engine import FakeEngine
 from tuimon.protocol import commands, events
+from tuimon.runs.log.session_log import Tail
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.runs.session_log import Tail
 from tuimon.trainer.fit import Fit
 from tuimon.trainer.options import Options, ProbeOptions
 from tuimon.trainer.requests.answers import reject_left_over

@@ -18,8 +18,8 @@ from tuimon.cli.main import main
 from tuimon.cli.run import _outcome
 from tuimon.protocol import events
 from tuimon.runs import facts_in_words, liveness
+from tuimon.runs.log.session_log import Tail
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.runs.session_log import Tail
 from tuimon.trainer.session import fact_queue, log_file, session_writer
 from tuimon.trainer.session.clock import Clock
 from tuimon.trainer.session.fact_queue import FactQueue

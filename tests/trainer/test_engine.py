@@ -13,8 +13,8 @@ from helpers import PATIENCE_SECONDS, ROOT, environment, until
 from trainer.fake_engine import PARTS, FakeEngine
 from tuimon.protocol import commands, events
 from tuimon.protocol.wire import from_wire
+from tuimon.runs.log.session_log import Tail
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.runs.session_log import Tail
 from tuimon.trainer import sampling
 from tuimon.trainer.engine import Engine
 from tuimon.trainer.fit import Fit

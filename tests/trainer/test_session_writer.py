@@ -12,7 +12,7 @@ import pytest
 
 from helpers import NO_LOCKS, until, without_locks
 from tuimon.protocol import events
-from tuimon.runs.session_log import Tail
+from tuimon.runs.log.session_log import Tail
 from tuimon.trainer.session import log_file, session_writer
 from tuimon.trainer.session.clock import Clock
 from tuimon.trainer.session.log_file import LogTakenError

@@ -12,8 +12,8 @@ import pytest
 from helpers import environment
 from tuimon.protocol import events
 from tuimon.protocol.wire import from_wire
+from tuimon.runs.log.session_log import Tail
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.runs.session_log import Tail
 
 SUSPENDED = 4.0
 """Seconds. It is longer than all steps that are recorded before and after it take together."""

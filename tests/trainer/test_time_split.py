@@ -17,8 +17,8 @@ from trainer.fake_engine import FakeEngine
 from trainer.keras_models import compiled, count_traces, data, facts_of, same_weights, sequential
 from tuimon.protocol import events, values
 from tuimon.protocol.wire import from_wire
+from tuimon.runs.log.session_log import Tail
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.runs.session_log import Tail
 from tuimon.runs.time_spent import TimeSpent
 from tuimon.trainer import time_split
 from tuimon.trainer.engine import FitFacts

@@ -16,8 +16,8 @@ from tuimon.cli.main import main
 from tuimon.protocol import events
 from tuimon.runs.glance import Glance
 from tuimon.runs.listing.summary import glanced
+from tuimon.runs.log.session_log import Tail
 from tuimon.runs.run_directory import RunDirectory, runs_in
-from tuimon.runs.session_log import Tail
 from tuimon.runs.state import RunState
 from tuimon.ui.app import WatchApp
 from tuimon.ui.screens.compare.overlay_chart import PATTERNS, Overlay

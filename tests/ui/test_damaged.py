@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from helpers import a_run, encode_log, make_run
-from tuimon.runs import long_log
+from tuimon.runs.log import long_log
 from tuimon.ui import run_reader
 from tuimon.ui.screens.dashboard.loss_chart import LossChart
 from ui.facts import training

@@ -11,8 +11,8 @@ from textual.pilot import Pilot
 from helpers import fit_started, layer, make_run, model_built, requests_in, started
 from tuimon.protocol import events
 from tuimon.runs.listing.tags import BASELINE, FILE_NAME, Tags, change_tags, read_tags
+from tuimon.runs.log.session_log import Tail
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.runs.session_log import Tail
 from tuimon.ui.app import WatchApp
 from tuimon.ui.drawing.cell_view import CellView
 from tuimon.ui.screens.compare.run_list import RunList

@@ -36,9 +36,9 @@ from tuimon.report.layout import Subject
 from tuimon.report.lines import as_ansi, as_text
 from tuimon.report.page import page
 from tuimon.runs import liveness
-from tuimon.runs.bad_lines import unread
+from tuimon.runs.log.bad_lines import unread
+from tuimon.runs.log.session_log import Tail
 from tuimon.runs.run_directory import RunDirectory, default_runs_directory
-from tuimon.runs.session_log import Tail
 from tuimon.runs.state import RunState
 
 VERSION = 2

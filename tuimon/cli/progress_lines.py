@@ -9,9 +9,9 @@ from tuimon.numbers import count, figure, number, span
 from tuimon.protocol import events
 from tuimon.regular_file import open_regular
 from tuimon.runs import facts_in_words, liveness
-from tuimon.runs.lost_log import lost_words, watch_command
+from tuimon.runs.log.lost_log import lost_words, watch_command
+from tuimon.runs.log.session_log import LogChangedError, Tail
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.runs.session_log import LogChangedError, Tail
 from tuimon.runs.state import RunState
 from tuimon.text import plain, printed_lines
 

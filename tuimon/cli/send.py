@@ -25,7 +25,7 @@ from tuimon.errors import UsageError
 from tuimon.protocol import commands, events, values
 from tuimon.protocol.validation import what_is_wrong
 from tuimon.runs import facts_in_words, liveness
-from tuimon.runs.session_log import LogChangedError, Tail, encoder, newest_start, whole_end
+from tuimon.runs.log.session_log import LogChangedError, Tail, encoder, newest_start, whole_end
 from tuimon.runs.state import RunState
 from tuimon.text import plain
 

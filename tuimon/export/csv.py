@@ -25,8 +25,8 @@ from tuimon.atomic_file import whole_file
 from tuimon.protocol import events
 from tuimon.protocol.wire import Number
 from tuimon.runs.best import KINDS, Best, Bests
+from tuimon.runs.log.session_log import Tail
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.runs.session_log import Tail
 from tuimon.runs.state import GAP_PARTS
 
 COLUMNS = ("step", "epoch", "time", "metric", "value")

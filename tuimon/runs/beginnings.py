@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tuimon.protocol.events import FitStarted, RunStarted
+from tuimon.runs.log.session_log import LogChangedError, Tail
 from tuimon.runs.run_directory import RunDirectory, runs_in
-from tuimon.runs.session_log import LogChangedError, Tail
 
 LIST_SECONDS = 10.0
 """The directory is listed this often where its time says nothing, as some network file systems have it; else at once

@@ -6,8 +6,8 @@ import time
 from tuimon.protocol import events
 from tuimon.protocol.wire import from_wire
 from tuimon.runs import best, liveness
+from tuimon.runs.log.session_log import LogChangedError, Tail
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.runs.session_log import LogChangedError, Tail
 from tuimon.runs.state import RunState
 
 _BEGIN_BYTES = 64 * 1024

@@ -11,7 +11,7 @@ from tuimon.protocol.wire import scalars_to_wire, to_wire
 from tuimon.text import plain
 from tuimon.trainer.budget import Budget
 from tuimon.trainer.checkpoints import Checkpoints
-from tuimon.trainer.engine import Data, Engine, frozen, frozen_weights, statistics_held
+from tuimon.trainer.engine import Data, Engine, Layers, frozen, frozen_weights, statistics_held
 from tuimon.trainer.modes import AUTO, Mode
 from tuimon.trainer.options import Options
 from tuimon.trainer.probe_memory import ProbeMemory
@@ -84,7 +84,7 @@ class Fit:
         self._leaves_pause = False
         for words in notes:
             self._recorder.note(words)
-        self._record_model()
+        _record_model(self._recorder, self._engine.layers)
         self.memory = memory or ProbeMemory()
         """What the probes leave for the next ``fit`` of the model."""
         self._schedule = ProbeSchedule(recorder, engine, options.probe, self._budget, self._sampling, self.memory)
@@ -265,21 +265,6 @@ class Fit:
             if self._controller.answers.claim(received):
                 self._controller.reject(received, "training has ended")
 
-    def _record_model(self) -> None:
-        """Record the layers; if the user changed flags after the trace, first with the flags that have effect."""
-        layers = self._engine.layers
-        if not layers.look():
-            return
-        as_traced = layers.describe_as_traced()
-        if as_traced is not None:
-            self._recorder.record(as_traced)
-            changed = len(layers.flags_without_effect)
-            count = "1 layer" if changed == 1 else f"{changed} layers"
-            self._recorder.note(
-                f"`trainable` of {count} was set after the step was traced, without effect: compile the model anew"
-            )
-        self._recorder.record(layers.describe())
-
     def _take_requests(self) -> None:
         self._sampling.read_steps()
         deadline = time.perf_counter() + TAKE_SECONDS
@@ -378,3 +363,18 @@ def _is_whole(left: EpochLeft, *, was_stopped: bool) -> bool:
 def _note_prepared(recorder: Recorder, words: str, seconds: float, error: Exception | None) -> None:
     text = f"cannot be traced: {plain(str(error))}" if error else f"traced in {seconds:.1f} s"
     recorder.note(f"prepare {words!r}: {text}")
+
+
+def _record_model(recorder: Recorder, layers: Layers) -> None:
+    """Record the layers; if the user changed flags after the trace, first with the flags that have effect."""
+    if not layers.look():
+        return
+    as_traced = layers.describe_as_traced()
+    if as_traced is not None:
+        recorder.record(as_traced)
+        changed = len(layers.flags_without_effect)
+        count = "1 layer" if changed == 1 else f"{changed} layers"
+        recorder.note(
+            f"`trainable` of {count} was set after the step was traced, without effect: compile the model anew"
+        )
+    recorder.record(layers.describe())

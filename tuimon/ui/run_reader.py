@@ -10,11 +10,11 @@ from typing import Protocol
 from tuimon.protocol.events import AnyEvent, FitStarted, RunEnded, RunStarted
 from tuimon.regular_file import open_regular
 from tuimon.runs import liveness
-from tuimon.runs.bad_lines import BadLines
-from tuimon.runs.long_log import LONG_BYTES, LongLog
-from tuimon.runs.lost_log import lost_words
+from tuimon.runs.log.bad_lines import BadLines
+from tuimon.runs.log.long_log import LONG_BYTES, LongLog
+from tuimon.runs.log.lost_log import lost_words
+from tuimon.runs.log.session_log import LogChangedError, Tail
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.runs.session_log import LogChangedError, Tail
 from tuimon.text import printed_lines
 from tuimon.ui.messages import Heard
 from tuimon.ui.viewer.news import (

@@ -13,8 +13,8 @@ from tuimon.protocol.events import RunStarted
 from tuimon.runs import liveness
 from tuimon.runs.glance import Glance
 from tuimon.runs.listing.tags import FILE_NAME
+from tuimon.runs.log.session_log import newest_start
 from tuimon.runs.run_directory import DELETED_PREFIX, RunDirectory
-from tuimon.runs.session_log import newest_start
 from tuimon.text import plain
 
 _WRITTEN = frozenset(

@@ -247,7 +247,8 @@ class Monitor(keras.callbacks.Callback):
             signals=self._signals,
         )
         checkpoint, self._checkpoint = self._checkpoint, None
-        self._after = AfterOthers(self.model, self._recorder, fit, checkpoint, self._give_up, self._end_after_epoch)
+        signalled = partial(self._end_if_signalled, after_epoch=True)
+        self._after = AfterOthers(self.model, self._recorder, fit, checkpoint, self._give_up, signalled)
 
     @guarded
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -307,9 +308,6 @@ class Monitor(keras.callbacks.Callback):
             ends = self._ends
             self._end("stopped", reason=signal)
             ends.leave()
-
-    def _end_after_epoch(self) -> None:
-        self._end_if_signalled(after_epoch=True)
 
     def _listeners(self) -> Listeners:
         return Listeners(

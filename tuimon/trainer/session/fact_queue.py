@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tuimon.protocol import events
-from tuimon.runs.session_log import encoder
+from tuimon.runs.log.session_log import encoder
 
 CAPACITY = 50_000
 """Events that may wait for a slow or full disk; further ones are dropped, but for those that must be kept."""

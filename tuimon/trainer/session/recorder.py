@@ -18,8 +18,8 @@ from tuimon import __version__
 from tuimon.diagnosis.live import LiveDiagnosis
 from tuimon.protocol import events
 from tuimon.runs import end_reasons, liveness
+from tuimon.runs.log.session_log import Tail
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.runs.session_log import Tail
 from tuimon.runs.state import RunState
 from tuimon.trainer.budget import Budget
 from tuimon.trainer.session.session_writer import SessionWriter

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tuimon.protocol import events
-from tuimon.runs.session_log import encoder
+from tuimon.runs.log.session_log import encoder
 from tuimon.trainer.session.clock import Clock
 from tuimon.trainer.session.fact_queue import CAPACITY, FactQueue, Waiting
 from tuimon.trainer.session.log_file import RESERVE_BYTES, LogFile

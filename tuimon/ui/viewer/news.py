@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tuimon.protocol.events import AnyEvent
-from tuimon.runs.bad_lines import BadLines
 from tuimon.runs.beginnings import Begun
+from tuimon.runs.log.bad_lines import BadLines
 from tuimon.runs.state import RunState
 
 

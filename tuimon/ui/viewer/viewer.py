@@ -13,8 +13,8 @@ from tuimon.protocol import events
 from tuimon.protocol.commands import AnyRequest, Stop
 from tuimon.protocol.events import AnyEvent
 from tuimon.runs import liveness
-from tuimon.runs.bad_lines import BadLines, unread
 from tuimon.runs.beginnings import Begun
+from tuimon.runs.log.bad_lines import BadLines, unread
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.state import OVER, RunState
 from tuimon.text import plain

@@ -15,8 +15,8 @@ from tuimon.runs.glance import Glance, why_unreadable
 from tuimon.runs.listing.parameters import config_of
 from tuimon.runs.listing.summary import Summary, glanced
 from tuimon.runs.listing.tags import read_tags
+from tuimon.runs.log.session_log import LogChangedError, Tail
 from tuimon.runs.run_directory import RunDirectory, runs_in
-from tuimon.runs.session_log import LogChangedError, Tail
 from tuimon.runs.state import OVER, RunState
 from tuimon.ui.screens.compare.run_curves import RunCurves, curves_of
 

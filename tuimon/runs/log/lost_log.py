@@ -4,8 +4,8 @@ import shlex
 
 from tuimon.protocol.events import RunStarted
 from tuimon.runs import liveness
+from tuimon.runs.log.session_log import LogChangedError, Tail
 from tuimon.runs.run_directory import RunDirectory, runs_in
-from tuimon.runs.session_log import LogChangedError, Tail
 
 
 def lost_words(changed: LogChangedError, tail: Tail, started: RunStarted | None) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tuimon.protocol.events import AnyEvent
-from tuimon.runs.session_log import Tail
+from tuimon.runs.log.session_log import Tail
 from tuimon.runs.state import RunState
 
 LONG_BYTES = 64 * 1024 * 1024

@@ -16,7 +16,7 @@ import msgspec
 from tuimon.protocol.checks import check
 from tuimon.protocol.events import AnyEvent, RunStarted
 from tuimon.regular_file import open_regular
-from tuimon.runs.bad_lines import BadLines
+from tuimon.runs.log.bad_lines import BadLines
 
 LONGEST_LINE = 64 * 1024 * 1024
 """Bytes of the longest line that is read. The trainer's longest has all channels of all layers: 21 bytes for each."""
