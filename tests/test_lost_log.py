@@ -255,3 +255,15 @@ def test_a_request_whose_log_is_removed_is_told_of(runs: Path) -> None:
         assert send.stderr is not None
         assert "the log was removed" in send.stderr.read()
         assert send.wait() == 3
+
+
+def test_who_watches_a_run_without_a_log_is_told_that_it_is_waited_for(runs: Path) -> None:
+    """It may be starting, or have lost its log before."""
+    run = RunDirectory.at(runs / "run")
+    with subprocess.Popen(
+        command("watch", run.path), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as watch:
+        assert watch.stderr is not None
+        assert watch.stderr.readline() == f"no log in {run.path} yet: waiting for its first line (Ctrl-C leaves)\n"
+        remove_all(run)
+        assert watch.wait() == 1

@@ -133,6 +133,19 @@ def test_it_is_its_owners_alone(saved: Path) -> None:
     assert [path.name for path in saved.parent.iterdir()] == ["step-00000007.npz"]
 
 
+def test_they_are_saved_and_found_where_the_run_is_renamed_to(tmp_path: Path) -> None:
+    run = RunDirectory.at(tmp_path / "run")
+    checkpoints = Checkpoints(run.checkpoints)
+    names = [checkpoints.save({}, META, "asked").name]
+    moved = RunDirectory(run.path.rename(tmp_path / "other name"))
+    names.append(checkpoints.save({}, META, "asked").name)
+    assert checkpoints.names() == Checkpoints(moved.checkpoints).names() == names
+    assert not run.path.exists()
+    shutil.rmtree(moved.path)
+    with pytest.raises(FileNotFoundError):
+        checkpoints.save({}, META, "asked")
+
+
 def refused(checkpoints: Checkpoints, name: str) -> str:
     with pytest.raises(CheckpointError) as info:
         checkpoints.load(name)

@@ -261,6 +261,13 @@ def test_a_run_that_was_renamed_is_written_on_and_says_so(tmp_path: Path, capfd:
     assert f"it was moved to {moved / 'session.jsonl'}" in texts(moved / "session.jsonl")[0]
     (line,) = capfd.readouterr().err.splitlines()
     assert line.endswith(f"it was moved to {moved / 'session.jsonl'}; facts are recorded there")
+    # A further fit of it is recorded there, too.
+    recorder.reopen()
+    recorder.note("the second fit")
+    recorder.end("finished")
+    assert recorder.run.path == moved
+    assert "the second fit" in texts(moved / "session.jsonl")
+    assert not run.path.exists()
 
 
 def test_a_disk_that_never_answers_costs_bounded_time_and_memory(

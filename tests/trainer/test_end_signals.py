@@ -142,6 +142,39 @@ def test_ctrl_c_waits_for_a_steps_end_and_is_raised_then(handlers_of_before: dic
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_a_handler_that_the_user_sets_in_the_middle_of_training_is_the_only_one(
+    handlers_of_before: dict[int, Any],
+) -> None:
+    """The interpreter tells of the signal all the same; training must not be ended for it."""
+    heard, handled = list[int](), list[int]()
+    signals = made(noticed=heard.append)
+    signals.install((signal.SIGUSR1, signal.SIGTERM))
+    signal.signal(signal.SIGUSR1, lambda number, _: handled.append(number))
+    os.kill(os.getpid(), signal.SIGUSR1)
+    os.kill(os.getpid(), signal.SIGTERM)
+    until(lambda: heard)
+    assert (heard, handled, signals.number) == ([signal.SIGTERM], [signal.SIGUSR1], signal.SIGTERM)
+    signals.close()
+
+
+def test_a_handler_that_calls_the_former_one_is_called_once(handlers_of_before: dict[int, Any]) -> None:
+    heard, handled = list[int](), list[int]()
+    signals = made(noticed=heard.append)
+    signals.install([signal.SIGURG])  # By default it does nothing.
+    former: Any = signal.getsignal(signal.SIGURG)
+
+    def of_the_user(number: int, frame: Any) -> None:
+        handled.append(number)
+        former(number, frame)
+
+    signal.signal(signal.SIGURG, of_the_user)
+    os.kill(os.getpid(), signal.SIGURG)
+    until(lambda: heard == [signal.SIGURG])
+    signals.leave()
+    assert handled == [signal.SIGURG]
+    assert signal.getsignal(signal.SIGURG) == signal.SIG_DFL
+
+
 def test_nothing_is_handled_from_another_thread(handlers_of_before: dict[int, Any]) -> None:
     thread = threading.Thread(target=lambda: made().install(SIGNALS))
     thread.start()

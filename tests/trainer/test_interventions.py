@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -473,6 +474,14 @@ def test_a_disk_that_does_not_answer_holds_training_only_so_long(runs: Path, mon
         return real(*arguments)
 
     monkeypatch.setattr(Checkpoints, "save", save)
+    waits: list[float | None] = []
+
+    class Saving(threading.Thread):
+        def join(self, timeout: float | None = None) -> None:
+            waits.append(timeout)
+            super().join(timeout)
+
+    monkeypatch.setattr(actions, "threading", SimpleNamespace(Thread=Saving))
 
     class Later(keras.callbacks.Callback):
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -485,6 +494,7 @@ def test_a_disk_that_does_not_answer_holds_training_only_so_long(runs: Path, mon
     reasons = [fact.reason for fact in facts_of(monitor, events.CommandRejected)]
     assert reasons == ["the last checkpoint is still being written", "a checkpoint is still being written: ask again"]
     assert len(facts_of(monitor, events.CheckpointSaved)) == 1
+    assert waits == [0.1, 0.0, actions.AT_THE_END_SECONDS], "it is not waited for again"
 
 
 def test_steps_are_counted_on_after_a_rollback_without_batch_values(runs: Path) -> None:

@@ -25,6 +25,7 @@ from tuimon.regular_file import open_regular
 from tuimon.text import plain
 from tuimon.trainer.engine import Arrays
 from tuimon.trainer.modes import AUTO, Mode
+from tuimon.trainer.session.moved_directory import MovedDirectory
 
 MARGIN_BYTES = 64 * 1024 * 1024
 """Free space that a checkpoint leaves on the disk for the log."""
@@ -110,13 +111,18 @@ class Checkpoints:
     """The checkpoints of one run.
 
     Args:
-        directory: Their directory; the first save creates it.
+        directory: Their directory; the first save creates it. The directory above it, the run, may be renamed.
         kept: How many of the newest to keep, requested or automatic.
     """
 
     def __init__(self, directory: Path, *, kept: int = 3) -> None:
-        self._directory = directory
+        self._name = directory.name
+        self._run = MovedDirectory(directory.parent)
         self._kept = kept
+
+    @property
+    def _directory(self) -> Path:
+        return self._run.path / self._name
 
     def names(self) -> list[str]:
         """Return the file names of all complete checkpoints, oldest first."""

@@ -9,6 +9,7 @@ import contextlib
 import functools
 import signal
 import sys
+import time
 import weakref
 from collections.abc import Callable
 from types import FrameType
@@ -26,6 +27,9 @@ PROGRAM_ENDED = "the program ended while fit ran in another thread"
 """The reason of a run in the middle of which its process exited."""
 SHORT_GRACE_SECONDS = 5.0
 """Longest time from a signal to the end of a process that saves no checkpoint."""
+VALIDATION_SECONDS = 5.0
+"""Longest time from a signal to the end of a validation that is to have its place in the checkpoint. Some send SIGKILL
+10 seconds after SIGTERM."""
 
 _HOOKS = (
     *("on_epoch_begin", "on_epoch_end", "on_train_batch_begin", "on_train_batch_end", "on_train_end"),
@@ -75,6 +79,7 @@ class FitEnds:
         self._last_value = id(getattr(sys, "last_value", None))
         self._undo = _tell_failures(callbacks, failed) if callbacks is not None else lambda: None
         self._saves = options.checkpoint_at_stop
+        self._signalled_at: float | None = None
         grace_seconds = options.grace_seconds if self._saves else SHORT_GRACE_SECONDS
         self._signals = signals or EndSignals(grace_seconds=grace_seconds, noticed=tell_all, end=_end_all)
         self._signals.raises = False
@@ -111,7 +116,7 @@ class FitEnds:
         """
         if self._signals.number is None:
             return ""
-        if in_validation and self._saves and self._others_act_in_validation:
+        if in_validation and self._saves and self._awaits_validation():
             return ""
         name = name_of(self._signals.number)
         with contextlib.suppress(Exception):
@@ -152,6 +157,17 @@ class FitEnds:
             self.end("failed", UNNOTICED)
         else:
             self.end("stopped", PROGRAM_ENDED)
+
+    def _awaits_validation(self) -> bool:
+        # Cut off, its epoch would be one that no callback has counted, such as patience, in a checkpoint after it.
+        if self._others_act_in_validation:
+            return True
+        now = time.monotonic()
+        self._signalled_at = now if self._signalled_at is None else self._signalled_at
+        if now < self._signalled_at + VALIDATION_SECONDS:
+            return True
+        self._recorder.note(f"validation is cut off: callbacks have not counted epoch {self._recorder.epoch + 1}")
+        return False
 
     def _gone_unnoticed(self) -> None:
         self._signals.deactivate()

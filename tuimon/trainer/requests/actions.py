@@ -57,6 +57,7 @@ class RequestActions:
         self._sampling = sampling
         self._number_of_fit = fit
         self._saving: threading.Thread | None = None
+        self._waited_for: threading.Thread | None = None
 
     def evaluate(self, name: str) -> None:
         """Validate now, in the learning phase in force, and record the result.
@@ -160,8 +161,11 @@ class RequestActions:
     def finish_saving(self, seconds: float | None = None) -> bool:
         """Wait until no checkpoint is being written; return False if that takes longer than ``seconds``."""
         if self._saving is not None:
-            self._saving.join(PATIENCE_SECONDS if seconds is None else seconds)
+            # A disk that does not answer is not waited for at the end of each epoch.
+            patience = 0.0 if self._saving is self._waited_for else PATIENCE_SECONDS
+            self._saving.join(patience if seconds is None else seconds)
             if self._saving.is_alive():
+                self._waited_for = self._saving
                 return False
             self._saving = None
         return True

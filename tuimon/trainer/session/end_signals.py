@@ -21,6 +21,8 @@ SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
 """Signals that end a process, unless it handles them, and that somebody sends to say so."""
 AGAIN_SECONDS = 0.5
 """One wish often comes as two signals: of a closed terminal, from the kernel and from the shell. A later one counts."""
+_HANDLED = 0x80
+"""Added to a signal's number, where the handler tells it and not the interpreter."""
 END_SECONDS = 10.0
 """Longest time that the last facts may take when the process ends at once."""
 
@@ -125,17 +127,23 @@ class EndSignals:
         if callable(handler):
             handler(number, None)  # Python's own for Ctrl-C, which raises KeyboardInterrupt.
         else:
+            # A handler set since then, which calls this one, has had its turn.
+            with contextlib.suppress(ValueError):
+                signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
 
     def _restore(self) -> None:
         if self in _INSTALLED:
             _INSTALLED.remove(self)
         for number, handler in self._before.items():
-            if signal.getsignal(number) == self._handle:
+            if self._has(number):
                 signal.signal(number, handler)
         if self._wakes_at_once:
             self._wakes_at_once = False
             signal.set_wakeup_fd(-1)
+
+    def _has(self, number: int) -> bool:
+        return bool(signal.getsignal(number) == self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self._pipe is None or not self._is_active:
@@ -148,9 +156,9 @@ class EndSignals:
             return
         if self.number is None:
             self.number = number
-        if not self._wakes_at_once:
+        if not self._wakes_at_once or not self._has(number):
             with contextlib.suppress(OSError):
-                os.write(self._pipe[1], bytes([number]))
+                os.write(self._pipe[1], bytes([number | _HANDLED]))
         if self.raises:
             self.raises = False
             raise EndedBySignal(number)
@@ -165,11 +173,14 @@ class EndSignals:
                 if not poll.poll(None if left is None else left * 1000):
                     self._end_now(first, f"{name_of(first)}, and no step ended within {self._grace_seconds:g} s")
                     return
-                for number in os.read(reading, 64):
+                for byte in os.read(reading, 64):
+                    number = byte & ~_HANDLED
                     if number == 0:
                         return
                     if number not in self._before or not self._is_active:
                         continue
+                    if number == byte and not self._has(number):
+                        continue  # The interpreter tells of it, too, where the user has set a handler since.
                     if not first:
                         first, since = number, time.monotonic()
                         with contextlib.suppress(Exception):

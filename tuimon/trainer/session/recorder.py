@@ -22,6 +22,7 @@ from tuimon.runs.log.session_log import Tail
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.state import RunState
 from tuimon.trainer.budget import Budget
+from tuimon.trainer.session.moved_directory import MovedDirectory
 from tuimon.trainer.session.session_writer import SessionWriter
 from tuimon.trainer.session.standard_error import say
 
@@ -66,6 +67,7 @@ class Recorder:
         console: Console = "",
     ) -> None:
         self.run = run
+        self._place = MovedDirectory(run.path)
         self.attempt = 0
         """Number of this attempt at the run. A request carries the attempt that it is meant for."""
         self.config: dict[str, object] = config or {}
@@ -160,7 +162,9 @@ class Recorder:
         """Continue after ``end``, for another ``fit`` with the same Monitor."""
         with self._ending:
             if self._closed:
-                self._writer.reopen()
+                # It may have been renamed since.
+                self.run = RunDirectory(self._place.path)
+                self._writer.reopen(self.run.session_log)
                 self._closed = False
                 self._companions, companions = [], self._companions
                 for companion in companions:

@@ -147,14 +147,14 @@ class SessionWriter:
         self._tell_at_the_end(is_hung=is_hung)
         return not is_hung and not self._has_untold
 
-    def reopen(self) -> None:
-        """Go on after `close`. Where the disk has not answered since then, return at once, and open the log later.
+    def reopen(self, path: Path | None = None) -> None:
+        """Go on after `close`, at ``path`` if it was moved. Where the disk still does not answer, open the log later.
 
         Raises:
             LogTakenError: Another process has gone on with it.
             OSError: The log cannot be opened.
         """
-        former, self._strikes = self._thread, 0
+        former, self._strikes, self._path = self._thread, 0, path or self._path
         if self._log is None and not former.is_alive():
             self._open()
         self._closing = False
