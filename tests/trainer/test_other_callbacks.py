@@ -80,6 +80,11 @@ def test_all_of_them_together_do_what_they_do_alone(
     assert "training goes on" not in capsys.readouterr().err
 
 
+def test_a_list_of_the_users_is_as_it_was_after_a_callback_has_failed(tmp_path: Path) -> None:
+    """Keras keeps a ready list as it is given, and the user may look at it, or train with it again."""
+    assert wrong(tmp_path, ["Hears", "Fails"], [0], as_list=True) == []
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("first", OTHERS)
 def test_every_pair_does_what_it_does_alone(first: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -173,8 +173,13 @@ class Monitor(keras.callbacks.Callback):
                         loop.log(loss=train_step(x, y))
             ```
         """
-        values = LoggedValues(lambda words: self._recorder and self._recorder.note(words))
-        loop, undo = Loop(self, model, values, self._give_up), contextlib.ExitStack()
+
+        def note(words: str) -> None:
+            if self._recorder is not None:
+                self._recorder.note(words)
+
+        values, undo = LoggedValues(note), contextlib.ExitStack()
+        loop = Loop(self, model, values, self._give_up)
 
         def begin() -> None:
             undo.callback(patches.set_untracked(model, "stop_training", False))
@@ -359,7 +364,10 @@ class Monitor(keras.callbacks.Callback):
 
     def _end(self, status: str, error: BaseException | None = None, *, reason: str = "") -> None:
         fit, self._fit = self._fit, None
+        after, self._after = self._after, None
         parts: list[Callable[[], object]] = [self._close_ends, partial(self._end_run, status, error, reason)]
+        if after is not None:
+            parts.append(after.leave)
         if fit is not None:
             parts[1:1] = [fit.end, fit.close_inbox]
             if self._shared is not None:
