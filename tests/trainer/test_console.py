@@ -24,6 +24,7 @@ from helpers import environment, read_log, until
 from tuimon.protocol import events
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.text import printed_lines
+from tuimon.trainer.keras import guarded
 from tuimon.trainer.session import console as module
 from tuimon.trainer.session.console import BoundedFile, Console, collapsed
 
@@ -334,6 +335,106 @@ def test_errors_of_the_stream_are_the_scripts(path: Path, monkeypatch: pytest.Mo
         with pytest.raises(ValueError, match="closed file"):
             print("too late")
     assert path.read_text() == "five!"
+
+
+class Takes(Cell):
+    """A stream that takes its text by any name, and more than text; it has no encoding, descriptor or `isatty`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: list[Any] = []
+
+    def write(self, text: Any = "", *more: Any, **by_name: Any) -> int:
+        self.given.append((text, more, by_name))
+        return 7
+
+    def writelines(self, lines: Any) -> None:
+        for line in lines:
+            self.write(line)
+
+
+class OddText(str):
+    """Text with methods that fail."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        raise RuntimeError("no length")
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    def __getitem__(self, key: Any) -> str:
+        raise RuntimeError("no part")
+
+
+def test_whatever_is_written_reaches_the_stream_and_what_is_text_is_kept(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream: Any = Takes()
+    monkeypatch.setattr(sys, "stdout", stream)
+
+    def write() -> list[Any]:
+        stream.given = []
+        odd = OddText("odd\n")
+        calls = [("one\n",), (b"two\n",), (bytearray(b"\xff\n"),), (None,), (3,), ([],), (odd,), ("four\n", 1), ()]
+        taken = [stream.write(*call) for call in calls]
+        taken += [stream.write(text="five\n"), stream.write(other="six\n"), stream.write(text=object())]
+        stream.writelines(["seven\n", b"eight\n"])
+        return [taken, len(stream.given), [type(text) for text, _, _ in stream.given]]
+
+    expected = write()
+    with kept(path):
+        assert write() == expected
+    assert path.read_text().split() == ["one", "two", "\ufffd", "odd", "four", "five", "six", "seven", "eight"]
+
+
+@pytest.mark.parametrize("name", ["write", "__hash__", "__eq__", "__dict__"])
+def test_a_stream_that_fails_is_not_touched_and_not_our_end(
+    path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def fails(*_: Any) -> Any:
+        raise RuntimeError("a stream of the user's")
+
+    changed = {name: property(fails) if name in ("write", "__dict__") else fails}
+    stream = type("Failing", (Cell,), {"__hash__": object.__hash__, **changed})()
+    other = stream if name != "__eq__" else Cell()
+    monkeypatch.setattr(sys, "stdout", stream)
+    console = Console(path)
+    console.start()
+    monkeypatch.setattr(sys, "stdout", other)
+    sys.stderr.write("kept\n")
+    console.stop()
+    assert "kept" in path.read_text()
+    if name != "__dict__":
+        assert "write" not in vars(stream)
+
+
+def test_without_a_stdout_the_rest_is_kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(sys, "stdout")
+    with kept(path):
+        sys.stderr.write("kept\n")
+    assert path.read_text() == "kept\n"
+    monkeypatch.delattr(sys, "stderr")
+    guarded.say(RuntimeError("nobody hears it"))
+
+
+def test_text_that_cannot_be_written_costs_no_later_text(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a_stream(monkeypatch)
+    failed = threading.Event()
+
+    def once(text: str) -> str:
+        if "lost" in text:
+            failed.set()
+            raise MemoryError
+        return text
+
+    monkeypatch.setattr(module, "collapsed", once)
+    with kept(path, flush_seconds=0.001):
+        print("lost")
+        assert failed.wait(60)
+        print("kept")
+    assert path.read_text() == "kept\n"
 
 
 def test_a_broken_pipe_ends_a_script_as_without_us(path: Path) -> None:

@@ -24,6 +24,7 @@ from trainer.keras_models import compiled, send, sequential
 from tuimon.protocol import commands
 from tuimon.runs.run_directory import runs_in
 from tuimon.trainer import sampling
+from tuimon.trainer.keras.standing_aside import UnwatchedLoop
 
 BATCHES, BATCH = 3, 4
 STUCK_SECONDS = 300
@@ -47,14 +48,14 @@ class Tiny(keras.Model):
         return self.norm(x, training=training)
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        (x,) = data
+        x = data[0]
         self.norm.gamma.assign(self.norm.gamma * 0.7 + tf.reduce_mean(x * self(x, training=True), 0))
         self.optimizer.iterations.assign_add(1)
         self.shown.update_state(tf.reduce_mean(self.norm.gamma))
         return {"loss": self.shown.result()}
 
     def test_step(self, data: Any) -> dict[str, Any]:
-        (x,) = data
+        x = data[0]
         self.shown.update_state(tf.reduce_mean(self(x, training=False)))
         return {"loss": self.shown.result()}
 
@@ -120,6 +121,43 @@ class Scenario:
         return tuimon.Monitor(runs_dir=runs, **self.options)
 
 
+@dataclass(frozen=True, kw_only=True)
+class LoopScenario(Scenario):
+    """A short training in a loop of the user's.
+
+    Args:
+        compiled: Whether the loop lets tuimon compile its step; else it calls ``train_on_batch``.
+    """
+
+    compiled: bool
+
+    def train(self, monitors: Sequence[tuimon.Monitor]) -> tuple[keras.Model, list[Any]]:
+        """Train; return the model and all its numbers."""
+        keras.utils.set_random_seed(3)
+        model, shown, epochs = self.model(), [], []
+        asks = [Ask(monitor, self.asks) for monitor in monitors]
+
+        def step(x: Any) -> Any:
+            return model.train_step((x,))["loss"]
+
+        with contextlib.ExitStack() as stack:
+            loop: Any = UnwatchedLoop(model, tf.function)
+            for monitor in monitors:
+                loop = stack.enter_context(monitor.watch(model))
+            step = loop.function(step) if self.compiled else lambda x: model.train_on_batch(x)[0]
+            for epoch in loop.epochs(2):
+                epochs.append(epoch)
+                for (x,) in loop.steps(_DATA[True][0]):
+                    loss = step(x)
+                    loop.log(loss=loss)
+                    shown.append(float(loss))
+                    for ask in asks:
+                        ask.on_train_batch_begin(0)
+                loop.log_epoch(val_loss=epoch)
+        weights = [np.asarray(each).tobytes() for each in [*model.variables, *model.optimizer.variables]]
+        return model, [epochs, shown, weights]
+
+
 def _data() -> dict[bool, tuple[tf.data.Dataset, tf.data.Dataset]]:
     x = np.random.default_rng(0).normal(1.0, 2.0, (BATCHES * BATCH - 2, 6)).astype(np.float32)
     y = (x[:, :1] > 1).astype(np.float32)
@@ -141,6 +179,8 @@ SCENARIOS = {
     "eager": Scenario(model=lambda: tiny(run_eagerly=True), asks={}, options=QUIET),
     "asked": Scenario(model=tiny, asks=REQUESTS, options=QUIET),
     "asked eagerly": Scenario(model=lambda: tiny(run_eagerly=True), asks=REQUESTS, options=QUIET),
+    "loop": LoopScenario(model=lambda: tiny(run_eagerly=True), asks={}, options=QUIET, compiled=False),
+    "compiled loop": LoopScenario(model=tiny, asks={1: [commands.Freeze()]}, options=QUIET, compiled=True),
     "probed": Scenario(
         model=lambda: compiled(sequential()), asks={}, options={"probe_every": 2, "overhead": 0.9, "console": False}
     ),
@@ -167,9 +207,11 @@ HOT = (
 GUARDS = (
     "trainer/keras/guarded.py:each:",
     "trainer/keras/guarded.py:guarded",
+    "trainer/keras/loop.py:LoggedValues.__init__",
+    "trainer/keras/loop.py:Loop.__init__",
     "trainer/keras/steps/function_cache.py:_Noted",
 )
-"""These catch what the others raise; nothing is behind them."""
+"""These catch what the others raise, or only keep what they are given; nothing is behind them."""
 SILENT = (
     "trainer/keras/internals/graphs.py:",
     "trainer/keras/internals/losses.py:",
@@ -177,10 +219,11 @@ SILENT = (
     "trainer/keras/internals/variables.py:array",
     "trainer/keras/shared_run.py:",
     "trainer/keras/steps/batch_values.py:",
+    "trainer/session/console.py:",
     "trainer/session/system_sampler.py:",
     "machine/",
 )
-"""What reads metrics within the user's step, weights, and the machine: where it fails, there is less to show."""
+"""What reads metrics within the user's step, weights, what is printed, the machine: where it fails, less is shown."""
 
 
 @pytest.fixture(autouse=True)
@@ -259,7 +302,7 @@ def enumerate_faults(
 def selected_places(counts: dict[Place, int], hot: tuple[str, ...], number: int) -> list[tuple[Place, int, str]]:
     """Return the hot places and a sample of the others, each with one call and one exception."""
     generator = random.Random(1)
-    always = [place for place in sorted(counts) if hot and place.startswith(hot)]
+    always = [place for place in sorted(counts) if hot and place.startswith(hot) and not place.startswith(GUARDS)]
     others = [place for place in sorted(counts) if not place.startswith((*HOT, *GUARDS))]
     chosen = [*always, *generator.sample(others, min(number, len(others)))]
     return [(place, generator.randint(1, min(3, counts[place])), generator.choice([*ERRORS])) for place in chosen]
@@ -276,7 +319,11 @@ def all_places(counts: dict[Place, int]) -> list[tuple[Place, int, str]]:
     ]
 
 
-@pytest.mark.parametrize(("name", "hot", "number"), [("plain", HOT, 2), ("asked eagerly", (), 6)])
+LOOP = ("trainer/keras/loop.py:", "trainer/keras/watched_model.py:WatchedModel.__init__")
+"""Places that only a loop of the user's passes."""
+
+
+@pytest.mark.parametrize(("name", "hot", "number"), [("plain", HOT, 2), ("asked eagerly", (), 6), ("loop", LOOP, 0)])
 def test_a_fault_of_ours_leaves_training_as_it_is(
     name: str, hot: tuple[str, ...], number: int, runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,6 +19,7 @@ from tuimon.export.csv import rows
 from tuimon.protocol import commands, events
 from tuimon.protocol.wire import list_from_wire
 from tuimon.runs.run_directory import RunDirectory
+from tuimon.trainer.keras import loop as loop_module
 from tuimon.trainer.keras.loop import NO_DATA, NO_FUNCTION
 
 Plan = Mapping[int, Sequence[commands.AnyRequest]]
@@ -232,13 +233,84 @@ def test_an_error_in_a_loop_is_the_users_and_is_recorded(runs: Path) -> None:
     assert "mine" in ended.traceback
 
 
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [(np.zeros(3), r"loss has shape \(3,\); log one number"), ([1.0], "loss is list"), (None, "NoneType")],
-)
-def test_what_is_logged_is_a_number(runs: Path, value: Any, words: str) -> None:
-    with pytest.raises(ValueError, match=words), tuimon.Monitor(runs_dir=runs).watch(sequential()) as loop:
-        loop.log(loss=value)
+class Odd:
+    """A value that cannot be read."""
+
+    def __float__(self) -> float:
+        raise RuntimeError("not ready")
+
+
+class OddShape(Odd):
+    """A scalar that cannot be read either."""
+
+    shape = ()
+
+
+class OddLength:
+    """Batches whose length is a question of its own."""
+
+    def __len__(self) -> int:
+        raise RuntimeError("the server has gone")
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(2))
+
+
+NO_NUMBERS: dict[str, Any] = {
+    "words": "much better",
+    "nothing": None,
+    "a_list": [1.0],
+    "an_array": np.zeros(3),
+    "an_object": object(),
+    "words_on_the_device": tf.constant("much better"),
+    "an_object_in_an_array": np.array({}, dtype=object),
+    "too_large": 10**400,
+    "complex": 1j,
+    "complex_on_the_device": np.array(1j).reshape(1),
+    "unknown_shape": tf.TensorSpec(None),
+    "raises": Odd(),
+    "raises_late": OddShape(),
+}
+
+
+def test_what_is_no_number_is_left_out_and_the_loop_goes_on(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop_module, "_MOST_UNREAD", 3)
+    model, monitor = compiled(sequential()), tuimon.Monitor(runs_dir=runs)
+    batches_made = 0
+    with monitor.watch(model) as loop:
+        for epoch in loop.epochs(2):
+            for number in loop.steps(OddLength()):
+                batches_made += 1
+                loop.log(loss=number, changes=float(number) if epoch else "not yet", **NO_NUMBERS)
+            loop.log(late=epoch, **NO_NUMBERS)
+            loop.log_epoch(val_loss=epoch, **NO_NUMBERS)
+    assert batches_made == 4
+    ended = facts_of(monitor, events.EpochEnded)
+    assert [fact.logs for fact in ended] == [
+        {"loss": 0.5, "late": 0, "val_loss": 0},
+        {"loss": 0.5, "changes": 0.5, "late": 1, "val_loss": 1},
+    ]
+    names = [fact.text.partition(" is not recorded")[0] for fact in facts_of(monitor, events.Note)]
+    assert sorted(names) == sorted([*NO_NUMBERS, "changes"]), "each is said once"
+    assert facts_of(monitor, events.RunEnded)[-1].status == "finished"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_what_a_value_raises_to_end_the_program_ends_it(runs: Path, error: type[BaseException]) -> None:
+    class Ends:
+        shape = ()
+
+        def __float__(self) -> float:
+            raise error
+
+    def train() -> None:
+        with tuimon.Monitor(runs_dir=runs).watch(sequential()) as loop:
+            for _ in loop.epochs(1):
+                for _ in loop.steps(range(1)):
+                    loop.log(loss=Ends())
+
+    with pytest.raises(error):
+        train()
 
 
 def test_what_is_not_logged_in_each_step_is_missing_and_no_nan(runs: Path) -> None:

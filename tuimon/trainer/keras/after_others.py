@@ -95,8 +95,8 @@ class AfterOthers(keras.callbacks.Callback):
             self._fit.save_if_due()
             self._end_if_signalled()
 
-    def on_train_end(self, logs: Any = None) -> None:  # noqa: ARG002
-        """Leave the list of callbacks."""
+    def leave(self) -> None:
+        """Leave the list of callbacks, which a user may keep: the ``fit`` has ended, or an exception ends it."""
         self._has_begun()
         if self._remove is not None:
             self._remove()

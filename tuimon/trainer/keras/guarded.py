@@ -62,7 +62,7 @@ def each(on_trouble: Callable[[Exception], None], *parts: Callable[[], object]) 
 
 def say(error: Exception) -> None:
     """Print an error of tuimon, which does not end the training. A closed or full stderr is no error."""
-    if sys.stderr is None:
+    if getattr(sys, "stderr", None) is None:
         return  # `print` would take stdout.
     with contextlib.suppress(Exception):
         print(f"tuimon: {error} (training goes on)", file=sys.stderr)

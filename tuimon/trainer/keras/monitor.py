@@ -20,7 +20,7 @@ from tuimon.trainer.keras.after_others import AfterOthers
 from tuimon.trainer.keras.fit_ends import UNNOTICED, FitEnds
 from tuimon.trainer.keras.guarded import each, guarded, guarded_before_step, say
 from tuimon.trainer.keras.internals import patches, running_fit
-from tuimon.trainer.keras.loop import NO_DATA, NO_FUNCTION, LoggedValues, Loop
+from tuimon.trainer.keras.loop import LoggedValues, Loop, watched_in_loop
 from tuimon.trainer.keras.steps.listeners import Listeners
 from tuimon.trainer.keras.steps.users_step import ReplacedError
 from tuimon.trainer.keras.watched_model import WatchedModel
@@ -173,26 +173,34 @@ class Monitor(keras.callbacks.Callback):
                         loop.log(loss=train_step(x, y))
             ```
         """
-        with contextlib.ExitStack() as undo:
+
+        def note(words: str) -> None:
+            if self._recorder is not None:
+                self._recorder.note(words)
+
+        values, undo = LoggedValues(note), contextlib.ExitStack()
+        loop = Loop(self, model, values, self._give_up)
+
+        def begin() -> None:
+            undo.callback(patches.set_untracked(model, "stop_training", False))
             if optimizer is not None or getattr(model, "optimizer", None) is None:
                 undo.callback(patches.set_untracked(model, "optimizer", optimizer))
-            undo.callback(patches.set_untracked(model, "stop_training", False))
-            values = LoggedValues()
-            self._watched = WatchedModel(model, batch_loss=False, listeners=self._listeners())
-            self._watched.values, self._watched.why_no_data = values, NO_DATA
-            if model.compiled:
-                model.make_train_function()
-            else:
-                self._watched.why_not_steerable = NO_FUNCTION
+            self._watched = watched_in_loop(model, values, self._listeners())
             self.set_model(model)
             self.set_params({"epochs": None, "steps": None})
             self.on_train_begin()
-            try:
-                yield Loop(self, self._watched, values)
-            except BaseException as error:
-                self._fail(error)
-                raise
+            loop.begin(self._watched)
+
+        each(self._give_up, begin)
+        try:
+            yield loop
+        except BaseException as error:
+            each(say, partial(self._fail, error))
+            raise
+        else:
             self.on_train_end()
+        finally:
+            each(say, undo.close)
 
     @property
     def run_dir(self) -> Path | None:
@@ -293,15 +301,18 @@ class Monitor(keras.callbacks.Callback):
     def on_train_end(self, logs: Any = None) -> None:
         """Give everything back and close the run."""
         self._was_stopped = False
-        ends = self._ends
-        if self._fit:
-            with contextlib.suppress(Exception):
-                self._was_stopped = self._fit.was_stopped
-            is_signalled = ends is not None and ends.is_signalled
-            each(self._give_up, self._fit.read_steps if is_signalled else self._fit.write_last)
+        fit, ends = self._fit, self._ends
+
+        def last_facts() -> None:
+            if fit:
+                with contextlib.suppress(Exception):
+                    self._was_stopped = fit.was_stopped
+                (fit.read_steps if ends is not None and ends.is_signalled else fit.write_last)()
+
+        each(self._give_up, last_facts)
         each(say, partial(self._end, "stopped" if self._was_stopped else "finished"))
         if ends is not None:
-            ends.leave()
+            each(say, ends.leave)
 
     def _end_if_signalled(self, **where: bool) -> None:
         if self._ends is not None and (signal := self._ends.last_words(**where)):
@@ -353,7 +364,10 @@ class Monitor(keras.callbacks.Callback):
 
     def _end(self, status: str, error: BaseException | None = None, *, reason: str = "") -> None:
         fit, self._fit = self._fit, None
+        after, self._after = self._after, None
         parts: list[Callable[[], object]] = [self._close_ends, partial(self._end_run, status, error, reason)]
+        if after is not None:
+            parts.append(after.leave)
         if fit is not None:
             parts[1:1] = [fit.end, fit.close_inbox]
             if self._shared is not None:

@@ -14,7 +14,6 @@ import os
 import re
 import sys
 import threading
-import weakref
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -48,7 +47,7 @@ class _Tap:
         stream: A text stream that keeps its attributes in a dictionary.
 
     Raises:
-        TypeError: The stream is of another kind.
+        TypeError: The stream is of another kind. A stream of the user's may raise anything else.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -64,14 +63,21 @@ class _Tap:
             written = write(*arguments, **keywords)
             self._was_called = True
             # Not a lock: a signal handler may print while this thread is in here.
-            for listen in self.listeners:
-                listen(arguments[0])
+            with contextlib.suppress(Exception):
+                text = _text(arguments, keywords)
+                for listen in self.listeners:
+                    listen(text)
             return written
 
         self._tapped = tapped
         self._attributes["write"] = tapped
-        if stream.write is not tapped:
-            self.remove()
+        is_tapped = False
+        try:
+            is_tapped = stream.write is tapped
+        finally:
+            if not is_tapped:
+                self.remove()
+        if not is_tapped:
             raise TypeError("the stream finds its methods elsewhere")
 
     def is_called_by(self, stream: Any) -> bool:
@@ -97,18 +103,30 @@ class _Tap:
         return True
 
 
-_TAPS: "weakref.WeakKeyDictionary[Any, _Tap]" = weakref.WeakKeyDictionary()
-"""The tapped streams. One that somebody else has wrapped meanwhile stays, and is used again."""
+def _text(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> str:
+    """Return the text that a call of ``write`` was given; empty if it was given something else."""
+    given = arguments[0] if arguments else next(iter(keywords.values()), "")
+    if isinstance(given, bytes | bytearray | memoryview):
+        return bytes(given).decode(errors="replace")
+    # A class of the user's may have methods of its own.
+    return str.__str__(given) if isinstance(given, str) else ""
+
+
+_TAPS: dict[int, _Tap] = {}
+"""The tapped streams, by identity: a class of the user's may hash and compare them as it likes.
+
+One that somebody else has wrapped meanwhile stays, and is used again. A tap keeps its stream alive.
+"""
 _TAPPING = threading.Lock()
 
 
 def _listen(stream: Any, listener: Listener) -> bool:
     """Call ``listener`` with each text written to a stream; return False if the stream cannot be tapped."""
-    with _TAPPING, contextlib.suppress(TypeError, AttributeError):
-        tap = _TAPS.get(stream)
+    with _TAPPING, contextlib.suppress(Exception):
+        tap = _TAPS.get(id(stream))
         if tap is None or not tap.is_called_by(stream):
             listeners = tap.listeners if tap is not None else ()
-            tap = _TAPS[stream] = _Tap(stream)
+            tap = _TAPS[id(stream)] = _Tap(stream)
             tap.listeners = listeners
         if listener not in tap.listeners:
             tap.listeners = (*tap.listeners, listener)
@@ -117,11 +135,11 @@ def _listen(stream: Any, listener: Listener) -> bool:
 
 
 def _leave(stream: Any, listener: Listener) -> None:
-    with _TAPPING, contextlib.suppress(TypeError, AttributeError):
-        tap = _TAPS[stream]
+    with _TAPPING, contextlib.suppress(Exception):
+        tap = _TAPS[id(stream)]
         tap.listeners = tuple(other for other in tap.listeners if other != listener)
         if not tap.listeners and tap.remove():
-            del _TAPS[stream]
+            del _TAPS[id(stream)]
 
 
 class Console:
@@ -163,7 +181,7 @@ class Console:
         if is_running and self._closing.is_set():
             return  # The disk has not yet taken the text before.
         # A stream that was put in place meanwhile may write to the one before, and each text would come twice.
-        streams = self._streams if is_running else [sys.stdout, sys.stderr]
+        streams = self._streams if is_running else [getattr(sys, name, None) for name in ("stdout", "stderr")]
         unlike = {id(stream): stream for stream in streams if stream is not None}
         if not is_running:
             self._closing.clear()
@@ -201,18 +219,23 @@ class Console:
     def _run(self) -> None:
         while True:
             closing = self._closing.wait(self._flush_seconds)
-            texts = [self._texts.popleft() for _ in range(len(self._texts))]
-            # Threads that print at once may miscount; at each turn the count begins anew.
-            self._waiting = 0
-            left_out, self._left_out = self._left_out, 0
-            text = collapsed("".join(texts))
-            if left_out:
-                text += _left_out(left_out, "characters", "the disk did not keep up")
-            if text:
-                self._file.append(text.encode(errors="replace"))
+            # Text is lost where this fails, and a thread that ended here would lose all that comes.
+            with contextlib.suppress(Exception):
+                self._write_waiting()
             if closing:
                 break
         self._file.close()
+
+    def _write_waiting(self) -> None:
+        texts = [self._texts.popleft() for _ in range(len(self._texts))]
+        # Threads that print at once may miscount; at each turn the count begins anew.
+        self._waiting = 0
+        left_out, self._left_out = self._left_out, 0
+        text = collapsed("".join(texts))
+        if left_out:
+            text += _left_out(left_out, "characters", "the disk did not keep up")
+        if text:
+            self._file.append(text.encode(errors="replace"))
 
 
 class BoundedFile:
