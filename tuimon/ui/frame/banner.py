@@ -127,15 +127,15 @@ def _about_status(moment: Moment) -> Sentence | None:
     if moment.status == "paused" and moment.replay is None:
         how = "tuimon send RUN resume goes on" if moment.refusal else "space goes on"
         return Sentence(
-            f"Paused: {how}. Requests that need no step are answered; the others wait for the next one.",
+            f"Paused: {how}. Requests that need a step wait for it.",
             Meaning.WARNING,
             _why(moment),
         )
     if moment.status in ("finished", "stopped") and moment.replay is None:
         reason = end_reasons.of_ended(state.ended)
-        how = "Finished" if moment.status == "finished" else f"Stopped by {reason}" if reason else "Stopped, as asked"
+        how = "Finished" if moment.status == "finished" else f"Stopped by {reason}" if reason else "Stopped as asked"
         lost, where = facts_in_words.lost(state), plain(_run_directory(moment))
-        rest = f"{lost}. What was is in {where}" if lost else f"Everything stays in {where}"
+        rest = f"{lost}. What was is in {where}" if lost else f"It stays in {where}"
         return Sentence(
             f"{how}{_how_long(moment)}. {rest}  ·  q closes this screen.",
             Meaning.WARNING if lost else Meaning.GOOD,
