@@ -108,8 +108,9 @@ def _about_status(moment: Moment) -> Sentence | None:
         reason = end_reasons.of_ended(state.ended) or "training ended with an exception"
         return Sentence(f"Failed: {reason}. The whole of it: {_where_log_is(moment)}", Meaning.ERROR, _why(moment))
     if moment.status == "crashed":
-        where = _where_log_is(moment)
-        return Sentence(f"Crashed: {liveness.KILLED}. See {where}", Meaning.ERROR, _why(moment))
+        # A path would be cut off at 80 columns.
+        where = "Key 5 has its output" if moment.trainer_log else f"See {_where_log_is(moment)}"
+        return Sentence(f"Crashed: {liveness.KILLED}. {where}.", Meaning.ERROR, _why(moment))
     if moment.status == "silent":
         host = f" on {plain(state.run.host, 60)}" if state.run else ""
         return Sentence(
