@@ -543,7 +543,7 @@ def test_watch_takes_the_newest_run_of_a_directory(runs: Path, capsys: Capture) 
 def test_watch_says_that_a_run_crashed(runs: Path, capsys: Capture) -> None:
     make_run(runs, a_run()[:-1])
     assert main(["watch", "run"]) == 1
-    assert capsys.readouterr().out.endswith("crashed after 4 steps: its trainer is gone\n")
+    assert capsys.readouterr().out.endswith("crashed after 4 steps: its process is gone; no error was recorded\n")
 
 
 def test_watch_says_why_a_run_failed(runs: Path, capsys: Capture) -> None:

@@ -386,6 +386,7 @@ def test_a_run_without_a_probe_says_what_would_make_one() -> None:
     over = state_of(ended, events.RunEnded(status="finished", step=9))
     assert "Train with `tuimon.Monitor(probe_every=100)`" in verdict(over, [], "finished")
     assert "tuimon send" not in printed(state, status="crashed")
+    assert "Train with `tuimon.Monitor(probe_every=100)`" in verdict(state, [], "crashed"), "nobody takes a request"
     planned = events.ProbePlanned(seconds=None, reason="it would take \x1b[1mlong", step=9)
     assert "there was no probe (it would take long)." in verdict(state_of(ended, planned), [])
     refused = state_of(fit_started(epochs=40, steps_per_epoch=10, can={"probe": "eager \x1b[1mmodel"}), ended)

@@ -161,7 +161,7 @@ def plain_watch(run: RunDirectory) -> "subprocess.Popen[str]":
         (remove_all, "the run's directory was removed or renamed, and its trainer (process {pid}) still runs"),
         (
             rename,
-            "the run's directory was renamed, and its trainer (process {pid}) still runs. Watch it: tuimon watch ",
+            "the run was renamed while it trains. Watch it: tuimon watch ",
         ),
     ],
 )
@@ -201,7 +201,7 @@ def test_plain_watch_reads_another_log_anew_and_ends(runs: Path) -> None:
     [
         (remove, "The log was removed"),
         pytest.param(remove_all, "The run's directory was removed or renamed", marks=pytest.mark.full),
-        pytest.param(rename, "The run's directory was renamed", marks=pytest.mark.full),
+        pytest.param(rename, "The run was renamed", marks=pytest.mark.full),
     ],
 )
 async def test_the_screen_says_that_the_log_is_gone(

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from helpers import fit_started, fold, make_run, started
 from tuimon.cli import list as list_command
@@ -241,6 +242,15 @@ def test_plain_lines_tell_of_a_stall_less_and_less() -> None:
     assert said == [
         f"step 700  last step {each} ago; the trainer lives" for each in ("5 s", "11 s", "23 s", "47 s", "1:35")
     ]
+
+
+def test_an_attempt_that_begins_is_not_late_for_the_one_before() -> None:
+    training = epochs(Training(epochs=10, steps=200), 3, 0.025).make(100, 0.025)
+    training.read()
+    progress = Progress()
+    progress.skip(training.facts)
+    again = structs.replace(started(attempt=1), seq=9999, time=training.time + 3600)
+    assert not [line for line in progress.lines([again], 50.0) if "last step" in line]
 
 
 def test_list_tells_of_a_stall(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

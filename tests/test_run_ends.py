@@ -162,7 +162,8 @@ def test_a_kill_is_told_by_its_signal(run: Run) -> None:
     _, err = process.communicate()
     assert process.returncode == 128 + signal.SIGKILL
     name = run.directory.name
-    assert err == f"tuimon: {name} failed: killed by SIGKILL; its output: {run.directory.trainer_log}\n"
+    again = f"; go on: tuimon run --resume {name}" if list(run.directory.checkpoints.iterdir()) else ""
+    assert err == f"tuimon: {name} failed: killed by SIGKILL; its output: {run.directory.trainer_log}{again}\n"
 
 
 @pytest.mark.parametrize(

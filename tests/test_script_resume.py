@@ -208,7 +208,9 @@ def test_what_it_goes_on_with_is_said(scripts: Scripts) -> None:
     (run,) = scripts.runs("killed")
     said = [line for line in scripts.said if str(run.path) in line]
     assert said[0] == f"tuimon: a new run begins in {run.path}: there is no run of this name yet"
-    assert said[1] == f"tuimon: goes on with {run.path} from step-00000040.npz: epoch 6 begins at step 40"
+    words = "from step-00000040.npz at epoch 6: back to step 40; "
+    assert said[1].startswith(f"tuimon: goes on with {run.path} {words}")
+    assert said[1].endswith(" of work lost")
     assert len(said) == 3
 
 

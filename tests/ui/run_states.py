@@ -35,7 +35,7 @@ RUNS: dict[str, tuple[Any, str]] = {
     "checkpointing": (live(*training("bn_1"), events.StateChanged(state="checkpointing", step=3)), "◆ checkpointing"),
     "no BatchNormalization": (live(*training()), "This model has no BatchNormalization layer"),
     "finished": (over(*a_run()), "Finished after"),
-    "stopped": (over(*training("bn_1"), events.RunEnded(status="stopped")), "Stopped, as asked"),
+    "stopped": (over(*training("bn_1"), events.RunEnded(status="stopped")), "Stopped as asked"),
     "failed": (over(*failed(training("bn_1"))), "Failed: ValueError: shapes differ"),
     "failed before the first step": (over(*failed(preparing())), "ValueError: shapes differ"),
     "crashed": (over(*training("bn_1")), "Crashed: its process is gone; no error was recorded"),

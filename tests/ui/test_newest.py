@@ -237,3 +237,12 @@ def test_watch_waits_for_the_first_run_and_lets_choose_among_several(runs: Path)
                 other.read_until(lambda: "freeze" in other.shown and "which one?" not in other.shown)
                 os.write(other.ours, b"F")
                 other.read_until(lambda: bool(one.requests()))
+
+
+def test_a_directory_that_is_renamed_is_no_run_that_begins(runs: Path) -> None:
+    with LiveRun(runs, *training("bn_1"), name="old") as live:
+        beginnings = Beginnings(runs)
+        live.directory.path.rename(runs / "renamed")
+        assert beginnings.look() == []
+        with LiveRun(runs, *training("bn_1"), name="new") as new:
+            assert [begun.run for begun in beginnings.look()] == [new.directory]

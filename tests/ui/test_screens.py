@@ -19,6 +19,7 @@ from tuimon.ui.app import WatchApp
 from tuimon.ui.charts.request_marks import marks
 from tuimon.ui.dialogs.help_screen import HelpScreen
 from tuimon.ui.drawing.cell_view import CellView
+from tuimon.ui.frame.banner import sentence
 from tuimon.ui.messages import Heard
 from tuimon.ui.screens.dashboard.screen import Dashboard
 from tuimon.ui.viewer.key import SCREEN_NAMES, ScreenName
@@ -536,3 +537,15 @@ async def test_a_panel_says_what_it_shows_where_the_mouse_rests(runs: Path) -> N
         async with watching(run.directory, WIDE) as (app, _):
             assert "smallest to its largest" in str(app.dashboard.query_one("#loss").tooltip)
             assert "g measures it" in str(app.dashboard.query_one("#gap").tooltip)
+
+
+@pytest.mark.parametrize(
+    ("last", "status"),
+    [(None, "crashed"), (None, "paused"), (events.RunEnded(status="stopped", reason="Ctrl-C (SIGINT)"), "stopped")],
+)
+def test_the_banner_of_a_usual_run_is_whole_at_80_columns(last: events.RunEnded | None, status: str) -> None:
+    state = fold([*training("bn_1"), *([last] if last else [])])
+    path = Path("runs/20261130-221413-train").absolute()
+    found = sentence(Moment(state, status, state.last_time or 0.0, path, trainer_log=("a line",)))
+    assert found is not None
+    assert len(found.words.removesuffix("  ·  q closes this screen.")) <= 78

@@ -204,11 +204,11 @@ def _outcome(state: RunState, trainer: TrainerProcess) -> int:
             _tell(f"{run.name}: {missing}")
         return 0
     reason = end_reasons.of_ended(state.ended) or trainer.how_it_ended()
+    again = f"; go on: tuimon run --resume {run.name}" if any(run.checkpoints.glob("step-*.npz")) else ""
     if status == "stopped":
-        again = f"; go on: tuimon run --resume {run.name}" if any(run.checkpoints.glob("step-*.npz")) else ""
         _tell(f"{run.name} stopped by {reason}{again}")
         return code if code > 0 else 128 - code
-    _tell(f"{run.name} failed: {reason}; its output: {run.trainer_log}")
+    _tell(f"{run.name} failed: {reason}; its output: {run.trainer_log}{again}")
     return 128 - code if code < 0 else FAILED
 
 

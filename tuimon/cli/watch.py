@@ -18,7 +18,7 @@ from tuimon.cli import progress_lines
 from tuimon.cli.choice import directory_of_runs, require_one, tell_taken
 from tuimon.cli.loading import collect_later
 from tuimon.cli.options import add_looks, add_runs_dir, has_screen, read_settings, warn
-from tuimon.runs import liveness
+from tuimon.runs import facts_in_words, liveness
 from tuimon.runs.beginnings import Beginnings
 from tuimon.runs.live_runs import live_runs, newest
 from tuimon.runs.run_directory import RunDirectory, runs_in
@@ -147,6 +147,6 @@ def _print_lines(run: RunDirectory) -> int:
         print(f"what it did after step {state.step} is not known")
         return FAILED
     if state.ended is None:
-        print(f"crashed after {state.step} steps: its trainer is gone")
+        print(f"crashed after {facts_in_words.counted(state.step, 'step')}: {liveness.KILLED}")
         return FAILED
     return FAILED if state.ended.status == "failed" else 0

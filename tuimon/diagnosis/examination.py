@@ -28,6 +28,13 @@ Judgement = Literal["findings", "healthy", "not examined"]
 ENOUGH_SAMPLES = 2
 """So many samples of a layer do not tell whether its moving statistics move; one more does."""
 
+PROBE_NOW = "the request `probe` makes one now"
+"""What to do where a probe is missing, while a run trains."""
+PROBE_AGAIN = "the request `probe` makes another"
+"""The same where the last probe is out of date."""
+PROBE_NEXT_TIME = "train with `tuimon.Monitor(probe_every=100)`, which makes one every 100 steps"
+"""The same of a run that is over."""
+
 
 @dataclass(frozen=True)
 class Sight:
@@ -125,18 +132,13 @@ def _of_probe(state: RunState) -> Sight:
             return Sight(blind=f"no probe can be made ({plain(refused, 300)})", remedy=_refused_remedy(refused))
         planned = state.probe_planned
         why = f" ({plain(planned.reason, 300)})" if planned is not None and planned.seconds is None else ""
-        over = state.ended is not None
-        remedy = (
-            "train with `tuimon.Monitor(probe_every=100)`, which makes one every 100 steps"
-            if over
-            else "the request `probe` makes one now"
-        )
+        remedy = PROBE_NEXT_TIME if state.ended is not None else PROBE_NOW
         return Sight(blind=f"there was no probe{why}", remedy=remedy)
     probe = state.probes[-1]
     if has_changed_since(state, probe):
         return Sight(
             blind=f"the model was changed after the last probe, at step {probe.step:,}",
-            remedy="the request `probe` makes another",
+            remedy=PROBE_AGAIN,
         )
     batches = "" if probe.batches == 1 else f" in {probe.batches} batches"
     examples = f"{probe.examples:,} example{'' if probe.examples == 1 else 's'}"

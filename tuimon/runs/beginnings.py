@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tuimon.protocol.events import FitStarted, RunStarted
+from tuimon.regular_file import open_regular
 from tuimon.runs.log.session_log import LogChangedError, Tail
 from tuimon.runs.run_directory import RunDirectory, runs_in
 
@@ -14,6 +15,9 @@ LIST_SECONDS = 10.0
 after a change."""
 _WATCHED = 20
 """Runs whose logs are looked at: the newest ones. One that is older does not go on."""
+
+_HEAD_BYTES = 512
+"""By so much of its first line a log is known again."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Beginnings:
         self._changed: int | None = None
         self._listed_at = 0.0
         self._tails: dict[Path, Tail] = {}
+        self._heads: dict[Path, bytes] = {}
         self._list(is_first=True)
 
     def look(self) -> list[Begun]:
@@ -58,13 +63,21 @@ class Beginnings:
         # Asked before the list is made: what comes meanwhile changes it once more.
         self._changed, self._listed_at = self._changed_at(), time.monotonic()
         before, self._tails = self._tails, {}
-        for run in runs_in(self._directory):
+        runs = list(runs_in(self._directory))
+        paths = {run.path for run in runs}
+        # A directory that was renamed is no run that begins.
+        former = {head: before[path] for path, head in self._heads.items() if path in before and path not in paths}
+        self._heads = {run.path: head for run in runs[-_WATCHED:] if (head := _head(run))}
+        for run in runs:
             tail = before.get(run.path)
             if tail is None:
                 tail = Tail(run.session_log)
+                renamed = former.get(self._heads.get(run.path, b""))
                 if is_first:
                     with contextlib.suppress(OSError):
                         tail.skip_to(run.session_log.stat().st_size)
+                elif renamed is not None:
+                    tail.skip_to(renamed.offset)
             self._tails[run.path] = tail
 
     def _begun(self, path: Path) -> Begun | None:
@@ -87,3 +100,13 @@ class Beginnings:
             return self._directory.stat().st_mtime_ns
         except OSError:
             return None
+
+
+def _head(run: RunDirectory) -> bytes:
+    """Return the beginning of a log's first line, which has the process and its start; empty where there is none."""
+    try:
+        with open_regular(run.session_log) as file:
+            head: bytes = file.read(_HEAD_BYTES)
+    except OSError:
+        return b""
+    return head.partition(b"\n")[0]

@@ -142,10 +142,8 @@ def _(event: events.RolledBack, state: RunState) -> str:
 
 @of.register
 def _(event: events.RunResumed, state: RunState) -> str:
-    where = f"attempt {_attempt(event, state) + 1} goes on from {plain(event.checkpoint, 100)}"
-    repeated = f", {counted(event.repeated_steps, 'step')} of the epoch repeated" if event.repeated_steps else ""
-    lost = f"{counted(event.lost_steps, 'step')} of work lost" if event.lost_steps else "no work lost"
-    return f"{where} at epoch {count(event.to_epoch + 1)}: back to step {count(event.to_step)}{repeated}; {lost}"
+    attempt = _attempt(event, state) + 1
+    return f"attempt {attempt} goes on from {plain(event.checkpoint, 100)} {where_it_goes_on(event)}"
 
 
 @of.register
@@ -234,6 +232,17 @@ def counted(number: int, noun: str, nouns: str = "") -> str:
         ('1 step', '6,400 examples', '2 batches')
     """
     return f"{count(number)} {noun if number == 1 else nouns or f'{noun}s'}"
+
+
+def where_it_goes_on(event: events.RunResumed) -> str:
+    """Return at which epoch and step a run goes on, and what of its work is repeated or lost.
+
+    Example:
+        `at epoch 16: back to step 705, 33 steps of the epoch repeated; no work lost`
+    """
+    repeated = f", {counted(event.repeated_steps, 'step')} of the epoch repeated" if event.repeated_steps else ""
+    lost = f"{counted(event.lost_steps, 'step')} of work lost" if event.lost_steps else "no work lost"
+    return f"at epoch {count(event.to_epoch + 1)}: back to step {count(event.to_step)}{repeated}; {lost}"
 
 
 def size(size_bytes: int) -> str:

@@ -246,6 +246,8 @@ class RunState:
     def _(self, event: events.RunStarted) -> None:
         self.run = event
         self.ended = None
+        # Of the attempt before, no step is awaited any more.
+        self._pace.enter("preparing", event.time)
         self.system.begin()
         self.timeline.append(event)
 

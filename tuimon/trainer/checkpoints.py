@@ -22,6 +22,7 @@ import numpy as np
 from tuimon import __version__
 from tuimon.protocol import events
 from tuimon.regular_file import open_regular
+from tuimon.runs.facts_in_words import size as size_in_words
 from tuimon.text import plain
 from tuimon.trainer.engine import Arrays
 from tuimon.trainer.modes import AUTO, Mode
@@ -147,7 +148,10 @@ class Checkpoints:
         size = sum(array.nbytes for array in arrays.values())
         free = shutil.disk_usage(self._directory).free
         if free < size + MARGIN_BYTES:
-            raise CheckpointError(f"it takes {size / 1e6:.0f} MB, and the disk has {free / 1e6:.0f} MB left")
+            raise CheckpointError(
+                f"it takes {size_in_words(size)}, {size_in_words(MARGIN_BYTES)} stay free for the log, and the disk "
+                f"has {size_in_words(free)} left"
+            )
         meta = msgspec.structs.replace(meta, time=time.time(), reason=reason)
         path = self._free_path(meta.step)
         with self._temporary() as temporary:

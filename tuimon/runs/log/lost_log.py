@@ -22,11 +22,14 @@ def lost_words(changed: LogChangedError, tail: Tail, started: RunStarted | None)
         `the log was removed, and its trainer (process 4711) still runs`
     """
     renamed = next((run for run in runs_in(tail.path.parent.parent) if tail.is_now_at(run.session_log)), None)
-    words = changed.words if renamed is None else "the run's directory was renamed"
     # That no process has its number proves nothing: in a container it has another one.
-    if started is not None and liveness.trainer_lives(started):
-        words += f", and its trainer (process {started.pid}) still runs"
-    return words if renamed is None else f"{words}. Watch it: {watch_command(renamed)}"
+    lives = started is not None and liveness.trainer_lives(started)
+    if renamed is not None:
+        # The banner has room for the command, not for the process as well.
+        return f"the run was renamed{' while it trains' * lives}. Watch it: {watch_command(renamed)}"
+    return (
+        f"{changed.words}, and its trainer (process {started.pid}) still runs" if started and lives else changed.words
+    )
 
 
 def watch_command(run: RunDirectory) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tuimon.errors import UsageError
 from tuimon.protocol import events
-from tuimon.runs import liveness
+from tuimon.runs import facts_in_words, liveness
 from tuimon.runs.glance import Glance
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.text import plain
@@ -56,9 +56,8 @@ def begin(place: shared_run.Place, model: Any, *, resumes: bool) -> tuple[shared
             reason = plain(str(error) or repr(error), 300)
         else:
             reject_left_over(recorder)
-            take_up(recorder, model, checkpoint)
-            epoch, step = checkpoint.meta.next_epoch + 1, checkpoint.meta.step
-            _say(f"goes on with {recorder.run.path} from {checkpoint.name}: epoch {epoch} begins at step {step}")
+            resumed = take_up(recorder, model, checkpoint)
+            _say(f"goes on with {recorder.run.path} from {checkpoint.name} {facts_in_words.where_it_goes_on(resumed)}")
             return shared_run.SharedRun(place, recorder), checkpoint
     run = shared_run.begin(place, model)
     if run.recorder.budget is None:
@@ -67,8 +66,8 @@ def begin(place: shared_run.Place, model: Any, *, resumes: bool) -> tuple[shared
     return run, None
 
 
-def take_up(recorder: Recorder, model: Any, checkpoint: Checkpoint) -> None:
-    """Restore weights, optimizer and random seeds of a checkpoint, and record that the run goes on from it.
+def take_up(recorder: Recorder, model: Any, checkpoint: Checkpoint) -> events.RunResumed:
+    """Restore weights, optimizer and random seeds of a checkpoint; record that the run goes on, and return that fact.
 
     Raises:
         CheckpointError: It is of another model.
@@ -79,15 +78,15 @@ def take_up(recorder: Recorder, model: Any, checkpoint: Checkpoint) -> None:
     recorder.reach(meta.step)
     recorder.enter_epoch(meta.next_epoch)
     recorder.branch_off()
-    recorder.record(
-        events.RunResumed(
-            checkpoint=checkpoint.name,
-            to_step=meta.step,
-            to_epoch=meta.next_epoch,
-            repeated_steps=meta.repeated_steps,
-            lost_steps=recorder.step - meta.step,
-        )
+    resumed = events.RunResumed(
+        checkpoint=checkpoint.name,
+        to_step=meta.step,
+        to_epoch=meta.next_epoch,
+        repeated_steps=meta.repeated_steps,
+        lost_steps=recorder.step - meta.step,
     )
+    recorder.record(resumed)
+    return resumed
 
 
 def first_epoch(checkpoint: Checkpoint, epochs: int | None) -> int:

@@ -197,7 +197,7 @@ class RequestActions:
         self._recorder.branch_off()
         meta = saved.meta
         self._recorder.record(events.RolledBack(checkpoint=saved.name, to_step=meta.step, to_epoch=meta.epoch))
-        detail = "; ".join([f"weights and optimizer of step {meta.step}, epoch {meta.epoch + 1}", *wrong])
+        detail = "; ".join([f"weights and optimizer of step {meta.step:,}, epoch {meta.epoch + 1}", *wrong])
         return RolledBackTo(meta.mode, meta.learning_rate, detail)
 
     def _recalibrate(self, request: commands.Recalibrate, data: Data) -> str:

@@ -108,8 +108,9 @@ def _about_status(moment: Moment) -> Sentence | None:
         reason = end_reasons.of_ended(state.ended) or "training ended with an exception"
         return Sentence(f"Failed: {reason}. The whole of it: {_where_log_is(moment)}", Meaning.ERROR, _why(moment))
     if moment.status == "crashed":
-        where = _where_log_is(moment)
-        return Sentence(f"Crashed: {liveness.KILLED}. See {where}", Meaning.ERROR, _why(moment))
+        # A path would be cut off at 80 columns.
+        where = "Key 5 has its output" if moment.trainer_log else f"See {_where_log_is(moment)}"
+        return Sentence(f"Crashed: {liveness.KILLED}. {where}.", Meaning.ERROR, _why(moment))
     if moment.status == "silent":
         host = f" on {plain(state.run.host, 60)}" if state.run else ""
         return Sentence(
@@ -127,15 +128,15 @@ def _about_status(moment: Moment) -> Sentence | None:
     if moment.status == "paused" and moment.replay is None:
         how = "tuimon send RUN resume goes on" if moment.refusal else "space goes on"
         return Sentence(
-            f"Paused: {how}. Requests that need no step are answered; the others wait for the next one.",
+            f"Paused: {how}. Requests that need a step wait for it.",
             Meaning.WARNING,
             _why(moment),
         )
     if moment.status in ("finished", "stopped") and moment.replay is None:
         reason = end_reasons.of_ended(state.ended)
-        how = "Finished" if moment.status == "finished" else f"Stopped by {reason}" if reason else "Stopped, as asked"
+        how = "Finished" if moment.status == "finished" else f"Stopped by {reason}" if reason else "Stopped as asked"
         lost, where = facts_in_words.lost(state), plain(_run_directory(moment))
-        rest = f"{lost}. What was is in {where}" if lost else f"Everything stays in {where}"
+        rest = f"{lost}. What was is in {where}" if lost else f"It stays in {where}"
         return Sentence(
             f"{how}{_how_long(moment)}. {rest}  ·  q closes this screen.",
             Meaning.WARNING if lost else Meaning.GOOD,
