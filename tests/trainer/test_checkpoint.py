@@ -214,7 +214,7 @@ FOREIGN = {
     "more than there is": archive_of(meta__json=_META, names__json=b'["x"]', **{"000000__npy": _HUGE}),
     "other fields": archive_of(meta__json=b'{"step":"one"}', names__json=b"[]"),
     "no JSON": archive_of(meta__json=b"\x1b[2J\nx", names__json=b"[]"),
-    "of a later version": archive_of(meta__json=_META[:-1] + b',"version":2}', names__json=b"[]"),
+    "of a later version": archive_of(meta__json=_META[:-1] + b',"version":3}', names__json=b"[]"),
 }
 
 

@@ -16,6 +16,7 @@ import pytest
 from helpers import environment, fold, numbered, started, until
 from tuimon.cli.main import main
 from tuimon.cli.run import _outcome
+from tuimon.numbers import count
 from tuimon.protocol import events
 from tuimon.runs import facts_in_words, liveness
 from tuimon.runs.log.session_log import Tail
@@ -102,6 +103,34 @@ def test_a_disk_that_stays_full_still_takes_how_the_run_ended(
     assert "facts are not recorded now, training goes on: No space left on device" in first
     assert missing.split(" (")[0] in last
     assert {path.name for path in run.path.iterdir()} == {"session.jsonl", "commands"}
+
+
+def test_readers_learn_that_the_disk_is_full_while_it_is(small_disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = RunDirectory.at(small_disk / "run")
+    recorder = Recorder(run, name="full")
+    recorder.reach(1080)
+    recorder.record(batches(1060))
+    log = recorder._writer._log
+    assert log is not None
+    until(lambda: log._reserve is not None and run.session_log.read_bytes().count(b"\n") > 1)
+    filler = fill(small_disk)
+    for step in range(1080, 9000, 20):
+        recorder.reach(step + 20)
+        recorder.record(batches(step))
+    until(lambda: facts_in_words.log_trouble(fold(Tail(run.session_log).read_all())))
+    state = fold(Tail(run.session_log).read_all())
+    said = f"Facts after step {count(state.step)} are not recorded so far (No space left on device)"
+    assert facts_in_words.lost(state) == said
+    assert main(["list", "--runs-dir", str(small_disk)]) == 0
+    assert "log cannot be written" in capsys.readouterr().out
+    # The room for the last lines is kept again, but for what this took.
+    assert log._reserve is not None
+    filler.unlink()
+    until(lambda: not recorder._writer._is_failing)
+    recorder.end("finished")
+    facts = Tail(run.session_log).read_all()
+    assert [fact.seq for fact in facts] == list(range(len(facts)))
+    assert facts_in_words.lost(fold(facts)) == ""
 
 
 def test_room_that_comes_back_is_used_and_nothing_is_lost(small_disk: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -116,16 +116,26 @@ async def test_a_trainer_that_cannot_be_started_is_said(runs: Path) -> None:
         await until(pilot, lambda: "cannot be started: no memory" in part(app, "Banner"))
 
 
-async def test_a_run_that_dies_is_called_crashed_and_forgets_no_request(runs: Path) -> None:
+async def test_a_run_that_dies_is_called_crashed_and_what_was_asked_has_no_answer(runs: Path) -> None:
     with LiveRun(runs, *training("bn_1")) as run:
         async with watching(run.directory) as (app, pilot):
             await pilot.press("f")
             await until(pilot, lambda: "frozen, asked" in text(app))
             run.die()
             await until(pilot, lambda: "✗ crashed" in part(app, "Header"))
-            await until(pilot, lambda: "trainer" in part(app, "Banner") or "See " in part(app, "Banner"))
+            await until(pilot, lambda: "No answer will come to “freeze bn_1”: the trainer is gone." in text(app))
             assert "the run is over" in part(app, "KeyBar")
-            assert "freeze bn_1: asked" in part(app, "Timeline")
+            assert "asked" not in text(app)
+
+
+async def test_a_log_that_cannot_be_written_is_told_until_it_can(runs: Path) -> None:
+    with LiveRun(runs, *training("bn_1")) as run:
+        run.write(events.LogGap(dropped={}, reason="No space left on device", step=3, epoch=3))
+        async with watching(run.directory, NARROW) as (app, pilot):
+            said = "Log cannot be written: No space left on device. This is of step 3."
+            await until(pilot, lambda: said in " ".join(part(app, "Banner").split()))
+            run.write(events.Heartbeat(step=3, epoch=3))
+            await until(pilot, lambda: "cannot be written" not in part(app, "Banner"))
 
 
 async def test_what_comes_from_outside_is_shown_and_not_obeyed(runs: Path) -> None:

@@ -729,7 +729,7 @@ class LogGap(Event):
     must_keep: ClassVar[bool] = True
 
     dropped: dict[str, Count]
-    """How many, by type."""
+    """How many, by type. Empty: none so far, but the log cannot be written for now, and this is its last room."""
     reason: str
     """Why."""
 

@@ -155,12 +155,24 @@ def _(event: events.Note, state: RunState) -> str:
 @of.register
 def _(event: events.LogGap, state: RunState) -> str:
     del state
+    if not event.dropped:
+        return f"the log cannot be written for now ({plain(event.reason, 200)})"
     dropped = ", ".join(f"{count(number)} {plain(kind, 40)}" for kind, number in event.dropped.items())
     return f"not logged: {dropped} ({plain(event.reason, 200)})"
 
 
+def log_trouble(state: RunState) -> str:
+    """Return why the trainer could not write its log any further when it wrote its newest line; empty if it could."""
+    newest = state.timeline[-1] if state.timeline else None
+    if isinstance(newest, events.LogGap) and not newest.dropped and newest.seq == state.last_seq:
+        return plain(newest.reason, 200)
+    return ""
+
+
 def lost(state: RunState) -> str:
     """Return how many facts are missing from a log and why, as a sentence without a full stop; empty if none is."""
+    if trouble := log_trouble(state):
+        return f"Facts after step {count(state.step)} are not recorded so far ({trouble})"
     missing = sum(state.dropped.values())
     if not missing:
         return ""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tuimon.runs.best import SHOWN, Best
+from tuimon.runs.facts_in_words import log_trouble
 from tuimon.runs.glance import Glance, why_unreadable
 from tuimon.runs.listing.parameters import RATE, Value, config_of, is_named, parameters_of
 from tuimon.runs.listing.tags import BASELINE, Tags, read_tags
@@ -45,6 +46,8 @@ class Summary:
     """How long ago the last step was made, where it trains and that is longer than usual; else None."""
     facts_lost: int = 0
     """How many facts are missing from its log, as far as that was read."""
+    log_trouble: str = ""
+    """Why its trainer could not write the log any further at the newest line; empty if it could."""
     trouble: str = ""
     """Why the run cannot be read; empty if it can."""
 
@@ -107,6 +110,7 @@ def summary_of(run: RunDirectory, state: RunState, status: str) -> Summary:
         parameters=parameters_of(state, None if has_config else config_of(run)),
         tags=read_tags(run.path),
         facts_lost=sum(state.dropped.values()),
+        log_trouble="" if state.ended else log_trouble(state),
     )
 
 

@@ -94,7 +94,26 @@ class LogFile:
             return True
         return False
 
-    def keep_room(self) -> None:
+    def append_into_room(self, data: bytes) -> bool:
+        """Add a short line where the disk is full: into the room of the last lines, of which most is kept again.
+
+        Returns:
+            False if there is no such room, and nothing was written.
+
+        Raises:
+            OSError: It cannot be written there either.
+        """
+        if self._reserve is None:
+            return False
+        self.free_room()
+        try:
+            self.append(data)
+        finally:
+            self._room_due = 0.0
+            self.keep_room(RESERVE_BYTES * 3 // 4)
+        return True
+
+    def keep_room(self, size: int = RESERVE_BYTES) -> None:
         """Keep some room on the disk for the last lines, if there is none yet.
 
         The room belongs to a file without a name. So nothing is left of it when the process ends, however that happens.
@@ -109,7 +128,7 @@ class LogFile:
             try:
                 hidden.unlink()
                 # Noise: zeros may take no room on a file system that compresses.
-                _write(descriptor, os.urandom(RESERVE_BYTES))
+                _write(descriptor, os.urandom(size))
                 os.fsync(descriptor)
             except OSError:
                 os.close(descriptor)

@@ -8,6 +8,7 @@ Whatever the disk does, the thread goes on, the queue stays bounded, and what is
 takes a line again, and on standard error when facts begin to wait and at the end.
 """
 
+import contextlib
 import math
 import os
 import threading
@@ -22,7 +23,7 @@ from tuimon.trainer.session.clock import Clock
 from tuimon.trainer.session.fact_queue import CAPACITY, FactQueue, Waiting
 from tuimon.trainer.session.log_file import RESERVE_BYTES, LogFile
 from tuimon.trainer.session.short_states import ShortStates
-from tuimon.trainer.session.standard_error import say
+from tuimon.trainer.session.standard_error import say, say_what_is_missing
 
 FLUSH_SECONDS = 0.25
 """Time between two writes, unless an event is urgent."""
@@ -144,7 +145,8 @@ class SessionWriter:
         self._thread.join(_HUNG_SECONDS if self._hung_at == self._next_seq else CLOSE_SECONDS)
         is_hung = self._thread.is_alive()
         self._hung_at = self._next_seq if is_hung else -1
-        self._tell_at_the_end(is_hung=is_hung)
+        new, self._lost_told = self._queue.lost.total() - self._lost_told, self._queue.lost.total()
+        say_what_is_missing(self._path, new, self._drop_reason, is_hung=is_hung, had_trouble=self._is_trouble_told)
         return not is_hung and not self._has_untold
 
     def reopen(self, path: Path | None = None) -> None:
@@ -326,7 +328,8 @@ class SessionWriter:
             log.append(bytes(data))
             is_written = True
         except OSError as error:
-            self._fail(error.strerror or str(error))
+            if self._fail(error.strerror or str(error)) and not self._closing:
+                self._tell_readers(log)
         finally:
             with self._lock:
                 left = batch[len(done) :] if is_written else batch
@@ -342,6 +345,13 @@ class SessionWriter:
             for fact in done:
                 self._wrote(fact)
         return is_written
+
+    def _tell_readers(self, log: LogFile) -> None:
+        """Write that facts wait for the disk, into the room of the last ones: readers would see a run that stands."""
+        gap = self._dated(events.LogGap(dropped={}, reason=self._drop_reason, seq=self._next_seq))
+        with contextlib.suppress(OSError):
+            if log.append_into_room(encoder.encode(gap) + b"\n"):
+                self._next_seq += 1
 
     def _wrote(self, fact: Waiting) -> None:
         event = fact.event
@@ -374,11 +384,13 @@ class SessionWriter:
             log.close()
             self._log = None
 
-    def _fail(self, reason: str) -> None:
-        self._is_failing, self._drop_reason = True, reason
+    def _fail(self, reason: str) -> bool:
+        """Note that the log cannot be written; return whether that is new."""
+        is_new, self._is_failing, self._drop_reason = not self._is_failing, True, reason
         is_told, self._is_trouble_told = self._is_trouble_told, True
         if not is_told:
             say(f"{self._path}: facts are not recorded now, training goes on: {reason}")
+        return is_new
 
     def _give_up(self, reason: str) -> None:
         with self._lock:
@@ -386,15 +398,3 @@ class SessionWriter:
             self._queue.drop_all()
         self._is_trouble_told = True
         say(f"{self._path}: facts are not recorded any more, training goes on: {reason}")
-
-    def _tell_at_the_end(self, *, is_hung: bool) -> None:
-        new = self._queue.lost.total() - self._lost_told
-        self._lost_told += new
-        missing = f"{new:,} {'fact was' if new == 1 else 'facts were'} not recorded"
-        if is_hung:
-            words = "the disk does not answer, so that the last facts may be missing"
-            say(f"{self._path}: {words}{f'; before them, {missing}' if new else ''}")
-        elif new:
-            say(f"{self._path}: {missing}: {self._drop_reason}")
-        elif self._is_trouble_told:
-            say(f"{self._path}: all facts are recorded by now")

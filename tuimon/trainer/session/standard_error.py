@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+from pathlib import Path
 
 from tuimon.text import plain
 
@@ -12,3 +13,23 @@ def say(words: str) -> None:
         # In one piece: other threads print, too.
         sys.stderr.write(f"tuimon: {plain(words, 1000)}\n")
         sys.stderr.flush()
+
+
+def say_what_is_missing(path: Path, missing: int, reason: str, *, is_hung: bool, had_trouble: bool) -> None:
+    """Say as a log is closed what it lacks; nothing if all went well.
+
+    Args:
+        path: The log.
+        missing: How many facts were dropped and are not told of yet.
+        reason: Why.
+        is_hung: Whether the disk does not answer.
+        had_trouble: Whether some facts had to wait for the disk.
+    """
+    lost = f"{missing:,} {'fact was' if missing == 1 else 'facts were'} not recorded"
+    if is_hung:
+        words = "the disk does not answer, so that the last facts may be missing"
+        say(f"{path}: {words}{f'; before them, {lost}' if missing else ''}")
+    elif missing:
+        say(f"{path}: {lost}: {reason}")
+    elif had_trouble:
+        say(f"{path}: all facts are recorded by now")

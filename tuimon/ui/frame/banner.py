@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tuimon.numbers import duration, span
+from tuimon.numbers import count, duration, span
 from tuimon.runs import end_reasons, facts_in_words, liveness
 from tuimon.runs.state import OVER
 from tuimon.text import plain
@@ -111,6 +111,12 @@ def _about_status(moment: Moment) -> Sentence | None:
         # A path would be cut off at 80 columns.
         where = "Key 5 has its output" if moment.trainer_log else f"See {_where_log_is(moment)}"
         return Sentence(f"Crashed: {liveness.KILLED}. {where}.", Meaning.ERROR, _why(moment))
+    if moment.replay is None and not state.ended and (trouble := facts_in_words.log_trouble(state)):
+        return Sentence(
+            f"Log cannot be written: {trouble}. This is of step {count(state.step)}.",
+            Meaning.WARNING,
+            _why(moment),
+        )
     if moment.status == "silent":
         host = f" on {plain(state.run.host, 60)}" if state.run else ""
         return Sentence(
