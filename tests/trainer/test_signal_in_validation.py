@@ -55,8 +55,9 @@ def interrupt(runs: Path) -> tuple[keras.callbacks.EarlyStopping, Checkpoint, li
     return stop, checkpoint, list(read_log(run))
 
 
-def test_the_validation_is_awaited(runs: Path) -> None:
+def test_the_validation_is_awaited(runs: Path, capfd: pytest.CaptureFixture[str]) -> None:
     stop, checkpoint, log = interrupt(runs)
+    assert "tuimon: Ctrl-C (SIGINT): a checkpoint of step 8 is saved\n" in capfd.readouterr().err
     assert stop.wait == 1, "the first epoch is the best one"
     (patience,) = (each for each in checkpoint.meta.beside["callbacks"] if each["class"].endswith(".EarlyStopping"))
     assert "['wait', 1]" in str(patience)

@@ -836,7 +836,7 @@ async def test_a_log_that_cannot_be_read_says_why(runs: Path) -> None:
     run.trainer_log.mkdir()
     async with watching(run, NARROW) as (app, pilot):
         await opened(app, pilot, "log")
-        await until(pilot, lambda: "cannot be read: Is a directory" in text(app))
+        await until(pilot, lambda: "cannot be read: it is a directory, not a file" in text(app))
         run.trainer_log.rmdir()
         run.trainer_log.write_text("now it can\n")
         await until(pilot, lambda: "now it can" in text(app))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, ClassVar
 
+from tuimon.numbers import count
 from tuimon.protocol import commands, events
 from tuimon.protocol.wire import scalars_to_wire, to_wire
 from tuimon.text import plain
@@ -23,6 +24,7 @@ from tuimon.trainer.requests.rejected import RejectedError
 from tuimon.trainer.sampling import EpochLeft, Sampling
 from tuimon.trainer.schedule import ProbeSchedule
 from tuimon.trainer.session.recorder import Recorder
+from tuimon.trainer.session.standard_error import say
 from tuimon.trainer.time_split import TimeSplitter
 from tuimon.trainer.weights.replaced import ReplacedWeights
 from tuimon.trainer.weights.updates import WeightUpdates
@@ -232,11 +234,9 @@ class Fit:
         if self._options.checkpoint_at_stop:
             # One that is being written comes first.
             self._actions.finish_saving(self._options.grace_seconds)
-            self._save_checkpoint(
-                reason,
-                at_epoch_end=after_epoch
-                and _is_whole(self._sampling.epoch_left, was_stopped=self._controller.was_stopped),
-            )
+            is_whole = _is_whole(self._sampling.epoch_left, was_stopped=self._controller.was_stopped)
+            told = partial(_say_saved, reason, self._recorder.step)
+            self._save_checkpoint(reason, at_epoch_end=after_epoch and is_whole, told=told)
 
     def leave_pause(self) -> None:
         """Let a paused training go on to the next step, where it ends. Called from any thread."""
@@ -296,12 +296,16 @@ class Fit:
         self._recorder.record(events.StateChanged(state="training"))
         self._splitter.add_pause(began)
 
-    def _save_checkpoint(self, reason: str, *, at_epoch_end: bool) -> None:
+    def _save_checkpoint(self, reason: str, *, at_epoch_end: bool, told: Callable[[str], None] | None = None) -> None:
         self._next_checkpoint = time.monotonic() + self._options.checkpoint_minutes * 60
         is_over = self._engine.is_stopping and not self.was_stopped
-        self._actions.save_checkpoint(
-            reason, lambda _: None, self._recorder.note, at_epoch_end=at_epoch_end, is_over=is_over
-        )
+        told = told or (lambda _: None)
+
+        def refused(words: str) -> None:
+            self._recorder.note(words)
+            told(words)
+
+        self._actions.save_checkpoint(reason, told, refused, at_epoch_end=at_epoch_end, is_over=is_over)
 
     def _prepare_modes(self) -> None:
         for words in self._options.prepare:
@@ -358,6 +362,11 @@ class Fit:
 def _is_whole(left: EpochLeft, *, was_stopped: bool) -> bool:
     """Return True if all steps of an epoch are made at its end; after a stop, Keras ends it all the same."""
     return not was_stopped or (left.steps > 0 and left.left <= 0)
+
+
+def _say_saved(reason: str, step: int, trouble: str) -> None:
+    # Whoever ends a training looks at its terminal, not at the log.
+    say(f"{reason}: {trouble or f'a checkpoint of step {count(step)} is saved'}")
 
 
 def _note_prepared(recorder: Recorder, words: str, seconds: float, error: Exception | None) -> None:
