@@ -27,7 +27,7 @@ SHORT = {
     "clock-set-back": 1,
     "container": 1,
 }
-"""How often each fault is made here; the others start Keras, or many viewers, and have tests of their own."""
+"""How often each fault is made here. `make faults` alone makes those that start Keras, sshd or many viewers."""
 
 
 @pytest.mark.parametrize("name", list(SHORT))
