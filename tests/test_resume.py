@@ -305,7 +305,7 @@ def test_the_second_of_two_is_told_no(chain: Chain) -> None:
 
 
 def test_a_kill_is_told(chain: Chain) -> None:
-    assert chain.killed == 1
+    assert chain.killed == 128 + signal.SIGKILL
 
 
 def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(chain: Chain) -> None:
@@ -317,7 +317,7 @@ def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(chain: Chain) -> None:
 
 
 def test_a_checkpoint_that_cannot_be_read_is_told_and_passed_over(chain: Chain) -> None:
-    (note,) = chain.facts(events.Note)
+    (note,) = (note for note in chain.facts(events.Note) if note.text.startswith("checkpoint "))
     assert note.text.startswith("checkpoint step-99999999.npz cannot be read: ")
     assert f"step {note.step}  note: {note.text}" in chain.output
 

@@ -17,8 +17,8 @@ from tuimon.protocol import commands, events
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.trainer.requests.answers import Answers
 from tuimon.trainer.requests.inbox import Received
+from tuimon.trainer.session.log_file import LogFile
 from tuimon.trainer.session.recorder import Recorder
-from tuimon.trainer.session.session_writer import SessionWriter
 
 
 @pytest.fixture
@@ -52,15 +52,15 @@ def die_once_it_is_applied() -> None:
 
 
 def die_before_the_fact_is_on_disk() -> None:
-    append = SessionWriter._append
-    SessionWriter._append = lambda self, data: (  # type: ignore[method-assign]
+    append = LogFile.append
+    LogFile.append = lambda self, data: (  # type: ignore[method-assign]
         die() if b"command_applied" in data else append(self, data)
     )
 
 
 def die_in_the_middle_of_the_fact() -> None:
-    append = SessionWriter._append
-    SessionWriter._append = (
+    append = LogFile.append
+    LogFile.append = (
         lambda self, data: (  # type: ignore[method-assign]
             (os.write(self._file, data[: data.index(b"command_applied") + 20]), die())
             if b"command_applied" in data
