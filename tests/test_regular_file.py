@@ -1,6 +1,7 @@
 """Whatever lies where a file should be: nobody waits for it, and it takes no memory."""
 
 import ast
+import contextlib
 import os
 import socket
 import subprocess
@@ -26,8 +27,9 @@ from ui.watching import until as until_shown
 
 
 def a_socket(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as ours:
-        ours.bind(str(path))
+    # The system takes only short paths of sockets.
+    with contextlib.chdir(path.parent), socket.socket(socket.AF_UNIX) as ours:
+        ours.bind(path.name)
 
 
 KINDS: dict[str, tuple[Callable[[Path], object], str]] = {

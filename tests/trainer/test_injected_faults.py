@@ -222,8 +222,11 @@ SILENT = (
     "trainer/session/console.py:",
     "trainer/session/system_sampler.py:",
     "machine/",
+    "diagnosis/",
+    "runs/",
 )
-"""What reads metrics within the user's step, weights, what is printed, the machine: where it fails, less is shown."""
+"""What reads metrics within the user's step, weights, what is printed, the machine: where it fails, less is shown. What
+folds and judges facts is blind to some then: readers fold the log by themselves."""
 
 
 @pytest.fixture(autouse=True)

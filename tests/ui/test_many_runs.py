@@ -392,7 +392,7 @@ async def test_damaged_empty_and_old_runs_are_listed_at_every_size(five: Path) -
         await press(pilot, "8")
         await until(pilot, lambda: len(part(app, "RunList").splitlines()) > 10 and "cannot be read" in text(app))
         await press(pilot, "A", "o")
-        await until(pilot, lambda: "10 drawn" in text(app))
+        await until(pilot, lambda: "9 drawn" in text(app))
         for size in (NARROW, TINY, (1, 1), WIDE):
             await pilot.resize_terminal(*size)
             for key in ("v", "v", "v", "d", "d", "x", "P", "tab", "o", "tab", "down"):
