@@ -15,8 +15,6 @@ from helpers import until
 
 BY_NAME = {fault.name: fault for fault in FAULTS}
 SHORT = {
-    "killed-plain": 3,
-    "disk-freed": 1,
     "disk-full": 1,
     "many-requests": 100,
     "damaged-cut": 64,
@@ -27,7 +25,8 @@ SHORT = {
     "clock-set-back": 1,
     "container": 1,
 }
-"""How often each fault is made here. `make faults` alone makes those that start Keras, sshd or many viewers."""
+"""How often each fault is made here. `make faults` alone makes those that take a minute: kills in a row, Keras, sshd,
+many viewers; one kill each is made by the tests of resumption, of requests and of the app."""
 
 
 @pytest.mark.parametrize("name", list(SHORT))

@@ -277,6 +277,7 @@ def test_what_is_frozen_stays_where_it_is_although_weights_are_averaged(runs: Pa
     assert all(fact.held for fact in facts_of(monitor, events.CommandVerified))
 
 
+@pytest.mark.full
 def test_a_learning_rate_takes_the_place_of_a_schedule_and_gives_it_back(runs: Path) -> None:
     def schedule() -> keras.optimizers.schedules.LearningRateSchedule:
         return keras.optimizers.schedules.ExponentialDecay(0.02, 5, 0.7)

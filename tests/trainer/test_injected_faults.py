@@ -326,7 +326,7 @@ LOOP = ("trainer/keras/loop.py:", "trainer/keras/watched_model.py:WatchedModel._
 """Places that only a loop of the user's passes."""
 
 
-@pytest.mark.parametrize(("name", "hot", "number"), [("plain", HOT, 2), ("asked eagerly", (), 6), ("loop", LOOP, 0)])
+@pytest.mark.parametrize(("name", "hot", "number"), [("plain", HOT, 0), ("asked eagerly", (), 3), ("loop", LOOP, 0)])
 def test_a_fault_of_ours_leaves_training_as_it_is(
     name: str, hot: tuple[str, ...], number: int, runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,6 +15,8 @@ import pytest
 
 from helpers import ROOT, environment
 
+pytestmark = pytest.mark.full  # Its two replicas hand over to each other at each step, slowly beside other processes.
+
 SCRIPT = Path(__file__).parent / "on_two_replicas.py"
 STEPS, SAMPLES = 5, 75
 STATISTICS = {f"small/{layer}/{name}" for layer in ("bn_1", "bn_2") for name in ("moving_mean", "moving_variance")}

@@ -203,6 +203,7 @@ def test_validation_in_phase_train_draws_other_dropout_for_each_batch(runs: Path
     assert len(set(second.metrics["loss"])) == 4
 
 
+@pytest.mark.full
 def test_what_the_user_froze_stays_frozen_and_is_shown_so(runs: Path) -> None:
     model = sequential()
     model.get_layer("bn_1").trainable = False
@@ -304,6 +305,7 @@ def test_outside_of_the_step_every_layer_is_as_the_user_made_it(runs: Path, tmp_
     assert [fact for fact in facts(monitor) if isinstance(fact, events.Note)] == []
 
 
+@pytest.mark.full
 def test_a_users_callback_that_makes_a_new_function_is_heeded(runs: Path) -> None:
     class Forces(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -525,6 +527,7 @@ def test_a_fit_without_a_monitor_is_keras_own_after_an_exception_right_before_a_
     assert model.train_function.__module__.startswith("keras.")
 
 
+@pytest.mark.full
 def test_a_flag_set_without_compile_does_nothing_and_is_no_part_of_a_mode(runs: Path) -> None:
     class Sets(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:

@@ -568,6 +568,7 @@ def test_fits_of_one_epoch_are_traced_once(runs: Path, reused: bool) -> None:
         assert [fact.held for fact in facts_of(monitor, events.CommandVerified)] == [True] * 4
 
 
+@pytest.mark.full
 def test_a_model_that_was_watched_is_let_go(runs: Path) -> None:
     model = compiled(sequential())
     fit(model, 1, [tuimon.Monitor(runs_dir=runs)])

@@ -245,6 +245,7 @@ def test_every_kind_trains_as_without(
     assert all(len(column) == EPOCHS * STEPS and np.isfinite(column).all() for column in values.values())
 
 
+@pytest.mark.full
 def test_whatever_fails_while_the_metrics_are_listened_to_the_step_runs(
     runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -266,6 +266,7 @@ def test_a_generator_draws_nothing_twice(runs: Path) -> None:
     assert len(set(drawn)) == len(drawn)
 
 
+@pytest.mark.full
 def test_what_is_compiled_anew_is_probed_anew(runs: Path) -> None:
     x, y = data()
     model = compiled(sequential(dropout=0))
@@ -318,6 +319,7 @@ def test_an_error_of_the_data_ends_training_as_without_a_probe(runs: Path) -> No
     assert facts_of(monitor, events.RunEnded)[0].status == "failed"
 
 
+@pytest.mark.full
 def test_a_flag_set_without_compile_is_not_in_the_step_and_not_in_its_probe(runs: Path) -> None:
     class Sets(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:

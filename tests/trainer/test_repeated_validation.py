@@ -148,6 +148,7 @@ def randomly_filtered() -> Any:
     return tf.data.Dataset.from_tensor_slices(arrays()).filter(lambda x, y: tf.random.uniform(()) < 0.7).batch(8)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("validation", "is_repeated"), [(unknown_length, True), (randomly_filtered, False)])
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")
 def test_data_of_unknown_length_come_to_an_end(runs: Path, validation: Callable[[], Any], is_repeated: bool) -> None:
@@ -185,6 +186,7 @@ def test_it_is_not_repeated_where_the_budget_does_not_pay_or_nobody_probes(
     assert facts_of(silent, events.ValidationRepeated) == []
 
 
+@pytest.mark.full
 def test_what_a_phase_makes_of_the_validation_is_no_spike(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tuimon.trainer.schedule.is_spike", lambda values: True)
     monitor = tuimon.Monitor(runs_dir=runs, probe_every=2, overhead=0.99)

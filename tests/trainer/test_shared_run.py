@@ -134,6 +134,7 @@ def test_a_monitor_of_another_place_begins_a_run(runs: Path, tmp_path: Path, cha
     assert read_log(RunDirectory(other.run_dir))[-1].step == STEPS
 
 
+@pytest.mark.full
 def test_a_directory_that_is_named_again_is_gone_on_with(runs: Path) -> None:
     model = compiled(sequential())
     for _ in range(2):

@@ -170,11 +170,13 @@ def test_steps_on_single_batches_leave_no_trace_for_fit(tmp_path: Path) -> None:
     assert notes(monitor) == []
 
 
+@pytest.mark.full
 def test_other_batches_are_traced_with_the_flags_of_now(tmp_path: Path) -> None:
     monitor = assert_no_effect(free, [train(), FROZEN], tmp_path, batch_size=20)
     assert notes(monitor) == []
 
 
+@pytest.mark.full
 def test_validation_has_flags_of_its_own(tmp_path: Path) -> None:
     """Its loss has the regularization of what was trainable when it was traced."""
     x, y = data(24)
@@ -193,6 +195,7 @@ def test_batches_of_any_size_share_a_trace(tmp_path: Path) -> None:
     assert len(notes(monitor)) == 1
 
 
+@pytest.mark.full
 def test_an_optimizer_that_knows_more_than_the_step_trains(tmp_path: Path) -> None:
     def again(model: keras.Model) -> None:
         compiled(model, model.optimizer)
@@ -200,6 +203,7 @@ def test_an_optimizer_that_knows_more_than_the_step_trains(tmp_path: Path) -> No
     assert_no_effect(free, [train(), FROZEN, again, train(), THAWED], tmp_path)
 
 
+@pytest.mark.full
 def test_a_base_that_is_called_in_inference_mode(tmp_path: Path) -> None:
     def build() -> keras.Model:
         base = free().layers[0]
@@ -228,6 +232,7 @@ class UntilAlert(keras.callbacks.Callback):
         self.model.stop_training = epoch % 10 == 9 and bool(facts_of(self.monitor, events.Alert))
 
 
+@pytest.mark.full
 def test_the_doctor_finds_it(tmp_path: Path) -> None:
     monitor = tuimon.Monitor(runs_dir=tmp_path, probe=False, overhead=0.9)
     model = frozen()
@@ -243,6 +248,7 @@ def answers(monitor: tuimon.Monitor) -> list[Any]:
     ]
 
 
+@pytest.mark.full
 def test_what_was_frozen_in_the_trace_stays_so(tmp_path: Path) -> None:
     monitor = tuimon.Monitor(runs_dir=tmp_path, probe_every=3, overhead=0.9)
     alone, _ = trained(frozen, [train(), THAWED])

@@ -1,6 +1,7 @@
 """Axes: limits that grow in steps, and ticks people can read."""
 
 import math
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -141,8 +142,14 @@ def ticks_in(width: int) -> int:
 
 
 def spacing(span: float, ticks: int) -> float:
-    """Return a round distance that divides ``span`` into at most about ``ticks`` parts."""
-    rough = span / max(1, ticks)
+    """Return a round distance that divides ``span`` into at most about ``ticks`` parts.
+
+    Example:
+        >>> spacing(10, 5), spacing(5e-324, 5) > 0
+        (2.0, True)
+    """
+    # Below it, floats are too coarse to divide anything.
+    rough = max(span / max(1, ticks), sys.float_info.min)
     power = 10.0 ** math.floor(math.log10(rough))
     return next(factor * power for factor in (1.0, 2.0, 5.0, 10.0) if factor * power >= rough * (1 - 1e-9))
 
