@@ -208,6 +208,7 @@ def train(plan: Plan, recorder: Recorder, engine: PlainEngine) -> bool:
         for _ in range(plan.notes):
             recorder.note("x" * 200)
         fit.end_epoch({"loss": 1.0 / (1 + epoch), "val_loss": 2.0 / (1 + epoch)})
+        fit.save_if_due()
         if engine.is_stopping:
             break
     fit.write_last()

@@ -15,6 +15,7 @@ from helpers import until
 
 BY_NAME = {fault.name: fault for fault in FAULTS}
 SHORT = {
+    "killed-plain": 2,
     "disk-full": 1,
     "many-requests": 100,
     "damaged-cut": 64,
@@ -25,8 +26,8 @@ SHORT = {
     "clock-set-back": 1,
     "container": 1,
 }
-"""How often each fault is made here. `make faults` alone makes those that take a minute: kills in a row, Keras, sshd,
-many viewers; one kill each is made by the tests of resumption, of requests and of the app."""
+"""How often each fault is made here. `make faults` alone makes those that take a minute: those with Keras, sshd or many
+viewers."""
 
 
 @pytest.mark.parametrize("name", list(SHORT))
