@@ -1,6 +1,7 @@
 """A disk that is full, read-only, slow or gone: training goes on, and what is lost is counted."""
 
 import contextlib
+import re
 import shutil
 import subprocess
 import time
@@ -225,6 +226,8 @@ def gone(place: Place, times: int) -> Iterator[Tried]:
             renamed = logs.read(disk / f"run-{number}-renamed" / "session.jsonl")
             if renamed.ended == "finished" and not renamed.wrong:
                 tried.lost, tried.told, tried.note = 0, 0, "after a rename the log goes on in the renamed directory"
+        if kind == "log truncated" and re.fullmatch(r"1 of [\d,]+ whole lines cannot be read", tried.wrong):
+            tried.wrong = ""  # It is the line that was cut.
         if tried.wrong == logs.HOLE:
             tried.wrong = ""  # What was taken away has numbers, too.
         if tried.wrong:

@@ -148,6 +148,9 @@ def main(arguments: Sequence[str]) -> int:
     os.environ.pop(MARK, None)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
+    # In the background, they are ignored here and in all that is started from here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as directory:
         rows = make_all(chosen, Path(directory), options.times)

@@ -163,6 +163,7 @@ def test_list(runs: Path, capsys: Capture) -> None:
         "note": "",
         "seconds_without_step": None,
         "facts_lost": 0,
+        "log_trouble": "",
     }
     assert document["runs"][0]["parameters"]["optimizer"] == "Adam"
     assert document["runs"][2]["best"] == {}

@@ -130,6 +130,7 @@ def test_readers_learn_that_the_disk_is_full_while_it_is(small_disk: Path, capsy
     recorder.end("finished")
     facts = Tail(run.session_log).read_all()
     assert [fact.seq for fact in facts] == list(range(len(facts)))
+    assert [fact.step for fact in facts] == sorted(fact.step for fact in facts)
     assert facts_in_words.lost(fold(facts)) == ""
 
 

@@ -136,7 +136,7 @@ class SessionWriter:
     def close(self) -> bool:
         """Write the queued events and release the log; return True if all of them reached the disk.
 
-        Waits at most 5 seconds for a disk that does not answer. Says on standard error how many facts are missing.
+        Waits at most 5 seconds for a disk that does not answer. Says on standard error what is missing.
         """
         if os.getpid() != self._owner or self._closing:
             return True
@@ -309,8 +309,7 @@ class SessionWriter:
 
     def _write(self, log: LogFile, batch: list[Waiting]) -> bool:
         """Write facts, or put them back; return whether they were written."""
-        done, odd = list[Waiting](), list[Waiting]()
-        is_written = False
+        done, odd, is_written = list[Waiting](), list[Waiting](), False
         try:
             seq, data, reason = self._next_seq, bytearray(), ""
             for fact in batch:
@@ -329,7 +328,7 @@ class SessionWriter:
             is_written = True
         except OSError as error:
             if self._fail(error.strerror or str(error)) and not self._closing:
-                self._tell_readers(log)
+                self._tell_readers(log, batch[0].event)
         finally:
             with self._lock:
                 left = batch[len(done) :] if is_written else batch
@@ -338,17 +337,18 @@ class SessionWriter:
             self._next_seq, self._strikes, self._is_failing = seq, 0, False
             log.keep_room()
             if odd:
-                self._drop_reason = reason
                 with self._lock:
+                    self._drop_reason = reason
                     for fact in odd:
                         self._queue.drop(fact.event)
             for fact in done:
                 self._wrote(fact)
         return is_written
 
-    def _tell_readers(self, log: LogFile) -> None:
-        """Write that facts wait for the disk, into the room of the last ones: readers would see a run that stands."""
-        gap = self._dated(events.LogGap(dropped={}, reason=self._drop_reason, seq=self._next_seq))
+    def _tell_readers(self, log: LogFile, first: events.AnyEvent) -> None:
+        """Write that facts wait for the disk, into the room of the last ones, before those that wait."""
+        gap = events.LogGap(dropped={}, reason=self._drop_reason, seq=self._next_seq, time=first.time)
+        gap.step, gap.epoch, gap.branch = first.step, first.epoch, first.branch
         with contextlib.suppress(OSError):
             if log.append_into_room(encoder.encode(gap) + b"\n"):
                 self._next_seq += 1
