@@ -463,6 +463,7 @@ def test_a_phase_holds_also_where_the_model_fixes_training(runs: Path) -> None:
     assert (inference_mean, inference_seed) == (train_mean, train_seed), "nothing is moved, and nothing is drawn"
 
 
+@pytest.mark.full
 def test_a_validation_that_cannot_be_traced_in_a_phase_goes_on_as_keras_does_it(runs: Path) -> None:
     class Noise(keras.layers.Layer):
         def __init__(self) -> None:

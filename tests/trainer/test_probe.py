@@ -386,6 +386,7 @@ def of(layer: keras.layers.Layer) -> WatchedModel:
     return watch(model)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "draw",
     [

@@ -98,6 +98,7 @@ def test_what_would_take_too_long_is_said(runs: Path, monkeypatch: pytest.Monkey
     assert "more than a tenth of the run" in planned.reason
 
 
+@pytest.mark.full
 def test_a_probe_that_is_new_needs_no_examination(runs: Path) -> None:
     monitor = tuimon.Monitor(runs_dir=runs)
     fit(compiled(sequential()), 3, [Ask(monitor, {2: [commands.Probe()]}), monitor])

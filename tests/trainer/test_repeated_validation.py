@@ -51,6 +51,7 @@ def test_it_is_repeated_with_moving_and_with_batch_statistics(runs: Path) -> Non
     assert any(fact.step == 20 for fact in facts_of(monitor, events.Probe))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("options", [{"loss_weights": [10.0]}, {"loss": keras.losses.MeanSquaredError("sum")}])
 def test_examples_are_told_only_where_they_are_what_the_loss_is_made_of(runs: Path, options: dict[str, Any]) -> None:
     model = sequential()

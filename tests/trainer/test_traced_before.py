@@ -267,6 +267,7 @@ def test_what_was_frozen_in_the_trace_stays_so(tmp_path: Path) -> None:
     assert same_weights(alone, watched)
 
 
+@pytest.mark.full
 def test_what_was_free_in_the_trace_can_be_frozen(tmp_path: Path) -> None:
     monitor = tuimon.Monitor(runs_dir=tmp_path, probe=False)
     model = free()
