@@ -14,12 +14,14 @@ from helpers import (
     encode_log,
     environment,
     fit_started,
+    fold,
     make_run,
     model_built,
     stand_in,
     started,
     until,
 )
+from tuimon.cli import progress_lines
 from tuimon.protocol import events
 from tuimon.runs import liveness
 from tuimon.runs.beginnings import Beginnings
@@ -27,6 +29,7 @@ from tuimon.runs.glance import Glance
 from tuimon.runs.log.long_log import LongLog
 from tuimon.runs.log.session_log import LogChangedError, Tail
 from tuimon.runs.run_directory import RunDirectory
+from tuimon.runs.state import RunState
 from tuimon.ui import run_reader
 from ui.watching import LiveRun, text, watching
 from ui.watching import until as until_shown
@@ -267,3 +270,13 @@ def test_who_watches_a_run_without_a_log_is_told_that_it_is_waited_for(runs: Pat
         assert watch.stderr.readline() == f"no log in {run.path} yet: waiting for its first line (Ctrl-C leaves)\n"
         remove_all(run)
         assert watch.wait() == 1
+
+
+def test_a_log_without_a_line_in_place_of_another_is_not_waited_for_when_the_trainer_is_gone(runs: Path) -> None:
+    run = RunDirectory.at(runs / "run")
+    run.session_log.touch()
+    over = progress_lines.until_ended(run)
+    assert not over(RunState())
+    assert over(fold([started()]))
+    # What is in its place now says nothing of the trainer.
+    assert over(RunState())

@@ -215,15 +215,17 @@ def until_ended(run: RunDirectory) -> Callable[[RunState], bool]:
     It is over when its log says so, or its trainer is gone; and where the log was removed, nothing more is heard of it.
     """
     last_seq, changed_at, was_there = -1, time.monotonic(), False
+    started: events.RunStarted | None = None
 
     def over(state: RunState) -> bool:
-        nonlocal last_seq, changed_at, was_there
+        nonlocal last_seq, changed_at, was_there, started
+        started = state.run or started  # Another log in its place may say nothing of the trainer.
         is_there = run.session_log.exists()
         was_there = was_there or is_there
         if not is_there and (was_there or not run.path.exists()):
             return True
         if state.ended is None:
-            return liveness.is_gone(run.session_log, state.run)
+            return liveness.is_gone(run.session_log, started)
         # A script may call `fit` again. The log's age is known at once, but by another host's clock maybe.
         if state.last_seq != last_seq:
             last_seq, changed_at = state.last_seq, time.monotonic()

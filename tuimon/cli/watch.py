@@ -146,6 +146,9 @@ def _print_lines(run: RunDirectory) -> int:
             print("the run's directory was removed before its training began")
         print(f"what it did after step {state.step} is not known")
         return FAILED
+    if state.run is None:
+        print("the process that wrote the former log is gone; this one has no line that can be read")
+        return FAILED
     if state.ended is None:
         print(f"crashed after {facts_in_words.counted(state.step, 'step')}: {liveness.KILLED}")
         return FAILED
