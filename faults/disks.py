@@ -130,36 +130,32 @@ def _viewer_ends(viewer: Watching) -> str:
     return viewer.traceback or ("" if ends else "headless `watch` does not end though training has")
 
 
+def _course_of_full(place: Place, number: int, alone: Plain, *, is_freed: bool) -> tuple[Path, Tried]:
+    """Fill a disk in the middle of a training; return it, and what came of it."""
+    disk = mount_tmpfs(place, f"disk-{number}")
+    return disk, _course(
+        place,
+        disk,
+        number,
+        lambda _: fill(disk) and None,
+        words=("No space left", "disk", "full"),
+        mends=(lambda: (disk / "filler").unlink()) if is_freed else None,
+        alone=alone,
+    )
+
+
 def full_and_freed(place: Place, times: int) -> Iterator[Tried]:
     """Fill the disk in the middle, and free it before the end."""
     alone = undisturbed(place, **OPTIONS)
     for number in range(times):
-        disk = mount_tmpfs(place, f"disk-{number}")
-        yield _course(
-            place,
-            disk,
-            number,
-            lambda _, disk=disk: fill(disk) and None,
-            words=("No space left", "disk", "full"),
-            mends=lambda disk=disk: (disk / "filler").unlink(),
-            alone=alone,
-        )
+        yield _course_of_full(place, number, alone, is_freed=True)[1]
 
 
 def full_to_the_end(place: Place, times: int) -> Iterator[Tried]:
     """Fill the disk in the middle, for ever."""
     alone = undisturbed(place, **OPTIONS)
     for number in range(times):
-        disk = mount_tmpfs(place, f"disk-{number}")
-        tried = _course(
-            place,
-            disk,
-            number,
-            lambda _, disk=disk: fill(disk) and None,
-            words=("No space left", "disk", "full"),
-            mends=None,
-            alone=alone,
-        )
+        disk, tried = _course_of_full(place, number, alone, is_freed=False)
         listed = place.run("list", disk).stdout
         if "crashed" in listed and not tried.wrong:
             tried.wrong = "`list` says crashed of a training that has finished"

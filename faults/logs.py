@@ -25,8 +25,6 @@ class Log:
     facts: list[events.AnyEvent]
     whole: bytes
     """Its whole lines."""
-    is_torn: bool
-    """Whether a part of a line follows."""
     wrong: str
     """What must not be in a log; empty if nothing is."""
 
@@ -68,7 +66,7 @@ def read(run: RunDirectory | Path) -> Log:
         wrong = HOLE
     elif any(after.step < before.step for before, after in itertools.pairwise(facts)):
         wrong = "a step goes back"
-    return Log(facts, whole, len(whole) < len(data), wrong)
+    return Log(facts, whole, wrong)
 
 
 def gaps(facts: list[events.AnyEvent]) -> Counter[str]:

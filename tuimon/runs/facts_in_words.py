@@ -178,7 +178,17 @@ def lost(state: RunState) -> str:
         return ""
     gaps = [entry for entry in state.timeline if isinstance(entry, events.LogGap)]
     reason = f" ({plain(gaps[-1].reason, 200)})" if gaps and gaps[-1].reason else ""
-    return f"{counted(missing, 'fact')} {'was' if missing == 1 else 'were'} not recorded{reason}"
+    return f"{not_recorded(missing)}{reason}"
+
+
+def not_recorded(missing: int) -> str:
+    """Return how many facts are missing.
+
+    Example:
+        >>> not_recorded(1), not_recorded(1200)
+        ('1 fact was not recorded', '1,200 facts were not recorded')
+    """
+    return f"{counted(missing, 'fact')} {'was' if missing == 1 else 'were'} not recorded"
 
 
 @of.register

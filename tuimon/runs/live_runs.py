@@ -32,7 +32,6 @@ def newest(directory: Path) -> tuple[RunDirectory, str]:
 
     Raises:
         UsageError: there is no run.
-        OSError: none of them can be read.
     """
     if live := live_runs(directory):
         return live[0].run, live[0].status(time.time())
@@ -53,16 +52,6 @@ def is_live(status: str) -> bool:
 def began(glance: Glance) -> tuple[float, str]:
     """Return what runs are sorted by: when each began, Unix seconds; one without a line begins just now."""
     return (time.time() if glance.started is None else glance.started), glance.run.name
-
-
-def _looked_at(run: RunDirectory) -> Glance | None:
-    """Return a run after a look at it; None where it cannot be read: another one beside it still can be."""
-    glance = Glance(run)
-    try:
-        glance.look()
-    except OSError:
-        return None
-    return glance
 
 
 def _recent(directory: Path) -> list[RunDirectory]:

@@ -1,7 +1,5 @@
 """Goes on with an earlier run: finds the one that a script left unfinished, and restores its newest checkpoint."""
 
-import contextlib
-import sys
 import time
 from typing import Any
 
@@ -19,6 +17,7 @@ from tuimon.trainer.requests.answers import reject_left_over
 from tuimon.trainer.session import new_run
 from tuimon.trainer.session.log_file import LogTakenError
 from tuimon.trainer.session.recorder import Recorder
+from tuimon.trainer.session.standard_error import say
 
 SILENT_SECONDS = 60.0
 """A living trainer writes every 5 s. Where nothing else proves that it is gone, a log is silent for so long."""
@@ -57,12 +56,12 @@ def begin(place: shared_run.Place, model: Any, *, resumes: bool) -> tuple[shared
         else:
             reject_left_over(recorder)
             resumed = take_up(recorder, model, checkpoint)
-            _say(f"goes on with {recorder.run.path} from {checkpoint.name} {facts_in_words.where_it_goes_on(resumed)}")
+            say(f"goes on with {recorder.run.path} from {checkpoint.name} {facts_in_words.where_it_goes_on(resumed)}")
             return shared_run.SharedRun(place, recorder), checkpoint
     run = shared_run.begin(place, model)
     if run.recorder.budget is None:
         run.recorder.note(f"a new run begins: {reason}")
-        _say(f"a new run begins in {run.recorder.run.path}: {reason}")
+        say(f"a new run begins in {run.recorder.run.path}: {reason}")
     return run, None
 
 
@@ -145,8 +144,3 @@ def _checkpoint_of(run: RunDirectory, model: Any) -> tuple[Checkpoint, list[str]
     except CheckpointError as error:
         raise _EndsTheSearchError(f"{run.name}: {error}") from error
     return newest, wrong
-
-
-def _say(words: str) -> None:
-    with contextlib.suppress(OSError, ValueError):
-        print(f"tuimon: {words}", file=sys.stderr)

@@ -4,6 +4,7 @@ import contextlib
 import sys
 from pathlib import Path
 
+from tuimon.runs import facts_in_words
 from tuimon.text import plain
 
 
@@ -25,7 +26,7 @@ def say_what_is_missing(path: Path, missing: int, reason: str, *, is_hung: bool,
         is_hung: Whether the disk does not answer.
         had_trouble: Whether some facts had to wait for the disk.
     """
-    lost = f"{missing:,} {'fact was' if missing == 1 else 'facts were'} not recorded"
+    lost = facts_in_words.not_recorded(missing)
     if is_hung:
         words = "the disk does not answer, so that the last facts may be missing"
         say(f"{path}: {words}{f'; before them, {lost}' if missing else ''}")
