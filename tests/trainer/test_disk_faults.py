@@ -105,7 +105,11 @@ def test_a_disk_that_stays_full_still_takes_how_the_run_ended(
     assert {path.name for path in run.path.iterdir()} == {"session.jsonl", "commands"}
 
 
-def test_readers_learn_that_the_disk_is_full_while_it_is(small_disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_readers_learn_that_the_disk_is_full_while_it_is(
+    small_disk: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_writer, "RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(log_file, "_ROOM_SECONDS", 0.1)
     run = RunDirectory.at(small_disk / "run")
     recorder = Recorder(run, name="full")
     recorder.reach(1080)
@@ -123,10 +127,17 @@ def test_readers_learn_that_the_disk_is_full_while_it_is(small_disk: Path, capsy
     assert facts_in_words.lost(state) == said
     assert main(["list", "--runs-dir", str(small_disk)]) == 0
     assert "log cannot be written" in capsys.readouterr().out
-    # The room for the last lines is kept again, but for what this took.
+    # The room for the last lines is still kept, but for what this took, and nothing else comes into the gap.
     assert log._reserve is not None
+    assert os.fstat(log._reserve).st_size >= log_file.RESERVE_BYTES // 2
+    size = run.session_log.stat().st_size
+    tries = recorder._writer._clock.passed() + 3 * session_writer.RETRY_SECONDS
+    until(lambda: recorder._writer._clock.passed() > tries)
+    assert run.session_log.stat().st_size == size
     filler.unlink()
     until(lambda: not recorder._writer._is_failing)
+    recorder.note("one more")
+    until(lambda: os.fstat(log._reserve or 0).st_size == log_file.RESERVE_BYTES)
     recorder.end("finished")
     facts = Tail(run.session_log).read_all()
     assert [fact.seq for fact in facts] == list(range(len(facts)))

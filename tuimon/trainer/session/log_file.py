@@ -12,6 +12,8 @@ LOCK_SECONDS = 1.0
 """How long to try for the lock: a viewer that tests it holds it for an instant."""
 RESERVE_BYTES = 64 * 1024
 """Room on the disk that is kept for the last lines: how the run ended, and how much is missing."""
+_LINE_BYTES = 8 * 1024
+"""So much of it is for a line that says that the disk is full: a line may begin a block of the disk."""
 _ROOM_SECONDS = 10.0
 """Time until the next try to keep room on a disk that had none."""
 _BLOCK_BYTES = 1024 * 1024
@@ -94,46 +96,65 @@ class LogFile:
             return True
         return False
 
+    @property
+    def may_have_room(self) -> bool:
+        """False if the disk has less left than is kept for the last lines; True where that cannot be told."""
+        with contextlib.suppress(OSError):
+            disk = os.fstatvfs(self._file)
+            return disk.f_blocks == 0 or disk.f_bavail * disk.f_frsize >= RESERVE_BYTES
+        return True
+
     def append_into_room(self, data: bytes) -> bool:
-        """Add a short line where the disk is full: into the room of the last lines, of which most is kept again.
+        """Add a short line where the disk is full: into the room of the last lines, of which the larger part stays.
 
         Returns:
-            False if there is no such room, and nothing was written.
+            False if there is no room for it, and nothing was written.
 
         Raises:
             OSError: It cannot be written there either.
         """
-        if self._reserve is None:
+        left = self._room - _LINE_BYTES
+        if self._reserve is None or left < RESERVE_BYTES // 2:
             return False
-        self.free_room()
-        try:
-            self.append(data)
-        finally:
-            self._room_due = 0.0
-            self.keep_room(RESERVE_BYTES * 3 // 4)
+        os.ftruncate(self._reserve, left)
+        self.append(data)
         return True
 
-    def keep_room(self, size: int = RESERVE_BYTES) -> None:
-        """Keep some room on the disk for the last lines, if there is none yet.
+    def keep_room(self) -> None:
+        """Keep some room on the disk for the last lines, as far as there is none yet.
 
         The room belongs to a file without a name. So nothing is left of it when the process ends, however that happens.
         """
         now = time.monotonic()
-        if self._reserve is not None or now < self._room_due:
+        if now < self._room_due or self._room >= RESERVE_BYTES:
             return
         self._room_due = now + _ROOM_SECONDS
-        hidden = self._path.with_name(f".{self._path.name}.room-{os.getpid()}")
         with contextlib.suppress(OSError):
-            descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            descriptor = self._nameless() if self._reserve is None else self._reserve
             try:
-                hidden.unlink()
                 # Noise: zeros may take no room on a file system that compresses.
-                _write(descriptor, os.urandom(size))
+                _write(descriptor, os.urandom(RESERVE_BYTES - self._room))
                 os.fsync(descriptor)
             except OSError:
-                os.close(descriptor)
+                if self._reserve is None:
+                    os.close(descriptor)
                 raise
             self._reserve = descriptor
+
+    @property
+    def _room(self) -> int:
+        return 0 if self._reserve is None else os.fstat(self._reserve).st_size
+
+    def _nameless(self) -> int:
+        hidden = self._path.with_name(f".{self._path.name}.room-{os.getpid()}")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(hidden, flags, 0o600)
+        try:
+            hidden.unlink()
+        except OSError:
+            os.close(descriptor)
+            raise
+        return descriptor
 
     def free_room(self) -> None:
         """Give the room back to the disk, for lines that must still be written."""

@@ -282,7 +282,7 @@ class SessionWriter:
 
     def _flush(self, log: LogFile, *, closing: bool) -> bool:
         """Write what waits; return whether anything was written."""
-        if self._is_removed:
+        if self._is_removed or (self._is_failing and not closing and not log.may_have_room):
             return False
         has_written = False
         while True:
