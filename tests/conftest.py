@@ -45,6 +45,12 @@ def _a_place_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.fixture(autouse=True)
+def _the_closing_examination_may_take_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a short run is examined must not depend on what else the machine does meanwhile."""
+    monkeypatch.setattr("tuimon.trainer.probe_costs.CLOSING_LEAST", 60.0)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _what_a_module_leaves_is_not_searched_for_garbage() -> Iterator[None]:
     """TensorFlow keeps millions of objects of the graphs that were traced; each search through them takes seconds."""

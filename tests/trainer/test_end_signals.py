@@ -180,3 +180,22 @@ def test_nothing_is_handled_from_another_thread(handlers_of_before: dict[int, An
     thread.start()
     thread.join()
     assert {number: signal.getsignal(number) for number in handlers_of_before} == handlers_of_before
+
+
+def test_handlers_that_another_thread_could_not_put_back_are_in_nobodys_way(
+    handlers_of_before: dict[int, Any],
+) -> None:
+    """The end of a fit comes from another thread where that one collects the garbage."""
+    first = made()
+    first.install(SIGNALS)
+    thread = threading.Thread(target=first.close)
+    thread.start()
+    thread.join()
+    heard: list[int] = []
+    second = made(noticed=heard.append)
+    second.install(SIGNALS)
+    os.kill(os.getpid(), signal.SIGTERM)
+    until(lambda: heard == [signal.SIGTERM])
+    second.close()
+    assert {number: signal.getsignal(number) for number in handlers_of_before} == handlers_of_before
+    until(lambda: not any(thread.name == "tuimon-signals" for thread in threading.enumerate()))

@@ -19,7 +19,9 @@ from helpers import until
 from trainer.asking import AskedFit, put_bytes
 from tuimon.protocol import commands, events
 from tuimon.runs.run_directory import RunDirectory
+from tuimon.trainer.requests import folder as folder_module
 from tuimon.trainer.requests import inbox as inbox_module
+from tuimon.trainer.requests.folder import Folder
 from tuimon.trainer.requests.inbox import Inbox
 
 NOTE = b'{"command":"note","text":"a","id":"x",'
@@ -243,6 +245,24 @@ def test_no_more_requests_are_in_memory_than_a_thousand(run: RunDirectory, monke
     assert taken == [request.id for request in sent]
 
 
+def test_what_a_listing_misses_comes_before_what_was_put_later(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is made while the directory is listed may be missed, and a later one found."""
+    names = [run.put_request(commands.signed(commands.Note(text=str(number)), 0)).name for number in range(4)]
+    missed = [names[1]]
+    listed = folder_module.names_in
+
+    def names_in(descriptor: int) -> list[str]:
+        without = missed.pop() if missed else ""
+        return [name for name in listed(descriptor) if name != without]
+
+    monkeypatch.setattr(folder_module, "names_in", names_in)
+    with Folder(run.path).opened() as folder:
+        assert folder_module.requests_in(folder) == names[:1]
+        assert folder_module.requests_in(folder) == names
+
+
 def test_a_thousand_requests_of_many_senders_keep_their_order_and_are_answered_once(fit: AskedFit) -> None:
     def send(sender: int) -> None:
         for number in range(50):
@@ -340,7 +360,7 @@ def test_a_directory_that_cannot_be_read_is_said_once(run: RunDirectory, monkeyp
         raise PermissionError(13, "Permission denied")
 
     with monkeypatch.context() as patched:
-        patched.setattr(inbox_module, "names_in", refuse)
+        patched.setattr(folder_module, "names_in", refuse)
         inbox = Inbox(run.commands, pytest.fail, said.append)
         looks = inbox._quiet_looks
         until(lambda: inbox._quiet_looks > looks + 10)

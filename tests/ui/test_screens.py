@@ -407,9 +407,9 @@ async def test_a_storm_of_sizes(runs: Path) -> None:
 @pytest.mark.parametrize("size", [(40, 12), (60, 16), (80, 24), (100, 30), (139, 40), (140, 24), (200, 50)])
 async def test_the_last_line_has_help_and_quit_at_every_size(runs: Path, size: tuple[int, int]) -> None:
     with LiveRun(runs, *training("bn_1", "bn_2", "bn_3")) as run:
-        async with watching(run.directory, size) as (app, _):
+        async with watching(run.directory, size) as (app, pilot):
             bar = app.dashboard.query_one("KeyBar")
-            assert bar.region.bottom == size[1]
+            await until(pilot, lambda: bar.region.bottom == size[1])
             assert "? help  q quit" in part(app, "KeyBar")
             # On the smallest, the layers have a turn of their own.
             assert size[1] < 14 or "› bn_1" in part(app, "LayerTable")

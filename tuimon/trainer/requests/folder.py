@@ -5,6 +5,7 @@ import os
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 
 from tuimon.runs import request_files
@@ -75,6 +76,16 @@ def names_in(descriptor: int) -> list[str]:
     """Return the names in an open directory, in order."""
     with os.scandir(descriptor) as entries:
         return sorted(entry.name for entry in entries)
+
+
+def requests_in(descriptor: int) -> list[str]:
+    """Return the names of the requests in an open directory, in order: none before what its sender put earlier.
+
+    A listing may miss a file that is made meanwhile, and hold one that is made after it. Whatever the first listing
+    holds, the second holds all that was there before it.
+    """
+    first = {name for name in names_in(descriptor) if is_request(name)}
+    return list(takewhile(first.__contains__, filter(is_request, names_in(descriptor)))) if first else []
 
 
 def claimed_name(name: str) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from tuimon.protocol import commands
 from tuimon.protocol.events import Sender
 from tuimon.text import plain
-from tuimon.trainer.requests.folder import Folder, claimed_name, is_request, names_in, was_claimed
+from tuimon.trainer.requests.folder import Folder, claimed_name, is_request, names_in, requests_in, was_claimed
 
 LOOK_SECONDS = 0.05
 """Time between two looks."""
@@ -175,7 +175,7 @@ class Inbox:
         if self._folder.was_replaced:
             self._say("commands/ was replaced by another directory: requests are taken from that one")
         if not self._unread:
-            names = list(filter(is_request, names_in(folder)))
+            names = requests_in(folder)
             seen, self._seen = self._seen, {}
             for name in names:
                 if name in seen and not seen[name].is_over:

@@ -72,6 +72,9 @@ class EndSignals:
         """Handle those of the signals that nobody handles or ignores; nothing outside of the main thread."""
         if threading.current_thread() is not threading.main_thread():
             return
+        for other in list(_INSTALLED):
+            if not other._is_active:
+                other.close()  # Another thread tried, and could not.
         ours = [number for number in numbers if _is_free(number)]
         if not ours:
             return
