@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from tuimon.protocol import events
 from tuimon.protocol.wire import from_wire
 from tuimon.runs.log.session_log import Tail
 from tuimon.runs.run_directory import RunDirectory
+from tuimon.trainer.session.clock import Clock
 
 SUSPENDED = 4.0
 """Seconds."""
@@ -58,6 +60,8 @@ def test_the_time_of_a_suspension_is_not_counted_as_a_wait_for_data(
     tail: list[Tail] = []
     found: list[events.TimeSplit] = []
     splits(runs, 1, tail, found)
+    with pytest.raises(subprocess.TimeoutExpired):
+        trainer.wait(0.1)  # By then the thread that wrote this sleeps again.
     trainer.send_signal(signal.SIGSTOP)
     with pytest.raises(subprocess.TimeoutExpired):
         trainer.wait(SUSPENDED)
@@ -65,3 +69,23 @@ def test_the_time_of_a_suspension_is_not_counted_as_a_wait_for_data(
     first, *later = splits(runs, len(found) + 3, tail, found)
     counted = sum(from_wire(seconds) for split in later for seconds in split.seconds.values())
     assert counted <= later[-1].time - first.time - SUSPENDED
+
+
+@pytest.mark.parametrize(("computed", "suspended"), [(0.0, 4.0), (16.0, 4.0), (20.0, 0.0)])
+def test_what_was_computed_before_the_suspension_hides_none(
+    monkeypatch: pytest.MonkeyPatch, computed: float, suspended: float
+) -> None:
+    """64 cores compute 16 seconds in a quarter of one. Where a thread computes all the while, none was stopped."""
+    passed, worked = [0.0], [0.0]
+
+    class Waits(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            passed[0], worked[0] = passed[0] + next(seconds), worked[0] + next(work)
+            return False
+
+    seconds, work = iter((0.25, 4.25)), iter((16.0, computed))
+    monkeypatch.setattr(time, "process_time", lambda: worked[0])
+    clock = Clock(passed=lambda: passed[0])
+    for _ in range(2):
+        clock.sleep(Waits(), 0.25)
+    assert clock.suspended_seconds == suspended

@@ -26,6 +26,7 @@ class Clock:
         """Gives seconds for intervals."""
         self._ahead = wall() - passed()
         self._suspended, self._due = 0.0, math.inf
+        self._busy = 0.0
 
     def jump(self) -> str:
         """Return how the clock was set since the last call; empty if it was not."""
@@ -44,13 +45,16 @@ class Clock:
 
     def sleep(self, wake: threading.Event, seconds: float) -> None:
         """Wait for an event, and clear it; notice where the process is suspended meanwhile."""
-        due, worked = self.passed() + seconds, time.process_time()
-        self._due = due
+        began, worked = self.passed(), time.process_time()
+        due = self._due = began + seconds
         wake.wait(seconds)
-        late = self.passed() - due
-        # Threads that only wait their turn do so while another one computes.
-        if late >= SUSPENDED_SECONDS and time.process_time() - worked < late / 10:
+        now, worked = self.passed(), time.process_time() - worked
+        late = now - due
+        # Threads that only wait their turn do so while another one computes. Before it stood still, all computed.
+        if late >= SUSPENDED_SECONDS and worked < self._busy * seconds + late / 10:
             self._suspended += late
+        elif now - began >= seconds / 2:
+            self._busy = worked / (now - began)
         # From here to the next sleep the thread may wait for a slow disk, which is no suspension.
         self._due = math.inf
         wake.clear()
