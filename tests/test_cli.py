@@ -117,7 +117,7 @@ def test_version_and_help(capsys: Capture) -> None:
     printed = capsys.readouterr().out
     assert printed.startswith(f"tuimon {tuimon.__version__}\n")
     for name in COMMANDS:
-        assert f"    {name} " in printed
+        assert f"    {name}" in printed
     assert "compare" not in printed
 
 

@@ -39,6 +39,7 @@ def commands_on(run: str, runs: str, out: str) -> list[list[str]]:
         ["run", "--resume", run],
         ["run", EVIL],
         [EVIL],
+        ["completion", EVIL],
         ["delete", run],
         ["delete", "--yes", run],
         ["delete", "--yes", "--force", run],
