@@ -5,11 +5,16 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
+import keras
 import pytest
 
+import tuimon
 from helpers import ROOT, until
+from trainer.keras_models import compiled, fit, sequential
+from tuimon.trainer.keras import fit_ends
 from tuimon.trainer.session.end_signals import SIGNALS, EndedBySignal, EndSignals
 
 SCRIPT = """
@@ -32,6 +37,10 @@ if how == "forks":
     _, status = os.waitpid(child, 0)
     print("child", os.waitstatus_to_exitcode(status), "parent", signals.number, flush=True)
     signals.close()
+elif how == "leaves":
+    os.kill(os.getpid(), signal.SIGTERM)
+    signals.leave()
+    print("still there", flush=True)
 elif how == "unnoticed":
     signals.deactivate()
     os.kill(os.getpid(), signal.SIGTERM)
@@ -41,9 +50,9 @@ else:
 """
 
 
-def started(how: str) -> "subprocess.Popen[str]":
+def started(how: str, *within: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, how],
+        [*within, sys.executable, "-c", SCRIPT, how],
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -80,6 +89,33 @@ def test_a_fork_ends_by_its_signals_alone() -> None:
 def test_a_process_whose_fit_is_gone_ends_as_it_would() -> None:
     out, _ = (process := started("unnoticed")).communicate()
     assert (process.returncode, out) == (-signal.SIGTERM, "")
+
+
+AS_THE_FIRST = ("unshare", "--pid", "--fork", "--mount-proc")
+"""Runs a command as the first process of a container is run."""
+
+
+def test_a_containers_first_process_ends_too() -> None:
+    """The kernel drops a signal that this process does not handle."""
+    if subprocess.run([*AS_THE_FIRST, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs root, and namespaces of processes")
+    for within, code in ((AS_THE_FIRST, 128 + signal.SIGTERM), ((), -signal.SIGTERM)):
+        out, _ = (process := started("leaves", *within)).communicate()
+        assert process.returncode == code
+        assert "still there" not in out
+
+
+@pytest.mark.parametrize("saves", [False, True])
+def test_what_a_containers_first_process_would_ignore_ends_no_training(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, saves: bool
+) -> None:
+    monkeypatch.setattr(fit_ends, "FIRST_PROCESS", os.getpid())
+    handlers: set[Any] = set()
+    look = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: handlers.add(signal.getsignal(signal.SIGTERM))
+    )
+    fit(compiled(sequential()), 1, [look, tuimon.Monitor(runs_dir=runs, resume="auto" if saves else None)])
+    assert (handlers == {signal.SIG_DFL}) is not saves
 
 
 def made(**options: Any) -> EndSignals:

@@ -7,6 +7,7 @@ and taken between two steps. Where the program itself ends, or nothing else was 
 import atexit
 import contextlib
 import functools
+import os
 import signal
 import sys
 import time
@@ -18,7 +19,7 @@ from typing import Any, Protocol
 from tuimon.trainer.fit import Fit
 from tuimon.trainer.keras.fit_watchdog import FitWatchdog
 from tuimon.trainer.options import Options
-from tuimon.trainer.session.end_signals import SIGNALS, EndedBySignal, EndSignals, name_of
+from tuimon.trainer.session.end_signals import FIRST_PROCESS, SIGNALS, EndedBySignal, EndSignals, name_of
 from tuimon.trainer.session.recorder import Recorder
 
 UNNOTICED = "an exception outside of train steps and callbacks ended fit"
@@ -85,8 +86,7 @@ class FitEnds:
         self._signals.raises = False
         _OPEN.add(self)
         if signals is None:
-            # Without a checkpoint to save, Ctrl-C is Python's own business.
-            self._signals.install((*SIGNALS, signal.SIGINT) if self._saves else SIGNALS)
+            self._signals.install(self._ending())
 
     @property
     def is_signalled(self) -> bool:
@@ -157,6 +157,13 @@ class FitEnds:
             self.end("failed", UNNOTICED)
         else:
             self.end("stopped", PROGRAM_ENDED)
+
+    def _ending(self) -> tuple[int, ...]:
+        """Return the signals that end this process."""
+        if self._saves:
+            return (*SIGNALS, signal.SIGINT)
+        # Without a checkpoint to save, Ctrl-C is Python's own business, and a signal that is dropped ends nothing.
+        return () if os.getpid() == FIRST_PROCESS else SIGNALS
 
     def _awaits_validation(self) -> bool:
         # Cut off, its epoch would be one that no callback has counted, such as patience, in a checkpoint after it.

@@ -19,6 +19,8 @@ from typing import Any
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
 """Signals that end a process, unless it handles them, and that somebody sends to say so."""
+FIRST_PROCESS = 1
+"""The first process of a container does not die of a signal that it does not handle: the kernel drops that."""
 AGAIN_SECONDS = 0.5
 """One wish often comes as two signals: of a closed terminal, from the kernel and from the shell. A later one counts."""
 _HANDLED = 0x80
@@ -134,6 +136,9 @@ class EndSignals:
             with contextlib.suppress(ValueError):
                 signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
+            if os.getpid() == FIRST_PROCESS:
+                # Also a death by a signal leaves Python no time.
+                os._exit(128 + number)
 
     def _restore(self) -> None:
         if self in _INSTALLED:
