@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip --quiet
 PYTEST := TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m pytest
 
-.PHONY: demo test test-all check bench faults protocol clean
+.PHONY: demo test test-all check docs bench faults protocol clean
 
 demo: $(VENV)/installed
 	$(BIN)/tuimon run sample_configs/finetune_one_sample.toml
@@ -21,6 +21,11 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/zensical build --strict
+
+# docs/ as pages: build/site/index.html.
+docs: $(VENV)/installed-dev
+	$(BIN)/zensical build --strict
 
 bench: $(VENV)/installed-dev
 	@$(PIP) install --group bench
@@ -36,7 +41,7 @@ protocol: $(VENV)/installed
 	$(BIN)/python docs/make_keys.py
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Made again when pyproject.toml is newer; what is half installed has no mark.

@@ -46,7 +46,8 @@ def blocks(language: str, page: str | None = None) -> list[str]:
 
 def scripts() -> dict[str, str]:
     """Return the Python files of the docs, by the name in their first line."""
-    named = [block.partition("\n") for block in blocks("python") if block.startswith("# ")]
+    named = [block.partition("\n") for block in dict.fromkeys(blocks("python")) if block.startswith("# ")]
+    assert len({first for first, _, _ in named}) == len(named), "a file is shown twice, and not alike"
     return {first.removeprefix("# "): block for first, _, block in named}
 
 
