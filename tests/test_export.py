@@ -12,7 +12,7 @@ from tuimon.cli.main import main
 from tuimon.protocol import events
 from tuimon.runs.run_directory import RunDirectory
 
-HEADER = "step,epoch,time,metric,value"
+HEADER = "step,epoch,time,metric,value,branch,fit"
 
 
 def rows(text: str) -> list[dict[str, str]]:
