@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, TextIO, cast
+from typing import BinaryIO, TextIO
 
 from tuimon.atomic_file import whole_file
 from tuimon.errors import UsageError
@@ -48,4 +48,4 @@ def binary_output(out: str, what: str) -> Iterator[BinaryIO]:
     if out == STDOUT:
         raise UsageError(f"{what} is not text: name a file in place of -")
     with text_output(out) as file:
-        yield cast(BinaryIO, file.buffer)
+        yield file.buffer
