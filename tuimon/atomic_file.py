@@ -1,5 +1,6 @@
 """Writes files and directories that exist whole or not at all: a full disk, a kill or an error leaves the former."""
 
+import errno
 import os
 import shutil
 import stat
@@ -83,6 +84,8 @@ def whole_directory(path: Path, *, is_former: Callable[[Path], bool]) -> Iterato
     try:
         # A killed process with this id may have left it.
         shutil.rmtree(unfinished, ignore_errors=True)
+        if not path.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "there is no such directory", str(path.parent))
         unfinished.mkdir()
         yield unfinished
         for place, _, files in os.walk(unfinished, topdown=False):

@@ -100,13 +100,14 @@ def histogram(tag: str, buckets: Sequence[tuple[float, float, float]]) -> bytes:
     return _tensor(tag, b"histograms", b"\x08\x02" + _field(2, shape) + _field(4, content))
 
 
-def text(tag: str, words: str) -> bytes:
-    """Return one line of text as a value of an event.
+def text(tag: str, lines: Iterable[str]) -> bytes:
+    """Return lines of text as a value of an event.
 
     TensorBoard takes text for Markdown, in which four blanks begin what is shown as it is.
     """
+    words = "\n".join(f"    {line}" for line in lines)
     # 7: DT_STRING, without dimensions.
-    return _tensor(tag, b"text", b"\x08\x07" + _field(2, b"") + _field(8, b"    " + _utf8(words)))
+    return _tensor(tag, b"text", b"\x08\x07" + _field(2, b"") + _field(8, _utf8(words)))
 
 
 def records(events: Sequence[bytes]) -> bytes:

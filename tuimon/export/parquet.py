@@ -18,7 +18,7 @@ from tuimon.protocol.wire import from_wire
 from tuimon.runs.run_directory import RunDirectory
 
 INSTALL = "pip install 'tuimon[parquet]'"
-_GROUP = 128 * 1024
+_GROUP = 64 * 1024
 """Rows of a row group: what is in memory at once."""
 
 

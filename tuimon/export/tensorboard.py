@@ -43,6 +43,8 @@ ARRAYS = ("moving_mean", "moving_variance", "gamma", "beta")
 PREFIX, SUFFIX = "events.out.tfevents.", ".tuimon"
 """How the names of the event files begin, as TensorBoard knows them, and end."""
 
+_MOST_TEXTS = 1000
+"""Lines of one tag and step that are written; the log has all."""
 _KEPT = (events.RunStarted, events.ModelBuilt, events.FitStarted, events.RunResumed)
 """The facts that words and numbers of others need: few in any run."""
 _TEXTS = {
@@ -100,6 +102,9 @@ class _Writer(contextlib.AbstractContextManager["_Writer"]):
         self._open: dict[str, EventFile] = {}
         self._closing = contextlib.ExitStack()
         self._name = ""
+        self._texts: dict[tuple[str, int], list[str]] = {}
+        """Lines by tag and step that are not written yet."""
+        self._texts_time = 0.0
 
     def add(self, event: events.AnyEvent) -> None:
         """Write what TensorBoard can show of the next fact."""
@@ -113,6 +118,24 @@ class _Writer(contextlib.AbstractContextManager["_Writer"]):
             self._place = place
         for kind, step, values in self._values(event):
             self._file(kind, event.time).add(event.time, step, values)
+        self._add_text(event)
+
+    def _add_text(self, event: events.AnyEvent) -> None:
+        # TensorBoard shows one text of each tag and step, so those of a step are written together.
+        if self._texts and (event.step > max(step for _, step in self._texts) or len(self._texts) > _MOST_TEXTS):
+            self._write_texts()
+        if tag := _TEXTS.get(type(event)):
+            step, words = self._words(event)
+            if words:
+                lines = self._texts.setdefault((tag, step), [])
+                if len(lines) < _MOST_TEXTS:
+                    lines.append(words)
+                self._texts_time = event.time
+
+    def _write_texts(self) -> None:
+        for (tag, step), lines in self._texts.items():
+            self._file(TRAIN, self._texts_time).add(self._texts_time, step, [text(tag, lines)])
+        self._texts.clear()
 
     def _values(self, event: events.AnyEvent) -> Iterator[tuple[str, int, list[bytes]]]:
         match event:
@@ -126,10 +149,6 @@ class _Writer(contextlib.AbstractContextManager["_Writer"]):
             case _:
                 if values := [scalar(name, value) for _, name, value in rows.values(event) if value is not None]:
                     yield TRAIN, event.step, values
-        if tag := _TEXTS.get(type(event)):
-            step, words = self._words(event)
-            if words:
-                yield TRAIN, step, [text(tag, words)]
 
     def _layers(self, event: events.BatchNorm) -> Iterator[bytes]:
         for path, statistics in event.layers.items():
@@ -167,10 +186,13 @@ class _Writer(contextlib.AbstractContextManager["_Writer"]):
         return found
 
     def _close(self) -> None:
+        self._write_texts()
         self._closing.close()
         self._open.clear()
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self._texts.clear()
         self._close()
 
 
