@@ -29,8 +29,16 @@ def read(directory: Path) -> dict[str, object]:
         "writer": found.GetSourceWriter(),
         "scalars": {
             # As text: JSON has no NaN.
-            tag: [(event.step, repr(event.value)) for event in found.Scalars(tag)]
-            for tag in found.Tags()["scalars"]
+            **{
+                tag: [(event.step, repr(event.value)) for event in found.Scalars(tag)]
+                for tag in found.Tags()["scalars"]
+            },
+            # TensorFlow writes them as tensors.
+            **{
+                tag: [(step, repr(float(array.item()))) for step, _, array in values]
+                for tag, values in tensors.items()
+                if plugins[tag] == "scalars"
+            },
         },
         "times": {tag: [event.wall_time for event in found.Scalars(tag)] for tag in found.Tags()["scalars"]},
         "histograms": {

@@ -103,18 +103,28 @@ def test_a_mistake_leaves_the_directory_that_was_there(tmp_path: Path) -> None:
     path = tmp_path / "logs"
     path.mkdir()
     (path / "before").touch()
-    with pytest.raises(ZeroDivisionError), whole_directory(path, is_former=lambda former: True) as directory:
-        (directory / "after").touch()
-        raise ZeroDivisionError
+
+    def make() -> None:
+        with whole_directory(path, is_former=lambda former: True) as directory:
+            (directory / "after").touch()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        make()
     assert [file.name for file in tmp_path.rglob("*")] == ["logs", "before"]
 
 
 def test_what_somebody_puts_there_meanwhile_is_not_harmed(tmp_path: Path) -> None:
     path = tmp_path / "logs"
-    with pytest.raises(UsageError, match="something else"), whole_directory(path, is_former=never) as directory:
-        (directory / "ours").touch()
-        path.mkdir()
-        (path / "theirs").touch()
+
+    def make() -> None:
+        with whole_directory(path, is_former=never) as directory:
+            (directory / "ours").touch()
+            path.mkdir()
+            (path / "theirs").touch()
+
+    with pytest.raises(UsageError, match="something else"):
+        make()
     assert [file.name for file in tmp_path.rglob("*")] == ["logs", "theirs"]
 
 
