@@ -140,6 +140,12 @@ def test_a_file_that_cannot_be_written_is_one_line(runs: Path, capsys: pytest.Ca
         assert error.count("\n") == 1
 
 
+def test_a_full_disk_is_named(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_run(runs, a_run() * 500)
+    assert main(["export", "run", "--to", "csv", "--out", "/dev/full"]) == 2
+    assert capsys.readouterr().err == "tuimon: /dev/full: No space left on device; nothing was exported\n"
+
+
 def test_a_reader_that_has_had_enough_is_no_error(runs: Path) -> None:
     make_run(runs, a_run() * 500)
     process = subprocess.Popen(

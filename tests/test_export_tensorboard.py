@@ -106,7 +106,7 @@ def test_every_step_and_value_is_there(runs: Path, tmp_path: Path) -> None:
     written: dict[str, list[tuple[int, str]]] = {}
     for place in ("train", "branch_1/train", "fit_2/branch_1/train", "fit_2/branch_2/train"):
         for tag, values in found[place]["scalars"].items():
-            if tag.startswith("batch_") and not tag.startswith("batch_norm/"):
+            if tag.startswith("batch_"):
                 written.setdefault(tag, []).extend(map(tuple, values))
     assert written == expected
     assert len(written) == len(NAMES) + 1
@@ -159,20 +159,20 @@ def test_statistics_are_histograms_over_the_channels(runs: Path, tmp_path: Path)
     assert export(make_run(runs, facts), tmp_path / "logs") == 0
     train = read(tmp_path / "logs")["train"]
     histograms = train["histograms"]
-    first = histograms["batch_norm/bn_1/moving_mean"][0]
+    first = histograms["BatchNormalization/bn_1/moving_mean"][0]
     # Three channels, between the quantiles 0, 5, 25, 50, 75, 95 and 100 %.
     assert first[0] == 2
     assert [edge for edge, _, _ in first[1]] == [0, 1, 2, 3, 4, 5]
     assert [count for _, _, count in first[1]] == pytest.approx([0.15, 0.6, 0.75, 0.75, 0.6, 0.15])
     # A quantile that is not finite: no histogram is made up, the count says it.
-    assert [step for step, _ in histograms["batch_norm/bn_1/moving_mean"]] == [2, 4]
-    assert train["scalars"]["batch_norm/bn_1/non_finite"] == [[2, "0.0"], [4, "0.0"], [6, "2.0"]]
+    assert [step for step, _ in histograms["BatchNormalization/bn_1/moving_mean"]] == [2, 4]
+    assert train["scalars"]["BatchNormalization/bn_1/non_finite"] == [[2, "0.0"], [4, "0.0"], [6, "2.0"]]
     # Between equal quantiles there is no width to draw: their channels are in the bucket beside them.
-    step, buckets = histograms["batch_norm/bn_1/moving_variance"][-1]
+    step, buckets = histograms["BatchNormalization/bn_1/moving_variance"][-1]
     assert step == 6
     assert [bucket[:2] for bucket in buckets] == [[0, 1], [1, 3]]
     assert [bucket[2] for bucket in buckets] == pytest.approx([3 * 0.75, 3 * 0.25])
-    assert "batch_norm/bn_2/gamma" not in histograms
+    assert "BatchNormalization/bn_2/gamma" not in histograms
 
 
 def test_what_was_changed_is_text_that_is_shown_and_never_interpreted(runs: Path, tmp_path: Path) -> None:
@@ -209,6 +209,18 @@ def test_hostile_facts_leave_the_directory_in_its_place(runs: Path, tmp_path: Pa
     names = {path.relative_to(tmp_path / "logs").as_posix() for path in (tmp_path / "logs").rglob("*")}
     assert all(name.isascii() and name.isprintable() for name in names)
     read(tmp_path / "logs")
+
+
+def test_numbers_that_no_trainer_writes_take_no_memory(runs: Path, tmp_path: Path) -> None:
+    facts = [
+        *a_run()[:-1],
+        events.Batches(first_step=2**53, metrics={}, running={"auc": 0.5}, batches=2**53, step=2**53, branch=2**53),
+        events.EpochEnded(logs={"loss": 1.0}, learning_rate="nan", seconds=1.0, step=2**53, epoch=2**53, branch=3),
+    ]
+    assert export(make_run(runs, facts), tmp_path / "logs") == 0
+    found = read(tmp_path / "logs")
+    assert found["branch_3/train"]["scalars"]["epoch_learning_rate"] == [[2**53, "nan"]]
+    assert found[f"branch_{2**53}/train"]["scalars"]["batch_auc"] == [[2**54, "0.5"]]
 
 
 def test_checksums() -> None:

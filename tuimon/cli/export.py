@@ -9,6 +9,7 @@ tensorboard: a log directory for TensorBoard, with the runs and names of Keras' 
 """
 
 import argparse
+import errno
 import sys
 from importlib import import_module
 from typing import Protocol, TextIO, cast
@@ -26,6 +27,8 @@ FORMATS = {
     "tensorboard": "tuimon.export.tensorboard",
 }
 """The module of each format, a `Format`. It is loaded when it is used."""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What is wrong with the place that is written to, never with the log."""
 
 
 class Format(Protocol):
@@ -61,4 +64,8 @@ def execute(options: argparse.Namespace) -> int:
         chosen.export(run, options.out, sys.stdout if sys.stdout.isatty() else raw(sys.stdout))
     except IsADirectoryError:
         raise UsageError(f"{options.out}: it is a directory") from None
+    except OSError as error:
+        if error.errno in _FULL and error.filename is None:
+            raise UsageError(f"{options.out}: {error.strerror}; nothing was exported") from None
+        raise
     return 0

@@ -9,8 +9,8 @@ that no curve does, each further `fit`, and what comes after a rollback or a res
 | `epoch_<metric>`, `epoch_learning_rate` | epoch, from 0 | metrics of epochs; those of validation in `validation` |
 | `evaluation_<metric>_vs_iterations` | completed steps | those of validation again |
 | `batch_<metric>` | completed steps | each batch's own value; running ones of metrics that have none |
-| `batch_norm/<layer>/<array>` | completed steps | histogram: buckets between the quantiles that were recorded |
-| `batch_norm/<layer>/dead`, `…/non_finite` | completed steps | channels |
+| `BatchNormalization/<layer>/<array>` | completed steps | histogram: buckets between the quantiles that were recorded |
+| `BatchNormalization/<layer>/dead`, `…/non_finite` | completed steps | channels |
 | `changes`, `notes`, `alerts`, `run` | completed steps | text: what was changed when, and what happened |
 
 All else has the name of the CSV. Numbers are of single precision, unknown ones are left out. A histogram is left out
@@ -155,10 +155,11 @@ class _Writer(contextlib.AbstractContextManager["_Writer"]):
             layer = self._state.layers.get(path)
             for array in ARRAYS:
                 quantiles: list[Number] = getattr(statistics, array) or []
+                # Of a layer that no fact describes, the shares are known, not the number of channels.
                 if buckets := _buckets(quantiles, layer.layer.channels if layer else 1):
-                    yield histogram(f"batch_norm/{path}/{array}", buckets)
-            yield scalar(f"batch_norm/{path}/dead", statistics.dead)
-            yield scalar(f"batch_norm/{path}/non_finite", statistics.non_finite)
+                    yield histogram(f"BatchNormalization/{path}/{array}", buckets)
+            yield scalar(f"BatchNormalization/{path}/dead", statistics.dead)
+            yield scalar(f"BatchNormalization/{path}/non_finite", statistics.non_finite)
 
     def _words(self, event: events.AnyEvent) -> tuple[int, str]:
         match event:
@@ -201,18 +202,17 @@ def _place(fit: int, branch: int) -> Path:
 
 
 def _batches(event: events.Batches) -> Iterator[tuple[int, list[bytes]]]:
-    count = max((len(numbers) for numbers in event.metrics.values()), default=0)
-    of_steps: list[list[bytes]] = [[] for _ in range(max(count, event.batches, 1))]
+    # The first batch completes the first step.
+    first = event.first_step + 1
+    of_steps: dict[int, list[bytes]] = {}
     for name, numbers in event.metrics.items():
         tag = f"batch_{name}"
-        for values, number in zip(of_steps, numbers, strict=False):
+        for step, number in enumerate(numbers, first):
             if number is not None:  # It was not logged in this step.
-                values.append(scalar(tag, number))
-    of_steps[max(event.batches, 1) - 1] += [
-        scalar(f"batch_{name}", number) for name, number in event.running.items() if number is not None
-    ]
-    # The first batch completes the first step.
-    return ((step, values) for step, values in enumerate(of_steps, event.first_step + 1) if values)
+                of_steps.setdefault(step, []).append(scalar(tag, number))
+    if running := [scalar(f"batch_{name}", number) for name, number in event.running.items() if number is not None]:
+        of_steps.setdefault(first + max(event.batches, 1) - 1, []).extend(running)
+    yield from sorted(of_steps.items())
 
 
 def _epoch(event: events.EpochEnded) -> Iterator[tuple[str, int, list[bytes]]]:
