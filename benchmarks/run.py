@@ -1,6 +1,7 @@
 """All benchmarks, as ``make bench`` runs them. They compare ratios within one run and assert nothing."""
 
 import closing
+import exports
 import leet
 import overhead
 import probe
@@ -11,4 +12,5 @@ if __name__ == "__main__":
     probe.main()
     closing.main()
     terminal.main()
+    exports.main()
     leet.main()

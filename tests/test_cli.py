@@ -81,7 +81,7 @@ def project(tmp_path: Path) -> Path:
         (["send", "nope", "freeze", "--statistics", "--weights"], "--weights: not allowed with argument --statistics"),
         (["send", "nope", "momentum", "0.9", "0.8"], "unrecognized arguments: 0.8"),
         (["export", "nope", "--to", "csv", "--out", "-"], 'no run named "nope" in '),
-        (["export", "nope", "--to", "parquet", "--out", "-"], "invalid choice: 'parquet'"),
+        (["export", "nope", "--to", "xlsx", "--out", "-"], "invalid choice: 'xlsx'"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(arguments: list[str], words: str, capsys: Capture) -> None:

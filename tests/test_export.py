@@ -1,18 +1,23 @@
-"""A run as CSV."""
+"""A run as CSV, JSON lines and Parquet."""
 
 import csv
 import io
+import json
+import math
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from helpers import a_run, command, environment, make_run
+from helpers import a_run, command, environment, fit_started, make_run, started
+from hostile import EVIL, obeyed
 from tuimon.cli.main import main
+from tuimon.export.reading import facts
 from tuimon.protocol import events
 from tuimon.runs.run_directory import RunDirectory
 
-HEADER = "step,epoch,time,metric,value"
+HEADER = "step,epoch,time,metric,value,branch,fit"
 
 
 def rows(text: str) -> list[dict[str, str]]:
@@ -135,6 +140,12 @@ def test_a_file_that_cannot_be_written_is_one_line(runs: Path, capsys: pytest.Ca
         assert error.count("\n") == 1
 
 
+def test_a_full_disk_is_named(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_run(runs, a_run() * 500)
+    assert main(["export", "run", "--to", "csv", "--out", "/dev/full"]) == 2
+    assert capsys.readouterr().err == "tuimon: /dev/full: No space left on device; nothing was exported\n"
+
+
 def test_a_reader_that_has_had_enough_is_no_error(runs: Path) -> None:
     make_run(runs, a_run() * 500)
     process = subprocess.Popen(
@@ -151,3 +162,135 @@ def test_a_reader_that_has_had_enough_is_no_error(runs: Path) -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 141
+
+
+def a_steered_run() -> list[events.AnyEvent]:
+    """Return the facts of a rollback, a second fit, and a resumption of it."""
+
+    def epoch(step: int, branch: int, loss: float | str) -> events.EpochEnded:
+        logs: dict[str, float | str | None] = {"loss": loss, "mystery": None}
+        return events.EpochEnded(logs=logs, learning_rate=0.1, seconds=1.0, step=step, branch=branch)
+
+    return [
+        started(),
+        events.Evaluated(name="before", logs={"loss": 2.0}),
+        fit_started(),
+        epoch(4, 0, 1.0),
+        events.RolledBack(checkpoint="a.npz", to_step=2, to_epoch=0, step=4, branch=1),
+        epoch(8, 1, "nan"),
+        fit_started(step=8, branch=1),
+        epoch(12, 1, "inf"),
+        started(attempt=1, step=12, branch=2),
+        events.RunResumed(checkpoint="b.npz", to_step=8, to_epoch=0, repeated_steps=0, lost_steps=4, step=12, branch=2),
+        fit_started(step=12, branch=2),
+        epoch(16, 2, "-inf"),
+    ]
+
+
+PLACES = [("0", "0", "2.0"), ("0", "1", "1.0"), ("1", "1", "nan"), ("1", "2", "inf"), ("2", "2", "-inf")]
+"""Branch, fit and loss of that run."""
+
+
+def test_each_value_has_its_branch_and_fit(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_run(runs, a_steered_run())
+    assert main(["export", "run", "--to", "csv", "--out", "-"]) == 0
+    losses = [row for row in rows(capsys.readouterr().out) if row["metric"] in ("loss", "evaluated/before/loss")]
+    assert [(row["branch"], row["fit"], row["value"]) for row in losses] == PLACES
+
+
+def test_json_lines_have_the_rows_of_the_csv(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for facts_of_run in (a_run(), a_steered_run()):
+        make_run(runs, facts_of_run)
+        assert main(["export", "run", "--to", "csv", "--out", "-"]) == 0
+        expected = rows(capsys.readouterr().out)
+        assert main(["export", "run", "--to", "jsonl", "--out", "-"]) == 0
+        found = [json.loads(line, parse_constant=pytest.fail) for line in capsys.readouterr().out.splitlines()]
+        assert list(found[0]) == HEADER.split(",")
+        as_text = [{name: "" if value is None else str(value) for name, value in row.items()} for row in found]
+        assert as_text == expected
+    assert {row["value"] for row in found} >= {"nan", "inf", "-inf", None}
+
+
+def test_names_in_json_lines_are_what_they_are_and_nothing_is_obeyed(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = (EVIL, "層", '"quoted"\\', "a\nb", "\U000e0001tag", "")
+    logs = dict.fromkeys(names, 1.0)
+    make_run(runs, [*a_run()[:5], events.EpochEnded(logs=logs, learning_rate=0.1, seconds=1.0, step=2)])
+    assert main(["export", "run", "--to", "jsonl", "--out", "-"]) == 0
+    said = capsys.readouterr().out
+    assert obeyed(said) == []
+    assert "層" in said
+    found = {json.loads(line)["metric"] for line in said.splitlines()}
+    assert found >= set(names)
+
+
+def test_parquet_has_the_rows_of_the_csv(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    make_run(runs, [*a_run()[:-1], *a_steered_run()])
+    assert main(["export", "run", "--to", "csv", "--out", "-"]) == 0
+    expected = rows(capsys.readouterr().out)
+    assert main(["export", "run", "--to", "parquet", "--out", str(tmp_path / "run.parquet")]) == 0
+    table = parquet.read_table(tmp_path / "run.parquet")
+    assert table.column_names == HEADER.split(",")
+    assert {name: str(table.schema.field(name).type) for name in ("step", "time", "metric", "value")} == {
+        "step": "int64",
+        "time": "double",
+        "metric": "string",
+        "value": "double",
+    }
+    found = table.to_pylist()
+    values = [row.pop("value") for row in found]
+    written = [row.pop("value") for row in expected]
+    assert [{name: str(value) for name, value in row.items()} for row in found] == expected
+    assert ["" if value is None else str(value) for value in values] == [text and str(float(text)) for text in written]
+    assert any(value is None for value in values)
+    assert any(value is not None and math.isnan(value) for value in values)
+
+
+def test_parquet_of_a_run_without_a_line_has_columns(runs: Path, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    RunDirectory.at(runs / "run")
+    assert main(["export", "run", "--to", "parquet", "--out", str(tmp_path / "run.parquet")]) == 0
+    assert parquet.read_table(tmp_path / "run.parquet").column_names == HEADER.split(",")
+
+
+def test_parquet_without_pyarrow_is_one_line_that_says_what_to_install(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(runs, a_run())
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    out = tmp_path / "run.parquet"
+    assert main(["export", "run", "--to", "parquet", "--out", str(out)]) == 2
+    assert capsys.readouterr().err == (
+        "tuimon: parquet needs pyarrow, which is not installed here: pip install 'tuimon[parquet]'\n"
+    )
+    assert not out.exists()
+
+
+def test_parquet_is_not_text(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("pyarrow")
+    make_run(runs, a_run())
+    assert main(["export", "run", "--to", "parquet", "--out", "-"]) == 2
+    assert capsys.readouterr().err == "tuimon: parquet is not text: name a file in place of -\n"
+
+
+def test_long_work_says_how_far_it_is(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run(runs, a_run() * 500)
+    assert len(list(facts(run))) == len(a_run()) * 500
+    assert capsys.readouterr().err == ""
+    list(facts(run, quiet_seconds=0.0, seconds=0.0))
+    size = f"{run.session_log.stat().st_size / 1e6:,.1f}"
+    assert capsys.readouterr().err == f"tuimon: {size} of {size} MB of the log exported\n"
+
+
+def test_lines_that_could_not_be_read_are_named(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run(runs, a_run())
+    with run.session_log.open("ab") as log:
+        log.write(b"torn\n")
+    assert main(["export", "run", "--to", "jsonl", "--out", "-"]) == 0
+    said = capsys.readouterr()
+    assert "epoch" in said.out
+    assert said.err == (
+        f"tuimon: 1 line of the log could not be read: line {len(a_run()) + 1}; all others are exported\n"
+    )

@@ -30,6 +30,8 @@ def commands_on(run: str, runs: str, out: str) -> list[list[str]]:
         ["replay", run],
         ["export", run, "--to", "csv", "--out", out],
         ["export", run, "--to", "csv", "--out", f"/nonexistent/{EVIL}"],
+        ["export", run, "--to", "jsonl", "--out", "-"],
+        ["export", run, "--to", "tensorboard", "--out", f"/nonexistent/{EVIL}"],
         ["send", run, "--timeout", "0", "stop"],
         ["send", run, "--json", "--timeout", "0", "note", EVIL],
         ["send", run, "--timeout", "0", "freeze", "--layer", EVIL],

@@ -17,6 +17,9 @@ LIGHT = [
     "tuimon.cli.main",
     "tuimon.cli.progress_lines",
     "tuimon.export.csv",
+    "tuimon.export.jsonl",
+    "tuimon.export.parquet",
+    "tuimon.export.tensorboard",
     *(f"tuimon.cli.{name}" for name in COMMANDS),
 ]
 """Modules that a login node without TensorFlow can load."""
@@ -56,3 +59,9 @@ def test_a_subcommand_loads_what_it_needs() -> None:
     assert not loaded & {"textual", "plotext", "tomlkit", "tuimon.cli.send", "tuimon.launch.config", "tuimon.ui"}
     for module in ("tuimon.cli.run", "tuimon.cli.watch", "tuimon.cli.replay"):
         assert not loaded_by(f"import {module}") & {"textual", "plotext", "tuimon.ui"}
+
+
+def test_a_format_is_loaded_when_it_is_used() -> None:
+    loaded = loaded_by("import tuimon.cli.export, tuimon.export.parquet, tuimon.export.tensorboard")
+    assert not loaded & {"pyarrow", "tensorboard", "pandas"}
+    assert "tuimon.export.csv" not in loaded

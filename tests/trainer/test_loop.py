@@ -15,7 +15,7 @@ from helpers import fold, until
 from trainer.inside import until_seen
 from trainer.keras_models import BATCH, STEPS, compiled, data, facts, facts_of, same_weights, send, sequential
 from tuimon.diagnosis.rules import findings
-from tuimon.export.csv import rows
+from tuimon.export.rows import of_all
 from tuimon.protocol import commands, events
 from tuimon.protocol.wire import list_from_wire
 from tuimon.runs.run_directory import RunDirectory
@@ -332,7 +332,7 @@ def test_what_is_not_logged_in_each_step_is_missing_and_no_nan(runs: Path) -> No
     assert list(state.epoch_metrics["late"].values) == [1.0] * 3, "of the epoch that ended"
     assert list(state.epoch_metrics["grad_norm"].values) == [0.5] * 3
     assert findings(state) == []
-    written = [(step, value) for step, _, _, name, value in rows(facts(monitor)) if name == "batch/grad_norm"]
+    written = [(row.step, row.value) for row in of_all(facts(monitor)) if row.metric == "batch/grad_norm"]
     assert [step for step, _ in written] == list(state.batch_metrics["grad_norm"].steps)
 
 

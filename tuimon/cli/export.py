@@ -1,36 +1,71 @@
 """Write a run in another program's format.
 
-csv: tidy, one value a line, with the columns step, epoch, time, metric and value. An epoch's metrics have
+csv: tidy, one value a line, with the columns step, epoch, time, metric, value, branch and fit. An epoch's metrics have
 Keras' names (loss, val_loss); those of single batches begin with batch/, those of BatchNormalization are
 batch_norm/LAYER/ARRAY/QUANTILE, such as batch_norm/bn_1/moving_mean/p50.
+jsonl: the same, one JSON object a line.
+parquet: the same as a table; needs: pip install 'tuimon[parquet]'
+tensorboard: a log directory for TensorBoard, with the runs and names of Keras' callback.
 """
 
 import argparse
+import errno
 import sys
+from importlib import import_module
+from typing import Protocol, TextIO, cast
 
 from tuimon.cli.choice import named_or_newest
 from tuimon.cli.options import add_run
 from tuimon.cli.safe_stream import raw
 from tuimon.errors import UsageError
+from tuimon.runs.run_directory import RunDirectory
 
-FORMATS = ("csv",)
+FORMATS = {
+    "csv": "tuimon.export.csv",
+    "jsonl": "tuimon.export.jsonl",
+    "parquet": "tuimon.export.parquet",
+    "tensorboard": "tuimon.export.tensorboard",
+}
+"""The module of each format, a `Format`. It is loaded when it is used."""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What is wrong with the place that is written to, never with the log."""
+
+
+class Format(Protocol):
+    """What a module of a format has."""
+
+    def export(self, run: RunDirectory, out: str, stdout: TextIO | None = None) -> None:
+        """Write a run to the file or the directory ``out``, whole or not at all; text for ``-`` to ``stdout``.
+
+        Raises:
+            UsageError: the format cannot be written there.
+            OSError: the log cannot be read, or the file not written.
+        """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_run(parser)
     parser.add_argument("--to", required=True, choices=FORMATS, help="the format")
-    parser.add_argument("--out", required=True, metavar="PATH", help="the file, written whole or not at all; -: stdout")
+    parser.add_argument(
+        "--out",
+        required=True,
+        metavar="PATH",
+        help="the file, or the directory for tensorboard, written whole or not at all; -: stdout, for text",
+    )
 
 
 def execute(options: argparse.Namespace) -> int:
-    """Write the file and return the exit code."""
-    from tuimon.export import csv
-
+    """Write the file or the directory and return the exit code."""
     run = named_or_newest(options)
+    chosen = cast(Format, import_module(FORMATS[options.to]))
     try:
         # A program gets the names as they are, a terminal as they can be shown.
-        csv.export(run, options.out, sys.stdout if sys.stdout.isatty() else raw(sys.stdout))
+        chosen.export(run, options.out, sys.stdout if sys.stdout.isatty() else raw(sys.stdout))
     except IsADirectoryError:
         raise UsageError(f"{options.out}: it is a directory") from None
+    except OSError as error:
+        if error.errno in _FULL and error.filename is None:
+            raise UsageError(f"{options.out}: {error.strerror}; nothing was exported") from None
+        raise
     return 0
