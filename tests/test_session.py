@@ -192,7 +192,7 @@ def test_an_unknown_name_names_the_nearest(runs: Path) -> None:
     with pytest.raises(KeyError, match="bn_1"):
         session.batch_norm("bn1")
     make_run(runs, [], "empty")
-    with pytest.raises(KeyError, match="it has none yet"):
+    with pytest.raises(KeyError, match="there is none yet"):
         open_session("empty").metric("loss")
 
 

@@ -144,6 +144,9 @@ class Rows:
 class Columns:
     """Collects the numbers of a run's facts, in the order of the log.
 
+    Args:
+        only: The one metric that is kept, which may be one of `batch_norm/`; None: all, and layers as arrays.
+
     Example:
         ```python
         columns = Columns()
@@ -152,11 +155,12 @@ class Columns:
         ```
     """
 
-    def __init__(self) -> None:
+    def __init__(self, only: str | None = None) -> None:
         self.line = Line()
         """The steps that led to where the run is now."""
         self.fits = Fits()
         """The fits."""
+        self._only = only
         self._best = Bests()
         self._epochs, self._branches, self._fits, self._times = array("q"), array("q"), array("q"), array("d")
         """Of each fact that has numbers."""
@@ -188,7 +192,7 @@ class Columns:
             match event:
                 case events.Batches():
                     self._add_batches(event)
-                case events.BatchNorm():
+                case events.BatchNorm() if self._only is None:
                     self._add_layers(event)
                 case _:
                     self._add_others(event)
@@ -230,6 +234,8 @@ class Columns:
     def _add_batches(self, event: events.Batches) -> None:
         fact = self._note(event, event.epoch)
         for name, numbers in event.metrics.items():
+            if self._only not in (None, f"batch/{name}"):
+                continue
             column = self._metrics.setdefault(f"batch/{name}", _Column())
             steps = range(event.first_step, event.first_step + len(numbers))
             if None in numbers:  # It was not logged in these steps.
@@ -238,6 +244,8 @@ class Columns:
             else:
                 column.extend(steps, fact, list_from_wire(numbers))
         for name, number in event.running.items():
+            if self._only not in (None, f"running/{name}"):
+                continue
             last = event.first_step + max(event.batches, 1) - 1
             self._metrics.setdefault(f"running/{name}", _Column()).append(last, fact, [from_wire(number)])
 
@@ -256,6 +264,8 @@ class Columns:
     def _add_others(self, event: events.AnyEvent) -> None:
         facts: dict[int, int] = {}
         for step, epoch, *_, name, number in csv.rows([event], self._best):
+            if self._only not in (None, name):
+                continue
             if epoch not in facts:
                 facts[epoch] = self._note(event, epoch)
             self._metrics.setdefault(name, _Column()).append(step, facts[epoch], [from_wire(number)])

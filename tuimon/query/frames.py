@@ -1,6 +1,5 @@
 """Tidy tables for pandas, which is loaded where somebody asks for one."""
 
-import importlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,7 @@ def tidy(metrics: "Iterable[Metric]") -> Any:
         ImportError: pandas is not installed; says how to install it.
     """
     try:
-        pandas: Any = importlib.import_module("pandas")
+        import pandas
     except ImportError as error:
         raise ImportError(f"to_pandas needs pandas, which is not installed here: {INSTALL}") from error
     listed = list(metrics)

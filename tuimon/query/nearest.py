@@ -30,19 +30,23 @@ def nearest(name: str, known: Collection[str]) -> list[str]:
     return [lower[other] for other in [*close, *sorted(within, key=len)]][:NAMED]
 
 
-def unknown(what: str, name: str, run: str, known: Collection[str]) -> str:
+def unknown(who: str, what: str, name: str, known: Collection[str]) -> str:
     """Return the sentence for a name that a run does not have.
 
     Args:
+        who: Who does not have it, and "has" or "have".
         what: What it would be: "metric", "layer".
         name: As it was asked for.
-        run: The name of the run.
-        known: The names that it has.
+        known: The names that are there.
+
+    Example:
+        >>> unknown("digits has", "metric", "vall_loss", ["loss", "val_loss"])
+        'digits has no metric "vall_loss"; the nearest: val_loss, loss'
     """
-    said = f'{plain(run, 100)} has no {what} "{plain(name, 100)}"'
+    said = f'{plain(who, 100)} no {what} "{plain(name, 100)}"'
     if not known:
-        return f"{said}: it has none yet"
+        return f"{said}: there is none yet"
     if found := nearest(name, known):
         return f"{said}; the nearest: {', '.join(plain(other, 100) for other in found)}"
     first = ", ".join(plain(other, 100) for other in list(known)[:NAMED])
-    return f"{said}; it has {first}{f' and {len(known) - NAMED:,} more' if len(known) > NAMED else ''}"
+    return f"{said}; there is {first}{f' and {len(known) - NAMED:,} more' if len(known) > NAMED else ''}"

@@ -241,7 +241,7 @@ class Session:
             ValueError: ``branch`` means none.
         """
         if name not in self.metrics:
-            raise UnknownNameError(unknown("metric", name, self.name, self.metrics))
+            raise UnknownNameError(unknown(f"{self.name} has", "metric", name, self.metrics))
         return self._columns.metric(name, branch, fit)
 
     @property
@@ -262,7 +262,7 @@ class Session:
             ValueError: ``branch`` means none.
         """
         if layer not in self.layers:
-            raise UnknownNameError(unknown("BatchNormalization layer", layer, self.name, self.layers))
+            raise UnknownNameError(unknown(f"{self.name} has", "BatchNormalization layer", layer, self.layers))
         return self._columns.batch_norm(layer, branch, fit)
 
     def probes(self, *, branch: Branches = "now", fit: int | None = None) -> Table:
