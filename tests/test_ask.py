@@ -298,6 +298,18 @@ def test_curves_of_one_kind_are_hardly_ever_said_to_be_apart() -> None:
     assert said <= 5
 
 
+def test_noise_behind_equal_epochs_is_not_taken_for_a_difference() -> None:
+    """Two runs of one seed are equal for long, and then differ by rounding: the median of their noise would be 0."""
+    random = np.random.default_rng(0)
+    numbers = np.arange(30)
+    said = 0
+    for _ in range(500):
+        other = np.where(numbers < 20, 0.0, random.normal(0, 0.02, 30))
+        said += parting(numbers, np.zeros(30), numbers, other).apart_from is not None
+    assert said <= 15
+    assert not parting(numbers, np.zeros(30), numbers, np.where(numbers < 25, 0.0, 1.0)).is_known
+
+
 def test_the_epoch_from_which_on_curves_are_apart_is_found() -> None:
     random = np.random.default_rng(0)
     numbers = np.arange(40)

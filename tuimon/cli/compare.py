@@ -6,8 +6,9 @@
 Curves are compared epoch by epoch with those of the first run, on the line of steps that led to
 where each run is now. Two curves are said to be apart from an epoch on if their difference is, in
 every epoch from there to the end (three or more), on one side and more than three times its own
-noise from one epoch to the next; with fewer than 8 epochs in common, nothing is said. That is about
-these two runs: whether others with other seeds would part, one run of each cannot tell.
+noise from one epoch to the next; with fewer than 8 epochs in which both differ, nothing is said.
+That is about these two runs: whether others with other seeds would part, one run of each cannot
+tell.
 
 Seconds to a target are from the start of the first fit, with pauses and with what was undone.
 """
@@ -91,7 +92,7 @@ def _document(
                 "state": run.summary.status,
                 "epoch": run.summary.epoch or 0,
                 "step": run.summary.step,
-                "best": {name: asdict(best) for name, best in run.summary.best.items()},
+                "best": {name: asdict(best) for name in run.summary.best if (best := run.best(name))},
                 "final": {name: _final(run, name) for name in run.metrics},
                 "targets": {
                     target.words: asdict(found) if (found := run.when(target)) is not None else None
@@ -155,7 +156,7 @@ def _print(
 
 
 def _best(run: "ComparedRun", name: str) -> str:
-    best = run.summary.best.get(name)
+    best = run.best(name)
     if best is None:
         return "–" if run.summary.is_best_known else "not known"
     return f"{figure(best.value)} (epoch {count(best.epoch + 1)})"

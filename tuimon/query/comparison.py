@@ -14,7 +14,7 @@ from tuimon.query.columns import Columns, Metric
 from tuimon.query.lookup import ALWAYS
 from tuimon.query.nearest import unknown
 from tuimon.query.parting import Parting, parting
-from tuimon.runs.best import SHOWN, is_lower_better
+from tuimon.runs.best import SHOWN, Best, is_lower_better
 from tuimon.runs.glance import Glance
 from tuimon.runs.listing.summary import Summary, glanced
 from tuimon.runs.log.session_log import Tail
@@ -92,6 +92,14 @@ class ComparedRun:
     """The metrics of epochs, on the line that led to where the run is now; epochs are counted through all fits."""
     began: float | None
     """When its first `fit` began, Unix seconds; None before."""
+
+    def best(self, name: str) -> Best | None:
+        """Return the best value of a metric, its epoch counted through all fits; None where it is not known."""
+        found, metric = self.summary.best.get(name), self.metrics.get(name)
+        if found is None or metric is None:
+            return found
+        epochs = metric.epochs[metric.steps == found.step]
+        return replace(found, epoch=int(epochs[-1])) if len(epochs) else found
 
     def when(self, target: Target) -> Reached | None:
         """Return when it reached a target; None: it did not, or it does not have the metric."""

@@ -9,7 +9,7 @@ from tuimon.protocol.wire import FloatArray
 from tuimon.runs.series import IntArray
 
 FEWEST = 8
-"""Fewer epochs in common do not show how much a curve goes up and down by itself."""
+"""Fewer epochs in which both differ do not show how much their difference goes up and down by itself."""
 TIMES_NOISE = 3.0
 """So many times the noise is a difference before the curves are said to be apart."""
 LAST = 3
@@ -43,9 +43,10 @@ def parting(epochs: IntArray, values: FloatArray, other_epochs: IntArray, other_
     """Return where two curves part.
 
     The noise is estimated from the second differences of the difference of both curves, which leave out what goes on
-    steadily: 1.4826 times the median of their sizes, over √6. That is the standard deviation for independent noise
-    of one size. The curves are apart from the first epoch on after which the difference is on one side and more than
-    `TIMES_NOISE` times the noise in every epoch, to the end, if these are `LAST` epochs or more.
+    steadily, behind the epochs in which both are equal: 1.4826 times the median of their sizes, over √6. That is the
+    standard deviation for independent noise of one size. The curves are apart from the first epoch on after which the
+    difference is on one side and more than `TIMES_NOISE` times the noise in every epoch, to the end, if these are
+    `LAST` epochs or more. Of curves that differ by independent noise alone, 1 in 500 or fewer are said to be apart.
 
     This is about these two curves alone. Whether two runs with other seeds would part there, one run of each cannot
     say.
@@ -57,10 +58,11 @@ def parting(epochs: IntArray, values: FloatArray, other_epochs: IntArray, other_
         other_values: Its values, shape ``(m,)``.
 
     Example:
-        >>> epochs = np.arange(10)
-        >>> values = np.linspace(1.0, 0.5, 10)
-        >>> parting(epochs, values, epochs, values - 0.25 * (epochs > 5)).apart_from
-        6
+        >>> epochs = np.arange(20)
+        >>> values = np.linspace(1.0, 0.5, 20)
+        >>> found = parting(epochs, values, epochs, values - 0.25 * (epochs > 5))
+        >>> found.same_until, found.apart_from
+        (5, 6)
     """
     first = dict(zip(epochs.tolist(), values.tolist(), strict=True))
     other = dict(zip(other_epochs.tolist(), other_values.tolist(), strict=True))
@@ -71,18 +73,21 @@ def parting(epochs: IntArray, values: FloatArray, other_epochs: IntArray, other_
             break
         same_until = epoch
     finite = [epoch for epoch in shared if math.isfinite(first[epoch]) and math.isfinite(other[epoch])]
-    differences = np.array([other[epoch] - first[epoch] for epoch in finite])
-    if len(finite) < FEWEST:
-        return Parting(len(finite), same_until, float(differences[-1]) if finite else None, None)
+    last = other[finite[-1]] - first[finite[-1]] if finite else None
+    # Where both are equal there is no noise to be seen.
+    differing = [epoch for epoch in finite if same_until is None or epoch > same_until]
+    if len(differing) < FEWEST:
+        return Parting(len(finite), same_until, last, None)
+    differences = np.array([other[epoch] - first[epoch] for epoch in differing])
     noise = float(1.4826 * np.median(np.abs(np.diff(differences, n=2))) / math.sqrt(6))
     start = _apart_from(differences, TIMES_NOISE * noise)
     return Parting(
         len(finite),
         same_until,
-        float(differences[-1]),
+        last,
         noise,
-        apart_after=finite[start - 1] if start else None,
-        apart_from=finite[start] if start is not None else None,
+        apart_after=differing[start - 1] if start else same_until if start == 0 else None,
+        apart_from=differing[start] if start is not None else None,
     )
 
 
