@@ -138,6 +138,18 @@ def test_the_facts_of_a_run(runs: Path) -> None:
     assert last.mode == "training"
 
 
+def test_a_run_has_the_name_of_its_notebook(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tuimon.trainer.keras.monitor.program_name", lambda: "Fine tuning")
+    monitor = tuimon.Monitor(runs_dir=runs)
+    fit(compiled(sequential()), 1, [monitor])
+    assert facts_of(monitor, events.RunStarted)[0].name == "Fine tuning"
+    session = tuimon.open_session(monitor)
+    assert session.name.endswith("-Fine-tuning")
+    assert session.status == "finished"
+    assert len(session.metric("batch/loss")) == session.step
+    assert tuimon.open_session("Fine tuning", runs_dir=runs).name == session.name
+
+
 def test_only_the_owner_reads_a_run(runs: Path) -> None:
     monitor = tuimon.Monitor(runs_dir=runs)
     fit(compiled(sequential()), 1, [monitor])
