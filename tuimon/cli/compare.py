@@ -32,7 +32,6 @@ VERSION = 1
 """Of the JSON."""
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """Name the runs in the table; so many are compared at most."""
-_WIDEST = 24
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -149,7 +148,11 @@ def _print(
     print()
     if settings:
         print("settings that differ")
-        values = [[plain(short_name(key), _WIDEST), *(_setting(run, key) for run in runs)] for key in settings]
+        short = [short_name(key) for key in settings]
+        names = [key if short.count(name) > 1 else name for key, name in zip(settings, short, strict=True)]
+        values = [
+            [plain(name, 40), *(_setting(run, key) for run in runs)] for key, name in zip(settings, names, strict=True)
+        ]
         _print_table([["", *LETTERS[: len(runs)]], *values])
     else:
         print("no setting that the logs have differs")
@@ -173,7 +176,7 @@ def _setting(run: "ComparedRun", key: str) -> str:
     from tuimon.plot.run_values import parameter
 
     value: Value | None = run.summary.parameters.get(key)
-    return "–" if value is None else parameter(key, value)[:_WIDEST]
+    return "–" if value is None else parameter(key, value)
 
 
 def _print_partings(name: str, found: "Sequence[Parting | None]") -> None:

@@ -23,11 +23,14 @@ def nearest(name: str, known: Collection[str]) -> list[str]:
     Example:
         >>> nearest("valloss", ["loss", "val_loss", "learning_rate"])
         ['val_loss', 'loss']
+        >>> nearest("lr", ["loss", "learning_rate"])
+        ['learning_rate']
     """
+    initials = [other for other in known if name.lower() == "".join(part[:1] for part in other.lower().split("_"))]
     lower = {other.lower(): other for other in known}
     close = difflib.get_close_matches(name.lower(), list(lower), n=NAMED, cutoff=0.5)
     within = [other for other in lower if name.lower() in other and other not in close]
-    return [lower[other] for other in [*close, *sorted(within, key=len)]][:NAMED]
+    return list(dict.fromkeys([*initials, *(lower[other] for other in [*close, *sorted(within, key=len)])]))[:NAMED]
 
 
 def unknown(who: str, what: str, name: str, known: Collection[str]) -> str:
