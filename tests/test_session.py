@@ -136,6 +136,18 @@ def test_a_rollback_to_a_checkpoint_of_a_branch_that_was_left_takes_that_branch_
     assert session.best["val_loss"].value == session.metric("val_loss").values.min()
 
 
+def test_a_resumption_undoes_what_came_after_its_checkpoint(runs: Path) -> None:
+    resumed = events.RunResumed(
+        checkpoint="a.npz", to_step=2, to_epoch=1, repeated_steps=0, lost_steps=2, step=4, epoch=1, branch=1
+    )
+    again = [batches(4, 0.1, 0.05, epoch=1, branch=1), epoch_ended(6, 0.075, epoch=1, branch=1)]
+    make_run(runs, [*rolled_back()[:8], started(attempt=1), resumed, fit_started(step=4, branch=1), *again])
+    session = open_session("run")
+    assert session.fits == 1
+    assert session.metric("batch/loss").values.tolist() == [0.9, 0.8, 0.1, 0.05]
+    assert session.metric("val_loss").epochs.tolist() == [0, 1]
+
+
 def test_fits_are_told_apart(runs: Path) -> None:
     log = [*a_run()[:-1], fit_started(optimizer="SGD", step=4), batches(4, 9.0), epoch_ended(5, 8.0)]
     make_run(runs, log)
@@ -271,6 +283,16 @@ def test_a_live_session_is_followed_to_its_end(runs: Path) -> None:
         assert all(count > 0 for count in session.follow(timeout=60))
         assert session.status == "stopped"
     assert session.requests()["asked"].tolist() == ["stop after this batch"]
+
+
+def test_following_ends_where_the_trainer_is_killed(runs: Path) -> None:
+    run = RunDirectory.at(runs / "run")
+    with stand_in(run, "hold") as trainer:
+        session = open_session("run")
+        trainer.kill()
+        trainer.wait()
+        list(session.follow(timeout=60))
+        assert session.status == "crashed"
 
 
 def test_following_ends_with_its_timeout(runs: Path) -> None:

@@ -7,6 +7,7 @@ Curves are compared epoch by epoch with those of the first run, on the line of s
 where each run is now. Two curves are said to be apart from an epoch on if their difference is, in
 every epoch from there to the end (three or more), on one side and more than three times its own
 noise from one epoch to the next; with fewer than 8 epochs in which both differ, nothing is said.
+Curves of other metrics than loss, val_loss and those of targets are in --json alone.
 That is about these two runs: whether others with other seeds would part, one run of each cannot
 tell.
 
@@ -124,6 +125,7 @@ def _print(
     settings: Sequence[str],
     parted: "dict[str, list[Parting | None]]",
 ) -> None:
+    from tuimon.runs.best import SHOWN
     from tuimon.runs.listing.parameters import short_name
 
     for letter, run in zip(LETTERS, runs, strict=False):
@@ -143,8 +145,11 @@ def _print(
     if len(rows) > 1:
         print()
         _print_table(rows)
+    # With many metrics, nobody reads the curves of all.
+    shown = {*SHOWN, *(target.metric for target in targets)}
     for name, found in parted.items():
-        _print_partings(name, found)
+        if name in shown or shown.isdisjoint(parted):
+            _print_partings(name, found)
     print()
     if settings:
         print("settings that differ")

@@ -44,6 +44,7 @@ class Line:
             case events.RolledBack() | events.RunResumed():
                 known = self._at.get(event.checkpoint, self._ends)
                 self._ends = {branch: min(end, event.to_step) for branch, end in known.items()}
+                self._ends[event.branch] = _ENDLESS
         if event.branch > self._newest or event.branch not in self._ends:
             # Also where the fact that began the branch is missing: then nothing is known to be undone.
             self._ends[event.branch] = _ENDLESS

@@ -21,6 +21,8 @@ from tuimon.runs.state import OVER, RunState
 
 LOOK_SECONDS = 0.2
 """How often `Session.follow` looks whether the log has grown."""
+OVER_SECONDS = 1.0
+"""How often it asks whether the trainer is gone: that takes the log's lock for an instant."""
 
 
 class HasRun(Protocol):
@@ -146,11 +148,14 @@ class Session:
             ```
         """
         end = None if timeout is None else time.monotonic() + timeout
+        next_asked, is_over = 0.0, False
         while True:
-            # Asked before the log is read: what is said last is read, too.
-            is_over = self.is_over
+            if (now := time.monotonic()) >= next_asked:
+                # Before the log is read: what is said last is read, too.
+                next_asked, is_over = now + OVER_SECONDS, self.is_over
             if count := self.refresh():
                 yield count
+                next_asked = next_asked if self.state.ended is None else 0.0
             elif is_over:
                 return
             left = LOOK_SECONDS if end is None else min(LOOK_SECONDS, end - time.monotonic())
@@ -169,6 +174,8 @@ class Session:
     @property
     def status(self) -> str:
         """`training`, `paused`, `finished`, `stopped`, `failed`, `crashed`, `silent`, …, as `tuimon list` has it."""
+        if self.state.ended is not None:
+            return self.state.ended.status
         try:
             silent = time.time() - self.run.session_log.stat().st_mtime
         except OSError:
@@ -225,8 +232,8 @@ class Session:
 
     @property
     def metrics(self) -> list[str]:
-        """The names that `metric` takes: those of `tuimon export --to csv`, without `batch_norm/`."""
-        return self._columns.names
+        """The names that `metric` takes, those of epochs first: as `tuimon export` has them, but `batch_norm/`."""
+        return sorted(self._columns.names, key=lambda name: "/" in name)
 
     def metric(self, name: str, *, branch: Branches = "now", fit: int | None = None) -> Metric:
         """Return a metric with all its values, in the order of the log.
@@ -340,7 +347,7 @@ class Session:
         return tidy([self.metric(name, branch=branch, fit=fit) for name in names])
 
     def __repr__(self) -> str:
-        return f"<tuimon.Session {self.name!r}: {self.status}, step {self.step:,}>"
+        return f"<Session {self.name!r}: {self.status}, step {self.step:,}>"
 
     def _repr_html_(self) -> str:
         """Return what Jupyter shows: state, best values, findings; without scripts."""
