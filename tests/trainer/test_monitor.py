@@ -138,6 +138,32 @@ def test_the_facts_of_a_run(runs: Path) -> None:
     assert last.mode == "training"
 
 
+def test_a_run_has_the_name_of_its_notebook(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tuimon.trainer.keras.monitor.program_name", lambda: "Fine tuning")
+    monitor = tuimon.Monitor(runs_dir=runs)
+    fit(compiled(sequential()), 1, [monitor])
+    assert facts_of(monitor, events.RunStarted)[0].name == "Fine tuning"
+    session = tuimon.open_session(monitor)
+    assert session.name.endswith("-Fine-tuning")
+    assert session.status == "finished"
+    assert len(session.metric("batch/loss")) == session.step
+    assert tuimon.open_session("Fine tuning", runs_dir=runs).name == session.name
+
+
+def test_a_session_leaves_out_what_a_rollback_undid(runs: Path) -> None:
+    monitor = tuimon.Monitor(runs_dir=runs)
+    plan = {1: [commands.Checkpoint()], 3: [commands.Rollback()]}
+    fit(compiled(sequential()), 5, [Ask(monitor, plan), monitor])
+    session = tuimon.open_session(monitor)
+    steps = np.arange(5 * STEPS)
+    left = steps[(steps < STEPS) | (steps >= 3 * STEPS)]
+    assert session.metric("batch/loss").steps.tolist() == left.tolist()
+    assert session.metric("batch/loss", branch="all").steps.tolist() == steps.tolist()
+    assert session.metric("val_loss").steps.tolist() == [STEPS, 4 * STEPS, 5 * STEPS]
+    assert session.best["val_loss"].value == session.metric("val_loss").values.min()
+    assert session.requests()["is_undone"].tolist() == [False, False]
+
+
 def test_only_the_owner_reads_a_run(runs: Path) -> None:
     monitor = tuimon.Monitor(runs_dir=runs)
     fit(compiled(sequential()), 1, [monitor])

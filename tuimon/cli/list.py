@@ -1,7 +1,8 @@
 """List runs, newest last, with the state and the best value of each.
 
-  tuimon list --sort best                       the best value first
-  tuimon list --filter 'val_loss<0.3 lr=1e-3'   those that fit
+  tuimon list --sort best                 the best value first
+  tuimon list 'val_loss<0.3 lr=1e-3'      those that fit
+  tuimon list --filter digits             a word alone needs the option: it could be a directory
   tuimon list --state failed --state crashed
 
 A filter is some words with blanks between; a run is listed if all of them fit.
@@ -9,11 +10,13 @@ A word is searched in name, state, tags and note; -word leaves out what has it.
 key=value, key!=value, key<1 and key>1 are about name, state, tag, note, epoch,
 step, best, a metric (its best value), or a parameter such as lr, batch or
 optimizer; * in a value stands for anything. What is not known fits no such word.
+What runs are sorted or filtered by has a column.
 """
 
 import argparse
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tuimon.cli.options import add_runs_dir
@@ -22,8 +25,8 @@ from tuimon.errors import UsageError
 from tuimon.numbers import count, figure, span
 from tuimon.plot.run_values import difference, parameter
 from tuimon.runs.glance import Glance
-from tuimon.runs.listing.parameters import differing, short_name
-from tuimon.runs.listing.selection import Filter, known_keys, sorted_by, unknown_keys
+from tuimon.runs.listing.parameters import differing, is_named, short_name
+from tuimon.runs.listing.selection import KEYS, Filter, known_keys, sorted_by, unknown_keys
 from tuimon.runs.listing.summary import Summary, baseline_of, glanced
 from tuimon.runs.run_directory import RunDirectory, runs_in
 from tuimon.text import plain
@@ -43,7 +46,10 @@ _WIDEST = 24
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        "directory", metavar="DIR", nargs="?", type=Path, help="where to look (default: the runs directory)"
+        "words",
+        metavar="DIR|WORDS",
+        nargs="*",
+        help="where to look (default: the runs directory), and words of a filter with a comparison among them",
     )
     parser.add_argument(
         "--sort",
@@ -63,11 +69,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Print the list and return the exit code."""
-    directory = options.directory or options.runs_dir
-    if options.directory is not None and not directory.is_dir():
-        raise UsageError(f"{directory}: it is no directory")
+    directory, words = _directory_and_words(options)
     every = _summaries(runs_in(directory))
-    wanted = Filter(options.filter)
+    wanted = Filter(words)
     for option, keys in (("--filter", wanted.keys), ("--sort", [options.sort] if options.sort else [])):
         if every and (unknown := unknown_keys(keys, every)):
             known = ", ".join(plain(key, 40) for key in known_keys(every))
@@ -80,12 +84,65 @@ def execute(options: argparse.Namespace) -> int:
     if options.json:
         print(ascii_json({"version": VERSION, "runs": [_as_fields(run) for run in listed]}))
     elif listed:
-        _print_table(listed, differing(run.parameters for run in every) if options.params else [], baseline_of(every))
+        keys = [*wanted.keys, *([options.sort] if options.sort else [])]
+        parameters = differing(run.parameters for run in every) if options.params else []
+        _print_table(listed, _columns(every, keys, parameters), baseline_of(every))
     elif every:
         print(f"none of the {len(every)} runs in {directory} fits")
     else:
         print(f"no runs in {directory}")
     return 0
+
+
+def _directory_and_words(options: argparse.Namespace) -> tuple[Path, str]:
+    """Return the directory and the filter that are meant.
+
+    Raises:
+        UsageError: A word is neither a comparison nor a directory, or there are two directories.
+    """
+    directories, words = [], [options.filter]
+    for word in options.words:
+        path = Path(word)
+        if path.is_dir():
+            directories.append(path)
+        elif Filter(word).keys or len(word.split()) > 1:
+            words.append(word)
+        else:
+            raise UsageError(f"{word}: it is no directory (a word to search for: tuimon list --filter {word})")
+    if len(directories) > 1:
+        raise UsageError(f"one directory at a time, not {directories[0]} and {directories[1]}")
+    return directories[0] if directories else options.runs_dir, " ".join(words)
+
+
+@dataclass(frozen=True)
+class _Column:
+    """The best value of a metric, or a parameter."""
+
+    key: str
+    is_metric: bool = False
+
+    @property
+    def heading(self) -> str:
+        return f"BEST {plain(self.key, _WIDEST)}" if self.is_metric else plain(short_name(self.key), _WIDEST)
+
+    def cell(self, run: Summary) -> str:
+        if self.is_metric:
+            return figure(run.best[self.key].value) if self.key in run.best else "–"
+        return parameter(self.key, run.parameters[self.key])[:_WIDEST] if self.key in run.parameters else "–"
+
+
+def _columns(runs: Sequence[Summary], keys: Iterable[str], parameters: Iterable[str]) -> list[_Column]:
+    """Return the columns of metrics and parameters: what was asked for by name, then the other parameters."""
+    shown = {run.shown_best[0] for run in runs if run.shown_best is not None}
+    asked = []
+    for key in keys:
+        if key.lower() in (*KEYS, "tags"):
+            continue
+        if any(key in run.best for run in runs):
+            asked += [_Column(key, is_metric=True)] if shown != {key} else []
+        else:
+            asked += [_Column(name) for run in runs for name in run.parameters if is_named(name, key)]
+    return list(dict.fromkeys([*asked, *map(_Column, parameters)]))
 
 
 def _summaries(runs: Iterable[RunDirectory]) -> list[Summary]:
@@ -118,10 +175,10 @@ def _as_fields(run: Summary) -> dict[str, object]:
     return fields | ({"trouble": run.trouble} if run.trouble else {})
 
 
-def _print_table(runs: Sequence[Summary], parameters: Sequence[str], baseline: Summary | None) -> None:
+def _print_table(runs: Sequence[Summary], columns: Sequence[_Column], baseline: Summary | None) -> None:
     headings = ["NAME", "STATE", "EPOCH", "STEP", "BEST", "IN EPOCH"]
     headings += ["VS BASELINE"] if baseline is not None else []
-    headings += [plain(short_name(key), _WIDEST) for key in parameters]
+    headings += [column.heading for column in columns]
     headings += ["TAGS"] if any(run.tags.tags for run in runs) else []
     rows = [[*headings, "STARTED", "UPDATED"]]
     for run in runs:
@@ -131,8 +188,7 @@ def _print_table(runs: Sequence[Summary], parameters: Sequence[str], baseline: S
         row = [plain(run.name), doing, "–" if run.epoch is None else count(run.epoch + 1), count(run.step)]
         row += _best(run)
         row += [_difference(run, baseline)] if baseline is not None else []
-        for key in parameters:
-            row.append(parameter(key, run.parameters[key])[:_WIDEST] if key in run.parameters else "–")
+        row += [column.cell(run) for column in columns]
         row += [" ".join(run.tags.tags)] if "TAGS" in headings else []
         rows.append([*row, _clock(run.started), run.trouble or _clock(run.updated)])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

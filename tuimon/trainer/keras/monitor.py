@@ -1,7 +1,6 @@
 """The callback that records a ``fit`` in its run directory and takes requests from there."""
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -10,6 +9,7 @@ from typing import Any
 
 import keras
 
+from tuimon.launch.program_name import program_name
 from tuimon.protocol.values import DEFAULT_OVERHEAD
 from tuimon.runs.run_directory import default_runs_directory
 from tuimon.text import plain
@@ -42,7 +42,7 @@ class Monitor(keras.callbacks.Callback):
     Args:
         run_dir: The run's directory. By default a new one, ``<date>-<time>-<name>``, under ``runs_dir``.
             If it holds a run already, ``-2`` (``-3``, …) is appended to its name.
-        name: Name of the run; by default that of the program.
+        name: Name of the run; by default that of the notebook or the program.
         runs_dir: The directory of new run directories; by default ``$TUIMON_RUNS_DIR``, or ``./runs``.
         probe: The batch on which to measure the gap between training mode and inference mode, ``(x, y)`` or
             ``(x, y, sample_weight)``. By default a training batch; False: only requests measure it.
@@ -100,9 +100,7 @@ class Monitor(keras.callbacks.Callback):
             checkpoint_minutes=checkpoint_minutes,
         )
         self._run_dir = Path(run_dir) if run_dir is not None else None
-        self._name = (
-            name or (self._run_dir.name if self._run_dir else "") or Path((sys.argv or [""])[0]).stem or "python"
-        )
+        self._name = name or (self._run_dir.name if self._run_dir else "") or program_name()
         self._runs_dir = Path(runs_dir) if runs_dir is not None else default_runs_directory()
         self._batch_loss, self._console = batch_loss, bool(console)
         self._recorder: Recorder | None = None

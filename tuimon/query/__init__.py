@@ -1,0 +1,1 @@
+"""Answers about runs for people's own programs: notebooks, scripts, the shell."""
