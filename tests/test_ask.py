@@ -87,7 +87,7 @@ def test_all_names_of_the_export_can_be_asked_for(runs: Path, capsys: Capture, t
     ]
     make_run(runs, [*a_run()[:-1], *more])
     assert main(["export", "run", "--to", "csv", "--out", "out.csv"]) == 0
-    newest = {line.split(",")[-2]: line.split(",") for line in (tmp_path / "out.csv").read_text().splitlines()[1:]}
+    newest = {line.split(",")[3]: line.split(",") for line in (tmp_path / "out.csv").read_text().splitlines()[1:]}
     assert {"probe/gap", "batch_norm/bn_1/beta/p5", "best/val_loss", "running/auc"} < set(newest)
     for name, row in newest.items():
         (value,) = document(capsys, "get", "run", name)["values"]

@@ -180,7 +180,7 @@ def test_the_names_are_those_of_the_export(runs: Path, tmp_path: Path) -> None:
 
     make_run(runs, [*a_run(), probe_fact(step=4, epoch=1)])
     assert main(["export", "run", "--to", "csv", "--out", "out.csv"]) == 0
-    names = {line.split(",")[-2] for line in (tmp_path / "out.csv").read_text().splitlines()[1:]}
+    names = {line.split(",")[3] for line in (tmp_path / "out.csv").read_text().splitlines()[1:]}
     assert set(open_session("run").metrics) == {name for name in names if not name.startswith("batch_norm/")}
 
 

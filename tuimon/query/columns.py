@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tuimon.export import csv
+from tuimon.export import rows
 from tuimon.protocol import events
 from tuimon.protocol.wire import FloatArray, Number, from_wire, list_from_wire
 from tuimon.query.line import BoolArray, Branches, Line
-from tuimon.runs.best import Bests
 from tuimon.runs.fits import Fits
 from tuimon.runs.series import IntArray
 
@@ -161,7 +160,7 @@ class Columns:
         self.fits = Fits()
         """The fits."""
         self._only = only
-        self._best = Bests()
+        self._tidy = rows.Rows()
         self._epochs, self._branches, self._fits, self._times = array("q"), array("q"), array("q"), array("d")
         """Of each fact that has numbers."""
         self._metrics: dict[str, _Column] = {}
@@ -263,12 +262,13 @@ class Columns:
 
     def _add_others(self, event: events.AnyEvent) -> None:
         facts: dict[int, int] = {}
-        for step, epoch, *_, name, number in csv.rows([event], self._best):
-            if self._only not in (None, name):
+        for row in self._tidy.of(event):
+            if self._only not in (None, row.metric):
                 continue
-            if epoch not in facts:
-                facts[epoch] = self._note(event, epoch)
-            self._metrics.setdefault(name, _Column()).append(step, facts[epoch], [from_wire(number)])
+            if row.epoch not in facts:
+                facts[row.epoch] = self._note(event, row.epoch)
+            column = self._metrics.setdefault(row.metric, _Column())
+            column.append(row.step, facts[row.epoch], [from_wire(row.value)])
 
     def _note(self, event: events.AnyEvent, epoch: int) -> int:
         self._epochs.append(epoch)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tuimon.export import csv
+from tuimon.export import rows
 from tuimon.protocol import events
 from tuimon.query.columns import Columns, Metric
 from tuimon.query.line import LINE_KINDS, Branches
@@ -78,5 +78,4 @@ def _names(event: events.AnyEvent) -> Iterator[str]:
         yield from (f"batch/{name}" for name in event.metrics)
         yield from (f"running/{name}" for name in event.running)
         return
-    for *_, name, _number in csv.rows([event]):
-        yield name
+    yield from (row.metric for row in rows.of_all([event]))
