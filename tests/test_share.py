@@ -340,6 +340,19 @@ def test_the_command_writes_a_whole_file_or_none(runs: Path, tmp_path: Path, kin
     assert main(["export", "run", "--to", kind, "--out", str(tmp_path)]) == 2
 
 
+@pytest.mark.parametrize("kind", ["html", "svg"])
+def test_a_stdout_that_knows_ascii_alone_gets_every_character(runs: Path, kind: str) -> None:
+    make_run(runs, [*a_run()[:-1], events.Batches(first_step=4, metrics={"Verlust äöü 層": [0.5]}, batches=1, step=5)])
+    done = subprocess.run(
+        command("export", runs / "run", "--to", kind, "--out", "-"),
+        capture_output=True,
+        env=environment(PYTHONIOENCODING="ascii"),
+        check=True,
+    )
+    text = done.stdout.decode("ascii")
+    assert "Verlust äöü 層" in (Page(text).text if kind == "html" else " ".join(texts(text)))
+
+
 def test_the_numbers_of_a_change_stay_with_their_request() -> None:
     quiet = {"command": "checkpoint"}
     applied = events.CommandApplied(id="a", request=quiet, sender=SENDER, first_step=1, step=1)

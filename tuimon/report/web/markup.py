@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import TypeAlias
 
+from tuimon.export.output import STDOUT
 from tuimon.text import shown_lines
 
 _VOID = frozenset(("meta", "link", "br", "col", "wbr"))
@@ -86,6 +87,16 @@ def outside(text: str, name: str = "bdi", *, limit: int = LONGEST, **attributes:
 def sentence(text: str) -> Markup:
     """Return a sentence of ours that may name something of somebody else's."""
     return element("bdi", text, dir="ltr")
+
+
+def for_output(text: str, out: str) -> str:
+    """Return a document for what it is written to: stdout may know ASCII alone, whatever the document says of itself.
+
+    Example:
+        >>> for_output("a → b", "-"), for_output("a → b", "run.html")
+        ('a &#8594; b', 'a → b')
+    """
+    return text.encode("ascii", "xmlcharrefreplace").decode() if out == STDOUT else text
 
 
 def short(value: float) -> str:

@@ -20,7 +20,7 @@ from tuimon.report.web.about import (
 from tuimon.report.web.changes import changes_section, events_section, marks_of, when
 from tuimon.report.web.frame import framed
 from tuimon.report.web.layers import gradients_section, layers_section
-from tuimon.report.web.markup import Child, Markup, element, joined, outside
+from tuimon.report.web.markup import Child, Markup, element, for_output, joined, outside
 from tuimon.report.web.parts import section
 from tuimon.report.web.run_charts import NOTHING_TO_DRAW, axis_of, charts_of, metrics_without_chart
 from tuimon.report.web.shown_run import ShownRun, read_run
@@ -44,7 +44,7 @@ def export(run: RunDirectory, out: str, stdout: TextIO | None = None) -> None:
         OSError: The log cannot be read, or the file not written.
     """
     with text_output(out, stdout) as file:
-        file.write(page(read_run(run)))
+        file.write(for_output(page(read_run(run)), out))
 
 
 @np.errstate(all="ignore")

@@ -9,7 +9,7 @@ from tuimon.plot.axes import Axis
 from tuimon.plot.undone import undone
 from tuimon.report.web.changes import marks_of
 from tuimon.report.web.frame import swatch
-from tuimon.report.web.markup import Markup, element, joined
+from tuimon.report.web.markup import Markup, element, for_output, joined
 from tuimon.report.web.run_charts import (
     NOTHING_TO_DRAW,
     axis_of,
@@ -49,7 +49,7 @@ def export(run: RunDirectory, out: str, stdout: TextIO | None = None) -> None:
         OSError: The log cannot be read, or the file not written.
     """
     with text_output(out, stdout) as file:
-        file.write(picture(read_run(run)))
+        file.write(for_output(picture(read_run(run)), out))
 
 
 @np.errstate(all="ignore")
