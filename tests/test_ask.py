@@ -92,7 +92,7 @@ def test_all_names_of_the_export_can_be_asked_for(runs: Path, capsys: Capture, t
     for name, row in newest.items():
         (value,) = document(capsys, "get", "run", name)["values"]
         assert str(value["step"]) == row[0], name
-        assert str("" if value["value"] == "nan" and not row[-1] else value["value"]) == str(row[-1] or ""), name
+        assert str("" if value["value"] == "nan" and not row[4] else value["value"]) == row[4], name
 
 
 def test_values_around_a_step(runs: Path, capsys: Capture) -> None:

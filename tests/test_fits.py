@@ -8,11 +8,11 @@ import pytest
 
 from helpers import fit_started, fold, make_run, numbered, started
 from tuimon.cli.main import main
+from tuimon.plot.request_marks import MOST_FITS, marks
 from tuimon.plot.x_axis import x_of
 from tuimon.protocol import events
 from tuimon.runs import facts_in_words
 from tuimon.runs.state import RunState
-from tuimon.ui.charts.request_marks import MOST_FITS, marks
 
 
 def epochs(first_step: int, *numbers: int, steps: int = 10) -> list[events.AnyEvent]:

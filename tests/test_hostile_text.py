@@ -37,6 +37,8 @@ def commands_on(run: str, runs: str, out: str) -> list[list[str]]:
         ["doctor", run, "--json"],
         ["replay", run],
         ["export", run, "--to", "csv", "--out", out],
+        ["export", run, "--to", "html", "--out", "-"],
+        ["export", run, "--to", "svg", "--out", "-"],
         ["export", run, "--to", "csv", "--out", f"/nonexistent/{EVIL}"],
         ["export", run, "--to", "jsonl", "--out", "-"],
         ["export", run, "--to", "tensorboard", "--out", f"/nonexistent/{EVIL}"],

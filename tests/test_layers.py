@@ -17,6 +17,8 @@ LIGHT = [
     "tuimon.cli.main",
     "tuimon.cli.progress_lines",
     "tuimon.export.csv",
+    "tuimon.report.web.page",
+    "tuimon.report.web.picture",
     "tuimon.export.jsonl",
     "tuimon.export.parquet",
     "tuimon.export.tensorboard",

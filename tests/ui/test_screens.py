@@ -13,10 +13,10 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from helpers import SENDER, a_run, encode_log, fold, layer, make_run, started, statistics
+from tuimon.plot.request_marks import marks
 from tuimon.protocol import commands, events
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.ui.app import WatchApp
-from tuimon.ui.charts.request_marks import marks
 from tuimon.ui.dialogs.help_screen import HelpScreen
 from tuimon.ui.drawing.cell_view import CellView
 from tuimon.ui.frame.banner import sentence

@@ -65,7 +65,7 @@ def execute(options: argparse.Namespace) -> int:
         read(tail, state, progress)
     found, errors = look(state)
     found = ordered(found)
-    status = _status(run, state)
+    status = liveness.status_now(run.session_log, state)
     examined = examine(state, found, errors)
     judgement = judge(found, examined)
     said = unread(state, tail.bad_lines, tail.unknown)
@@ -108,13 +108,6 @@ def read(tail: Tail, state: RunState, progress: Progress) -> None:
         if tail.offset == before or tail.offset >= size:
             return
         progress.show(tail.offset, size)
-
-
-def _status(run: RunDirectory, state: RunState) -> str:
-    silent = 0.0
-    with contextlib.suppress(FileNotFoundError):
-        silent = time.time() - run.session_log.stat().st_mtime
-    return liveness.status(state, gone=liveness.is_gone(run.session_log, state.run), silent_seconds=silent)
 
 
 def _paste(run: RunDirectory) -> str:

@@ -6,6 +6,8 @@ batch_norm/LAYER/ARRAY/QUANTILE, such as batch_norm/bn_1/moving_mean/p50.
 jsonl: the same, one JSON object a line.
 parquet: the same as a table; needs: pip install 'tuimon[parquet]'
 tensorboard: a log directory for TensorBoard, with the runs and names of Keras' callback.
+html: one page to send: verdict, charts, what was changed, layers, settings; no script, nothing is loaded.
+svg: the main charts as a picture.
 """
 
 import argparse
@@ -22,8 +24,10 @@ from tuimon.runs.run_directory import RunDirectory
 
 FORMATS = {
     "csv": "tuimon.export.csv",
+    "html": "tuimon.report.web.page",
     "jsonl": "tuimon.export.jsonl",
     "parquet": "tuimon.export.parquet",
+    "svg": "tuimon.report.web.picture",
     "tensorboard": "tuimon.export.tensorboard",
 }
 """The module of each format, a `Format`. It is loaded when it is used."""

@@ -14,7 +14,9 @@ SECONDS = 5.0
 """Between two lines."""
 
 
-def facts(run: RunDirectory, *, quiet_seconds: float = QUIET_SECONDS, seconds: float = SECONDS) -> Iterator[AnyEvent]:
+def facts(
+    run: RunDirectory, *, quiet_seconds: float = QUIET_SECONDS, seconds: float = SECONDS, tail: Tail | None = None
+) -> Iterator[AnyEvent]:
     """Yield the facts of a run, and print on stderr how far that is and which lines could not be read.
 
     The log is read in pieces of 4 MB: memory does not grow with it. A log that grows is read up to where it ends then.
@@ -23,11 +25,12 @@ def facts(run: RunDirectory, *, quiet_seconds: float = QUIET_SECONDS, seconds: f
         run: The run.
         quiet_seconds: Nothing is said of what takes no longer.
         seconds: At least that much time is between two lines.
+        tail: Reads the log; by default a new one. Who gives one can ask it what could not be read.
 
     Raises:
         OSError: The log cannot be read.
     """
-    tail, next_line = Tail(run.session_log), time.monotonic() + quiet_seconds
+    tail, next_line = tail or Tail(run.session_log), time.monotonic() + quiet_seconds
     while True:
         before = tail.offset
         yield from tail.read()

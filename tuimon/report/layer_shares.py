@@ -17,6 +17,8 @@ from tuimon.runs.state import LayerHistory, RunState
 from tuimon.text import plain, width_of, wrap
 
 MOST_ROWS = 10
+TITLES = ("in order", "own", "drift", "half-life", "initial left")
+"""The columns after the layer's name."""
 _SHORTEST_NAME = 10
 _WIDEST_NAME = 48
 _BAR = 16
@@ -94,6 +96,17 @@ def said_of_cause(told: Telling) -> str:
     return f"Added in model order {first} makes most, {alone}: they do not agree, so no layer is named as the cause."
 
 
+def numbers_of(share: LayerShare, scale: Scale) -> tuple[str, str, str, str, str]:
+    """Return what the columns `in order`, `own`, `drift`, `half-life` and `initial left` say of a layer."""
+    return (
+        _loss(scale, share.probe.in_order),
+        _loss(scale, share.probe.alone),
+        _drift(share.probe.drift),
+        _steps(share),
+        _left(share.initial_left),
+    )
+
+
 def table(shares: list[LayerShare], scale: Scale, width: int) -> list[Line]:
     """Return the rows that matter most as a table; columns that do not fit are left out.
 
@@ -103,13 +116,8 @@ def table(shares: list[LayerShare], scale: Scale, width: int) -> list[Line]:
         width: In cells.
     """
     shown = shares[:MOST_ROWS]
-    columns = [
-        ("in order", [_loss(scale, share.probe.in_order) for share in shown]),
-        ("own", [_loss(scale, share.probe.alone) for share in shown]),
-        ("drift", [_drift(share.probe.drift) for share in shown]),
-        ("half-life", [_steps(share) for share in shown]),
-        ("initial left", [_left(share.initial_left) for share in shown]),
-    ]
+    rows = [numbers_of(share, scale) for share in shown]
+    columns = [(title, [row[index] for row in rows]) for index, title in enumerate(TITLES)]
     names = [plain(share.path, 400) for share in shown]
     sizes = [max(len(title), *map(width_of, cells)) for title, cells in columns]
     longest = max(len("layer"), *map(width_of, names))
@@ -133,14 +141,18 @@ def table(shares: list[LayerShare], scale: Scale, width: int) -> list[Line]:
 
 
 def legend(told: Telling, width: int) -> list[Line]:
+    """Return what the columns are, in lines."""
+    return [line(Span(words, "dim")) for words in wrap(legend_words(told), width)]
+
+
+def legend_words(told: Telling) -> str:
     """Return what the columns are."""
     of_first = f" of the first of {told.probe.batches} batches" if told.probe.batches > 1 else ""
-    text = (
+    return (
         f"in order, own: what the loss{of_first} rises by when the layer goes from moving to batch statistics, added "
         "in model order or on its own · drift: from moving to batch statistics, in nats · half-life: of the moving "
         "average · initial left: share of the initial value that is left in the moving statistics"
     )
-    return [line(Span(words, "dim")) for words in wrap(text, width)]
 
 
 def _loss(scale: Scale, value: Number) -> str:

@@ -14,6 +14,7 @@ from tuimon.diagnosis.gap.whole import Whole, whole
 from tuimon.diagnosis.generalization import data_part
 from tuimon.diagnosis.verdict import verdict
 from tuimon.numbers import figure, portion
+from tuimon.protocol import events
 from tuimon.protocol.wire import from_wire
 from tuimon.report.findings import blocks, ordered
 from tuimon.report.gradients import gradients
@@ -27,7 +28,7 @@ from tuimon.text import plain, width_of, wrap
 
 WIDEST_TABLE = 130
 """In cells; no table needs more."""
-_Row = tuple[str, str, str, Role]
+Row = tuple[str, str, str, Role]
 """Label, number, note and role of a row of the sum."""
 WORDS_OF_WHOLE = {
     "epoch mean": "mean - end of epoch",
@@ -70,7 +71,7 @@ def page(state: RunState, found: Sequence[Finding], subject: Subject, width: int
     lines += _fits(state, width)
     lines += _earlier(state, found, width)
     lines += _not_examined(examine(state, found, subject.errors), width)
-    return [*lines, line(), *(line(Span(text, "dim")) for text in wrap(_basis(state, subject), text_width(width)))]
+    return [*lines, line(), *(line(Span(text, "dim")) for text in wrap(basis(state, subject), text_width(width)))]
 
 
 def _title(state: RunState, subject: Subject, width: int) -> Line:
@@ -81,10 +82,20 @@ def _title(state: RunState, subject: Subject, width: int) -> Line:
 
 
 def _gap(told: Telling, width: int) -> list[Line]:
+    return [*section(gap_title(told.probe), width), *_sum_lines(gap_rows(told), width)]
+
+
+def gap_title(probe: events.Probe) -> str:
+    """Return what `gap_rows` takes apart, where, and on what."""
+    examples = f"{probe.examples:,} example{'' if probe.examples == 1 else 's'}"
+    return f"what the gap is made of, step {probe.step:,}, {examples}"
+
+
+def gap_rows(told: Telling) -> list[Row]:
     """Return the sum: train - inference = gap = its parts."""
     probe, written = told.probe, sums(told.probe)
     scale = written.scale
-    rows: list[_Row] = [
+    rows: list[Row] = [
         ("training loss", scale.text(written.train, unknown=figure(probe.train)), "", "training"),
         ("- inference loss", scale.text(written.inference, unknown=figure(probe.inference)), "", "inference"),
         ("= gap", scale.text(written.gap, signed=True), "", "strong"),
@@ -99,19 +110,25 @@ def _gap(told: Telling, width: int) -> list[Line]:
         if error > 0:
             share = ", ".join(filter(None, (share, _plus_minus(error))))
         rows.append((f"  {PART_NAMES[part]}", scale.text(written.parts[part], signed=True), share, "text"))
-    rows += _data_rows(told)
-    examples = f"{probe.examples:,} example{'' if probe.examples == 1 else 's'}"
-    title = f"what the gap is made of, step {probe.step:,}, {examples}"
-    return [*section(title, width), *_sum_lines(rows, width)]
+    return rows + _data_rows(told)
 
 
 def _whole(parts: Whole, scale: Scale, width: int) -> list[Line]:
+    return [*section(whole_title(parts), width), *_sum_lines(whole_rows(parts, scale), width)]
+
+
+def whole_title(parts: Whole) -> str:
+    """Return what `whole_rows` takes apart, and when."""
+    return f"what loss - val_loss is made of, epoch {parts.epoch + 1:,}"
+
+
+def whole_rows(parts: Whole, scale: Scale) -> list[Row]:
     """Return the sum: loss - val_loss, as Keras logs them = its parts."""
 
     def text(value: float, *, signed: bool = False) -> str:
         return scale.text(scale.units(value), signed=signed)
 
-    rows: list[_Row] = [
+    rows: list[Row] = [
         ("loss", text(parts.loss), "the mean over the epoch's batches", "training"),
         ("- val_loss", text(parts.val_loss), "at the epoch's end", "validation"),
         ("= difference", text(parts.difference, signed=True), "", "strong"),
@@ -128,10 +145,10 @@ def _whole(parts: Whole, scale: Scale, width: int) -> list[Line]:
         if part.value or part.error > 0:
             note = ", ".join(filter(None, words))
             rows.append((f"  {PART_NAMES.get(part.name, part.name)}", text(part.value, signed=True), note, "text"))
-    return [*section(f"what loss - val_loss is made of, epoch {parts.epoch + 1:,}", width), *_sum_lines(rows, width)]
+    return rows
 
 
-def _sum_lines(rows: Sequence[_Row], width: int) -> list[Line]:
+def _sum_lines(rows: Sequence[Row], width: int) -> list[Line]:
     """Return the rows of a sum, their numbers one below the other; notes where there is room."""
     texts = aligned([text for _, text, _, _ in rows])
     name = max(width_of(row[0]) for row in rows)
@@ -146,7 +163,7 @@ def _plus_minus(error: float) -> str:
     return f"± {figure(float(f'{error:.2g}'))} (standard error)"
 
 
-def _data_rows(told: Telling) -> list[_Row]:
+def _data_rows(told: Telling) -> list[Row]:
     """Return the sum: validation - inference = data; and what weights make, if there are any."""
     probe, written = told.probe, sums(told.probe)
     scale, part = written.scale, data_part(told.probe)
@@ -155,7 +172,7 @@ def _data_rows(told: Telling) -> list[_Row]:
             return []
         return [("validation loss", scale.text(written.validation), "(one validation batch)", "validation")]
     training = scale.units(part.training)
-    rows: list[_Row] = []
+    rows: list[Row] = []
     words, bare = "- inference loss", written.inference is not None and training is not None
     if bare and abs(from_wire(probe.inference) - part.training) > ALIKE * abs(from_wire(probe.inference)):
         words = "- unweighted"
@@ -183,12 +200,18 @@ def _layers(state: RunState, told: Telling, width: int) -> list[Line]:
     return [*lines, line(), *legend(told, text)]
 
 
-def _not_examined(examined: Sequence[Examined], width: int) -> list[Line]:
-    """Return the rules that could not look, each with the reason."""
+def not_examined(examined: Sequence[Examined]) -> dict[str, list[str]]:
+    """Return the rules that could not look, by the reason."""
     blind: dict[str, list[str]] = {}
     for rule in examined:
         if rule.outcome == "blind":
             blind.setdefault(rule.detail, []).append(f"{rule.rule} {rule.name}")
+    return blind
+
+
+def _not_examined(examined: Sequence[Examined], width: int) -> list[Line]:
+    """Return the rules that could not look, each with the reason."""
+    blind = not_examined(examined)
     if not blind:
         return []
     lines = section("not examined", width)
@@ -198,14 +221,20 @@ def _not_examined(examined: Sequence[Examined], width: int) -> list[Line]:
     return lines
 
 
-def _earlier(state: RunState, found: Sequence[Finding], width: int) -> list[Line]:
-    """Return what was reported while it trained and is not any more: it is gone, or follows from another finding."""
+def earlier(state: RunState, found: Sequence[Finding]) -> list[events.Alert]:
+    """Return what was reported while it trained and is not any more, the newest of each kind."""
     left = {finding.key for finding in found}
     gone = {(alert.rule, alert.layer): alert for alert in state.alerts if (alert.rule, alert.layer) not in left}
+    return list(gone.values())
+
+
+def _earlier(state: RunState, found: Sequence[Finding], width: int) -> list[Line]:
+    """Return what was reported while it trained and is not any more: it is gone, or follows from another finding."""
+    gone = earlier(state, found)
     if not gone:
         return []
     lines = section("reported earlier, not now", width)
-    for alert in list(gone.values())[-EARLIER:]:
+    for alert in gone[-EARLIER:]:
         where = f" ({plain(alert.layer, 100)})" if alert.layer else ""
         text = f"step {alert.step:,}: {plain(alert.rule, 10)} {plain(alert.what)}{where}"
         first, *others = wrap(text, text_width(width) - 4)
@@ -229,7 +258,8 @@ def _fits(state: RunState, width: int) -> list[Line]:
     return lines
 
 
-def _basis(state: RunState, subject: Subject) -> str:
+def basis(state: RunState, subject: Subject) -> str:
+    """Return what the page rests on: probes, epochs, steps; the best value, the costs, and what is missing."""
     counts = ((len(state.probes), "probe"), (state.epochs_ended, "epoch"), (state.step, "step"))
     rests = ", ".join(f"{count:,} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
     parts = [f"This rests on {rests}."]

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from textual.app import App
 
 from tuimon.numbers import number
+from tuimon.plot.metric_names import names_of
 from tuimon.settings import PALETTES as NAMES
 from tuimon.settings import PaletteName
 from tuimon.text import plain
-from tuimon.ui.charts.metric_lines import lines_of, names_of
+from tuimon.ui.charts.metric_lines import lines_of
 from tuimon.ui.dialogs.help_screen import HelpScreen
 from tuimon.ui.frame.base_screen import BaseScreen, shown_screen
 from tuimon.ui.viewer.key import Key

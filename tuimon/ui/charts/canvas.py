@@ -8,10 +8,10 @@ import numpy as np
 from tuimon.numbers import number
 from tuimon.plot.axes import Axis
 from tuimon.plot.raster import ColumnExtremes, DotArray, Fill, band, braille, dashed, heights, line, thinned, touched
+from tuimon.plot.request_marks import Mark
 from tuimon.protocol.wire import FloatArray
 from tuimon.runs.series import IntArray
 from tuimon.ui.charts.axes_frame import plot_frame
-from tuimon.ui.charts.request_marks import Mark
 from tuimon.ui.drawing.cell_view import draw_panel
 from tuimon.ui.drawing.cells import Cells, wrap
 from tuimon.ui.viewer.meanings import Meaning

@@ -5,12 +5,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from tuimon.plot.metric_names import LEARNING_RATE
 from tuimon.runs.series import Series
 from tuimon.runs.state import RunState
 from tuimon.ui.charts.canvas import Curve, Dash
 from tuimon.ui.viewer.meanings import Meaning
 
-LEARNING_RATE = "learning rate"
 _NO_POINTS = Series()
 
 
@@ -34,13 +34,6 @@ class Line:
         dash: Dash = "solid" if colors else self.dash
         points = self.series.steps, self.series.values
         return Curve(self.name, *points, self.meaning, dash=dash, gives_way=self.can_be_smoothed)
-
-
-def names_of(state: RunState) -> list[str]:
-    """Return the metrics of a run: the loss first, then in the order of the log, the learning rate last."""
-    found = dict.fromkeys((*state.batch_metrics, *state.running_metrics, *map(_own_name, state.epoch_metrics)))
-    ordered = sorted(found, key=lambda name: name != "loss")
-    return [*ordered, LEARNING_RATE] if len(state.learning_rates) and LEARNING_RATE not in found else ordered
 
 
 def lines_of(state: RunState, metric: str) -> list[Line]:
@@ -77,7 +70,3 @@ def matching(found: Iterable[str], pattern: str) -> list[str]:
     except re.error:
         return [name for name in found if pattern.lower() in name.lower()]
     return [name for name in found if expression.search(name)]
-
-
-def _own_name(name: str) -> str:
-    return name.removeprefix("val_")

@@ -3,9 +3,9 @@
 from functools import partial
 
 from tuimon.plot.axes import Axis, fitted_axis, step_axis, ticks_in
+from tuimon.plot.request_marks import marks
 from tuimon.ui.charts.canvas import Canvas, Curve, draw_empty
 from tuimon.ui.charts.reduced_curves import Plot, ReducedCurves
-from tuimon.ui.charts.request_marks import marks
 from tuimon.ui.drawing.cell_view import CellView, draw_panel
 from tuimon.ui.drawing.cells import Cells
 from tuimon.ui.viewer.moment import Moment

@@ -4,10 +4,11 @@ import numpy as np
 
 from tuimon.numbers import number
 from tuimon.plot.axes import decades_of, fitted_axis
+from tuimon.plot.metric_names import loss_name, names_of
 from tuimon.runs.state import RunState
 from tuimon.text import plain
 from tuimon.ui.charts.canvas import Canvas, Curve, in_legend
-from tuimon.ui.charts.metric_lines import lines_of, names_of
+from tuimon.ui.charts.metric_lines import lines_of
 from tuimon.ui.charts.step_chart import StepChart, steps_of
 from tuimon.ui.drawing.cells import Cells, cell_width
 from tuimon.ui.viewer.meanings import Meaning
@@ -104,12 +105,6 @@ class OtherMetricChart(LossChart):
         """Return the metric to draw; None where there are not so many."""
         others = other_names(state)
         return others[self._place] if self._place < len(others) else None
-
-
-def loss_name(state: RunState) -> str:
-    """Return the metric that counts as the loss: that of this name, else the first one."""
-    names = [*state.batch_metrics, *(name for name in state.epoch_metrics if not name.startswith("val_"))]
-    return "loss" if "loss" in names or not names else names[0]
 
 
 def other_names(state: RunState) -> list[str]:

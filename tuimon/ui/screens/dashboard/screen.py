@@ -9,8 +9,9 @@ from textual.containers import Container
 from textual.events import Resize
 from textual.widget import Widget
 
+from tuimon.plot.metric_names import names_of
 from tuimon.runs.series import Series
-from tuimon.ui.charts.metric_lines import lines_of, names_of
+from tuimon.ui.charts.metric_lines import lines_of
 from tuimon.ui.drawing.cell_view import CellView
 from tuimon.ui.frame.base_screen import BaseScreen, bindings_of
 from tuimon.ui.screens.dashboard.arrangement import (

@@ -9,12 +9,12 @@ import numpy.typing as npt
 
 from tuimon.diagnosis.gap.shares import shares_of_layers
 from tuimon.plot.axes import Axis
+from tuimon.plot.request_marks import marks
 from tuimon.protocol.wire import FloatArray
 from tuimon.runs.series import IntArray
 from tuimon.runs.state import LayerHistory
 from tuimon.text import plain
 from tuimon.ui.charts.canvas import Canvas, draw_axes, draw_empty
-from tuimon.ui.charts.request_marks import marks
 from tuimon.ui.charts.step_chart import steps_of
 from tuimon.ui.drawing.cell_view import draw_panel
 from tuimon.ui.drawing.cells import Cells, cell_width

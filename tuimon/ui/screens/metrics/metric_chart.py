@@ -11,6 +11,7 @@ from textual.message import Message
 from tuimon.numbers import number
 from tuimon.plot.axes import Axis, decades_of, fitted_axis, ticks_in
 from tuimon.plot.raster import XOf, place_of, steps_within
+from tuimon.plot.request_marks import marks
 from tuimon.plot.smoothing import Smoothed
 from tuimon.plot.viewport import Viewport
 from tuimon.plot.x_axis import StepsToX, whole_axis, window_axis, words
@@ -19,7 +20,6 @@ from tuimon.text import plain
 from tuimon.ui.charts.canvas import Canvas, Curve, draw_empty, in_legend
 from tuimon.ui.charts.metric_lines import lines_of
 from tuimon.ui.charts.reduced_curves import ReducedCurves
-from tuimon.ui.charts.request_marks import marks
 from tuimon.ui.drawing.cell_view import CellView, draw_panel
 from tuimon.ui.drawing.cells import Cells
 from tuimon.ui.viewer.meanings import Meaning

@@ -6,8 +6,7 @@ from tuimon.numbers import learning_rate
 from tuimon.protocol import commands
 from tuimon.protocol.events import FitStarted, RolledBack, RunResumed
 from tuimon.runs.state import Command, RunState
-from tuimon.text import plain
-from tuimon.ui.drawing.cells import fit
+from tuimon.text import plain, width_of
 
 _WIDTH = 20
 MOST_FITS = 10
@@ -33,6 +32,8 @@ class Mark:
     """The step, or its place on the x axis."""
     word: str
     """The event in a few cells: "freeze all", "freeze bn_1", "rollback"."""
+    seq: int = -1
+    """Number of its fact; -1: not known."""
 
 
 def marks(state: RunState) -> list[Mark]:
@@ -42,13 +43,13 @@ def marks(state: RunState) -> list[Mark]:
         match entry:
             case Command(applied=True):
                 if _is_shown(entry.request):
-                    found.append(Mark(entry.step, _short(entry.request)))
+                    found.append(Mark(entry.step, _short(entry.request), entry.seq))
             case RolledBack():
-                found.append(Mark(entry.step, "rollback"))
+                found.append(Mark(entry.step, "rollback", entry.seq))
             case RunResumed():
-                found.append(Mark(entry.step, "resumed"))
+                found.append(Mark(entry.step, "resumed", entry.seq))
             case FitStarted() if entry.step and 1 < len(state.fits.all) <= MOST_FITS:
-                found.append(Mark(entry.step, state.fits.name(entry)))
+                found.append(Mark(entry.step, state.fits.name(entry), entry.seq))
     return found
 
 
@@ -69,8 +70,16 @@ def _short(request: commands.AnyRequest | commands.UnknownRequest) -> str:
             words = f"{commands.name_of(request)} {kind}{_layers(request.layers)}"
         case commands.Momentum():
             words = f"momentum {request.momentum} {_layers(request.layers)}"
-    return fit(plain(words, 200), _WIDTH)
+    return _cut(plain(words, 200))
 
 
 def _layers(globs: list[str]) -> str:
     return ", ".join(glob.rpartition("/")[2] or glob for glob in globs) or "all"
+
+
+def _cut(text: str) -> str:
+    if width_of(text) <= _WIDTH:
+        return text
+    while width_of(text) > _WIDTH - 1:
+        text = text[:-1]
+    return f"{text.rstrip()}…"

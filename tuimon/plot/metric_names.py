@@ -1,0 +1,23 @@
+"""The metrics of a run by name, in the order in which they are shown."""
+
+from tuimon.runs.state import RunState
+
+LEARNING_RATE = "learning rate"
+"""The name of the learning rate among the metrics."""
+
+
+def names_of(state: RunState) -> list[str]:
+    """Return the metrics of a run: the loss first, then in the order of the log, the learning rate last."""
+    found = dict.fromkeys((*state.batch_metrics, *state.running_metrics, *map(_own_name, state.epoch_metrics)))
+    ordered = sorted(found, key=lambda name: name != "loss")
+    return [*ordered, LEARNING_RATE] if len(state.learning_rates) and LEARNING_RATE not in found else ordered
+
+
+def loss_name(state: RunState) -> str:
+    """Return the metric that counts as the loss: that of this name, else the first one."""
+    names = [*state.batch_metrics, *(name for name in state.epoch_metrics if not name.startswith("val_"))]
+    return "loss" if "loss" in names or not names else names[0]
+
+
+def _own_name(name: str) -> str:
+    return name.removeprefix("val_")
