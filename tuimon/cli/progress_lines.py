@@ -195,7 +195,7 @@ class _FollowedLog:
 
 def training_goes_on(run: RunDirectory) -> str:
     """Return the message for somebody who leaves a run training."""
-    return f"training goes on in {plain(str(run.path), 1000)}\nwatch it with: {plain(watch_command(run), 1000)}"
+    return f"training goes on in {plain(run.place, 1000)}\nwatch it with: {plain(watch_command(run), 1000)}"
 
 
 def read_state(run: RunDirectory) -> RunState:
@@ -225,7 +225,7 @@ def until_ended(run: RunDirectory) -> Callable[[RunState], bool]:
         if not is_there and (was_there or not run.path.exists()):
             return True
         if state.ended is None:
-            return liveness.is_gone(run.session_log, started)
+            return run.is_gone(started)
         # A script may call `fit` again. The log's age is known at once, but by another host's clock maybe.
         if state.last_seq != last_seq:
             last_seq, changed_at = state.last_seq, time.monotonic()

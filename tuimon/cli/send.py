@@ -9,6 +9,7 @@ and a line says whether that was in time.
 """
 
 import argparse
+import contextlib
 import json
 import sys
 import time
@@ -24,8 +25,9 @@ from tuimon.cli.safe_stream import ascii_json
 from tuimon.errors import UsageError
 from tuimon.protocol import commands, events, values
 from tuimon.protocol.validation import what_is_wrong
-from tuimon.runs import facts_in_words, liveness
+from tuimon.runs import facts_in_words
 from tuimon.runs.log.session_log import LogChangedError, Tail, encoder, newest_start, whole_end
+from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.state import RunState
 from tuimon.text import plain
 
@@ -121,18 +123,20 @@ def execute(options: argparse.Namespace) -> int:
     run = named_or_live(options, f"tuimon send RUN {options.request}")
     request = _request(options)
     newest = newest_start(run.session_log)
-    if liveness.is_gone(run.session_log, newest):
+    if run.is_gone(newest):
         print(f"tuimon: {run.name}: its training is over, nobody takes requests", file=sys.stderr)
         return NO_ANSWER
     seconds = _default_seconds(type(request)) if options.timeout is None else options.timeout
     request = commands.signed(request, attempt=newest.attempt if newest else None)
-    answers = _Answers(run.session_log, request, newest)
+    answers = _Answers(run, request, newest)
     path = run.put_request(request)
     deadline = time.monotonic() + seconds
     try:
-        answer = answers.wait(deadline) or _withdraw(path, answers, seconds)
+        run.require_arrived(path)
+        answer = answers.wait(deadline) or _withdraw(run, path, answers, seconds)
     except KeyboardInterrupt:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            run.withdraw(path)
         raise
     if answer is None:
         return NO_ANSWER
@@ -185,26 +189,26 @@ class _Answers:
     """Reads the answer to one request from the log, from now on.
 
     Args:
-        session_log: The log.
+        run: The run.
         request: The request, before it is put.
         started: The attempt that takes it; None where that is not known.
     """
 
-    def __init__(self, session_log: Path, request: commands.AnyRequest, started: events.RunStarted | None) -> None:
+    def __init__(self, run: RunDirectory, request: commands.AnyRequest, started: events.RunStarted | None) -> None:
         self.result: Result | None = None
         """The fact that the request led to."""
         self.is_gone = False
         """True once it is proven that no trainer is left to answer."""
         self.trouble = ""
         """Why no answer can be read; empty while it can."""
-        self._started = started
+        self._run, self._started = run, started
         self._request = request
         self._result_kind = _RESULTS.get(type(request))
         self._answer: Answer | None = None
         self._verified: events.CommandVerified | None = None
         self._is_verifiable = True
-        self._tail = Tail(session_log)
-        end, self._is_paused = whole_end(session_log)
+        self._tail = Tail(run.session_log)
+        end, self._is_paused = whole_end(run.session_log)
         self._tail.skip_to(end)
         self._next_gone = time.monotonic() + GONE_SECONDS
 
@@ -266,7 +270,7 @@ class _Answers:
     def _look_whether_gone(self) -> bool:
         if time.monotonic() >= self._next_gone:
             self._next_gone = time.monotonic() + GONE_SECONDS
-            self.is_gone = liveness.is_gone(self._tail.path, self._started)
+            self.is_gone = self._run.is_gone(self._started)
         return self.is_gone
 
 
@@ -358,14 +362,14 @@ _TYPED_AS = {"layers": "--layer", "batches": "--batches", "text": "TEXT", "check
 """Fields of requests, and the arguments that give them."""
 
 
-def _withdraw(path: Path, answers: _Answers, seconds: float) -> Answer | None:
+def _withdraw(run: RunDirectory, path: Path, answers: _Answers, seconds: float) -> Answer | None:
     why = "its training is over" if answers.is_gone else f"no answer in {seconds:g} s"
     if answers.is_paused and not answers.is_gone:
         why += "; training is paused, and this request waits for it to go on (`resume`)"
     if answers.trouble:
         why = f"{answers.trouble}: no answer can be read"
     try:
-        path.unlink()
+        run.withdraw(path)
     except FileNotFoundError:
         if answers.trouble:
             print(f"tuimon: {why}; whether the request comes into force is not known", file=sys.stderr)

@@ -23,10 +23,12 @@ from tuimon.ui.viewer.news import (
     CaughtUp,
     Facts,
     LinesUnread,
+    LinkChanged,
     LogReplaced,
     LogUnreadable,
     News,
     OlderRead,
+    RequestLost,
     TrainerExited,
     TrainerGone,
     TrainerPrinted,
@@ -121,6 +123,7 @@ class Viewer:
         self._has_caught_up = False
         self._unreadable = LogUnreadable("")
         self._lines = LinesUnread(BadLines(), 0)
+        self._link = LinkChanged(run.blind)
         self._trainer_is_gone = False
         self._trainer_exit: TrainerExited | None = None
         self._printed: tuple[str, ...] = ()
@@ -149,6 +152,11 @@ class Viewer:
                 self.say(f"{news.words}: it is read anew from its beginning.", seconds=CHANGE_SECONDS)
             case LinesUnread():
                 self._lines = news
+            case LinkChanged():
+                self._link = news
+            case RequestLost():
+                if asked := self._steering.forget(news.id):
+                    self.say(f"“{plain(asked.words, 100)}”: {plain(news.why, 200)}.", bad=True, seconds=CHANGE_SECONDS)
             case TrainerGone():
                 self._trainer_is_gone = news.gone
                 self._give_up_asking()
@@ -183,8 +191,8 @@ class Viewer:
         if self._reading is not None and not self._has_caught_up and self.replay is None:
             # What a part of the log says is no state: the run may be over.
             status = READING
-        if self._unreadable.is_removed and self.state.ended is None:
-            # Nothing is told of it any more.
+        if (self._unreadable.is_removed or self._link.blind) and self.state.ended is None:
+            # Nothing is told of it any more, or now.
             status = "silent"
         if self.state.run is None and self._trainer_exit is not None:
             status = "failed"
@@ -193,9 +201,11 @@ class Viewer:
             status=status,
             now=self.replay.time if self.replay else self._clock.time(),
             run_path=self.run.path,
+            remote=self.run.place if self.run.is_remote else "",
+            blind=self._link.blind,
             silent_seconds=silent_seconds,
             asked=tuple(self._steering.asked),
-            refusal=self._steering.refusal(self.state, status, replay=self.replay is not None),
+            refusal=self._steering.refusal(self.state, status, self._link.blind, replay=self.replay is not None),
             trainer_log=self._printed,
             notice=self.notice,
             reading=self._reading,
