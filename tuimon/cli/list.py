@@ -14,8 +14,10 @@ optimizer; * in a value stands for anything. What is not known fits no such word
 import argparse
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from tuimon.cli.choice import address_of
 from tuimon.cli.options import add_runs_dir
 from tuimon.cli.safe_stream import ascii_json
 from tuimon.errors import UsageError
@@ -43,7 +45,10 @@ _WIDEST = 24
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        "directory", metavar="DIR", nargs="?", type=Path, help="where to look (default: the runs directory)"
+        "directory",
+        metavar="DIR",
+        nargs="?",
+        help="where to look (default: the runs directory); on another machine: user@host:DIR, over ssh",
     )
     parser.add_argument(
         "--sort",
@@ -64,9 +69,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> int:
     """Print the list and return the exit code."""
     directory = options.directory or options.runs_dir
-    if options.directory is not None and not directory.is_dir():
+    address = None if options.directory is None else address_of(options.directory)
+    if address is not None:
+        from tuimon.runs.remote.remote_list import listed
+
+        with listed(address) as runs:
+            every = [replace(run, path=Path(place.place)) for run, place in zip(_summaries(runs), runs, strict=True)]
+        return _print(every, str(address), options)
+    if options.directory is not None and not Path(directory).is_dir():
         raise UsageError(f"{directory}: it is no directory")
-    every = _summaries(runs_in(directory))
+    return _print(_summaries(runs_in(Path(directory))), str(directory), options)
+
+
+def _print(every: Sequence[Summary], directory: str, options: argparse.Namespace) -> int:
+    """Print the runs that are wanted and return the exit code."""
     wanted = Filter(options.filter)
     for option, keys in (("--filter", wanted.keys), ("--sort", [options.sort] if options.sort else [])):
         if every and (unknown := unknown_keys(keys, every)):

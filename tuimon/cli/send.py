@@ -9,7 +9,6 @@ and a line says whether that was in time.
 """
 
 import argparse
-import contextlib
 import json
 import sys
 import time
@@ -135,8 +134,7 @@ def execute(options: argparse.Namespace) -> int:
         run.require_arrived(path)
         answer = answers.wait(deadline) or _withdraw(run, path, answers, seconds)
     except KeyboardInterrupt:
-        with contextlib.suppress(FileNotFoundError):
-            run.withdraw(path)
+        run.withdraw(path)
         raise
     if answer is None:
         return NO_ANSWER
@@ -368,9 +366,7 @@ def _withdraw(run: RunDirectory, path: Path, answers: _Answers, seconds: float) 
         why += "; training is paused, and this request waits for it to go on (`resume`)"
     if answers.trouble:
         why = f"{answers.trouble}: no answer can be read"
-    try:
-        run.withdraw(path)
-    except FileNotFoundError:
+    if not run.withdraw(path):
         if answers.trouble:
             print(f"tuimon: {why}; whether the request comes into force is not known", file=sys.stderr)
             return None

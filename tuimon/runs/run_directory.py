@@ -162,14 +162,17 @@ class RunDirectory:
             OSError: it does not, or that is not known; says why.
         """
 
-    def withdraw(self, request: Path) -> None:
-        """Take back a request that was put.
+    def withdraw(self, request: Path) -> bool:
+        """Take back a request that was put; return False where the trainer has taken it.
 
         Raises:
-            FileNotFoundError: the trainer has taken it.
             OSError: it cannot be taken back.
         """
-        request.unlink()
+        try:
+            request.unlink()
+        except FileNotFoundError:
+            return False
+        return True
 
     def is_gone(self, started: RunStarted | None) -> bool:
         """Whether it is proven that no trainer writes the log any more: see `liveness.is_gone`."""

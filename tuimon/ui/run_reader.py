@@ -9,7 +9,6 @@ from typing import Protocol
 
 from tuimon.protocol.events import AnyEvent, FitStarted, RunEnded, RunStarted
 from tuimon.regular_file import open_regular
-from tuimon.runs import liveness
 from tuimon.runs.log.bad_lines import BadLines
 from tuimon.runs.log.long_log import LONG_BYTES, LongLog
 from tuimon.runs.log.lost_log import lost_words

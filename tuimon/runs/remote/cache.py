@@ -42,16 +42,12 @@ class CachePlace:
             root = cache_directory()
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
             _delete_old(root)
-            for number in itertools.count():
-                self._place = root / f"{key}-{number}"
-                self._place.mkdir(mode=0o700, exist_ok=True)
-                lock = _locked(self._place)
-                if lock is not None:
-                    break
-            self._lock = lock
-            os.utime(self._place / _LOCK)
+            place, self._lock = next(
+                found for number in itertools.count() if (found := _free(root / f"{key}-{number}"))
+            )
+            os.utime(place / _LOCK)
             # What a run is called is shown where its log has no name for it.
-            self.run = self._place / (Path(address.path).name or "run")
+            self.run = place / (Path(address.path).name or "run")
             """The directory of the copy."""
             self.run.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
@@ -60,6 +56,13 @@ class CachePlace:
     def close(self) -> None:
         """Let others use the place."""
         os.close(self._lock)
+
+
+def _free(place: Path) -> tuple[Path, int] | None:
+    """Return a place and the descriptor that holds its lock; None where another process holds it."""
+    place.mkdir(mode=0o700, exist_ok=True)
+    lock = _locked(place)
+    return None if lock is None else (place, lock)
 
 
 def _locked(place: Path) -> int | None:

@@ -219,7 +219,7 @@ class Mirror:
         self._size = size
         if self._offset is None:
             self._offset = offset
-        with open(self._log, "ab", opener=_private) as file:  # noqa: PTH123 - `Path.open` takes no opener.
+        with open(self._log, "ab", opener=_private) as file:
             while length:
                 data = link.exactly(min(length, _PIECE_BYTES), SILENCE_SECONDS)
                 self._heard_at, self.grown_at = time.time(), time.monotonic()

@@ -54,10 +54,9 @@ class MirroredRun(RunDirectory):
         """Wait until a request lies where the trainer looks."""
         self.mirror.wait_for_put(request.name)
 
-    def withdraw(self, request: Path) -> None:
-        """Take back a request that was put."""
-        if self.mirror.ask("withdraw", request.name) != "ok":
-            raise FileNotFoundError(f"{self.place}/commands/{request.name}")
+    def withdraw(self, request: Path) -> bool:
+        """Take back a request that was put; return False where the trainer has taken it."""
+        return self.mirror.ask("withdraw", request.name) == "ok"
 
     def is_gone(self, started: RunStarted | None) -> bool:
         """Whether the other machine proves that no trainer writes the log any more."""
@@ -125,7 +124,7 @@ def proves_gone(words: str, started: RunStarted, *, copied: int | None) -> bool:
         started: The attempt.
         copied: The size of the log that was copied: its last line may say how the run ended. None: no matter.
     """
-    free, boot, size, stat = (words.split(" ", 3) + ["", "", ""])[:4]
+    free, boot, size, stat = [*words.split(" ", 3), "", "", ""][:4]
     if free != "1" or boot != started.boot_id or (copied is not None and size != str(copied)):
         return False
     try:
@@ -139,8 +138,8 @@ def open_link(address: Address) -> tuple[SshLink, str, Address, float]:
     """Connect, and find what an address names there.
 
     Returns:
-        The session; ``run``, or ``newest`` for a directory of runs; the run, with its whole path; how far the clock there
-        is ahead, seconds.
+        The session; ``run``, or ``newest`` for a directory of runs; the run, with its whole path; how far the clock
+        there is ahead, seconds.
 
     Raises:
         UsageError: There is no connection, or no run; says which.
@@ -151,7 +150,7 @@ def open_link(address: Address) -> tuple[SshLink, str, Address, float]:
         raise UsageError(f"{address}: {error.words}") from None
     try:
         link.send("open", escaped(address.path))
-        found, date, path = (link.answer("open").split(" ", 2) + ["", ""])[:3]
+        found, date, path = [*link.answer("open").split(" ", 2), "", ""][:3]
     except LinkLostError as error:
         link.close()
         raise UsageError(f"{address}: {error.words}") from None

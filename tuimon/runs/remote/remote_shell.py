@@ -3,9 +3,9 @@ r"""What runs on the other machine: a POSIX shell, told what to do in lines on i
 The login shell, which may be bash, fish or csh, parses one fixed command (`COMMAND`); it never sees a path, a name or a
 request. These come as lines, paths as octal escapes, and stand in quoted variables of `/bin/sh` only.
 
-Input, a line each: ``open PATH``, ``follow OFFSET LENGTH SUM LENGTH``, ``digest``, ``list PATH``, ``put NAME`` (the next
-line is the request), ``withdraw NAME``, ``alive TAG PID PATH``. What is answered goes to standard error, a line each
-that begins with the mark of the session; the log goes to standard output, as `follow` finds it:
+Input, a line each: ``open PATH``, ``follow OFFSET LENGTH SUM LENGTH``, ``digest``, ``list PATH``, ``put NAME`` (the
+next line is the request), ``withdraw NAME``, ``alive TAG PID PATH``. What is answered goes to standard error, a line
+each that begins with the mark of the session; the log goes to standard output, as `follow` finds it:
 
 - ``D OFFSET LENGTH SIZE``, then so many bytes of whole lines; zeros stand for what vanished while it was read.
 - ``H SIZE``: all whole lines of a log of this size were sent; also every few seconds while nothing happens.
@@ -135,6 +135,7 @@ list() {
       } )
     done
     mark end "$(date +%s)"
+  elif [ -e "$v" ]; then mark other
   else mark none; fi
 }
 

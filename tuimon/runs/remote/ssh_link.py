@@ -42,8 +42,8 @@ class LinkLostError(OSError):
 class SshLink:
     """A session of ``ssh``, with the user's configuration, keys and shared connections.
 
-    Lines go to the shell there with `send`; its answers are taken with `answer`, the bytes that it sends with `line` and
-    `exactly`. Lines may be sent from any thread, bytes are taken by one.
+    Lines go to the shell there with `send`; its answers are taken with `answer`, the bytes that it sends with `line`
+    and `exactly`. Lines may be sent from any thread, bytes are taken by one.
 
     Args:
         address: Where to.
@@ -59,6 +59,8 @@ class SshLink:
         self._heard = threading.Condition()
         self._answers: dict[tuple[str, str], str] = {}
         self._words = ""
+        self.mark_words: list[str] = []
+        """The words of the last mark that `section` came to."""
         self._buffer = bytearray()
         self._process = _start(address.destination, may_ask=may_ask)
         self._listener = threading.Thread(target=self._listen, name="tuimon-ssh", daemon=True)
@@ -161,9 +163,6 @@ class SshLink:
         while not (line := self.line(seconds)).startswith(begin):
             yield line.encode(errors="surrogateescape")
         self.mark_words = line.removeprefix(begin).split(" ")
-
-    mark_words: list[str] = []
-    """The words of the last mark that `section` came to."""
 
     def close(self) -> None:
         """End the session. The shell there ends with its input."""

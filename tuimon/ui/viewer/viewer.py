@@ -106,6 +106,7 @@ class Viewer:
         self._ticked_at = clock.monotonic()
         self._notice: Notice | None = None
         self._notice_until = 0.0
+        self._link = LinkChanged(None)
         self._begin(run)
 
     def _begin(self, run: RunDirectory) -> None:
@@ -123,7 +124,6 @@ class Viewer:
         self._has_caught_up = False
         self._unreadable = LogUnreadable("")
         self._lines = LinesUnread(BadLines(), 0)
-        self._link = LinkChanged(run.blind)
         self._trainer_is_gone = False
         self._trainer_exit: TrainerExited | None = None
         self._printed: tuple[str, ...] = ()
@@ -152,20 +152,27 @@ class Viewer:
                 self.say(f"{news.words}: it is read anew from its beginning.", seconds=CHANGE_SECONDS)
             case LinesUnread():
                 self._lines = news
-            case LinkChanged():
-                self._link = news
-            case RequestLost():
-                if asked := self._steering.forget(news.id):
-                    self.say(f"“{plain(asked.words, 100)}”: {plain(news.why, 200)}.", bad=True, seconds=CHANGE_SECONDS)
+            case LinkChanged() | RequestLost():
+                self._hear_of_link(news)
             case TrainerGone():
                 self._trainer_is_gone = news.gone
                 self._give_up_asking()
-            case TrainerPrinted():
-                self._printed = news.lines
-            case TrainerExited():
-                self._trainer_exit = news
+            case TrainerPrinted() | TrainerExited():
+                self._hear_of_process(news)
             case Begun() if self.others.begins(news):
                 self._say_begun(news)
+
+    def _hear_of_link(self, news: LinkChanged | RequestLost) -> None:
+        if isinstance(news, LinkChanged):
+            self._link = news
+        elif asked := self._steering.forget(news.id):
+            self.say(f"“{plain(asked.words, 100)}”: {plain(news.why, 200)}.", bad=True, seconds=CHANGE_SECONDS)
+
+    def _hear_of_process(self, news: TrainerPrinted | TrainerExited) -> None:
+        if isinstance(news, TrainerPrinted):
+            self._printed = news.lines
+        else:
+            self._trainer_exit = news
 
     def fold(self, events: Sequence[AnyEvent]) -> None:
         """Fold the next facts of the log, and forget the requests that they answer."""
