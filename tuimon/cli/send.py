@@ -12,13 +12,15 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from tuimon.cli.choice import named_or_live
+from tuimon.cli.left_out_run import LEFT_OUT, let_run_be_left_out
 from tuimon.cli.options import add_run
 from tuimon.cli.safe_stream import ascii_json
 from tuimon.errors import UsageError
@@ -66,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run = add_run(parser, "the live run, if there is one alone")
     # Between an optional word and a request, argparse would guess.
     run.nargs, run.required, run.metavar = None, True, "[RUN]"
-    _let_run_be_left_out(parser)
+    let_run_be_left_out(parser)
     _add_common(parser, f"{DEFAULT_SECONDS:g}; recalibrate, evaluate and probe: {WORKING_SECONDS:g}")
     parser.set_defaults(timeout=None, json=False)
     requests = parser.add_subparsers(dest="request", metavar="REQUEST", required=True)
@@ -118,9 +120,13 @@ def execute(options: argparse.Namespace) -> int:
     """Send the request, print its answer, and return the exit code."""
     if options.timeout is not None and not options.timeout >= 0:
         raise UsageError("--timeout: expected a number of seconds")
-    options.run = None if options.run == _LEFT_OUT else options.run
-    run = named_or_live(options, f"tuimon send RUN {options.request}")
+    options.run = None if options.run == LEFT_OUT else options.run
     request = _request(options)
+    with closing(named_or_live(options, f"tuimon send RUN {options.request}")) as run:
+        return _send(run, request, options)
+
+
+def _send(run: RunDirectory, request: commands.AnyRequest, options: argparse.Namespace) -> int:
     newest = newest_start(run.session_log)
     if run.is_gone(newest):
         print(f"tuimon: {run.name}: its training is over, nobody takes requests", file=sys.stderr)
@@ -146,41 +152,6 @@ def execute(options: argparse.Namespace) -> int:
     if isinstance(request, _OF_A_MODE) and (verified := answers.wait_verified(deadline)):
         _print(verified, as_json=options.json)
     return 0
-
-
-_LEFT_OUT = "\0"
-"""Stands for RUN where it is left out; no argument of a command line can be it."""
-
-
-def _let_run_be_left_out(parser: argparse.ArgumentParser) -> None:
-    """Take a first word that is a request's name for the request: argparse would take it for RUN."""
-    parse = parser.parse_known_args
-
-    def parse_known_args(args: Any = None, namespace: Any = None) -> Any:
-        words = list(sys.argv[1:] if args is None else args)
-        place = _first_word(words, parser)
-        if place is not None and words[place] in commands.NAMES:
-            words.insert(place, _LEFT_OUT)
-        return parse(words, namespace)
-
-    parser.parse_known_args = parse_known_args  # type: ignore[method-assign]
-
-
-def _first_word(words: Sequence[str], parser: argparse.ArgumentParser) -> int | None:
-    """Return the place of the first argument that is no option and no option's value."""
-    takes_value = [name for action in parser._actions if action.nargs != 0 for name in action.option_strings]
-    is_value = False
-    for place, word in enumerate(words):
-        if is_value:
-            is_value = False
-        elif word == "--":
-            return place + 1 if place + 1 < len(words) else None
-        elif not word.startswith("-") or word == "-":
-            return place
-        else:
-            # An option may be shortened.
-            is_value = "=" not in word and any(name.startswith(word) for name in takes_value)
-    return None
 
 
 class _Answers:

@@ -11,6 +11,7 @@ that failed, crashed or was removed, else 0; without RUN it is 2 where no run is
 import argparse
 import sys
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,15 +57,17 @@ def execute(options: argparse.Namespace) -> int:
     if not has_screen():
         warn(warning)
         if address is not None:
-            return _print_lines(_mirrored(address))
+            with closing(_mirrored(address)) as mirrored:
+                return _print_lines(mirrored)
         return _print_lines(_newest_for_lines(directory) if directory is not None else _named(options))
     if address is not None:
-        run = _mirrored(address)
-        # Beside its copy, none begins.
-        chosen: _Chosen | None = _Chosen(run, Beginnings(run.path.parent), follows=False)
-    elif directory is None:
+        with closing(_mirrored(address)) as mirrored:
+            # Beside its copy, none begins.
+            remote = _Chosen(mirrored, Beginnings(mirrored.path.parent), follows=False)
+            return _show(remote, options, settings, warning)
+    if directory is None:
         run = _named(options)
-        chosen = _Chosen(run, Beginnings(run.path.parent), follows=False)
+        chosen: _Chosen | None = _Chosen(run, Beginnings(run.path.parent), follows=False)
     else:
         chosen = _choose(directory, settings, options)
     return 0 if chosen is None else _show(chosen, options, settings, warning)

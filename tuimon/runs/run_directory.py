@@ -195,6 +195,9 @@ class RunDirectory:
         """Since when nothing is known of it; None where all is known."""
         return None
 
+    def close(self) -> None:
+        """Let go of what was opened to read it and to send requests; nothing for a run of this machine."""
+
     def take_lost(self) -> list[tuple[str, str]]:
         """Return the requests that did not arrive, or of which that is not known: id and why, each once."""
         return []

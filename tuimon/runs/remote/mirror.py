@@ -20,8 +20,8 @@ SILENCE_SECONDS = 15.0
 FIRST_PAUSE = 1.0
 """Seconds before the first attempt to connect again; each further pause is twice as long."""
 LONGEST_PAUSE = 30.0
-_REPLACED_SECONDS = 0.3
-"""For so long, a copy that begins anew is empty: its readers, who look more often, notice that it is another log."""
+_SHORTER_SECONDS = 0.3
+"""For so long, the copy of a log that was cut off is empty: its readers, who look more often, notice that."""
 _PIECE_BYTES = 64 * 1024
 
 
@@ -62,6 +62,8 @@ class Mirror:
             log.write_bytes(digest)
             self._offset, self._head = None, b""
         self._keeps_head = digest is None
+        self._is_former = False
+        """Whether the copy is that of a log which is there no more."""
         self._size = 0
         self._lock = threading.Lock()
         self._sent: dict[str, str] = {}
@@ -219,15 +221,24 @@ class Mirror:
         self._size = size
         if self._offset is None:
             self._offset = offset
-        with open(self._log, "ab", opener=_private) as file:
-            while length:
-                data = link.exactly(min(length, _PIECE_BYTES), SILENCE_SECONDS)
-                self._heard_at, self.grown_at = time.time(), time.monotonic()
-                file.write(data)
-                self._offset += len(data)
-                length -= len(data)
-                if self._keeps_head and len(self._head) < HEAD_BYTES:
-                    self._head = (self._head + data)[:HEAD_BYTES]
+        while length:
+            data = link.exactly(min(length, _PIECE_BYTES), SILENCE_SECONDS)
+            self._heard_at, self.grown_at = time.time(), time.monotonic()
+            self._append(data)
+            self._offset += len(data)
+            length -= len(data)
+            if self._keeps_head and len(self._head) < HEAD_BYTES:
+                self._head = (self._head + data)[:HEAD_BYTES]
+
+    def _append(self, data: bytes) -> None:
+        place = self._log.with_name(".other.jsonl") if self._is_former else self._log
+        if self._is_former:
+            place.unlink(missing_ok=True)
+        with open(place, "ab", opener=_private) as file:
+            file.write(data)
+        if self._is_former:
+            place.replace(self._log)
+            self._is_former = False
 
     def _note_all_copied(self, size: int) -> None:
         self._size = self.seen_size = size
@@ -243,10 +254,13 @@ class Mirror:
     def _change(self, why: str) -> None:
         """Do to the copy what was done to the log."""
         match why:
-            case "replaced" | "shorter":
+            case "replaced":
+                # The former copy stays until the other log's begin takes its place: its readers compare the two.
+                self._offset, self._head, self._keeps_head, self._is_former = 0, b"", True, True
+            case "shorter":
                 self._log.write_bytes(b"")
                 self._offset, self._head, self._keeps_head = 0, b"", True
-                self._stop.wait(_REPLACED_SECONDS)
+                self._stop.wait(_SHORTER_SECONDS)
             case "removed" | "directory":
                 # A log that comes back is compared with what was copied of it.
                 self._log.unlink(missing_ok=True)

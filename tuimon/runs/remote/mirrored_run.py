@@ -1,6 +1,5 @@
 """A run on another machine: its log as a local copy, its requests through the shell there."""
 
-import atexit
 import itertools
 import os
 import shutil
@@ -9,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from tuimon.errors import UsageError
@@ -43,6 +43,8 @@ class MirroredRun(RunDirectory):
     """Copies the log."""
     trainer: "RemoteTrainer" = field(compare=False)
     """Is asked whether the trainer lives."""
+    forget: Callable[[], object] = field(compare=False)
+    """Lets go of the place of the copy."""
 
     def put_request(self, request: AnyRequest) -> Path:
         """Send a request, and return the name of its file there. It waits for no answer: `take_lost`."""
@@ -76,6 +78,11 @@ class MirroredRun(RunDirectory):
     def blind(self) -> Blind | None:
         """Since when nothing is known of it; None where all is known."""
         return self.mirror.blind
+
+    def close(self) -> None:
+        """End the connection, and let go of the copy."""
+        self.mirror.close()
+        self.forget()
 
     def take_lost(self) -> list[tuple[str, str]]:
         """Return the requests that did not arrive, or of which that is not known: id and why, each once."""
@@ -170,7 +177,7 @@ _NO_RUN = {
 
 
 def watched(address: Address, show: Callable[[int, int], object]) -> MirroredRun:
-    """Return a run whose whole log is copied, and copied further until the program ends; say which one if it is chosen.
+    """Return a run whose whole log is copied, and copied further until it is closed; say which one if it is chosen.
 
     Args:
         address: A run, or a directory of runs, whose newest is taken.
@@ -187,12 +194,8 @@ def watched(address: Address, show: Callable[[int, int], object]) -> MirroredRun
     except UsageError:
         link.close()
         raise
-    atexit.register(place.close)
     mirror = Mirror(run, link, place.run / "session.jsonl", skew=skew)
-    # Called in the reverse order.
-    atexit.register(mirror.close)
-    mirror.wait(show)
-    return MirroredRun(place.run, mirror, RemoteTrainer(mirror))
+    return _copied(MirroredRun(place.run, mirror, RemoteTrainer(mirror), place.close), show)
 
 
 def asked(address: Address) -> MirroredRun:
@@ -215,11 +218,19 @@ def asked(address: Address) -> MirroredRun:
         link.close()
         raise
     place = Path(tempfile.mkdtemp(prefix="tuimon-"))
-    atexit.register(shutil.rmtree, place, ignore_errors=True)
     path = place / (Path(run.path).name or "run")
     path.mkdir(mode=0o700)
     digest = b"".join(line + b"\n" for line in facts)
     mirror = Mirror(run, link, path / "session.jsonl", skew=skew, digest=digest)
-    atexit.register(mirror.close)
-    mirror.wait()
-    return MirroredRun(path, mirror, RemoteTrainer(mirror))
+    forget = partial(shutil.rmtree, place, ignore_errors=True)
+    return _copied(MirroredRun(path, mirror, RemoteTrainer(mirror), forget), lambda _copied, _of: None)
+
+
+def _copied(run: MirroredRun, show: Callable[[int, int], object]) -> MirroredRun:
+    """Wait until all of the log is copied, and return the run."""
+    try:
+        run.mirror.wait(show)
+    except BaseException:
+        run.close()
+        raise
+    return run

@@ -85,9 +85,10 @@ follow() {
   while :; do
     measure
     if [ "$state" = ok ]; then
-      if [ "$s" -lt "$off" ]; then state=shorter
-      elif [ "$hl" -gt 0 ] && { [ "$s" != "$seen" ] || [ "$i" != "$ino" ] || [ "$idle" -ge "$beat" ]; } &&
-        [ "$(head -c "$hl" session.jsonl | cksum)" != "$hs" ]; then state=replaced; fi
+      if [ "$hl" -gt 0 ] && [ "$s" -ge "$hl" ] &&
+        { [ "$s" != "$seen" ] || [ "$i" != "$ino" ] || [ "$idle" -ge "$beat" ]; } &&
+        [ "$(head -c "$hl" session.jsonl | cksum)" != "$hs" ]; then state=replaced
+      elif [ "$s" -lt "$off" ]; then state=shorter; fi
     fi
     if [ "$state" != ok ]; then
       [ "$state" = "$told" ] || printf 'X %s\n' "$state"
