@@ -37,7 +37,7 @@ KEYS = 20
 
 
 def batches(number: int) -> events.Batches:
-    values = {name: [random.random() for _ in range(STEPS)] for name in ("loss", "accuracy")}  # noqa: S311
+    values = {name: [random.random() for _ in range(STEPS)] for name in ("loss", "accuracy")}
     return events.Batches(first_step=number * STEPS, metrics=values, batches=STEPS, step=(number + 1) * STEPS)
 
 
@@ -87,7 +87,9 @@ def main() -> None:
             own, carried = log.stat().st_size - size, sum(map(int, counts.read_text().split())) - before
             print(f"log {own:,} bytes, line {carried:,} bytes both ways: {carried / own:.2f} times")
             print(f"to connect: {before:,} bytes")
-            print(f"a fact is in the copy after {statistics.median(late) * 1000:.0f} ms (median; the line takes {DELAY * 1000:.0f})")
+            print(
+                f"a fact is in the copy after {statistics.median(late) * 1000:.0f} ms (median; the line takes {DELAY * 1000:.0f})"
+            )
             for name, run in (("beside", live.directory), ("over the line", copy)):
                 taken = asyncio.run(seconds_of_keys(run))
                 print(

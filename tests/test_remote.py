@@ -13,6 +13,7 @@ import pytest
 
 from helpers import a_run, encode_log, fit_started, layer, make_run, model_built, requests_in, stand_in, started, until
 from sshd import Server, server
+from tuimon.cli import progress_lines
 from tuimon.cli.main import main
 from tuimon.errors import UsageError
 from tuimon.protocol import commands, events
@@ -42,9 +43,9 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @contextmanager
-def mirrored(path: Path) -> Iterator[MirroredRun]:
+def mirrored(path: Path, host: str = "there") -> Iterator[MirroredRun]:
     """Watch a run of this machine as one of another; the copy ends with the test."""
-    link, _, address, skew = open_link(Address("there", str(path)))
+    link, _, address, skew = open_link(Address(host, str(path)))
     place = CachePlace(address)
     mirror = Mirror(address, link, place.run / "session.jsonl", skew=skew)
     try:
@@ -185,6 +186,34 @@ def test_what_is_wrong_is_one_line(there: Server, runs: Path, capsys: pytest.Cap
         assert (said.out, said.err.count("\n")) == ("", 1), arguments
 
 
+def test_the_users_configuration_for_sessions_at_a_terminal_hinders_nothing(
+    there: Server, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    forward = "127.0.0.1:1 127.0.0.1:2"
+    there.add_host("settled", RemoteCommand="tmux new -A", RequestTTY="yes", LocalForward=forward)
+    make_run(runs, a_run())
+    assert main(["list", f"settled:{runs}"]) == 0
+    assert "finished" in capsys.readouterr().out
+
+
+@pytest.mark.full
+def test_a_shared_connection_that_hangs_is_left(there: Server, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mirror_module, "SILENCE_SECONDS", 6.0)
+    path = there.place / "shared"
+    there.add_host("there-shared", ControlMaster="auto", ControlPath=str(path), ControlPersist="60")
+    subprocess.run(["ssh", "there-shared", "true"], stdin=subprocess.DEVNULL, check=True)
+    told = subprocess.run(["ssh", "-O", "check", "there-shared"], stderr=subprocess.PIPE, check=True).stderr.decode()
+    master = int(told.partition("pid=")[2].partition(")")[0])
+    with LiveRun(runs, *facts()) as live, mirrored(live.directory.path, "there-shared") as copy:
+        os.kill(master, signal.SIGSTOP)
+        try:
+            live.write(events.Note(text="while it hangs"))
+            until(lambda: copy.session_log.read_bytes() == live.directory.session_log.read_bytes())
+            until(lambda: copy.blind is None)
+        finally:
+            os.kill(master, signal.SIGKILL)
+
+
 def test_a_connection_that_breaks_in_a_line_is_made_again(there: Server, runs: Path) -> None:
     with LiveRun(runs, *facts()) as live, mirrored(live.directory.path) as copy:
         log = live.directory.session_log
@@ -219,6 +248,22 @@ def _children_of(copy: MirroredRun) -> list[int]:
     return [link._process.pid]
 
 
+def test_lines_say_that_the_connection_broke(there: Server, runs: Path) -> None:
+    said: list[str] = []
+    with LiveRun(runs, *facts()) as live, mirrored(live.directory.path) as copy:
+
+        def show(line: str) -> None:
+            said.append(line)
+            if line.startswith("fit:"):
+                there.stop()
+            elif line.startswith("no connection"):
+                there.start()
+
+        progress_lines.follow(copy, show=show, over=lambda _: "connected to there again" in said)
+    assert said[-2].startswith("no connection to there since ")
+    assert said[-2].endswith("it is tried again")
+
+
 def replace(run: RunDirectory) -> None:
     (run.path / "new").write_bytes(encode_log([started(name="other", pid=2), *a_run()[1:5]]))
     (run.path / "new").replace(run.session_log)
@@ -249,8 +294,8 @@ CHANGES: dict[Callable[[RunDirectory], None], str] = {
 }
 
 
-@pytest.mark.parametrize("while_cut", [False, True])
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("change", [replace, pytest.param(write_over, marks=pytest.mark.full), shorten, remove, rename])
+@pytest.mark.parametrize("while_cut", [False, pytest.param(True, marks=pytest.mark.full)])
 def test_a_log_that_is_another_one_is_noticed(
     there: Server, runs: Path, change: Callable[[RunDirectory], None], *, while_cut: bool
 ) -> None:

@@ -152,6 +152,8 @@ def follow(
                 show(line)
         for line in log.lines():
             show(line)
+        for line in log.link_lines():
+            show(line)
         if log.state.fit is not fit_before:
             output = None
         if is_over:
@@ -165,6 +167,7 @@ class _FollowedLog:
     def __init__(self, run: RunDirectory) -> None:
         self._tail, self._progress = Tail(run.session_log), Progress()
         self._is_lost = False
+        self._run, self._blind = run, run.blind
 
     @property
     def state(self) -> RunState:
@@ -191,6 +194,16 @@ class _FollowedLog:
             elif not self._is_lost:
                 self._is_lost = True
                 yield lost_words(changed, self._tail, self.state.run)
+
+    def link_lines(self) -> Iterator[str]:
+        """Yield what is to be said of the connection to a run on another machine."""
+        before, self._blind = self._blind, self._run.blind
+        if self._blind is not None and before is None:
+            since = time.strftime("%H:%M:%S", time.localtime(self._blind.since))
+            host, why = plain(self._blind.host, 60), plain(self._blind.why, 200)
+            yield f"no connection to {host} since {since} ({why}); it is tried again"
+        elif before is not None and self._blind is None:
+            yield f"connected to {plain(before.host, 60)} again"
 
 
 def training_goes_on(run: RunDirectory) -> str:

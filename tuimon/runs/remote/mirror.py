@@ -12,7 +12,7 @@ from tuimon.runs.log.session_log import decode
 from tuimon.runs.remote.address import Address
 from tuimon.runs.remote.cache import last_line, whole_lines
 from tuimon.runs.remote.remote_shell import HEAD_BYTES, cksum, escaped
-from tuimon.runs.remote.ssh_link import LinkLostError, SshLink
+from tuimon.runs.remote.ssh_link import ANSWER_SECONDS, LinkLostError, LinkSilentError, SshLink
 from tuimon.runs.run_directory import Blind
 
 SILENCE_SECONDS = 15.0
@@ -62,6 +62,7 @@ class Mirror:
             log.write_bytes(digest)
             self._offset, self._head = None, b""
         self._keeps_head = digest is None
+        self._may_share = True
         self._is_former = False
         """Whether the copy is that of a log which is there no more."""
         self._size = 0
@@ -125,7 +126,7 @@ class Mirror:
         if said != "ok":
             raise LinkLostError(said.removeprefix("no "))
 
-    def ask(self, verb: str, *words: str) -> str:
+    def ask(self, verb: str, *words: str, seconds: float = ANSWER_SECONDS) -> str:
         """Return what the shell there answers; the first word names the answer.
 
         Raises:
@@ -133,7 +134,7 @@ class Mirror:
         """
         link = self._connected()
         link.send(verb, *words)
-        return link.answer(verb, words[0])
+        return link.answer(verb, words[0], seconds=seconds)
 
     def take_lost(self) -> list[tuple[str, str]]:
         """Return the requests that did not arrive, or of which that is not known: id and why, each once."""
@@ -164,12 +165,15 @@ class Mirror:
             except (OSError, ValueError) as error:
                 if self._is_caught_up:
                     pause = FIRST_PAUSE
+                # After a sleep of the laptop, the connection that all sessions share may hang for long.
+                self._may_share = not isinstance(error, LinkSilentError)
                 self._lose(str(error) or type(error).__name__)
             self._stop.wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
     def _connect(self) -> SshLink:
-        link = SshLink(self.address, may_ask=False)
+        may_share, self._may_share = self._may_share, True
+        link = SshLink(self.address, may_ask=False, may_share=may_share)
         try:
             link.send("open", escaped(self.address.path))
             link.answer("open")
@@ -177,6 +181,9 @@ class Mirror:
             link.close()
             raise
         self._link = link
+        if self._stop.is_set():
+            # It was closed meanwhile.
+            link.close()
         return link
 
     def _lose(self, why: str) -> None:
@@ -221,6 +228,8 @@ class Mirror:
         self._size = size
         if self._offset is None:
             self._offset = offset
+        if offset != self._offset:
+            raise LinkLostError("the shell there sent another part of the log than the next one")
         while length:
             data = link.exactly(min(length, _PIECE_BYTES), SILENCE_SECONDS)
             self._heard_at, self.grown_at = time.time(), time.monotonic()

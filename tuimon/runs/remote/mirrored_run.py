@@ -119,7 +119,9 @@ class RemoteTrainer:
         return self._is_gone
 
     def _ask(self, started: RunStarted) -> bool:
-        words = self._mirror.ask("alive", str(next(_counter)), str(started.pid), escaped(self._mirror.address.path))
+        path = escaped(self._mirror.address.path)
+        # Whoever waits reads no log meanwhile.
+        words = self._mirror.ask("alive", str(next(_counter)), str(started.pid), path, seconds=ASK_SECONDS)
         return proves_gone(words, started, copied=self._mirror.seen_size)
 
 

@@ -9,8 +9,8 @@ each that begins with the mark of the session; the log goes to standard output, 
 
 - ``D OFFSET LENGTH SIZE``, then so many bytes of whole lines; zeros stand for what vanished while it was read.
 - ``H SIZE``: all whole lines of a log of this size were sent; also every few seconds while nothing happens.
-- ``X WHY``: ``replaced``, ``shorter``, ``removed``, ``directory`` or ``unreadable``. After the first two, the log is
-  read from its beginning.
+- ``X WHY``: ``replaced``, ``shorter``, ``removed``, ``directory`` or ``unreadable``, also every few seconds. After all
+  but the last one, the log is read from its beginning, once it is there.
 """
 
 import os
@@ -93,7 +93,10 @@ follow() {
     if [ "$state" != ok ]; then
       [ "$state" = "$told" ] || printf 'X %s\n' "$state"
       told=$state seen=
-      case $state in replaced|shorter) off=0 hl=0 hs= told=ok; continue;; esac
+      case $state in
+        replaced|shorter) off=0 hl=0 hs= told=ok; continue;;
+        removed|directory) off=0 hl=0 hs=;;
+      esac
     elif [ "$s" != "$seen" ] || [ "$told" != ok ]; then
       told=ok
       e=$off; [ "$s" -gt "$off" ] && whole
@@ -107,7 +110,10 @@ follow() {
       seen=$s ino=$i idle=0
       printf 'H %d\n' "$s"
     fi
-    if [ "$idle" -ge "$beat" ]; then idle=0; printf 'H %d\n' "${s:-0}"; fi
+    if [ "$idle" -ge "$beat" ]; then
+      idle=0
+      if [ "$state" = ok ]; then printf 'H %d\n' "$s"; else printf 'X %s\n' "$state"; fi
+    fi
     idle=$((idle+1))
     sleep "$nap"
   done

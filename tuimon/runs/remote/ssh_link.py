@@ -16,7 +16,7 @@ from tuimon.text import plain
 
 CONNECT_SECONDS = 20.0
 """How long TCP may take to connect."""
-HELLO_SECONDS = 60.0
+HELLO_SECONDS = 30.0
 """How long the other machine may take from the start of a session without a person until its shell answers."""
 ASKED_SECONDS = 600.0
 """The same where ``ssh`` may ask for a password first."""
@@ -39,6 +39,10 @@ class LinkLostError(OSError):
         """Why, in one line."""
 
 
+class LinkSilentError(LinkLostError):
+    """Nothing came in time, though nothing says that the session has ended."""
+
+
 class SshLink:
     """A session of ``ssh``, with the user's configuration, keys and shared connections.
 
@@ -48,12 +52,13 @@ class SshLink:
     Args:
         address: Where to.
         may_ask: Whether ``ssh`` may ask for a password or about a host's key, on the terminal.
+        may_share: Whether a connection that is there already (``ControlMaster``) may be used.
 
     Raises:
         LinkLostError: There is no session; says why.
     """
 
-    def __init__(self, address: Address, *, may_ask: bool) -> None:
+    def __init__(self, address: Address, *, may_ask: bool, may_share: bool = True) -> None:
         self._mark = f"tuimon{secrets.token_hex(12)}"
         self._lock = threading.Lock()
         self._heard = threading.Condition()
@@ -62,7 +67,7 @@ class SshLink:
         self.mark_words: list[str] = []
         """The words of the last mark that `section` came to."""
         self._buffer = bytearray()
-        self._process = _start(address.destination, may_ask=may_ask)
+        self._process = _start(address.destination, may_ask=may_ask, may_share=may_share)
         self._listener = threading.Thread(target=self._listen, name="tuimon-ssh", daemon=True)
         self._listener.start()
         try:
@@ -190,6 +195,8 @@ class SshLink:
     def _hello_line(self, deadline: float, last: str) -> str:
         try:
             return self.line(max(0.0, deadline - time.monotonic()))
+        except LinkSilentError:
+            raise LinkSilentError("no shell answers there") from None
         except LinkLostError as error:
             # An account without a shell says so on its output.
             said = last or self._buffer.decode(errors="replace").strip()
@@ -201,7 +208,7 @@ class SshLink:
         assert self._process.stdout is not None
         descriptor = self._process.stdout.fileno()
         if not select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))[0]:
-            raise LinkLostError(f"nothing came for {seconds:.0f} s")
+            raise LinkSilentError(f"nothing came for {seconds:.0f} s")
         data = os.read(descriptor, _READ_BYTES)
         if not data:
             raise LinkLostError(self.why)
@@ -240,7 +247,7 @@ class SshLink:
             self._heard.notify_all()
 
 
-def _start(destination: str, *, may_ask: bool) -> "subprocess.Popen[bytes]":
+def _start(destination: str, *, may_ask: bool, may_share: bool) -> "subprocess.Popen[bytes]":
     may_ask = may_ask and sys.stdin.isatty()
     options = {
         "BatchMode": "no" if may_ask else "yes",
@@ -251,6 +258,7 @@ def _start(destination: str, *, may_ask: bool) -> "subprocess.Popen[bytes]":
         "ClearAllForwardings": "yes",
         "ForwardAgent": "no",
         "ForwardX11": "no",
+        **({} if may_share else {"ControlPath": "none"}),
     }
     arguments = ["ssh", "-T", *(f"-o{name}={value}" for name, value in options.items()), "--", destination, COMMAND]
     try:
