@@ -20,7 +20,7 @@ from tuimon.protocol import commands, events
 from tuimon.runs.log.session_log import LogChangedError, Tail, newest_start
 from tuimon.runs.remote import mirror as mirror_module
 from tuimon.runs.remote import mirrored_run
-from tuimon.runs.remote.address import Address, remote_address
+from tuimon.runs.remote.address import Address, name_here, remote_address
 from tuimon.runs.remote.cache import CachePlace, cache_directory
 from tuimon.runs.remote.mirror import Mirror
 from tuimon.runs.remote.mirrored_run import MirroredRun, RemoteTrainer, open_link
@@ -73,6 +73,16 @@ def test_a_colon_before_the_first_slash_makes_an_address() -> None:
     assert str(remote_address("me@[fe80::1]:/x")) == "me@[fe80::1]:/x"
     for here in ("runs/a:b", "./a:b", "run", "/a:b", ""):
         assert remote_address(here) is None
+
+
+def test_a_name_of_another_machine_leads_nowhere_else_on_this_one() -> None:
+    assert Address("gpu", "/x/..").name == Address("gpu", "/").name == name_here("../x") == "run"
+    assert Address("gpu", "/x/.hidden é").name == ".hidden é"
+
+
+def test_other_commands_say_that_they_do_not_go_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "gpu:runs/x"]) == 2
+    assert "only watch, list and send" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["-oProxyCommand=x:y", "me@-oX:y", ":x", "@gpu:x", "a b:x", "a\nb:x", "gpu\x1b:x"])

@@ -24,6 +24,8 @@ def named_or_newest(options: argparse.Namespace) -> RunDirectory:
         UsageError: There is none.
     """
     if options.run is not None:
+        if address_of(options.run) is not None:
+            raise UsageError(f"{options.run}: only watch, list and send reach another machine; run this there")
         return RunDirectory.find(options.run, options.runs_dir)
     run, status = newest(options.runs_dir)
     tell_taken(run, status)

@@ -23,9 +23,19 @@ class Address:
         shown = f"{host[0]}{host[1]}[{host[2]}]" if ":" in host[2] else self.destination
         return f"{shown}:{self.path}"
 
+    @property
+    def name(self) -> str:
+        """The last part of the path, as the name of a directory here."""
+        return name_here(self.path.rpartition("/")[2])
+
     def with_path(self, path: str) -> "Address":
         """Return another place on the same machine."""
         return Address(self.destination, path)
+
+
+def name_here(name: str) -> str:
+    """Return a name that another machine has for a directory, as one that leads nowhere else on this machine."""
+    return "run" if name in ("", ".", "..") or "/" in name or "\0" in name else name
 
 
 def remote_address(text: str) -> Address | None:

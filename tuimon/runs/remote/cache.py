@@ -47,7 +47,7 @@ class CachePlace:
             )
             os.utime(place / _LOCK)
             # What a run is called is shown where its log has no name for it.
-            self.run = place / (Path(address.path).name or "run")
+            self.run = place / address.name
             """The directory of the copy."""
             self.run.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:

@@ -228,7 +228,7 @@ class Mirror:
         self._size = size
         if self._offset is None:
             self._offset = offset
-        if offset != self._offset:
+        if offset != self._offset or length < 0:
             raise LinkLostError("the shell there sent another part of the log than the next one")
         while length:
             data = link.exactly(min(length, _PIECE_BYTES), SILENCE_SECONDS)

@@ -167,7 +167,19 @@ def open_link(address: Address) -> tuple[SshLink, str, Address, float]:
         link.close()
         raise UsageError(f"{address}: {_NO_RUN.get(found, 'it cannot be opened there')}")
     skew = float(date) - time.time() if date.isdigit() else 0.0
-    return link, found, address.with_path(os.fsdecode(bytes.fromhex(path))), skew
+    return link, found, address.with_path(path_of(path)), skew
+
+
+def path_of(digits: str) -> str:
+    """Return a path that the shell there has written as hexadecimal digits.
+
+    Raises:
+        UsageError: It is none.
+    """
+    try:
+        return os.fsdecode(bytes.fromhex(digits))
+    except ValueError:
+        raise UsageError("the shell there answered what was not expected") from None
 
 
 _NO_RUN = {
@@ -220,7 +232,7 @@ def asked(address: Address) -> MirroredRun:
         link.close()
         raise
     place = Path(tempfile.mkdtemp(prefix="tuimon-"))
-    path = place / (Path(run.path).name or "run")
+    path = place / run.name
     path.mkdir(mode=0o700)
     digest = b"".join(line + b"\n" for line in facts)
     mirror = Mirror(run, link, path / "session.jsonl", skew=skew, digest=digest)

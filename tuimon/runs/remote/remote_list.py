@@ -12,8 +12,8 @@ from tuimon.errors import UsageError
 from tuimon.protocol.events import RunStarted
 from tuimon.runs.listing.tags import FILE_NAME as TAGS
 from tuimon.runs.log.session_log import decode, newest_start
-from tuimon.runs.remote.address import Address
-from tuimon.runs.remote.mirrored_run import proves_gone
+from tuimon.runs.remote.address import Address, name_here
+from tuimon.runs.remote.mirrored_run import path_of, proves_gone
 from tuimon.runs.remote.remote_shell import escaped
 from tuimon.runs.remote.ssh_link import LinkLostError, SshLink
 from tuimon.runs.run_directory import RunDirectory
@@ -67,8 +67,8 @@ def _read(link: SshLink, address: Address, place: Path) -> Iterator[ListedRun]:
     list(link.section(_LIST_SECONDS))
     found: list[Path] = []
     while link.mark_words[0] == "run":
-        path = place / os.fsdecode(bytes.fromhex(link.mark_words[1]))
-        path.mkdir(mode=0o700)
+        path = place / name_here(path_of(link.mark_words[-1]))
+        path.mkdir(mode=0o700, exist_ok=True)
         found.append(path)
         thin = list(link.section(_LIST_SECONDS))
         newest = list(link.section(_LIST_SECONDS)) if link.mark_words[0] == "newest" else []

@@ -4,6 +4,7 @@ import contextlib
 import os
 import secrets
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -27,6 +28,8 @@ _MOST_NOISE = 256 * 1024
 _LONGEST_WORDS = 400
 _READ_BYTES = 256 * 1024
 _LOOK_SECONDS = 0.2
+_LAST_WORDS_SECONDS = 0.5
+"""Within this time after its last words, ssh has ended."""
 _NO_SHELL = 127
 
 
@@ -67,6 +70,7 @@ class SshLink:
         self.mark_words: list[str] = []
         """The words of the last mark that `section` came to."""
         self._buffer = bytearray()
+        self._passes_on = may_ask and sys.stdin.isatty()
         self._process = _start(address.destination, may_ask=may_ask, may_share=may_share)
         self._listener = threading.Thread(target=self._listen, name="tuimon-ssh", daemon=True)
         self._listener.start()
@@ -230,12 +234,29 @@ class SshLink:
             for line in stream:
                 if line.startswith(begin):
                     self._take(line.removeprefix(begin).decode(errors="surrogateescape").rstrip("\n"))
-                elif words := line.decode(errors="replace").strip():
-                    self._words = plain(words, _LONGEST_WORDS)
+                elif words := plain(line.decode(errors="replace").strip(), _LONGEST_WORDS):
+                    self._words = words
+                    if self._passes_on:
+                        self._pass_on_later(words)
         with self._heard:
             self._heard.notify_all()
 
+    def _pass_on_later(self, words: str) -> None:
+        """Print what ssh says beside its questions, such as how to log in with two factors.
+
+        Its last words are not printed: they are the error.
+        """
+
+        def pass_on() -> None:
+            if self._passes_on and self.is_alive:
+                print(words, file=sys.stderr, flush=True)
+
+        timer = threading.Timer(_LAST_WORDS_SECONDS, pass_on)
+        timer.daemon = True
+        timer.start()
+
     def _take(self, answer: str) -> None:
+        self._passes_on = False
         verb, _, rest = answer.partition(" ")
         tag = ""
         if verb in ("put", "withdraw", "alive"):
@@ -261,7 +282,11 @@ def _start(destination: str, *, may_ask: bool, may_share: bool) -> "subprocess.P
         **({} if may_share else {"ControlPath": "none"}),
     }
     arguments = ["ssh", "-T", *(f"-o{name}={value}" for name, value in options.items()), "--", destination, COMMAND]
+    before = None
     try:
+        if may_ask and threading.current_thread() is threading.main_thread():
+            # It is in the foreground, to ask; Ctrl-C must not end it before a request is withdrawn.
+            before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         return subprocess.Popen(
             arguments,
             stdin=subprocess.PIPE,
@@ -274,3 +299,6 @@ def _start(destination: str, *, may_ask: bool, may_share: bool) -> "subprocess.P
         raise LinkLostError("there is no ssh on this machine; install OpenSSH's client") from None
     except OSError as error:
         raise LinkLostError(f"ssh cannot be started: {error.strerror}") from None
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
