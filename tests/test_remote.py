@@ -120,6 +120,8 @@ def test_a_run_with_a_hostile_name_is_watched_as_beside_it(
     beside = capsys.readouterr().out
     assert main(["watch", f"there:{run.path}"]) == 0
     assert capsys.readouterr().out == beside
+    assert main(["watch", f"there:{run.session_log}"]) == 0
+    assert capsys.readouterr().out == beside
     # The newest of a directory.
     assert main(["watch", f"there:{runs}"]) == 0
     said = capsys.readouterr()
@@ -129,7 +131,7 @@ def test_a_run_with_a_hostile_name_is_watched_as_beside_it(
     assert {place.stat().st_mode & 0o77 for place in (cache_directory(), *cache_directory().rglob("*"))} == {0}
 
 
-@pytest.mark.parametrize("behaviour", ["apply", "reject"])
+@pytest.mark.parametrize("behaviour", ["apply", pytest.param("reject", marks=pytest.mark.full)])
 def test_a_request_is_answered(there: Server, runs: Path, behaviour: str, capsys: pytest.CaptureFixture[str]) -> None:
     run = RunDirectory.at(runs / HOSTILE)
     with stand_in(run, behaviour):
@@ -323,6 +325,23 @@ def test_a_log_that_is_another_one_is_noticed(
             until(lambda: copy.session_log.read_bytes() == run.session_log.read_bytes(), what="the other log")
 
 
+def test_a_log_that_begins_later_or_comes_back_is_copied(there: Server, runs: Path) -> None:
+    run = RunDirectory.at(runs / "begins")
+    with mirrored(run.path) as copy:
+        assert not copy.session_log.exists()
+        run.session_log.write_bytes(encode_log(a_run()))
+        until(lambda: has(copy, run), what="the first log")
+        run.session_log.rename(run.path / "away")
+        until(lambda: not copy.session_log.exists())
+        (run.path / "away").rename(run.session_log)
+        until(lambda: has(copy, run), what="the log that came back")
+
+
+def has(copy: RunDirectory, run: RunDirectory) -> bool:
+    """Return whether a copy is all of a log."""
+    return copy.session_log.exists() and copy.session_log.read_bytes() == run.session_log.read_bytes()
+
+
 def test_a_copy_of_an_earlier_time_is_gone_on_with(there: Server, runs: Path) -> None:
     with LiveRun(runs, *facts()) as live:
         with mirrored(live.directory.path) as copy:
@@ -406,7 +425,7 @@ async def test_the_screen_steers_and_says_since_when_it_is_blind(there: Server, 
     assert [commands.name_of(request) for request in requests_in(live.directory)] == ["freeze"]
 
 
-@pytest.mark.parametrize("shell", ["fish", "tcsh"])
+@pytest.mark.parametrize("shell", ["fish", pytest.param("tcsh", marks=pytest.mark.full)])
 def test_a_login_shell_of_another_kind_that_greets(
     tmp_path: Path, runs: Path, shell: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -166,9 +166,7 @@ def _newest_for_lines(directory: Path) -> RunDirectory:
 def _print_lines(run: RunDirectory) -> int:
     if not run.session_log.exists():
         # It is starting, or has lost its log for good, which cannot be told.
-        print(
-            f"no log in {plain(str(run.path), 1000)} yet: waiting for its first line (Ctrl-C leaves)", file=sys.stderr
-        )
+        print(f"no log in {plain(run.place, 1000)} yet: waiting for its first line (Ctrl-C leaves)", file=sys.stderr)
     state = progress_lines.follow(run, show=lambda line: print(line, flush=True), over=progress_lines.until_ended(run))
     if state.ended is None and not run.session_log.exists():
         if state.run is None:
