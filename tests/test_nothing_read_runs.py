@@ -20,6 +20,7 @@ USERS_CODE = "tuimon/launch/user_code.py"
 """Loads the functions that a config names, after it checked whose they are."""
 ALLOWED = {
     # Only modules of tuimon's own.
+    ("tuimon/cli/export.py", "import_module"),
     ("tuimon/cli/main.py", "import_module"),
     (USERS_CODE, "import_module"),
     (USERS_CODE, "exec_module"),

@@ -1,6 +1,7 @@
 """Which run a command means where none is named."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from tuimon.errors import UsageError
 from tuimon.runs.glance import Glance
 from tuimon.runs.live_runs import live_runs, newest
+from tuimon.runs.remote.address import Address, remote_address
 from tuimon.runs.run_directory import RunDirectory, is_run, runs_in
 from tuimon.text import plain
 
@@ -22,6 +24,8 @@ def named_or_newest(options: argparse.Namespace) -> RunDirectory:
         UsageError: There is none.
     """
     if options.run is not None:
+        if address_of(options.run) is not None:
+            raise UsageError(f"{options.run}: only watch, list and send reach another machine; run this there")
         return RunDirectory.find(options.run, options.runs_dir)
     run, status = newest(options.runs_dir)
     tell_taken(run, status)
@@ -41,6 +45,10 @@ def named_or_live(options: argparse.Namespace, usage: str) -> RunDirectory:
         UsageError: There is no live run, or there are several.
     """
     if options.run is not None:
+        if (address := address_of(options.run)) is not None:
+            from tuimon.runs.remote.mirrored_run import asked
+
+            return asked(address)
         return RunDirectory.find(options.run, options.runs_dir)
     live = live_runs(options.runs_dir)
     if not live:
@@ -51,6 +59,16 @@ def named_or_live(options: argparse.Namespace, usage: str) -> RunDirectory:
     require_one(live, usage)
     tell_taken(live[0].run, "the only live run")
     return live[0].run
+
+
+def address_of(name: str | Path) -> Address | None:
+    """Return the address on another machine that a name is; None for a path, or a name of a run, of this one.
+
+    Raises:
+        UsageError: it is an address that none can be.
+    """
+    # Of a name that nothing can have, a path would raise an error.
+    return None if os.path.exists(name) else remote_address(str(name))  # noqa: PTH110
 
 
 def require_one(live: Sequence[Glance], usage: str) -> None:

@@ -16,9 +16,10 @@ What runs are sorted or filtered by has a column.
 import argparse
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tuimon.cli.choice import address_of
 from tuimon.cli.options import add_runs_dir
 from tuimon.cli.safe_stream import ascii_json
 from tuimon.errors import UsageError
@@ -28,6 +29,7 @@ from tuimon.runs.glance import Glance
 from tuimon.runs.listing.parameters import differing, is_named, short_name
 from tuimon.runs.listing.selection import KEYS, Filter, known_keys, sorted_by, unknown_keys
 from tuimon.runs.listing.summary import Summary, baseline_of, glanced
+from tuimon.runs.remote.address import Address
 from tuimon.runs.run_directory import RunDirectory, runs_in
 from tuimon.text import plain
 
@@ -49,7 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "words",
         metavar="DIR|WORDS",
         nargs="*",
-        help="where to look (default: the runs directory), and words of a filter with a comparison among them",
+        help="where to look (default: the runs directory; on another machine: user@host:DIR, over ssh), and words of a "
+        "filter with a comparison among them",
     )
     parser.add_argument(
         "--sort",
@@ -70,7 +73,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> int:
     """Print the list and return the exit code."""
     directory, words = _directory_and_words(options)
-    every = _summaries(runs_in(directory))
+    if isinstance(directory, Path):
+        return _print(_summaries(runs_in(directory)), str(directory), words, options)
+    from tuimon.runs.remote.remote_list import listed
+
+    with listed(directory) as runs:
+        every = [replace(run, path=Path(place.place)) for run, place in zip(_summaries(runs), runs, strict=True)]
+    return _print(every, str(directory), words, options)
+
+
+def _print(every: Sequence[Summary], directory: str, words: str, options: argparse.Namespace) -> int:
+    """Print the runs that are wanted and return the exit code."""
     wanted = Filter(words)
     for option, keys in (("--filter", wanted.keys), ("--sort", [options.sort] if options.sort else [])):
         if every and (unknown := unknown_keys(keys, every)):
@@ -94,19 +107,21 @@ def execute(options: argparse.Namespace) -> int:
     return 0
 
 
-def _directory_and_words(options: argparse.Namespace) -> tuple[Path, str]:
+def _directory_and_words(options: argparse.Namespace) -> tuple[Path | Address, str]:
     """Return the directory and the filter that are meant.
 
     Raises:
         UsageError: A word is neither a comparison nor a directory, or there are two directories.
     """
-    directories, words = [], [options.filter]
+    directories, words = list[Path | Address](), [options.filter]
     for word in options.words:
         path = Path(word)
         if path.is_dir():
             directories.append(path)
         elif Filter(word).keys or len(word.split()) > 1:
             words.append(word)
+        elif (address := address_of(word)) is not None:
+            directories.append(address)
         else:
             raise UsageError(f"{word}: it is no directory (a word to search for: tuimon list --filter {word})")
     if len(directories) > 1:

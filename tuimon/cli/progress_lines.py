@@ -152,6 +152,8 @@ def follow(
                 show(line)
         for line in log.lines():
             show(line)
+        for line in log.link_lines():
+            show(line)
         if log.state.fit is not fit_before:
             output = None
         if is_over:
@@ -165,6 +167,7 @@ class _FollowedLog:
     def __init__(self, run: RunDirectory) -> None:
         self._tail, self._progress = Tail(run.session_log), Progress()
         self._is_lost = False
+        self._run, self._blind = run, run.blind
 
     @property
     def state(self) -> RunState:
@@ -192,10 +195,20 @@ class _FollowedLog:
                 self._is_lost = True
                 yield lost_words(changed, self._tail, self.state.run)
 
+    def link_lines(self) -> Iterator[str]:
+        """Yield what is to be said of the connection to a run on another machine."""
+        before, self._blind = self._blind, self._run.blind
+        if self._blind is not None and before is None:
+            since = time.strftime("%H:%M:%S", time.localtime(self._blind.since))
+            host, why = plain(self._blind.host, 60), plain(self._blind.why, 200)
+            yield f"no connection to {host} since {since} ({why}); it is tried again"
+        elif before is not None and self._blind is None:
+            yield f"connected to {plain(before.host, 60)} again"
+
 
 def training_goes_on(run: RunDirectory) -> str:
     """Return the message for somebody who leaves a run training."""
-    return f"training goes on in {plain(str(run.path), 1000)}\nwatch it with: {plain(watch_command(run), 1000)}"
+    return f"training goes on in {plain(run.place, 1000)}\nwatch it with: {plain(watch_command(run), 1000)}"
 
 
 def read_state(run: RunDirectory) -> RunState:
@@ -225,7 +238,7 @@ def until_ended(run: RunDirectory) -> Callable[[RunState], bool]:
         if not is_there and (was_there or not run.path.exists()):
             return True
         if state.ended is None:
-            return liveness.is_gone(run.session_log, started)
+            return run.is_gone(started)
         # A script may call `fit` again. The log's age is known at once, but by another host's clock maybe.
         if state.last_seq != last_seq:
             last_seq, changed_at = state.last_seq, time.monotonic()

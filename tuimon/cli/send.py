@@ -12,20 +12,23 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from tuimon.cli.choice import named_or_live
+from tuimon.cli.left_out_run import LEFT_OUT, let_run_be_left_out
 from tuimon.cli.options import add_run
 from tuimon.cli.safe_stream import ascii_json
 from tuimon.errors import UsageError
 from tuimon.protocol import commands, events, values
 from tuimon.protocol.validation import what_is_wrong
-from tuimon.runs import facts_in_words, liveness
+from tuimon.runs import facts_in_words
 from tuimon.runs.log.session_log import LogChangedError, Tail, encoder, newest_start, whole_end
+from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.state import RunState
 from tuimon.text import plain
 
@@ -65,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run = add_run(parser, "the live run, if there is one alone")
     # Between an optional word and a request, argparse would guess.
     run.nargs, run.required, run.metavar = None, True, "[RUN]"
-    _let_run_be_left_out(parser)
+    let_run_be_left_out(parser)
     _add_common(parser, f"{DEFAULT_SECONDS:g}; recalibrate, evaluate and probe: {WORKING_SECONDS:g}")
     parser.set_defaults(timeout=None, json=False)
     requests = parser.add_subparsers(dest="request", metavar="REQUEST", required=True)
@@ -117,22 +120,27 @@ def execute(options: argparse.Namespace) -> int:
     """Send the request, print its answer, and return the exit code."""
     if options.timeout is not None and not options.timeout >= 0:
         raise UsageError("--timeout: expected a number of seconds")
-    options.run = None if options.run == _LEFT_OUT else options.run
-    run = named_or_live(options, f"tuimon send RUN {options.request}")
+    options.run = None if options.run == LEFT_OUT else options.run
     request = _request(options)
+    with closing(named_or_live(options, f"tuimon send RUN {options.request}")) as run:
+        return _send(run, request, options)
+
+
+def _send(run: RunDirectory, request: commands.AnyRequest, options: argparse.Namespace) -> int:
     newest = newest_start(run.session_log)
-    if liveness.is_gone(run.session_log, newest):
+    if run.is_gone(newest):
         print(f"tuimon: {run.name}: its training is over, nobody takes requests", file=sys.stderr)
         return NO_ANSWER
     seconds = _default_seconds(type(request)) if options.timeout is None else options.timeout
     request = commands.signed(request, attempt=newest.attempt if newest else None)
-    answers = _Answers(run.session_log, request, newest)
+    answers = _Answers(run, request, newest)
     path = run.put_request(request)
     deadline = time.monotonic() + seconds
     try:
-        answer = answers.wait(deadline) or _withdraw(path, answers, seconds)
+        run.require_arrived(path)
+        answer = answers.wait(deadline) or _withdraw(run, path, answers, seconds)
     except KeyboardInterrupt:
-        path.unlink(missing_ok=True)
+        run.withdraw(path)
         raise
     if answer is None:
         return NO_ANSWER
@@ -146,65 +154,30 @@ def execute(options: argparse.Namespace) -> int:
     return 0
 
 
-_LEFT_OUT = "\0"
-"""Stands for RUN where it is left out; no argument of a command line can be it."""
-
-
-def _let_run_be_left_out(parser: argparse.ArgumentParser) -> None:
-    """Take a first word that is a request's name for the request: argparse would take it for RUN."""
-    parse = parser.parse_known_args
-
-    def parse_known_args(args: Any = None, namespace: Any = None) -> Any:
-        words = list(sys.argv[1:] if args is None else args)
-        place = _first_word(words, parser)
-        if place is not None and words[place] in commands.NAMES:
-            words.insert(place, _LEFT_OUT)
-        return parse(words, namespace)
-
-    parser.parse_known_args = parse_known_args  # type: ignore[method-assign]
-
-
-def _first_word(words: Sequence[str], parser: argparse.ArgumentParser) -> int | None:
-    """Return the place of the first argument that is no option and no option's value."""
-    takes_value = [name for action in parser._actions if action.nargs != 0 for name in action.option_strings]
-    is_value = False
-    for place, word in enumerate(words):
-        if is_value:
-            is_value = False
-        elif word == "--":
-            return place + 1 if place + 1 < len(words) else None
-        elif not word.startswith("-") or word == "-":
-            return place
-        else:
-            # An option may be shortened.
-            is_value = "=" not in word and any(name.startswith(word) for name in takes_value)
-    return None
-
-
 class _Answers:
     """Reads the answer to one request from the log, from now on.
 
     Args:
-        session_log: The log.
+        run: The run.
         request: The request, before it is put.
         started: The attempt that takes it; None where that is not known.
     """
 
-    def __init__(self, session_log: Path, request: commands.AnyRequest, started: events.RunStarted | None) -> None:
+    def __init__(self, run: RunDirectory, request: commands.AnyRequest, started: events.RunStarted | None) -> None:
         self.result: Result | None = None
         """The fact that the request led to."""
         self.is_gone = False
         """True once it is proven that no trainer is left to answer."""
         self.trouble = ""
         """Why no answer can be read; empty while it can."""
-        self._started = started
+        self._run, self._started = run, started
         self._request = request
         self._result_kind = _RESULTS.get(type(request))
         self._answer: Answer | None = None
         self._verified: events.CommandVerified | None = None
         self._is_verifiable = True
-        self._tail = Tail(session_log)
-        end, self._is_paused = whole_end(session_log)
+        self._tail = Tail(run.session_log)
+        end, self._is_paused = whole_end(run.session_log)
         self._tail.skip_to(end)
         self._next_gone = time.monotonic() + GONE_SECONDS
 
@@ -266,7 +239,7 @@ class _Answers:
     def _look_whether_gone(self) -> bool:
         if time.monotonic() >= self._next_gone:
             self._next_gone = time.monotonic() + GONE_SECONDS
-            self.is_gone = liveness.is_gone(self._tail.path, self._started)
+            self.is_gone = self._run.is_gone(self._started)
         return self.is_gone
 
 
@@ -358,15 +331,13 @@ _TYPED_AS = {"layers": "--layer", "batches": "--batches", "text": "TEXT", "check
 """Fields of requests, and the arguments that give them."""
 
 
-def _withdraw(path: Path, answers: _Answers, seconds: float) -> Answer | None:
+def _withdraw(run: RunDirectory, path: Path, answers: _Answers, seconds: float) -> Answer | None:
     why = "its training is over" if answers.is_gone else f"no answer in {seconds:g} s"
     if answers.is_paused and not answers.is_gone:
         why += "; training is paused, and this request waits for it to go on (`resume`)"
     if answers.trouble:
         why = f"{answers.trouble}: no answer can be read"
-    try:
-        path.unlink()
-    except FileNotFoundError:
+    if not run.withdraw(path):
         if answers.trouble:
             print(f"tuimon: {why}; whether the request comes into force is not known", file=sys.stderr)
             return None

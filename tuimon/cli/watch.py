@@ -11,21 +11,25 @@ that failed, crashed or was removed, else 0; without RUN it is 2 where no run is
 import argparse
 import sys
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from tuimon.cli import progress_lines
-from tuimon.cli.choice import directory_of_runs, require_one, tell_taken
+from tuimon.cli.choice import address_of, directory_of_runs, require_one, tell_taken
 from tuimon.cli.loading import collect_later
 from tuimon.cli.options import add_looks, add_runs_dir, has_screen, read_settings, warn
 from tuimon.runs import facts_in_words, liveness
 from tuimon.runs.beginnings import Beginnings
 from tuimon.runs.live_runs import live_runs, newest
+from tuimon.runs.remote.address import Address
 from tuimon.runs.run_directory import RunDirectory, runs_in
 from tuimon.settings import Settings
 from tuimon.text import plain
 
 FAILED = 1
+COPY_SECONDS = 2.0
+"""How often it is said how much of a log on another machine is copied."""
 LOOK_SECONDS = 0.2
 """How often to look for the first run of a directory."""
 
@@ -37,7 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RUN|DIR",
         nargs="?",
         help="a run directory, a session.jsonl, a name under the runs directory (without its date: the newest of "
-        "that name), or a directory of runs, whose newest is followed (default: the runs directory)",
+        "that name), or a directory of runs, whose newest is followed (default: the runs directory); on another "
+        "machine: user@host:PATH, over ssh",
     )
     parser.add_argument("--readonly", action="store_true", help="change nothing: no key sends a request")
     add_runs_dir(parser)
@@ -46,11 +51,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Watch until told to leave, or until the end, and return the exit code."""
-    directory = directory_of_runs(options)
+    address = None if options.run is None else address_of(options.run)
+    directory = None if address is not None else directory_of_runs(options)
     settings, warning = read_settings(options)
     if not has_screen():
         warn(warning)
+        if address is not None:
+            with closing(_mirrored(address)) as mirrored:
+                return _print_lines(mirrored)
         return _print_lines(_newest_for_lines(directory) if directory is not None else _named(options))
+    if address is not None:
+        with closing(_mirrored(address)) as mirrored:
+            # Beside its copy, none begins.
+            remote = _Chosen(mirrored, Beginnings(mirrored.path.parent), follows=False)
+            return _show(remote, options, settings, warning)
     if directory is None:
         run = _named(options)
         chosen: _Chosen | None = _Chosen(run, Beginnings(run.path.parent), follows=False)
@@ -72,6 +86,21 @@ class _Chosen:
 
 def _named(options: argparse.Namespace) -> RunDirectory:
     return RunDirectory.find(options.run, options.runs_dir)
+
+
+def _mirrored(address: Address) -> RunDirectory:
+    """Return the copy of a run on another machine, once all of its log is copied; say on stderr how far that is."""
+    from tuimon.runs.remote.mirrored_run import watched
+
+    told = time.monotonic()
+
+    def show(copied: int, of: int) -> None:
+        nonlocal told
+        if time.monotonic() > told + COPY_SECONDS and of:
+            told = time.monotonic()
+            print(f"copying the log: {copied / 1e6:.0f} of {of / 1e6:.0f} MB", file=sys.stderr)
+
+    return watched(address, show)
 
 
 def _choose(directory: Path, settings: Settings, options: argparse.Namespace) -> _Chosen | None:
@@ -117,7 +146,7 @@ def _show(chosen: _Chosen, options: argparse.Namespace, settings: Settings, warn
         run, follows, warning = app.next_run, False, ""
     run = app.viewer.run
     state = progress_lines.read_state(run)
-    if state.run is not None and state.ended is None and not liveness.is_gone(run.session_log, state.run):
+    if state.run is not None and state.ended is None and not run.is_gone(state.run):
         print(progress_lines.training_goes_on(run))
     return app.return_code or 0
 
@@ -137,9 +166,7 @@ def _newest_for_lines(directory: Path) -> RunDirectory:
 def _print_lines(run: RunDirectory) -> int:
     if not run.session_log.exists():
         # It is starting, or has lost its log for good, which cannot be told.
-        print(
-            f"no log in {plain(str(run.path), 1000)} yet: waiting for its first line (Ctrl-C leaves)", file=sys.stderr
-        )
+        print(f"no log in {plain(run.place, 1000)} yet: waiting for its first line (Ctrl-C leaves)", file=sys.stderr)
     state = progress_lines.follow(run, show=lambda line: print(line, flush=True), over=progress_lines.until_ended(run))
     if state.ended is None and not run.session_log.exists():
         if state.run is None:

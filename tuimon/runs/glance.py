@@ -164,7 +164,7 @@ class Glance:
         """
         if self._changed_at is None:
             return "starting"
-        gone = liveness.is_gone(self.run.session_log, self.state.run)
+        gone = self.run.is_gone(self.state.run)
         return liveness.status(self.state, gone=gone, silent_seconds=now - self._changed_at)
 
     def _note_first_rate(self) -> None:

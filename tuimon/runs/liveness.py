@@ -117,6 +117,11 @@ def process_start(pid: int) -> float | None:
         stat = Path(f"/proc/{'self' if pid == os.getpid() else pid}/stat").read_text()
     except OSError:
         return None
+    return start_in(stat)
+
+
+def start_in(stat: str) -> float | None:
+    """Return when a process started, by the line of its ``/proc/PID/stat``; None for one that has ended."""
     # The second field, the command, may hold blanks and brackets: count from its end.
     fields = stat.rpartition(")")[2].split()
     # What has ended and was not waited for yet is there, but does not run.

@@ -12,6 +12,7 @@ from pathlib import Path
 from tuimon import ownership
 from tuimon.errors import UsageError
 from tuimon.protocol.commands import AnyRequest, encode
+from tuimon.protocol.events import RunStarted
 from tuimon.runs import request_files
 
 ENVIRONMENT_VARIABLE = "TUIMON_RUNS_DIR"
@@ -21,8 +22,20 @@ DELETED_PREFIX = ".deleted-"
 
 
 @dataclass(frozen=True)
+class Blind:
+    """Nothing is known of a run on another machine since some time."""
+
+    since: float
+    """When something was known last, Unix seconds of this machine."""
+    host: str
+    """The other machine, as the user calls it."""
+    why: str
+    """What hinders, in a few words."""
+
+
+@dataclass(frozen=True)
 class RunDirectory:
-    """The files of one run."""
+    """The files of one run. Those of a run on another machine are a copy (`tuimon.runs.remote.mirrored_run`)."""
 
     path: Path
     """Absolute."""
@@ -141,6 +154,53 @@ class RunDirectory:
             OSError: it cannot be written.
         """
         return request_files.put(self.path, encode(request))
+
+    def require_arrived(self, request: Path) -> None:
+        """Check that a request lies where the trainer looks; one that was put here does.
+
+        Raises:
+            OSError: it does not, or that is not known; says why.
+        """
+
+    def withdraw(self, request: Path) -> bool:
+        """Take back a request that was put; return False where the trainer has taken it.
+
+        Raises:
+            OSError: it cannot be taken back.
+        """
+        try:
+            request.unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    def is_gone(self, started: RunStarted | None) -> bool:
+        """Whether it is proven that no trainer writes the log any more: see `liveness.is_gone`."""
+        from tuimon.runs import liveness
+
+        return liveness.is_gone(self.session_log, started)
+
+    @property
+    def place(self) -> str:
+        """What a person types to name it: its path, or its address on another machine."""
+        return str(self.path)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is a copy of a run on another machine."""
+        return False
+
+    @property
+    def blind(self) -> Blind | None:
+        """Since when nothing is known of it; None where all is known."""
+        return None
+
+    def close(self) -> None:
+        """Let go of what was opened to read it and to send requests; nothing for a run of this machine."""
+
+    def take_lost(self) -> list[tuple[str, str]]:
+        """Return the requests that did not arrive, or of which that is not known: id and why, each once."""
+        return []
 
 
 def _make_for_runs(directory: Path) -> None:

@@ -127,7 +127,7 @@ class ProgramKeys:
             words = ": ".join(part for part in (f"key {key.shown}" if key.keys else "", not_now) if part)
             yield Entry(_title(key), words, self._action(key), f"{key.also} {key.request}")
         yield from self._screens(moment)
-        if moment.replay is None:
+        if moment.replay is None and not moment.remote:
             command = f"tuimon replay {plain(moment.run_path.name, 80)}"
             yield Entry("replay this run", f"in a shell: {command}", partial(self._say, command), "again history")
         for name in NAMES:

@@ -9,22 +9,23 @@ from typing import Protocol
 
 from tuimon.protocol.events import AnyEvent, FitStarted, RunEnded, RunStarted
 from tuimon.regular_file import open_regular
-from tuimon.runs import liveness
 from tuimon.runs.log.bad_lines import BadLines
 from tuimon.runs.log.long_log import LONG_BYTES, LongLog
 from tuimon.runs.log.lost_log import lost_words
 from tuimon.runs.log.session_log import LogChangedError, Tail
-from tuimon.runs.run_directory import RunDirectory
+from tuimon.runs.run_directory import Blind, RunDirectory
 from tuimon.text import printed_lines
 from tuimon.ui.messages import Heard
 from tuimon.ui.viewer.news import (
     CaughtUp,
     Facts,
     LinesUnread,
+    LinkChanged,
     LogReplaced,
     LogUnreadable,
     News,
     OlderRead,
+    RequestLost,
     TrainerExited,
     TrainerGone,
     TrainerPrinted,
@@ -83,6 +84,7 @@ class Reader:
         self._unreadable = LogUnreadable("")
         self._lines = LinesUnread(BadLines(), 0)
         self._printed: tuple[int, int] | None = None
+        self._blind: Blind | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Read until ``stop`` is set."""
@@ -97,7 +99,10 @@ class Reader:
         next_gone = next_printed = 0.0
         while self._follow and not stop.wait(self._pause_seconds):
             waits_for_trainer = waits_for_trainer and not self._has_exited()
-            self._read(_CHUNK_BYTES)
+            blind = self._run.blind
+            if self._read(_CHUNK_BYTES) is None or blind is not None:
+                # Back in the present only once all that came meanwhile is read.
+                self._tell_of_link(blind)
             self._read_older()
             now = time.monotonic()
             if now >= next_printed:
@@ -247,8 +252,18 @@ class Reader:
             self._lines = lines
             self._tell(lines)
 
+    def _tell_of_link(self, blind: Blind | None) -> None:
+        """Tell whether the run is known now, and which requests got lost on their way."""
+        if blind != self._blind:
+            is_back, self._blind = blind is None, blind
+            self._tell(LinkChanged(blind))
+            if is_back:
+                self._tell(CaughtUp(_seconds_since_change(self._run.session_log)))
+        for request_id, why in self._run.take_lost():
+            self._tell(RequestLost(request_id, why))
+
     def _look_whether_gone(self) -> None:
-        gone = liveness.is_gone(self._run.session_log, self._started)
+        gone = self._run.is_gone(self._started)
         if gone:
             # It may have written its last line between our last look and its end.
             self._read(_CHUNK_BYTES)

@@ -34,4 +34,4 @@ def lost_words(changed: LogChangedError, tail: Tail, started: RunStarted | None)
 
 def watch_command(run: RunDirectory) -> str:
     """Return the command that watches a run."""
-    return f"tuimon watch {shlex.quote(str(run.path))}"
+    return f"tuimon watch {shlex.quote(run.place)}"

@@ -196,6 +196,8 @@ def _is_refused(key: Key, moment: Moment) -> bool:
 
 def _why_not(key: Key, moment: Moment) -> str:
     """Return why keys do nothing now; for those of a replay, how one begins."""
+    if key.needs == "replay" and moment.remote:
+        return ": of a copy of the run directory on this machine"
     if key.needs == "replay":
         return f": tuimon replay {plain(moment.run_path.name, 60)}"
     return f": {moment.refusal}"

@@ -1,5 +1,6 @@
 """One sentence under the header, where there is something to say: what is wrong, and what to do."""
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,6 +70,13 @@ def sentence(moment: Moment) -> Sentence | None:
     """Return the sentence that matters most now; None where the screen says it all."""
     if moment.notice is not None:
         return Sentence(moment.notice.text, Meaning.ERROR if moment.notice.bad else Meaning.COMMAND)
+    if moment.blind is not None:
+        since = time.strftime("%H:%M:%S", time.localtime(moment.blind.since))
+        return Sentence(
+            f"No connection to {plain(moment.blind.host, 60)} since {since}: this is what was known then. It is tried "
+            f"again by itself ({plain(moment.blind.why, 200)}).",
+            Meaning.WARNING,
+        )
     if moment.reading is not None:
         return Sentence(f"Reading the log: {int(moment.reading * 100)} %", Meaning.DIM)
     if late := _late_request(moment):
@@ -195,5 +203,7 @@ def _where_log_is(moment: Moment) -> str:
 
 def _run_directory(moment: Moment) -> str:
     """Return the run directory, relative to the working directory where it lies there."""
+    if moment.remote:
+        return moment.remote
     path, here = moment.run_path, Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -121,6 +121,8 @@ def _line(moment: Moment) -> Part:
 def status_words(moment: Moment) -> str:
     """Return what the run does now: "training", "compiling freeze… 2 s"."""
     state = moment.state.state
+    if moment.status == "silent" and moment.blind is not None:
+        return f"no link for {duration(max(0.0, moment.now - moment.blind.since))}"
     if moment.status == "silent":
         return f"silent for {duration(moment.silent_seconds)}"
     if state is not None and moment.status in ("compiling", "preparing"):

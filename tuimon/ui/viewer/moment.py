@@ -7,6 +7,7 @@ from typing import Literal
 from tuimon.numbers import duration
 from tuimon.protocol.events import CheckpointSaved
 from tuimon.protocol.wire import from_wire
+from tuimon.runs.run_directory import Blind
 from tuimon.runs.state import OVER, LayerHistory, RunState
 from tuimon.text import plain
 
@@ -75,7 +76,11 @@ class Moment:
     now: float
     """The time, Unix seconds: the viewer's, or the replay's."""
     run_path: Path
-    """The run directory."""
+    """The run directory; of a run on another machine, that of the copy."""
+    remote: str = ""
+    """The address of a run on another machine; empty for one of this machine."""
+    blind: Blind | None = None
+    """Since when nothing is known of a run on another machine; None where all is known."""
     silent_seconds: float = 0.0
     """How long the log has not grown, by the viewer's clock."""
     asked: tuple[Asked, ...] = ()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from tuimon.protocol.events import AnyEvent
 from tuimon.runs.beginnings import Begun
 from tuimon.runs.log.bad_lines import BadLines
+from tuimon.runs.run_directory import Blind
 from tuimon.runs.state import RunState
 
 
@@ -66,6 +67,24 @@ class LinesUnread:
 
 
 @dataclass(frozen=True)
+class LinkChanged:
+    """The connection to the machine of a run has broken or is there again, or why there is none is another reason."""
+
+    blind: Blind | None
+    """Since when nothing is known of the run; None once all is known again."""
+
+
+@dataclass(frozen=True)
+class RequestLost:
+    """A request did not arrive where the trainer looks, or that is not known."""
+
+    id: str
+    """Identifier of the request."""
+    why: str
+    """What happened, in words."""
+
+
+@dataclass(frozen=True)
 class TrainerGone:
     """Whether it is proven that no trainer writes the log has changed."""
 
@@ -99,6 +118,8 @@ News = (
     | LogUnreadable
     | LogReplaced
     | LinesUnread
+    | LinkChanged
+    | RequestLost
     | TrainerGone
     | TrainerPrinted
     | TrainerExited

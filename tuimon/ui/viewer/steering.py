@@ -10,8 +10,9 @@ from tuimon.numbers import learning_rate
 from tuimon.protocol import commands
 from tuimon.protocol.commands import AnyRequest, Freeze, LearningRate, Momentum, Phase, Unfreeze
 from tuimon.protocol.values import SCHEDULE
-from tuimon.runs.run_directory import RunDirectory
+from tuimon.runs.run_directory import Blind, RunDirectory
 from tuimon.runs.state import RunState
+from tuimon.text import plain
 from tuimon.ui.viewer.moment import Asked, Hold, Moment
 from tuimon.ui.viewer.undo import Undo
 
@@ -30,7 +31,7 @@ class Steering:
         self.asked: list[Asked] = []
         """The requests without an answer, oldest first."""
 
-    def refusal(self, state: RunState, status: str, *, replay: bool) -> str:
+    def refusal(self, state: RunState, status: str, blind: Blind | None, *, replay: bool) -> str:
         """Return why no request is sent now, in a few words; empty if requests are sent."""
         if replay:
             return "a replay cannot be steered"
@@ -38,6 +39,8 @@ class Steering:
             return "read-only"
         if state.ended or status in ("failed", "crashed"):
             return "the run is over"
+        if blind is not None:
+            return f"there is no connection to {plain(blind.host, 60)}"
         if state.fit is None:
             return "training has not begun"
         return ""
@@ -86,6 +89,12 @@ class Steering:
     def settle(self, state: RunState) -> None:
         """Forget the requests that are answered; all of them once the run is over."""
         self.asked = [] if state.ended else [asked for asked in self.asked if asked.id not in state.commands]
+
+    def forget(self, request_id: str) -> Asked | None:
+        """Forget a request that did not arrive, and return it; None where it is answered or another viewer's."""
+        found = next((asked for asked in self.asked if asked.id == request_id), None)
+        self.asked = [asked for asked in self.asked if asked is not found]
+        return found
 
     def give_up(self) -> list[Asked]:
         """Forget the requests without an answer, because nobody is left to answer them, and return them."""

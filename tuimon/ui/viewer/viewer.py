@@ -23,10 +23,12 @@ from tuimon.ui.viewer.news import (
     CaughtUp,
     Facts,
     LinesUnread,
+    LinkChanged,
     LogReplaced,
     LogUnreadable,
     News,
     OlderRead,
+    RequestLost,
     TrainerExited,
     TrainerGone,
     TrainerPrinted,
@@ -104,6 +106,7 @@ class Viewer:
         self._ticked_at = clock.monotonic()
         self._notice: Notice | None = None
         self._notice_until = 0.0
+        self._link = LinkChanged(None)
         self._begin(run)
 
     def _begin(self, run: RunDirectory) -> None:
@@ -149,15 +152,27 @@ class Viewer:
                 self.say(f"{news.words}: it is read anew from its beginning.", seconds=CHANGE_SECONDS)
             case LinesUnread():
                 self._lines = news
+            case LinkChanged() | RequestLost():
+                self._hear_of_link(news)
             case TrainerGone():
                 self._trainer_is_gone = news.gone
                 self._give_up_asking()
-            case TrainerPrinted():
-                self._printed = news.lines
-            case TrainerExited():
-                self._trainer_exit = news
+            case TrainerPrinted() | TrainerExited():
+                self._hear_of_process(news)
             case Begun() if self.others.begins(news):
                 self._say_begun(news)
+
+    def _hear_of_link(self, news: LinkChanged | RequestLost) -> None:
+        if isinstance(news, LinkChanged):
+            self._link = news
+        elif asked := self._steering.forget(news.id):
+            self.say(f"“{plain(asked.words, 100)}”: {plain(news.why, 200)}.", bad=True, seconds=CHANGE_SECONDS)
+
+    def _hear_of_process(self, news: TrainerPrinted | TrainerExited) -> None:
+        if isinstance(news, TrainerPrinted):
+            self._printed = news.lines
+        else:
+            self._trainer_exit = news
 
     def fold(self, events: Sequence[AnyEvent]) -> None:
         """Fold the next facts of the log, and forget the requests that they answer."""
@@ -183,8 +198,8 @@ class Viewer:
         if self._reading is not None and not self._has_caught_up and self.replay is None:
             # What a part of the log says is no state: the run may be over.
             status = READING
-        if self._unreadable.is_removed and self.state.ended is None:
-            # Nothing is told of it any more.
+        if (self._unreadable.is_removed or self._link.blind) and self.state.ended is None:
+            # Nothing is told of it any more, or now.
             status = "silent"
         if self.state.run is None and self._trainer_exit is not None:
             status = "failed"
@@ -193,9 +208,11 @@ class Viewer:
             status=status,
             now=self.replay.time if self.replay else self._clock.time(),
             run_path=self.run.path,
+            remote=self.run.place if self.run.is_remote else "",
+            blind=self._link.blind,
             silent_seconds=silent_seconds,
             asked=tuple(self._steering.asked),
-            refusal=self._steering.refusal(self.state, status, replay=self.replay is not None),
+            refusal=self._steering.refusal(self.state, status, self._link.blind, replay=self.replay is not None),
             trainer_log=self._printed,
             notice=self.notice,
             reading=self._reading,

@@ -40,7 +40,7 @@ def _words(moment: Moment) -> tuple[str, Meaning]:
 
 def _end(moment: Moment) -> tuple[str, Meaning] | None:
     """Return how the run ended without a step; None where it goes on."""
-    ended, log = moment.state.ended, moment.run_path / "trainer.log"
+    ended, log = moment.state.ended, f"{moment.remote or moment.run_path}/trainer.log"
     if ended is None and moment.exit_code is not None:
         how = in_words(moment.exit_code, output="") if moment.exit_code < 0 else f"exit status {moment.exit_code}"
         return (

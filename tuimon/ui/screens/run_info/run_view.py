@@ -69,7 +69,7 @@ class RunView(ScrolledView):
     def _run(self, moment: Moment) -> Iterator[TextDialog]:
         run, files = moment.state.run, self._files
         yield _entry("name", run.name if run else None)
-        yield _entry("path", str(moment.run_path))
+        yield _entry("path", moment.remote or str(moment.run_path))
         yield _entry("command line", shlex.join(files.command) if files and files.command else None)
         yield _entry("host", run.host if run else None)
         yield _entry("pid", str(run.pid) if run else None)

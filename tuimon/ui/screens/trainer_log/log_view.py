@@ -241,6 +241,8 @@ def _console(moment: Moment) -> str:
 
 def _missing_words(moment: Moment) -> str:
     """Return why there is no `trainer.log`."""
+    if moment.remote:
+        return f"What the trainer printed is not copied from the other machine: {moment.remote}/trainer.log"
     no_file = f"There is no {moment.run_path / 'trainer.log'}"
     match _console(moment):
         case "off":

@@ -1,0 +1,1 @@
+"""Runs on other machines, reached through the user's own ``ssh``."""
