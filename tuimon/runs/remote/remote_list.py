@@ -18,6 +18,8 @@ from tuimon.runs.remote.remote_shell import escaped
 from tuimon.runs.remote.ssh_link import LinkLostError, SshLink
 from tuimon.runs.run_directory import RunDirectory
 
+SKEW_SECONDS = 2.0
+"""The clocks of two machines differ if they differ by this much."""
 _LIST_SECONDS = 120.0
 """How long nothing may come while a long log is searched there."""
 
@@ -83,6 +85,8 @@ def _read(link: SshLink, address: Address, place: Path) -> Iterator[ListedRun]:
         raise UsageError(f"{address}: {why}")
     date = link.mark_words[1] if len(link.mark_words) > 1 else ""
     skew = float(date) - time.time() if date.isdigit() else 0.0
+    # `date` knows whole seconds, and the answer took a while.
+    skew = skew if abs(skew) >= SKEW_SECONDS else 0.0
     for path in found:
         _age(path / "session.jsonl", skew)
         where = address.with_path(f"{address.path}/{path.name}")
