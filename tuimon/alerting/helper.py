@@ -1,0 +1,139 @@
+"""A process that watches one run and sends its alerts: ``python -m tuimon.alerting.helper RUN_DIRECTORY``.
+
+The trainer cannot tell of its own crash, and a terminal may be closed: so this process belongs to neither. Its orders
+come as JSON on standard input, for a command line is seen by all users of a machine.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+
+import msgspec
+
+from tuimon.launch.launcher import child_environment
+from tuimon.runs import liveness
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.settings import Alerts
+
+LOOK_SECONDS = 0.5
+"""How often it looks at the log."""
+_NICENESS = 10
+"""Its work never comes before that of the training."""
+_LAST_SECONDS = 60.0
+"""How long it stays after SIGTERM, which often ends the trainer as well: that is told of."""
+
+
+class Orders(msgspec.Struct, kw_only=True, frozen=True):
+    """What the process is to do."""
+
+    options: Alerts
+    """The command, and what it is run for."""
+    since_bytes: int | None = None
+    """As `Sender` has it."""
+    trainer: tuple[int, float] | None = None
+    """As `Sender` has it."""
+    parent: int | None = None
+    """The process with which it ends, once nothing waits to be sent; None: it stays until the run is over."""
+    variables: dict[str, str | None] = {}
+    """Environment variables as they were, for the command; None: not set."""
+
+
+def start(
+    run: RunDirectory,
+    options: Alerts,
+    *,
+    since_bytes: int | None = None,
+    trainer_pid: int | None = None,
+    with_parent: bool = False,
+) -> "subprocess.Popen[bytes] | None":
+    """Start the process, if there is a command to run; never raise, and wait for nothing.
+
+    Args:
+        run: The run.
+        options: The command, and what it is run for.
+        since_bytes: How long the log was before; None: what it holds now is no news.
+        trainer_pid: The training process, where it is known.
+        with_parent: Whether it ends with this process; else it stays until the run is over.
+    """
+    if not options.command or options.trouble() or not options.on:
+        return None
+    # It computes nothing: NumPy's library would start a thread for each core.
+    environment = {**child_environment(), "OPENBLAS_NUM_THREADS": "1"}
+    start_of_trainer = liveness.process_start(trainer_pid) if trainer_pid is not None else None
+    orders = Orders(
+        options=options,
+        since_bytes=since_bytes,
+        trainer=None if trainer_pid is None or start_of_trainer is None else (trainer_pid, start_of_trainer),
+        parent=os.getpid() if with_parent else None,
+        variables={name: os.environ.get(name) for name in environment if environment[name] != os.environ.get(name)},
+    )
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "tuimon.alerting.helper", str(run.path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            env=environment,
+        )
+    except (OSError, ValueError):
+        return None
+    with contextlib.suppress(OSError):
+        assert process.stdin is not None
+        # A pipe takes this at once: it is short.
+        process.stdin.write(msgspec.json.encode(orders))
+        process.stdin.close()
+    # Its end is taken note of, so that it does not stay in the table of processes.
+    threading.Thread(target=process.wait, name="tuimon-alerts", daemon=True).start()
+    return process
+
+
+class _Leaving:
+    """Until when the process stays after SIGTERM."""
+
+    def __init__(self) -> None:
+        self.at: float | None = None
+        """By `time.monotonic`; None: there was no signal."""
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """Note that somebody wants the process to end."""
+        del number, frame
+        self.at = self.at or time.monotonic() + _LAST_SECONDS
+
+
+def main(arguments: list[str]) -> int:
+    """Watch until the run is over; return the exit code."""
+    from tuimon.alerting.sender import Sender
+
+    orders = msgspec.json.decode(sys.stdin.buffer.read(), type=Orders)
+    for name, value in orders.variables.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1):
+        # Not SIG_IGN, which the command would inherit.
+        signal.signal(number, lambda *_: None)
+    leaving = _Leaving()
+    signal.signal(signal.SIGTERM, leaving.handle)
+    with contextlib.suppress(OSError):
+        os.nice(_NICENESS)
+    sender = Sender(
+        RunDirectory(Path(arguments[0])), orders.options, since_bytes=orders.since_bytes, trainer=orders.trainer
+    )
+    while True:
+        sender.look()
+        is_alone = orders.parent is not None and os.getppid() != orders.parent
+        is_time = leaving.at is not None and time.monotonic() >= leaving.at
+        if sender.is_over or is_time or (is_alone and not sender.has_pending):
+            return 0
+        time.sleep(LOOK_SECONDS)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
