@@ -28,8 +28,8 @@ Colors = Literal["auto", "full", "256", "16", "none"]
 COLORS: tuple[Colors, ...] = get_args(Colors)
 """How many colours there may be; "auto": as many as the terminal says it has."""
 Happened = Literal["alert", "end", "crash", "stall", "silence", "order"]
-"""What is sent out of a run: the diagnosis warns; it finished or was stopped; it failed, or its process is gone; no step
-comes; its log does not grow; a standing order fired."""
+"""What is sent out of a run: the diagnosis warns; it finished or was stopped; it failed, or its process is gone; no
+step comes; its log does not grow; a standing order fired."""
 HAPPENED: tuple[Happened, ...] = get_args(Happened)
 """All of it."""
 Sign = Literal["bell", "osc9", "osc777"]
@@ -43,8 +43,8 @@ class Alerts(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     """The program and its arguments: a list, or one text that is split at blanks as a shell does it. No shell runs it.
     It gets the fact as JSON on standard input, and some variables. Empty: nothing is run."""
     on: list[Happened] = msgspec.field(default_factory=lambda: list(HAPPENED))
-    """What it is run for: `alert` (the diagnosis warns), `end` (finished or stopped), `crash` (failed, or its process is
-    gone), `stall` (no step comes), `silence` (its log does not grow), `order` (a standing order fired)."""
+    """What it is run for: `alert` (the diagnosis warns), `end` (finished or stopped), `crash` (failed, or its process
+    is gone), `stall` (no step comes), `silence` (its log does not grow), `order` (a standing order fired)."""
     severity: Literal["info", "warning", "error"] = "warning"
     """The least severity of an `alert` that is sent."""
     every_seconds: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 30.0

@@ -93,7 +93,7 @@ def message(happened: Sequence[Happening], about: About, more: Mapping[str, int]
         more: How many further things of each kind happened that are not in ``happened``.
     """
     state = about.state
-    counts = Counter(happening.kind for happening in happened)
+    counts = Counter[str](happening.kind for happening in happened)
     counts.update(more or {})
     lead = min(happened, key=lambda happening: RANKS.index(happening.kind))
     count = sum(counts.values())

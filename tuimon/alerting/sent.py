@@ -94,7 +94,7 @@ class Sent:
 
     def _numbers(self) -> list[int]:
         with contextlib.suppress(OSError):
-            found = (_NAME.fullmatch(name) for name in os.listdir(self._directory))
+            found = [_NAME.fullmatch(path.name) for path in self._directory.iterdir()]
             return sorted(int(match[1]) for match in found if match)
         return []
 
