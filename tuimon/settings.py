@@ -65,6 +65,10 @@ class Alerts(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
         """
         return shlex.split(self.command) if isinstance(self.command, str) else list(self.command)
 
+    def over(self, users: "Alerts") -> "Alerts":
+        """Return these options, of a config, with the command of the user's settings where they name none."""
+        return self if self.command else msgspec.structs.replace(self, command=users.command)
+
     def trouble(self) -> str:
         """Return what is wrong with the command, beside its type; an empty text where nothing is."""
         try:

@@ -14,6 +14,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from tuimon.alerting import helper
+from tuimon.alerting.sent import Trouble
 from tuimon.cli import progress_lines
 from tuimon.cli.choice import directory_of_runs, require_one, tell_taken
 from tuimon.cli.loading import collect_later
@@ -22,6 +24,7 @@ from tuimon.runs import facts_in_words, liveness
 from tuimon.runs.beginnings import Beginnings
 from tuimon.runs.live_runs import live_runs, newest
 from tuimon.runs.run_directory import RunDirectory, runs_in
+from tuimon.runs.state import RunState
 from tuimon.settings import Settings
 from tuimon.text import plain
 
@@ -50,7 +53,9 @@ def execute(options: argparse.Namespace) -> int:
     settings, warning = read_settings(options)
     if not has_screen():
         warn(warning)
-        return _print_lines(_newest_for_lines(directory) if directory is not None else _named(options))
+        run = _newest_for_lines(directory) if directory is not None else _named(options)
+        _send_alerts(run, settings, options)
+        return _print_lines(run)
     if directory is None:
         run = _named(options)
         chosen: _Chosen | None = _Chosen(run, Beginnings(run.path.parent), follows=False)
@@ -111,6 +116,7 @@ def _show(chosen: _Chosen, options: argparse.Namespace, settings: Settings, warn
             warning=warning,
         )
         app.shown.tell_of(chosen.beginnings, follows=follows)
+        _send_alerts(run, settings, options)
         app.run()
         if app.next_run is None:
             break
@@ -120,6 +126,12 @@ def _show(chosen: _Chosen, options: argparse.Namespace, settings: Settings, warn
     if state.run is not None and state.ended is None and not liveness.is_gone(run.session_log, state.run):
         print(progress_lines.training_goes_on(run))
     return app.return_code or 0
+
+
+def _send_alerts(run: RunDirectory, settings: Settings, options: argparse.Namespace) -> None:
+    """Have the alerts of a run sent while it is watched; no process does it yet for a run that began without."""
+    if not options.readonly:
+        helper.start(run, settings.alerts, with_parent=True)
 
 
 def _newest_for_lines(directory: Path) -> RunDirectory:
@@ -140,7 +152,14 @@ def _print_lines(run: RunDirectory) -> int:
         print(
             f"no log in {plain(str(run.path), 1000)} yet: waiting for its first line (Ctrl-C leaves)", file=sys.stderr
         )
-    state = progress_lines.follow(run, show=lambda line: print(line, flush=True), over=progress_lines.until_ended(run))
+    has_ended, trouble = progress_lines.until_ended(run), Trouble(run.path)
+
+    def over(state: RunState) -> bool:
+        if words := trouble.news():
+            print(f"tuimon: {words}", file=sys.stderr)
+        return has_ended(state)
+
+    state = progress_lines.follow(run, show=lambda line: print(line, flush=True), over=over)
     if state.ended is None and not run.session_log.exists():
         if state.run is None:
             print("the run's directory was removed before its training began")
