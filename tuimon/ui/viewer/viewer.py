@@ -20,6 +20,7 @@ from tuimon.runs.state import OVER, RunState
 from tuimon.text import plain
 from tuimon.ui.viewer.moment import READING, Moment, Notice
 from tuimon.ui.viewer.news import (
+    AlertTrouble,
     CaughtUp,
     Facts,
     LinesUnread,
@@ -156,6 +157,8 @@ class Viewer:
                 self._printed = news.lines
             case TrainerExited():
                 self._trainer_exit = news
+            case AlertTrouble():
+                self.say(news.words, bad=True, seconds=CHANGE_SECONDS)
             case Begun() if self.others.begins(news):
                 self._say_begun(news)
 
