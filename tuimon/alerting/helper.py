@@ -16,6 +16,7 @@ from types import FrameType
 
 import msgspec
 
+from tuimon.alerting.sent import Sent
 from tuimon.launch.launcher import child_environment
 from tuimon.runs import liveness
 from tuimon.runs.run_directory import RunDirectory
@@ -25,6 +26,8 @@ LOOK_SECONDS = 0.5
 """How often it looks at the log."""
 _NICENESS = 10
 """Its work never comes before that of the training."""
+_MORE_SECONDS = 5.0
+"""What it takes beside the command, at most."""
 _LAST_SECONDS = 60.0
 """How long it stays after SIGTERM, which often ends the trainer as well: that is told of."""
 
@@ -92,6 +95,26 @@ def start(
     # Its end is taken note of, so that it does not stay in the table of processes.
     threading.Thread(target=process.wait, name="tuimon-alerts", daemon=True).start()
     return process
+
+
+def wait_until_sent(run: RunDirectory, process: "subprocess.Popen[bytes] | None", options: Alerts) -> None:
+    """Wait until the alerts of a run that is over are sent, whichever process does that; not for ever.
+
+    Where a job, a service or a container ends with its last process, what is not sent by then never is.
+
+    Args:
+        run: The run.
+        process: What `start` returned.
+        options: What it was started with.
+    """
+    if process is None:
+        return
+    deadline = time.monotonic() + options.every_seconds + options.timeout_seconds + _MORE_SECONDS
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(deadline - time.monotonic())
+    sent = Sent(run.path)
+    while sent.is_sending and time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS / 5)
 
 
 class _Leaving:

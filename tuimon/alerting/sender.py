@@ -147,9 +147,12 @@ class Sender:
         self._add(self._happenings.in_facts(new, self._state, now=now, since=since))
 
     def _add(self, found: list[Happening]) -> None:
-        room = max(0, _MOST_PENDING - len(self._pending))
-        self._pending += found[:room]
-        self._more.update(happening.kind for happening in found[room:])
+        for happening in found:
+            # Endings, stalls and silences are few; they are never only counted.
+            if len(self._pending) < _MOST_PENDING or happening.fact is None or happening.kind in ENDINGS:
+                self._pending.append(happening)
+            else:
+                self._more[happening.kind] += 1
 
     def _send_due(self) -> None:
         if not self._pending:
@@ -161,12 +164,13 @@ class Sender:
             return
         status = liveness.status(self._state, gone=self._gone, silent_seconds=0.0)
         told = message(self._pending, About(self._place.path, self._state, status), self._more)
-        if not self._sent.claim(self._claim(told)):
-            # Another process sends it; with the next look, it is known what.
-            return
-        self._pending, self._more = [], Counter()
-        outcome = send(self._options, told)
-        self._sent.say_trouble(f"alerts: {outcome.trouble}" if outcome.trouble else "")
+        with self._sent.sending():
+            if not self._sent.claim(self._claim(told)):
+                # Another process sends it; with the next look, it is known what.
+                return
+            self._pending, self._more = [], Counter()
+            outcome = send(self._options, told)
+            self._sent.say_trouble(f"alerts: {outcome.trouble}" if outcome.trouble else "")
 
     def _drop_told(self, newest: Claim) -> None:
         """Forget what another process has sent."""

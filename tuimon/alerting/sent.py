@@ -5,20 +5,22 @@ can; a process that is killed holds nothing up, because the next message has ano
 """
 
 import contextlib
+import fcntl
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from tuimon.alerting.happenings import Told
 from tuimon.atomic_file import whole_file
-from tuimon.regular_file import read_regular
+from tuimon.regular_file import open_regular, read_regular
 from tuimon.text import plain
 
 DIRECTORY = "alerts"
 """Name of the directory in a run's directory."""
-_TROUBLE = "trouble.txt"
+_TROUBLE, _SENDING = "trouble.txt", ".sending"
 _NAME = re.compile(r"(\d{6,12})\.json")
 _LARGEST = 64 * 1024
 
@@ -103,6 +105,38 @@ class Sent:
             data = read_regular(self._directory / f"{number:06}.json", _LARGEST, follow_links=False)
             return msgspec.json.decode(data, type=Claim)
         return None
+
+    @contextlib.contextmanager
+    def sending(self) -> Iterator[None]:
+        """Hold a lock while a message is claimed and sent, so that others can wait for that."""
+        descriptor = None
+        with contextlib.suppress(OSError):
+            if self._is_shared:
+                self._directory.mkdir(mode=0o700, exist_ok=True)
+                flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+                descriptor = os.open(self._directory / _SENDING, flags, 0o600)
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        try:
+            yield
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
+
+    @property
+    def is_sending(self) -> bool:
+        """True while a process of this machine sends a message."""
+        try:
+            file = open_regular(self._directory / _SENDING, follow_links=False)
+        except OSError:
+            return False
+        with file:
+            try:
+                fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            except OSError:
+                return False
+        return False
 
     def say_trouble(self, words: str) -> None:
         """Note what went wrong with the newest message, for whoever shows the run; an empty text: nothing did."""

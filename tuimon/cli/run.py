@@ -12,7 +12,6 @@ import argparse
 import contextlib
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -37,8 +36,6 @@ from tuimon.settings import Alerts
 from tuimon.text import plain as plain_text
 
 FAILED = 1
-_ALERT_SECONDS = 5.0
-"""What the process that sends alerts takes beside the command, at most."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -110,9 +107,8 @@ def _alerting(trainer: TrainerProcess, alerts: Alerts) -> Iterator[None]:
     trainer.start()
     process = helper.start(trainer.run, alerts, since_bytes=before, trainer_pid=trainer.pid)
     yield
-    if process is not None and trainer.poll() is not None and ends_with_this_process():
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(alerts.every_seconds + alerts.timeout_seconds + _ALERT_SECONDS)
+    if trainer.poll() is not None and ends_with_this_process():
+        helper.wait_until_sent(trainer.run, process, alerts)
 
 
 def _resumable(options: argparse.Namespace) -> RunDirectory:

@@ -64,8 +64,11 @@ def execute(options: argparse.Namespace) -> int:
         seen.append(run)
         settings, warning = read(settings_path())
         warn(warning)
-        helper.start(run, settings.alerts, with_parent=True)
-        return _wait(run, condition, deadline)
+        process = helper.start(run, settings.alerts, with_parent=True)
+        code, is_over = _wait(run, condition, deadline)
+        if is_over:
+            helper.wait_until_sent(run, process, settings.alerts)
+        return code
     except _LateError:
         name = plain(seen[0].name if seen else options.run, 200)
         print(f"tuimon: {name}: not reached in {options.timeout:g} s: {plain(condition.words, 200)}", file=sys.stderr)
@@ -94,16 +97,17 @@ def _pause(deadline: float) -> None:
     time.sleep(min(LOOK_SECONDS, left))
 
 
-def _wait(run: RunDirectory, condition: Condition, deadline: float) -> int:
+def _wait(run: RunDirectory, condition: Condition, deadline: float) -> tuple[int, bool]:
+    """Wait for it; return the exit code, and whether the run is over."""
     log, is_over = _Log(run), progress_lines.until_ended(run)
     while True:
         # Asked before the log is read, so that everything written until the end is read.
         over = is_over(log.state)
         if said := log.read(condition.reached):
             print(f"{plain(run.name, 200)}: {said}", flush=True)
-            return REACHED
+            return REACHED, over
         if over:
-            return _ended(run, log.state, condition)
+            return _ended(run, log.state, condition), True
         _pause(deadline)
 
 
