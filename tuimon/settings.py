@@ -248,7 +248,15 @@ def _words(key: str, value: object, error: msgspec.ValidationError) -> str:
     if choices:
         return f'"{plain(str(value), 40)}" is none of {", ".join(choices)}'
     place, words = what_is_wrong(error)
-    return plain(f"{place}: {words}" if place else words, 200)
+    said = f"{words}{which_there_are(key, words)}"
+    return plain(f"{place}: {said}" if place and not place.startswith("[") else said, 200)
+
+
+def which_there_are(key: str, words: str) -> str:
+    """Return what is said behind an error in a list of names, such as `alerts.on`: those that there are."""
+    if "invalid enum value" not in words:
+        return ""
+    return f"; there are {', '.join(get_args(Sign) if key == 'notify' else HAPPENED)}" if "severity" not in key else ""
 
 
 def _suggestion(key: str) -> str:

@@ -16,7 +16,7 @@ from tuimon.launch import user_code
 from tuimon.protocol import commands
 from tuimon.protocol.validation import what_is_wrong
 from tuimon.protocol.values import DEFAULT_OVERHEAD
-from tuimon.settings import Alerts
+from tuimon.settings import Alerts, which_there_are
 
 Reference = Annotated[str, msgspec.Meta(min_length=1)]
 """``module:function``: looked for beside the config file, in the working directory, among installed modules."""
@@ -313,4 +313,6 @@ def _validation_error(error: msgspec.ValidationError) -> tuple[str, str]:
         return ".".join(filter(None, (key, unknown[1]))), f"no such {'key' if key else 'table'}{hint}"
     if missing := re.search(r"missing required field (.*)", words):
         return ".".join(filter(None, (key, missing[1]))), "is missing"
+    if key.startswith("alerts.on"):
+        words += which_there_are(key, words)
     return key, words
