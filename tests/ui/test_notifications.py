@@ -1,7 +1,10 @@
 """The screen tells its terminal what happens: by its bell and by notifications, through tmux and screen."""
 
+import fcntl
 import os
 import shutil
+import subprocess
+import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from alerting.phone import alert
-from helpers import command
+from helpers import command, environment
 from tuimon.protocol import events
 from tuimon.settings import Sign
 from tuimon.ui.terminal.notifications import sequences
@@ -18,15 +21,15 @@ from ui.terminals import Terminal
 from ui.test_suspend import ShellTerminal
 from ui.watching import LiveRun
 
-BASH = shutil.which("bash")
+BASH, TMUX = shutil.which("bash"), shutil.which("tmux")
 ALL: list[Sign] = ["bell", "osc9", "osc777"]
 
 
 def test_nothing_of_a_text_is_obeyed() -> None:
-    for environment in ({}, {"TMUX": "x"}, {"STY": "x"}):
-        quiet = sequences(ALL, "x", environment)
-        loud = sequences(ALL, f"{HOSTILE};\x9c\x1b\\\x07;4;1;50\x1b]0;title\x07" + "y" * 5000, environment)
-        if "STY" not in environment:
+    for multiplexer in ({}, {"TMUX": "x"}, {"STY": "x"}):
+        quiet = sequences(ALL, "x", multiplexer)
+        loud = sequences(ALL, f"{HOSTILE};\x9c\x1b\\\x07;4;1;50\x1b]0;title\x07" + "y" * 5000, multiplexer)
+        if "STY" not in multiplexer:
             # The same codes, whatever the text is; screen gets a long one in several pieces.
             assert [quiet.count(code) for code in "\x1b\x07;"] == [loud.count(code) for code in "\x1b\x07;"]
         assert not set(loud) & {"\x9c", "\x9b", "\u202e"}
@@ -109,6 +112,42 @@ def test_a_suspended_screen_tells_nothing(runs: Path, tmp_path: Path) -> None:
             there.type("fg\r")
             there.read_until(lambda: b"\x1b]9;live: step 0: R5" in there.written)
         finally:
+            there.process.kill()
+            there.process.wait()
+            os.close(there.ours)
+            os.close(there.theirs)
+
+
+@pytest.mark.full
+@pytest.mark.skipif(TMUX is None, reason="needs tmux")
+def test_it_arrives_through_a_real_tmux(runs: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_text('notify = ["osc9"]\n')
+    configuration = tmp_path / "tmux.conf"
+    configuration.write_text("set -g allow-passthrough on\n")
+    tmux = [str(TMUX), "-S", str(tmp_path / "socket"), "-f", str(configuration)]
+    with LiveRun(runs, *training("bn_1")) as run:
+        there = Terminal(run.directory)
+        there.process.kill()
+        there.process.wait()
+        variables = environment(TERM="xterm-256color", TUIMON_SETTINGS=str(settings), LC_ALL="C.UTF-8")
+        variables.pop("TMUX", None)
+        watch = " ".join(command("watch", run.directory.path))
+        there.process = subprocess.Popen(
+            [*tmux, "new-session", watch],
+            stdin=there.theirs,
+            stdout=there.theirs,
+            stderr=there.theirs,
+            env=variables,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        try:
+            there.read_until(lambda: "training" in there.shown and "q quit" in there.shown)
+            run.write(alert("R5"))
+            there.read_until(lambda: b"\x1b]9;live: step 0: R5 the gap is large: freeze\x07" in there.written)
+        finally:
+            subprocess.run([*tmux, "kill-server"], env=variables, check=False, capture_output=True)
             there.process.kill()
             there.process.wait()
             os.close(there.ours)

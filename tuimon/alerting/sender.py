@@ -6,6 +6,7 @@ import socket
 import time
 from collections import Counter
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 
@@ -27,7 +28,12 @@ _GONE_SECONDS = 1.0
 _MOST_PENDING = 1000
 _LONG_BYTES, _NEWEST_BYTES = 8 * 1024 * 1024, 1024 * 1024
 """Of a log that is longer at the start, all but the newest part is searched for the facts that matter."""
-_RARE = (events.RunStarted, events.FitStarted, events.StateChanged, events.EpochEnded, events.Alert, events.RunEnded)
+_RARE = tuple(
+    kind
+    for kind in get_args(events.AnyEvent)
+    if kind.__struct_config__.tag
+    in ("run_started", "fit_started", "state_changed", "epoch_ended", "alert", "order_fired", "run_ended")
+)
 
 Process = tuple[int, float]
 """A process: its id, and when it started, in clock ticks since boot."""
