@@ -1,14 +1,18 @@
 """`tuimon wait` in scripts: what it waits for, and what its exit code says."""
 
+import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from alerting.phone import alert
+from alerting.phone import KEEPS, Kept, alert
 from helpers import a_run, command, environment, make_run, until
+from tuimon.alerting import helper
 from tuimon.cli.main import main
 from tuimon.protocol import events
+from tuimon.settings import Alerts
 from ui.facts import HOSTILE, training
 from ui.watching import LiveRun
 
@@ -60,6 +64,26 @@ def test_a_run_that_failed_or_crashed_has_not_ended_well(runs: Path, capsys: pyt
     assert "failed after 3 steps: ValueError" in err
     assert "crashed after 3 steps: its process is gone" in err
     assert "\x1b" not in err
+
+
+def test_what_a_job_ends_with_is_sent_before(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = Kept(tmp_path)
+    # Slow enough that whoever does not wait for it is too early.
+    slow = [sys.executable, "-c", f"import time; time.sleep(1.5)\n{KEEPS}", kept.command[-1]]
+    settings = tmp_path / "settings.toml"
+    settings.write_text(f"[alerts]\ncommand = {json.dumps(slow)}\n")
+    monkeypatch.setenv("TUIMON_SETTINGS", str(settings))
+    with LiveRun(runs, *training()) as run:
+        process = helper.start(run.directory, Alerts(command=slow), since_bytes=0)
+        until(lambda: (run.directory.path / "alerts").is_dir())
+        run.write(events.RunEnded(status="finished", step=3))
+        assert main(["wait", "live", "--runs-dir", str(runs)]) == 0
+        assert [message["event"] for message in kept.messages] == ["end"]
+        assert process is not None
+        process.wait()
+    assert len(kept.messages) == 1
 
 
 def test_it_gives_up_when_the_time_is_over(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

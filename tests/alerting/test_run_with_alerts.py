@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from alerting.phone import Kept
+from alerting.phone import Kept, Phone
 from helpers import command, environment, read_log, until
+from test_run import CONFIG as TRAINING
+from test_run import MODEL, end, has_trained
 from tuimon.errors import UsageError
 from tuimon.launch import config
 from tuimon.protocol import events
@@ -30,13 +32,14 @@ def test_a_run_that_fails_is_told_and_its_log_has_no_password(runs: Path, tmp_pa
     done = subprocess.run(
         command("run", path, "--headless", "--runs-dir", runs),
         cwd=tmp_path,
-        env=environment(),
+        # What a batch job leaves running is killed: all is sent before it ends.
+        env=environment(ENVIRONMENT="BATCH", SLURM_JOB_ID="7"),
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 1
-    (message,) = until(lambda: kept.messages)
+    (message,) = kept.messages
     (directory,) = runs.iterdir()
     run = RunDirectory(directory)
     assert message["text"] == f"{run.name}: failed after 0 steps: ValueError: no model today"
@@ -72,3 +75,30 @@ def test_what_a_config_leaves_out_is_in_the_settings(tmp_path: Path) -> None:
         with pytest.raises(UsageError) as raised:
             config.read(path)
         assert words in str(raised.value)
+
+
+@pytest.mark.full
+def test_a_trainer_that_is_killed_after_its_terminal_was_closed_is_told(runs: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MODEL)
+    (tmp_path / "mine.py").chmod(0o644)
+    path = tmp_path / "sample.toml"
+    with Phone() as phone:
+        path.write_text(f"{TRAINING}[alerts]\ncommand = {json.dumps(phone.command())}\non = ['crash']\n")
+        process = subprocess.Popen(
+            command("run", path, "--headless", "--runs-dir", runs, "--set", "training.epochs=1000000"),
+            cwd=tmp_path,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        until(lambda: process.poll() is not None or (any(runs.iterdir()) and has_trained(runs)), what="the first epoch")
+        process.kill()
+        process.wait()
+        (directory,) = runs.iterdir()
+        first = read_log(RunDirectory(directory))[0]
+        assert isinstance(first, events.RunStarted)
+        end(first.pid)
+        (message,) = until(lambda: phone.got, what="the crash")
+    assert (message["event"], message["run"]) == ("crash", directory.name)
+    assert message["step"] > 0
