@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from tuimon.alerting.happenings import Happenings
 from tuimon.alerting.sender import Sender
 from tuimon.alerting.sent import Claim, Sent, Trouble
 from tuimon.protocol import events
+from tuimon.runs import liveness
 from tuimon.settings import Alerts
 from ui.facts import HOSTILE, training
 from ui.watching import LiveRun
@@ -141,6 +144,61 @@ def test_a_further_attempt_may_crash_as_well(runs: Path, tmp_path: Path) -> None
     assert not sender.is_over
     again.die()
     assert [message["event"] for message in look(sender, kept, 2)] == ["crash", "crash"]
+
+
+def test_a_file_system_without_locks_does_not_hide_the_end_of_a_process(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Kept(tmp_path)
+    options = Alerts(command=kept.command, every_seconds=0)
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as trainer:
+        start = liveness.process_start(trainer.pid)
+        assert start is not None
+        facts = [started(pid=trainer.pid, process_started=start, lock_error="ENOLCK"), *training()[1:]]
+        run = make_run(runs, facts, "nfs")
+        monkeypatch.setattr(liveness, "lock_is_free", lambda log: None)
+        sender = Sender(run, options, since_bytes=0, trainer=(trainer.pid, start))
+        sender.look()
+        assert not sender.is_over
+        trainer.kill()
+    look(sender, kept, 1)
+    assert sender.is_over
+    assert kept.messages[0]["event"] == "crash"
+
+
+def test_the_crash_before_a_further_attempt_is_no_news_nor_is_one_of_a_run_that_another_process_trains(
+    runs: Path, tmp_path: Path
+) -> None:
+    kept = Kept(tmp_path)
+    options = Alerts(command=kept.command, every_seconds=0)
+    run = make_run(runs, training(), "again")
+    size = run.session_log.stat().st_size
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as trainer:
+        start = liveness.process_start(trainer.pid)
+        assert start is not None
+        sender = Sender(run, options, since_bytes=size, trainer=(trainer.pid, start))
+        sender.look()
+        other = LiveRun(runs, name="again")
+        trainer.kill()
+    until(lambda: sender.look() or liveness.process_start(trainer.pid) is None)
+    sender._looks_for_gone_at = 0.0
+    sender.look()
+    assert kept.messages == []
+    assert not sender.is_over
+    other.die()
+    look(sender, kept, 1)
+
+
+def test_a_link_in_the_place_of_the_messages_is_not_followed(runs: Path, tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with LiveRun(runs, *training()) as run:
+        (run.directory.path / "alerts").symlink_to(elsewhere)
+        sender = Sender(run.directory, Alerts(command=kept.command), since_bytes=0)
+        run.write(alert())
+        look(sender, kept, 1)
+    assert list(elsewhere.iterdir()) == []
 
 
 def test_only_what_is_wanted_is_sent(runs: Path, tmp_path: Path) -> None:

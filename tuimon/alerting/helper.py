@@ -30,6 +30,8 @@ _MORE_SECONDS = 5.0
 """What it takes beside the command, at most."""
 _LAST_SECONDS = 60.0
 """How long it stays after SIGTERM, which often ends the trainer as well: that is told of."""
+_FORGOTTEN_SECONDS = 86400.0
+"""A run that is silent for so long is given up: nobody can tell where this system shows no processes."""
 
 
 class Orders(msgspec.Struct, kw_only=True, frozen=True):
@@ -153,7 +155,8 @@ def main(arguments: list[str]) -> int:
         sender.look()
         is_alone = orders.parent is not None and os.getppid() != orders.parent
         is_time = leaving.at is not None and time.monotonic() >= leaving.at
-        if sender.is_over or is_time or (is_alone and not sender.has_pending):
+        is_forgotten = sender.silent_seconds > _FORGOTTEN_SECONDS
+        if sender.is_over or is_time or is_forgotten or (is_alone and not sender.has_pending):
             return 0
         time.sleep(LOOK_SECONDS)
 

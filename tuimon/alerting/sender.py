@@ -47,7 +47,8 @@ class Sender:
         options: The command, and what it is run for.
         since_bytes: What the log held before, in bytes, is no news; None: what it holds now is none. Where messages of
             this run were sent before, all after the newest of them is news.
-        trainer: The process that will write the log, where its parent knows it: it may end before its first line.
+        trainer: The process that writes the log, or will, where it is known: it may end before its first line, and on a
+            file system without locks nothing else tells that it ended.
 
     Example:
         ```python
@@ -67,6 +68,7 @@ class Sender:
         self._run = self._place.run
         self._sent = Sent(self._run.path)
         self._gone = False
+        self._heard_at = time.monotonic()
         self._looks_for_gone_at = 0.0
         self._pending: list[Happening] = []
         self._more: Counter[str] = Counter()
@@ -110,6 +112,11 @@ class Sender:
         """True while something waits to be sent."""
         return bool(self._pending)
 
+    @property
+    def silent_seconds(self) -> float:
+        """How long nothing was heard of the run."""
+        return time.monotonic() - self._heard_at
+
     def look(self) -> None:
         """Read what is new, and send what is due. It takes as long as the command does."""
         self._read()
@@ -125,9 +132,11 @@ class Sender:
         self._send_due()
 
     def _is_gone(self) -> bool:
-        if self._state.run is None and self._trainer is not None:
-            return liveness.process_start(self._trainer[0]) != self._trainer[1]
-        return liveness.is_gone(self._run.session_log, self._state.run)
+        if self._trainer is None:
+            return liveness.is_gone(self._run.session_log, self._state.run)
+        # Its parent knows it, so no lock is needed to tell. But somebody else may go on with its run.
+        ended = liveness.process_start(self._trainer[0]) != self._trainer[1]
+        return ended and not liveness.may_live_here(self._run.session_log, self._state.run)
 
     def _read(self) -> None:
         try:
@@ -147,6 +156,7 @@ class Sender:
     def _hear(self, new: list[events.AnyEvent], now: float, *, is_news: bool) -> None:
         if not new:
             return
+        self._heard_at = now
         self._state.apply(new)
         self._state.forget_before(_KEPT_ROWS)
         since = self._since if is_news else new[-1].seq

@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import os
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,7 +62,8 @@ class Sent:
         self._directory = run / DIRECTORY
         self._number = -1
         self._newest: Claim | None = None
-        self._is_shared = _is_own(run)
+        # Somebody may have put a link there.
+        self._is_shared = _is_own(run) and not self._directory.is_symlink()
 
     def newest(self) -> Claim | None:
         """Return the newest message; None where there is none yet."""
@@ -186,7 +188,8 @@ def _is_own(directory: Path) -> bool:
 
 def _create(path: Path, data: bytes) -> bool:
     """Create a file with its content at once; return False if it is there already."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    # Processes of several machines may have the same number.
+    unfinished = path.with_name(f".{path.name}.{socket.gethostname()[:50]}.{os.getpid()}")
     unfinished.unlink(missing_ok=True)
     try:
         _write(unfinished, data)

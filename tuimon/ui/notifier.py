@@ -30,6 +30,7 @@ class Notifier:
         self._app = app
         self._viewer = viewer
         self._settings = settings
+        self._is_on = bool(settings.notify) and viewer.replay is None
         self._happenings: Happenings | None = None
         self._run = viewer.run
         self._pending: list[Happening] = []
@@ -37,11 +38,13 @@ class Notifier:
 
     def begin(self) -> None:
         """Look at the run from now on, if the terminal is to be told of anything."""
-        if self._settings.notify and self._viewer.replay is None:
+        if self._is_on:
             self._app.set_interval(_LOOK_SECONDS, self._look)
 
     def hear(self, news: News) -> None:
         """Take in what has happened, once the viewer has."""
+        if not self._is_on:
+            return
         state = self._viewer.state
         match news:
             case CaughtUp():
@@ -53,7 +56,7 @@ class Notifier:
 
     def _begin(self) -> None:
         """Know what was so before."""
-        state, self._run = self._viewer.state, self._viewer.run
+        state, self._run, self._pending = self._viewer.state, self._viewer.run, []
         status = self._viewer.moment().status
         attempt = state.run.attempt if state.run is not None else 0
         self._happenings = Happenings(

@@ -1,5 +1,7 @@
 """Starts the process that sends alerts of a user's own script: the script cannot tell of its own crash."""
 
+import os
+
 from tuimon import settings
 from tuimon.alerting import helper
 from tuimon.runs.run_directory import RunDirectory
@@ -20,7 +22,8 @@ class AlertHelper:
     def start(self) -> None:
         """Start the process, which ends by itself when the run is over."""
         mine, _ = settings.read(settings.settings_path())
-        helper.start(self._run, mine.alerts, since_bytes=0 if self._is_new else None)
+        since = 0 if self._is_new else None
+        helper.start(self._run, mine.alerts, since_bytes=since, trainer_pid=os.getpid())
         self._is_new = False
 
     def stop(self) -> None:
