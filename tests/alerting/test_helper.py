@@ -75,6 +75,19 @@ def test_where_nothing_is_to_be_run_nothing_is_started(runs: Path, options: Aler
     assert helper.start(RunDirectory.at(runs / "quiet"), options) is None
 
 
+def test_to_look_at_a_run_runs_nothing_that_its_config_names(runs: Path, tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    with LiveRun(runs, *training()) as run:
+        run.directory.config.write_text('[alerts]\ncommand = ["rm", "-rf", "everything"]\n')
+        assert helper.start(run.directory, Alerts(command=kept.command), with_parent=True) is None
+        for text in ("alerts = ", "[run]\n"):
+            run.directory.config.write_text(text)
+            process = helper.start(run.directory, Alerts(command=kept.command), with_parent=True)
+            assert process is not None
+            process.kill()
+            process.wait()
+
+
 def test_a_script_of_ones_own_is_watched_by_the_settings(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,13 +13,14 @@ import pytest
 
 from alerting.phone import alert
 from helpers import command, environment
+from tuimon.alerting.sent import Sent
 from tuimon.protocol import events
 from tuimon.settings import Sign
 from tuimon.ui.terminal.notifications import sequences
 from ui.facts import HOSTILE, training
 from ui.terminals import Terminal
 from ui.test_suspend import ShellTerminal
-from ui.watching import LiveRun
+from ui.watching import LiveRun, text, until, watching
 
 BASH, TMUX = shutil.which("bash"), shutil.which("tmux")
 ALL: list[Sign] = ["bell", "osc9", "osc777"]
@@ -45,6 +46,15 @@ def test_each_sign_once_and_wrapped_for_the_multiplexer() -> None:
     assert len(pieces) > 1
     assert max(len(piece.encode()) for piece in pieces) <= 250
     assert "".join(pieces).startswith("\x1b]777;notify;tuimon;éé")
+
+
+async def test_the_screen_says_that_an_alert_could_not_be_sent(runs: Path) -> None:
+    with LiveRun(runs, *training("bn_1")) as run:
+        sent = Sent(run.directory.path)
+        sent.say_trouble("alerts: of before")
+        async with watching(run.directory) as (app, pilot):
+            sent.say_trouble("alerts: no-such-mailer cannot be started")
+            await until(pilot, lambda: "alerts: no-such-mailer cannot be started" in text(app))
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from pathlib import Path
 from types import FrameType
 
@@ -18,6 +19,7 @@ import msgspec
 
 from tuimon.alerting.sent import Sent
 from tuimon.launch.launcher import child_environment
+from tuimon.regular_file import read_regular
 from tuimon.runs import liveness
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.settings import Alerts
@@ -26,6 +28,7 @@ LOOK_SECONDS = 0.5
 """How often it looks at the log."""
 _NICENESS = 10
 """Its work never comes before that of the training."""
+_LARGEST = 1024 * 1024
 _MORE_SECONDS = 5.0
 """What it takes beside the command, at most."""
 _LAST_SECONDS = 60.0
@@ -64,9 +67,10 @@ def start(
         options: The command, and what it is run for.
         since_bytes: How long the log was before; None: what it holds now is no news.
         trainer_pid: The training process, where it is known.
-        with_parent: Whether it ends with this process; else it stays until the run is over.
+        with_parent: Whether it ends with this process, which merely watches; else it stays until the run is over. A run
+            whose config has alerts of its own is then left to them.
     """
-    if not options.command or options.trouble() or not options.on:
+    if not options.command or options.trouble() or not options.on or (with_parent and _has_own_alerts(run)):
         return None
     # It computes nothing: NumPy's library would start a thread for each core.
     environment = {**child_environment(), "OPENBLAS_NUM_THREADS": "1"}
@@ -97,6 +101,15 @@ def start(
     # Its end is taken note of, so that it does not stay in the table of processes.
     threading.Thread(target=process.wait, name="tuimon-alerts", daemon=True).start()
     return process
+
+
+def _has_own_alerts(run: RunDirectory) -> bool:
+    """Return whether the config of a run names alerts. Its command is not run: the directory may come from anybody."""
+    try:
+        tables = tomllib.loads(read_regular(run.config, _LARGEST).decode())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return "alerts" in tables
 
 
 def wait_until_sent(run: RunDirectory, process: "subprocess.Popen[bytes] | None", options: Alerts) -> None:

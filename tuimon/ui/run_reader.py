@@ -85,6 +85,7 @@ class Reader:
         self._unreadable = LogUnreadable("")
         self._lines = LinesUnread(BadLines(), 0)
         self._printed: tuple[int, int] | None = None
+        self._trouble = Trouble(run.path)
 
     def run(self, stop: threading.Event) -> None:
         """Read until ``stop`` is set."""
@@ -96,7 +97,6 @@ class Reader:
             self._look_whether_gone()
         self._has_caught_up = True
         self._tell(CaughtUp(_seconds_since_change(self._run.session_log)))
-        trouble = Trouble(self._run.path)
         next_gone = next_printed = next_trouble = 0.0
         while self._follow and not stop.wait(self._pause_seconds):
             waits_for_trainer = waits_for_trainer and not self._has_exited()
@@ -111,7 +111,7 @@ class Reader:
                 self._look_whether_gone()
             if now >= next_trouble:
                 next_trouble = now + _GONE_SECONDS
-                if words := trouble.news():
+                if words := self._trouble.news():
                     self._tell(AlertTrouble(words))
 
     @property
