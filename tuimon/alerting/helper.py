@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-import tomllib
 from pathlib import Path
 from types import FrameType
 
@@ -105,6 +104,9 @@ def start(
 
 def _has_own_alerts(run: RunDirectory) -> bool:
     """Return whether the config of a run names alerts. Its command is not run: the directory may come from anybody."""
+    # Most runs have no config, and their first screen does without.
+    import tomllib
+
     try:
         tables = tomllib.loads(read_regular(run.config, _LARGEST).decode())
     except (OSError, ValueError, RecursionError):

@@ -14,8 +14,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tuimon.alerting import helper
-from tuimon.alerting.sent import Trouble
 from tuimon.cli import progress_lines
 from tuimon.cli.choice import directory_of_runs, require_one, tell_taken
 from tuimon.cli.loading import collect_later
@@ -130,7 +128,10 @@ def _show(chosen: _Chosen, options: argparse.Namespace, settings: Settings, warn
 
 def _send_alerts(run: RunDirectory, settings: Settings, options: argparse.Namespace) -> None:
     """Have the alerts of a run sent while it is watched; no process does it yet for a run that began without."""
-    if not options.readonly:
+    if settings.alerts.command and not options.readonly:
+        # Loaded here: most have no command, and the first screen does without.
+        from tuimon.alerting import helper
+
         helper.start(run, settings.alerts, with_parent=True)
 
 
@@ -152,6 +153,8 @@ def _print_lines(run: RunDirectory) -> int:
         print(
             f"no log in {plain(str(run.path), 1000)} yet: waiting for its first line (Ctrl-C leaves)", file=sys.stderr
         )
+    from tuimon.alerting.sent import Trouble
+
     has_ended, trouble = progress_lines.until_ended(run), Trouble(run.path)
 
     def over(state: RunState) -> bool:
