@@ -7,6 +7,7 @@ The words are the docstrings of tuimon/protocol/events.py and tuimon/protocol/co
 
 import argparse
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -248,6 +249,12 @@ def config() -> Iterator[str]:
         yield f"### {tables}\n"
         yield found[name].words + "\n"
         yield table(found[name].fields, defaults=True)
+    # The settings of the user have the same table.
+    alerts = structs(ROOT / "tuimon" / "settings.py")[0]["Alerts"]
+    yield "### `[alerts]`\n"
+    yield f"{alerts.words} The user's settings unless set; [alerts.md](alerts.md) has examples.\n"
+    rows = table(alerts.fields, defaults=True).replace("array of `Happened`", "array of string")
+    yield re.sub(r"`msgspec\.field\(.*?HAPPENED\)\)`", "all of them", rows)
 
 
 def command_line() -> Iterator[str]:

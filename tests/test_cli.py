@@ -64,7 +64,7 @@ def project(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "run, watch, replay, list, get, compare, tag, delete, send, doctor, export"),
+        ([], "run, watch, replay, list, get, compare, tag, delete, send, wait, alerts, doctor, export, completion"),
         (["rnu"], "invalid choice: 'rnu'"),
         (["run"], "CONFIG"),
         (["run", "nope.toml"], "nope.toml: No such file"),
@@ -76,6 +76,8 @@ def project(tmp_path: Path) -> Path:
         (["list", "nope"], "nope: it is no directory"),
         (["send", "nope", "freeze"], 'no run named "nope" in '),
         (["send", "nope"], "REQUEST"),
+        (["wait", "nope"], 'no run named "nope" in '),
+        (["alerts", "try"], "invalid choice: 'try'"),
         (["send", "nope", "phase", "both"], "invalid choice: 'both'"),
         (["send", "nope", "freeze", "--timeout", "soon"], "--timeout"),
         (["send", "nope", "freeze", "--statistics", "--weights"], "--weights: not allowed with argument --statistics"),

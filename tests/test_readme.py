@@ -114,7 +114,7 @@ def test_every_line_for_a_shell_is_of_a_kind_that_is_tested() -> None:
             case ["pip", "install", "-e", what]:
                 assert what in (".", *(f".[{extra}]" for extra in extras))
             case ["ssh", "-t", "HOST", "tuimon", *_] | ["ssh", "HOST", "tuimon", *_] | ["tuimon", *_]:
-                assert words[words.index("tuimon") + 1] in ("send", *LOOKING)
+                assert words[words.index("tuimon") + 1] in ("send", "alerts", *LOOKING)
             case _:
                 pytest.fail(f"no test runs {words}")
 
@@ -153,7 +153,8 @@ def test_a_users_own_training_is_watched_and_steered_by_the_commands_of_the_docs
             assert (done.returncode, done.stderr) == (0, ""), words
             return done.stdout
 
-        typed = commands()
+        # `alerts test` is tried in tests/alerting/test_helper.py.
+        typed = [words for words in commands() if words[0] != "alerts"]
         sent = [words for words in typed if words[0] == "send"]
         exports = [words for words in typed if words[0] == "export"]
         # One line of each: with more, this test would pass over some.
@@ -216,13 +217,32 @@ def test_every_python_block_is_run() -> None:
 
 
 def test_the_settings_of_the_docs_are_settings(tmp_path: Path) -> None:
-    (text,) = blocks("toml")
+    (text,) = blocks("toml", "docs/settings.md")
     path = tmp_path / "settings.toml"
     # What a comment offers is offered in the same spelling.
     path.write_text(text + "".join(f"{key}\n" for key in re.findall(r"; (\w+ = [\d.]+)$", text, flags=re.MULTILINE)))
     read, warning = settings.read(path)
     assert warning == ""
     assert (read.palette, read.smoothing, read.smoothing_weight) == ("colorblind", "ema", 0.9)
+
+
+def test_the_alerts_of_the_docs_are_settings(tmp_path: Path) -> None:
+    (text,) = blocks("toml", "docs/alerts.md")
+    path = tmp_path / "settings.toml"
+    path.write_text(text)
+    read, warning = settings.read(path)
+    assert warning == ""
+    assert read.notify == ["bell", "osc9"]
+    defaults = settings.Alerts(command=read.alerts.command)
+    assert read.alerts == defaults
+    assert ["alerts", "test"] in commands()
+    # What the text offers for mail, the desktop and ntfy.
+    offered = re.findall(r"^- \w.*: `(command = .*)`$", PAGES["docs/alerts.md"], flags=re.MULTILINE)
+    assert len(offered) == 3
+    for line in offered:
+        path.write_text(f"[alerts]\n{line}\n")
+        read, warning = settings.read(path)
+        assert (read.alerts.arguments[:2], warning) == (["sh", "-c"], "")
 
 
 @pytest.mark.parametrize("name", ["finetune_one_sample", "real_vs_fake"])

@@ -6,6 +6,7 @@ A wrong file never keeps a screen from opening: one line says what is wrong, the
 import difflib
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -26,6 +27,59 @@ PALETTES: tuple[PaletteName, ...] = get_args(PaletteName)
 Colors = Literal["auto", "full", "256", "16", "none"]
 COLORS: tuple[Colors, ...] = get_args(Colors)
 """How many colours there may be; "auto": as many as the terminal says it has."""
+Happened = Literal["alert", "end", "crash", "stall", "silence", "order"]
+"""What is sent out of a run: the diagnosis warns; it finished or was stopped; it failed, or its process is gone; no
+step comes; its log does not grow; a standing order fired."""
+HAPPENED: tuple[Happened, ...] = get_args(Happened)
+"""All of it."""
+Sign = Literal["bell", "osc9", "osc777"]
+"""How a terminal is told: its bell, a desktop notification as iTerm2 has it, one as urxvt has it."""
+
+
+class Alerts(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """A command of the user's that is run when something happens, and when it is."""
+
+    command: str | list[str] = ""
+    """The program and its arguments: a list, or one text that is split at blanks as a shell does it. No shell runs it.
+    It gets the fact as JSON on standard input, and some variables. Empty: nothing is run."""
+    on: list[Happened] = msgspec.field(default_factory=lambda: list(HAPPENED))
+    """What it is run for: `alert` (the diagnosis warns), `end` (finished or stopped), `crash` (failed, or its process
+    is gone), `stall` (no step comes), `silence` (its log does not grow), `order` (a standing order fired)."""
+    severity: Literal["info", "warning", "error"] = "warning"
+    """The least severity of an `alert` that is sent."""
+    every_seconds: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 30.0
+    """The command is run once in so many seconds at most; what happens meanwhile is one message with a count. An end or
+    a crash does not wait for alerts before it."""
+    timeout_seconds: Annotated[float, msgspec.Meta(gt=0, le=600)] = 30.0
+    """The command is ended after so many seconds."""
+    stall_seconds: Annotated[float, msgspec.Meta(ge=30, le=86400)] = 120.0
+    """After so many seconds without a step, where that is unusual, training stalls; after so many without a line in its
+    log, a run is silent."""
+
+    @property
+    def arguments(self) -> list[str]:
+        """The program and its arguments; empty where nothing is run.
+
+        Raises:
+            ValueError: quotes in the text do not match.
+        """
+        return shlex.split(self.command) if isinstance(self.command, str) else list(self.command)
+
+    def over(self, users: "Alerts") -> "Alerts":
+        """Return these options, of a config, with the command of the user's settings where they name none."""
+        return self if self.command else msgspec.structs.replace(self, command=users.command)
+
+    def trouble(self) -> str:
+        """Return what is wrong with the command, beside its type; an empty text where nothing is."""
+        try:
+            arguments = self.arguments
+        except ValueError as error:
+            return f"command: {str(error).lower()}"
+        if any("\0" in argument for argument in arguments):
+            return "command: it holds a zero character"
+        if self.command and not (arguments and arguments[0].strip()):
+            return "command: it names no program"
+        return ""
 
 
 class Settings(msgspec.Struct, kw_only=True, frozen=True):
@@ -45,6 +99,10 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     """How much: 0 not at all, near 1 most."""
     x_axis: Literal["step", "epoch", "wall", "relative"] = "step"
     """What charts have on their axis at first: steps, epochs, the time of day, the time since the start."""
+    notify: list[Sign] = []
+    """How the terminal of a screen tells of what `alerts.on` lists: not at all unless set."""
+    alerts: Alerts = Alerts()
+    """A command that is run when something happens."""
 
 
 _TYPES: Mapping[str, Any] = {field.name: field.type for field in msgspec.structs.fields(Settings)}
@@ -110,6 +168,9 @@ def read(path: Path) -> tuple[Settings, str]:
             value = str(value)
         try:
             known[key] = msgspec.convert(value, _TYPES[key])
+            if isinstance(known[key], Alerts) and (trouble := known[key].trouble()):
+                del known[key]
+                wrong.append(f"{key}.{trouble}")
         except msgspec.ValidationError as error:
             wrong.append(f"{key}: {_words(key, value, error)}")
     more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
@@ -186,7 +247,16 @@ def _words(key: str, value: object, error: msgspec.ValidationError) -> str:
     choices = [choice for choice in get_args(_TYPES[key]) if isinstance(choice, str)]
     if choices:
         return f'"{plain(str(value), 40)}" is none of {", ".join(choices)}'
-    return what_is_wrong(error)[1]
+    place, words = what_is_wrong(error)
+    said = f"{words}{which_there_are(key, words)}"
+    return plain(f"{place}: {said}" if place and not place.startswith("[") else said, 200)
+
+
+def which_there_are(key: str, words: str) -> str:
+    """Return what is said behind an error in a list of names, such as `alerts.on`: those that there are."""
+    if "invalid enum value" not in words:
+        return ""
+    return f"; there are {', '.join(get_args(Sign) if key == 'notify' else HAPPENED)}" if "severity" not in key else ""
 
 
 def _suggestion(key: str) -> str:

@@ -26,6 +26,8 @@ COMMANDS = (
     "tag",
     "delete",
     "send",
+    "wait",
+    "alerts",
     "doctor",
     "export",
     "completion",

@@ -20,6 +20,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 
+from tuimon.alerting import helper
+from tuimon.alerting.sent import Trouble
 from tuimon.cli import progress_lines
 from tuimon.cli.loading import collect_later
 from tuimon.cli.options import add_looks, add_runs_dir, has_screen, read_settings, warn
@@ -30,6 +32,7 @@ from tuimon.protocol.commands import Stop, signed
 from tuimon.runs import end_reasons, facts_in_words, liveness
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.state import RunState
+from tuimon.settings import Alerts
 from tuimon.text import plain as plain_text
 
 FAILED = 1
@@ -68,9 +71,10 @@ def execute(options: argparse.Namespace) -> int:
     run = _resumable(options) if options.resume is not None else _prepare(options)
     trainer = TrainerProcess(run, resumes=options.resume is not None)
     settings, warning = read_settings(options)
+    alerts = _alerts(run, settings.alerts)
     if options.headless or not has_screen():
         warn(warning)
-        return _without_screen(run, trainer)
+        return _without_screen(run, trainer, alerts)
     # Loaded here: lines need no Textual. And before the start: what fails now starts nothing.
     collect_later()
     from tuimon.ui.app import WatchApp
@@ -79,14 +83,32 @@ def execute(options: argparse.Namespace) -> int:
     app = WatchApp(
         run, trainer=trainer, settings=settings, palette=options.palette, memory=ViewMemory(), warning=warning
     )
+    with _alerting(trainer, alerts):
+        choice = app.run()
+        if choice == "stop" and trainer.poll() is None:
+            return _wait_for_stop(run, trainer)
+        if trainer.poll() is None:
+            _show(_left(run))
+            return app.return_code or 0
+        return _outcome(progress_lines.read_state(run), trainer)
+
+
+def _alerts(run: RunDirectory, of_user: Alerts) -> Alerts:
+    """Return the alerts of a run: as its config has them, else as the user's settings do."""
+    config = config_file.read(run.config, only_own=True)
+    return of_user if config.alerts is None else config.alerts.over(of_user)
+
+
+@contextmanager
+def _alerting(trainer: TrainerProcess, alerts: Alerts) -> Iterator[None]:
+    """Start training, and the process that sends its alerts; wait for the last one where it would be killed else."""
+    log = trainer.run.session_log
+    before = log.stat().st_size if log.exists() else 0
     trainer.start()
-    choice = app.run()
-    if choice == "stop" and trainer.poll() is None:
-        return _wait_for_stop(run, trainer)
-    if trainer.poll() is None:
-        _show(_left(run))
-        return app.return_code or 0
-    return _outcome(progress_lines.read_state(run), trainer)
+    process = helper.start(trainer.run, alerts, since_bytes=before, trainer_pid=trainer.pid)
+    yield
+    if trainer.poll() is not None and ends_with_this_process():
+        helper.wait_until_sent(trainer.run, process, alerts)
 
 
 def _resumable(options: argparse.Namespace) -> RunDirectory:
@@ -150,23 +172,25 @@ def _prepare(options: argparse.Namespace) -> RunDirectory:
     return run
 
 
-def _without_screen(run: RunDirectory, trainer: TrainerProcess) -> int:
+def _without_screen(run: RunDirectory, trainer: TrainerProcess, alerts: Alerts) -> int:
     leaving = _Leaving(run, passes_on=trainer.pass_on if ends_with_this_process() else None)
     since = run.session_log.stat().st_size if trainer.resumes else 0
+    trouble = Trouble(run.path)
     _show(f"run {run.path}")
-    with leaving.signals():
-        trainer.start()
+
+    def is_over(_: RunState) -> bool:
+        if words := trouble.news():
+            _tell(words)
+        return leaving.left != 0 or trainer.poll() is not None
+
+    with leaving.signals(), _alerting(trainer, alerts):
         try:
-            state = progress_lines.follow(
-                run,
-                show=_show,
-                trainer_log=True,
-                since=since,
-                over=lambda _: leaving.left != 0 or trainer.poll() is not None,
-            )
+            state = progress_lines.follow(run, show=_show, trainer_log=True, since=since, over=is_over)
         except BrokenPipeError:
             print(_left(run), file=sys.stderr)
             raise
+    if words := trouble.news():
+        _tell(words)
     if trainer.poll() is None:
         return _leave(run, leaving)
     return _outcome(state, trainer)

@@ -24,6 +24,7 @@ from tuimon.runs.beginnings import Beginnings
 from tuimon.runs.live_runs import live_runs, newest
 from tuimon.runs.remote.address import Address
 from tuimon.runs.run_directory import RunDirectory, runs_in
+from tuimon.runs.state import RunState
 from tuimon.settings import Settings
 from tuimon.text import plain
 
@@ -59,7 +60,9 @@ def execute(options: argparse.Namespace) -> int:
         if address is not None:
             with closing(_mirrored(address)) as mirrored:
                 return _print_lines(mirrored)
-        return _print_lines(_newest_for_lines(directory) if directory is not None else _named(options))
+        run = _newest_for_lines(directory) if directory is not None else _named(options)
+        _send_alerts(run, settings, options)
+        return _print_lines(run)
     if address is not None:
         with closing(_mirrored(address)) as mirrored:
             # Beside its copy, none begins.
@@ -140,6 +143,7 @@ def _show(chosen: _Chosen, options: argparse.Namespace, settings: Settings, warn
             warning=warning,
         )
         app.shown.tell_of(chosen.beginnings, follows=follows)
+        _send_alerts(run, settings, options)
         app.run()
         if app.next_run is None:
             break
@@ -149,6 +153,15 @@ def _show(chosen: _Chosen, options: argparse.Namespace, settings: Settings, warn
     if state.run is not None and state.ended is None and not run.is_gone(state.run):
         print(progress_lines.training_goes_on(run))
     return app.return_code or 0
+
+
+def _send_alerts(run: RunDirectory, settings: Settings, options: argparse.Namespace) -> None:
+    """Have the alerts of a run sent while it is watched; no process does it yet for a run that began without."""
+    if settings.alerts.command and not options.readonly and not run.is_remote:
+        # Loaded here: most have no command, and the first screen does without.
+        from tuimon.alerting import helper
+
+        helper.start(run, settings.alerts, with_parent=True)
 
 
 def _newest_for_lines(directory: Path) -> RunDirectory:
@@ -167,7 +180,16 @@ def _print_lines(run: RunDirectory) -> int:
     if not run.session_log.exists():
         # It is starting, or has lost its log for good, which cannot be told.
         print(f"no log in {plain(run.place, 1000)} yet: waiting for its first line (Ctrl-C leaves)", file=sys.stderr)
-    state = progress_lines.follow(run, show=lambda line: print(line, flush=True), over=progress_lines.until_ended(run))
+    from tuimon.alerting.sent import Trouble
+
+    has_ended, trouble = progress_lines.until_ended(run), Trouble(run.path)
+
+    def over(state: RunState) -> bool:
+        if words := trouble.news():
+            print(f"tuimon: {words}", file=sys.stderr)
+        return has_ended(state)
+
+    state = progress_lines.follow(run, show=lambda line: print(line, flush=True), over=over)
     if state.ended is None and not run.session_log.exists():
         if state.run is None:
             print("the run's directory was removed before its training began")

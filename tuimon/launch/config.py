@@ -16,6 +16,7 @@ from tuimon.launch import user_code
 from tuimon.protocol import commands
 from tuimon.protocol.validation import what_is_wrong
 from tuimon.protocol.values import DEFAULT_OVERHEAD
+from tuimon.settings import Alerts, which_there_are
 
 Reference = Annotated[str, msgspec.Meta(min_length=1)]
 """``module:function``: looked for beside the config file, in the working directory, among installed modules."""
@@ -110,6 +111,8 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     data: Build
     training: Training = msgspec.field(default_factory=Training)
     monitor: Monitor = msgspec.field(default_factory=Monitor)
+    alerts: Alerts | None = None
+    """What is run when something happens; the user's settings unless set."""
 
     @property
     def directories(self) -> tuple[Path, Path]:
@@ -132,6 +135,7 @@ _STRUCTS: Mapping[str, type[msgspec.Struct]] = {
     "data": Build,
     "training": Training,
     "monitor": Monitor,
+    "alerts": Alerts,
 }
 _OF_COMPILE = ("optimizer", "learning_rate", "metrics", "jit_compile", "steps_per_execution")
 
@@ -232,12 +236,20 @@ def write(config: Config, path: Path) -> None:
 
 def as_tables(config: Config) -> dict[str, Any]:
     """Return a config as TOML tables, without the keys that are None."""
-    tables: dict[str, dict[str, Any]] = {name: msgspec.structs.asdict(getattr(config, name)) for name in _STRUCTS}
+    parts = {name: getattr(config, name) for name in _STRUCTS}
+    tables = {name: msgspec.structs.asdict(part) for name, part in parts.items() if part is not None}
     return {name: {key: value for key, value in table.items() if value is not None} for name, table in tables.items()}
+
+
+def recorded(config: Config) -> dict[str, Any]:
+    """Return a config as its run's log has it: without `alerts`, whose command may hold a password."""
+    return {name: table for name, table in as_tables(config).items() if name != "alerts"}
 
 
 def _require_sense(config: Config, path: Path) -> None:
     training = config.training
+    if config.alerts is not None and (trouble := config.alerts.trouble()):
+        raise UsageError(f"{path}: alerts.{trouble}")
     for number, words in enumerate(config.monitor.prepare):
         try:
             commands.from_words(words)
@@ -301,4 +313,6 @@ def _validation_error(error: msgspec.ValidationError) -> tuple[str, str]:
         return ".".join(filter(None, (key, unknown[1]))), f"no such {'key' if key else 'table'}{hint}"
     if missing := re.search(r"missing required field (.*)", words):
         return ".".join(filter(None, (key, missing[1]))), "is missing"
+    if key.startswith("alerts.on"):
+        words += which_there_are(key, words)
     return key, words

@@ -66,7 +66,7 @@ class TrainerProcess:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env=_environment(),
+                env=child_environment(),
             )
         finally:
             os.close(log)
@@ -101,7 +101,8 @@ class TrainerProcess:
         return ""
 
 
-def _environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
+    """Return the environment of a process of tuimon's own, which imports the same tuimon."""
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     root = Path(__file__).absolute().parent.parent.parent
     if root.name not in ("site-packages", "dist-packages"):

@@ -73,7 +73,8 @@ class RunStarted(Event):
     versions: dict[str, str]
     """The versions of python, tuimon, keras, tensorflow and numpy, where they are installed."""
     config: dict[str, object]
-    """The config with every default filled in; empty for a user's own script."""
+    """The config with every default filled in, but `alerts`, whose command may hold a password; empty for a user's own
+    script."""
     lock_error: str | msgspec.UnsetType = msgspec.UNSET
     """Why the trainer holds no lock on the log, where the file system has none. Nobody may then conclude anything from
     a free lock. Missing: it holds one."""

@@ -13,6 +13,7 @@ from tuimon.ui.drawing.theme import TerminalTheme
 from tuimon.ui.drawing.too_small import TooSmall
 from tuimon.ui.frame.base_screen import BaseScreen, shown_screen
 from tuimon.ui.messages import Heard
+from tuimon.ui.notifier import Notifier
 from tuimon.ui.open_screens import OpenScreens
 from tuimon.ui.pasted_keys import PastedKeys, Settled
 from tuimon.ui.program_keys import ProgramKeys
@@ -96,6 +97,7 @@ class WatchApp(PacedApp):
         self._requests = RequestKeys(self.viewer, self, self.redraw)
         self._program = ProgramKeys(self.viewer, self, self.redraw, self._show_palette)
         self._pasted = PastedKeys(self, super().on_event, self.say)
+        self._notifier = Notifier(self, self.viewer, settings)
         self._replay = ReplayKeys(self.viewer, replay) if replay else None
         self.shown = ShownRun(self, self.viewer, self._screens, trainer, memory)
         """Reads the run, and shows another one in its place."""
@@ -115,6 +117,7 @@ class WatchApp(PacedApp):
             exit_on_hangup()
         self.shown.begin()
         self._screens.recall()
+        self._notifier.begin()
         if self.viewer.replay is not None:
             self.set_interval(_REPLAY_SECONDS, self.viewer.tick)
 
@@ -139,6 +142,7 @@ class WatchApp(PacedApp):
             return
         knew_nothing = self.viewer.state.last_seq < 0
         self.viewer.hear(message.news)
+        self._notifier.hear(message.news)
         is_whole = isinstance(message.news, Facts) and message.news.reading == 1.0
         # What the run does is known in an instant where the log is read to its end.
         is_first = knew_nothing and self.viewer.state.last_seq >= 0 and not is_whole

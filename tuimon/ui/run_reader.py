@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from tuimon.alerting.sent import Trouble
 from tuimon.protocol.events import AnyEvent, FitStarted, RunEnded, RunStarted
 from tuimon.regular_file import open_regular
 from tuimon.runs.log.bad_lines import BadLines
@@ -17,6 +18,7 @@ from tuimon.runs.run_directory import Blind, RunDirectory
 from tuimon.text import printed_lines
 from tuimon.ui.messages import Heard
 from tuimon.ui.viewer.news import (
+    AlertTrouble,
     CaughtUp,
     Facts,
     LinesUnread,
@@ -85,6 +87,7 @@ class Reader:
         self._lines = LinesUnread(BadLines(), 0)
         self._printed: tuple[int, int] | None = None
         self._blind: Blind | None = None
+        self._trouble = Trouble(run.path)
 
     def run(self, stop: threading.Event) -> None:
         """Read until ``stop`` is set."""
@@ -96,7 +99,7 @@ class Reader:
             self._look_whether_gone()
         self._has_caught_up = True
         self._tell(CaughtUp(_seconds_since_change(self._run.session_log)))
-        next_gone = next_printed = 0.0
+        next_gone = next_printed = next_trouble = 0.0
         while self._follow and not stop.wait(self._pause_seconds):
             waits_for_trainer = waits_for_trainer and not self._has_exited()
             blind = self._run.blind
@@ -111,6 +114,10 @@ class Reader:
             if now >= next_gone and not self._ended:
                 next_gone = now + _GONE_SECONDS
                 self._look_whether_gone()
+            if now >= next_trouble:
+                next_trouble = now + _GONE_SECONDS
+                if words := self._trouble.news():
+                    self._tell(AlertTrouble(words))
 
     @property
     def _pause_seconds(self) -> float:

@@ -18,7 +18,7 @@ from tuimon.runs.run_directory import DELETED_PREFIX, RunDirectory
 from tuimon.text import plain
 
 _WRITTEN = frozenset(
-    ("session.jsonl", "commands", "checkpoints", "config.toml", "trainer.log", "trainer.log.1", FILE_NAME)
+    ("session.jsonl", "commands", "checkpoints", "config.toml", "trainer.log", "trainer.log.1", "alerts", FILE_NAME)
 )
 """What tuimon writes into a run directory."""
 _QUIET_SECONDS = 600.0

@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
     # `tuimon run` checked the config, but the file may have been exchanged since.
     config = configuration.read(run.config, only_own=resumes)
     try:
-        tables = configuration.as_tables(config)
+        tables = configuration.recorded(config)
         recorder = Recorder(run, name=config.run.name, config=tables, resumes=resumes, console="process")
     except LogTakenError as error:
         print(error, file=sys.stderr)

@@ -4,6 +4,7 @@ import warnings
 from pathlib import Path
 
 from tuimon.runs.run_directory import RunDirectory
+from tuimon.trainer.session.alert_helper import AlertHelper
 from tuimon.trainer.session.console import Console
 from tuimon.trainer.session.recorder import Recorder
 from tuimon.trainer.session.system_sampler import SystemSampler
@@ -13,7 +14,8 @@ def begin(run_dir: Path | None, *, runs_dir: Path, name: str, console: bool = Tr
     """Begin a run in ``run_dir``, or else in a new directory under ``runs_dir``.
 
     If ``run_dir`` holds a run already, ``-2`` (``-3``, …) is appended to its name, with a warning. While the log is
-    open, the load of the machine is recorded, and with ``console`` what the script prints is kept beside the log.
+    open, the load of the machine is recorded, and with ``console`` what the script prints is kept beside the log. A
+    process of its own sends alerts, if the user wants any.
 
     Raises:
         UsageError: The directory cannot be made.
@@ -26,7 +28,7 @@ def begin(run_dir: Path | None, *, runs_dir: Path, name: str, console: bool = Tr
         if run_dir is None:
             run.remove_if_empty()
         raise
-    return _accompanied(recorder, console=console)
+    return _accompanied(recorder, console=console, is_new=True)
 
 
 def go_on(run: RunDirectory, *, name: str, console: bool = True) -> Recorder:
@@ -37,7 +39,7 @@ def go_on(run: RunDirectory, *, name: str, console: bool = True) -> Recorder:
         OSError: The log cannot be opened.
     """
     recorder = Recorder(run, name=name, resumes=True, console="python" if console else "off")
-    return _accompanied(recorder, console=console)
+    return _accompanied(recorder, console=console, is_new=False)
 
 
 def beginnings(run_dir: Path | None, *, runs_dir: Path, name: str) -> list[RunDirectory]:
@@ -47,10 +49,11 @@ def beginnings(run_dir: Path | None, *, runs_dir: Path, name: str) -> list[RunDi
     return [RunDirectory(path.absolute()) for path in _taken(run_dir)]
 
 
-def _accompanied(recorder: Recorder, *, console: bool) -> Recorder:
+def _accompanied(recorder: Recorder, *, console: bool, is_new: bool) -> Recorder:
     recorder.accompany(SystemSampler(recorder))
     if console:
         recorder.accompany(Console(recorder.run.trainer_log))
+    recorder.accompany(AlertHelper(recorder.run, is_new=is_new))
     return recorder
 
 

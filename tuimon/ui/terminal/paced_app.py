@@ -51,7 +51,7 @@ class PacedApp(App[str]):
 
     def run(self, **options: Any) -> str | None:
         """Run until the app is left or a signal ends it; then the terminal is as it was. Textual has the options."""
-        with EndSignals(self._terminal_driver, self._leave_soon).handled():
+        with EndSignals(partial(_driver_of, self), self._leave_soon).handled():
             return super().run(**options)
 
     @property
@@ -142,8 +142,17 @@ class PacedApp(App[str]):
         else:
             super().exit(result, return_code, message)
 
-    def _terminal_driver(self) -> TerminalDriver | None:
-        return self._driver if isinstance(self._driver, TerminalDriver) else None
+    def tell_terminal(self, sequence: str) -> bool:
+        """Send the terminal what is no part of the screen, such as its bell; return False if it cannot be sent now.
+
+        Nothing is sent to a terminal that another program has: the shell, while this one is left or suspended.
+        """
+        driver = _driver_of(self)
+        if driver is None or not driver.is_on or self._leaves_by or self._suspends_by or driver.is_in_background:
+            return False
+        driver.write(sequence)
+        driver.flush()
+        return True
 
     def _leave_soon(self, code: int) -> None:
         """Close the app with an exit code, from a signal handler.
@@ -224,3 +233,8 @@ class PacedApp(App[str]):
             question = self._pacing.question(time.monotonic(), sent, *self.size, is_part=self._terminal.is_behind)
             self._driver.write(question)
             self._driver.flush()
+
+
+def _driver_of(app: PacedApp) -> TerminalDriver | None:
+    """Return what writes to the terminal; None where there is none, as in tests."""
+    return app._driver if isinstance(app._driver, TerminalDriver) else None

@@ -39,6 +39,14 @@ class CaughtUp:
 
 
 @dataclass(frozen=True)
+class AlertTrouble:
+    """An alert could not be sent to where the user wants it."""
+
+    words: str
+    """What went wrong, in one line."""
+
+
+@dataclass(frozen=True)
 class LogUnreadable:
     """The log is there and cannot be read."""
 
@@ -123,4 +131,5 @@ News = (
     | TrainerGone
     | TrainerPrinted
     | TrainerExited
+    | AlertTrouble
 )

@@ -20,6 +20,7 @@ from tuimon.runs.state import OVER, RunState
 from tuimon.text import plain
 from tuimon.ui.viewer.moment import READING, Moment, Notice
 from tuimon.ui.viewer.news import (
+    AlertTrouble,
     CaughtUp,
     Facts,
     LinesUnread,
@@ -159,6 +160,8 @@ class Viewer:
                 self._give_up_asking()
             case TrainerPrinted() | TrainerExited():
                 self._hear_of_process(news)
+            case AlertTrouble():
+                self.say(news.words, bad=True, seconds=CHANGE_SECONDS)
             case Begun() if self.others.begins(news):
                 self._say_begun(news)
 
