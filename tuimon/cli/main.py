@@ -16,7 +16,7 @@ from tuimon.cli.safe_stream import SafeStream
 from tuimon.errors import UsageError
 from tuimon.text import plain
 
-COMMANDS = ("run", "watch", "replay", "list", "tag", "delete", "send", "doctor", "export")
+COMMANDS = ("run", "watch", "replay", "list", "tag", "delete", "send", "doctor", "export", "import")
 """The subcommands: modules of `tuimon.cli`, in the order of the help."""
 
 BAD_INPUT = 2

@@ -225,7 +225,8 @@ def until_ended(run: RunDirectory) -> Callable[[RunState], bool]:
         if not is_there and (was_there or not run.path.exists()):
             return True
         if state.ended is None:
-            return liveness.is_gone(run.session_log, started)
+            # Another program's log does not say whether it goes on.
+            return (started is not None and bool(started.source)) or liveness.is_gone(run.session_log, started)
         # A script may call `fit` again. The log's age is known at once, but by another host's clock maybe.
         if state.last_seq != last_seq:
             last_seq, changed_at = state.last_seq, time.monotonic()

@@ -4,6 +4,8 @@ Without RUN it follows the newest: it opens the live run, or the newest that is 
 begins once the one that is shown is over; the key O goes back. Where no run is there yet it waits for one. Where
 several are live, it lets you choose. A run that was named stays; that another one has begun is said.
 
+RUN may be a log of another program, as tuimon import takes it: it is followed while it grows, and nothing is sent.
+
 Without a terminal, progress is printed in lines until the run ends. The exit code is then 1 for a run
 that failed, crashed or was removed, else 0; without RUN it is 2 where no run is there, or several are live.
 """
@@ -15,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tuimon.cli import progress_lines
-from tuimon.cli.choice import directory_of_runs, require_one, tell_taken
+from tuimon.cli.choice import directory_of_runs, named, require_one, tell_taken
 from tuimon.cli.loading import collect_later
 from tuimon.cli.options import add_looks, add_runs_dir, has_screen, read_settings, warn
 from tuimon.runs import facts_in_words, liveness
@@ -37,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RUN|DIR",
         nargs="?",
         help="a run directory, a session.jsonl, a name under the runs directory (without its date: the newest of "
-        "that name), or a directory of runs, whose newest is followed (default: the runs directory)",
+        "that name), or a directory of runs, whose newest is followed (default: the runs directory); or another "
+        "program's log, see tuimon import --help",
     )
     parser.add_argument("--readonly", action="store_true", help="change nothing: no key sends a request")
     add_runs_dir(parser)
@@ -71,7 +74,7 @@ class _Chosen:
 
 
 def _named(options: argparse.Namespace) -> RunDirectory:
-    return RunDirectory.find(options.run, options.runs_dir)
+    return named(options.run, options.runs_dir, follows=True)
 
 
 def _choose(directory: Path, settings: Settings, options: argparse.Namespace) -> _Chosen | None:
@@ -117,7 +120,8 @@ def _show(chosen: _Chosen, options: argparse.Namespace, settings: Settings, warn
         run, follows, warning = app.next_run, False, ""
     run = app.viewer.run
     state = progress_lines.read_state(run)
-    if state.run is not None and state.ended is None and not liveness.is_gone(run.session_log, state.run):
+    goes_on = state.run is not None and not state.run.source and state.ended is None
+    if goes_on and not liveness.is_gone(run.session_log, state.run):
         print(progress_lines.training_goes_on(run))
     return app.return_code or 0
 
@@ -146,6 +150,9 @@ def _print_lines(run: RunDirectory) -> int:
             print("the run's directory was removed before its training began")
         print(f"what it did after step {state.step} is not known")
         return FAILED
+    if state.run is not None and state.run.source:
+        print(f"this is what {plain(state.run.source, 1000)} holds now; on a terminal it is followed")
+        return 0
     if state.run is None:
         print("the process that wrote the former log is gone; this one has no line that can be read")
         return FAILED

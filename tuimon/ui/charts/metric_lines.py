@@ -39,6 +39,8 @@ class Line:
 def names_of(state: RunState) -> list[str]:
     """Return the metrics of a run: the loss first, then in the order of the log, the learning rate last."""
     found = dict.fromkeys((*state.batch_metrics, *state.running_metrics, *map(_own_name, state.epoch_metrics)))
+    # Another program may log validation by steps: it belongs to the chart of what it validates.
+    found = dict.fromkeys(name if _own_name(name) not in found else _own_name(name) for name in found)
     ordered = sorted(found, key=lambda name: name != "loss")
     return [*ordered, LEARNING_RATE] if len(state.learning_rates) and LEARNING_RATE not in found else ordered
 
@@ -48,11 +50,13 @@ def lines_of(state: RunState, metric: str) -> list[Line]:
     if metric == LEARNING_RATE and metric not in state.epoch_metrics:
         found = [Line("lr", state.learning_rates, Meaning.COMMAND)]
     else:
+        validation = f"val_{metric}"
+        validations = state.epoch_metrics.get(validation) or state.batch_metrics.get(validation, _NO_POINTS)
         found = [
             Line("batch", state.batch_metrics.get(metric, _NO_POINTS), Meaning.BATCH, can_be_smoothed=True),
             Line("running", state.running_metrics.get(metric, _NO_POINTS), Meaning.BATCH, can_be_smoothed=True),
             Line("train", state.epoch_metrics.get(metric, _NO_POINTS), Meaning.TRAINING),
-            Line("valid", state.epoch_metrics.get(f"val_{metric}", _NO_POINTS), Meaning.VALIDATION, dash="dashed"),
+            Line("valid", validations, Meaning.VALIDATION, dash="dashed"),
         ]
     return [line for line in found if len(line.series)]
 
