@@ -56,7 +56,7 @@ def named(name: str, runs_dir: Path, *, follows: bool = False) -> RunDirectory:
     try:
         followed = Followed(find_one(path, "tuimon"))
     except NothingFoundError as nothing:
-        raise UsageError(f"{no_run} Nor is it a log of another program. {str(nothing).partition(': ')[2]}") from nothing
+        raise UsageError(f"{no_run} Nor is it a log of another program: {str(nothing).partition(': ')[2]}") from nothing
     atexit.register(followed.close)
     if follows:
         followed.begin()

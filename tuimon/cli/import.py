@@ -45,6 +45,6 @@ def execute(options: argparse.Namespace) -> int:
         print(run.path)
     if len(errors) == len(found):
         raise errors[0]
-    for error in errors:
-        print(f"tuimon: {plain(str(error), 2000)}", file=sys.stderr)
+    for empty in errors:
+        print(f"tuimon: {plain(str(empty), 2000)}", file=sys.stderr)
     return 0

@@ -107,7 +107,8 @@ def progress_line(state: RunState, *, epoch_ended: bool) -> str:
     parts += [f"{prefix}{name} {figure(value)}" for name, value in shown[: facts_in_words.MOST_METRICS]]
     if state.steps_per_second is not None:
         parts.append(f"{number(state.steps_per_second, 3)} steps/s")
-    parts.append(f"phase {state.phase}")
+    if state.run is None or not state.run.source:
+        parts.append(f"phase {state.phase}")
     if state.layers:
         parts.append(f"frozen {len(state.frozen)}/{len(state.layers)}")
     if state.statistics_held:

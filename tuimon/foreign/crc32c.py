@@ -10,7 +10,7 @@ def _table() -> list[int]:
     table = []
     for byte in range(256):
         for _ in range(8):
-            byte = byte >> 1 ^ (_POLYNOMIAL if byte & 1 else 0)  # noqa: PLW2901 - shifted out bit by bit.
+            byte = byte >> 1 ^ (_POLYNOMIAL if byte & 1 else 0)
         table.append(byte)
     return table
 

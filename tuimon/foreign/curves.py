@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from tuimon.foreign.names import as_in_keras
 from tuimon.foreign.records import IntArray
+from tuimon.text import plain
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -120,6 +122,15 @@ class ForeignLog:
     """Whether what was translated of it holds no more."""
     remarks: list[str] = field(default_factory=list)
     """What must be known to read it right, a sentence each."""
+
+    def name_as_keras(self) -> None:
+        """Give metrics the names that Keras would give them, and remark on it."""
+        for curves in (self.steps, self.epochs):
+            renamed = as_in_keras(curves)
+            found = {renamed.get(name, name): curve for name, curve in curves.items()}
+            curves.clear()
+            curves.update(found)
+            self.remarks += [f"{plain(old, 100)} is shown as {plain(new, 100)}." for old, new in renamed.items()]
 
     @property
     def is_empty(self) -> bool:

@@ -1,12 +1,10 @@
 """Translates another program's log into facts, a part at a time as it grows."""
 
-import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-import tuimon
 from tuimon.foreign.curves import Curve, FloatArray, ForeignLog
 from tuimon.foreign.limits import LAST_STEP
 from tuimon.foreign.records import IntArray
@@ -83,7 +81,7 @@ class Translator:
             pid=0,
             process_started=None,
             boot_id=None,
-            versions={"python": platform.python_version(), "tuimon": tuimon.__version__},
+            versions={},
             config=log.config,
             source=f"{log.what} {log.source}",
         )
@@ -244,7 +242,7 @@ class _Waiting:
         """Yield the values at each step up to one, by name, with their time."""
         stop = int(np.searchsorted(self._steps, end, side="right"))
         due, self._done = self._steps[self._done : stop], stop
-        places = {name: 0 for name in self._columns}
+        places = dict.fromkeys(self._columns, 0)
         lists = {name: (steps.tolist(), values, times) for name, (steps, values, times) in self._columns.items()}
         for name, (steps, _, _) in self._columns.items():
             places[name] = int(np.searchsorted(steps, due[0])) if len(due) else 0

@@ -13,7 +13,7 @@ from tuimon.regular_file import read_regular
 
 LOOKED_FOR = (
     "TensorBoard's event files (*tfevents*, also in directories below), a CSV file with a column epoch or step "
-    "(Keras' CSVLogger, Lightning's metrics.csv), a JSON file with a list for each metric (History.history)"
+    "(Keras' CSVLogger, Lightning's metrics.csv), a JSON file with a list for each metric (History.history)."
 )
 _HEAD_BYTES = 64 * 1024
 _MOST_NAMED = 5

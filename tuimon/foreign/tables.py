@@ -115,7 +115,8 @@ def lightning_csv(data: bytes, log: ForeignLog) -> None:
     epochs, has_epoch = cells.counts("epoch") if "epoch" in cells.names else (steps, np.zeros(len(steps), dtype=bool))
     has_epoch &= is_row
     log.has_steps = True
-    by_step, by_epoch = [], []
+    by_step: list[str] = []
+    by_epoch: list[str] = []
     for name in (name for name in cells.names if name not in _LIGHTNING):
         is_told = cells.is_told[:, cells.names.index(name)] & is_row
         known = epochs[is_told & has_epoch]
@@ -123,6 +124,7 @@ def lightning_csv(data: bytes, log: ForeignLog) -> None:
         (by_epoch if is_of_epoch else by_step).append(name)
     _fill(log.steps, cells, is_row, steps[is_row], by_step, log)
     _fill(log.epochs, cells, has_epoch, epochs[has_epoch], by_epoch, log)
+    log.name_as_keras()
     known, place = np.unique(epochs[has_epoch], return_inverse=True)
     ends = np.zeros(len(known), dtype=np.int64)
     np.maximum.at(ends, place, steps[has_epoch] + 1)

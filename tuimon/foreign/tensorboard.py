@@ -11,8 +11,8 @@ from tuimon.foreign import histograms
 from tuimon.foreign.curves import Curve, FloatArray, ForeignLog, Text
 from tuimon.foreign.event_file import EventFile
 from tuimon.foreign.events import Event
-from tuimon.foreign.pieces import Piece
 from tuimon.foreign.limits import LAST_STEP, possible_time
+from tuimon.foreign.pieces import Piece
 from tuimon.foreign.records import IntArray
 
 TRAINING = ("train", "training")
@@ -127,14 +127,19 @@ class TensorBoardLog:
         """Give the curves of all writers their names in the log."""
         log = self.log
         found: tuple[dict[str, Curve], ...] = ({}, {}, {})
-        for writer in sorted(self._writers.values(), key=lambda writer: writer.is_validation):
+        writers = sorted(self._writers.values(), key=lambda writer: writer.is_validation)
+        # What histograms tell comes last: there is much of it.
+        for is_told, writer in ((is_told, writer) for is_told in (False, True) for writer in writers):
             for place, curves in enumerate((writer.steps, writer.running, writer.epochs)):
                 for name, curve in curves.items():
-                    # Two directories may call different things alike.
-                    found[place][f"{writer.name}/{name}" if name in found[place] else name] = curve
+                    if (curve in writer.of_histograms) == is_told:
+                        # Two directories may call different things alike.
+                        found[place][f"{writer.name}/{name}" if name in found[place] else name] = curve
         log.is_void = log.is_void or self._is_anew
         self._is_anew = False
         log.steps, log.running, log.epochs = found
+        log.remarks.clear()
+        log.name_as_keras()
         evaluations = [writer.evaluations for writer in self._writers.values() if len(writer.evaluations)]
         batches = [curve for curve in found[1].values() if len(curve)]
         log.has_steps = bool(evaluations or batches)
@@ -204,6 +209,8 @@ class _Writer:
         """By name, values of epochs."""
         self.evaluations = Curve()
         """One of the values of validation by steps completed."""
+        self.of_histograms: set[Curve] = set()
+        """Those of the curves that histograms tell."""
         self.texts: list[Text] = []
         """In the order of the files."""
         # As Keras calls it: then tags tell epochs from batches.
@@ -249,7 +256,9 @@ class _Writer:
                     log.left_out[value.plugin or "values of another kind"] += 1
         for tag, found in rows.items():
             steps, numbers, times = zip(*found, strict=True)
-            self._curve(tag).add(np.array(steps), np.array(numbers), np.array(times))
+            curve = self._curve(tag)
+            self.of_histograms.add(curve)
+            curve.add(np.array(steps), np.array(numbers), np.array(times))
 
     def _curve(self, tag: str) -> Curve:
         """Return the curve of a tag."""

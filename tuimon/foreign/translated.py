@@ -150,6 +150,3 @@ def _write(path: Path, facts: Iterable[AnyEvent], begin: str = "") -> None:
         file.write(begin)
         for fact in facts:
             file.write(_encoder.encode(fact).decode() + "\n")
-
-
-
