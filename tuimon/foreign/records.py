@@ -124,6 +124,9 @@ def _is_damage(data: bytes, end: int) -> bool:
     if len(data) - end < HEADER_BYTES:
         return False
     length, checksum = unpack_from("<QI", data, end)
+    if length == checksum == 0:
+        # Room that some file systems show before it is written.
+        return False
     return bool(length > LONGEST_RECORD or checksum != crc32c.of_length(length))
 
 

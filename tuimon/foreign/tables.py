@@ -77,7 +77,8 @@ class Table:
                 del mine[name]
                 log.is_void = True
         log.ends, log.has_steps, log.left_out = found.ends, found.has_steps, found.left_out
-        log.config, log.remarks, log.troubles = found.config, found.remarks, found.troubles
+        log.config = hyperparameters(self._path.with_name(HYPERPARAMETERS)) if log.has_steps else {}
+        log.remarks, log.troubles = found.remarks, found.troubles
 
 
 def keras_csv(data: bytes, log: ForeignLog) -> None:

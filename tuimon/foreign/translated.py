@@ -101,11 +101,13 @@ class Followed:
             OSError: it cannot be written.
         """
         has_news = self._source.read()
+        if not has_news and not self._had_news:
+            return
         if self._translator.is_void:
             # What is shown must not stay: readers of the run see that its log is another one.
             self._translator = Translator(self._source.log, self._name)
             self._write_whole(is_settled=not has_news)
-        elif has_news or self._had_news:
+        else:
             self._append(self._translator.new(is_settled=not has_news))
         self._had_news = has_news
 
