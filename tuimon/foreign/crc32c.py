@@ -25,7 +25,7 @@ def masked(data: bytes) -> int:
 
     Example:
         >>> hex(masked(b"123456789"))
-        '0xc78adf1d'
+        '0xc78ab0e5'
     """
     crc = 0xFFFFFFFF
     for byte in data:
