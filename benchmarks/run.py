@@ -6,9 +6,12 @@ import overhead
 import probe
 import terminal
 
+import foreign
+
 if __name__ == "__main__":
     overhead.main()
     probe.main()
     closing.main()
     terminal.main()
     leet.main()
+    foreign.main()

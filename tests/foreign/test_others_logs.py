@@ -2,6 +2,8 @@
 
 import json
 import os
+import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 
 from foreign import event_files
 from foreign.event_files import append, event, message, simple, starts_at, varint
-from helpers import fold, read_log
+from helpers import ROOT, fold, read_log
 from tuimon.cli.main import main
 from tuimon.foreign.sources import find_one
 from tuimon.foreign.translated import Followed
@@ -39,8 +41,20 @@ def test_import_prints_the_run_and_other_subcommands_take_it(capsys: pytest.Capt
     assert (listed["state"], listed["epoch"], listed["step"]) == ("imported", 3, 12)
     assert main(["export", path, "--to", "csv", "--out", "-"]) == 0
     assert ",val_loss," in capsys.readouterr().out
-    # Nobody would answer.
-    assert main(["send", path, "stop", "--timeout", "0"]) != 0
+    assert main(["send", path, "stop"]) != 0
+    assert "its log is another program's, nobody takes requests" in capsys.readouterr().err
+    assert main(["delete", path, "--yes"]) == 0
+    assert not run.path.exists()
+
+
+def test_the_commands_of_the_page_are_true(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(RECORDED / "keras", tmp_path / "logs" / "fit")
+    (tmp_path / "training.csv").write_text("epoch,loss\n0,1.0\n")
+    page = (ROOT / "docs" / "others-logs.md").read_text()
+    lines = page.partition("```sh\n")[2].partition("```")[0].splitlines()
+    codes = [main(shlex.split(line, comments=True)[1:]) for line in lines]
+    # The doctor of a log of losses alone has not examined all.
+    assert codes == [0, 0, 3]
 
 
 def test_an_imported_run_is_as_old_as_its_training(capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,6 +110,16 @@ def test_the_doctor_finds_what_the_losses_tell_and_calls_the_rest_not_examined(
     said = capsys.readouterr().out
     assert "the log is of another program, which\ndid not record it" in said
     assert "probe` makes one" not in said
+
+
+def test_the_doctor_advises_nothing_that_nobody_can_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "".join(f"{epoch},{1 / (1 + epoch)},{5 if epoch == 30 else 1 / (1 + epoch)}\n" for epoch in range(40))
+    (tmp_path / "training.csv").write_text(f"epoch,loss,val_loss\n{rows}")
+    assert main(["doctor", "training.csv"]) == 1
+    said = capsys.readouterr().out
+    assert "spiked once, in epoch 31" in said
+    assert "tuimon send" not in said
+    assert "press" not in said
 
 
 def test_without_a_terminal_what_is_there_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,8 +5,10 @@ import atexit
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
+from tuimon.cli.progress import Progress
 from tuimon.errors import UsageError
 from tuimon.runs.glance import Glance
 from tuimon.runs.live_runs import live_runs, newest
@@ -54,7 +56,9 @@ def named(name: str, runs_dir: Path, *, follows: bool = False) -> RunDirectory:
     from tuimon.foreign.translated import Followed
 
     try:
-        followed = Followed(find_one(path, "tuimon"))
+        found = find_one(path, "tuimon watch")
+        with closing(Progress(f"reading {plain(found.name, 40)}")) as progress:
+            followed = Followed(found, progress.show)
     except NothingFoundError as nothing:
         raise UsageError(f"{no_run} Nor is it a log of another program: {str(nothing).partition(': ')[2]}") from nothing
     atexit.register(followed.close)

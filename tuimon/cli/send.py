@@ -121,6 +121,9 @@ def execute(options: argparse.Namespace) -> int:
     run = named_or_live(options, f"tuimon send RUN {options.request}")
     request = _request(options)
     newest = newest_start(run.session_log)
+    if newest is not None and newest.source:
+        print(f"tuimon: {run.name}: its log is another program's, nobody takes requests", file=sys.stderr)
+        return NO_ANSWER
     if liveness.is_gone(run.session_log, newest):
         print(f"tuimon: {run.name}: its training is over, nobody takes requests", file=sys.stderr)
         return NO_ANSWER

@@ -11,6 +11,7 @@ that failed, crashed or was removed, else 0; without RUN it is 2 where no run is
 """
 
 import argparse
+import shlex
 import sys
 import time
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from tuimon.cli import progress_lines
 from tuimon.cli.choice import directory_of_runs, named, require_one, tell_taken
 from tuimon.cli.loading import collect_later
 from tuimon.cli.options import add_looks, add_runs_dir, has_screen, read_settings, warn
+from tuimon.errors import UsageError
 from tuimon.runs import facts_in_words, liveness
 from tuimon.runs.beginnings import Beginnings
 from tuimon.runs.live_runs import live_runs, newest
@@ -83,7 +85,8 @@ def _choose(directory: Path, settings: Settings, options: argparse.Namespace) ->
     beginnings = Beginnings(directory)
     if not any(runs_in(directory)):
         where = plain(str(directory.absolute()), 1000)
-        print(f"no run in {where} yet: waiting for one to begin (Ctrl-C leaves)", file=sys.stderr)
+        # PyTorch's writer calls its directory `runs`, too.
+        print(f"no run in {where} yet: waiting for one to begin (Ctrl-C leaves){_others(directory)}", file=sys.stderr)
         while not any(runs_in(directory)):
             time.sleep(LOOK_SECONDS)
     live = live_runs(directory)
@@ -95,6 +98,17 @@ def _choose(directory: Path, settings: Settings, options: argparse.Namespace) ->
     picker = RunPicker(directory, settings=settings, palette=options.palette)
     picker.run()
     return None if picker.chosen is None else _Chosen(picker.chosen, beginnings, follows=False)
+
+
+def _others(directory: Path) -> str:
+    """Return how to watch logs of another program that lie in a directory; an empty text where there is none."""
+    from tuimon.foreign.sources import find
+
+    try:
+        found = find(directory)
+    except UsageError:
+        return ""
+    return f". Logs of another program are there: tuimon watch {shlex.quote(plain(str(found[0].path), 1000))}"
 
 
 def _show(chosen: _Chosen, options: argparse.Namespace, settings: Settings, warning: str) -> int:

@@ -19,6 +19,8 @@ from tuimon.runs.run_directory import RunDirectory
 
 LOOK_SECONDS = 0.5
 """How often a log is looked at that may grow."""
+_LONGEST_NAME = 60
+"""Characters of a directory's name: file systems limit the bytes."""
 _encoder = msgspec.json.Encoder()
 
 
@@ -56,6 +58,7 @@ class Followed:
 
     Args:
         found: The log.
+        tell: Is told how many bytes of how many are read, now and then, before it is shown.
 
     Raises:
         UsageError: it holds no number.
@@ -70,16 +73,16 @@ class Followed:
         ```
     """
 
-    def __init__(self, found: Found) -> None:
+    def __init__(self, found: Found, tell: Tell | None = None) -> None:
         self._name = found.name
-        self._source = _read(found)
+        self._source = _read(found, tell)
         self._directory = tempfile.TemporaryDirectory(prefix="tuimon-", ignore_cleanup_errors=True)
         self._translator = Translator(self._source.log, self._name)
         self._had_news = True
         self._times = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="foreign log", daemon=True)
-        self.run = RunDirectory.at(Path(self._directory.name) / (Path(found.name).name or "log"))
+        self.run = RunDirectory.at(Path(self._directory.name) / (found.name[:_LONGEST_NAME] or "log"))
         """The run with the facts so far."""
         self._write_whole(is_settled=True)
 
