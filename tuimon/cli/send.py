@@ -121,11 +121,10 @@ def execute(options: argparse.Namespace) -> int:
     run = named_or_live(options, f"tuimon send RUN {options.request}")
     request = _request(options)
     newest = newest_start(run.session_log)
-    if newest is not None and newest.source:
-        print(f"tuimon: {run.name}: its log is another program's, nobody takes requests", file=sys.stderr)
-        return NO_ANSWER
-    if liveness.is_gone(run.session_log, newest):
-        print(f"tuimon: {run.name}: its training is over, nobody takes requests", file=sys.stderr)
+    is_others = newest is not None and bool(newest.source)
+    if is_others or liveness.is_gone(run.session_log, newest):
+        why = "its log is another program's" if is_others else "its training is over"
+        print(f"tuimon: {run.name}: {why}, nobody takes requests", file=sys.stderr)
         return NO_ANSWER
     seconds = _default_seconds(type(request)) if options.timeout is None else options.timeout
     request = commands.signed(request, attempt=newest.attempt if newest else None)
