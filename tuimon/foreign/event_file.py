@@ -26,6 +26,7 @@ class EventFile:
         self._misplaced = 0
         self._is_over = False
         self._head = b""
+        self._seen = 0
 
     def is_replaced(self) -> bool:
         """Return whether what was read is no more: the file is shorter, or begins otherwise, or is gone."""
@@ -35,6 +36,13 @@ class EventFile:
                 return head != self._head or file.seek(0, 2) < self.offset
         except FileNotFoundError:
             return True
+        except OSError:
+            return False
+
+    def has_grown(self) -> bool:
+        """Return whether there is more than was seen when it was read."""
+        try:
+            return not self._is_over and self.path.stat().st_size > self._seen
         except OSError:
             return False
 
@@ -50,6 +58,7 @@ class EventFile:
             except OSError as error:
                 self.trouble = f"cannot be read: {error.strerror or error}"
                 return
+            self._seen = self.offset + len(data)
             found = records.frames(data)
             if not found.end and len(data) == size and not found.is_damaged:
                 # One record that is longer than a piece.

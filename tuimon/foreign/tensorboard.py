@@ -86,7 +86,7 @@ class TensorBoardLog:
         Args:
             tell: Is told how many bytes of how many are read, now and then.
         """
-        if any(file.is_replaced() for file in self._files.values()):
+        if any(file.is_replaced() for file in self._files.values()) or self._is_out_of_order():
             self._begin()
             self._is_anew = True
         self.log.troubles.clear()
@@ -108,6 +108,13 @@ class TensorBoardLog:
         if has_news:
             self._bring_together()
         return has_news
+
+    def _is_out_of_order(self) -> bool:
+        """Return whether a file goes on behind which another one was read: what it tells comes before that one."""
+        grown = {path.parent: path for path in sorted(self._files, reverse=True) if self._files[path].has_grown()}
+        return any(
+            path.parent in grown and path > grown[path.parent] and file.offset for path, file in self._files.items()
+        )
 
     def _paths(self) -> Iterator[Path]:
         if self._directory.is_file():
