@@ -7,6 +7,8 @@ import overhead
 import probe
 import terminal
 
+import foreign
+
 if __name__ == "__main__":
     overhead.main()
     probe.main()
@@ -14,3 +16,4 @@ if __name__ == "__main__":
     terminal.main()
     exports.main()
     leet.main()
+    foreign.main()

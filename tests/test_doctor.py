@@ -39,6 +39,7 @@ from helpers import (
     until,
 )
 from tuimon.cli import doctor
+from tuimon.cli import progress as progress_line
 from tuimon.cli.main import main
 from tuimon.diagnosis.examination import RULES_SAY, examine, judge
 from tuimon.diagnosis.finding import Finding
@@ -905,8 +906,8 @@ def test_progress_is_shown_on_a_terminal_after_a_while(monkeypatch: pytest.Monke
         (io.StringIO(), -1.0, ""),
     ):
         monkeypatch.setattr(sys, "stderr", stream)
-        monkeypatch.setattr(doctor, "PATIENCE_SECONDS", patience)
-        progress = doctor.Progress()
+        monkeypatch.setattr(progress_line, "PATIENCE_SECONDS", patience)
+        progress = progress_line.Progress()
         progress.show(5, 10)
         progress.close()
         assert stream.getvalue() == expected

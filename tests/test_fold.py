@@ -88,7 +88,7 @@ LATER = {
         "weights_replaced",
         "weight_updates",
     ),
-    "RunStarted": ("console",),
+    "RunStarted": ("console", "source"),
 }
 """Fields that came after the hashes were made. These logs have none of their facts; `best` has tests of its own."""
 

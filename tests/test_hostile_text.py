@@ -49,6 +49,8 @@ def commands_on(run: str, runs: str, out: str) -> list[list[str]]:
         ["tag", run, EVIL],
         ["tag", run],
         ["run", "--resume", run],
+        ["import", EVIL],
+        ["import", run, "--name", EVIL],
         ["run", EVIL],
         [EVIL],
         ["completion", EVIL],

@@ -8,6 +8,7 @@ from tuimon.text import width_of
 _SIGNS = {
     "●": "*",
     "○": "o",
+    "◇": "o",
     "◌": ".",
     "◔": "o",
     "◑": "o",

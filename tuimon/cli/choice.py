@@ -1,11 +1,14 @@
 """Which run a command means where none is named."""
 
 import argparse
+import atexit
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
+from tuimon.cli.progress import Progress
 from tuimon.errors import UsageError
 from tuimon.runs.glance import Glance
 from tuimon.runs.live_runs import live_runs, newest
@@ -26,10 +29,45 @@ def named_or_newest(options: argparse.Namespace) -> RunDirectory:
     if options.run is not None:
         if address_of(options.run) is not None:
             raise UsageError(f"{options.run}: only watch, list and send reach another machine; run this there")
-        return RunDirectory.find(options.run, options.runs_dir)
+        return named(options.run, options.runs_dir)
     run, status = newest(options.runs_dir)
     tell_taken(run, status)
     return run
+
+
+def named(name: str, runs_dir: Path, *, follows: bool = False) -> RunDirectory:
+    """Return the run that a name or a path means. It may be another program's log: then its translation.
+
+    The translation is removed when the program ends.
+
+    Args:
+        name: The name, or the path.
+        runs_dir: Where the runs are.
+        follows: Whether a translation goes on with what is added to the log.
+
+    Raises:
+        UsageError: There is none.
+    """
+    try:
+        return RunDirectory.find(name, runs_dir)
+    except UsageError as error:
+        path = Path(name)
+        if not os.path.exists(path) or any(runs_in(path)):  # noqa: PTH110 - of a name that nothing can have, no error.
+            raise
+        no_run = error
+    from tuimon.foreign.sources import NothingFoundError, find_one
+    from tuimon.foreign.translated import Followed
+
+    try:
+        found = find_one(path, "tuimon watch")
+        with closing(Progress(f"reading {plain(found.name, 40)}")) as progress:
+            followed = Followed(found, progress.show)
+    except NothingFoundError as nothing:
+        raise UsageError(f"{no_run} Nor is it a log of another program: {str(nothing).partition(': ')[2]}") from nothing
+    atexit.register(followed.close)
+    if follows:
+        followed.begin()
+    return followed.run
 
 
 def named_or_live(options: argparse.Namespace, usage: str) -> RunDirectory:

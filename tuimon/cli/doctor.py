@@ -16,13 +16,13 @@ import os
 import shlex
 import shutil
 import sys
-import time
 from collections.abc import Sequence
 
 import numpy as np
 
 from tuimon.cli.choice import named_or_newest
 from tuimon.cli.options import add_run
+from tuimon.cli.progress import Progress
 from tuimon.cli.safe_stream import ascii_json, raw
 from tuimon.diagnosis.examination import Examined, Judgement, examine, judge
 from tuimon.diagnosis.finding import Finding
@@ -47,8 +47,6 @@ EXIT_CODES: dict[Judgement, int] = {"healthy": 0, "findings": 1, "not examined":
 WIDTH = 80
 """Where the terminal does not say."""
 NARROWEST = 30
-PATIENCE_SECONDS = 0.5
-"""Reading that takes longer shows its progress."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,25 +73,6 @@ def execute(options: argparse.Namespace) -> int:
     else:
         _print_page(state, found, subject)
     return EXIT_CODES[judgement]
-
-
-class Progress:
-    """One line on stderr that says how much of a log is read; only on a terminal, and only after a while."""
-
-    def __init__(self) -> None:
-        self._began = time.monotonic()
-        self._shown = False
-
-    def show(self, done: int, total: int) -> None:
-        """Show how much of the log is read."""
-        if sys.stderr.isatty() and time.monotonic() - self._began > PATIENCE_SECONDS:
-            self._shown = True
-            print(f"\rreading the log: {100 * done // max(total, 1):3d} %", end="", file=raw(sys.stderr), flush=True)
-
-    def close(self) -> None:
-        """Clear the line."""
-        if self._shown:
-            print("\r\x1b[K", end="", file=raw(sys.stderr), flush=True)
 
 
 def read(tail: Tail, state: RunState, progress: Progress) -> None:

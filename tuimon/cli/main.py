@@ -30,6 +30,7 @@ COMMANDS = (
     "alerts",
     "doctor",
     "export",
+    "import",
     "completion",
 )
 """The subcommands: modules of `tuimon.cli`, in the order of the help."""

@@ -107,7 +107,8 @@ def progress_line(state: RunState, *, epoch_ended: bool) -> str:
     parts += [f"{prefix}{name} {figure(value)}" for name, value in shown[: facts_in_words.MOST_METRICS]]
     if state.steps_per_second is not None:
         parts.append(f"{number(state.steps_per_second, 3)} steps/s")
-    parts.append(f"phase {state.phase}")
+    if state.run is None or not state.run.source:
+        parts.append(f"phase {state.phase}")
     if state.layers:
         parts.append(f"frozen {len(state.frozen)}/{len(state.layers)}")
     if state.statistics_held:
@@ -238,7 +239,8 @@ def until_ended(run: RunDirectory) -> Callable[[RunState], bool]:
         if not is_there and (was_there or not run.path.exists()):
             return True
         if state.ended is None:
-            return run.is_gone(started)
+            # Another program's log does not say whether it goes on.
+            return (started is not None and bool(started.source)) or run.is_gone(started)
         # A script may call `fit` again. The log's age is known at once, but by another host's clock maybe.
         if state.last_seq != last_seq:
             last_seq, changed_at = state.last_seq, time.monotonic()

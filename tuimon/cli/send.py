@@ -128,8 +128,10 @@ def execute(options: argparse.Namespace) -> int:
 
 def _send(run: RunDirectory, request: commands.AnyRequest, options: argparse.Namespace) -> int:
     newest = newest_start(run.session_log)
-    if run.is_gone(newest):
-        print(f"tuimon: {run.name}: its training is over, nobody takes requests", file=sys.stderr)
+    is_others = newest is not None and bool(newest.source)
+    if is_others or run.is_gone(newest):
+        why = "its log is another program's" if is_others else "its training is over"
+        print(f"tuimon: {run.name}: {why}, nobody takes requests", file=sys.stderr)
         return NO_ANSWER
     seconds = _default_seconds(type(request)) if options.timeout is None else options.timeout
     request = commands.signed(request, attempt=newest.attempt if newest else None)

@@ -4,11 +4,14 @@ Without RUN it follows the newest: it opens the live run, or the newest that is 
 begins once the one that is shown is over; the key O goes back. Where no run is there yet it waits for one. Where
 several are live, it lets you choose. A run that was named stays; that another one has begun is said.
 
+RUN may be a log of another program, as tuimon import takes it: it is followed while it grows, and nothing is sent.
+
 Without a terminal, progress is printed in lines until the run ends. The exit code is then 1 for a run
 that failed, crashed or was removed, else 0; without RUN it is 2 where no run is there, or several are live.
 """
 
 import argparse
+import shlex
 import sys
 import time
 from contextlib import closing
@@ -16,9 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tuimon.cli import progress_lines
-from tuimon.cli.choice import address_of, directory_of_runs, require_one, tell_taken
+from tuimon.cli.choice import address_of, directory_of_runs, named, require_one, tell_taken
 from tuimon.cli.loading import collect_later
 from tuimon.cli.options import add_looks, add_runs_dir, has_screen, read_settings, warn
+from tuimon.errors import UsageError
 from tuimon.runs import facts_in_words, liveness
 from tuimon.runs.beginnings import Beginnings
 from tuimon.runs.live_runs import live_runs, newest
@@ -43,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         help="a run directory, a session.jsonl, a name under the runs directory (without its date: the newest of "
         "that name), or a directory of runs, whose newest is followed (default: the runs directory); on another "
-        "machine: user@host:PATH, over ssh",
+        "machine: user@host:PATH, over ssh; or another program's log, see tuimon import --help",
     )
     parser.add_argument("--readonly", action="store_true", help="change nothing: no key sends a request")
     add_runs_dir(parser)
@@ -88,7 +92,7 @@ class _Chosen:
 
 
 def _named(options: argparse.Namespace) -> RunDirectory:
-    return RunDirectory.find(options.run, options.runs_dir)
+    return named(options.run, options.runs_dir, follows=True)
 
 
 def _mirrored(address: Address) -> RunDirectory:
@@ -112,7 +116,8 @@ def _choose(directory: Path, settings: Settings, options: argparse.Namespace) ->
     beginnings = Beginnings(directory)
     if not any(runs_in(directory)):
         where = plain(str(directory.absolute()), 1000)
-        print(f"no run in {where} yet: waiting for one to begin (Ctrl-C leaves)", file=sys.stderr)
+        # PyTorch's writer calls its directory `runs`, too.
+        print(f"no run in {where} yet: waiting for one to begin (Ctrl-C leaves){_others(directory)}", file=sys.stderr)
         while not any(runs_in(directory)):
             time.sleep(LOOK_SECONDS)
     live = live_runs(directory)
@@ -124,6 +129,17 @@ def _choose(directory: Path, settings: Settings, options: argparse.Namespace) ->
     picker = RunPicker(directory, settings=settings, palette=options.palette)
     picker.run()
     return None if picker.chosen is None else _Chosen(picker.chosen, beginnings, follows=False)
+
+
+def _others(directory: Path) -> str:
+    """Return how to watch logs of another program that lie in a directory; an empty text where there is none."""
+    from tuimon.foreign.sources import find
+
+    try:
+        found = find(directory)
+    except UsageError:
+        return ""
+    return f". Logs of another program are there: tuimon watch {shlex.quote(plain(str(found[0].path), 1000))}"
 
 
 def _show(chosen: _Chosen, options: argparse.Namespace, settings: Settings, warning: str) -> int:
@@ -150,7 +166,8 @@ def _show(chosen: _Chosen, options: argparse.Namespace, settings: Settings, warn
         run, follows, warning = app.next_run, False, ""
     run = app.viewer.run
     state = progress_lines.read_state(run)
-    if state.run is not None and state.ended is None and not run.is_gone(state.run):
+    goes_on = state.run is not None and not state.run.source and state.ended is None
+    if goes_on and not run.is_gone(state.run):
         print(progress_lines.training_goes_on(run))
     return app.return_code or 0
 
@@ -195,6 +212,9 @@ def _print_lines(run: RunDirectory) -> int:
             print("the run's directory was removed before its training began")
         print(f"what it did after step {state.step} is not known")
         return FAILED
+    if state.run is not None and state.run.source:
+        print(f"this is what {plain(state.run.source, 1000)} holds now; on a terminal it is followed")
+        return 0
     if state.run is None:
         print("the process that wrote the former log is gone; this one has no line that can be read")
         return FAILED

@@ -34,6 +34,8 @@ PROBE_AGAIN = "the request `probe` makes another"
 """The same where the last probe is out of date."""
 PROBE_NEXT_TIME = "train with `tuimon.Monitor(probe_every=100)`, which makes one every 100 steps"
 """The same of a run that is over."""
+OF_OTHERS = frozenset(("R11", "R12", "R13"))
+"""Rules that look at losses alone: another program's log has what they need."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,11 @@ class _Look:
 
 def _examined(rule: str, look: _Look, state: RunState, *, is_fired: bool, error: str) -> Examined:
     try:
-        sight = Sight(blind=plain(error, 300)) if error else look.sight(state)
+        if state.run is not None and state.run.source and rule not in OF_OTHERS:
+            remedy = "train with `tuimon.Monitor`, which records it"
+            sight = Sight(blind="the log is of another program, which did not record it", remedy=remedy)
+        else:
+            sight = Sight(blind=plain(error, 300)) if error else look.sight(state)
     except Exception as failure:  # noqa: BLE001 - whatever it is, the other rules say what they saw.
         sight = Sight(blind=plain(f"an error of tuimon ({type(failure).__name__}: {failure})", 300))
     if is_fired:

@@ -4,6 +4,7 @@ Pure: no clock, no files.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import numpy as np
 
@@ -86,6 +87,9 @@ def look(state: RunState) -> tuple[list[Finding], dict[str, str]]:
         _without_consequences(found),
         key=lambda finding: (-SEVERITIES.index(finding.severity), -finding.weight, finding.rule, finding.step),
     )
+    if state.run is not None and state.run.source:
+        # Nobody takes requests.
+        ordered = [replace(finding, request="") for finding in ordered]
     return ordered, errors
 
 

@@ -300,6 +300,8 @@ def _lowest_momentum(state: RunState) -> float:
 
 def _advice(state: RunState, cause: Cause) -> tuple[str, str]:
     """Return what to do, and the request that helps."""
+    if cause == "unexplained" and state.run is not None and state.run.source:
+        return "cause unknown; `tuimon.Monitor` records what can tell it", ""
     if cause == LAGGING and _lowest_momentum(state) <= LOWEST_ADVISED:
         return (
             "recalibrate before validation, or take a smaller learning rate: the weights move too fast",

@@ -9,6 +9,8 @@ LEARNING_RATE = "learning rate"
 def names_of(state: RunState) -> list[str]:
     """Return the metrics of a run: the loss first, then in the order of the log, the learning rate last."""
     found = dict.fromkeys((*state.batch_metrics, *state.running_metrics, *map(_own_name, state.epoch_metrics)))
+    # Another program may log validation by steps: it belongs to the chart of what it validates.
+    found = dict.fromkeys(name if _own_name(name) not in found else _own_name(name) for name in found)
     ordered = sorted(found, key=lambda name: name != "loss")
     return [*ordered, LEARNING_RATE] if len(state.learning_rates) and LEARNING_RATE not in found else ordered
 

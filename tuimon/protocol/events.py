@@ -82,6 +82,9 @@ class RunStarted(Event):
     """What `trainer.log` holds: `process`: all that the training process prints. `python`: what a user's own script
     prints through Python's `sys.stdout` and `sys.stderr` while it trains; libraries in C print to the terminal alone.
     `off`: nothing, by `Monitor(console=False)`. Empty: not known."""
+    source: str = ""
+    """Of which log of another program this one is a translation: its kind and its path. Nobody takes requests then, and
+    what that program did not write is not here. Empty: tuimon's own trainer wrote it."""
 
 
 class BatchNormLayer(msgspec.Struct, kw_only=True):

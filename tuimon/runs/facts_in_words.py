@@ -19,6 +19,18 @@ SHORTEST_TRACE_SECONDS = 0.05
 """A shorter trace is not mentioned."""
 
 
+def no_model(state: RunState) -> str:
+    """Return why there is nothing to say of the model's layers, as a sentence.
+
+    Example:
+        >>> no_model(RunState())
+        'The model is not built yet.'
+    """
+    if state.run is not None and state.run.source:
+        return "The log of another program says nothing of the model's layers."
+    return "The model is not built yet."
+
+
 @singledispatch
 def of(event: events.Event, state: RunState) -> str:
     """Return the sentence for a fact, without its time; an empty text for facts that are no news.
@@ -40,6 +52,9 @@ def of(event: events.Event, state: RunState) -> str:
 @of.register
 def _(event: events.RunStarted, state: RunState) -> str:
     del state
+    if event.source:
+        host = f", written on {plain(event.host, 60)}" if event.host else ""
+        return f"read from {plain(event.source, 1000)}{host}"
     versions = "  ".join(f"{plain(name, 20)} {plain(version, 20)}" for name, version in event.versions.items())
     if event.protocol != events.PROTOCOL:
         versions += f"   protocol {event.protocol:,}, this tuimon reads {events.PROTOCOL}: it may be misread"

@@ -82,10 +82,12 @@ def status(state: RunState, *, gone: bool, silent_seconds: float) -> str:
 
     Returns:
         `starting`, what `state_changed` says (`training`, `paused`, …), `finished`, `stopped`, `failed`,
-        `crashed` or `silent`.
+        `crashed`, `silent`, or `imported` of a log that another program wrote: nothing tells whether it goes on.
     """
     if state.ended:
         return state.ended.status
+    if state.run is not None and state.run.source:
+        return "imported"
     if gone:
         return "crashed"
     if silent_seconds > SILENT_SECONDS:

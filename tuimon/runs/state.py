@@ -26,7 +26,7 @@ GAP_PARTS = ("train", "inference", "gap", "batch_norm", "stochastic", "other")
 """Numbers of a probe that are kept over time."""
 RECENT_VALIDATIONS = 200
 """Validations that are kept batch by batch."""
-OVER = ("finished", "stopped", "failed", "crashed")
+OVER = ("finished", "stopped", "failed", "crashed", "imported")
 """What `tuimon.runs.liveness.status` says of a run that takes no requests any more."""
 
 TimelineEntry = (

@@ -88,6 +88,9 @@ def doubt(run: RunDirectory, now: float | None = None) -> Doubt | None:
     if started is None:
         is_quiet = now - _changed_at(run) > _QUIET_SECONDS
         return None if is_quiet else Doubt("its training may be starting: its log has no line yet", may_be_forced=True)
+    if started.source:
+        # A translation: what it was made of lies elsewhere.
+        return None
     glance = Glance(run)
     glance.look()
     has_ended = glance.state.ended is not None

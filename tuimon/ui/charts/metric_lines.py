@@ -41,11 +41,13 @@ def lines_of(state: RunState, metric: str) -> list[Line]:
     if metric == LEARNING_RATE and metric not in state.epoch_metrics:
         found = [Line("lr", state.learning_rates, Meaning.COMMAND)]
     else:
+        validation = f"val_{metric}"
+        validations = state.epoch_metrics.get(validation) or state.batch_metrics.get(validation, _NO_POINTS)
         found = [
             Line("batch", state.batch_metrics.get(metric, _NO_POINTS), Meaning.BATCH, can_be_smoothed=True),
             Line("running", state.running_metrics.get(metric, _NO_POINTS), Meaning.BATCH, can_be_smoothed=True),
             Line("train", state.epoch_metrics.get(metric, _NO_POINTS), Meaning.TRAINING),
-            Line("valid", state.epoch_metrics.get(f"val_{metric}", _NO_POINTS), Meaning.VALIDATION, dash="dashed"),
+            Line("valid", validations, Meaning.VALIDATION, dash="dashed"),
         ]
     return [line for line in found if len(line.series)]
 

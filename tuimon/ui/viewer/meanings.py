@@ -59,6 +59,7 @@ STATUS_SIGNS: dict[str, tuple[str, Meaning]] = {
     "failed": ("✗", Meaning.ERROR),
     "crashed": ("✗", Meaning.ERROR),
     "silent": ("?", Meaning.WARNING),
+    "imported": ("◇", Meaning.TEXT),
     "reading the log": ("◌", Meaning.DIM),
 }
 """The sign and the colour of each word of a moment's status."""

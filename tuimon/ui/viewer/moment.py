@@ -206,6 +206,8 @@ def no_probe_words(moment: Moment) -> str:
     """Return why there is no probe, and what to do."""
     if moment.state.ended or moment.status in ("crashed", "failed"):
         return "This run has made no probe."
+    if moment.status == "imported":
+        return "No probe: the log is another program's."
     if reason := moment.cannot("probe"):
         return f"No probe: {reason}."
     now = "" if moment.refusal else "; g makes one now"

@@ -37,6 +37,8 @@ class Steering:
             return "a replay cannot be steered"
         if self._readonly:
             return "read-only"
+        if state.run is not None and state.run.source:
+            return "read-only: another program's log"
         if state.ended or status in ("failed", "crashed"):
             return "the run is over"
         if blind is not None:

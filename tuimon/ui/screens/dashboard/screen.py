@@ -168,7 +168,8 @@ class Dashboard(BaseScreen):
             return Contents(has_batch_norm=True, is_probed=False, has_gap=False, metrics=0, table_rows=0)
         state = moment.state
         # Until the model is built, most will have these layers.
-        has_batch_norm = bool(state.layers) or state.model is None
+        is_others = state.run is not None and bool(state.run.source)
+        has_batch_norm = bool(state.layers) or (state.model is None and not is_others)
         return Contents(
             has_batch_norm=has_batch_norm,
             is_probed=bool(state.probes),

@@ -11,6 +11,7 @@ from tuimon.diagnosis.gap.shares import shares_of_layers
 from tuimon.plot.axes import Axis
 from tuimon.plot.request_marks import marks
 from tuimon.protocol.wire import FloatArray
+from tuimon.runs.facts_in_words import no_model
 from tuimon.runs.series import IntArray
 from tuimon.runs.state import LayerHistory
 from tuimon.text import plain
@@ -175,7 +176,7 @@ class DriftMap(LayerPanel):
 
 def _empty_words(moment: Moment, quantity: Quantity) -> str:
     if moment.state.model is None:
-        return "The model is not built yet."
+        return no_model(moment.state)
     if not moment.state.layers:
         return "This model has no BatchNormalization layer: nothing to draw here."
     if not quantity.is_of_probes:

@@ -1,5 +1,6 @@
 """The chart of the gradient of one layer, over the probes."""
 
+from tuimon.runs.facts_in_words import no_model
 from tuimon.ui.charts.canvas import Curve, in_legend
 from tuimon.ui.charts.step_chart import StepChart
 from tuimon.ui.screens.layers.gradients import over_time, why_none
@@ -49,4 +50,4 @@ class GradientChart(LayerPanel, StepChart):
 
     def empty_words(self, moment: Moment) -> str:
         """Say why there is nothing to draw."""
-        return "The model is not built yet." if moment.state.model is None else why_none(moment)
+        return no_model(moment.state) if moment.state.model is None else why_none(moment)

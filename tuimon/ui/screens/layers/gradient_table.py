@@ -8,6 +8,7 @@ from textual.message import Message
 from tuimon.numbers import count, number
 from tuimon.protocol.events import Probe
 from tuimon.protocol.wire import from_wire
+from tuimon.runs.facts_in_words import no_model
 from tuimon.text import plain
 from tuimon.ui.drawing.cell_view import draw_panel
 from tuimon.ui.drawing.cells import Cells, cell_width, wrap
@@ -163,7 +164,7 @@ def _title(moment: Moment) -> str:
 
 def _empty_words(moment: Moment) -> str:
     if moment.state.model is None:
-        return "The model is not built yet."
+        return no_model(moment.state)
     first = "" if moment.state.layers else "This model has no BatchNormalization layer. "
     return first + why_none(moment)
 

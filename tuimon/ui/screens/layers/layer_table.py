@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from textual.message import Message
 from textual.reactive import reactive
 
-from tuimon.runs.facts_in_words import counted
+from tuimon.runs.facts_in_words import counted, no_model
 from tuimon.runs.state import LayerHistory
 from tuimon.text import plain
 from tuimon.ui.drawing.cell_view import draw_panel
@@ -93,9 +93,7 @@ class LayerTable(ListView, can_focus=True):
             extra.insert(0, ("≠ shares in model order and on their own disagree", int(Meaning.WARNING)))
         draw_panel(cells, "BatchNormalization", extra)
         if not layers:
-            words = (
-                "This model has no BatchNormalization layer." if moment.state.model else "The model is not built yet."
-            )
+            words = "This model has no BatchNormalization layer." if moment.state.model else no_model(moment.state)
             cells.put(1, 3, words, Meaning.DIM, width=cells.width - 5)
             return
         names = tuple(plain(layer.layer.path) for layer in layers)

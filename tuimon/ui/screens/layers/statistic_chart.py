@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from tuimon.runs.facts_in_words import no_model
 from tuimon.runs.series import Series
 from tuimon.runs.state import LayerHistory
 from tuimon.ui.charts.canvas import Curve, in_legend
@@ -59,7 +60,7 @@ class StatisticChart(LayerPanel, StepChart):
     def empty_words(self, moment: Moment) -> str:
         """Say why there is nothing to draw."""
         if moment.state.model is None:
-            return "The model is not built yet."
+            return no_model(moment.state)
         if not moment.state.layers:
             return "This model has no BatchNormalization layer: nothing to draw here."
         return "No sample of this layer yet."

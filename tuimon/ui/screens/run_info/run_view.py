@@ -75,6 +75,8 @@ class RunView(ScrolledView):
         yield _entry("pid", str(run.pid) if run else None)
         yield _entry("user", files.user if files else None)
         yield _entry("state", moment.status)
+        if run is not None and run.source:
+            yield _entry("read from", run.source)
         yield _entry("started", _date(run.time) if run else None)
 
     def _config(self, moment: Moment) -> Iterator[TextDialog]:
@@ -118,7 +120,8 @@ def _model(moment: Moment) -> Iterator[TextDialog]:
 def _fit(moment: Moment) -> Iterator[TextDialog]:
     state, fit = moment.state, moment.state.fit
     if fit is None:
-        yield "", "Training has not begun.", Meaning.DIM
+        is_others = state.run is not None and state.run.source
+        yield "", "The log of another program does not tell." if is_others else "Training has not begun.", Meaning.DIM
         return
     yield _entry("optimizer", fit.optimizer)
     yield _entry("epochs", _count(fit.epochs) + (f", from {fit.initial_epoch + 1}" if fit.initial_epoch else ""))

@@ -1,0 +1,1 @@
+"""Reads logs that other programs wrote, and translates them into facts."""
