@@ -35,7 +35,7 @@ from tuimon.report.findings import ordered
 from tuimon.report.layout import Subject
 from tuimon.report.lines import as_ansi, as_text
 from tuimon.report.page import page
-from tuimon.runs import liveness
+from tuimon.runs import facts_in_words, liveness
 from tuimon.runs.log.bad_lines import unread
 from tuimon.runs.log.session_log import Tail
 from tuimon.runs.run_directory import RunDirectory, default_runs_directory
@@ -68,10 +68,11 @@ def execute(options: argparse.Namespace) -> int:
     status = _status(run, state)
     examined = examine(state, found, errors)
     judgement = judge(found, examined)
-    said = unread(state, tail.bad_lines, tail.unknown)
-    subject = Subject(run.name, _paste(run), status, said, errors)
+    lost, said = facts_in_words.lost(state), unread(state, tail.bad_lines, tail.unknown)
+    lacks = (*([f"{lost}."] if lost else []), *said)
+    subject = Subject(run.name, _paste(run), status, lacks, errors)
     if options.json:
-        print(ascii_json(_document(state, found, examined, judgement, subject)))
+        print(ascii_json(_document(state, found, examined, judgement, subject, said)))
     else:
         _print_page(state, found, subject)
     return EXIT_CODES[judgement]
@@ -129,12 +130,17 @@ def _paste(run: RunDirectory) -> str:
 
 @np.errstate(all="ignore")
 def _document(
-    state: RunState, found: Sequence[Finding], examined: Sequence[Examined], judgement: Judgement, subject: Subject
+    state: RunState,
+    found: Sequence[Finding],
+    examined: Sequence[Examined],
+    judgement: Judgement,
+    subject: Subject,
+    unread: Sequence[str],
 ) -> dict[str, object]:
     return {
         "version": VERSION,
         "judgement": judgement,
-        "verdict": verdict(state, found, subject.status, subject.errors),
+        "verdict": verdict(state, found, subject.status, subject.errors, subject.lacks),
         "findings": [
             {
                 "rule": finding.rule,
@@ -162,7 +168,8 @@ def _document(
         ],
         "rules": [dataclasses.asdict(rule) for rule in examined],
         "loss_minus_val_loss": _whole(state),
-        "unread": list(subject.unread),
+        "unread": list(unread),
+        "facts_lost": sum(state.dropped.values()),
     }
 
 

@@ -23,7 +23,7 @@ from tuimon.trainer.session.recorder import Recorder
 
 UNNOTICED = "an exception outside of train steps and callbacks ended fit"
 """The reason of a run that ended so that Keras told nobody."""
-PROGRAM_ENDED = "the program ended while fit ran in another thread"
+PROGRAM_ENDED = "the end of the program while fit ran in another thread"
 """The reason of a run in the middle of which its process exited."""
 SHORT_GRACE_SECONDS = 5.0
 """Longest time from a signal to the end of a process that saves no checkpoint."""
