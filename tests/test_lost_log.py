@@ -22,11 +22,14 @@ from helpers import (
     until,
 )
 from tuimon.cli import progress_lines
+from tuimon.cli.main import main
 from tuimon.protocol import events
 from tuimon.runs import liveness
 from tuimon.runs.beginnings import Beginnings
 from tuimon.runs.glance import Glance
+from tuimon.runs.live_runs import live_runs
 from tuimon.runs.log.long_log import LongLog
+from tuimon.runs.log.lost_log import TOLD_REMOVED, no_log_words, was_removed
 from tuimon.runs.log.session_log import LogChangedError, Tail
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.state import RunState
@@ -214,7 +217,7 @@ async def test_the_screen_says_that_the_log_is_gone(
         async with watching(live.directory) as (app, pilot):
             await until_shown(pilot, lambda: "training" in text(app))
             change(live.directory)
-            await until_shown(pilot, lambda: words in text(app) and "silent" in text(app))
+            await until_shown(pilot, lambda: words in text(app) and "log removed" in text(app))
             assert app.moment().status == "silent"
             await pilot.press("F")
             await pilot.press("5", "8", "1")
@@ -280,3 +283,94 @@ def test_a_log_without_a_line_in_place_of_another_is_not_waited_for_when_the_tra
     assert over(fold([started()]))
     # What is in its place now says nothing of the trainer.
     assert over(RunState())
+
+
+# A run whose log was removed before anybody looked
+
+
+def ran(run: RunDirectory) -> None:
+    """Leave what a script's trainer leaves beside its log."""
+    run.trainer_log.write_text("Epoch 1/3\n")
+
+
+def ran_by_config(run: RunDirectory) -> None:
+    """Leave what the trainer of `tuimon run` leaves, once it has noticed that its log is gone."""
+    run.config.write_text("[run]\n")
+    run.trainer_log.write_text(f"Epoch 1/3\ntuimon: {run.session_log}: {TOLD_REMOVED}\nEpoch 2/3\n")
+
+
+def saved(run: RunDirectory) -> None:
+    """Leave a checkpoint."""
+    run.config.write_text("[run]\n")
+    run.trainer_log.write_text("Epoch 1/3\n")
+    (run.checkpoints / "step-9").mkdir(parents=True)
+
+
+def starts(run: RunDirectory) -> None:
+    """Leave what `tuimon run` makes before there is a log."""
+    run.config.write_text("[run]\n")
+    run.trainer_log.write_text("loading Keras\n")
+
+
+@pytest.mark.parametrize("left", [ran, ran_by_config, saved])
+def test_a_log_that_was_removed_before_is_said_by_the_commands(
+    runs: Path, left: Callable[[RunDirectory], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(runs, a_run()[:6])
+    left(run)
+    assert not was_removed(run)
+    remove(run)
+    assert main(["doctor", "run"]) == 3
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.startswith("run log removed")
+    assert "Not examined: no fact could be read. The log was removed." in said
+    assert "starting" not in said
+    assert main(["list"]) == 0
+    said = capsys.readouterr().out
+    assert "the log was removed" in said
+    assert "starting" not in said
+    assert live_runs(runs) == []
+
+
+def test_a_run_that_begins_is_not_said_to_have_lost_its_log(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = RunDirectory.at(runs / "run")
+    for left in (lambda run: None, starts):
+        left(run)
+        assert no_log_words(run) == ""
+        assert main(["doctor", "run"]) == 3
+        assert capsys.readouterr().out.startswith("run   starting")
+    os.utime(run.path, (100, 100))
+    assert main(["doctor", "run"]) == 3
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.startswith("run silent")
+    assert "There is no log: its training has not begun to write one, or it was removed." in said
+
+
+@pytest.mark.parametrize("left", [ran, pytest.param(ran_by_config, marks=pytest.mark.full)])
+async def test_the_screen_of_a_run_whose_log_was_removed_before_says_so(
+    runs: Path, left: Callable[[RunDirectory], None]
+) -> None:
+    run = make_run(runs, a_run()[:6])
+    left(run)
+    remove(run)
+    async with watching(run) as (app, pilot):
+        await until_shown(pilot, lambda: "The log of this run was removed" in text(app))
+        assert "log removed" in text(app)
+        assert "starting" not in text(app)
+        assert app.moment().refusal == "the log was removed"
+        # Its next attempt begins another one.
+        run.session_log.write_bytes(encode_log(a_run()[:7]))
+        await until_shown(pilot, lambda: "removed" not in text(app) and app.viewer.state.run is not None)
+
+
+def test_who_watches_a_run_whose_log_was_removed_before_is_told_so(runs: Path) -> None:
+    run = make_run(runs, a_run()[:6])
+    ran(run)
+    remove(run)
+    with subprocess.Popen(
+        command("watch", run.path), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as watch:
+        assert watch.stderr is not None
+        assert watch.stderr.readline().startswith(f"the log was removed from {run.path}: waiting for its first line")
+        remove_all(run)
+        assert watch.wait() == 1

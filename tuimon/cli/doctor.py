@@ -32,11 +32,12 @@ from tuimon.diagnosis.verdict import verdict
 from tuimon.errors import UsageError
 from tuimon.protocol.wire import Number, to_wire
 from tuimon.report.findings import ordered
-from tuimon.report.layout import Subject
+from tuimon.report.layout import Subject, sentence
 from tuimon.report.lines import as_ansi, as_text
 from tuimon.report.page import page
 from tuimon.runs import facts_in_words, liveness
 from tuimon.runs.log.bad_lines import unread
+from tuimon.runs.log.lost_log import no_log_words, was_removed
 from tuimon.runs.log.session_log import Tail
 from tuimon.runs.run_directory import RunDirectory, default_runs_directory
 from tuimon.runs.state import RunState
@@ -69,7 +70,8 @@ def execute(options: argparse.Namespace) -> int:
     examined = examine(state, found, errors)
     judgement = judge(found, examined)
     lost, said = facts_in_words.lost(state), unread(state, tail.bad_lines, tail.unknown)
-    lacks = (*([f"{lost}."] if lost else []), *said)
+    gone = no_log_words(run)
+    lacks = (*(sentence(words) for words in (gone, lost) if words), *said)
     subject = Subject(run.name, _paste(run), status, lacks, errors)
     if options.json:
         print(ascii_json(_document(state, found, examined, judgement, subject, said)))
@@ -112,9 +114,12 @@ def read(tail: Tail, state: RunState, progress: Progress) -> None:
 
 
 def _status(run: RunDirectory, state: RunState) -> str:
+    if was_removed(run):
+        return "log removed"
     silent = 0.0
-    with contextlib.suppress(FileNotFoundError):
-        silent = time.time() - run.session_log.stat().st_mtime
+    with contextlib.suppress(OSError):
+        # A trainer that never got so far as to open its log does not start for ever.
+        silent = time.time() - (run.session_log if run.session_log.exists() else run.path).stat().st_mtime
     return liveness.status(state, gone=liveness.is_gone(run.session_log, state.run), silent_seconds=silent)
 
 

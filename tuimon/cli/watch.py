@@ -21,6 +21,7 @@ from tuimon.cli.options import add_looks, add_runs_dir, has_screen, read_setting
 from tuimon.runs import facts_in_words, liveness
 from tuimon.runs.beginnings import Beginnings
 from tuimon.runs.live_runs import live_runs, newest
+from tuimon.runs.log.lost_log import REMOVED, was_removed
 from tuimon.runs.run_directory import RunDirectory, runs_in
 from tuimon.settings import Settings
 from tuimon.text import plain
@@ -136,14 +137,18 @@ def _newest_for_lines(directory: Path) -> RunDirectory:
 
 def _print_lines(run: RunDirectory) -> int:
     if not run.session_log.exists():
-        # It is starting, or has lost its log for good, which cannot be told.
-        print(
-            f"no log in {plain(str(run.path), 1000)} yet: waiting for its first line (Ctrl-C leaves)", file=sys.stderr
-        )
+        # It is starting, or has lost its log for good, which cannot always be told.
+        where = plain(str(run.path), 1000)
+        what = f"{REMOVED} from {where}" if was_removed(run) else f"no log in {where} yet"
+        print(f"{what}: waiting for its first line (Ctrl-C leaves)", file=sys.stderr)
     state = progress_lines.follow(run, show=lambda line: print(line, flush=True), over=progress_lines.until_ended(run))
     if state.ended is None and not run.session_log.exists():
         if state.run is None:
-            print("the run's directory was removed before its training began")
+            print(
+                f"{REMOVED}, nothing of it was read"
+                if was_removed(run)
+                else "the run's directory was removed before its training began"
+            )
         print(f"what it did after step {state.step} is not known")
         return FAILED
     if state.run is None:

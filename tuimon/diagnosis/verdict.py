@@ -80,7 +80,7 @@ def verdict(
         lacks: What its log lacks or nobody could read, a sentence each.
     """
     if state.last_seq < 0:
-        return " ".join(["Not examined: the log has no line that can be read.", *lacks]) if lacks else _NO_LINE
+        return " ".join(["Not examined: no fact could be read.", *lacks]) if lacks else _NO_LINE
     status = status or (state.ended.status if state.ended else "")
     serious = [finding for finding in found if finding.severity != "info"]
     if not serious and state.step == 0:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tuimon.protocol import events
+from tuimon.runs.log.lost_log import TOLD_REMOVED
 from tuimon.runs.log.session_log import encoder
 from tuimon.trainer.session.clock import Clock
 from tuimon.trainer.session.fact_queue import CAPACITY, FactQueue, Waiting
@@ -264,7 +265,7 @@ class SessionWriter:
                 self._is_removed, self._drop_reason = True, "the log was removed"
                 self._queue.drop_all()
             self._is_trouble_told = True
-            say(f"{self._path}: {words}; facts are not recorded any more, training goes on")
+            say(f"{self._path}: {TOLD_REMOVED}")
         else:
             say(f"{self._path}: {words}; facts are recorded there")
             self._put_here(events.Note(text=f"this log is not at {self._path} any more: {words}"))

@@ -121,6 +121,8 @@ def _line(moment: Moment) -> Part:
 def status_words(moment: Moment) -> str:
     """Return what the run does now: "training", "compiling freeze… 2 s"."""
     state = moment.state.state
+    if moment.is_log_removed and moment.status == "silent":
+        return "log removed"
     if moment.status == "silent":
         return f"silent for {duration(moment.silent_seconds)}"
     if state is not None and moment.status in ("compiling", "preparing"):

@@ -30,7 +30,7 @@ class Steering:
         self.asked: list[Asked] = []
         """The requests without an answer, oldest first."""
 
-    def refusal(self, state: RunState, status: str, *, replay: bool) -> str:
+    def refusal(self, state: RunState, status: str, *, replay: bool, is_log_removed: bool = False) -> str:
         """Return why no request is sent now, in a few words; empty if requests are sent."""
         if replay:
             return "a replay cannot be steered"
@@ -39,7 +39,7 @@ class Steering:
         if state.ended or status in ("failed", "crashed"):
             return "the run is over"
         if state.fit is None:
-            return "training has not begun"
+            return "the log was removed" if is_log_removed else "training has not begun"
         return ""
 
     def ask(self, request: AnyRequest, state: RunState, now: float, *, undo: Undo | None = None) -> None:

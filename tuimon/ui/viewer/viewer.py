@@ -195,7 +195,9 @@ class Viewer:
             run_path=self.run.path,
             silent_seconds=silent_seconds,
             asked=tuple(self._steering.asked),
-            refusal=self._steering.refusal(self.state, status, replay=self.replay is not None),
+            refusal=self._steering.refusal(
+                self.state, status, replay=self.replay is not None, is_log_removed=self._unreadable.is_removed
+            ),
             trainer_log=self._printed,
             notice=self.notice,
             reading=self._reading,
@@ -208,6 +210,7 @@ class Viewer:
             other_is_newer=self.others.is_newer,
             is_line_slow=is_line_slow,
             is_readonly=self._readonly,
+            is_log_removed=self._unreadable.is_removed,
             unread=unread(self.state, self._lines.bad, self._lines.unknown),
         )
 
