@@ -15,6 +15,10 @@ _NAMED = 5
 """Runs that a sentence names at most."""
 
 
+class NoLiveRunError(UsageError):
+    """No run is named, and none of those that are there is live."""
+
+
 def named_or_newest(options: argparse.Namespace) -> RunDirectory:
     """Return the run that ``RUN`` names, else the newest one; say on stderr which one that is.
 
@@ -38,14 +42,15 @@ def named_or_live(options: argparse.Namespace, usage: str) -> RunDirectory:
         usage: How to name a run, such as "tuimon send RUN stop".
 
     Raises:
-        UsageError: There is no live run, or there are several.
+        NoLiveRunError: None of the runs is live.
+        UsageError: There is no run, or several are live.
     """
     if options.run is not None:
         return RunDirectory.find(options.run, options.runs_dir)
     live = live_runs(options.runs_dir)
     if not live:
         run, status = newest(options.runs_dir)
-        raise UsageError(
+        raise NoLiveRunError(
             f"no run in {options.runs_dir} is live; the newest, {run.name}, is {status}. Name the one: {usage}"
         )
     require_one(live, usage)

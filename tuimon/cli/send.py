@@ -4,8 +4,9 @@ Without RUN it goes to the run that is live; where several are, to none. A run
 that is called like a request is named by its path or its whole name.
 
 The exit code is 0 for a request that was applied, 1 for one that was rejected,
-2 for bad input, 3 where no answer came in time: the request is then withdrawn,
-and a line says whether that was in time.
+2 for bad input, 3 where nobody answers: the run that is named is over, no run
+is live, or no answer came in time. The request is then withdrawn, and a line
+says whether that was in time.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from tuimon.cli.choice import named_or_live
+from tuimon.cli.choice import NoLiveRunError, named_or_live
 from tuimon.cli.options import add_run
 from tuimon.cli.safe_stream import ascii_json
 from tuimon.errors import UsageError
@@ -118,8 +119,12 @@ def execute(options: argparse.Namespace) -> int:
     if options.timeout is not None and not options.timeout >= 0:
         raise UsageError("--timeout: expected a number of seconds")
     options.run = None if options.run == _LEFT_OUT else options.run
-    run = named_or_live(options, f"tuimon send RUN {options.request}")
     request = _request(options)
+    try:
+        run = named_or_live(options, f"tuimon send RUN {options.request}")
+    except NoLiveRunError as error:
+        print(f"tuimon: {plain(str(error), limit=2000)}", file=sys.stderr)
+        return NO_ANSWER
     newest = newest_start(run.session_log)
     if liveness.is_gone(run.session_log, newest):
         print(f"tuimon: {run.name}: its training is over, nobody takes requests", file=sys.stderr)
