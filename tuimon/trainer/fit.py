@@ -337,6 +337,7 @@ class Fit:
     def _describe(self, initial_epoch: int) -> events.FitStarted:
         self._is_of_one_epoch = self._plan.get("epochs") == initial_epoch + 1
         mode, facts, layers = self._controller.coming_mode, self._engine.facts(), self._engine.layers
+        rate = self._engine.learning_rate
         for part in (self._splitter, self._updates, self._replaced):
             part.describe(facts)
         return events.FitStarted(
@@ -356,6 +357,7 @@ class Fit:
             statistics_held=statistics_held(layers, mode),
             frozen_weights=frozen_weights(layers, mode),
             momentum=dict(sorted(mode.momentum)),
+            learning_rate=None if rate.drivers() else to_wire(rate.now(mode)),
         )
 
 
