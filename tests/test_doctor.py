@@ -1,5 +1,6 @@
 """`tuimon doctor`: the verdict, the page, the JSON, the exit code; and all of it on real training."""
 
+import ast
 import fcntl
 import io
 import json
@@ -22,6 +23,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from helpers import (
+    ROOT,
     SENDER,
     a_run,
     command,
@@ -502,6 +504,34 @@ def test_what_a_log_lacks_is_said_behind_every_kind_of_verdict() -> None:
         assert "log has no line yet" not in words
     closed = state_of(*HEALTHY[:-1], probe(39, -0.3, -6.1, layers=SHARES), asked(FREEZE, 40), probe(40, -6.1, -6.1))
     assert "healthy now as far as its log tells" in verdict(closed, [], lacks=lacks)
+
+
+@pytest.mark.parametrize("status", ["finished", "stopped", "failed", "crashed"])
+def test_nobody_is_told_to_ask_something_of_a_run_that_is_over(status: str) -> None:
+    end = [] if status == "crashed" else [events.RunEnded(status=status, step=231)]
+    changed = events.Recalibrated(batches=1, examples=1, dry_run=False, step=231)
+    validated = events.EpochEnded(logs={"loss": 0.5, "val_loss": 0.5}, learning_rate=0.1, seconds=1.0, step=230)
+    for facts in ([], [OPEN], [OPEN, changed], [validated, OPEN]):
+        state = state_of(*facts, events.Batches(first_step=230, metrics={"loss": [1.0]}, batches=1, step=231), *end)
+        remedies = {rule.remedy for rule in examine(state, [], is_over=True)}
+        assert not any("the request" in remedy for remedy in remedies), remedies
+        assert "request" not in verdict(state, [], status)
+        assert "tuimon send" not in printed(state, status=status)
+    live = {rule.remedy for rule in examine(state_of(OPEN, changed), [])}
+    assert "the request `probe` makes another" in live
+
+
+OF_NOW = re.compile(r"\bpress(es)?\b|\bkeys?\b|\bnext (spike|step|epoch|probe)|\bstop here\b|\bask tuimon\b")
+
+
+def test_no_advice_names_a_key_or_something_to_wait_for() -> None:
+    """It is read of runs that are over, too."""
+    for path in (ROOT / "tuimon" / "diagnosis").glob("**/*.py"):
+        module = ast.parse(path.read_text())
+        told = {id(node.value) for node in ast.walk(module) if isinstance(node, ast.Expr)}  # docstrings
+        for node in ast.walk(module):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in told:
+                assert not OF_NOW.search(node.value), f"{path.name}: {node.value}"
 
 
 def test_an_old_probe_is_told_in_the_past_tense() -> None:

@@ -40,7 +40,7 @@ from tuimon.runs.log.bad_lines import unread
 from tuimon.runs.log.lost_log import no_log_words, was_removed
 from tuimon.runs.log.session_log import Tail
 from tuimon.runs.run_directory import RunDirectory, default_runs_directory
-from tuimon.runs.state import RunState
+from tuimon.runs.state import OVER, RunState
 
 VERSION = 2
 """The version of the JSON."""
@@ -67,7 +67,7 @@ def execute(options: argparse.Namespace) -> int:
     found, errors = look(state)
     found = ordered(found)
     status = _status(run, state)
-    examined = examine(state, found, errors)
+    examined = examine(state, found, errors, is_over=status in OVER)
     judgement = judge(found, examined)
     lost, said = facts_in_words.lost(state), unread(state, tail.bad_lines, tail.unknown)
     gone = no_log_words(run)

@@ -8,14 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tuimon.diagnosis.examination import (
-    PROBE_AGAIN,
-    PROBE_NEXT_TIME,
-    PROBE_NOW,
-    Examined,
-    examine,
-    missing,
-)
+from tuimon.diagnosis.examination import Examined, examine, missing
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.gap.measured import measured
 from tuimon.diagnosis.gap.shares import (
@@ -113,12 +106,13 @@ def _health(
             return []
         where = f" ({plain(worst.layer, 200)})" if worst.layer and worst.layer not in worst.what else ""
         return [f"First of all: {plain(worst.what)}{where}."]
-    examined = examine(state, found, errors)
+    # A crash is in no log, so the rules do not know of it.
+    examined = examine(state, found, errors, is_over=is_broken)
     blind = missing(examined)
     if blind:
         return [
             f"{'Before that, nothing' if is_broken else 'Nothing'} wrong was found, but not all was examined.",
-            *_blind(blind, is_over=is_broken),
+            *_blind(blind),
         ]
     if is_broken:
         return ["Nothing wrong was found before that."]
@@ -133,18 +127,15 @@ def _is_of_gap(finding: Finding) -> bool:
     return finding.rule in _GAP_RULES and not {"gap", "gap_of_batch_norm"}.isdisjoint(finding.evidence)
 
 
-def _blind(blind: Sequence[Examined], *, is_over: bool) -> list[str]:
-    """Return what could not be looked at and why, the same reason once, and the one thing to do.
-
-    A crash is in no log, so the rules do not know of it.
-    """
+def _blind(blind: Sequence[Examined]) -> list[str]:
+    """Return what could not be looked at and why, the same reason once, and the one thing to do."""
     reasons: dict[str, list[Examined]] = {}
     for rule in blind:
         reasons.setdefault(rule.detail, []).append(rule)
     detail, rules = max(reasons.items(), key=lambda item: len(item[1]))
     names = [rule.name for rule in rules]
     named = ", ".join(names[:-1]) + f" and {names[-1]}" if len(names) > 1 else names[0]
-    remedy = PROBE_NEXT_TIME if is_over and rules[0].remedy in (PROBE_NOW, PROBE_AGAIN) else rules[0].remedy
+    remedy = rules[0].remedy
     return [f"Not examined: {named}; {detail}." + (f" {remedy[:1].upper()}{remedy[1:]}." if remedy else "")]
 
 

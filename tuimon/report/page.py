@@ -69,7 +69,7 @@ def page(state: RunState, found: Sequence[Finding], subject: Subject, width: int
     lines += gradients(state, width)
     lines += _fits(state, width)
     lines += _earlier(state, found, width)
-    lines += _not_examined(examine(state, found, subject.errors), width)
+    lines += _not_examined(examine(state, found, subject.errors, is_over=subject.is_over), width)
     return [*lines, line(), *(line(Span(text, "dim")) for text in wrap(_basis(state), text_width(width)))]
 
 
