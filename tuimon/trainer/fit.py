@@ -21,7 +21,7 @@ from tuimon.trainer.requests.actions import AT_THE_END_SECONDS, RequestActions
 from tuimon.trainer.requests.controller import Controller
 from tuimon.trainer.requests.inbox import Inbox
 from tuimon.trainer.requests.rejected import RejectedError
-from tuimon.trainer.sampling import EpochLeft, Sampling
+from tuimon.trainer.sampling import Sampling
 from tuimon.trainer.schedule import ProbeSchedule
 from tuimon.trainer.session.recorder import Recorder
 from tuimon.trainer.session.standard_error import say
@@ -101,8 +101,17 @@ class Fit:
 
     @property
     def was_stopped(self) -> bool:
-        """True if training ends because of a request."""
+        """True if training ends because of a request, or because the program itself ends it for a signal."""
         return self._controller.was_stopped
+
+    @property
+    def stopped_by(self) -> str:
+        """The signal for which the program itself ends the training; empty: there is none."""
+        return self._controller.stopped_by
+
+    def heed_program(self, why_it_stops: Callable[[], str]) -> None:
+        """Ask from now on why the program may have stopped the training, where no request and no callback has."""
+        self._controller.why_program_stops = why_it_stops
 
     def begin_in(self, mode: Mode, learning_rate: float | None) -> None:
         """Restore the previous attempt's mode at the first step."""
@@ -170,7 +179,8 @@ class Fit:
         self._replaced.end_epoch()
         self._updates.end_epoch()
         now = time.monotonic()
-        self._is_whole_epoch = _is_whole(self._sampling.epoch_left, was_stopped=self._controller.was_stopped)
+        self._controller.heed_stop()
+        self._is_whole_epoch = self._sampling.epoch_left.ends_whole(was_stopped=self._controller.was_stopped)
         self._recorder.record(
             events.EpochEnded(
                 logs=scalars_to_wire(logs),
@@ -195,6 +205,7 @@ class Fit:
     def save_if_due(self) -> None:
         """Save a checkpoint at the end of an epoch if it is time. Call it after all that the user runs there."""
         began, now = time.perf_counter(), time.monotonic()
+        self._controller.heed_stop()
         minutes = self._options.checkpoint_minutes
         if self.was_stopped and self._options.checkpoint_at_stop:
             # At the end of `fit`, Keras and callbacks may already have put averages or the best weights in place.
@@ -234,7 +245,7 @@ class Fit:
         if self._options.checkpoint_at_stop:
             # One that is being written comes first.
             self._actions.finish_saving(self._options.grace_seconds)
-            is_whole = _is_whole(self._sampling.epoch_left, was_stopped=self._controller.was_stopped)
+            is_whole = self._sampling.epoch_left.ends_whole(was_stopped=self._controller.was_stopped)
             told = partial(_say_saved, reason, self._recorder.step)
             self._save_checkpoint(reason, at_epoch_end=after_epoch and is_whole, told=told)
 
@@ -359,11 +370,6 @@ class Fit:
             momentum=dict(sorted(mode.momentum)),
             learning_rate=None if rate.drivers() else to_wire(rate.now(mode)),
         )
-
-
-def _is_whole(left: EpochLeft, *, was_stopped: bool) -> bool:
-    """Return True if all steps of an epoch are made at its end; after a stop, Keras ends it all the same."""
-    return not was_stopped or (left.steps > 0 and left.left <= 0)
 
 
 def _say_saved(reason: str, step: int, trouble: str) -> None:

@@ -78,6 +78,8 @@ class FitEnds:
         self._watchdog = FitWatchdog(frame, self._gone_unnoticed) if frame is not None and is_looked_at else None
         self._last_value = id(getattr(sys, "last_value", None))
         self._undo = _tell_failures(callbacks, failed) if callbacks is not None else lambda: None
+        self._callbacks = callbacks
+        fit.heed_program(self._signal_of_program)
         self._saves = options.checkpoint_at_stop
         self._signalled_at: float | None = None
         grace_seconds = options.grace_seconds if self._saves else SHORT_GRACE_SECONDS
@@ -157,6 +159,16 @@ class FitEnds:
             self.end("failed", UNNOTICED)
         else:
             self.end("stopped", PROGRAM_ENDED)
+
+    def _signal_of_program(self) -> str:
+        """Return the signal that a handler of the program's own took in this ``fit``, and that may have ended it.
+
+        Empty: there was none, or a callback says itself that it has ended the training, as `EarlyStopping` does.
+        """
+        if any(getattr(callback, "stopped_epoch", 0) for callback in getattr(self._callbacks, "callbacks", ())):
+            return ""
+        number = self._signals.taken_by_other
+        return "" if number is None else f"{name_of(number)}, which a handler of the program took"
 
     def _awaits_validation(self) -> bool:
         # Cut off, its epoch would be one that no callback has counted, such as patience, in a checkpoint after it.

@@ -300,17 +300,18 @@ class Monitor(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Any = None) -> None:
         """Give everything back and close the run."""
-        self._was_stopped = False
+        self._was_stopped, stopped_by = False, ""
         fit, ends = self._fit, self._ends
 
         def last_facts() -> None:
+            nonlocal stopped_by
             if fit:
                 with contextlib.suppress(Exception):
-                    self._was_stopped = fit.was_stopped
+                    self._was_stopped, stopped_by = fit.was_stopped, fit.stopped_by
                 (fit.read_steps if ends is not None and ends.is_signalled else fit.write_last)()
 
         each(self._give_up, last_facts)
-        each(say, partial(self._end, "stopped" if self._was_stopped else "finished"))
+        each(say, partial(self._end, "stopped" if self._was_stopped else "finished", reason=stopped_by))
         if ends is not None:
             each(say, ends.leave)
 
