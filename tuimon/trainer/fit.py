@@ -17,7 +17,7 @@ from tuimon.trainer.modes import AUTO, Mode
 from tuimon.trainer.options import Options
 from tuimon.trainer.probe_memory import ProbeMemory
 from tuimon.trainer.requests import mode_changes
-from tuimon.trainer.requests.actions import AT_THE_END_SECONDS, RequestActions
+from tuimon.trainer.requests.actions import RequestActions
 from tuimon.trainer.requests.controller import Controller
 from tuimon.trainer.requests.inbox import Inbox
 from tuimon.trainer.requests.rejected import RejectedError
@@ -265,7 +265,7 @@ class Fit:
         with contextlib.ExitStack() as parts:
             parts.callback(self._controller.end)
             parts.callback(self.close_inbox)
-            parts.callback(self._actions.finish_saving, AT_THE_END_SECONDS)
+            parts.callback(self._actions.finish_saving_at_end)
             parts.callback(self._engine.end, keeps_mode=keeps_mode)
 
     def close_inbox(self) -> None:
