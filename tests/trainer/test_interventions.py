@@ -519,8 +519,8 @@ class SlowDisk:
 def test_the_end_waits_for_a_slow_disk_and_not_for_one_that_does_not_answer(
     runs: Path, parts: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(actions, "STILL_SECONDS", 0.5)
-    monkeypatch.setattr(checkpoints, "SYNCED_BYTES", 16)
+    monkeypatch.setattr(actions, "STILL_SECONDS", 1.5)
+    monkeypatch.setattr(checkpoints, "SYNCED_BYTES", 128)
     disk = SlowDisk(parts)
     monkeypatch.setattr(checkpoints, "os", disk)
     monitor = tuimon.Monitor(runs_dir=runs, probe=False)
@@ -531,7 +531,7 @@ def test_the_end_waits_for_a_slow_disk_and_not_for_one_that_does_not_answer(
         assert monitor.run_dir is not None
         newest, wrong = Checkpoints(monitor.run_dir / "checkpoints").newest()
         assert (newest is not None, wrong) == (True, [])
-        assert disk.parts < 970, "longer than a disk that does not answer is waited for"
+        assert disk.parts < 925, "longer than a disk that does not answer is waited for"
 
 
 def test_steps_are_counted_on_after_a_rollback_without_batch_values(runs: Path) -> None:
