@@ -76,6 +76,41 @@ CHANGES: dict[Callable[[RunDirectory], None], str] = {
 }
 
 
+def branched(run: RunDirectory, *, in_place: bool) -> bytes:
+    """Put a log in place that begins as this one does, and goes on otherwise: an older copy that was resumed."""
+    log = run.session_log.read_bytes()
+    lines = log.splitlines(keepends=True)
+    assert len(b"".join(lines[:4])) > 512
+    other = b"".join(lines[:4]) + encode_log([events.Note(text=f"of the other, {number}") for number in range(200)])
+    assert len(other) > len(log)
+    if in_place:
+        run.session_log.write_bytes(other)
+    else:
+        (run.path / "new").write_bytes(other)
+        (run.path / "new").replace(run.session_log)
+    return other
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+@pytest.mark.parametrize("jumps", [False, True])
+def test_a_longer_log_that_begins_alike_is_another_one(runs: Path, in_place: bool, jumps: bool) -> None:
+    run = make_run(runs, a_run()[:9])
+    tail = Tail(run.session_log)
+    if jumps:
+        tail.skip_to(run.session_log.stat().st_size)
+        tail.read()
+    else:
+        # In two parts, so that the last one is shorter than what is compared.
+        tail.read(run.session_log.stat().st_size - 20)
+        tail.read_all()
+    branched(run, in_place=in_place)
+    with pytest.raises(LogChangedError, match="the log was replaced by another one"):
+        tail.read()
+    tail.restart()
+    assert len(tail.read_all()) == 204
+    assert tail.read() == []
+
+
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_log_that_is_another_one_is_said_and_read_anew(runs: Path, change: Callable[[RunDirectory], None]) -> None:
     run = make_run(runs, a_run()[:6])
