@@ -28,8 +28,8 @@ from trainer.asking import AskedFit
 from tuimon.cli import list as list_command
 from tuimon.cli import progress_lines
 from tuimon.cli import run as run_command
+from tuimon.cli.choice import NO_ANSWER
 from tuimon.cli.main import COMMANDS, main
-from tuimon.cli.send import NO_ANSWER
 from tuimon.launch.launcher import logout_warning
 from tuimon.protocol import commands, events
 from tuimon.runs.log.session_log import newest_start

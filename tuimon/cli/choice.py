@@ -11,12 +11,16 @@ from tuimon.runs.live_runs import live_runs, newest
 from tuimon.runs.run_directory import RunDirectory, is_run, runs_in
 from tuimon.text import plain
 
+NO_ANSWER = 3
+"""Exit code where nobody answers a request."""
 _NAMED = 5
 """Runs that a sentence names at most."""
 
 
 class NoLiveRunError(UsageError):
     """No run is named, and none of those that are there is live."""
+
+    exit_code = NO_ANSWER
 
 
 def named_or_newest(options: argparse.Namespace) -> RunDirectory:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from tuimon.cli.choice import NoLiveRunError, named_or_live
+from tuimon.cli.choice import NO_ANSWER, named_or_live
 from tuimon.cli.options import add_run
 from tuimon.cli.safe_stream import ascii_json
 from tuimon.errors import UsageError
@@ -31,7 +31,6 @@ from tuimon.runs.state import RunState
 from tuimon.text import plain
 
 REJECTED = 1
-NO_ANSWER = 3
 DEFAULT_SECONDS = 60.0
 """Long enough for the trace that the first use of a mode costs a large model."""
 WORKING_SECONDS = 600.0
@@ -120,11 +119,7 @@ def execute(options: argparse.Namespace) -> int:
         raise UsageError("--timeout: expected a number of seconds")
     options.run = None if options.run == _LEFT_OUT else options.run
     request = _request(options)
-    try:
-        run = named_or_live(options, f"tuimon send RUN {options.request}")
-    except NoLiveRunError as error:
-        print(f"tuimon: {plain(str(error), limit=2000)}", file=sys.stderr)
-        return NO_ANSWER
+    run = named_or_live(options, f"tuimon send RUN {options.request}")
     newest = newest_start(run.session_log)
     if liveness.is_gone(run.session_log, newest):
         print(f"tuimon: {run.name}: its training is over, nobody takes requests", file=sys.stderr)

@@ -20,11 +20,12 @@ from tuimon.trainer.requests import mode_changes
 from tuimon.trainer.requests.actions import RequestActions
 from tuimon.trainer.requests.controller import Controller
 from tuimon.trainer.requests.inbox import Inbox
+from tuimon.trainer.requests.program_stop import ProgramStop
 from tuimon.trainer.requests.rejected import RejectedError
 from tuimon.trainer.sampling import Sampling
 from tuimon.trainer.schedule import ProbeSchedule
 from tuimon.trainer.session.recorder import Recorder
-from tuimon.trainer.session.standard_error import say
+from tuimon.trainer.standard_error import say
 from tuimon.trainer.time_split import TimeSplitter
 from tuimon.trainer.weights.replaced import ReplacedWeights
 from tuimon.trainer.weights.updates import WeightUpdates
@@ -94,6 +95,8 @@ class Fit:
         self._replaced = ReplacedWeights(recorder, engine, self._budget, self._sampling, self._schedule)
         checkpoints = Checkpoints(recorder.run.checkpoints, kept=options.checkpoints_kept)
         self._actions = RequestActions(recorder, engine, checkpoints, self._sampling, Fit.begun)
+        self.program_stop = ProgramStop(engine, self._sampling)
+        """Knows whether the program itself has stopped the training."""
         self._controller = Controller(recorder, engine, self._sampling, self._schedule, self._actions)
         if not engine.why_not("freeze"):
             self._prepare_modes()
@@ -102,16 +105,7 @@ class Fit:
     @property
     def was_stopped(self) -> bool:
         """True if training ends because of a request, or because the program itself ends it for a signal."""
-        return self._controller.was_stopped
-
-    @property
-    def stopped_by(self) -> str:
-        """The signal for which the program itself ends the training; empty: there is none."""
-        return self._controller.stopped_by
-
-    def heed_program(self, why_it_stops: Callable[[], str]) -> None:
-        """Ask from now on why the program may have stopped the training, where no request and no callback has."""
-        self._controller.why_program_stops = why_it_stops
+        return self._controller.was_stopped or bool(self.program_stop.reason)
 
     def begin_in(self, mode: Mode, learning_rate: float | None) -> None:
         """Restore the previous attempt's mode at the first step."""
@@ -179,8 +173,8 @@ class Fit:
         self._replaced.end_epoch()
         self._updates.end_epoch()
         now = time.monotonic()
-        self._controller.heed_stop()
-        self._is_whole_epoch = self._sampling.epoch_left.ends_whole(was_stopped=self._controller.was_stopped)
+        was_stopped = self._controller.was_stopped or self.program_stop.look()
+        self._is_whole_epoch = self._sampling.epoch_left.ends_whole(was_stopped=was_stopped)
         self._recorder.record(
             events.EpochEnded(
                 logs=scalars_to_wire(logs),
@@ -205,9 +199,8 @@ class Fit:
     def save_if_due(self) -> None:
         """Save a checkpoint at the end of an epoch if it is time. Call it after all that the user runs there."""
         began, now = time.perf_counter(), time.monotonic()
-        self._controller.heed_stop()
         minutes = self._options.checkpoint_minutes
-        if self.was_stopped and self._options.checkpoint_at_stop:
+        if (self._controller.was_stopped or self.program_stop.look()) and self._options.checkpoint_at_stop:
             # At the end of `fit`, Keras and callbacks may already have put averages or the best weights in place.
             self._save_checkpoint("training was stopped", at_epoch_end=self._is_whole_epoch)
         elif minutes and now >= self._next_checkpoint:

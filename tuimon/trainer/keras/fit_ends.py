@@ -79,7 +79,7 @@ class FitEnds:
         self._last_value = id(getattr(sys, "last_value", None))
         self._undo = _tell_failures(callbacks, failed) if callbacks is not None else lambda: None
         self._callbacks = callbacks
-        fit.heed_program(self._signal_of_program)
+        fit.program_stop.why = self._signal_of_program
         self._saves = options.checkpoint_at_stop
         self._signalled_at: float | None = None
         grace_seconds = options.grace_seconds if self._saves else SHORT_GRACE_SECONDS

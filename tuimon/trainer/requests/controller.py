@@ -3,7 +3,6 @@
 import math
 import os
 import socket
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -47,10 +46,6 @@ class Controller:
         self.stop_after_epoch = False
         """True if a request stops training after this epoch."""
         self.was_stopped = False
-        self.stopped_by = ""
-        """Why the program itself has stopped the training; empty: it has not, as far as is known."""
-        self.why_program_stops: Callable[[], str] = str
-        """Returns why the program itself may have stopped the training; empty: a callback has, or nobody."""
         """True if training ends because of a request."""
         self.is_paused = False
         """True while training waits before its next step."""
@@ -93,12 +88,6 @@ class Controller:
             self.reject(received, str(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, training goes on
             self.reject(received, f"it could not be done: {type(error).__name__}: {plain(str(error))}")
-
-    def heed_stop(self) -> None:
-        """Take note where the program itself, and no callback, has stopped the training before all of it was done."""
-        if self._engine.is_stopping and not self.was_stopped and not self._sampling.is_complete:
-            self.stopped_by = self.why_program_stops()
-            self.was_stopped = bool(self.stopped_by)
 
     def begin_in(self, mode: Mode, learning_rate: float | None) -> None:
         """Restore the previous attempt's mode at the first step."""
