@@ -31,7 +31,7 @@ from tuimon.runs.live_runs import live_runs
 from tuimon.runs.log.long_log import LongLog
 from tuimon.runs.log.lost_log import TOLD_REMOVED, no_log_words, was_removed
 from tuimon.runs.log.session_log import LogChangedError, Tail
-from tuimon.runs.run_directory import RunDirectory
+from tuimon.runs.run_directory import DELETED_PREFIX, RunDirectory
 from tuimon.runs.state import RunState
 from tuimon.ui import run_reader
 from ui.watching import LiveRun, text, watching
@@ -59,7 +59,8 @@ def remove(run: RunDirectory) -> None:
 
 
 def remove_all(run: RunDirectory) -> None:
-    shutil.rmtree(run.path)
+    # At once, for a reader: file by file, the log would be gone before its directory.
+    shutil.rmtree(run.path.rename(run.path.with_name(f"{DELETED_PREFIX}{run.name}")))
 
 
 def rename(run: RunDirectory) -> None:
