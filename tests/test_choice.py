@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from helpers import a_run, make_run, requests_in, stand_in, started
+from tuimon.cli.choice import NO_ANSWER
 from tuimon.cli.main import main
 from tuimon.protocol import commands
 from tuimon.runs.run_directory import RunDirectory
@@ -83,9 +84,19 @@ def test_a_request_goes_to_no_run_where_several_are_live(runs: Path, capsys: Cap
 
 def test_a_request_goes_to_no_run_that_is_over_or_silent(runs: Path, capsys: Capture) -> None:
     silent = make_run(runs, [started(boot_id="of another machine"), *a_run()[1:-1]], "silent")
-    assert main(["send", "stop"]) == 2
+    assert main(["send", "stop"]) == NO_ANSWER
     assert "the newest, silent, is silent" in capsys.readouterr().err
     assert requests_in(silent) == []
+
+
+def test_a_run_that_is_over_has_the_same_exit_code_named_or_not(runs: Path, capsys: Capture) -> None:
+    over = make_run(runs, a_run(), "over")
+    codes = [main(["send", *name, "stop"]) for name in ([], ["over"], [str(over.path)])]
+    assert codes == [NO_ANSWER] * 3
+    assert len(capsys.readouterr().err.splitlines()) == 3
+    # What cannot be asked is bad input, whether or not anybody would answer.
+    assert [main(["send", *name, "lr", "0"]) for name in ([], ["over"])] == [2, 2]
+    assert requests_in(over) == []
 
 
 def test_an_empty_name_is_none(runs: Path, capsys: Capture) -> None:

@@ -28,8 +28,8 @@ from trainer.asking import AskedFit
 from tuimon.cli import list as list_command
 from tuimon.cli import progress_lines
 from tuimon.cli import run as run_command
+from tuimon.cli.choice import NO_ANSWER
 from tuimon.cli.main import COMMANDS, main
-from tuimon.cli.send import NO_ANSWER
 from tuimon.launch.launcher import logout_warning
 from tuimon.protocol import commands, events
 from tuimon.runs.log.session_log import newest_start
@@ -165,6 +165,7 @@ def test_list(runs: Path, capsys: Capture) -> None:
         "seconds_without_step": None,
         "facts_lost": 0,
         "log_trouble": "",
+        "reason": "",
     }
     assert document["runs"][0]["parameters"]["optimizer"] == "Adam"
     assert document["runs"][2]["best"] == {}
@@ -175,6 +176,27 @@ def test_list(runs: Path, capsys: Capture) -> None:
         ["b-finished", "finished", "2", "4", "val_loss", "-0.5", "2", "1970-01-01"],
     ]
     assert lines[3].split() == ["c-starting", "starting", "–", "0", "–", "–", "–", "–"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "state"),
+    [
+        ("SIGTERM", "stopped by SIGTERM"),
+        ("SIGUSR1, and no step ended within 10 s", "stopped by SIGUSR1"),
+        ("SIGHUP, the second signal", "stopped by SIGHUP"),
+        ("Ctrl-C (SIGINT)", "stopped by Ctrl-C"),
+        ("sys.exit() at train.py:3", "stopped by sys.exit()"),
+        ("", "stopped"),
+    ],
+)
+def test_the_list_says_what_stopped_a_run(runs: Path, reason: str, state: str, capsys: Capture) -> None:
+    make_run(runs, [*a_run()[:-1], events.RunEnded(status="stopped", reason=reason, step=4, epoch=1)])
+    assert main(["list"]) == 0
+    line = capsys.readouterr().out.splitlines()[1]
+    assert line.split("  ")[1:3] in ([f" {state}", ""], [f" {state}", "    2"]), line
+    assert main(["list", "--json"]) == 0
+    (listed,) = json.loads(capsys.readouterr().out)["runs"]
+    assert (listed["state"], listed["reason"]) == ("stopped", reason)
 
 
 def test_a_run_that_never_began_does_not_start_for_ever(runs: Path, capsys: Capture) -> None:

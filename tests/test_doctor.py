@@ -1,5 +1,6 @@
 """`tuimon doctor`: the verdict, the page, the JSON, the exit code; and all of it on real training."""
 
+import ast
 import fcntl
 import io
 import json
@@ -22,9 +23,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from helpers import (
+    ROOT,
     SENDER,
     a_run,
     command,
+    encode_log,
     environment,
     fit_started,
     fold,
@@ -440,6 +443,98 @@ def test_a_run_is_healthy_only_if_all_that_matters_was_examined() -> None:
     assert judge([finding()], examine(unprobed, [])) == "findings"
 
 
+HEALTHY = [
+    events.Batches(first_step=0, metrics={"loss": [1.0] * 40}, batches=40, step=40),
+    *(
+        events.BatchNorm(layers={name: statistics(float(step)) for name in ("bn_1", "bn_2")}, step=step)
+        for step in (0, 20, 40)
+    ),
+    events.EpochEnded(logs={"loss": 0.25}, learning_rate=0.1, seconds=1.0, step=40),
+    probe(40, 1.0, 1.0),
+]
+BAD_LINE, NO_LINE = b'{"type":"batches","first\n', b""
+GAP = events.LogGap(dropped={"batches": 2, "batch_norm": 1}, reason="full", step=40)
+NO_DISK = events.LogGap(dropped={}, reason="no room", step=40)
+
+
+@pytest.mark.parametrize(
+    ("facts", "before", "lacks"),
+    [
+        ([], BAD_LINE, "1 line of the log could not be read: line 1."),
+        ([], b'{"type":"of tomorrow"}\n', "1 line is of a type that this tuimon does not know."),
+        ([GAP], NO_LINE, "3 facts were not recorded (full)."),
+        ([GAP], BAD_LINE, "3 facts were not recorded (full). 1 line of the log could not be read: line 1."),
+        ([NO_DISK], NO_LINE, "Facts after step 40 are not recorded so far (no room)."),
+    ],
+)
+def test_a_run_is_not_healthy_without_a_word_on_what_its_log_lacks(
+    runs: Path, facts: list[events.AnyEvent], before: bytes, lacks: str, capsys: Capture
+) -> None:
+    fit = fit_started(epochs=40, steps_per_epoch=10, can={"freeze": "", "probe": ""})
+    beginning = [started(lock_error="No locks available"), built(), fit]
+    run = make_run(runs, [*beginning, *HEALTHY])
+    assert main(["doctor", "run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["verdict"].startswith("The run is healthy: 9 rules looked")
+    run.session_log.write_bytes(before + encode_log(numbered([*beginning, *HEALTHY, *facts])))
+    assert main(["doctor", "run"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    said = (
+        "The run is healthy as far as its log tells, which is not whole: 9 rules looked, and none found anything "
+        f"wrong. {lacks} On the same 1 example"
+    )
+    assert said in printed
+    assert printed.count(lacks) == 1
+    assert main(["doctor", "run", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert lacks in document["verdict"]
+    assert document["facts_lost"] == (3 if GAP in facts else 0)
+
+
+def test_what_a_log_lacks_is_said_behind_every_kind_of_verdict() -> None:
+    lacks = ["1 line of the log could not be read."]
+    for state, found, status in (
+        (state_of(OPEN), [], ""),
+        (state_of(OPEN), [finding("R12", "error", what="the loss is NaN")], ""),
+        (state_of(OPEN), [finding("R2", "error", evidence={"gap": 5.82})], ""),
+        (state_of(OPEN), [], "crashed"),
+        (state_of(), [], ""),
+        (fold([]), [], ""),
+    ):
+        words = verdict(state, found, status, lacks=lacks)
+        assert lacks[0] in words, words
+        assert "log has no line yet" not in words
+    closed = state_of(*HEALTHY[:-1], probe(39, -0.3, -6.1, layers=SHARES), asked(FREEZE, 40), probe(40, -6.1, -6.1))
+    assert "healthy now as far as its log tells" in verdict(closed, [], lacks=lacks)
+
+
+@pytest.mark.parametrize("status", ["finished", "stopped", "failed", "crashed"])
+def test_nobody_is_told_to_ask_something_of_a_run_that_is_over(status: str) -> None:
+    end = [] if status == "crashed" else [events.RunEnded(status=status, step=231)]
+    changed = events.Recalibrated(batches=1, examples=1, dry_run=False, step=231)
+    validated = events.EpochEnded(logs={"loss": 0.5, "val_loss": 0.5}, learning_rate=0.1, seconds=1.0, step=230)
+    for facts in ([], [OPEN], [OPEN, changed], [validated, OPEN]):
+        state = state_of(*facts, events.Batches(first_step=230, metrics={"loss": [1.0]}, batches=1, step=231), *end)
+        remedies = {rule.remedy for rule in examine(state, [], is_over=True)}
+        assert not any("the request" in remedy for remedy in remedies), remedies
+        assert "request" not in verdict(state, [], status)
+        assert "tuimon send" not in printed(state, status=status)
+    live = {rule.remedy for rule in examine(state_of(OPEN, changed), [])}
+    assert "the request `probe` makes another" in live
+
+
+OF_NOW = re.compile(r"\bpress(es)?\b|\bkeys?\b|\bnext (spike|step|epoch|probe)|\bstop here\b|\bask tuimon\b")
+
+
+def test_no_advice_names_a_key_or_something_to_wait_for() -> None:
+    """It is read of runs that are over, too."""
+    for path in (ROOT / "tuimon" / "diagnosis").glob("**/*.py"):
+        module = ast.parse(path.read_text())
+        told = {id(node.value) for node in ast.walk(module) if isinstance(node, ast.Expr)}  # docstrings
+        for node in ast.walk(module):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in told:
+                assert not OF_NOW.search(node.value), f"{path.name}: {node.value}"
+
+
 def test_an_old_probe_is_told_in_the_past_tense() -> None:
     later = events.Batches(first_step=230, metrics={"loss": [1.0] * 1490}, batches=1490, step=1720)
     words = verdict(state_of(OPEN, later), [])
@@ -462,6 +557,12 @@ def test_how_a_run_ended_is_said() -> None:
     assert crashed.startswith(
         "The run crashed after 230 steps: its process is gone; no error was recorded. Before that,"
     )
+    stopped = events.RunEnded(status="stopped", reason="SIGTERM, and no step ended within 10 s", step=230)
+    assert verdict(state_of(OPEN, stopped), []).startswith(
+        "The run was stopped after 230 steps: SIGTERM, and no step ended within 10 s. "
+    )
+    assert lines_of(state_of(OPEN, stopped), status="stopped")[0] == "run   stopped by SIGTERM, step 230"
+    assert "was stopped" not in verdict(state_of(OPEN, events.RunEnded(status="stopped", step=230)), [])
     assert verdict(state_of(), []) == "Not examined: no step was trained yet."
     assert "healthy" not in crashed
 
@@ -712,15 +813,13 @@ def test_what_it_rests_on() -> None:
         OPEN,
         events.EpochEnded(logs={"loss": 0.5, "val_loss": 0.625}, learning_rate=0.1, seconds=1.0, step=1234),
         events.Overhead(share=0.0042, parts={}, step=1234),
-        events.LogGap(dropped={"batches": 2, "batch_norm": 1}, reason="full", step=1234),
     )
-    lines = page(state, [], Subject("run", "run", "training", ("1 line of the log could not be read: line 3.",)), 200)
+    lines = page(state, [], Subject("run", "run", "training"), 200)
     said = (
         "This rests on 1 probe, 1 epoch, 1,234 steps. The best val_loss was 0.625, in epoch 1 (step 1,234). "
-        "Reading layers, probes and diagnosis took 0.4 % of the time, as measured. 3 facts were not recorded (full). "
-        "1 line of the log could not be read: line 3."
+        "Reading layers, probes and diagnosis took 0.4 % of the time, as measured."
     )
-    assert " ".join(as_text(line) for line in lines[-3:]).strip().endswith(said)
+    assert " ".join(as_text(line) for line in lines[-2:]).strip().endswith(said)
 
 
 def test_what_was_found_earlier_and_is_gone() -> None:
@@ -775,6 +874,7 @@ def test_json(runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> N
     assert main(["doctor", "run", "--json"]) == 1
     document = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(name))
     keys = ["version", "judgement", "verdict", "findings", "best", "fits", "rules", "loss_minus_val_loss", "unread"]
+    keys.append("facts_lost")
     assert list(document) == keys
     assert (document["version"], document["judgement"]) == (2, "findings")
     assert [rule["rule"] for rule in document["rules"]] == list(RULES_SAY)

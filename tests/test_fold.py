@@ -60,7 +60,7 @@ def requests() -> list[events.AnyEvent]:
 
 LATER = {
     "RunEnded": ("reason",),
-    "FitStarted": ("same_model", "averages_weights", "restores_best"),
+    "FitStarted": ("same_model", "averages_weights", "restores_best", "learning_rate"),
     "Probe": (
         *("batches", "errors", "share_errors", "unweighted", "unweighted_error"),
         *("validation_unweighted", "validation_error", "validation_examples"),

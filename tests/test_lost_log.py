@@ -22,13 +22,16 @@ from helpers import (
     until,
 )
 from tuimon.cli import progress_lines
+from tuimon.cli.main import main
 from tuimon.protocol import events
 from tuimon.runs import liveness
 from tuimon.runs.beginnings import Beginnings
 from tuimon.runs.glance import Glance
+from tuimon.runs.live_runs import live_runs
 from tuimon.runs.log.long_log import LongLog
+from tuimon.runs.log.lost_log import TOLD_REMOVED, no_log_words, was_removed
 from tuimon.runs.log.session_log import LogChangedError, Tail
-from tuimon.runs.run_directory import RunDirectory
+from tuimon.runs.run_directory import DELETED_PREFIX, RunDirectory
 from tuimon.runs.state import RunState
 from tuimon.ui import run_reader
 from ui.watching import LiveRun, text, watching
@@ -56,7 +59,8 @@ def remove(run: RunDirectory) -> None:
 
 
 def remove_all(run: RunDirectory) -> None:
-    shutil.rmtree(run.path)
+    # At once, for a reader: file by file, the log would be gone before its directory.
+    shutil.rmtree(run.path.rename(run.path.with_name(f"{DELETED_PREFIX}{run.name}")))
 
 
 def rename(run: RunDirectory) -> None:
@@ -71,6 +75,41 @@ CHANGES: dict[Callable[[RunDirectory], None], str] = {
     remove_all: "the run's directory was removed or renamed",
     rename: "the run's directory was removed or renamed",
 }
+
+
+def branched(run: RunDirectory, *, in_place: bool) -> bytes:
+    """Put a log in place that begins as this one does, and goes on otherwise: an older copy that was resumed."""
+    log = run.session_log.read_bytes()
+    lines = log.splitlines(keepends=True)
+    assert len(b"".join(lines[:4])) > 512
+    other = b"".join(lines[:4]) + encode_log([events.Note(text=f"of the other, {number}") for number in range(200)])
+    assert len(other) > len(log)
+    if in_place:
+        run.session_log.write_bytes(other)
+    else:
+        (run.path / "new").write_bytes(other)
+        (run.path / "new").replace(run.session_log)
+    return other
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+@pytest.mark.parametrize("jumps", [False, True])
+def test_a_longer_log_that_begins_alike_is_another_one(runs: Path, in_place: bool, jumps: bool) -> None:
+    run = make_run(runs, a_run()[:9])
+    tail = Tail(run.session_log)
+    if jumps:
+        tail.skip_to(run.session_log.stat().st_size)
+        tail.read()
+    else:
+        # In two parts, so that the last one is shorter than what is compared.
+        tail.read(run.session_log.stat().st_size - 20)
+        tail.read_all()
+    branched(run, in_place=in_place)
+    with pytest.raises(LogChangedError, match="the log was replaced by another one"):
+        tail.read()
+    tail.restart()
+    assert len(tail.read_all()) == 204
+    assert tail.read() == []
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -214,7 +253,7 @@ async def test_the_screen_says_that_the_log_is_gone(
         async with watching(live.directory) as (app, pilot):
             await until_shown(pilot, lambda: "training" in text(app))
             change(live.directory)
-            await until_shown(pilot, lambda: words in text(app) and "silent" in text(app))
+            await until_shown(pilot, lambda: words in text(app) and "log removed" in text(app))
             assert app.moment().status == "silent"
             await pilot.press("F")
             await pilot.press("5", "8", "1")
@@ -280,3 +319,94 @@ def test_a_log_without_a_line_in_place_of_another_is_not_waited_for_when_the_tra
     assert over(fold([started()]))
     # What is in its place now says nothing of the trainer.
     assert over(RunState())
+
+
+# A run whose log was removed before anybody looked
+
+
+def ran(run: RunDirectory) -> None:
+    """Leave what a script's trainer leaves beside its log."""
+    run.trainer_log.write_text("Epoch 1/3\n")
+
+
+def ran_by_config(run: RunDirectory) -> None:
+    """Leave what the trainer of `tuimon run` leaves, once it has noticed that its log is gone."""
+    run.config.write_text("[run]\n")
+    run.trainer_log.write_text(f"Epoch 1/3\ntuimon: {run.session_log}: {TOLD_REMOVED}\nEpoch 2/3\n")
+
+
+def saved(run: RunDirectory) -> None:
+    """Leave a checkpoint."""
+    run.config.write_text("[run]\n")
+    run.trainer_log.write_text("Epoch 1/3\n")
+    (run.checkpoints / "step-9").mkdir(parents=True)
+
+
+def starts(run: RunDirectory) -> None:
+    """Leave what `tuimon run` makes before there is a log."""
+    run.config.write_text("[run]\n")
+    run.trainer_log.write_text("loading Keras\n")
+
+
+@pytest.mark.parametrize("left", [ran, ran_by_config, saved])
+def test_a_log_that_was_removed_before_is_said_by_the_commands(
+    runs: Path, left: Callable[[RunDirectory], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(runs, a_run()[:6])
+    left(run)
+    assert not was_removed(run)
+    remove(run)
+    assert main(["doctor", "run"]) == 3
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.startswith("run log removed")
+    assert "Not examined: no fact could be read. The log was removed." in said
+    assert "starting" not in said
+    assert main(["list"]) == 0
+    said = capsys.readouterr().out
+    assert "the log was removed" in said
+    assert "starting" not in said
+    assert live_runs(runs) == []
+
+
+def test_a_run_that_begins_is_not_said_to_have_lost_its_log(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = RunDirectory.at(runs / "run")
+    for left in (lambda run: None, starts):
+        left(run)
+        assert no_log_words(run) == ""
+        assert main(["doctor", "run"]) == 3
+        assert capsys.readouterr().out.startswith("run   starting")
+    os.utime(run.path, (100, 100))
+    assert main(["doctor", "run"]) == 3
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.startswith("run silent")
+    assert "There is no log: its training has not begun to write one, or it was removed." in said
+
+
+@pytest.mark.parametrize("left", [ran, pytest.param(ran_by_config, marks=pytest.mark.full)])
+async def test_the_screen_of_a_run_whose_log_was_removed_before_says_so(
+    runs: Path, left: Callable[[RunDirectory], None]
+) -> None:
+    run = make_run(runs, a_run()[:6])
+    left(run)
+    remove(run)
+    async with watching(run) as (app, pilot):
+        await until_shown(pilot, lambda: "The log of this run was removed" in text(app))
+        assert "log removed" in text(app)
+        assert "starting" not in text(app)
+        assert app.moment().refusal == "the log was removed"
+        # Its next attempt begins another one.
+        run.session_log.write_bytes(encode_log(a_run()[:7]))
+        await until_shown(pilot, lambda: "removed" not in text(app) and app.viewer.state.run is not None)
+
+
+def test_who_watches_a_run_whose_log_was_removed_before_is_told_so(runs: Path) -> None:
+    run = make_run(runs, a_run()[:6])
+    ran(run)
+    remove(run)
+    with subprocess.Popen(
+        command("watch", run.path), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as watch:
+        assert watch.stderr is not None
+        assert watch.stderr.readline().startswith(f"the log was removed from {run.path}: waiting for its first line")
+        remove_all(run)
+        assert watch.wait() == 1

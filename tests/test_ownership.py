@@ -133,8 +133,8 @@ def test_reading_what_is_the_callers_own(tmp_path: Path) -> None:
     path.chmod(0o644)
     (tmp_path / "link").symlink_to(path)
     os.mkfifo(tmp_path / "pipe")
-    for name, words in (("link", "a link"), ("pipe", "not a regular file"), (".", "not a regular file")):
-        with pytest.raises(UsageError, match=f"it is {words}, {SO}$"):
+    for name, words in (("link", "a link"), ("pipe", "a pipe"), (".", "a directory")):
+        with pytest.raises(UsageError, match=f"it is {words}, not a file, {SO}$"):
             ownership.read_own(tmp_path / name, SO)
     with pytest.raises(FileNotFoundError):
         ownership.read_own(tmp_path / "nothing", SO)

@@ -2,4 +2,7 @@
 
 
 class UsageError(Exception):
-    """What happened, where, and what to do, in one line. The command line prints it and exits 2."""
+    """What happened, where, and what to do, in one line. The command line prints it."""
+
+    exit_code = 2
+    """What the command line exits with."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tuimon.errors import UsageError
+from tuimon.regular_file import NotRegularError, open_regular
 
 _OVERFLOW_UID = Path("/proc/sys/kernel/overflowuid")
 _UID_MAP = Path("/proc/self/uid_map")
@@ -83,20 +84,12 @@ def read_own(path: Path, consequence: str) -> bytes:
         OSError: The file cannot be read.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno != errno.ELOOP:
-            raise
-        raise UsageError(f"{path}: it is a link, {consequence}") from None
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise UsageError(f"{path}: it is not a regular file, {consequence}")
-        require_own(path, status, consequence)
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read()
-    finally:
-        os.close(descriptor)
+        file = open_regular(path, follow_links=False)
+    except NotRegularError as error:
+        raise UsageError(f"{path}: {error.strerror}, {consequence}") from None
+    with file:
+        require_own(path, os.fstat(file.fileno()), consequence)
+        return file.read()
 
 
 def _way_to(path: Path) -> Iterator[tuple[Path, os.stat_result]]:

@@ -24,9 +24,9 @@ from helpers import environment, read_log, until
 from tuimon.protocol import events
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.text import printed_lines
-from tuimon.trainer.keras import guarded
 from tuimon.trainer.session import console as module
 from tuimon.trainer.session.console import BoundedFile, Console, collapsed
+from tuimon.trainer.standard_error import say_error
 
 STARTED = """
 import os, sys
@@ -416,7 +416,7 @@ def test_without_a_stdout_the_rest_is_kept(path: Path, monkeypatch: pytest.Monke
         sys.stderr.write("kept\n")
     assert path.read_text() == "kept\n"
     monkeypatch.delattr(sys, "stderr")
-    guarded.say(RuntimeError("nobody hears it"))
+    say_error(RuntimeError("nobody hears it"))
 
 
 def test_text_that_cannot_be_written_costs_no_later_text(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,7 +58,7 @@ def selected(how: str, *values: Any, full: bool = True) -> Any:
         selected("fail", 1, "failed", "ValueError: a mistake of the user's"),
         selected("interrupt", -signal.SIGINT, "stopped", "Ctrl-C (KeyboardInterrupt)"),
         selected("exit in words", 1, "failed", "sys.exit: no GPU at ending_scripts.py"),
-        selected("thread", 0, "stopped", "the program ended while fit ran in another thread"),
+        selected("thread", 0, "stopped", "the end of the program while fit ran in another thread"),
     ],
 )
 def test_the_end_of_a_script_is_recorded(runs: Path, how: str, code: int, status: str, reason: str) -> None:

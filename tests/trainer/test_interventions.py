@@ -1,5 +1,6 @@
 """Learning rate, pause, checkpoints, rollback, evaluation and recalibration in a running ``fit``."""
 
+import os
 import resource
 import threading
 import time
@@ -31,6 +32,7 @@ from trainer.keras_models import (
     sequential,
 )
 from tuimon.protocol import commands, events
+from tuimon.trainer import checkpoints
 from tuimon.trainer.checkpoints import Checkpoints
 from tuimon.trainer.fit import Fit
 from tuimon.trainer.requests import actions
@@ -494,7 +496,42 @@ def test_a_disk_that_does_not_answer_holds_training_only_so_long(runs: Path, mon
     reasons = [fact.reason for fact in facts_of(monitor, events.CommandRejected)]
     assert reasons == ["the last checkpoint is still being written", "a checkpoint is still being written: ask again"]
     assert len(facts_of(monitor, events.CheckpointSaved)) == 1
-    assert waits == [0.1, 0.0, actions.AT_THE_END_SECONDS], "it is not waited for again"
+    assert waits[:2] == [0.1, 0.0], "it is not waited for again"
+
+
+class SlowDisk:
+    """Stands for `os`, with a disk that takes in one part after the other, or none."""
+
+    def __init__(self, parts: int) -> None:
+        self.parts, self.hangs = parts, threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+    def fdatasync(self, descriptor: int) -> None:
+        if self.parts == 0:
+            self.hangs.wait(60)
+        self.parts -= 1
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("parts", [1000, 0, 3])
+def test_the_end_waits_for_a_slow_disk_and_not_for_one_that_does_not_answer(
+    runs: Path, parts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(actions, "STILL_SECONDS", 1.5)
+    monkeypatch.setattr(checkpoints, "SYNCED_BYTES", 128)
+    disk = SlowDisk(parts)
+    monkeypatch.setattr(checkpoints, "os", disk)
+    monitor = tuimon.Monitor(runs_dir=runs, probe=False)
+    fit(compiled(sequential()), 1, [Ask(monitor, {0: [commands.Checkpoint()]}), monitor])
+    disk.hangs.set()
+    assert len(facts_of(monitor, events.CheckpointSaved)) == (parts == 1000)
+    if parts == 1000:
+        assert monitor.run_dir is not None
+        newest, wrong = Checkpoints(monitor.run_dir / "checkpoints").newest()
+        assert (newest is not None, wrong) == (True, [])
+        assert disk.parts < 925, "longer than a disk that does not answer is waited for"
 
 
 def test_steps_are_counted_on_after_a_rollback_without_batch_values(runs: Path) -> None:

@@ -118,6 +118,23 @@ def test_fits_that_train_the_same_weights_further_are_one_run(
         assert state.fits.all[1].started.same_model is (script is not a_model_around_the_first)
 
 
+def test_each_fit_says_the_learning_rate_that_it_begins_with(runs: Path) -> None:
+    model = compiled(sequential())
+    monitor = tuimon.Monitor(runs_dir=runs)
+    fit(model, 1, [monitor])
+    compiled(model, keras.optimizers.SGD(0.0625))
+    fit(model, 1, [monitor])
+    compiled(model, keras.optimizers.SGD(keras.optimizers.schedules.ExponentialDecay(0.5, 1, 0.5)))
+    fit(model, 1, [monitor])
+    compiled(model, keras.optimizers.SGD(0.0625))
+    # What such a callback sets before the first step is not known yet.
+    fit(model, 1, [keras.callbacks.LearningRateScheduler(lambda epoch: 0.25), monitor])
+    assert monitor.run_dir is not None
+    log = read_log(RunDirectory(monitor.run_dir))
+    begun = [fact.learning_rate for fact in log if isinstance(fact, events.FitStarted)]
+    assert begun[1:] == [0.0625, 0.5, None]
+
+
 @pytest.mark.parametrize("change", ["name", "runs_dir", "deleted"])
 def test_a_monitor_of_another_place_begins_a_run(runs: Path, tmp_path: Path, change: str) -> None:
     model, first = compiled(sequential()), tuimon.Monitor(runs_dir=runs, name="one")

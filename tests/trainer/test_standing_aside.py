@@ -94,6 +94,14 @@ print(json.dumps(found))
 
 LOOP = [[epoch, batch, 2.0 * batch] for epoch in range(3) for batch in (1, 2)]
 
+LOADED = [
+    "tuimon.trainer.keras",
+    "tuimon.trainer.keras.standing_aside",
+    "tuimon.trainer.options",
+    "tuimon.trainer.standard_error",
+]
+"""Of the trainer: what a script loads whose training is not recorded."""
+
 
 def run(*parts: str, **variables: str) -> tuple[dict[str, Any], list[str]]:
     """Run a script; returns what it found and our lines on stderr."""
@@ -135,7 +143,7 @@ def test_without_keras_or_tensorflow(prelude: str, why: str) -> None:
     assert len(lines) == 1
     assert lines[0].startswith("tuimon: nothing is recorded: ModuleNotFoundError: ")
     assert why in lines[0]
-    assert found["loaded"] == ["tuimon.trainer.keras", "tuimon.trainer.keras.standing_aside", "tuimon.trainer.options"]
+    assert found["loaded"] == LOADED
 
 
 def test_on_another_backend_it_is_a_callback_that_loads_nothing_of_ours() -> None:
@@ -144,7 +152,7 @@ def test_on_another_backend_it_is_a_callback_that_loads_nothing_of_ours() -> Non
     assert found["is a callback"]
     assert found["trains as without"]
     assert lines == ["tuimon: Keras on jax is not recorded yet, only on TensorFlow (training goes on)"]
-    assert found["loaded"] == ["tuimon.trainer.keras", "tuimon.trainer.keras.standing_aside", "tuimon.trainer.options"]
+    assert found["loaded"] == LOADED
 
 
 def test_in_a_keras_that_is_not_known_steps_are_compiled_all_the_same() -> None:
@@ -181,7 +189,7 @@ except ImportError:
     found, lines = run("import sys", CONSTRUCT, WATCH, hooks, SHOW, KERAS_BACKEND=backend)
     assert_stands_aside(found)
     assert len(lines) == 1
-    assert found["loaded"] == ["tuimon.trainer.keras", "tuimon.trainer.keras.standing_aside", "tuimon.trainer.options"]
+    assert found["loaded"] == LOADED
 
 
 def test_where_it_can_record_it_is_the_monitor() -> None:

@@ -169,6 +169,7 @@ async def test_enter_says_why(runs: Path) -> None:
             assert re.search(r"\n  unknown +–\n", page)
             assert "Freeze BatchNormalization." in page
             assert "F freezes all, as does  tuimon send RUN freeze" in page
+            assert "This run is over" not in page
             await pilot.press("enter")
             assert app.screen is app.dashboard
             await pilot.press("enter", "escape")
@@ -242,6 +243,7 @@ async def test_a_run_that_is_over_keeps_its_alerts(runs: Path) -> None:
         await until(pilot, lambda: "▲ R2" in part(app, "Banner"))
         await pilot.press("enter")
         assert "tuimon send RUN freeze" in why(app)
+        assert "This run is over: the request is for one that trains." in why(app)
         assert "F freezes" not in why(app)
         await pilot.press("escape")
         await until(pilot, lambda: "w 2 alerts" in part(app, "Banner"))

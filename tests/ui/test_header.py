@@ -140,3 +140,14 @@ def test_a_part_that_takes_no_time_is_left_out() -> None:
 
 def test_before_the_first_epoch_ends_there_is_no_best() -> None:
     assert "best" not in "".join(header(a_training()[:5], 200, 2))
+
+
+@pytest.mark.parametrize(("rate", "shown"), [(None, None), (0.02, "lr 0.02"), (1e-3, "lr 0.001")])
+def test_the_learning_rate_of_a_fit_that_begins_is_its_own_or_none(rate: float | None, shown: str | None) -> None:
+    further = {} if rate is None else {"learning_rate": rate}
+    facts = [*a_training(), fit_started(epochs=5, steps_per_epoch=10, optimizer="SGD", **further)]
+    second = header(numbered(facts), 200, 2)[1]
+    assert "phase auto" in second
+    assert (shown in second) if shown else ("lr " not in second)
+    ended = events.EpochEnded(logs={"loss": 0.1}, learning_rate=0.5, seconds=2.0, step=1633, epoch=0)
+    assert "lr 0.5" in header(numbered([*facts, ended]), 200, 2)[1]

@@ -16,8 +16,16 @@ from tuimon.runs.remote.address import Address, remote_address
 from tuimon.runs.run_directory import RunDirectory, is_run, runs_in
 from tuimon.text import plain
 
+NO_ANSWER = 3
+"""Exit code where nobody answers a request."""
 _NAMED = 5
 """Runs that a sentence names at most."""
+
+
+class NoLiveRunError(UsageError):
+    """No run is named, and none of those that are there is live."""
+
+    exit_code = NO_ANSWER
 
 
 def named_or_newest(options: argparse.Namespace) -> RunDirectory:
@@ -80,7 +88,8 @@ def named_or_live(options: argparse.Namespace, usage: str) -> RunDirectory:
         usage: How to name a run, such as "tuimon send RUN stop".
 
     Raises:
-        UsageError: There is no live run, or there are several.
+        NoLiveRunError: None of the runs is live.
+        UsageError: There is no run, or several are live.
     """
     if options.run is not None:
         if (address := address_of(options.run)) is not None:
@@ -91,7 +100,7 @@ def named_or_live(options: argparse.Namespace, usage: str) -> RunDirectory:
     live = live_runs(options.runs_dir)
     if not live:
         run, status = newest(options.runs_dir)
-        raise UsageError(
+        raise NoLiveRunError(
             f"no run in {options.runs_dir} is live; the newest, {run.name}, is {status}. Name the one: {usage}"
         )
     require_one(live, usage)

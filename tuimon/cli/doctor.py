@@ -35,11 +35,11 @@ from tuimon.report.findings import ordered
 from tuimon.report.layout import Subject
 from tuimon.report.lines import as_ansi, as_text
 from tuimon.report.page import page
-from tuimon.runs import liveness
 from tuimon.runs.log.bad_lines import unread
+from tuimon.runs.log.lost_log import lacking, status_now
 from tuimon.runs.log.session_log import Tail
 from tuimon.runs.run_directory import RunDirectory, default_runs_directory
-from tuimon.runs.state import RunState
+from tuimon.runs.state import OVER, RunState
 
 VERSION = 2
 """The version of the JSON."""
@@ -63,13 +63,13 @@ def execute(options: argparse.Namespace) -> int:
         read(tail, state, progress)
     found, errors = look(state)
     found = ordered(found)
-    status = liveness.status_now(run.session_log, state)
-    examined = examine(state, found, errors)
+    status = status_now(run, state)
+    examined = examine(state, found, errors, is_over=status in OVER)
     judgement = judge(found, examined)
     said = unread(state, tail.bad_lines, tail.unknown)
-    subject = Subject(run.name, _paste(run), status, said, errors)
+    subject = Subject(run.name, _paste(run), status, lacking(run, state, said), errors)
     if options.json:
-        print(ascii_json(_document(state, found, examined, judgement, subject)))
+        print(ascii_json(_document(state, found, examined, judgement, subject, said)))
     else:
         _print_page(state, found, subject)
     return EXIT_CODES[judgement]
@@ -101,12 +101,17 @@ def _paste(run: RunDirectory) -> str:
 
 @np.errstate(all="ignore")
 def _document(
-    state: RunState, found: Sequence[Finding], examined: Sequence[Examined], judgement: Judgement, subject: Subject
+    state: RunState,
+    found: Sequence[Finding],
+    examined: Sequence[Examined],
+    judgement: Judgement,
+    subject: Subject,
+    unread: Sequence[str],
 ) -> dict[str, object]:
     return {
         "version": VERSION,
         "judgement": judgement,
-        "verdict": verdict(state, found, subject.status, subject.errors),
+        "verdict": verdict(state, found, subject.status, subject.errors, subject.lacks),
         "findings": [
             {
                 "rule": finding.rule,
@@ -134,7 +139,8 @@ def _document(
         ],
         "rules": [dataclasses.asdict(rule) for rule in examined],
         "loss_minus_val_loss": _whole(state),
-        "unread": list(subject.unread),
+        "unread": list(unread),
+        "facts_lost": sum(state.dropped.values()),
     }
 
 

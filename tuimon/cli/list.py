@@ -186,6 +186,7 @@ def _as_fields(run: Summary) -> dict[str, object]:
         "seconds_without_step": run.seconds_without_step,
         "facts_lost": run.facts_lost,
         "log_trouble": run.log_trouble,
+        "reason": run.reason,
     }
     return fields | ({"trouble": run.trouble} if run.trouble else {})
 
@@ -199,6 +200,7 @@ def _print_table(runs: Sequence[Summary], columns: Sequence[_Column], baseline: 
     for run in runs:
         late = run.seconds_without_step
         doing = run.status or "–" if late is None else f"{run.status}, last step {span(late)} ago"
+        doing += f" by {run.stopped_by}" if run.stopped_by else ""
         doing += ", not all recorded" if run.facts_lost else ", log cannot be written" if run.log_trouble else ""
         row = [plain(run.name), doing, "–" if run.epoch is None else count(run.epoch + 1), count(run.step)]
         row += _best(run)

@@ -111,7 +111,7 @@ def _run(arguments: Sequence[str], *, is_program: bool) -> int:
         code = int(options.execute(options))
         sys.stdout.flush()
     except UsageError as error:
-        return _complain(str(error))
+        return _complain(str(error), error.exit_code)
     except BrokenPipeError:
         # Whoever read us has had enough. Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -140,6 +140,6 @@ def _nearest(error: UnicodeError) -> tuple[str, int]:
     return error.object[error.start : error.end].translate(AsciiTable()), error.end
 
 
-def _complain(words: str) -> int:
+def _complain(words: str, code: int = BAD_INPUT) -> int:
     print(f"tuimon: {plain(words, limit=2000)}", file=sys.stderr)
-    return BAD_INPUT
+    return code

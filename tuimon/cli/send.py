@@ -4,8 +4,9 @@ Without RUN it goes to the run that is live; where several are, to none. A run
 that is called like a request is named by its path or its whole name.
 
 The exit code is 0 for a request that was applied, 1 for one that was rejected,
-2 for bad input, 3 where no answer came in time: the request is then withdrawn,
-and a line says whether that was in time.
+2 for bad input, 3 where nobody answers: the run that is named is over, no run
+is live, or no answer came in time. The request is then withdrawn, and a line
+says whether that was in time.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from typing import TypeVar
 
 import msgspec
 
-from tuimon.cli.choice import named_or_live
+from tuimon.cli.choice import NO_ANSWER, named_or_live
 from tuimon.cli.left_out_run import LEFT_OUT, let_run_be_left_out
 from tuimon.cli.options import add_run
 from tuimon.cli.safe_stream import ascii_json
@@ -33,7 +34,6 @@ from tuimon.runs.state import RunState
 from tuimon.text import plain
 
 REJECTED = 1
-NO_ANSWER = 3
 DEFAULT_SECONDS = 60.0
 """Long enough for the trace that the first use of a mode costs a large model."""
 WORKING_SECONDS = 600.0

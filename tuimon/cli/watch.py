@@ -26,6 +26,7 @@ from tuimon.errors import UsageError
 from tuimon.runs import facts_in_words, liveness
 from tuimon.runs.beginnings import Beginnings
 from tuimon.runs.live_runs import live_runs, newest
+from tuimon.runs.log.lost_log import REMOVED, was_removed
 from tuimon.runs.remote.address import Address
 from tuimon.runs.run_directory import RunDirectory, runs_in
 from tuimon.runs.state import RunState
@@ -195,8 +196,10 @@ def _newest_for_lines(directory: Path) -> RunDirectory:
 
 def _print_lines(run: RunDirectory) -> int:
     if not run.session_log.exists():
-        # It is starting, or has lost its log for good, which cannot be told.
-        print(f"no log in {plain(run.place, 1000)} yet: waiting for its first line (Ctrl-C leaves)", file=sys.stderr)
+        # It is starting, or has lost its log for good, which cannot always be told.
+        where = plain(run.place, 1000)
+        what = f"{REMOVED} from {where}" if was_removed(run) else f"no log in {where} yet"
+        print(f"{what}: waiting for its first line (Ctrl-C leaves)", file=sys.stderr)
     from tuimon.alerting.sent import Trouble
 
     has_ended, trouble = progress_lines.until_ended(run), Trouble(run.path)
@@ -209,7 +212,11 @@ def _print_lines(run: RunDirectory) -> int:
     state = progress_lines.follow(run, show=lambda line: print(line, flush=True), over=over)
     if state.ended is None and not run.session_log.exists():
         if state.run is None:
-            print("the run's directory was removed before its training began")
+            print(
+                f"{REMOVED}, nothing of it was read"
+                if was_removed(run)
+                else "the run's directory was removed before its training began"
+            )
         print(f"what it did after step {state.step} is not known")
         return FAILED
     if state.run is not None and state.run.source:

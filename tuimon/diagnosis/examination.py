@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -32,10 +32,14 @@ PROBE_NOW = "the request `probe` makes one now"
 """What to do where a probe is missing, while a run trains."""
 PROBE_AGAIN = "the request `probe` makes another"
 """The same where the last probe is out of date."""
+PROBE_AFTER_VALIDATION = "the request `probe` makes another after the next validation"
+"""The same where the last probe had no validation batch."""
 PROBE_NEXT_TIME = "train with `tuimon.Monitor(probe_every=100)`, which makes one every 100 steps"
 """The same of a run that is over."""
 OF_OTHERS = frozenset(("R11", "R12", "R13"))
 """Rules that look at losses alone: another program's log has what they need."""
+_OF_LIVE_RUNS = {PROBE_NOW: PROBE_NEXT_TIME, PROBE_AGAIN: PROBE_NEXT_TIME, PROBE_AFTER_VALIDATION: ""}
+"""What to do that only a run can do that trains, and what to do where it is over."""
 
 
 @dataclass(frozen=True)
@@ -73,19 +77,25 @@ class Examined:
 
 
 @np.errstate(all="ignore")
-def examine(state: RunState, found: Sequence[Finding], errors: Mapping[str, str] | None = None) -> list[Examined]:
+def examine(
+    state: RunState, found: Sequence[Finding], errors: Mapping[str, str] | None = None, *, is_over: bool = False
+) -> list[Examined]:
     """Return what each rule says of itself, in the order of their numbers.
 
     Args:
         state: The run.
         found: What the rules found.
         errors: Why rules could not look, by their numbers, as `tuimon.diagnosis.rules.look` returns it.
+        is_over: Whether nobody takes a request any more though the log has no end: a crash is in no log.
     """
     fired = {finding.rule for finding in found}
-    return [
+    examined = [
         _examined(rule, look, state, is_fired=rule in fired, error=(errors or {}).get(rule, ""))
         for rule, look in RULES_SAY.items()
     ]
+    if not is_over and state.ended is None:
+        return examined
+    return [replace(rule, remedy=_OF_LIVE_RUNS.get(rule.remedy, rule.remedy)) for rule in examined]
 
 
 def judge(found: Sequence[Finding], examined: Sequence[Examined]) -> Judgement:
@@ -138,8 +148,7 @@ def _of_probe(state: RunState) -> Sight:
             return Sight(blind=f"no probe can be made ({plain(refused, 300)})", remedy=_refused_remedy(refused))
         planned = state.probe_planned
         why = f" ({plain(planned.reason, 300)})" if planned is not None and planned.seconds is None else ""
-        remedy = PROBE_NEXT_TIME if state.ended is not None else PROBE_NOW
-        return Sight(blind=f"there was no probe{why}", remedy=remedy)
+        return Sight(blind=f"there was no probe{why}", remedy=PROBE_NOW)
     probe = state.probes[-1]
     if has_changed_since(state, probe):
         return Sight(
@@ -185,7 +194,7 @@ def _of_validation_data(state: RunState) -> Sight:
     if probe.validation is None:
         if any(name.startswith("val_") for name in state.epoch_metrics):
             is_endless = state.fit is not None and state.fit.steps_per_epoch is None and state.epochs_ended < 2
-            remedy = "the request `probe` makes another after the next validation" if state.ended is None else ""
+            remedy = PROBE_AFTER_VALIDATION
             if is_endless:
                 remedy = "give `fit` `steps_per_epoch`, so that epochs end and validation comes"
             return Sight(blind="the last probe had no validation batch", remedy=remedy)

@@ -33,7 +33,8 @@ class Finding:
     evidence: dict[str, Number] = field(default_factory=dict)
     """The numbers that it rests on, by names that say what they are."""
     advice: str
-    """One sentence, without a full stop: what to do."""
+    """One sentence, without a full stop: what to do. It is read of a run that is over, too, and of an alert of long
+    ago: so it names no key, and nothing to wait for."""
     request: str = ""
     """The request that would help, as `tuimon send` spells it; empty: none."""
     weight: float = 0.0

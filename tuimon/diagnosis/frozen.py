@@ -316,7 +316,7 @@ def _change_without_effect(state: RunState, layers: dict[str, Movement]) -> Iter
             "intervals_with_a_change": most.moved,
             "of_intervals": most.intervals,
         },
-        advice="ask tuimon, which has the step traced anew, or compile the model anew before the next `fit`"
+        advice="compile the model anew before the next `fit`; a freeze by tuimon has the step traced anew, too"
         if frozen
         else "compile the model anew before the next `fit`",
         request=request(state, "freeze", layers=paths) if frozen else "",

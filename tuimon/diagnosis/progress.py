@@ -130,7 +130,7 @@ def _stands_still(state: RunState, begin: int) -> Iterator[Finding]:
             "newest_loss": to_wire(float(values[-1])),
             "learning_rate": to_wire(state.learning_rate),
         },
-        advice="stop here, or lower the learning rate to see whether there is more in it",
+        advice="further epochs like these gain little: a lower learning rate shows whether there is more in it",
         request="stop" if state.ended is None else "",
         weight=0.2,
     )

@@ -72,7 +72,7 @@ ADVICE: dict[Cause, tuple[str, str]] = {
     "sampling noise": ("within sampling noise; validate on more data", ""),
     "an optimizer step too far": ("lower the learning rate, or clip the gradients", "lr"),
     "a higher learning rate": ("none is needed if the schedule means it; else lower the learning rate", "lr"),
-    "unexplained": ("cause unknown; press g and c at the next spike", "probe"),
+    "unexplained": ("cause unknown: a probe and a checkpoint right behind such a spike tell more", "probe"),
 }
 """By cause: what to do, and the request that helps."""
 

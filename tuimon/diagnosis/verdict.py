@@ -8,14 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tuimon.diagnosis.examination import (
-    PROBE_AGAIN,
-    PROBE_NEXT_TIME,
-    PROBE_NOW,
-    Examined,
-    examine,
-    missing,
-)
+from tuimon.diagnosis.examination import Examined, examine, missing
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.gap.measured import measured
 from tuimon.diagnosis.gap.shares import (
@@ -55,31 +48,40 @@ FEWEST_SINCE = 3
 """A best validation that fewer came after is within the ordinary ups and downs."""
 STILL_FALLS = 0.05
 """The validation loss still falls if its best of the last third is this share of its whole fall below the others."""
+_NO_LINE = "Not examined: the log has no line yet."
 _GAP_RULES = ("R1", "R2")
 """The sentence on the gap says already what these rules find, where they rest on the gap."""
 
 
 @np.errstate(all="ignore")
 def verdict(
-    state: RunState, found: Sequence[Finding], status: str = "", errors: Mapping[str, str] | None = None
+    state: RunState,
+    found: Sequence[Finding],
+    status: str = "",
+    errors: Mapping[str, str] | None = None,
+    lacks: Sequence[str] = (),
 ) -> str:
     """Return the verdict on a run in a few sentences: findings, healthy, or not examined, and what the gap is made of.
+
+    What its log lacks comes right behind whether it is healthy: the rules have not seen that.
 
     Args:
         state: What its log says.
         found: What the rules find in it, the worst first.
         status: What `tuimon.runs.liveness.status` returns; empty: not known.
         errors: Why rules could not look, by their numbers.
+        lacks: What its log lacks or nobody could read, a sentence each.
     """
     if state.last_seq < 0:
-        return "Not examined: the log has no line yet."
+        return " ".join(["Not examined: no fact could be read.", *lacks]) if lacks else _NO_LINE
     status = status or (state.ended.status if state.ended else "")
     serious = [finding for finding in found if finding.severity != "info"]
     if not serious and state.step == 0:
-        return " ".join(filter(None, (_broken(state, status), "Not examined: no step was trained yet.")))
+        return " ".join(filter(None, (_broken(state, status), "Not examined: no step was trained yet.", *lacks)))
     told = telling(state)
     is_broken = status in ("failed", "crashed")
-    sentences = [_broken(state, status), *_health(state, found, told, errors, is_broken=is_broken)]
+    health = _health(state, found, told, errors, is_broken=is_broken, is_whole=not lacks)
+    sentences = [_broken(state, status), *health, *lacks]
     if told is None:
         sentences.append(_last_epoch(state))
     else:
@@ -95,6 +97,7 @@ def _health(
     errors: Mapping[str, str] | None,
     *,
     is_broken: bool,
+    is_whole: bool,
 ) -> list[str]:
     serious = [finding for finding in found if finding.severity != "info"]
     if serious:
@@ -103,37 +106,36 @@ def _health(
             return []
         where = f" ({plain(worst.layer, 200)})" if worst.layer and worst.layer not in worst.what else ""
         return [f"First of all: {plain(worst.what)}{where}."]
-    examined = examine(state, found, errors)
+    # A crash is in no log, so the rules do not know of it.
+    examined = examine(state, found, errors, is_over=is_broken)
     blind = missing(examined)
     if blind:
         return [
             f"{'Before that, nothing' if is_broken else 'Nothing'} wrong was found, but not all was examined.",
-            *_blind(blind, is_over=is_broken),
+            *_blind(blind),
         ]
     if is_broken:
         return ["Nothing wrong was found before that."]
+    limit = "" if is_whole else " as far as its log tells, which is not whole"
     if told is not None and told.is_closed:
-        return ["The run is healthy now: nothing wrong is left."]
+        return [f"The run is healthy now{limit}: nothing wrong is left."]
     quiet = sum(rule.outcome in ("quiet", "fired") for rule in examined)
-    return [f"The run is healthy: {quiet} rules looked, and none found anything wrong."]
+    return [f"The run is healthy{limit}: {quiet} rules looked, and none found anything wrong."]
 
 
 def _is_of_gap(finding: Finding) -> bool:
     return finding.rule in _GAP_RULES and not {"gap", "gap_of_batch_norm"}.isdisjoint(finding.evidence)
 
 
-def _blind(blind: Sequence[Examined], *, is_over: bool) -> list[str]:
-    """Return what could not be looked at and why, the same reason once, and the one thing to do.
-
-    A crash is in no log, so the rules do not know of it.
-    """
+def _blind(blind: Sequence[Examined]) -> list[str]:
+    """Return what could not be looked at and why, the same reason once, and the one thing to do."""
     reasons: dict[str, list[Examined]] = {}
     for rule in blind:
         reasons.setdefault(rule.detail, []).append(rule)
     detail, rules = max(reasons.items(), key=lambda item: len(item[1]))
     names = [rule.name for rule in rules]
     named = ", ".join(names[:-1]) + f" and {names[-1]}" if len(names) > 1 else names[0]
-    remedy = PROBE_NEXT_TIME if is_over and rules[0].remedy in (PROBE_NOW, PROBE_AGAIN) else rules[0].remedy
+    remedy = rules[0].remedy
     return [f"Not examined: {named}; {detail}." + (f" {remedy[:1].upper()}{remedy[1:]}." if remedy else "")]
 
 
@@ -144,6 +146,8 @@ def _broken(state: RunState, status: str) -> str:
     if status == "failed":
         reason = end_reasons.of_ended(state.ended)
         return f"The run failed after {steps}{f': {reason}' if reason else ''}."
+    if status == "stopped" and (reason := end_reasons.of_ended(state.ended)):
+        return f"The run was stopped after {steps}: {reason}."
     return ""
 
 

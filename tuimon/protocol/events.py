@@ -159,6 +159,8 @@ class FitStarted(Event):
     """Paths of the other layers that requests froze."""
     momentum: dict[str, float] = {}
     """Momentum of the BatchNormalization layers for which a request set it, by path."""
+    learning_rate: Number = None
+    """The learning rate of its first step; null: not known, as where a callback may set it before."""
 
 
 class StateChanged(Event):

@@ -21,8 +21,8 @@ class Subject:
     """The run as a shell takes it: a name or a path, quoted."""
     status: str
     """What `tuimon.runs.liveness.status` returns."""
-    unread: tuple[str, ...] = ()
-    """What of the log could not be read, a sentence each."""
+    lacks: tuple[str, ...] = ()
+    """What the log lacks, or nobody could read of it, a sentence each."""
     errors: Mapping[str, str] = field(default_factory=dict)
     """Why rules could not look, by their numbers: errors of tuimon."""
 

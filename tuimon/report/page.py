@@ -21,7 +21,7 @@ from tuimon.report.gradients import gradients
 from tuimon.report.layer_shares import layer_shares, legend, said_of_cause, table
 from tuimon.report.layout import Subject, command, section, text_width
 from tuimon.report.lines import Line, Role, Span, aligned, as_text, line, pad, shorten
-from tuimon.runs import facts_in_words
+from tuimon.runs import end_reasons
 from tuimon.runs.facts_in_words import PART_NAMES
 from tuimon.runs.state import RunState
 from tuimon.text import plain, width_of, wrap
@@ -55,7 +55,7 @@ def page(state: RunState, found: Sequence[Finding], subject: Subject, width: int
     """
     found, told = ordered(found), telling(state)
     lines = [_title(state, subject, width), line()]
-    said = verdict(state, found, subject.status, subject.errors)
+    said = verdict(state, found, subject.status, subject.errors, subject.lacks)
     lines += [line(Span(text, "strong")) for text in wrap(said, text_width(width))]
     if told is None and can_probe(state, subject.status):
         lines += [line(), *command("probe", subject, "")]
@@ -70,13 +70,14 @@ def page(state: RunState, found: Sequence[Finding], subject: Subject, width: int
     lines += gradients(state, width)
     lines += _fits(state, width)
     lines += _earlier(state, found, width)
-    lines += _not_examined(examine(state, found, subject.errors), width)
-    return [*lines, line(), *(line(Span(text, "dim")) for text in wrap(basis(state, subject), text_width(width)))]
+    lines += _not_examined(examine(state, found, subject.errors, is_over=subject.is_over), width)
+    return [*lines, line(), *(line(Span(text, "dim")) for text in wrap(basis(state), text_width(width)))]
 
 
 def _title(state: RunState, subject: Subject, width: int) -> Line:
     where = f"step {state.step:,}" if state.last_seq >= 0 else "no line in the log"
-    status = f"{subject.status}, {where}"
+    by = end_reasons.stopped_by(state.ended) if subject.status == "stopped" else ""
+    status = f"{subject.status}{f' by {by}' if by else ''}, {where}"
     name = shorten(plain(subject.name), max(8, width - width_of(status) - 3))
     return line(Span(name, "strong"), "   ", Span(status, "dim"))
 
@@ -258,8 +259,8 @@ def _fits(state: RunState, width: int) -> list[Line]:
     return lines
 
 
-def basis(state: RunState, subject: Subject) -> str:
-    """Return what the page rests on: probes, epochs, steps; the best value, the costs, and what is missing."""
+def basis(state: RunState) -> str:
+    """Return what the page rests on: probes, epochs, steps; the best value and the costs."""
     counts = ((len(state.probes), "probe"), (state.epochs_ended, "epoch"), (state.step, "step"))
     rests = ", ".join(f"{count:,} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
     parts = [f"This rests on {rests}."]
@@ -273,6 +274,4 @@ def basis(state: RunState, subject: Subject) -> str:
     where = time_split.sentence(state)
     if where:
         parts.append(where)
-    if lost := facts_in_words.lost(state):
-        parts.append(f"{lost}.")
-    return " ".join([*parts, *subject.unread])
+    return " ".join(parts)

@@ -32,6 +32,8 @@ _NODE_DEFINITION = re.compile(r"'?\{\{node ([^}]*)\}\}(?: = [^']*)?'?")
 _ROOT_ERROR = re.compile(r"\(\d+\) [A-Z_]+: ")
 _OF_DATA = re.compile(r"Error in user-defined function passed to \w+:\d+ transformation with iterator: \S+: ")
 _DEVICE = re.compile(r"/job:\S*?/device:")
+_DETAIL = re.compile(r", | \(| at | while ")
+"""Begins what a few words of a reason leave out."""
 _NAMED_ERROR = re.compile(r"(?:\w+\.)*\w+(?:Error|Exception|Interrupt|Exit|Warning|Group)\b(?:: |$)")
 _TRACEBACK = re.compile(r"^[ \t]*(?:\+ Exception Group )?Traceback \(most recent call last\):", re.M)
 _MARGIN = re.compile(r"^ +[|+] ?", re.M)
@@ -49,6 +51,20 @@ def of_ended(ended: events.RunEnded | None) -> str:
     if ended is None:
         return ""
     return plain(ended.reason, LONGEST + 100) or of_traceback(ended.traceback)
+
+
+def stopped_by(ended: events.RunEnded | None) -> str:
+    r"""Return what stopped a run, in so few words that a list has room for them; empty where nothing is known.
+
+    Example:
+        >>> stopped_by(events.RunEnded(status="stopped", reason="SIGTERM, and no step ended within 10 s"))
+        'SIGTERM'
+        >>> stopped_by(events.RunEnded(status="stopped", reason="Ctrl-C (SIGINT)"))
+        'Ctrl-C'
+    """
+    if ended is None or ended.status != "stopped":
+        return ""
+    return plain(_DETAIL.split(ended.reason, maxsplit=1)[0], SHORT)
 
 
 def of_exception(error: BaseException) -> str:

@@ -6,6 +6,7 @@ import time
 from tuimon.protocol import events
 from tuimon.protocol.wire import from_wire
 from tuimon.runs import best, liveness
+from tuimon.runs.log.lost_log import REMOVED, was_removed
 from tuimon.runs.log.session_log import LogChangedError, Tail
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.state import RunState
@@ -121,6 +122,8 @@ class Glance:
             self.look()
         except Exception as error:  # noqa: BLE001 - whatever it is, the other runs are listed.
             return why_unreadable(error)
+        if was_removed(self.run):
+            return REMOVED
         nothing = self._tail.bad_lines.count and self.state.last_time is None
         return f"cannot be read: {self._tail.bad_lines.words}" if nothing else ""
 

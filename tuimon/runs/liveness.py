@@ -5,10 +5,8 @@ nothing here. So only a reader on the same kernel concludes anything; everybody 
 run has been silent.
 """
 
-import contextlib
 import fcntl
 import os
-import time
 from functools import cache
 from pathlib import Path
 
@@ -93,14 +91,6 @@ def status(state: RunState, *, gone: bool, silent_seconds: float) -> str:
     if silent_seconds > SILENT_SECONDS:
         return "silent"
     return state.state.state if state.state else "starting"
-
-
-def status_now(session_log: Path, state: RunState) -> str:
-    """Return what `status` says of a run now, by its log, whose facts add up to ``state``."""
-    silent = 0.0
-    with contextlib.suppress(FileNotFoundError):
-        silent = time.time() - session_log.stat().st_mtime
-    return status(state, gone=is_gone(session_log, state.run), silent_seconds=silent)
 
 
 @cache

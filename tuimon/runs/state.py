@@ -83,7 +83,7 @@ class RunState:
     last_time: float | None = None
     """Time of the newest line, Unix seconds by the trainer's clock."""
     learning_rate: float | None = None
-    """The learning rate at the last epoch's end, or what a request has set since."""
+    """The learning rate at the begin of this `fit` or at its last epoch's end, or what a request has set since."""
     learning_rates: Series = field(default_factory=Series)
     """The learning rate at each epoch's end and after each request that set it."""
     batch_metrics: dict[str, Series] = field(default_factory=dict)
@@ -263,6 +263,8 @@ class RunState:
         if self.in_force != before:
             # A new Monitor begins in the mode of the model: what was asked before is no longer in force.
             self.undoable = []
+        # That of the fit before says nothing of this one.
+        self.learning_rate = None if event.learning_rate is None else from_wire(event.learning_rate)
         self._disturbances += 1
         self._fit_first_step = event.step
         self._fit_epochs_ended = 0

@@ -4,6 +4,7 @@ A file is written under a hidden name, forced to disk and renamed, so a kill or 
 """
 
 import contextlib
+import io
 import math
 import os
 import re
@@ -11,7 +12,7 @@ import shutil
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,6 +31,9 @@ from tuimon.trainer.session.moved_directory import MovedDirectory
 
 MARGIN_BYTES = 64 * 1024 * 1024
 """Free space that a checkpoint leaves on the disk for the log."""
+
+SYNCED_BYTES = 16 * 1024 * 1024
+"""So much is forced to disk at once: a slow disk is told from one that does not answer."""
 
 VERSION = 2
 """Version of the file format. The first one had nothing beside the variables."""
@@ -120,6 +124,8 @@ class Checkpoints:
         self._name = directory.name
         self._run = MovedDirectory(directory.parent)
         self._kept = kept
+        self.synced_parts = 0
+        """How many parts of checkpoints have reached the disk so far: it grows as long as the disk answers."""
 
     @property
     def _directory(self) -> Path:
@@ -155,7 +161,7 @@ class Checkpoints:
         meta = msgspec.structs.replace(meta, time=time.time(), reason=reason)
         path = self._free_path(meta.step)
         with self._temporary() as temporary:
-            with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+            with zipfile.ZipFile(_InParts(temporary, self._note_part), "w", zipfile.ZIP_STORED) as archive:
                 archive.writestr(_META, msgspec.json.encode(meta))
                 for number, array in enumerate(arrays.values()):
                     with archive.open(f"{number:06}.npy", "w", force_zip64=True) as member:
@@ -171,6 +177,9 @@ class Checkpoints:
         return events.CheckpointSaved(
             name=path.name, reason=reason, size_bytes=written, seconds=time.monotonic() - started
         )
+
+    def _note_part(self) -> None:
+        self.synced_parts += 1
 
     def load(self, name: str) -> Checkpoint:
         """Read a checkpoint.
@@ -236,6 +245,50 @@ class Checkpoints:
                 yield file
             finally:
                 Path(file.name).unlink(missing_ok=True)
+
+
+class _InParts(io.RawIOBase):
+    """Writes a file, and forces each part of it to disk before the next one.
+
+    Args:
+        file: The open file.
+        synced: Called after each part.
+    """
+
+    def __init__(self, file: Any, synced: Callable[[], None]) -> None:
+        super().__init__()
+        self._file, self._synced, self._waiting = file, synced, 0
+
+    def write(self, data: Any, /) -> int:
+        """Write all of ``data``; return how many bytes that are."""
+        view = memoryview(data).cast("B")
+        for begin in range(0, len(view), SYNCED_BYTES):
+            self._waiting += self._file.write(view[begin : begin + SYNCED_BYTES])
+            if self._waiting >= SYNCED_BYTES:
+                self._waiting = 0
+                self._file.flush()
+                os.fdatasync(self._file.fileno())
+                self._synced()
+        return len(view)
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def tell(self) -> int:
+        """Return the place in the file."""
+        return int(self._file.tell())
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Go to a place, and return it."""
+        return int(self._file.seek(offset, whence))
+
+    def flush(self) -> None:
+        """Leave it to the parts."""
 
 
 def _require_plain(archive: zipfile.ZipFile, size: int) -> None:

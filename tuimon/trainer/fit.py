@@ -17,14 +17,15 @@ from tuimon.trainer.modes import AUTO, Mode
 from tuimon.trainer.options import Options
 from tuimon.trainer.probe_memory import ProbeMemory
 from tuimon.trainer.requests import mode_changes
-from tuimon.trainer.requests.actions import AT_THE_END_SECONDS, RequestActions
+from tuimon.trainer.requests.actions import RequestActions
 from tuimon.trainer.requests.controller import Controller
 from tuimon.trainer.requests.inbox import Inbox
+from tuimon.trainer.requests.program_stop import ProgramStop
 from tuimon.trainer.requests.rejected import RejectedError
-from tuimon.trainer.sampling import EpochLeft, Sampling
+from tuimon.trainer.sampling import Sampling
 from tuimon.trainer.schedule import ProbeSchedule
 from tuimon.trainer.session.recorder import Recorder
-from tuimon.trainer.session.standard_error import say
+from tuimon.trainer.standard_error import say
 from tuimon.trainer.time_split import TimeSplitter
 from tuimon.trainer.weights.replaced import ReplacedWeights
 from tuimon.trainer.weights.updates import WeightUpdates
@@ -94,6 +95,8 @@ class Fit:
         self._replaced = ReplacedWeights(recorder, engine, self._budget, self._sampling, self._schedule)
         checkpoints = Checkpoints(recorder.run.checkpoints, kept=options.checkpoints_kept)
         self._actions = RequestActions(recorder, engine, checkpoints, self._sampling, Fit.begun)
+        self.program_stop = ProgramStop(engine, self._sampling)
+        """Knows whether the program itself has stopped the training."""
         self._controller = Controller(recorder, engine, self._sampling, self._schedule, self._actions)
         if not engine.why_not("freeze"):
             self._prepare_modes()
@@ -101,8 +104,8 @@ class Fit:
 
     @property
     def was_stopped(self) -> bool:
-        """True if training ends because of a request."""
-        return self._controller.was_stopped
+        """True if training ends because of a request, or because the program itself ends it for a signal."""
+        return self._controller.was_stopped or bool(self.program_stop.reason)
 
     def begin_in(self, mode: Mode, learning_rate: float | None) -> None:
         """Restore the previous attempt's mode at the first step."""
@@ -170,7 +173,8 @@ class Fit:
         self._replaced.end_epoch()
         self._updates.end_epoch()
         now = time.monotonic()
-        self._is_whole_epoch = _is_whole(self._sampling.epoch_left, was_stopped=self._controller.was_stopped)
+        was_stopped = self._controller.was_stopped or self.program_stop.look()
+        self._is_whole_epoch = self._sampling.epoch_left.ends_whole(was_stopped=was_stopped)
         self._recorder.record(
             events.EpochEnded(
                 logs=scalars_to_wire(logs),
@@ -196,7 +200,7 @@ class Fit:
         """Save a checkpoint at the end of an epoch if it is time. Call it after all that the user runs there."""
         began, now = time.perf_counter(), time.monotonic()
         minutes = self._options.checkpoint_minutes
-        if self.was_stopped and self._options.checkpoint_at_stop:
+        if (self._controller.was_stopped or self.program_stop.look()) and self._options.checkpoint_at_stop:
             # At the end of `fit`, Keras and callbacks may already have put averages or the best weights in place.
             self._save_checkpoint("training was stopped", at_epoch_end=self._is_whole_epoch)
         elif minutes and now >= self._next_checkpoint:
@@ -234,7 +238,7 @@ class Fit:
         if self._options.checkpoint_at_stop:
             # One that is being written comes first.
             self._actions.finish_saving(self._options.grace_seconds)
-            is_whole = _is_whole(self._sampling.epoch_left, was_stopped=self._controller.was_stopped)
+            is_whole = self._sampling.epoch_left.ends_whole(was_stopped=self._controller.was_stopped)
             told = partial(_say_saved, reason, self._recorder.step)
             self._save_checkpoint(reason, at_epoch_end=after_epoch and is_whole, told=told)
 
@@ -254,7 +258,7 @@ class Fit:
         with contextlib.ExitStack() as parts:
             parts.callback(self._controller.end)
             parts.callback(self.close_inbox)
-            parts.callback(self._actions.finish_saving, AT_THE_END_SECONDS)
+            parts.callback(self._actions.finish_saving_at_end)
             parts.callback(self._engine.end, keeps_mode=keeps_mode)
 
     def close_inbox(self) -> None:
@@ -337,6 +341,7 @@ class Fit:
     def _describe(self, initial_epoch: int) -> events.FitStarted:
         self._is_of_one_epoch = self._plan.get("epochs") == initial_epoch + 1
         mode, facts, layers = self._controller.coming_mode, self._engine.facts(), self._engine.layers
+        rate = self._engine.learning_rate
         for part in (self._splitter, self._updates, self._replaced):
             part.describe(facts)
         return events.FitStarted(
@@ -356,12 +361,8 @@ class Fit:
             statistics_held=statistics_held(layers, mode),
             frozen_weights=frozen_weights(layers, mode),
             momentum=dict(sorted(mode.momentum)),
+            learning_rate=None if rate.drivers() else to_wire(rate.now(mode)),
         )
-
-
-def _is_whole(left: EpochLeft, *, was_stopped: bool) -> bool:
-    """Return True if all steps of an epoch are made at its end; after a stop, Keras ends it all the same."""
-    return not was_stopped or (left.steps > 0 and left.left <= 0)
 
 
 def _say_saved(reason: str, step: int, trouble: str) -> None:

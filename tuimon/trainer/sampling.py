@@ -38,6 +38,10 @@ class EpochLeft:
     follows: bool = False
     """True if another epoch follows."""
 
+    def ends_whole(self, *, was_stopped: bool) -> bool:
+        """Return True if all steps of an epoch are made at its end; after a stop, Keras ends it all the same."""
+        return not was_stopped or (self.steps > 0 and self.left <= 0)
+
 
 class Sampling:
     """Reads one ``fit``, in its training thread.
@@ -105,6 +109,11 @@ class Sampling:
     def is_last_epoch(self) -> bool:
         """True in the last epoch of the ``fit``, if the number of epochs is known."""
         return bool(self._plan.get("epochs") == self._recorder.epoch + 1)
+
+    @property
+    def is_complete(self) -> bool:
+        """True once all steps of the last epoch are made, if their number is known."""
+        return self.is_last_epoch and self.epoch_left.ends_whole(was_stopped=True)
 
     @property
     def is_last_of_epochs(self) -> bool:

@@ -12,7 +12,7 @@ from tuimon.protocol.events import AnyEvent, FitStarted, RunEnded, RunStarted
 from tuimon.regular_file import open_regular
 from tuimon.runs.log.bad_lines import BadLines
 from tuimon.runs.log.long_log import LONG_BYTES, LongLog
-from tuimon.runs.log.lost_log import lost_words
+from tuimon.runs.log.lost_log import REMOVED, lost_words, no_log_words
 from tuimon.runs.log.session_log import LogChangedError, Tail
 from tuimon.runs.run_directory import Blind, RunDirectory
 from tuimon.text import printed_lines
@@ -83,7 +83,7 @@ class Reader:
         """A long log while its older part is not read."""
         self._told_share = 0
         self._has_caught_up = False
-        self._unreadable = LogUnreadable("")
+        self._unreadable = self._no_log = LogUnreadable("")
         self._lines = LinesUnread(BadLines(), 0)
         self._printed: tuple[int, int] | None = None
         self._blind: Blind | None = None
@@ -94,6 +94,7 @@ class Reader:
         waits_for_trainer = self._start_trainer()
         self._look_at_printed()
         self._catch_up(stop)
+        self._look_whether_removed()
         if self._follow and not self._ended:
             # Before the first word about its state: a run whose trainer is gone never seems to train.
             self._look_whether_gone()
@@ -113,6 +114,7 @@ class Reader:
                 self._look_at_printed()
             if now >= next_gone and not self._ended:
                 next_gone = now + _GONE_SECONDS
+                self._look_whether_removed()
                 self._look_whether_gone()
             if now >= next_trouble:
                 next_trouble = now + _GONE_SECONDS
@@ -221,7 +223,7 @@ class Reader:
         except OSError as error:
             self._say_unreadable(f"{self._run.session_log}: cannot be read: {error.strerror}")
             return None
-        self._say_unreadable("")
+        self._tell_unreadable(LogUnreadable("") if self._tail.offset else self._no_log)
         self._say_lines()
         if not events:
             return None
@@ -247,10 +249,21 @@ class Reader:
         self._tell(LogReplaced(_sentence(changed.words)))
 
     def _say_unreadable(self, reason: str, *, is_removed: bool = False) -> None:
-        unreadable = LogUnreadable(reason, is_removed)
+        self._tell_unreadable(LogUnreadable(reason, is_removed))
+
+    def _tell_unreadable(self, unreadable: LogUnreadable) -> None:
         if unreadable != self._unreadable:
             self._unreadable = unreadable
             self._tell(unreadable)
+
+    def _look_whether_removed(self) -> None:
+        """Learn why there is no log, where nothing of one was ever read."""
+        if self._tail.offset:
+            return
+        words = "" if self._trainer is not None else no_log_words(self._run)
+        self._no_log = LogUnreadable(f"{_sentence(words)}." if words else "", words == REMOVED)
+        if not self._run.session_log.exists():
+            self._tell_unreadable(self._no_log)
 
     def _say_lines(self) -> None:
         """Tell of lines that are no fact, where there are more of them."""

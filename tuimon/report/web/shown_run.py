@@ -12,13 +12,13 @@ from tuimon.export.reading import facts
 from tuimon.regular_file import read_regular
 from tuimon.report.findings import ordered
 from tuimon.report.layout import Subject
-from tuimon.runs import liveness
 from tuimon.runs.listing.parameters import Value, config_of, parameters_of
 from tuimon.runs.listing.tags import Tags, read_tags
 from tuimon.runs.log.bad_lines import unread
+from tuimon.runs.log.lost_log import lacking, status_now
 from tuimon.runs.log.session_log import Tail
 from tuimon.runs.run_directory import RunDirectory
-from tuimon.runs.state import RunState
+from tuimon.runs.state import OVER, RunState
 
 _MOST_CONFIG_BYTES = 64 * 1024
 
@@ -51,9 +51,10 @@ def read_run(run: RunDirectory) -> ShownRun:
     state.apply(facts(run, tail=tail))
     found, errors = look(state)
     found = ordered(found)
-    status = liveness.status_now(run.session_log, state)
-    examined = examine(state, found, errors)
-    subject = Subject(run.name, shlex.quote(run.name), status, unread(state, tail.bad_lines, tail.unknown), errors)
+    status = status_now(run, state)
+    examined = examine(state, found, errors, is_over=status in OVER)
+    lacks = lacking(run, state, unread(state, tail.bad_lines, tail.unknown))
+    subject = Subject(run.name, shlex.quote(run.name), status, lacks, errors)
     config = ""
     with contextlib.suppress(OSError):
         config = read_regular(run.config, _MOST_CONFIG_BYTES).decode(errors="replace")

@@ -41,7 +41,7 @@ _CHART_HEIGHT = 110
 def verdict_section(shown: ShownRun, x: Axis) -> Markup:
     """Return verdict, sums, findings, and what was not examined."""
     state, subject = shown.state, shown.subject
-    said = verdict(state, shown.found, subject.status, subject.errors)
+    said = verdict(state, shown.found, subject.status, subject.errors, subject.lacks)
     parts: list[Child] = [element("p", said, class_=f"verdict {shown.judgement.replace(' ', '-')}")]
     told = telling(state)
     if told is None and can_probe(state, subject.status):
@@ -158,7 +158,7 @@ def _blind(shown: ShownRun) -> Markup | None:
 
 
 def _basis(shown: ShownRun) -> Markup:
-    return element("p", basis(shown.state, shown.subject), class_="quiet")
+    return element("p", basis(shown.state), class_="quiet")
 
 
 def _command(request: str, shown: ShownRun) -> Markup:

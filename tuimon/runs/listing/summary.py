@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from tuimon.runs import end_reasons
 from tuimon.runs.best import SHOWN, Best
 from tuimon.runs.facts_in_words import log_trouble
 from tuimon.runs.glance import Glance, why_unreadable
@@ -48,6 +49,10 @@ class Summary:
     """How many facts are missing from its log, as far as that was read."""
     log_trouble: str = ""
     """Why its trainer could not write the log any further at the newest line; empty if it could."""
+    reason: str = ""
+    """Why it failed, or what stopped it, in one line; empty where that is not known."""
+    stopped_by: str = ""
+    """What stopped it, such as a signal, in few words; empty for a request, and where it is not known."""
     trouble: str = ""
     """Why the run cannot be read; empty if it can."""
 
@@ -111,6 +116,8 @@ def summary_of(run: RunDirectory, state: RunState, status: str) -> Summary:
         tags=read_tags(run.path),
         facts_lost=sum(state.dropped.values()),
         log_trouble="" if state.ended else log_trouble(state),
+        reason=end_reasons.of_ended(state.ended),
+        stopped_by=end_reasons.stopped_by(state.ended),
     )
 
 

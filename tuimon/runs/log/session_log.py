@@ -23,6 +23,8 @@ LONGEST_LINE = 64 * 1024 * 1024
 _CHUNK_BYTES = 4 * 1024 * 1024
 _HEAD_BYTES = 512
 """Of the first line, which names process and time, so that two logs differ in it."""
+_FOOT_BYTES = 256
+"""Of the newest lines that were read: a copy of a log may have gone on otherwise."""
 _END_BYTES = 1024 * 1024
 _TYPE = b'\n{"type":"'
 _MANY = (b'batches"', b'batch_norm"', b'batch_norm_channels"')
@@ -56,8 +58,8 @@ class Tail:
     """Follows one log. Each ``read`` returns the events of the lines that are whole by now.
 
     The file is opened anew each time: on a network file system that is what makes another host's
-    writes visible. What was read is compared with it by its first bytes, since an inode number may change on
-    some of these, and stays where a file is written over.
+    writes visible. What was read is compared with it by its first and its last bytes, since an inode number may
+    change on some of these, and stays where a file is written over.
 
     A line of more than `LONGEST_LINE` is counted as unreadable. It is read once, in pieces, and not kept.
 
@@ -76,7 +78,7 @@ class Tail:
         self.unknown = 0
         """Lines of a type that this version does not know."""
         self._offset = 0
-        self._head = b""
+        self._head = self._foot = b""
         self._inode: tuple[int, int] | None = None
         self._searched = 0
         self._is_in_long_line = False
@@ -94,7 +96,7 @@ class Tail:
 
     def skip_to(self, offset: int) -> None:
         """Read on from another place."""
-        self._offset, self._searched, self._is_in_long_line = offset, 0, False
+        self._offset, self._searched, self._is_in_long_line, self._foot = offset, 0, False, b""
 
     def restart(self) -> None:
         """Read what is there now from its beginning."""
@@ -177,7 +179,8 @@ class Tail:
         """Return whether the log that was read lies at another path now, as after its directory was renamed."""
         try:
             with open_regular(path) as file:
-                return _inode(file) == self._inode and _read_at(file, 0, _HEAD_BYTES).startswith(self._head)
+                is_same = _read_at(file, 0, _HEAD_BYTES).startswith(self._head) and self._has_foot(file)
+                return is_same and _inode(file) == self._inode
         except OSError:
             return False
 
@@ -204,10 +207,22 @@ class Tail:
             raise LogChangedError(self.path, "the log was replaced by another one")
         if size < self._offset:
             raise LogChangedError(self.path, "the log has become shorter than what was read of it")
+        if not self._has_foot(file):
+            raise LogChangedError(self.path, "the log was replaced by another one")
         if size < self._offset + self._searched:
             # A further attempt cuts off a partial last line.
             self._searched = 0
         self._head, self._inode = head, _inode(file)
+
+    def _has_foot(self, file: BinaryIO) -> bool:
+        """Return whether the bytes before the offset are those that were read."""
+        begin = max(0, self._offset - _FOOT_BYTES)
+        foot = _read_at(file, begin, self._offset - begin)
+        is_same = not self._foot or foot == self._foot
+        if is_same:
+            # After a jump, what is there now is what later looks are compared with.
+            self._foot = foot
+        return is_same
 
     def _whole_lines(self, file: BinaryIO, limit: int) -> bytes:
         if self._searched and os.fstat(file.fileno()).st_size <= self._offset + self._searched:
@@ -218,6 +233,7 @@ class Tail:
             self._searched = 0 if end else len(data)
             if end or len(data) < limit:
                 self._offset += end
+                self._foot = (self._foot + data[max(0, end - _FOOT_BYTES) : end])[-_FOOT_BYTES:]
                 return data[:end]
         return self._long_line(file)
 

@@ -24,7 +24,7 @@ from tuimon.trainer.session.recorder import Recorder
 
 UNNOTICED = "an exception outside of train steps and callbacks ended fit"
 """The reason of a run that ended so that Keras told nobody."""
-PROGRAM_ENDED = "the program ended while fit ran in another thread"
+PROGRAM_ENDED = "the end of the program while fit ran in another thread"
 """The reason of a run in the middle of which its process exited."""
 SHORT_GRACE_SECONDS = 5.0
 """Longest time from a signal to the end of a process that saves no checkpoint."""
@@ -79,6 +79,8 @@ class FitEnds:
         self._watchdog = FitWatchdog(frame, self._gone_unnoticed) if frame is not None and is_looked_at else None
         self._last_value = id(getattr(sys, "last_value", None))
         self._undo = _tell_failures(callbacks, failed) if callbacks is not None else lambda: None
+        self._callbacks = callbacks
+        fit.program_stop.why = self._signal_of_program
         self._saves = options.checkpoint_at_stop
         self._signalled_at: float | None = None
         grace_seconds = options.grace_seconds if self._saves else SHORT_GRACE_SECONDS
@@ -164,6 +166,16 @@ class FitEnds:
             return (*SIGNALS, signal.SIGINT)
         # Without a checkpoint to save, Ctrl-C is Python's own business, and a signal that is dropped ends nothing.
         return () if os.getpid() == FIRST_PROCESS else SIGNALS
+
+    def _signal_of_program(self) -> str:
+        """Return the signal that a handler of the program's own took in this ``fit``, and that may have ended it.
+
+        Empty: there was none, or a callback says itself that it has ended the training, as `EarlyStopping` does.
+        """
+        if any(getattr(callback, "stopped_epoch", 0) for callback in getattr(self._callbacks, "callbacks", ())):
+            return ""
+        number = self._signals.taken_by_other
+        return "" if number is None else f"{name_of(number)}, which a handler of the program took"
 
     def _awaits_validation(self) -> bool:
         # Cut off, its epoch would be one that no callback has counted, such as patience, in a checkpoint after it.

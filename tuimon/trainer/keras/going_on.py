@@ -17,7 +17,7 @@ from tuimon.trainer.requests.answers import reject_left_over
 from tuimon.trainer.session import new_run
 from tuimon.trainer.session.log_file import LogTakenError
 from tuimon.trainer.session.recorder import Recorder
-from tuimon.trainer.session.standard_error import say
+from tuimon.trainer.standard_error import say
 
 SILENT_SECONDS = 60.0
 """A living trainer writes every 5 s. Where nothing else proves that it is gone, a log is silent for so long."""

@@ -2,8 +2,6 @@
 
 import contextlib
 import functools
-import sys
-import traceback
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
@@ -58,12 +56,3 @@ def each(on_trouble: Callable[[Exception], None], *parts: Callable[[], object]) 
         except Exception as error:  # noqa: BLE001 - whatever it is, the other parts have their turn
             with contextlib.suppress(Exception):
                 on_trouble(error)
-
-
-def say(error: Exception) -> None:
-    """Print an error of tuimon, which does not end the training. A closed or full stderr is no error."""
-    if getattr(sys, "stderr", None) is None:
-        return  # `print` would take stdout.
-    with contextlib.suppress(Exception):
-        print(f"tuimon: {error} (training goes on)", file=sys.stderr)
-        traceback.print_exception(error)

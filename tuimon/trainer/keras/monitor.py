@@ -18,7 +18,7 @@ from tuimon.trainer.fit import Fit
 from tuimon.trainer.keras import going_on, shared_run
 from tuimon.trainer.keras.after_others import AfterOthers
 from tuimon.trainer.keras.fit_ends import UNNOTICED, FitEnds
-from tuimon.trainer.keras.guarded import each, guarded, guarded_before_step, say
+from tuimon.trainer.keras.guarded import each, guarded, guarded_before_step
 from tuimon.trainer.keras.internals import patches, running_fit
 from tuimon.trainer.keras.loop import LoggedValues, Loop, watched_in_loop
 from tuimon.trainer.keras.steps.listeners import Listeners
@@ -28,6 +28,7 @@ from tuimon.trainer.options import Options, Resume
 from tuimon.trainer.probe_memory import ProbeMemory
 from tuimon.trainer.session.end_signals import EndSignals
 from tuimon.trainer.session.recorder import Recorder
+from tuimon.trainer.standard_error import say_error
 
 
 class Monitor(keras.callbacks.Callback):
@@ -193,12 +194,12 @@ class Monitor(keras.callbacks.Callback):
         try:
             yield loop
         except BaseException as error:
-            each(say, partial(self._fail, error))
+            each(say_error, partial(self._fail, error))
             raise
         else:
             self.on_train_end()
         finally:
-            each(say, undo.close)
+            each(say_error, undo.close)
 
     @property
     def run_dir(self) -> Path | None:
@@ -240,7 +241,7 @@ class Monitor(keras.callbacks.Callback):
         else:
             vars(self._watched.listeners).update(vars(self._listeners()))  # Another Monitor may have used this object.
         self._fit = fit = Fit(
-            self._recorder, self._watched, self.params, self._options, on_trouble=say, memory=self._memory
+            self._recorder, self._watched, self.params, self._options, on_trouble=say_error, memory=self._memory
         )
         self._memory = fit.memory
         frame = running_fit.frame_of_fit(self.model)
@@ -298,19 +299,20 @@ class Monitor(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Any = None) -> None:
         """Give everything back and close the run."""
-        self._was_stopped = False
+        self._was_stopped, stopped_by = False, ""
         fit, ends = self._fit, self._ends
 
         def last_facts() -> None:
+            nonlocal stopped_by
             if fit:
                 with contextlib.suppress(Exception):
-                    self._was_stopped = fit.was_stopped
+                    self._was_stopped, stopped_by = fit.was_stopped, fit.program_stop.reason
                 (fit.read_steps if ends is not None and ends.is_signalled else fit.write_last)()
 
         each(self._give_up, last_facts)
-        each(say, partial(self._end, "stopped" if self._was_stopped else "finished"))
+        each(say_error, partial(self._end, "stopped" if self._was_stopped else "finished", reason=stopped_by))
         if ends is not None:
-            each(say, ends.leave)
+            each(say_error, ends.leave)
 
     def _end_if_signalled(self, **where: bool) -> None:
         if self._ends is not None and (signal := self._ends.last_words(**where)):
@@ -370,7 +372,7 @@ class Monitor(keras.callbacks.Callback):
             parts[1:1] = [fit.end, fit.close_inbox]
             if self._shared is not None:
                 parts.append(partial(self._shared.end_fit, self.model, self._memory))
-        each(say, *parts)
+        each(say_error, *parts)
 
     def _end_run(self, status: str, error: BaseException | None, reason: str) -> None:
         if self._recorder is not None and self._ends_run and not self._recorder.is_closed:
@@ -382,10 +384,10 @@ class Monitor(keras.callbacks.Callback):
         self._given_up = True
         fit, self._fit = self._fit, None
         text = f"monitoring ended by an error of tuimon's own, training goes on as it is: {error!r}"
-        parts: list[Callable[[], object]] = [partial(say, error), self._close_ends]
+        parts: list[Callable[[], object]] = [partial(say_error, error), self._close_ends]
         parts += [partial(fit.end, keeps_mode=True), fit.close_inbox] if fit is not None else []
         parts += [partial(self._recorder.note, text)] if self._recorder is not None else []
-        each(say, *parts)
+        each(say_error, *parts)
 
     def _go_on_alone(self) -> None:
         # The mode stays in force, and batches that were read ahead reach training.

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tuimon.protocol.values import DEFAULT_OVERHEAD
-from tuimon.text import plain
 from tuimon.trainer.options import Options, Resume
+from tuimon.trainer.standard_error import say
 
 Batch = TypeVar("Batch")
 Step = Callable[..., Any]
@@ -189,5 +189,4 @@ def _as_it_is(step: Step, **options: Any) -> Step:
 
 @functools.cache
 def _say_once(why: str) -> None:
-    with contextlib.suppress(Exception):  # There may be no stderr.
-        print(plain(f"tuimon: {why} (training goes on)"), file=sys.stderr)
+    say(f"{why} (training goes on)")

@@ -20,6 +20,9 @@ PATIENCE_SECONDS = 5.0
 """Longest wait of training, at a request for a checkpoint, until the last one is written."""
 AT_THE_END_SECONDS = 60.0
 """Longest wait at the end of ``fit`` until the last checkpoint is written."""
+STILL_SECONDS = 20.0
+"""The same where nothing of it reaches the disk: that one does not answer."""
+_LOOK_SECONDS = 0.5
 
 Say = Callable[[str], None]
 """Answers a request: with details, or with the reason for its rejection."""
@@ -169,6 +172,18 @@ class RequestActions:
                 return False
             self._saving = None
         return True
+
+    def finish_saving_at_end(self) -> None:
+        """Wait until no checkpoint is being written: for a slow disk longer than for one that does not answer."""
+        saving, began = self._saving, time.monotonic()
+        seen, moved_at = self._checkpoints.synced_parts, began
+        while saving is not None and saving.is_alive():
+            now = time.monotonic()
+            if self._checkpoints.synced_parts != seen:
+                seen, moved_at = self._checkpoints.synced_parts, now
+            if now - began > AT_THE_END_SECONDS or now - moved_at > STILL_SECONDS:
+                return
+            saving.join(_LOOK_SECONDS)
 
     def roll_back(self, name: str) -> RolledBackTo:
         """Restore the variables of model and optimizer, the random seeds and the state of the callbacks.

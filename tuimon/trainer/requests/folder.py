@@ -2,13 +2,13 @@
 
 import contextlib
 import os
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
 
 from tuimon.runs import request_files
+from tuimon.trainer.session.moved_directory import MovedDirectory
 
 _CLAIMED = ".claimed"
 
@@ -21,8 +21,8 @@ class Folder:
     """
 
     def __init__(self, run: Path) -> None:
-        self._path = run
-        self._run: int | None = None
+        # Held until a request that was taken has deleted its file, after its inbox is closed.
+        self._run = MovedDirectory(run)
         self._newest: tuple[int, int] | None = None
         self.was_replaced = False
         """True if the directory is another one than at the last look."""
@@ -36,7 +36,7 @@ class Folder:
         Raises:
             OSError: There is none, or something else has its place.
         """
-        with request_files.opened_folder(self._open_run()) as folder:
+        with request_files.opened_folder(self._run.descriptor()) as folder:
             yield folder
 
     @contextmanager
@@ -59,17 +59,10 @@ class Folder:
         Raises:
             OSError: It cannot be made, or the run is gone.
         """
-        run = self._open_run()
+        run = self._run.descriptor()
         os.stat("session.jsonl", dir_fd=run, follow_symlinks=False)
         os.mkdir(request_files.FOLDER, 0o700, dir_fd=run)
         self._newest = None
-
-    def _open_run(self) -> int:
-        if self._run is None:
-            self._run = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            # A request that was taken deletes its file after its inbox is closed.
-            weakref.finalize(self, os.close, self._run).atexit = False
-        return self._run
 
 
 def names_in(descriptor: int) -> list[str]:

@@ -25,6 +25,8 @@ AGAIN_SECONDS = 0.5
 """One wish often comes as two signals: of a closed terminal, from the kernel and from the shell. A later one counts."""
 _HANDLED = 0x80
 """Added to a signal's number, where the handler tells it and not the interpreter."""
+NOTICE_SECONDS = 0.02
+"""Longest time from a signal until the thread has learnt of it, where it is asked at once."""
 END_SECONDS = 10.0
 """Longest time that the last facts may take when the process ends at once."""
 
@@ -66,6 +68,8 @@ class EndSignals:
         self._end = end
         self._exits = exits
         self._before: dict[int, Any] = {}
+        self._of_others: frozenset[int] = frozenset()
+        self._taken_by_other: int | None = None
         self._pipe: tuple[int, int] | None = None
         self._wakes_at_once = False
         self._is_active = True
@@ -78,7 +82,8 @@ class EndSignals:
             if not other._is_active:
                 other.close()  # Another thread tried, and could not.
         ours = [number for number in numbers if _is_free(number)]
-        if not ours:
+        self._of_others = frozenset(number for number in numbers if number not in ours and _has_handler(number))
+        if not ours and not self._of_others:
             return
         self._pipe = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         threading.Thread(target=self._watch, args=self._pipe, name="tuimon-signals", daemon=True).start()
@@ -107,6 +112,14 @@ class EndSignals:
     def deactivate(self) -> None:
         """From now on act as the former handlers do. Called from any thread."""
         self._is_active = False
+
+    @property
+    def taken_by_other(self) -> int | None:
+        """The first of the signals that came and that a handler of the program's own took; None: none, as is known."""
+        may_come = bool(self._of_others) or not all(map(self._has, self._before))
+        if may_come and self._taken_by_other is None:
+            time.sleep(NOTICE_SECONDS)  # The thread needs a moment to tell.
+        return self._taken_by_other
 
     def check(self) -> None:
         """Raise `EndedBySignal` if there was a signal.
@@ -185,10 +198,16 @@ class EndSignals:
                     number = byte & ~_HANDLED
                     if number == 0:
                         return
-                    if number not in self._before or not self._is_active:
+                    if not self._is_active:
                         continue
-                    if number == byte and not self._has(number):
-                        continue  # The interpreter tells of it, too, where the user has set a handler since.
+                    # The interpreter tells of it, too, where the user has set a handler, before or since.
+                    if number in self._of_others or (
+                        number == byte and number in self._before and not self._has(number)
+                    ):
+                        self._taken_by_other = self._taken_by_other or number
+                        continue
+                    if number not in self._before:
+                        continue
                     if not first:
                         first, since = number, time.monotonic()
                         with contextlib.suppress(Exception):
@@ -250,6 +269,10 @@ def _is_free(number: int) -> bool:
     if number == signal.SIGINT:
         return handler is signal.default_int_handler
     return handler == signal.SIG_DFL and not _is_caught(number)
+
+
+def _has_handler(number: int) -> bool:
+    return callable(signal.getsignal(number))
 
 
 def _is_caught(number: int) -> bool:

@@ -17,8 +17,19 @@ class MovedDirectory:
         self._path = path.absolute()
         self._descriptor: int | None = None
         with contextlib.suppress(OSError):
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self.descriptor()
+
+    def descriptor(self) -> int:
+        """Return the descriptor that holds it open, for as long as this object lives.
+
+        Raises:
+            OSError: It was never there, and is not now.
+        """
+        if self._descriptor is None:
+            self._descriptor = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            # Not at the program's end: other threads may still need it.
             weakref.finalize(self, os.close, self._descriptor).atexit = False
+        return self._descriptor
 
     @property
     def path(self) -> Path:

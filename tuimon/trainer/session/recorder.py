@@ -24,7 +24,7 @@ from tuimon.runs.state import RunState
 from tuimon.trainer.budget import Budget
 from tuimon.trainer.session.moved_directory import MovedDirectory
 from tuimon.trainer.session.session_writer import SessionWriter
-from tuimon.trainer.session.standard_error import say
+from tuimon.trainer.standard_error import say
 
 Console = Literal["", "process", "python", "off"]
 """What `trainer.log` holds, as `tuimon.protocol.events.RunStarted` has it."""

@@ -22,8 +22,9 @@ from tuimon.runs.log.session_log import encoder
 from tuimon.trainer.session.clock import Clock
 from tuimon.trainer.session.fact_queue import CAPACITY, FactQueue, Waiting
 from tuimon.trainer.session.log_file import RESERVE_BYTES, LogFile
+from tuimon.trainer.session.missing_facts import say_removed, say_what_is_missing
 from tuimon.trainer.session.short_states import ShortStates
-from tuimon.trainer.session.standard_error import say, say_what_is_missing
+from tuimon.trainer.standard_error import say
 
 FLUSH_SECONDS = 0.25
 """Time between two writes, unless an event is urgent."""
@@ -92,8 +93,7 @@ class SessionWriter:
         self._is_failing = self._is_trouble_told = self._has_given_up = False
         self._strikes, self._lost_told, self._hung_at = 0, 0, -1
         self._drop_reason, self._closing = "the disk did not keep up", False
-        self._position = (0, 0, 0)
-        self._owner = os.getpid()
+        self._position, self._owner = (0, 0, 0), os.getpid()
         self._log: LogFile | None = LogFile(path, next_seq=next_seq)
         self.lock_error = self._log.lock_error
         """Why the log has no lock; None if it has one."""
@@ -264,7 +264,7 @@ class SessionWriter:
                 self._is_removed, self._drop_reason = True, "the log was removed"
                 self._queue.drop_all()
             self._is_trouble_told = True
-            say(f"{self._path}: {words}; facts are not recorded any more, training goes on")
+            say_removed(self._path)
         else:
             say(f"{self._path}: {words}; facts are recorded there")
             self._put_here(events.Note(text=f"this log is not at {self._path} any more: {words}"))

@@ -17,6 +17,7 @@ from textual.widgets import Static
 from tuimon.numbers import count, number
 from tuimon.protocol.events import Alert
 from tuimon.protocol.wire import Number, from_wire
+from tuimon.runs.state import OVER
 from tuimon.text import plain
 from tuimon.ui.drawing.cells import cell_width, fit, wrap
 from tuimon.ui.drawing.too_small import TooSmall
@@ -94,11 +95,11 @@ class WhyScreen(ModalScreen[Alert | None]):
         newer = "→ newer  " if self._index < len(self._alerts) - 1 else ""
         page.border_subtitle = Content(f"{older}{newer}esc closes")
         width = min(_WIDTH, self.size.width) - _MARGINS
-        page.query_one(Static).update(_page(alert, self._help, width))
+        page.query_one(Static).update(_page(alert, self._help, width, is_over=self._moment.status in OVER))
         page.scroll_home(animate=False)
 
 
-def _page(alert: Alert, wanted: Help | None, width: int) -> Content:
+def _page(alert: Alert, wanted: Help | None, width: int, *, is_over: bool) -> Content:
     """Return an alert in lines of ``width`` cells."""
     shown, meaning = sign(alert)
     when = time.strftime("%H:%M:%S", time.localtime(alert.time))
@@ -120,6 +121,7 @@ def _page(alert: Alert, wanted: Help | None, width: int) -> Content:
         if wanted is not None:
             lines.append(_key_line(wanted, request, width))
         lines += _text(request, width, css_style(Meaning.COMMAND)) if wanted is None else []
+        lines += _text("This run is over: the request is for one that trains.", width) if is_over else []
     return Content("\n").join(lines)
 
 

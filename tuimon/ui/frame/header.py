@@ -123,6 +123,8 @@ def status_words(moment: Moment) -> str:
     state = moment.state.state
     if moment.status == "silent" and moment.blind is not None:
         return f"no link for {duration(max(0.0, moment.now - moment.blind.since))}"
+    if moment.is_log_removed and moment.status == "silent":
+        return "log removed"
     if moment.status == "silent":
         return f"silent for {duration(moment.silent_seconds)}"
     if state is not None and moment.status in ("compiling", "preparing"):

@@ -111,6 +111,8 @@ class Moment:
     """Whether the terminal takes in less than there is to send."""
     is_readonly: bool = False
     """Whether this viewer changes nothing, at its user's wish."""
+    is_log_removed: bool = False
+    """Whether the log was there and is not any more: nothing is known of the time since."""
     unread: tuple[str, ...] = ()
     """What of the log could not be read, or may be misread: a sentence each."""
 

@@ -3,11 +3,26 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tuimon.protocol import events
 from tuimon.protocol.events import AnyEvent
 from tuimon.runs.beginnings import Begun
 from tuimon.runs.log.bad_lines import BadLines
 from tuimon.runs.run_directory import Blind
 from tuimon.runs.state import RunState
+
+_MEASUREMENTS = (
+    events.Batches
+    | events.BatchNorm
+    | events.BatchNormChannels
+    | events.EpochEnded
+    | events.Heartbeat
+    | events.Overhead
+    | events.System
+    | events.TimeSplit
+    | events.ValidationBatches
+    | events.WeightUpdates
+)
+"""Facts that come as long as training goes on."""
 
 
 @dataclass(frozen=True)
@@ -133,3 +148,15 @@ News = (
     | TrainerExited
     | AlertTrouble
 )
+
+
+def goes_on(news: News) -> bool:
+    """Return whether news holds only further measurements, or a further part of a log that is being read."""
+    match news:
+        case Facts():
+            return news.reading is not None or all(isinstance(event, _MEASUREMENTS) for event in news.events)
+        case OlderRead():
+            return news.whole is None
+        case TrainerPrinted():
+            return True
+    return False

@@ -31,7 +31,9 @@ class Steering:
         self.asked: list[Asked] = []
         """The requests without an answer, oldest first."""
 
-    def refusal(self, state: RunState, status: str, blind: Blind | None, *, replay: bool) -> str:
+    def refusal(
+        self, state: RunState, status: str, blind: Blind | None, *, replay: bool, is_log_removed: bool = False
+    ) -> str:
         """Return why no request is sent now, in a few words; empty if requests are sent."""
         if replay:
             return "a replay cannot be steered"
@@ -44,7 +46,7 @@ class Steering:
         if blind is not None:
             return f"there is no connection to {plain(blind.host, 60)}"
         if state.fit is None:
-            return "training has not begun"
+            return "the log was removed" if is_log_removed else "training has not begun"
         return ""
 
     def ask(self, request: AnyRequest, state: RunState, now: float, *, undo: Undo | None = None) -> None:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
-from tuimon.protocol import events
 from tuimon.protocol.commands import AnyRequest, Stop
 from tuimon.protocol.events import AnyEvent
 from tuimon.runs import liveness
@@ -33,6 +32,7 @@ from tuimon.ui.viewer.news import (
     TrainerExited,
     TrainerGone,
     TrainerPrinted,
+    goes_on,
 )
 from tuimon.ui.viewer.other_run import OtherRun
 from tuimon.ui.viewer.replay_clock import ReplayClock
@@ -43,19 +43,6 @@ NOTICE_SECONDS = 8.0
 """Seconds for which a sentence is shown."""
 CHANGE_SECONDS = 30.0
 """Seconds for which it is said that another run is shown: somebody may look away."""
-MEASUREMENTS = (
-    events.Batches
-    | events.BatchNorm
-    | events.BatchNormChannels
-    | events.EpochEnded
-    | events.Heartbeat
-    | events.Overhead
-    | events.System
-    | events.TimeSplit
-    | events.ValidationBatches
-    | events.WeightUpdates
-)
-"""Facts that come as long as training goes on."""
 
 
 class Clock(Protocol):
@@ -134,7 +121,7 @@ class Viewer:
     def hear(self, news: News) -> None:
         """Take in what has happened. All news comes in here."""
         self._changes += 1
-        self._happened += not _goes_on(news)
+        self._happened += not goes_on(news)
         match news:
             case Facts():
                 self._grown_at, self._reading = self._clock.monotonic(), news.reading
@@ -215,7 +202,13 @@ class Viewer:
             blind=self._link.blind,
             silent_seconds=silent_seconds,
             asked=tuple(self._steering.asked),
-            refusal=self._steering.refusal(self.state, status, self._link.blind, replay=self.replay is not None),
+            refusal=self._steering.refusal(
+                self.state,
+                status,
+                self._link.blind,
+                replay=self.replay is not None,
+                is_log_removed=self._unreadable.is_removed,
+            ),
             trainer_log=self._printed,
             notice=self.notice,
             reading=self._reading,
@@ -228,6 +221,7 @@ class Viewer:
             other_is_newer=self.others.is_newer,
             is_line_slow=is_line_slow,
             is_readonly=self._readonly,
+            is_log_removed=self._unreadable.is_removed,
             unread=unread(self.state, self._lines.bad, self._lines.unknown),
         )
 
@@ -384,18 +378,6 @@ class Viewer:
             self.replay.to_start()
             self.state = RunState()
         self.fold(self.replay.to_time(time))
-
-
-def _goes_on(news: News) -> bool:
-    """Return whether news holds only further measurements, or a further part of a log that is being read."""
-    match news:
-        case Facts():
-            return news.reading is not None or all(isinstance(event, MEASUREMENTS) for event in news.events)
-        case OlderRead():
-            return news.whole is None
-        case TrainerPrinted():
-            return True
-    return False
 
 
 def _name(request: AnyRequest) -> str:

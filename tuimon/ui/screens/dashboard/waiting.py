@@ -66,6 +66,18 @@ def _progress(moment: Moment) -> tuple[str, Meaning]:
     """Return how far the run has come before its first step."""
     if moment.status == "compiling":
         return "Keras traces and compiles the training step. This takes from a second to minutes, once.", Meaning.TEXT
+    if moment.is_log_removed:
+        return (
+            "The log of this run was removed before this screen read it: nothing is known of its training. "
+            "If the trainer lives it goes on; its next fit or attempt begins a log anew.",
+            Meaning.WARNING,
+        )
+    if moment.status == "silent" and moment.state.last_seq < 0:
+        return (
+            "There is no line in the log: the training has not begun to write it. "
+            "If the trainer is no longer alive, start it again.",
+            Meaning.WARNING,
+        )
     if moment.status == "silent":
         return "The log has not grown for a while. If the trainer is no longer alive, start it again.", Meaning.WARNING
     if moment.state.run is None:

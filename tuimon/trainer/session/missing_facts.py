@@ -1,19 +1,15 @@
-"""Says on standard error what the user must know and the log cannot tell."""
+"""Says on standard error what is missing in a log."""
 
-import contextlib
-import sys
 from pathlib import Path
 
 from tuimon.runs import facts_in_words
-from tuimon.text import plain
+from tuimon.runs.log.lost_log import TOLD_REMOVED
+from tuimon.trainer.standard_error import say
 
 
-def say(words: str) -> None:
-    """Print one line that begins with ``tuimon:``; never raise."""
-    with contextlib.suppress(Exception):
-        # In one piece: other threads print, too.
-        sys.stderr.write(f"tuimon: {plain(words, 1000)}\n")
-        sys.stderr.flush()
+def say_removed(path: Path) -> None:
+    """Say that a log was removed while it was written."""
+    say(f"{path}: {TOLD_REMOVED}")
 
 
 def say_what_is_missing(path: Path, missing: int, reason: str, *, is_hung: bool, had_trouble: bool) -> None:
