@@ -13,11 +13,13 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
+from tuimon.cli import send_orders
 from tuimon.cli.choice import named_or_live
 from tuimon.cli.options import add_run
 from tuimon.cli.safe_stream import ascii_json
@@ -107,6 +109,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_request(requests, commands.Probe)
     _add_request(requests, commands.Snapshot)
     _add_request(requests, commands.Note).add_argument("text", metavar="TEXT", help="any text")
+    send_orders.add_requests(partial(_add_request, requests))
     for request in requests.choices.values():
         # After the arguments of the request itself.
         seconds = _default_seconds(request.get_default("kind"))
@@ -119,6 +122,8 @@ def execute(options: argparse.Namespace) -> int:
         raise UsageError("--timeout: expected a number of seconds")
     options.run = None if options.run == _LEFT_OUT else options.run
     run = named_or_live(options, f"tuimon send RUN {options.request}")
+    if send_orders.prepare(options):
+        return send_orders.list_orders(run, as_json=options.json)
     request = _request(options)
     newest = newest_start(run.session_log)
     if liveness.is_gone(run.session_log, newest):
