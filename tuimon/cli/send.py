@@ -96,18 +96,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_spelled(values.learning_rate),
         help=f"a number above 0, or the word {values.SCHEDULE}: back to the optimizer's own",
     )
-    _add_request(requests, commands.Pause)
-    _add_request(requests, commands.Resume)
+    for simple in (commands.Pause, commands.Resume, commands.Checkpoint, commands.Evaluate, commands.Probe):
+        _add_request(requests, simple)
+    _add_request(requests, commands.Snapshot)
     _add_request(requests, commands.Stop).add_argument(
         "--after", choices=("batch", "epoch"), default="batch", help="when (default: batch)"
     )
-    _add_request(requests, commands.Checkpoint)
     _add_request(requests, commands.Rollback).add_argument(
         "checkpoint", metavar="NAME", nargs="?", default="", help="of the checkpoint (default: the newest)"
     )
-    _add_request(requests, commands.Evaluate)
-    _add_request(requests, commands.Probe)
-    _add_request(requests, commands.Snapshot)
     _add_request(requests, commands.Note).add_argument("text", metavar="TEXT", help="any text")
     send_orders.add_requests(partial(_add_request, requests))
     for request in requests.choices.values():

@@ -596,6 +596,8 @@ class CommandApplied(Event):
     """The learning rate from now on; null: not known, or unchanged by this request."""
     detail: str = ""
     """What is worth saying about it, in words."""
+    taken: Count = 0
+    """The order in which the requests of this process were taken, from 1; answers may come in another. 0: not known."""
 
 
 class CommandRejected(Event):

@@ -248,6 +248,7 @@ class WatchedModel:
         """Pass all calls of tuimon's functions to the user's from now on. Any thread may call this."""
         self.train.fit_is_over()
         self.test.fit_is_over()
+        self.epochs.end()
 
     def train_by(self, step: UsersStep) -> StepFunctions:
         """Use the step of a loop to train the model; return its functions, by mode."""

@@ -298,6 +298,7 @@ class Controller:
 
     def _applied(self, received: Received, detail: str = "", seconds: float = 0.0) -> None:
         fact = self._fact(received.id, received.fields, received.sender, detail=detail, seconds=seconds)
+        fact.taken = received.taken
         self.answers.applied(received, fact)
 
     def _fact(
