@@ -19,6 +19,7 @@ MOST_IN_EPOCH = 3
 """How often an order fires in one epoch: a rollback may lead to the same nan again and again."""
 KINDS = (
     events.Batches,
+    events.StateChanged,
     events.EpochEnded,
     events.RolledBack,
     events.RunResumed,
@@ -46,6 +47,8 @@ class Given:
     """The step at which it was given; 0: before training."""
     firings: list[events.OrderFired] = field(default_factory=list)
     """When it fired; what a resumption has undone is not in it."""
+    places: list[int] = field(default_factory=list)
+    """The place of each firing among the facts."""
     ended: str = ""
     """Why it does not stand any more; empty while it does, and of one that is done."""
     due: str = ""
@@ -97,6 +100,8 @@ class Orders:
         """The metrics of its batches so far."""
         self._values: dict[str, list[tuple[int, float]]] = {}
         self._ends: list[int] = []
+        self._place = 0
+        self._captured: dict[int, int] = {}
         self._looks_at_batches = False
 
     @property
@@ -119,7 +124,13 @@ class Orders:
 
     def add(self, event: events.AnyEvent) -> None:
         """Take a fact into account, in the order of the log; most facts change nothing."""
+        self._place += 1
         match event:
+            case events.StateChanged():
+                if event.state == "checkpointing":
+                    # What a checkpoint holds is copied here; the fact that it is saved comes later.
+                    self._captured[event.step] = self._place
+                return
             case events.Batches():
                 self.batch_names.update(dict.fromkeys([*event.metrics, *event.running]))
                 if self._looks_at_batches:
@@ -131,16 +142,8 @@ class Orders:
                 self._go_back(event)
             case events.FitStarted():
                 self.epoch_names, self.batch_names = {}, {}
-            case events.OrderGiven():
-                self.newest = max(self.newest, event.number)
-                self.all[event.number] = _given(event)
-            case events.OrderFired():
-                if (given := self.all.get(event.number)) is not None:
-                    given.firings.append(event)
-                    given.due = ""
-            case events.OrderEnded():
-                if (given := self.all.get(event.number)) is not None:
-                    given.ended, given.due = event.reason, ""
+            case events.OrderGiven() | events.OrderFired() | events.OrderEnded():
+                self._hear(event)
             case _:
                 return
         self._plan()
@@ -156,6 +159,18 @@ class Orders:
         for given in self.standing:
             if given.at_step is not None and step >= given.at_step:
                 given.due = f"{count(step)} step{' is' if step == 1 else 's are'} made"
+
+    def _hear(self, event: events.OrderGiven | events.OrderFired | events.OrderEnded) -> None:
+        if isinstance(event, events.OrderGiven):
+            self.newest = max(self.newest, event.number)
+            self.all[event.number] = _given(event)
+        elif (given := self.all.get(event.number)) is not None:
+            given.due = ""
+            if isinstance(event, events.OrderEnded):
+                given.ended = event.reason
+            else:
+                given.firings.append(event)
+                given.places.append(self._place)
 
     def _plan(self) -> None:
         standing = self.standing
@@ -232,8 +247,14 @@ class Orders:
         self._ends = [step for step in self._ends if step <= event.to_step]
         for given in self.all.values():
             given.due, given.is_so = "", False
-            undone = [fired for fired in given.firings if fired.step > event.to_step]
-            given.firings = [fired for fired in given.firings if fired.step <= event.to_step]
+            # Before the same step, an order may have fired before the checkpoint was made, or after it.
+            before = self._captured.get(event.to_step, self._place)
+            kept = sum(
+                fired.step < event.to_step or (fired.step == event.to_step and place < before)
+                for fired, place in zip(given.firings, given.places, strict=True)
+            )
+            undone = len(given.firings) > kept
+            del given.firings[kept:], given.places[kept:]
             if undone and given.at_step is not None:
                 # Steps are counted on, so the same distance from the checkpoint has another number.
                 given.at_step += max(0, event.step - event.to_step)
