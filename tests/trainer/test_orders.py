@@ -105,8 +105,7 @@ def test_orders_fire_at_their_epoch_and_step_and_are_answered_as_requests(tmp_pa
             f"at step {STEPS + 2} lr 1e-4",
             "note now",
             "note later after 2 epochs",
-            "at step 2 stop x",
-        ][:4],
+        ],
     )
     assert applied(watched) == [
         ("note", 0),
@@ -125,23 +124,28 @@ def test_orders_fire_at_their_epoch_and_step_and_are_answered_as_requests(tmp_pa
 def test_an_order_at_the_end_of_the_last_epoch_is_carried_out(tmp_path: Path) -> None:
     watched = with_orders(tmp_path, ["on best loss checkpoint", "when loss < 100 note below"], epochs=2)
     assert [fact.reason for fact in facts_of(watched, events.CheckpointSaved)][-1] == "order 1"
-    assert applied(watched)[-1][1] == 2 * STEPS or len(fired(watched)) >= 2
     # The bound is crossed once.
     assert [number for number, _ in fired(watched)].count(2) == 1
 
 
-def test_nan_stops_at_once_or_goes_back_but_not_for_ever(tmp_path: Path) -> None:
-    class Breaks(keras.callbacks.Callback):
-        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-            # keras-team/keras#4849: the weights are bad, and become bad again.
-            self.model.layers[-1].kernel.assign(np.full(self.model.layers[-1].kernel.shape, np.nan))
+class Breaks(keras.callbacks.Callback):
+    """Makes the weights bad, and bad again: what loops of going back after nan run into (keras-team/keras#4849)."""
 
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        kernel = self.model.layers[-1].kernel
+        kernel.assign(np.full(kernel.shape, np.nan))
+
+
+def test_nan_stops_training(tmp_path: Path) -> None:
     stopped = monitor(tmp_path, ["when nan stop"])
     fit(compiled(sequential()), 50, [Breaks(), stopped])
     assert stopped.was_stopped
     (fact,) = facts_of(stopped, events.OrderFired)
     assert fact.why.startswith("loss is nan")
 
+
+@pytest.mark.full
+def test_nan_goes_back_but_not_for_ever(tmp_path: Path) -> None:
     again = monitor(tmp_path, ["at step 0 checkpoint", "when nan rollback"])
     fit(compiled(sequential()), 3, [Breaks(), again], batch_size=1)
     back = [number for number, _ in fired(again)].count(2)
@@ -187,7 +191,7 @@ def test_an_order_is_cancelled_and_one_that_fired_does_not_fire_in_the_next_fit(
     model = compiled(sequential())
     fit(model, 2, [At(watched, {STEPS + 1: [commands.Cancel(number=2)]}), watched])
     fit(model, 2, [watched])
-    assert fired(watched) == [(1, STEPS)] or fired(watched) == [(2, STEPS), (1, STEPS)]
+    assert sorted(fired(watched)) in ([(1, STEPS)], [(1, STEPS), (2, STEPS)])
     (ended,) = facts_of(watched, events.OrderEnded)
     assert (ended.number, ended.reason) == (2, "cancelled")
     assert len(facts_of(watched, events.OrderGiven)) == 2
