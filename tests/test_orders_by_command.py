@@ -63,9 +63,7 @@ def test_orders_are_listed_of_a_run_that_is_over_too(runs: Path, capsys: Capture
     facts = [
         events.OrderGiven(number=1, order="on best val_loss checkpoint", origin="config"),
         events.OrderGiven(number=2, order="note '\x1b[31m'", origin="request", step=4),
-        events.OrderFired(
-            number=1, order="", request="order-1-0-1", why="val_loss is best", stands=True
-        ),
+        events.OrderFired(number=1, order="", request="order-1-0-1", why="val_loss is best", stands=True),
         events.OrderEnded(number=2, order="", reason="cancelled"),
     ]
     facts[2].step = 8
