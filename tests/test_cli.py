@@ -265,6 +265,9 @@ def test_send_is_applied_and_verified(run: RunDirectory, capsys: Capture) -> Non
 
 
 SENT: list[tuple[list[str], dict[str, object]]] = [
+    (["epochs", "120"], {"command": "epochs", "epochs": 120}),
+    (["order", "when nan stop"], {"command": "order", "order": "when nan stop"}),
+    (["cancel", "all"], {"command": "cancel", "number": 0}),
     (["freeze"], {"command": "freeze", "layers": [], "statistics": False, "weights": False}),
     (["freeze", "--statistics"], {"command": "freeze", "layers": [], "statistics": True, "weights": False}),
     (

@@ -87,6 +87,8 @@ LATER = {
         "steps_without_change",
         "weights_replaced",
         "weight_updates",
+        "orders",
+        "epochs_asked",
     ),
     "RunStarted": ("console", "source"),
 }

@@ -206,6 +206,7 @@ class FakeEngine:
     def __init__(self) -> None:
         self.layers = FakeLayers()
         self.steps, self.passes = FakeSteps(self.layers), FakePasses(self.layers)
+        self.epochs = FakeEpochs()
         self.validation, self.state, self.learning_rate = FakeValidation(), FakeState(self.layers), FakeLearningRate()
 
     def why_not(self, request: str) -> str:
@@ -235,6 +236,13 @@ class FakeEngine:
     def end(self, *, keeps_mode: bool) -> None: ...
 
     def fit_is_over(self) -> None: ...
+
+
+class FakeEpochs:
+    asked: int | None = None
+
+    def end_after(self, epochs: int) -> None:
+        self.asked = epochs
 
 
 class FakeValidation:

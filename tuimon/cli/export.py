@@ -8,6 +8,8 @@ parquet: the same as a table; needs: pip install 'tuimon[parquet]'
 tensorboard: a log directory for TensorBoard, with the runs and names of Keras' callback.
 html: one page to send: verdict, charts, what was changed, layers, settings; no script, nothing is loaded.
 svg: the main charts as a picture.
+schedule: TOML with the applied requests as standing orders, each at its step. The same script, with the same seed and
+this schedule, trains the same weights.
 """
 
 import argparse
@@ -27,6 +29,7 @@ FORMATS = {
     "html": "tuimon.report.web.page",
     "jsonl": "tuimon.export.jsonl",
     "parquet": "tuimon.export.parquet",
+    "schedule": "tuimon.export.schedule",
     "svg": "tuimon.report.web.picture",
     "tensorboard": "tuimon.export.tensorboard",
 }

@@ -311,6 +311,9 @@ _AT_A_STEP = (
     | events.Recalibrated
     | events.CheckpointSaved
     | events.RolledBack
+    | events.OrderGiven
+    | events.OrderFired
+    | events.OrderEnded
     | events.Note
     | events.LogGap
 )

@@ -15,11 +15,13 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
+from tuimon.cli import send_orders
 from tuimon.cli.choice import NO_ANSWER, named_or_live
 from tuimon.cli.left_out_run import LEFT_OUT, let_run_be_left_out
 from tuimon.cli.options import add_run
@@ -97,19 +99,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_spelled(values.learning_rate),
         help=f"a number above 0, or the word {values.SCHEDULE}: back to the optimizer's own",
     )
-    _add_request(requests, commands.Pause)
-    _add_request(requests, commands.Resume)
+    for simple in (commands.Pause, commands.Resume, commands.Checkpoint, commands.Evaluate, commands.Probe):
+        _add_request(requests, simple)
+    _add_request(requests, commands.Snapshot)
     _add_request(requests, commands.Stop).add_argument(
         "--after", choices=("batch", "epoch"), default="batch", help="when (default: batch)"
     )
-    _add_request(requests, commands.Checkpoint)
     _add_request(requests, commands.Rollback).add_argument(
         "checkpoint", metavar="NAME", nargs="?", default="", help="of the checkpoint (default: the newest)"
     )
-    _add_request(requests, commands.Evaluate)
-    _add_request(requests, commands.Probe)
-    _add_request(requests, commands.Snapshot)
     _add_request(requests, commands.Note).add_argument("text", metavar="TEXT", help="any text")
+    send_orders.add_requests(partial(_add_request, requests))
     for request in requests.choices.values():
         # After the arguments of the request itself.
         seconds = _default_seconds(request.get_default("kind"))
@@ -121,6 +121,9 @@ def execute(options: argparse.Namespace) -> int:
     if options.timeout is not None and not options.timeout >= 0:
         raise UsageError("--timeout: expected a number of seconds")
     options.run = None if options.run == LEFT_OUT else options.run
+    if send_orders.prepare(options):
+        with closing(named_or_live(options, "tuimon send RUN order")) as run:
+            return send_orders.list_orders(run, as_json=options.json)
     request = _request(options)
     with closing(named_or_live(options, f"tuimon send RUN {options.request}")) as run:
         return _send(run, request, options)

@@ -12,7 +12,7 @@ import tomlkit
 
 from tuimon import ownership
 from tuimon.errors import UsageError
-from tuimon.launch import user_code
+from tuimon.launch import schedule, user_code
 from tuimon.protocol import commands
 from tuimon.protocol.validation import what_is_wrong
 from tuimon.protocol.values import DEFAULT_OVERHEAD
@@ -93,6 +93,11 @@ class Monitor(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     prepare: list[str] = []
     """Modes that are traced before the first step, so that their first use costs nothing: `freeze`,
     `freeze statistics`, `freeze weights conv*`, `phase inference`, `momentum 0.9`."""
+    orders: list[str] = []
+    """Standing orders: `when nan stop`, `at epoch 20 freeze`, `on best val_loss checkpoint`."""
+    schedule: str = ""
+    """A TOML file with further orders, as `tuimon export --to schedule` writes it; beside the config file unless its
+    path is absolute. They stand in `orders` of the run's config."""
     checkpoint_minutes: Annotated[float, msgspec.Meta(ge=0)] = 10.0
     """A full state is saved at the first epoch's end after so many, and when training is stopped, for
     `tuimon run --resume`; 0: only when somebody asks."""
@@ -250,6 +255,7 @@ def _require_sense(config: Config, path: Path) -> None:
     training = config.training
     if config.alerts is not None and (trouble := config.alerts.trouble()):
         raise UsageError(f"{path}: alerts.{trouble}")
+    _require_orders(config, path)
     for number, words in enumerate(config.monitor.prepare):
         try:
             commands.from_words(words)
@@ -270,6 +276,18 @@ def _require_sense(config: Config, path: Path) -> None:
         name = callback.get("class")
         if not isinstance(name, str) or not name:
             raise UsageError(f"{path}: training.callbacks[{number}].class: expected the name of a callback")
+
+
+def _require_orders(config: Config, path: Path) -> None:
+    """Check the orders, and put those of the schedule in front of them."""
+    monitor = config.monitor
+    try:
+        schedule.checked(monitor.orders)
+        if monitor.schedule:
+            read = schedule.read(Path(config.run.source).parent / monitor.schedule)
+            monitor.orders, monitor.schedule = [*read, *monitor.orders], ""
+    except ValueError as error:
+        raise UsageError(f"{path}: monitor.{error}") from None
 
 
 def _override(tables: dict[str, Any], text: str) -> str:

@@ -149,6 +149,27 @@ class Stop(Request):
     """When."""
 
 
+class Epochs(Request):
+    """Let `fit` end after another number of epochs than it was given; more or fewer, while it runs."""
+
+    epochs: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+    """The number of the last epoch, counted from 1. Not below the epoch under way."""
+
+
+class Order(Request):
+    """Give a standing order: a request that the trainer makes of itself, at a step or when something is so."""
+
+    order: Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
+    """The order in words, such as `when nan stop` or `at step 5000 lr 1e-4`; `docs/orders.md` has the grammar."""
+
+
+class Cancel(Request):
+    """Cancel a standing order."""
+
+    number: Count
+    """Its number; 0: all that stand."""
+
+
 class Snapshot(Request):
     """Write the full arrays of every BatchNormalization layer now."""
 
@@ -176,6 +197,9 @@ AnyRequest = (
     | Probe
     | Snapshot
     | Note
+    | Epochs
+    | Order
+    | Cancel
 )
 """Every request that this version takes."""
 
@@ -214,6 +238,11 @@ def signed(request: AnyRequest, attempt: int | None, *, undoes: int | None = Non
         host=socket.gethostname(),
         pid=os.getpid(),
     )
+
+
+def with_id(request: AnyRequest, identity: str) -> AnyRequest:
+    """Return ``request`` with an id, for one that the trainer makes of itself."""
+    return msgspec.structs.replace(request, id=identity)
 
 
 def undone_by(identity: str) -> int | None:
@@ -331,6 +360,12 @@ def describe(request: AnyRequest | UnknownRequest) -> str:
             words = f"roll back to {request.checkpoint or 'the newest checkpoint'}"
         case Stop():
             words += f" after this {request.after}"
+        case Epochs():
+            words = f"{request.epochs:,} epochs in all"
+        case Order():
+            words = f"order: {request.order}"
+        case Cancel():
+            words = f"cancel order {request.number}" if request.number else "cancel all orders"
     return words
 
 

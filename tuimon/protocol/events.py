@@ -602,6 +602,8 @@ class CommandApplied(Event):
     """The learning rate from now on; null: not known, or unchanged by this request."""
     detail: str = ""
     """What is worth saying about it, in words."""
+    taken: Count = 0
+    """The order in which the requests of this process were taken, from 1; answers may come in another. 0: not known."""
 
 
 class CommandRejected(Event):
@@ -720,6 +722,54 @@ class RunResumed(Event):
     """Steps made after the checkpoint, whose effect is lost."""
 
 
+class OrderGiven(Event):
+    """A standing order stands from now on."""
+
+    must_keep: ClassVar[bool] = True
+    urgent: ClassVar[bool] = True
+
+    number: Count
+    """1, 2, 3, … of a run, through all attempts."""
+    order: str
+    """The order, as `docs/orders.md` spells it: "when val_loss stalls 10 pause"."""
+    origin: str
+    """Where it comes from: `request`, `script` (`Monitor(orders=…)`) or `config`."""
+    detail: str = ""
+    """What is worth saying about it, in words."""
+
+
+class OrderFired(Event):
+    """A standing order made its request, which is answered as any other."""
+
+    must_keep: ClassVar[bool] = True
+    urgent: ClassVar[bool] = True
+
+    number: Count
+    """Which order."""
+    order: str
+    """The order."""
+    request: str
+    """The id of the request that it made."""
+    why: str
+    """What has come about, in words."""
+    stands: bool = False
+    """Whether it goes on standing; else it is done."""
+
+
+class OrderEnded(Event):
+    """A standing order does not stand any more, or was not taken."""
+
+    must_keep: ClassVar[bool] = True
+    urgent: ClassVar[bool] = True
+
+    number: Count
+    """Which order; 0: one that never stood."""
+    order: str
+    """The order."""
+    reason: str
+    """Why, in words: it was cancelled, it cannot be, an error of tuimon."""
+
+
 class Note(Event):
     """A text that somebody left."""
 
@@ -786,6 +836,9 @@ AnyEvent = (
     | CheckpointSaved
     | RolledBack
     | RunResumed
+    | OrderGiven
+    | OrderFired
+    | OrderEnded
     | Note
     | LogGap
     | Heartbeat

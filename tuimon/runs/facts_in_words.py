@@ -168,6 +168,26 @@ def _(event: events.Note, state: RunState) -> str:
 
 
 @of.register
+def _(event: events.OrderGiven, state: RunState) -> str:
+    del state
+    detail = f" ({plain(event.detail, 300)})" if event.detail else ""
+    return f"order {count(event.number)} stands: {plain(event.order, 300)}{detail}"
+
+
+@of.register
+def _(event: events.OrderFired, state: RunState) -> str:
+    del state
+    return f"order {count(event.number)} fires, as {plain(event.why, 200)}: {plain(event.order, 300)}"
+
+
+@of.register
+def _(event: events.OrderEnded, state: RunState) -> str:
+    del state
+    name = f"order {count(event.number)}" if event.number else "an order"
+    return f"{name} does not stand: {plain(event.reason, 400)}: {plain(event.order, 300)}"
+
+
+@of.register
 def _(event: events.LogGap, state: RunState) -> str:
     del state
     if not event.dropped:

@@ -8,15 +8,18 @@ from dataclasses import dataclass, field
 from functools import singledispatchmethod
 
 import numpy as np
+from msgspec import structs
 
 from tuimon.protocol import events
-from tuimon.protocol.commands import LearningRate, Note, describe, from_fact, undone_by
+from tuimon.protocol.commands import Epochs, LearningRate, Note, describe, from_fact, undone_by
 from tuimon.protocol.wire import from_wire, list_from_wire
 from tuimon.runs.best import Bests
 from tuimon.runs.command import Command as Command
 from tuimon.runs.command import InForce
 from tuimon.runs.fits import Fits
 from tuimon.runs.layer_history import LayerHistory as LayerHistory
+from tuimon.runs.orders import KINDS as OF_ORDERS
+from tuimon.runs.orders import Orders
 from tuimon.runs.pace import Pace
 from tuimon.runs.series import Series
 from tuimon.runs.system_load import SystemLoad
@@ -39,6 +42,9 @@ TimelineEntry = (
     | events.CheckpointSaved
     | events.RolledBack
     | events.RunResumed
+    | events.OrderGiven
+    | events.OrderFired
+    | events.OrderEnded
     | events.Note
     | events.LogGap
     | events.RunEnded
@@ -66,6 +72,10 @@ class RunState:
     """The newest `fit`."""
     fits: Fits = field(default_factory=Fits)
     """All fits, with their numbers."""
+    orders: Orders = field(default_factory=Orders)
+    """The standing orders."""
+    epochs_asked: int | None = None
+    """At which epoch this `fit` ends because of a request; None: as it was given."""
     model: events.ModelBuilt | None = None
     """The model; None until it is built."""
     state: events.StateChanged | None = None
@@ -159,6 +169,7 @@ class RunState:
     _fit_epochs_ended: int = 0
     _disturbances: int = 0
     _own_learning_rate: bool = False
+    _is_resumed: bool = False
     _own_learning_rate_at: dict[str, bool] = field(default_factory=dict)
 
     @np.errstate(all="ignore")
@@ -176,6 +187,8 @@ class RunState:
             self.epoch = event.epoch
             self.branch = event.branch
             try:
+                if isinstance(event, OF_ORDERS):
+                    self.orders.add(event)
                 fold(event)
             except Exception as error:  # noqa: BLE001 - no fact may hide the others; checks are before, this is the last.
                 kind = type(event).__struct_config__.tag
@@ -254,6 +267,9 @@ class RunState:
     @_fold.register
     def _(self, event: events.FitStarted) -> None:
         self.fit = event
+        if not self._is_resumed:
+            self.epochs_asked = None
+        self._is_resumed = False
         self.fits.add(event)
         self.ended = None
         self.weights_replaced, self.weight_updates, self.steps_without_change = {}, None, {}
@@ -399,6 +415,9 @@ class RunState:
             self.learning_rate = from_wire(event.learning_rate)
             self.learning_rates.append(event.first_step, [self.learning_rate])
         command = self._answered(event, event.first_step, applied=True, detail=event.detail)
+        if isinstance(command.request, Epochs) and self.fit is not None:
+            self.epochs_asked = command.request.epochs
+            self.fit = structs.replace(self.fit, epochs=self.epochs_asked)
         if isinstance(command.request, LearningRate):
             self._own_learning_rate = command.request.learning_rate is not None
         command.traced_seconds, command.before, command.after = event.traced_seconds, before, self.in_force
@@ -418,7 +437,10 @@ class RunState:
             self.commands[event.id].verified = event
 
     @_fold.register
-    def _(self, event: events.Evaluated | events.Note) -> None:
+    def _(
+        self,
+        event: events.Evaluated | events.Note | events.OrderGiven | events.OrderFired | events.OrderEnded,
+    ) -> None:
         self.timeline.append(event)
 
     @_fold.register
@@ -441,6 +463,7 @@ class RunState:
         self._disturbances += 1
         if isinstance(event, events.RunResumed):
             self.fits.add(event)
+            self._is_resumed = True
             # What was in force at the checkpoint is, whatever was asked after it.
             self.undoable = []
         self.timeline.append(event)

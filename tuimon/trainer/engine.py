@@ -619,6 +619,16 @@ class FitFacts(NamedTuple):
     """True if a callback puts the best weights back where it ends training early."""
 
 
+class Epochs(Protocol):
+    """How many epochs a ``fit`` has."""
+
+    def end_after(self, epochs: int) -> None:
+        """Let the ``fit`` end after another number of epochs in all, more or fewer.
+
+        Called only if `Engine.why_not` of ``epochs`` is empty, or before the first epoch.
+        """
+
+
 class Engine(Protocol):
     """One model of one framework, watched and steered. It may serve one ``fit`` after another."""
 
@@ -648,6 +658,10 @@ class Engine(Protocol):
     @property
     def learning_rate(self) -> LearningRate:
         """The optimizer's learning rate."""
+
+    @property
+    def epochs(self) -> Epochs:
+        """How many epochs a ``fit`` has."""
 
     @property
     def reads_ahead_freely(self) -> bool:

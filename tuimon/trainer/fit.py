@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, MutableMapping
 from functools import partial
 from typing import Any, ClassVar
 
@@ -57,7 +57,7 @@ class Fit:
         self,
         recorder: Recorder,
         engine: Engine,
-        plan: Mapping[str, Any],
+        plan: MutableMapping[str, Any],
         options: Options,
         *,
         on_trouble: Callable[[Exception], None],
@@ -69,6 +69,9 @@ class Fit:
         self._options = options
         self._plan = plan
         notes = engine.begin()
+        if (epochs := recorder.take_epochs_asked()) is not None:
+            engine.epochs.end_after(epochs)
+            plan["epochs"] = epochs
         self._is_same_model = memory is not None or recorder.budget is None
         recorder.budget = recorder.budget or Budget(options.overhead, time.monotonic())
         self._budget = recorder.budget
@@ -120,13 +123,15 @@ class Fit:
             self._recorder.record(self._describe(epoch))
             self._recorder.record(events.StateChanged(state="compiling", detail="the training step"))
             self._sampling.sample()
+            self._controller.orders.begin(self._options.orders)
+        self._controller.orders.begin_epoch(epoch)
 
     def before_step(self) -> None:
         """Take requests, wait while paused, and now and then read values and layers. Call it before each step."""
         began = time.perf_counter()
         self._engine.before_step()
         self._sampling.begin_call()
-        if self._inbox.received:
+        if self._inbox.received or self._controller.orders.is_due():
             self._take_requests()
         if self._controller.is_paused:
             self._pause()
@@ -197,8 +202,12 @@ class Fit:
         self._splitter.add_monitoring(began)
 
     def save_if_due(self) -> None:
-        """Save a checkpoint at the end of an epoch if it is time. Call it after all that the user runs there."""
+        """Obey orders at the end of an epoch, and save a checkpoint if it is time.
+
+        Call it after all that the user runs there.
+        """
         began, now = time.perf_counter(), time.monotonic()
+        self._controller.orders.end_epoch(is_whole=self._is_whole_epoch)
         minutes = self._options.checkpoint_minutes
         if (self._controller.was_stopped or self.program_stop.look()) and self._options.checkpoint_at_stop:
             # At the end of `fit`, Keras and callbacks may already have put averages or the best weights in place.
@@ -274,6 +283,7 @@ class Fit:
         deadline = time.perf_counter() + TAKE_SECONDS
         while self._inbox.received and time.perf_counter() < deadline:
             self._controller.take(self._inbox.received.popleft())
+        self._controller.orders.obey()
 
     def _pause(self) -> None:
         """Wait before the next step."""

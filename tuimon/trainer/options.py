@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
+from tuimon.launch import schedule
 from tuimon.protocol import commands
 from tuimon.protocol.values import DEFAULT_OVERHEAD
 
@@ -38,6 +40,8 @@ class Options:
     """When and on which batch to measure the gap between training mode and inference mode."""
     prepare: Sequence[str] = ()
     """Modes to trace before the first step, in the words of `tuimon send`."""
+    orders: Sequence[str] = ()
+    """Standing orders, given as the first ``fit`` begins."""
     checkpoint_minutes: float = 0.0
     """Minutes after which the next end of an epoch saves a checkpoint; 0: only requests save one."""
     checkpoints_kept: int = 3
@@ -60,6 +64,7 @@ class Options:
         examine_at_end: bool = True,
         resume: Resume | None = None,
         checkpoint_minutes: float | None = None,
+        orders: Sequence[str] | str | Path = (),
     ) -> "Options":
         """Return the options for the arguments of a Monitor.
 
@@ -89,6 +94,7 @@ class Options:
             overhead=overhead,
             probe=probe_options,
             prepare=prepare,
+            orders=schedule.given(orders),
             checkpoint_minutes=float(checkpoint_minutes),
             checkpoint_at_stop=checkpoint_minutes > 0,
             resumes=resume == "auto",

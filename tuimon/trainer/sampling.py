@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +53,7 @@ class Sampling:
         plan: ``epochs`` and ``steps`` (of an epoch) if known; a loop may add them later.
     """
 
-    def __init__(self, recorder: Recorder, engine: Engine, budget: Budget, plan: Mapping[str, Any]) -> None:
+    def __init__(self, recorder: Recorder, engine: Engine, budget: Budget, plan: MutableMapping[str, Any]) -> None:
         self.began = time.monotonic()
         """When the fit began, by `time.monotonic`."""
         self.compile_seconds = math.inf
@@ -114,6 +114,16 @@ class Sampling:
     def is_complete(self) -> bool:
         """True once all steps of the last epoch are made, if their number is known."""
         return self.is_last_epoch and self.epoch_left.ends_whole(was_stopped=True)
+
+    @property
+    def last_epoch(self) -> int | None:
+        """The number of the last epoch of the ``fit``, from 1; None if unknown."""
+        epochs = self._plan.get("epochs")
+        return None if epochs is None else int(epochs)
+
+    def end_after(self, epochs: int) -> None:
+        """Note that the ``fit`` ends after another number of epochs."""
+        self._plan["epochs"] = epochs
 
     @property
     def is_last_of_epochs(self) -> bool:

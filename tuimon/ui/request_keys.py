@@ -11,11 +11,14 @@ from textual.screen import ModalScreen
 from tuimon.protocol import values
 from tuimon.protocol.commands import (
     AnyRequest,
+    Cancel,
     Checkpoint,
+    Epochs,
     Evaluate,
     Freeze,
     LearningRate,
     Note,
+    Order,
     Pause,
     Phase,
     Probe,
@@ -28,6 +31,8 @@ from tuimon.protocol.commands import (
     name_of,
 )
 from tuimon.protocol.events import Alert
+from tuimon.protocol.orders import parse, spell
+from tuimon.ui.dialogs.order_entry import cancel_entry, epochs_entry, order_entry, order_number
 from tuimon.ui.dialogs.questions import (
     checkpoint_chooser,
     phase_chooser,
@@ -94,6 +99,9 @@ class RequestKeys:
             "unfreeze_weights": partial(
                 self._layers_by_name, "Unfreeze all weights of which layers?", Unfreeze(weights=True)
             ),
+            "order": self._order,
+            "cancel_order": self._cancel_order,
+            "epochs": self._epochs,
             "why": self._why,
         }
 
@@ -176,6 +184,24 @@ class RequestKeys:
     def _note(self) -> None:
         if not self._viewer.refuses("note"):
             self._send_answer(note_entry(self._viewer.state), lambda text: Note(text=values.note(text)))
+
+    def _order(self) -> None:
+        if not self._viewer.refuses("order"):
+            self._send_answer(order_entry(self._viewer.state), lambda text: Order(order=spell(parse(text))))
+
+    def _cancel_order(self) -> None:
+        state = self._viewer.state
+        if self._viewer.refuses("cancel"):
+            return
+        if not state.orders.standing:
+            self._viewer.say("No order stands.")
+            return
+        self._send_answer(cancel_entry(state), lambda text: Cancel(number=order_number(state, text)))
+
+    def _epochs(self) -> None:
+        if not self._viewer.refuses("epochs"):
+            question = epochs_entry(self._viewer.state)
+            self._send_answer(question, lambda text: Epochs(epochs=int(text.replace(",", ""))))
 
     def _stop(self) -> None:
         if not self._viewer.refuses("stop"):

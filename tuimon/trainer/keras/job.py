@@ -148,6 +148,7 @@ def _options(monitor: configuration.Monitor) -> Options:
         overhead=monitor.overhead,
         probe=ProbeOptions(is_on=monitor.probe, every=monitor.probe_every),
         prepare=monitor.prepare,
+        orders=monitor.orders,
         checkpoint_minutes=monitor.checkpoint_minutes,
         checkpoints_kept=monitor.checkpoints_kept,
         grace_seconds=monitor.grace_seconds,

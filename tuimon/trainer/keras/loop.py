@@ -83,7 +83,7 @@ class Loop:
         self._set_up(watched.train)
 
     def epochs(self, count: int) -> Iterator[int]:
-        """Yield the numbers of the epochs, from 0, until the last one or a stop.
+        """Yield the numbers of the epochs, from 0, until the last one or a stop. A request may change their number.
 
         Example:
             ```python
@@ -94,7 +94,7 @@ class Loop:
             ```
         """
         each(self._give_up, partial(self._note_epochs, count))
-        for epoch in range(count):
+        for epoch in range(count) if self._watched is None else self._watched.epochs.of_loop(count):
             self._epoch, self._steps = epoch, 0
             yield epoch
             each(self._give_up, self._end_epoch)

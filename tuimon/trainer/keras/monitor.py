@@ -64,9 +64,10 @@ class Monitor(keras.callbacks.Callback):
             if that is unfinished: same weights, optimizer, epoch, callbacks' state, random numbers. Else a run begins.
         checkpoint_minutes: Minutes after which the next end of an epoch saves a checkpoint, from which a run resumes; a
             stop saves one, too. 0: only requests do. By default 10 with ``resume``, else 0.
+        orders: Standing orders, such as ``"when nan stop"``; or the path of a TOML file with them.
 
     Raises:
-        ValueError: An argument is out of range, or ``prepare`` names no mode; the message names it.
+        ValueError: An argument is out of range, ``prepare`` names no mode, or an order is none; the message names it.
 
     Example:
         ```python
@@ -89,6 +90,7 @@ class Monitor(keras.callbacks.Callback):
         prepare: Sequence[str] = (),
         resume: Resume | None = None,
         checkpoint_minutes: float | None = None,
+        orders: Sequence[str] | str | Path = (),
     ) -> None:
         super().__init__()
         self._options = Options.checked(
@@ -99,6 +101,7 @@ class Monitor(keras.callbacks.Callback):
             examine_at_end=examine_at_end,
             resume=resume,
             checkpoint_minutes=checkpoint_minutes,
+            orders=orders,
         )
         self._run_dir = Path(run_dir) if run_dir is not None else None
         self._name = name or (self._run_dir.name if self._run_dir else "") or program_name()

@@ -60,6 +60,7 @@ class StandsAside:
         prepare: Not used.
         resume: Not used.
         checkpoint_minutes: Not used.
+        orders: Not used.
 
     Raises:
         ValueError: The Monitor would reject these arguments, too.
@@ -85,6 +86,7 @@ class StandsAside:
         prepare: Sequence[str] = (),
         resume: Resume | None = None,
         checkpoint_minutes: float | None = None,
+        orders: Sequence[str] | str | Path = (),
     ) -> None:
         super().__init__()
         Options.checked(
@@ -94,6 +96,7 @@ class StandsAside:
             prepare=prepare,
             resume=resume,
             checkpoint_minutes=checkpoint_minutes,
+            orders=orders,
         )
         _say_once(self.why)
 

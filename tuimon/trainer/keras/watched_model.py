@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from tuimon.trainer.engine import Column, FitFacts
+from tuimon.trainer.keras.epoch_count import EpochCount
 from tuimon.trainer.keras.full_state import KerasState
 from tuimon.trainer.keras.internals import optimizers, running_fit, traces, variables
 from tuimon.trainer.keras.internals.layers import why_not_steerable
@@ -62,6 +63,8 @@ class WatchedModel:
         """Seconds of the longest first step of a ``fit``: the one that was traced."""
         self.in_use = False
         """True while a ``fit`` uses this object."""
+        self.epochs = EpochCount(model)
+        """How many epochs a ``fit`` has."""
         self._flags = StepFlags(model)
         self.layers = KerasLayers(model, self._flags)
         """The layers."""
@@ -85,13 +88,12 @@ class WatchedModel:
         """The train function, by mode."""
         self.test = StepFunctions(test_step, "test", self.scopes.of_validation, test_values, listeners)
         """The test function, by mode."""
-        is_steerable = not self.why_not_steerable
         self.validation = KerasValidation(
             model,
             self.test,
             test_values,
             self.scopes,
-            is_steerable=is_steerable,
+            is_steerable=not self.why_not_steerable,
             on_replaced=lambda error: self.listeners.left("test", error),
         )
         """The validations."""
@@ -128,6 +130,8 @@ class WatchedModel:
             return self.why_not_steerable
         if request in _NEED_DATA and self.why_no_data:
             return self.why_no_data
+        if request == "epochs":
+            return self.epochs.why_not
         return "this model has no optimizer" if request == "lr" and self.model.optimizer is None else ""
 
     def facts(self) -> FitFacts:
@@ -200,6 +204,8 @@ class WatchedModel:
         self.test.check_first_trace(self._check_test_step if tests is not None and traces.traces(tests) else None)
         # In a user's loop, only the step itself shows its data.
         in_fit = running_fit.frame_of_fit(self.model) is not None
+        if in_fit:
+            self.epochs.begin()
         reason = self._why_left_alone() if in_fit and not self.why_not_steerable else ""
         if reason:
             self.train.begin_anew()
@@ -230,6 +236,7 @@ class WatchedModel:
     def end(self, *, keeps_mode: bool) -> None:
         """Give the user's functions back."""
         self.in_use = False
+        self.epochs.end()
         for functions in (self.train, self.test):
             functions.restore()
             if keeps_mode:
@@ -241,6 +248,7 @@ class WatchedModel:
         """Pass all calls of tuimon's functions to the user's from now on. Any thread may call this."""
         self.train.fit_is_over()
         self.test.fit_is_over()
+        self.epochs.end()
 
     def train_by(self, step: UsersStep) -> StepFunctions:
         """Use the step of a loop to train the model; return its functions, by mode."""

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tuimon.numbers import count
 from tuimon.protocol import commands, events
 from tuimon.protocol.wire import Number, scalars_to_wire
 from tuimon.text import plain
@@ -61,6 +62,19 @@ class RequestActions:
         self._number_of_fit = fit
         self._saving: threading.Thread | None = None
         self._waited_for: threading.Thread | None = None
+
+    def end_after(self, epochs: int) -> str:
+        """Let the ``fit`` end after another number of epochs; return details for the answer.
+
+        Raises:
+            RejectedError: These are over.
+        """
+        now, before = self._recorder.epoch + 1, self._sampling.last_epoch
+        if epochs < now:
+            raise RejectedError(f"epoch {count(now)} is under way; `stop --after epoch` ends training with it")
+        self._engine.epochs.end_after(epochs)
+        self._sampling.end_after(epochs)
+        return "" if before is None else f"before, they were {count(before)}"
 
     def evaluate(self, name: str) -> None:
         """Validate now, in the learning phase in force, and record the result.

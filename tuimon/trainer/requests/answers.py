@@ -1,5 +1,7 @@
 """Answers requests: each id has exactly one answer, through all attempts of a run."""
 
+import itertools
+
 from tuimon.protocol import events
 from tuimon.text import plain
 from tuimon.trainer.requests import inbox
@@ -9,6 +11,8 @@ from tuimon.trainer.session.recorder import Recorder
 
 MOST_REFUSED = 1000
 """Files without a readable request that one `fit` answers; further ones are removed without an answer each."""
+_TAKEN = itertools.count(1)
+"""Numbers the requests of this process, as they are taken."""
 _KILLED = "the attempt that took it was killed before it answered"
 _LEFT = "it was meant for an attempt that has ended"
 
@@ -31,6 +35,7 @@ class Answers:
         if not received.claim():
             return False
         if received.id not in self.open and received.id not in self._recorder.answered:
+            received.taken = next(_TAKEN)
             self.open[received.id] = received
             return True
         if received.is_stuck:

@@ -1,24 +1,22 @@
 """Takes requests in the training thread, between two steps, and answers each with facts."""
 
-import math
 import os
 import socket
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from tuimon.numbers import setting
 from tuimon.protocol import commands, events
-from tuimon.protocol.values import SCHEDULE_SET_ASIDE
 from tuimon.protocol.wire import to_wire
 from tuimon.text import plain
-from tuimon.trainer.engine import Engine, Switch, frozen, frozen_weights, statistics_held, users_frozen
+from tuimon.trainer.engine import Engine, Switch, frozen, frozen_weights, statistics_held
 from tuimon.trainer.modes import Mode
-from tuimon.trainer.requests import mode_changes, verification
+from tuimon.trainer.requests import mode_changes, possible, request_words, verification
 from tuimon.trainer.requests.actions import RequestActions
 from tuimon.trainer.requests.answers import Answers
 from tuimon.trainer.requests.inbox import Received
 from tuimon.trainer.requests.rejected import RejectedError
+from tuimon.trainer.requests.standing_orders import StandingOrders
 from tuimon.trainer.sampling import Sampling
 from tuimon.trainer.schedule import ProbeSchedule
 from tuimon.trainer.session.recorder import Recorder
@@ -51,6 +49,14 @@ class Controller:
         """True while training waits before its next step."""
         self.answers = Answers(recorder)
         """Claims requests and answers each once."""
+        self.orders = StandingOrders(
+            recorder,
+            sampling,
+            check=lambda request: possible.check(request, engine, self.can),
+            ask=self.take,
+            unused=self.answers.unused,
+        )
+        """Orders that stand: they make requests of themselves."""
         self._recorder = recorder
         self._engine = engine
         self._sampling = sampling
@@ -65,7 +71,7 @@ class Controller:
     @property
     def can(self) -> dict[str, str]:
         """For each request, the reason why it cannot be carried out; empty if it can."""
-        return _capabilities(self._engine) | {"probe": self._schedule.why_not}
+        return request_words.capabilities(self._engine) | {"probe": self._schedule.why_not}
 
     @property
     def mode(self) -> Mode:
@@ -120,7 +126,9 @@ class Controller:
             if received.id not in self._told_to_wait:
                 self._told_to_wait.add(received.id)
                 words = commands.describe(received.request)
-                self._recorder.note(f"{words} waits for training to go on: it needs {_needs(received.request)}")
+                self._recorder.note(
+                    f"{words} waits for training to go on: it needs {request_words.needs(received.request)}"
+                )
 
     def end(self) -> None:
         """Reject the requests that still wait for a step: none will come."""
@@ -134,11 +142,7 @@ class Controller:
             raise RejectedError(received.reason)
         if request.attempt not in (None, self._recorder.attempt):
             raise RejectedError(f"it was meant for attempt {request.attempt}; this is {self._recorder.attempt}")
-        # With `weights`, freezing works without BatchNormalization layers.
-        of_weights = getattr(request, "weights", False)
-        command = str(received.fields["command"])
-        why_not = self._engine.why_not(command) if of_weights else self.can[command]
-        if why_not:
+        if why_not := possible.why_not_taken(request, self._engine, self.can):
             raise RejectedError(why_not)
         match request:
             case commands.Freeze() | commands.Unfreeze() | commands.Phase() | commands.Momentum():
@@ -149,6 +153,12 @@ class Controller:
                 self._roll_back(request.checkpoint, received)
             case commands.Pause() | commands.Resume() | commands.Stop():
                 self._applied(received, self._pause_or_stop(request))
+            case commands.Epochs():
+                self._applied(received, self._actions.end_after(request.epochs))
+            case commands.Order():
+                self._applied(received, self.orders.give(request.order))
+            case commands.Cancel():
+                self._applied(received, self.orders.cancel(request.number))
             case _:
                 self._act(request, received)
 
@@ -161,6 +171,10 @@ class Controller:
             case commands.Resume():
                 was_paused, self.is_paused = self.is_paused, False
                 return "" if was_paused else "training is not paused"
+            case commands.Stop() if self.orders.is_between_epochs:
+                self.was_stopped = True
+                self._engine.stop()
+                return "training ends with this epoch"
             case commands.Stop(after="epoch"):
                 self.stop_after_epoch = True
                 if not self._sampling.epoch_left.steps:
@@ -182,7 +196,13 @@ class Controller:
             case commands.Recalibrate():
                 self._actions.recalibrate(request, partial(self._recalibrated, received), rejected)
             case commands.Checkpoint():
-                self._actions.save_checkpoint("asked", applied, rejected, mode=self.coming_mode)
+                self._actions.save_checkpoint(
+                    request_words.why_saved(received),
+                    applied,
+                    rejected,
+                    at_epoch_end=self.orders.is_between_epochs,
+                    mode=self.coming_mode,
+                )
             case commands.Evaluate():
                 self._actions.evaluate(f"at step {self._recorder.step}")
                 applied()
@@ -201,12 +221,9 @@ class Controller:
         self._applied(received, detail)
 
     def _set_learning_rate(self, rate: float | None, received: Received) -> None:
+        possible.check_rate(rate, self._engine.learning_rate)
         learning_rate = self._engine.learning_rate
-        if rate is not None and not 0 < (stored := learning_rate.stored(rate)) < math.inf:
-            raise RejectedError(f"the optimizer keeps it as float32, in which {setting(rate)} is {setting(stored)}")
-        if not learning_rate.has_schedule:
-            if rate is None:
-                raise RejectedError("this optimizer has no schedule")
+        if rate is not None and not learning_rate.has_schedule:
             learning_rate.put(rate)
             drivers = learning_rate.drivers()
             self._applied(received, f"{' and '.join(drivers)} may set it again" if drivers else "")
@@ -251,7 +268,7 @@ class Controller:
         self._sampling.read_steps()
         self._before = verification.look(self._engine.layers, mode)
         if is_traced:
-            words = _words(self._waiting) or str(mode)
+            words = request_words.words(self._waiting) or str(mode)
             self._recorder.record(events.StateChanged(state="compiling", detail=words))
 
     def _switched(self, seconds: float) -> None:
@@ -259,7 +276,7 @@ class Controller:
         self._rate_before = None
         self._recorder.record(events.StateChanged(state="paused" if self.is_paused else "training"))
         for received in waiting:
-            self._applied(received, _detail(received, self._engine), seconds)
+            self._applied(received, request_words.detail(received, self._engine), seconds)
             seconds = 0.0  # One trace served all of them.
         self._in_force += waiting
 
@@ -281,6 +298,7 @@ class Controller:
 
     def _applied(self, received: Received, detail: str = "", seconds: float = 0.0) -> None:
         fact = self._fact(received.id, received.fields, received.sender, detail=detail, seconds=seconds)
+        fact.taken = received.taken
         self.answers.applied(received, fact)
 
     def _fact(
@@ -320,43 +338,4 @@ class Controller:
                     id=received.id, held=seen.held, detail=seen.detail, unexpected=seen.unexpected
                 )
                 self._recorder.record(fact)
-        self._schedule.mode_changed(_words(in_force))
-
-
-def _needs(request: commands.AnyRequest) -> str:
-    is_recalibration = isinstance(request, commands.Recalibrate)
-    return "more batches than this epoch has left" if is_recalibration else "the next step"
-
-
-def _detail(received: Received, engine: Engine) -> str:
-    request = received.request
-    if isinstance(request, commands.Unfreeze | commands.Freeze) and not request.weights:
-        layers = engine.layers
-        left = set(mode_changes.matched(request, layers)) & set(users_frozen(layers))
-        if left and isinstance(request, commands.Freeze):
-            one = len(left) == 1
-            return (
-                f"{len(left)} layer{' stays as it is: it was' if one else 's stay as they are: they were'} frozen "
-                "before training"
-            )
-        if left:
-            return f"{len(left)} layers stay frozen: they were frozen before training"
-    if isinstance(request, commands.LearningRate) and request.learning_rate is not None:
-        return SCHEDULE_SET_ASIDE
-    return ""
-
-
-def _words(asked: list[Received]) -> str:
-    return ", ".join(commands.describe(received.request) for received in asked if received.request)
-
-
-def _capabilities(engine: Engine) -> dict[str, str]:
-    """Return, for each request, the reason why it cannot be carried out; empty if it can."""
-    layers = engine.layers
-    # An incomplete model may still create any layer.
-    has_layers = bool(layers.batch_norm) or not layers.are_complete
-    no_layers = "" if has_layers else "this model has no BatchNormalization layers"
-    depends = has_layers or layers.others
-    reasons = dict.fromkeys(("freeze", "unfreeze", "momentum", "recalibrate"), no_layers)
-    reasons["phase"] = "" if depends else "no layer of this model depends on the learning phase"
-    return {command: engine.why_not(command) or reasons.get(command, "") for command in commands.NAMES}
+        self._schedule.mode_changed(request_words.words(in_force))

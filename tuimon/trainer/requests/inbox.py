@@ -50,6 +50,8 @@ class Received:
     """True if its file cannot be renamed, so that it may lie there for ever."""
     is_over: bool = field(default=False, compare=False)
     """True once its name is free for another request: claimed or withdrawn."""
+    taken: int = field(default=0, compare=False)
+    """Its number among the requests that were taken, from 1; 0: not taken."""
 
     @property
     def stem(self) -> str:

@@ -19,6 +19,8 @@ from tuimon.diagnosis.live import LiveDiagnosis
 from tuimon.protocol import events
 from tuimon.runs import end_reasons, liveness
 from tuimon.runs.log.session_log import Tail
+from tuimon.runs.orders import KINDS as OF_ORDERS
+from tuimon.runs.orders import Orders
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.state import RunState
 from tuimon.trainer.budget import Budget
@@ -57,6 +59,8 @@ class Recorder:
         OSError: The log cannot be opened.
     """
 
+    _epochs_asked: int | None = None
+
     def __init__(
         self,
         run: RunDirectory,
@@ -76,6 +80,7 @@ class Recorder:
         """The budget of the run, shared by all of its fits; None before the first."""
         self.diagnosis = LiveDiagnosis()
         """Gets every fact that is recorded."""
+        self._orders = Orders()
         self.answered = set[str]()
         """The ids of all requests that were answered, in former attempts as well."""
         self._step = self._epoch = self._branch = 0
@@ -119,6 +124,8 @@ class Recorder:
         self._step, self._epoch, self._branch = state.step, state.epoch, state.branch
         self.attempt = state.run.attempt + 1 if state.run else 0
         self.answered = set(state.commands)
+        self._orders = state.orders
+        self._epochs_asked = state.epochs_asked
         self.diagnosis = LiveDiagnosis(state)
 
     @property
@@ -147,6 +154,16 @@ class Recorder:
     def branch_off(self) -> None:
         """Begin a new branch: training continues from an earlier state."""
         self._branch += 1
+
+    @property
+    def orders(self) -> Orders:
+        """The standing orders of the run, from every fact that is recorded."""
+        return self._orders
+
+    def take_epochs_asked(self) -> int | None:
+        """Return, once, at which epoch the `fit` that is resumed ends because of a request; None: as it was given."""
+        epochs, self._epochs_asked = self._epochs_asked, None
+        return epochs
 
     @property
     def is_closed(self) -> bool:
@@ -196,7 +213,16 @@ class Recorder:
             if isinstance(event, events.CommandApplied | events.CommandRejected):
                 self.answered.add(event.id)
             self._writer.put(event, when_written)
+            if isinstance(event, OF_ORDERS):
+                self._tell_orders(event)
         self.diagnosis.hear(event)
+
+    def _tell_orders(self, event: events.AnyEvent) -> None:
+        try:
+            self._orders.add(event)
+        except Exception as error:  # noqa: BLE001 - no order may end a training
+            self._orders = Orders()
+            self._writer.put(events.Note(text=f"an error of tuimon ended all standing orders: {error!r}"), None)
 
     def note(self, words: str) -> None:
         """Record a note."""

@@ -50,6 +50,7 @@ class Header(CellView):
                 _phase(moment),
                 _frozen(moment),
                 _held(moment),
+                _orders(moment),
                 *optional,
             )
             if part
@@ -230,6 +231,11 @@ def _phase(moment: Moment) -> Part:
     phase = moment.state.phase
     meaning = {"train": Meaning.TRAINING, "inference": Meaning.INFERENCE}.get(phase, Meaning.TEXT)
     return [("phase ", int(Meaning.DIM)), (plain(phase, 20), int(meaning))]
+
+
+def _orders(moment: Moment) -> Part:
+    standing = len(moment.state.orders.standing)
+    return [("orders ", int(Meaning.DIM)), (count(standing), int(Meaning.COMMAND))] if standing else []
 
 
 def _frozen(moment: Moment) -> Part:

@@ -58,6 +58,8 @@ class RunView(ScrolledView):
         yield "Versions", list(_versions(moment))
         yield "Model", list(_model(moment))
         yield "Fit", list(_fit(moment))
+        if moment.state.orders.all:
+            yield "Standing orders", list(_orders(moment))
         yield "Best values", list(_best(moment))
         yield "Accepted requests", list(_can(moment))
         yield "Overhead of monitoring", list(_overhead(moment))
@@ -136,6 +138,14 @@ def _fit(moment: Moment) -> Iterator[TextDialog]:
     yield _entry("weights frozen", ", ".join(sorted(state.frozen_weights)) or "none")
     if shares := state.time_split.shares:
         yield _entry("where the time goes", time_split.line(shares))
+
+
+def _orders(moment: Moment) -> Iterator[TextDialog]:
+    for given in moment.state.orders.all.values():
+        meaning = Meaning.TEXT if given.stands else Meaning.DIM
+        yield f"order {given.number}", plain(f"{given.text}: {given.words}", _MOST_TEXT), meaning
+        if given.firings:
+            yield "", f"  the last time, as {plain(given.firings[-1].why, 300)}", Meaning.DIM
 
 
 def _best(moment: Moment) -> Iterator[TextDialog]:

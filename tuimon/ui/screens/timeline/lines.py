@@ -22,6 +22,9 @@ _MEANINGS: dict[type, Meaning] = {
     events.Recalibrated: Meaning.STATISTIC,
     events.RolledBack: Meaning.COMMAND,
     events.RunResumed: Meaning.COMMAND,
+    events.OrderGiven: Meaning.COMMAND,
+    events.OrderFired: Meaning.COMMAND,
+    events.OrderEnded: Meaning.COMMAND,
     events.LogGap: Meaning.WARNING,
     events.RunEnded: Meaning.GOOD,
 }
