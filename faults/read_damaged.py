@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from tuimon.cli import progress_lines
+from tuimon.cli.common import progress_lines
 from tuimon.cli.main import main as tuimon
 from tuimon.runs.run_directory import RunDirectory, runs_in
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from helpers import a_run, make_run, requests_in, stand_in, started
-from tuimon.cli.choice import NO_ANSWER
+from tuimon.cli.common.choice import NO_ANSWER
 from tuimon.cli.main import main
 from tuimon.protocol import commands
 from tuimon.runs.run_directory import RunDirectory

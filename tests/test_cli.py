@@ -26,9 +26,9 @@ from helpers import (
 )
 from trainer.asking import AskedFit
 from tuimon.cli import list as list_command
-from tuimon.cli import progress_lines
 from tuimon.cli import run as run_command
-from tuimon.cli.choice import NO_ANSWER
+from tuimon.cli.common import progress_lines
+from tuimon.cli.common.choice import NO_ANSWER
 from tuimon.cli.main import COMMANDS, main
 from tuimon.launch.launcher import logout_warning
 from tuimon.protocol import commands, events
@@ -64,7 +64,7 @@ def project(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "run, watch, replay, list, get, compare, tag, delete, send, wait, alerts, doctor, export, completion"),
+        ([], "say what to do: run, watch, replay"),
         (["rnu"], "invalid choice: 'rnu'"),
         (["run"], "CONFIG"),
         (["run", "nope.toml"], "nope.toml: No such file"),

@@ -42,7 +42,7 @@ from helpers import (
     until,
 )
 from tuimon.cli import doctor
-from tuimon.cli import progress as progress_line
+from tuimon.cli.common import progress as progress_line
 from tuimon.cli.main import main
 from tuimon.diagnosis.examination import RULES_SAY, examine, judge
 from tuimon.diagnosis.finding import Finding

@@ -15,7 +15,7 @@ LIGHT = [
     "tuimon.launch.config",
     "tuimon.launch.launcher",
     "tuimon.cli.main",
-    "tuimon.cli.progress_lines",
+    "tuimon.cli.common.progress_lines",
     "tuimon.export.csv",
     "tuimon.report.web.page",
     "tuimon.report.web.picture",

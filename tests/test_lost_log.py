@@ -21,7 +21,7 @@ from helpers import (
     started,
     until,
 )
-from tuimon.cli import progress_lines
+from tuimon.cli.common import progress_lines
 from tuimon.cli.main import main
 from tuimon.protocol import events
 from tuimon.runs import liveness

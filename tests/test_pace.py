@@ -9,8 +9,8 @@ from msgspec import structs
 
 from helpers import fit_started, fold, make_run, started
 from tuimon.cli import list as list_command
+from tuimon.cli.common.progress_lines import Progress
 from tuimon.cli.main import main
-from tuimon.cli.progress_lines import Progress
 from tuimon.protocol import events
 from tuimon.runs import liveness
 from tuimon.runs.state import RunState

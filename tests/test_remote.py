@@ -13,7 +13,7 @@ import pytest
 
 from helpers import a_run, encode_log, fit_started, layer, make_run, model_built, requests_in, stand_in, started, until
 from sshd import Server, server
-from tuimon.cli import progress_lines
+from tuimon.cli.common import progress_lines
 from tuimon.cli.main import main
 from tuimon.errors import UsageError
 from tuimon.protocol import commands, events

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 
+from tuimon.cli.common.progress_lines import Progress
 from tuimon.cli.main import main
-from tuimon.cli.progress_lines import Progress
 from tuimon.diagnosis.live import LiveDiagnosis
 from tuimon.diagnosis.rules import look
 from tuimon.runs.glance import Glance

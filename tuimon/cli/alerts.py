@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tuimon import settings as settings_file
 from tuimon.alerting import message
-from tuimon.cli.safe_stream import raw
+from tuimon.cli.common.safe_stream import raw
 from tuimon.errors import UsageError
 from tuimon.runs.facts_in_words import counted
 from tuimon.settings import Alerts, Settings

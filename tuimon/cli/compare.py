@@ -18,8 +18,8 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tuimon.cli.options import add_runs_dir
-from tuimon.cli.safe_stream import ascii_json
+from tuimon.cli.common.options import add_runs_dir
+from tuimon.cli.common.safe_stream import ascii_json
 from tuimon.errors import UsageError
 from tuimon.numbers import count, figure, signed_figure, span
 from tuimon.text import plain

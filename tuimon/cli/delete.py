@@ -12,7 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tuimon.cli.options import add_runs_dir
+from tuimon.cli.common.options import add_runs_dir
 from tuimon.errors import UsageError
 from tuimon.runs.listing import removal
 from tuimon.runs.run_directory import RunDirectory

@@ -20,10 +20,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tuimon.cli.choice import named_or_newest
-from tuimon.cli.options import add_run
-from tuimon.cli.progress import Progress
-from tuimon.cli.safe_stream import ascii_json, raw
+from tuimon.cli.common.choice import named_or_newest
+from tuimon.cli.common.options import add_run
+from tuimon.cli.common.progress import Progress
+from tuimon.cli.common.safe_stream import ascii_json, raw
 from tuimon.diagnosis.examination import Examined, Judgement, examine, judge
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.gap.whole import whole

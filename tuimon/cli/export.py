@@ -18,9 +18,9 @@ import sys
 from importlib import import_module
 from typing import Protocol, TextIO, cast
 
-from tuimon.cli.choice import named_or_newest
-from tuimon.cli.options import add_run
-from tuimon.cli.safe_stream import raw
+from tuimon.cli.common.choice import named_or_newest
+from tuimon.cli.common.options import add_run
+from tuimon.cli.common.safe_stream import raw
 from tuimon.errors import UsageError
 from tuimon.runs.run_directory import RunDirectory
 

@@ -15,9 +15,9 @@ import argparse
 import time
 from typing import TYPE_CHECKING, Any
 
-from tuimon.cli.choice import named_or_newest
-from tuimon.cli.options import add_run
-from tuimon.cli.safe_stream import ascii_json
+from tuimon.cli.common.choice import named_or_newest
+from tuimon.cli.common.options import add_run
+from tuimon.cli.common.safe_stream import ascii_json
 from tuimon.errors import UsageError
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from tuimon.cli.options import add_runs_dir
-from tuimon.cli.progress import Progress
+from tuimon.cli.common.options import add_runs_dir
+from tuimon.cli.common.progress import Progress
 from tuimon.errors import UsageError
 from tuimon.text import plain
 

@@ -19,9 +19,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tuimon.cli.choice import address_of
-from tuimon.cli.options import add_runs_dir
-from tuimon.cli.safe_stream import ascii_json
+from tuimon.cli.common.choice import address_of
+from tuimon.cli.common.options import add_runs_dir
+from tuimon.cli.common.safe_stream import ascii_json
 from tuimon.errors import UsageError
 from tuimon.numbers import count, figure, span
 from tuimon.plot.run_values import difference, parameter

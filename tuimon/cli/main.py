@@ -11,8 +11,8 @@ from importlib import import_module
 from typing import NoReturn, Protocol, TextIO, cast
 
 import tuimon
-from tuimon.cli.loading import quick_loading
-from tuimon.cli.safe_stream import SafeStream
+from tuimon.cli.common.loading import quick_loading
+from tuimon.cli.common.safe_stream import SafeStream
 from tuimon.errors import UsageError
 from tuimon.text import plain
 

@@ -2,9 +2,9 @@
 
 import argparse
 
-from tuimon.cli.choice import named_or_newest
-from tuimon.cli.loading import collect_later
-from tuimon.cli.options import add_looks, add_run, has_screen, read_settings
+from tuimon.cli.common.choice import named_or_newest
+from tuimon.cli.common.loading import collect_later
+from tuimon.cli.common.options import add_looks, add_run, has_screen, read_settings
 from tuimon.errors import UsageError
 
 

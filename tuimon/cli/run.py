@@ -22,9 +22,9 @@ from types import FrameType
 
 from tuimon.alerting import helper
 from tuimon.alerting.sent import Trouble
-from tuimon.cli import progress_lines
-from tuimon.cli.loading import collect_later
-from tuimon.cli.options import add_looks, add_runs_dir, has_screen, read_settings, warn
+from tuimon.cli.common import progress_lines
+from tuimon.cli.common.loading import collect_later
+from tuimon.cli.common.options import add_looks, add_runs_dir, has_screen, read_settings, warn
 from tuimon.errors import UsageError
 from tuimon.launch import config as config_file
 from tuimon.launch.launcher import TAKEN, TrainerProcess, ends_with_this_process, logout_warning

@@ -21,11 +21,11 @@ from typing import TypeVar
 
 import msgspec
 
-from tuimon.cli import send_orders
-from tuimon.cli.choice import NO_ANSWER, named_or_live
-from tuimon.cli.left_out_run import LEFT_OUT, let_run_be_left_out
-from tuimon.cli.options import add_run
-from tuimon.cli.safe_stream import ascii_json
+from tuimon.cli.common import send_orders
+from tuimon.cli.common.choice import NO_ANSWER, named_or_live
+from tuimon.cli.common.left_out_run import LEFT_OUT, let_run_be_left_out
+from tuimon.cli.common.options import add_run
+from tuimon.cli.common.safe_stream import ascii_json
 from tuimon.errors import UsageError
 from tuimon.protocol import commands, events, values
 from tuimon.protocol.validation import what_is_wrong

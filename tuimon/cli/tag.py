@@ -11,7 +11,7 @@ They are in tags.json, in the run directory. Other viewers and `tuimon list` sho
 
 import argparse
 
-from tuimon.cli.options import add_run
+from tuimon.cli.common.options import add_run
 from tuimon.errors import UsageError
 from tuimon.runs.listing import tags
 from tuimon.runs.run_directory import RunDirectory, runs_in

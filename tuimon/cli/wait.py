@@ -15,8 +15,8 @@ from collections.abc import Callable
 
 from tuimon.alerting import helper
 from tuimon.alerting.conditions import USAGE, Condition
-from tuimon.cli import progress_lines
-from tuimon.cli.options import add_runs_dir, warn
+from tuimon.cli.common import progress_lines
+from tuimon.cli.common.options import add_runs_dir, warn
 from tuimon.errors import UsageError
 from tuimon.protocol import events
 from tuimon.runs import facts_in_words, liveness

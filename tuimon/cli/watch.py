@@ -18,10 +18,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from tuimon.cli import progress_lines
-from tuimon.cli.choice import address_of, directory_of_runs, named, require_one, tell_taken
-from tuimon.cli.loading import collect_later
-from tuimon.cli.options import add_looks, add_runs_dir, has_screen, read_settings, warn
+from tuimon.cli.common import progress_lines
+from tuimon.cli.common.choice import address_of, directory_of_runs, named, require_one, tell_taken
+from tuimon.cli.common.loading import collect_later
+from tuimon.cli.common.options import add_looks, add_runs_dir, has_screen, read_settings, warn
 from tuimon.errors import UsageError
 from tuimon.runs import facts_in_words, liveness
 from tuimon.runs.beginnings import Beginnings

@@ -4,7 +4,7 @@ import argparse
 import shlex
 from collections.abc import Callable
 
-from tuimon.cli.safe_stream import ascii_json
+from tuimon.cli.common.safe_stream import ascii_json
 from tuimon.errors import UsageError
 from tuimon.protocol import commands, orders
 from tuimon.protocol.events import AnyEvent

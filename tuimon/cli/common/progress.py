@@ -3,7 +3,7 @@
 import sys
 import time
 
-from tuimon.cli.safe_stream import raw
+from tuimon.cli.common.safe_stream import raw
 
 PATIENCE_SECONDS = 0.5
 """Work that takes longer shows its progress."""

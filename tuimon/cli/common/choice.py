@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from tuimon.cli.progress import Progress
+from tuimon.cli.common.progress import Progress
 from tuimon.errors import UsageError
 from tuimon.runs.glance import Glance
 from tuimon.runs.live_runs import live_runs, newest

@@ -1,0 +1,1 @@
+"""What several subcommands share: arguments, which run is meant, what is printed."""
