@@ -83,11 +83,8 @@ class Fit:
         self._next_checkpoint = began + options.checkpoint_minutes * 60
         self.has_ended = False
         """True once everything is given back to the user."""
-        self._is_whole_epoch = True
-        self._diagnoses = True
-        self._is_described = False
-        self._is_of_one_epoch = False
-        self._leaves_pause = False
+        self._is_whole_epoch = self._diagnoses = True
+        self._is_described = self._is_of_one_epoch = self._leaves_pause = False
         for words in notes:
             self._recorder.note(words)
         _record_model(self._recorder, self._engine.layers)
