@@ -64,6 +64,12 @@ def commands() -> list[list[str]]:
     return [words for number, words in enumerate(found) if words not in found[:number]]
 
 
+def is_tried_elsewhere(words: list[str]) -> bool:
+    """Whether a line needs an ssh server, a log or a hook: test_remote.py, tests/foreign, tests/alerting."""
+    of_logs = [line[1:] for line in lines("docs/others-logs.md")]
+    return words in of_logs or words[0] == "alerts" or any(word.startswith("HOST:") for word in words)
+
+
 def named() -> list[str]:
     """Return the commands that the text names: in lines for a shell, also of another machine, and in between."""
     over_ssh = [shlex.join(words[words.index("tuimon") :]) for words in lines() if words[0] == "ssh"]
@@ -114,7 +120,7 @@ def test_every_line_for_a_shell_is_of_a_kind_that_is_tested() -> None:
             case ["pip", "install", "-e", what]:
                 assert what in (".", *(f".[{extra}]" for extra in extras))
             case ["ssh", "-t", "HOST", "tuimon", *_] | ["ssh", "HOST", "tuimon", *_] | ["tuimon", *_]:
-                assert words[words.index("tuimon") + 1] in ("send", "alerts", *LOOKING)
+                assert words[words.index("tuimon") + 1] in ("send", "alerts", "import", *LOOKING)
             case _:
                 pytest.fail(f"no test runs {words}")
 
@@ -153,8 +159,7 @@ def test_a_users_own_training_is_watched_and_steered_by_the_commands_of_the_docs
             assert (done.returncode, done.stderr) == (0, ""), words
             return done.stdout
 
-        # `alerts test` is tried in tests/alerting/test_helper.py.
-        typed = [words for words in commands() if words[0] != "alerts"]
+        typed = [words for words in commands() if not is_tried_elsewhere(words)]
         sent = [words for words in typed if words[0] == "send"]
         exports = [words for words in typed if words[0] == "export"]
         # One line of each: with more, this test would pass over some.
@@ -224,6 +229,14 @@ def test_the_settings_of_the_docs_are_settings(tmp_path: Path) -> None:
     read, warning = settings.read(path)
     assert warning == ""
     assert (read.palette, read.smoothing, read.smoothing_weight) == ("colorblind", "ema", 0.9)
+
+
+def test_the_settings_of_the_quick_start_are_settings(tmp_path: Path) -> None:
+    (text,) = blocks("toml", "docs/quick-start.md")
+    path = tmp_path / "settings.toml"
+    path.write_text(text)
+    read, warning = settings.read(path)
+    assert (read.alerts.command[0], warning) == ("curl", "")
 
 
 def test_the_alerts_of_the_docs_are_settings(tmp_path: Path) -> None:
