@@ -211,7 +211,7 @@ async def test_the_footer_has_the_keys_of_its_screen_first(runs: Path, name: Scr
         ("color theme", "Show the next palette"),
         ("dropout", "phase: Choose the learning phase"),
         ("undo", "undo: Take back the last request"),
-        ("val_l", "metric val_loss"),
+        ("val_l", "metric loss"),
         ("loss", "metric loss"),
         ("compare", "screen compare"),
         ("events", "screen timeline"),
@@ -221,8 +221,7 @@ async def test_the_footer_has_the_keys_of_its_screen_first(runs: Path, name: Scr
 )
 async def test_everything_is_found_by_its_words(runs: Path, typed: str, first: str) -> None:
     logged = events.EpochEnded(logs={"loss": 0.3, "val_loss": 0.6}, learning_rate=1e-3, seconds=1.0, step=3, epoch=3)
-    separate = events.Batches(first_step=3, metrics={"val_loss": [1.0], "loss": [1.0]}, batches=1, step=4)
-    with LiveRun(runs, *training("bn_1"), logged, separate) as run:
+    with LiveRun(runs, *training("bn_1"), logged) as run:
         async with watching(run.directory) as (app, pilot):
             await press(pilot, "colon")
             await until(pilot, lambda: isinstance(app.screen, FindDialog))

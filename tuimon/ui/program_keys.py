@@ -136,7 +136,7 @@ class ProgramKeys:
         for metric in names_of(moment.state):
             newest = [f"{line.name} {number(float(line.series.values[-1]))}" for line in lines_of(moment.state, metric)]
             words = f"on the screen metrics: {', '.join(newest)}"
-            yield Entry(f"metric {metric}", words, partial(self.do, "metric", metric), "chart curve")
+            yield Entry(f"metric {metric}", words, partial(self.do, "metric", metric), f"chart curve val_{metric}")
 
     def _screens(self, moment: Moment) -> "Iterator[Entry]":
         from tuimon.ui.dialogs.find_dialog import Entry
