@@ -74,17 +74,23 @@ class EventFile:
             self.flush()
 
 
-def scalar(tag: str, value: Number) -> bytes:
+def scalar(tag: str, value: Number, description: str = "") -> bytes:
     """Return a number as a value of an event, in single precision: what is too large for it becomes infinite.
 
     In the older one of the two encodings: TensorBoard draws both alike, and `EventAccumulator.Scalars` returns this one
     only.
+
+    Args:
+        tag: Its name.
+        value: The number.
+        description: What TensorBoard says of the curve.
     """
     number = from_wire(value)
+    before, behind = _around_scalar(tag, description)
     try:
-        return _scalar_head(tag) + struct.pack("<f", number)
+        return before + struct.pack("<f", number) + behind
     except OverflowError:
-        return _scalar_head(tag) + struct.pack("<f", math.copysign(math.inf, number))
+        return before + struct.pack("<f", math.copysign(math.inf, number)) + behind
 
 
 def histogram(tag: str, buckets: Sequence[tuple[float, float, float]]) -> bytes:
@@ -165,10 +171,13 @@ def _table() -> Checksums:
 
 
 @lru_cache(maxsize=4096)
-def _scalar_head(tag: str) -> bytes:
+def _around_scalar(tag: str, description: str) -> tuple[bytes, bytes]:
     name = _field(1, _utf8(tag))
-    # The value behind it takes four bytes, and its key one.
-    return b"\x0a" + _varint(len(name) + 5) + name + b"\x15"
+    # 1: DATA_CLASS_SCALAR.
+    metadata = _field(1, _field(1, b"scalars")) + _field(3, _utf8(description)) + b"\x20\x01"
+    behind = _field(9, metadata) if description else b""
+    # The number takes four bytes, and its key one.
+    return b"\x0a" + _varint(len(name) + 5 + len(behind)) + name + b"\x15", behind
 
 
 def _tensor(tag: str, plugin: bytes, tensor: bytes) -> bytes:

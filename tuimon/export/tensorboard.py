@@ -8,7 +8,8 @@ that no curve does, each further `fit`, and what comes after a rollback or a res
 | --- | --- | --- |
 | `epoch_<metric>`, `epoch_learning_rate` | epoch, from 0 | metrics of epochs; those of validation in `validation` |
 | `evaluation_<metric>_vs_iterations` | completed steps | those of validation again |
-| `batch_<metric>` | completed steps | each batch's own value; running ones of metrics that have none |
+| `batch_<metric>` | completed steps | each batch's own value; running ones, so described, of metrics that have none |
+| `epoch` | completed steps | the epoch that ended there, from 0 |
 | `BatchNormalization/<layer>/<array>` | completed steps | histogram: buckets between the quantiles that were recorded |
 | `BatchNormalization/<layer>/dead`, `…/non_finite` | completed steps | channels |
 | `changes`, `notes`, `alerts`, `run` | completed steps | text: what was changed when, and what happened |
@@ -43,6 +44,8 @@ ARRAYS = ("moving_mean", "moving_variance", "gamma", "beta")
 PREFIX, SUFFIX = "events.out.tfevents.", ".tuimon"
 """How the names of the event files begin, as TensorBoard knows them, and end."""
 
+RUNNING = "Keras' running value: the mean, or its like, of the epoch so far"
+"""Describes the curves of metrics that have no value of a batch's own."""
 _MOST_TEXTS = 1000
 """Lines of one tag and step that are written; the log has all."""
 _KEPT = (events.RunStarted, events.ModelBuilt, events.FitStarted, events.RunResumed)
@@ -210,7 +213,8 @@ def _batches(event: events.Batches) -> Iterator[tuple[int, list[bytes]]]:
         for step, number in enumerate(numbers, first):
             if number is not None:  # It was not logged in this step.
                 of_steps.setdefault(step, []).append(scalar(tag, number))
-    if running := [scalar(f"batch_{name}", number) for name, number in event.running.items() if number is not None]:
+    known = {name: number for name, number in event.running.items() if number is not None}
+    if running := [scalar(f"batch_{name}", number, RUNNING) for name, number in known.items()]:
         of_steps.setdefault(first + max(event.batches, 1) - 1, []).extend(running)
     yield from sorted(of_steps.items())
 
@@ -220,6 +224,9 @@ def _epoch(event: events.EpochEnded) -> Iterator[tuple[str, int, list[bytes]]]:
     known = {name: value for name, value in logs.items() if value is not None}
     of_training = [scalar(f"epoch_{name}", value) for name, value in known.items() if not name.startswith("val_")]
     of_validation = {name[4:]: value for name, value in known.items() if name.startswith("val_")}
+    if known:
+        # At which step each epoch ended, no other value tells where there is no validation.
+        yield TRAIN, event.step, [scalar("epoch", event.epoch)]
     if of_training:
         yield TRAIN, event.epoch, of_training
     if of_validation:

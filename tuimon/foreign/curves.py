@@ -98,6 +98,8 @@ class ForeignLog:
     """Values of single steps."""
     running: dict[str, Curve] = field(default_factory=dict)
     """Running means of an epoch, by steps completed."""
+    between: dict[str, Curve] = field(default_factory=dict)
+    """Values measured between the steps, by steps completed."""
     epochs: dict[str, Curve] = field(default_factory=dict)
     """Values of epochs, counted from 0."""
     ends: Callable[[IntArray, FloatArray], IntArray] = lambda epochs, _: epochs + 1
@@ -122,6 +124,10 @@ class ForeignLog:
     """Whether what was translated of it holds no more."""
     remarks: list[str] = field(default_factory=list)
     """What must be known to read it right, a sentence each."""
+    rates: tuple[str, ...] = ("learning_rate", "lr")
+    """What the learning rate of an epoch may be called."""
+    parts: list["Part"] = field(default_factory=list)
+    """Of a log that tells fits and branches, their values in order; then it has none itself."""
 
     def name_as_keras(self) -> None:
         """Give metrics the names that Keras would give them, and remark on it."""
@@ -135,9 +141,22 @@ class ForeignLog:
     @property
     def is_empty(self) -> bool:
         """Whether it holds no number."""
-        return not any(len(curve) for curves in self.all for curve in curves.values())
+        own = any(len(curve) for curves in self.all for curve in curves.values())
+        return not own and all(part.log.is_empty for part in self.parts)
 
     @property
-    def all(self) -> tuple[dict[str, Curve], dict[str, Curve], dict[str, Curve]]:
+    def all(self) -> tuple[dict[str, Curve], ...]:
         """All curves."""
-        return self.steps, self.running, self.epochs
+        return self.steps, self.running, self.between, self.epochs
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a log tells of one branch of one fit."""
+
+    fit: int
+    """The number of the fit, from 1."""
+    branch: int
+    """How many rollbacks and resumptions came before."""
+    log: ForeignLog
+    """Its values."""

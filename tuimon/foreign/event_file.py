@@ -1,5 +1,6 @@
-"""Follows one event file as it grows."""
+"""Event files: which there are, and one of them as it grows."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,31 @@ from tuimon.foreign import pieces, records
 from tuimon.regular_file import open_regular
 
 _PIECE_BYTES = 16 * 1024 * 1024
+_IN_NAME = "tfevents"
+_NOT_EVENTS = ".profile-empty"
+
+
+def event_files(directory: Path) -> list[Path]:
+    """Return the event files right in a directory, in the order in which TensorBoard reads them."""
+    try:
+        names = [entry.name for entry in os.scandir(directory) if entry.is_file()]
+    except OSError:
+        return []
+    return [directory / name for name in sorted(names) if is_event_file(name)]
+
+
+def is_event_file(name: str) -> bool:
+    """Return whether a file of this name holds events."""
+    return _IN_NAME in name and not name.endswith(_NOT_EVENTS)
+
+
+def directories(directory: Path) -> list[Path]:
+    """Return the directories right in a directory, in the order of their names."""
+    try:
+        # No links: one may lead back.
+        return sorted(Path(entry) for entry in os.scandir(directory) if entry.is_dir(follow_symlinks=False))
+    except OSError:
+        return []
 
 
 class EventFile:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from tuimon.foreign import protobuf, tensors
 
-_TIME, _STEP, _VERSION, _GRAPH, _SUMMARY, _SESSION_LOG, _META_GRAPH = 1, 2, 3, 4, 5, 7, 9
+_TIME, _STEP, _VERSION, _GRAPH, _SUMMARY, _SESSION_LOG, _META_GRAPH, _SOURCE = 1, 2, 3, 4, 5, 7, 9, 10
 _TAG, _SIMPLE, _IMAGE, _HISTOGRAM, _AUDIO, _TENSOR, _METADATA = 1, 2, 4, 5, 6, 8, 9
 _START = 1
 """The status of a session log that says that training begins here, maybe anew."""
@@ -43,6 +43,8 @@ class Value:
     """Of a text."""
     slot: Slot | None = None
     """Where the number of a scalar lies; None where records of its kind are not alike."""
+    description: str = ""
+    """What the writer says of it."""
 
 
 @dataclass
@@ -59,6 +61,8 @@ class Event:
     """Whether training begins at this step: what was there at it and behind it is void."""
     values: list[Value] = field(default_factory=list)
     """Its summary."""
+    writer: str = ""
+    """The program that writes the file; the first record of newer ones tells it."""
     others: list[str] = field(default_factory=list)
     """What else it has, such as "graph"."""
 
@@ -87,13 +91,15 @@ def parse(record: bytes) -> Event:
                 one == 1 and wire == protobuf.VARINT and protobuf.varint(record, begin, stop)[0] == _START
                 for one, wire, begin, stop in protobuf.fields(record, start, end)
             )
+        elif number == _SOURCE and kind == protobuf.BYTES:
+            event.writer = _text_of(1, record, start, end)
         elif number in (_GRAPH, _META_GRAPH):
             event.others.append("graph")
     return event
 
 
 def _value(record: bytes, start: int, end: int) -> Value:
-    tag, plugin, numbers, text, slot = "", "", np.empty(0), "", None
+    tag, plugin, numbers, text, slot, description = "", "", np.empty(0), "", None, ""
     kind: Kind = "other"
     what = ""
     for number, wire, begin, stop in protobuf.fields(record, start, end):
@@ -107,12 +113,12 @@ def _value(record: bytes, start: int, end: int) -> Value:
             tensor = tensors.tensor(record, begin, stop)
             kind, numbers, text, slot = _of_tensor(tensor)
         elif number == _METADATA and wire == protobuf.BYTES:
-            plugin = _plugin(record, begin, stop)
+            plugin, description = _plugin(record, begin, stop), _text_of(3, record, begin, stop)
         elif number in (_IMAGE, _AUDIO):
             what = "images" if number == _IMAGE else "audio"
     if plugin not in ("", "scalars", "histograms", "text"):
         kind = "other"
-    return Value(tag, kind, plugin or what, numbers, text, slot if kind == "scalar" else None)
+    return Value(tag, kind, plugin or what, numbers, text, slot if kind == "scalar" else None, description)
 
 
 def _of_tensor(tensor: tensors.Tensor) -> tuple[Kind, FloatArray, str, Slot | None]:
@@ -129,7 +135,13 @@ def _of_tensor(tensor: tensors.Tensor) -> tuple[Kind, FloatArray, str, Slot | No
 def _plugin(record: bytes, start: int, end: int) -> str:
     for number, wire, begin, stop in protobuf.fields(record, start, end):
         if number == 1 and wire == protobuf.BYTES:
-            for inner, kind, first, last in protobuf.fields(record, begin, stop):
-                if inner == 1 and kind == protobuf.BYTES:
-                    return protobuf.text(record, first, last)
+            return _text_of(1, record, begin, stop)
+    return ""
+
+
+def _text_of(wanted: int, record: bytes, start: int, end: int) -> str:
+    """Return the text that a field of a message is; empty where there is none."""
+    for number, wire, begin, stop in protobuf.fields(record, start, end):
+        if number == wanted and wire == protobuf.BYTES:
+            return protobuf.text(record, begin, stop)
     return ""

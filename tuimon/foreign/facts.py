@@ -1,5 +1,6 @@
 """Translates another program's log into facts, a part at a time as it grows."""
 
+import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,8 +15,6 @@ from tuimon.protocol.wire import Number, list_to_wire, to_wire
 _STEPS_A_LINE = 256
 _WIDEST_GAP = 8
 """Steps without a value that a line passes over; beyond, another line begins."""
-_RATES = ("learning_rate", "lr")
-"""What the learning rate of an epoch is called."""
 _MOST_NAMED = 5
 
 
@@ -36,6 +35,8 @@ class Translator:
     Args:
         log: The log, which grows.
         name: What the run is called.
+        epoch: The epoch that it begins in, from 0.
+        step: The steps completed before.
 
     Example:
         ```python
@@ -44,14 +45,14 @@ class Translator:
         ```
     """
 
-    def __init__(self, log: ForeignLog, name: str) -> None:
+    def __init__(self, log: ForeignLog, name: str, epoch: int = 0, step: int = 0) -> None:
         self._log = log
         self._name = name
         self._seq = 0
-        self._step = 0
-        self._epoch = 0
+        self._step = step
+        self._epoch = epoch
         self._texts = 0
-        self._running_end = 0
+        self._covered = step
         self._told: list[_Epoch] = []
         self._noted: set[str] = set()
         for curves in log.all:
@@ -94,25 +95,28 @@ class Translator:
             is_settled: Whether nothing more is to be expected soon: an epoch of which some values are missing is then
                 told as it is.
         """
+        log = self._log
         made: list[events.AnyEvent] = []
         ended = [epoch for epoch in self._ended()[len(self._told) :] if self._may_tell(epoch, is_settled=is_settled)]
-        steps, running = self._new_steps(self._log.steps), self._new_steps(self._log.running)
+        waiting = _Waits(*(self._new_steps(curves) for curves in (log.steps, log.running, log.between)))
         for epoch in ended:
-            made += self._batches(steps, running, epoch.end)
+            made += self._batches(waiting, epoch.end)
             made.append(self._epoch_fact(epoch))
             self._told.append(epoch)
             self._epoch = epoch.number + 1
-        made += self._batches(steps, running, LAST_STEP + 1)
-        for curves in self._log.all:
+        made += self._batches(waiting, LAST_STEP + 1)
+        for curves in log.all:
             for curve in curves.values():
                 curve.taken = len(curve)
         return made + self._texts_of_log() + self._notes()
 
     def _numbered(self, made: list[events.AnyEvent], time: float) -> list[events.AnyEvent]:
+        # No further epoch begins before its first step.
+        epoch = self._told[-1].number if self._told and self._step <= self._told[-1].end else self._epoch
         for fact in made:
             fact.seq, self._seq = self._seq, self._seq + 1
             fact.time = time
-            fact.epoch = fact.epoch or self._epoch
+            fact.epoch = fact.epoch or epoch
         return made
 
     def _ended(self) -> list[_Epoch]:
@@ -139,7 +143,7 @@ class Translator:
 
     def _epoch_fact(self, epoch: _Epoch) -> events.AnyEvent:
         logs = dict(epoch.logs)
-        rate = next((logs.pop(name) for name in _RATES if name in logs), None)
+        rate = next((logs.pop(name) for name in self._log.rates if name in logs), None)
         before = self._told[-1].time if self._told and self._log.has_times else epoch.time
         fact = events.EpochEnded(
             logs={name: to_wire(value) for name, value in logs.items()},
@@ -154,19 +158,29 @@ class Translator:
     def _new_steps(self, curves: dict[str, Curve]) -> "_Waiting":
         return _Waiting({name: curve for name, curve in curves.items() if len(curve) > curve.taken})
 
-    def _batches(self, steps: "_Waiting", running: "_Waiting", end: int) -> Iterator[events.AnyEvent]:
-        """Yield the facts of the steps below one that wait."""
+    def _batches(self, waiting: "_Waits", end: int) -> Iterator[events.AnyEvent]:
+        """Yield the facts of the steps below one, and of what is told up to it, that wait."""
+        for completed, kind, values, time in waiting.told_at(end):
+            yield from self._own_values(waiting.steps, completed)
+            self._step = max(self._step, completed)
+            if kind == "running":
+                # The log may name one step of many.
+                first = max(0, min(self._covered, completed - 1))
+                self._covered = max(self._covered, completed)
+                count = completed - first
+                fact = events.Batches(first_step=first, metrics={}, running=values, batches=count, step=completed)
+            else:
+                metrics = {name: [value] for name, value in values.items()}
+                fact = events.Batches(first_step=completed, metrics=metrics, step=completed)
+            yield self._numbered([fact], time)[0]
+        yield from self._own_values(waiting.steps, end)
+
+    def _own_values(self, steps: "_Waiting", end: int) -> Iterator[events.AnyEvent]:
         for first, last in steps.lines(end):
             metrics, time = steps.take(first, last)
             self._step = max(self._step, last)
+            self._covered = max(self._covered, last)
             fact = events.Batches(first_step=first, metrics=metrics, batches=last - first, step=last)
-            yield self._numbered([fact], time)[0]
-        for completed, values, time in running.rows(end):
-            # The log may name one step of many.
-            first = min(self._running_end, completed)
-            self._running_end, self._step = completed, max(self._step, completed)
-            count = completed - first
-            fact = events.Batches(first_step=first, metrics={}, running=values, batches=count, step=completed)
             yield self._numbered([fact], time)[0]
 
     def _texts_of_log(self) -> list[events.AnyEvent]:
@@ -255,6 +269,21 @@ class _Waiting:
                     found[name], time = to_wire(float(values[place])), float(times[place])
                     places[name] += 1
             yield step, found, time
+
+
+@dataclass(frozen=True)
+class _Waits:
+    """All that is not translated yet."""
+
+    steps: _Waiting
+    running: _Waiting
+    between: _Waiting
+
+    def told_at(self, end: int) -> Iterator[tuple[int, str, dict[str, Number], float]]:
+        """Yield what is told of completed steps up to a number of them, in their order: steps, kind, values, time."""
+        running = ((completed, "running", values, time) for completed, values, time in self.running.rows(end))
+        between = ((completed, "between", values, time) for completed, values, time in self.between.rows(end))
+        return heapq.merge(running, between, key=lambda row: row[0])
 
 
 def _numbers(values: FloatArray) -> list[Number]:

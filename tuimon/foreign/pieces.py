@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tuimon.foreign import records
-from tuimon.foreign.events import Event, parse
+from tuimon.foreign.events import Event, Value, parse
 from tuimon.foreign.limits import LAST_STEP, possible_times
 from tuimon.foreign.records import Frames, IntArray
 
@@ -42,6 +42,10 @@ class Rows:
         low, high = np.searchsorted(self.records, (first, end))
         return self._taken(slice(low, high))
 
+    def of_steps(self, which: npt.NDArray[np.bool_]) -> "Rows":
+        """Return the rows for which a column, shape ``(rows,)``, is true."""
+        return self._taken(which)
+
     def _taken(self, which: slice | IntArray | npt.NDArray[np.bool_]) -> "Rows":
         return Rows(self.records[which], self.steps[which], self.times[which], self.values[which])
 
@@ -52,6 +56,8 @@ class Piece:
 
     scalars: dict[str, Rows] = field(default_factory=dict)
     """By tag, in the order in which the tags come first."""
+    described: dict[str, str] = field(default_factory=dict)
+    """By tag, what the writer says of scalars."""
     others: list[tuple[int, Event]] = field(default_factory=list)
     """Events with something else than scalars, each with the number of its record."""
     damaged: int = 0
@@ -128,7 +134,7 @@ class _Reading:
             part = np.ascontiguousarray(block[:, value.slot.start : value.slot.start + size])
             with np.errstate(invalid="ignore"):
                 numbers = part.view(value.slot.kind)[:, 0].astype(np.float64)
-            self._parts.setdefault(value.tag, []).append(Rows(rows, steps.view(np.int64), times, numbers))
+            self._put(value, Rows(rows, steps.view(np.int64), times, numbers))
 
     def _read_each(self, rows: IntArray) -> None:
         for row in rows.tolist():
@@ -153,10 +159,14 @@ class _Reading:
             return
         scalars = [value for value in event.values if value.kind == "scalar"]
         for value in scalars:
-            one = Rows(np.array([row]), np.array([event.step]), np.array([event.time]), value.numbers)
-            self._parts.setdefault(value.tag, []).append(one)
+            self._put(value, Rows(np.array([row]), np.array([event.step]), np.array([event.time]), value.numbers))
         if len(scalars) < len(event.values) or event.begins_anew or event.others:
             self._piece.others.append((row, event))
+
+    def _put(self, value: Value, rows: Rows) -> None:
+        self._parts.setdefault(value.tag, []).append(rows)
+        if value.description:
+            self._piece.described[value.tag] = value.description
 
     def _joined(self, parts: list[Rows]) -> Rows:
         """Return the rows of a tag in the order of the file, without those that cannot be true."""

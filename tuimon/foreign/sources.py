@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Protocol
 
 from tuimon.errors import UsageError
-from tuimon.foreign import tables, tensorboard
+from tuimon.foreign import exported, tables, tensorboard
 from tuimon.foreign.curves import ForeignLog
+from tuimon.foreign.event_file import is_event_file
 from tuimon.regular_file import read_regular
 
 LOOKED_FOR = (
@@ -90,7 +91,8 @@ def find_one(path: Path, command: str) -> Found:
 
 
 def _in_directory(path: Path) -> list[Found]:
-    found = [Found(run, _name(path, run), partial(tensorboard.TensorBoardLog, run)) for run in tensorboard.runs(path)]
+    runs = tensorboard.runs(path, is_whole=exported.is_export)
+    found = [Found(run, _name(path, run), partial(_open_events, run)) for run in runs]
     with_events = {each.path for each in found}
     for file in [*sorted(path.glob("*.csv")), *sorted(path.glob("*.json")), *sorted(path.glob("**/metrics.csv"))]:
         # Beside event files, a table tells the same again.
@@ -107,8 +109,8 @@ def _in_file(path: Path, *, is_sought: bool = True) -> list[Found]:
         path: The file.
         is_sought: Whether it was named: else it may also be something else.
     """
-    if tensorboard.is_event_file(path.name):
-        return [Found(path, _name(path.parent, path.parent), partial(tensorboard.TensorBoardLog, path))]
+    if is_event_file(path.name):
+        return [Found(path, _name(path.parent, path.parent), partial(_open_events, path))]
     try:
         head = read_regular(path, _HEAD_BYTES)
     except OSError:
@@ -124,6 +126,10 @@ def _in_file(path: Path, *, is_sought: bool = True) -> list[Found]:
     if "epoch" in columns:
         return _table(path, name, "CSVLogger file of Keras", tables.keras_csv, is_sought=is_sought)
     return []
+
+
+def _open_events(path: Path) -> Source:
+    return exported.ExportedRun(path) if exported.is_export(path) else tensorboard.TensorBoardLog(path)
 
 
 def _table(

@@ -1,66 +1,45 @@
 """TensorBoard log directories: the event files of one training, its validation beside it."""
 
-import os
+import dataclasses
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from tuimon.foreign import histograms
+from tuimon.foreign import beside
 from tuimon.foreign.curves import Curve, FloatArray, ForeignLog, Text
-from tuimon.foreign.event_file import EventFile
+from tuimon.foreign.event_file import EventFile, directories, event_files
 from tuimon.foreign.events import Event
-from tuimon.foreign.limits import LAST_STEP, possible_time
 from tuimon.foreign.pieces import Piece
 from tuimon.foreign.records import IntArray
 
 TRAINING = ("train", "training")
 VALIDATION = ("validation", "val", "valid", "eval", "test")
 """Names of directories whose values are those of training and of validation: Keras has the first of each."""
-_IN_NAME = "tfevents"
-_NOT_EVENTS = ".profile-empty"
 _HOST = re.compile(r"tfevents\.(\d+)\.(.+?)(?:\.\d+)*(?:\.v2)?$")
 _EVALUATION = re.compile(r"evaluation_(.+)_vs_iterations$")
-_MOST_TEXTS = 1000
-_LONGEST_TEXT = 2000
+_KERAS_HISTOGRAM = "/histogram/"
+"""Is in the names of what histograms of Keras' callback tell: these alone count by epochs."""
 _BEHIND_ALL = np.iinfo(np.int64).max
 
 
-def event_files(directory: Path) -> list[Path]:
-    """Return the event files right in a directory, in the order in which TensorBoard reads them."""
-    try:
-        names = [entry.name for entry in os.scandir(directory) if entry.is_file()]
-    except OSError:
-        return []
-    return [directory / name for name in sorted(names) if is_event_file(name)]
-
-
-def is_event_file(name: str) -> bool:
-    """Return whether a file of this name holds events."""
-    return _IN_NAME in name and not name.endswith(_NOT_EVENTS)
-
-
-def runs(directory: Path) -> list[Path]:
+def runs(directory: Path, is_whole: Callable[[Path], bool] = lambda _: False) -> list[Path]:
     """Return the directories under (and including) one that are a training each.
 
     A directory with event files is one, with all that is below it; so is one whose directories are called `train` and
     `validation`, or alike.
+
+    Args:
+        directory: Where to look.
+        is_whole: Returns whether a directory is one training with all that is below it, whatever is there.
     """
-    if event_files(directory):
+    if is_whole(directory) or event_files(directory):
         return [directory]
-    below = _directories(directory)
+    below = directories(directory)
     roles = [path for path in below if path.name.lower() in (*TRAINING, *VALIDATION) and event_files(path)]
-    others = [run for path in below if path not in roles for run in runs(path)]
+    others = [run for path in below if path not in roles for run in runs(path, is_whole)]
     return [*([directory] if roles else []), *others]
-
-
-def _directories(directory: Path) -> list[Path]:
-    try:
-        # No links: one may lead back.
-        return sorted(Path(entry) for entry in os.scandir(directory) if entry.is_dir(follow_symlinks=False))
-    except OSError:
-        return []
 
 
 class TensorBoardLog:
@@ -121,14 +100,14 @@ class TensorBoardLog:
             yield self._directory
             return
         yield from event_files(self._directory)
-        waiting = _directories(self._directory)
+        waiting = directories(self._directory)
         is_run = bool(event_files(self._directory))
         while waiting:
             path = waiting.pop(0)
             if is_run or path.name.lower() in (*TRAINING, *VALIDATION):
                 yield from event_files(path)
             if is_run:
-                waiting[:0] = _directories(path)
+                waiting[:0] = directories(path)
 
     def _bring_together(self) -> None:
         """Give the curves of all writers their names in the log."""
@@ -247,25 +226,17 @@ class _Writer:
         self.texts = [text for text in self.texts if text.step < step]
 
     def _add_others(self, others: list[Event], log: ForeignLog) -> None:
-        rows: dict[str, list[tuple[int, float, float]]] = {}
-        for event in others:
-            log.left_out.update(event.others)
-            time = possible_time(event.time)
-            for value in event.values:
-                if value.kind == "histogram" and 0 <= event.step <= LAST_STEP:
-                    tag = ("epoch_" if self._is_keras else "") + value.tag.removesuffix("/histogram")
-                    for name, number in histograms.summary(value.numbers).items():
-                        rows.setdefault(f"{tag}/{name}", []).append((event.step, number, time))
-                elif value.kind == "text" and value.plugin in ("", "text") and len(self.texts) < _MOST_TEXTS:
-                    words = f"{value.tag.removesuffix('/text_summary')}: {value.text[:_LONGEST_TEXT]}"
-                    self.texts.append(Text(min(max(event.step, 0), LAST_STEP), time, words))
-                elif value.kind != "scalar":
-                    log.left_out[value.plugin or "values of another kind"] += 1
-        for tag, found in rows.items():
-            steps, numbers, times = zip(*found, strict=True)
-            curve = self._curve(tag)
+        found = beside.read(others, len(self.texts))
+        log.left_out.update(found.left_out)
+        for tag, text in found.texts:
+            words = f"{tag.removesuffix('/text_summary')}: {text.words}"
+            self.texts.append(dataclasses.replace(text, words=words))
+        for tag, told in found.histograms.items():
+            layer, is_by_epochs, number = tag.rpartition(_KERAS_HISTOGRAM)
+            name = f"{layer}/{number}" if is_by_epochs else number
+            curve = self._curve(("epoch_" if self._is_keras and is_by_epochs else "") + name)
             self.of_histograms.add(curve)
-            curve.add(np.array(steps), np.array(numbers), np.array(times))
+            curve.add(told.steps, told.values, told.times)
 
     def _curve(self, tag: str) -> Curve:
         """Return the curve of a tag."""

@@ -11,7 +11,9 @@ import msgspec
 
 from tuimon.atomic_file import whole_file
 from tuimon.errors import UsageError
+from tuimon.foreign.curves import ForeignLog
 from tuimon.foreign.facts import Translator
+from tuimon.foreign.fits import FitsTranslator
 from tuimon.foreign.sources import Found, Source, Tell
 from tuimon.foreign.tables import NotATableError
 from tuimon.protocol.events import AnyEvent
@@ -38,7 +40,7 @@ def import_run(found: Found, runs_directory: Path, name: str, tell: Tell | None 
         OSError: the log cannot be read, or the run not be written.
     """
     source = _read(found, tell)
-    translator = Translator(source.log, name)
+    translator = _translator(source.log, name)
     facts = [*translator.begin(), *translator.new(is_settled=True)]
     run = RunDirectory.create(runs_directory, name)
     try:
@@ -77,7 +79,7 @@ class Followed:
         self._name = found.name
         self._source = _read(found, tell)
         self._directory = tempfile.TemporaryDirectory(prefix="tuimon-", ignore_cleanup_errors=True)
-        self._translator = Translator(self._source.log, self._name)
+        self._translator = _translator(self._source.log, self._name)
         self._had_news = True
         self._times = 0
         self._stop = threading.Event()
@@ -108,7 +110,7 @@ class Followed:
             return
         if self._translator.is_void:
             # What is shown must not stay: readers of the run see that its log is another one.
-            self._translator = Translator(self._source.log, self._name)
+            self._translator = _translator(self._source.log, self._name)
             self._write_whole(is_settled=not has_news)
         else:
             self._append(self._translator.new(is_settled=not has_news))
@@ -129,6 +131,10 @@ class Followed:
             # What cannot be read now may be readable later; what was read is shown.
             with suppress(OSError, NotATableError):
                 self.look()
+
+
+def _translator(log: ForeignLog, name: str) -> Translator | FitsTranslator:
+    return FitsTranslator(log, name) if log.parts else Translator(log, name)
 
 
 def _read(found: Found, tell: Tell | None = None) -> Source:
