@@ -156,7 +156,7 @@ async def test_a_log_that_grows_is_followed_on_the_screen_and_nothing_is_sent(tm
     app = WatchApp(followed.run)
     async with app.run_test(size=(120, 40)) as pilot:
         await watching.until(pilot, lambda: app.viewer.state.step == 10)
-        assert app.viewer.moment().status == "imported"
+        await watching.until(pilot, lambda: app.viewer.moment().status == "imported")
         append(path, b"".join(event(step, simple("loss", 2.0)) for step in range(10, 30)))
         await watching.until(pilot, lambda: app.viewer.state.step == 30)
         append(path, starts_at(5) + event(5, simple("loss", 1.0)))

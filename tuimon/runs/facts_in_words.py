@@ -68,7 +68,9 @@ def _(event: events.FitStarted, state: RunState) -> str:
     steps = f" of {counted(event.steps_per_epoch, 'step')}" if event.steps_per_epoch else ""
     xla = ", XLA" if event.jit_compile else ""
     layers = f", {counted(len(state.layers), 'BatchNormalization layer')}" if state.layers else ""
-    return f"{state.fits.name(event)}: {of}{steps}, {plain(event.optimizer, 40)}{xla}{layers}"
+    # An import does not know the optimizer.
+    optimizer = f", {plain(event.optimizer, 40)}" if event.optimizer else ""
+    return f"{state.fits.name(event)}: {of}{steps}{optimizer}{xla}{layers}"
 
 
 @of.register

@@ -129,4 +129,5 @@ def _words(fit: OneFit, end: int) -> str:
     first = started.initial_epoch + fit.epochs_before + 1
     planned = "" if started.epochs is None else f", epochs {first:,}–{started.epochs + fit.epochs_before:,} planned"
     other = "" if started.same_model else ", another model"
-    return f"{steps}{planned}, {started.optimizer or 'no optimizer'}{other}"
+    optimizer = f", {started.optimizer}" if started.optimizer else ""
+    return f"{steps}{planned}{optimizer}{other}"

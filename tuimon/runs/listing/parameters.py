@@ -92,7 +92,8 @@ def _plain_name(name: str) -> str:
 
 
 def _known(state: RunState, config: Mapping[str, object]) -> Iterator[tuple[str, Value | None]]:
-    fit = state.fit
+    # The log of another program, or an export, does not tell how a fit began.
+    fit = None if state.run is not None and state.run.source else state.fit
     tables = state.run.config if state.run is not None and state.run.config else config
     if fit is not None:
         yield "optimizer", fit.optimizer

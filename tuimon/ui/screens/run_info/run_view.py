@@ -121,8 +121,8 @@ def _model(moment: Moment) -> Iterator[TextDialog]:
 
 def _fit(moment: Moment) -> Iterator[TextDialog]:
     state, fit = moment.state, moment.state.fit
-    if fit is None:
-        is_others = state.run is not None and state.run.source
+    is_others = state.run is not None and bool(state.run.source)
+    if fit is None or is_others:
         yield "", "The log of another program does not tell." if is_others else "Training has not begun.", Meaning.DIM
         return
     yield _entry("optimizer", fit.optimizer)
