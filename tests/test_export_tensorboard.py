@@ -141,13 +141,19 @@ def test_what_was_changed_is_text_that_is_shown_and_never_interpreted(runs: Path
         events.CommandApplied(
             id="a-1", request={"command": "lr", "learning_rate": 1e-4}, sender=SENDER, first_step=4, step=4
         ),
+        events.OrderGiven(number=1, order="when nan stop", origin="script", step=4),
+        events.OrderFired(number=1, order="when nan stop", request="a-2", why="loss is nan", step=4),
         events.RunEnded(status="failed", reason="ValueError: no", step=4),
     ]
     assert export(make_run(runs, facts), tmp_path / "logs") == 0
     train = read(tmp_path / "logs")["train"]
     assert train["texts"]["changes"] == [
         [2, "    freeze all: applied, 0.5 s to trace"],
-        [4, "    learning rate 1e-4: applied"],
+        [
+            4,
+            "    learning rate 1e-4: applied\n    order 1 stands: when nan stop\n"
+            "    order 1 fires, as loss is nan: when nan stop",
+        ],
     ]
     assert train["texts"]["run"][-1] == [4, "    failed after 4 steps: ValueError: no"]
     # TensorBoard keeps one text of a tag and step.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import SENDER, a_run, command, environment, make_run, numbered, read_log, stand_in
+from helpers import SENDER, a_run, command, environment, make_run, numbered, read_log, stand_in, started
 from tuimon.cli.main import main
 from tuimon.errors import UsageError
 from tuimon.export.schedule import schedule
@@ -166,6 +166,7 @@ def test_a_schedule_has_what_changed_training_at_its_steps(runs: Path, capsys: C
         ),
         ([applied(4, command="teleport")], "a request that this version does not know: 'teleport'"),
         ([events.LogGap(dropped={"command_applied": 1}, reason="full")], "answers to requests are missing"),
+        ([started(source="TensorBoard log /logs")], "it is read from a log of another program"),
     ],
 )
 def test_a_run_that_no_schedule_makes_again_is_said_to_be_one(

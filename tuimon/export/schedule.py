@@ -104,6 +104,8 @@ class _Made:
         """Take in a fact."""
         self._orders.add(fact)
         match fact:
+            case events.RunStarted(source=source) if source:
+                raise ValueError("it is read from a log of another program, or an export, which has no requests")
             case events.EpochEnded():
                 self._epoch_first_step, self._next_first_step = self._next_first_step, fact.step
             case events.CheckpointSaved():

@@ -61,6 +61,9 @@ _TEXTS = {
     events.RolledBack: "changes",
     events.RunResumed: "changes",
     events.WeightsReplaced: "changes",
+    events.OrderGiven: "changes",
+    events.OrderFired: "changes",
+    events.OrderEnded: "changes",
     events.Note: "notes",
     events.Alert: "alerts",
 }
