@@ -15,6 +15,7 @@ from crooked import NUMBERS, crooked_run
 from foreign import event_files
 from foreign.event_files import event, simple
 from helpers import a_run, fit_started, fold, make_run, model_built, numbered, read_log, started
+from hostile import hostile_run
 from tuimon.cli.main import main
 from tuimon.errors import UsageError
 from tuimon.export.rows import of_all
@@ -66,6 +67,11 @@ def test_fits_branches_steps_epochs_and_values_come_back(runs: Path, tmp_path: P
     assert (state.step, state.epoch, state.branch) == (24, 0, 2)
     assert [fit.started.step for fit in state.fits.all] == [0, 12]
     assert [fact.seq for fact in facts] == list(range(len(facts)))
+    epochs_of_batches = [
+        {fact.first_step: fact.epoch for fact in log if isinstance(fact, events.Batches) and "loss" in fact.metrics}
+        for log in (facts, read_log(run))
+    ]
+    assert epochs_of_batches[0] == epochs_of_batches[1]
     # What is said of the run at every place is there as well, and not taken for a batch's value.
     assert not [name for name in state.batch_metrics if "evaluation_" in name or name.startswith(("batch_", "epoch"))]
 
@@ -98,6 +104,23 @@ def test_epochs_without_validation_and_without_batches_have_their_steps(runs: Pa
     run = make_run(runs, facts)
     again = imported(export(run, tmp_path / "logs"), runs)
     assert measured(read_log(again)) == measured(facts)
+
+
+def test_an_export_of_a_hostile_log_harms_nothing(runs: Path, tmp_path: Path) -> None:
+    out = export(hostile_run(runs), tmp_path / "logs")
+    for found in find(out):
+        assert not fold(read_log(import_run(found, runs, "again"))).untaken
+
+
+def test_numbers_that_no_trainer_writes_come_back(runs: Path, tmp_path: Path) -> None:
+    facts = [
+        *a_run()[:-1],
+        events.Batches(first_step=2**52, metrics={"loss": [1.0]}, batches=1, step=2**52, branch=2**49),
+        events.EpochEnded(logs={"loss": 1.0}, learning_rate="nan", seconds=1.0, step=2**52, epoch=2**52, branch=2**49),
+    ]
+    run = make_run(runs, facts)
+    again = imported(export(run, tmp_path / "logs"), runs)
+    assert measured(read_log(again)) == measured(read_log(run))
 
 
 def test_a_second_import_has_the_same_values(runs: Path, tmp_path: Path) -> None:
