@@ -18,8 +18,6 @@ from tuimon.runs.remote.remote_shell import escaped
 from tuimon.runs.remote.ssh_link import LinkLostError, SshLink
 from tuimon.runs.run_directory import RunDirectory
 
-SKEW_SECONDS = 2.0
-"""The clocks of two machines differ if they differ by this much."""
 _LIST_SECONDS = 120.0
 """How long nothing may come while a long log is searched there."""
 
@@ -65,6 +63,7 @@ def listed(address: Address) -> Iterator[list[ListedRun]]:
 
 
 def _read(link: SshLink, address: Address, place: Path) -> Iterator[ListedRun]:
+    asked = time.time()
     link.send("list", escaped(address.path))
     list(link.section(_LIST_SECONDS))
     found: list[Path] = []
@@ -84,9 +83,10 @@ def _read(link: SshLink, address: Address, place: Path) -> Iterator[ListedRun]:
         why = "it is no directory" if link.mark_words[0] == "other" else "there is no such directory there"
         raise UsageError(f"{address}: {why}")
     date = link.mark_words[1] if len(link.mark_words) > 1 else ""
-    skew = float(date) - time.time() if date.isdigit() else 0.0
-    # `date` knows whole seconds, and the answer took a while.
-    skew = skew if abs(skew) >= SKEW_SECONDS else 0.0
+    now = time.time()
+    # `date` tells whole seconds, at some time before the answer is here.
+    is_alike = not date.isdigit() or asked - 1 <= int(date) <= now
+    skew = 0.0 if is_alike else float(date) - now
     for path in found:
         _age(path / "session.jsonl", skew)
         where = address.with_path(f"{address.path}/{path.name}")
