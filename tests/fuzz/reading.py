@@ -22,6 +22,8 @@ from tuimon.runs.log.session_log import Tail, newest_start, whole_end
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.state import RunState
 
+TEXTS = ("csv", "jsonl", "html", "svg")
+"""The formats that go to stdout."""
 HEALTHY = "healthy"
 """The name of the run beside the damaged one."""
 
@@ -80,16 +82,20 @@ def _read_by_commands(runs: Path, run: RunDirectory) -> None:
         assert "error of tuimon" not in printed, printed
         if words[-1] == "--json":
             json.loads(printed, parse_constant=_no_constant)
-    table = list(csv.reader(io.StringIO(_printed(["export", str(run.path), "--to", "csv", "--out", "-"]))))
-    assert {len(row) for row in table} == {5}
+    exported = {to: _printed(["export", str(run.path), "--to", to, "--out", "-"], tells=True) for to in TEXTS}
+    assert {len(row) for row in csv.reader(io.StringIO(exported["csv"]))} == {7}
+    for line in exported["jsonl"].splitlines():
+        json.loads(line, parse_constant=_no_constant)
 
 
-def _printed(words: list[str]) -> str:
+def _printed(words: list[str], *, tells: bool = False) -> str:
     out, error = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
         code = main(words)
     assert code in (0, 1, 3), (words, code, error.getvalue())
-    assert not error.getvalue(), (words, error.getvalue())
+    # Beside an export it is said what could not be read.
+    told = error.getvalue().splitlines()
+    assert all(tells and line.startswith("tuimon: ") for line in told), (words, told)
     return out.getvalue()
 
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from tuimon.runs import facts_in_words, liveness
 from tuimon.runs.log.session_log import Tail
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.trainer.session import fact_queue, log_file, session_writer
-from tuimon.trainer.session.clock import Clock
+from tuimon.trainer.session.clock import SUSPENDED_SECONDS, Clock
 from tuimon.trainer.session.fact_queue import FactQueue
 from tuimon.trainer.session.log_file import LogFile
 from tuimon.trainer.session.recorder import Recorder
@@ -433,17 +434,18 @@ def test_a_clock_that_is_set_back_stops_no_heart(log: Path, monkeypatch: pytest.
 
 
 def test_a_slow_disk_is_no_suspension(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    passed, release, asked = [0.0], threading.Event(), threading.Event()
+    release, asked = threading.Event(), threading.Event()
 
     def fdatasync(_: int) -> None:
         asked.set()
         release.wait()
 
     monkeypatch.setattr(log_file.os, "fdatasync", fdatasync)
-    writer = SessionWriter(log, clock=Clock(lambda: passed[0], lambda: passed[0]))
+    writer = SessionWriter(log)
     writer.put(note("slow"))
     until(asked.is_set)
-    passed[0] += 10
+    began = time.monotonic()
+    until(lambda: time.monotonic() - began > 1.5 * SUSPENDED_SECONDS)
     assert writer.suspended_seconds == 0
     release.set()
     assert writer.close()

@@ -60,8 +60,6 @@ def test_the_time_of_a_suspension_is_not_counted_as_a_wait_for_data(
     tail: list[Tail] = []
     found: list[events.TimeSplit] = []
     splits(runs, 1, tail, found)
-    with pytest.raises(subprocess.TimeoutExpired):
-        trainer.wait(0.1)  # By then the thread that wrote this sleeps again.
     trainer.send_signal(signal.SIGSTOP)
     with pytest.raises(subprocess.TimeoutExpired):
         trainer.wait(SUSPENDED)
@@ -80,12 +78,13 @@ def test_what_was_computed_before_the_suspension_hides_none(
 
     class Waits(threading.Event):
         def wait(self, timeout: float | None = None) -> bool:
-            passed[0], worked[0] = passed[0] + next(seconds), worked[0] + next(work)
+            if (waited := next(waits, None)) is None:
+                return True
+            passed[0], worked[0] = passed[0] + waited[0], worked[0] + waited[1]
             return False
 
-    seconds, work = iter((0.25, 4.25)), iter((16.0, computed))
+    waits = iter(((0.25, 16.0), (4.25, computed)))
     monkeypatch.setattr(time, "process_time", lambda: worked[0])
     clock = Clock(passed=lambda: passed[0])
-    for _ in range(2):
-        clock.sleep(Waits(), 0.25)
+    clock.watch(Waits())
     assert clock.suspended_seconds == suspended

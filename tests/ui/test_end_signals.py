@@ -127,7 +127,8 @@ def test_a_viewer_that_is_suspended_ends_without_a_word(runs: Path) -> None:
         there.process.terminate()
         there.process.send_signal(signal.SIGCONT)
         read_to_the_end(there)
-        assert there.process.returncode == -signal.SIGTERM
+        # A shell reports both alike; it depends on which of the two signals Python hears first.
+        assert there.process.returncode in (-signal.SIGTERM, 128 + signal.SIGTERM)
         assert not there.written
         assert termios.tcgetattr(there.theirs) == there.settings
 

@@ -1,5 +1,6 @@
 """The time of the trainer: what its clock says, how much time passes, and when the process stood still."""
 
+import contextlib
 import math
 import threading
 import time
@@ -9,6 +10,8 @@ JUMP_SECONDS = 2.0
 """A clock that goes on by so much more or less than time does was set."""
 SUSPENDED_SECONDS = 1.0
 """A thread that wakes so much too late, in a process that does nothing, was suspended with it."""
+WATCH_SECONDS = 0.25
+"""How long the thread sleeps that notices it."""
 
 
 class Clock:
@@ -36,6 +39,12 @@ class Clock:
             return ""
         return f"forward by {jump:,.0f} s, or the machine slept" if jump > 0 else f"back by {-jump:,.0f} s"
 
+    @staticmethod
+    def sleep(wake: threading.Event, seconds: float) -> None:
+        """Wait for an event, and clear it."""
+        wake.wait(seconds)
+        wake.clear()
+
     @property
     def suspended_seconds(self) -> float:
         """How long the whole process stood still so far: stopped by Ctrl-Z or SIGSTOP, not waiting by itself."""
@@ -43,18 +52,37 @@ class Clock:
         late = self.passed() - self._due
         return self._suspended + (late if late >= SUSPENDED_SECONDS else 0.0)
 
-    def sleep(self, wake: threading.Event, seconds: float) -> None:
-        """Wait for an event, and clear it; notice where the process is suspended meanwhile."""
-        began, worked = self.passed(), time.process_time()
-        due = self._due = began + seconds
-        wake.wait(seconds)
-        now, worked = self.passed(), time.process_time() - worked
-        late = now - due
-        # Threads that only wait their turn do so while another one computes. Before it stood still, all computed.
-        if late >= SUSPENDED_SECONDS and worked < self._busy * seconds + late / 10:
-            self._suspended += late
-        elif now - began >= seconds / 2:
-            self._busy = worked / (now - began)
-        # From here to the next sleep the thread may wait for a slow disk, which is no suspension.
-        self._due = math.inf
-        wake.clear()
+    def watched(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Return ``work``, during which a thread notices where the process is suspended."""
+
+        def run() -> None:
+            over = threading.Event()
+            watch = threading.Thread(target=self.watch, args=(over,), name="tuimon-clock", daemon=True)
+            # Without a further thread nobody notices, and the log is written all the same.
+            with contextlib.suppress(RuntimeError):
+                watch.start()
+            try:
+                work()
+            finally:
+                over.set()
+
+        return run
+
+    def watch(self, over: threading.Event) -> None:
+        """Sleep again and again, and note how much too late this thread wakes, until an event is set.
+
+        It does nothing else: a thread that waits for a slow disk meanwhile would take that for a suspension.
+        """
+        while True:
+            began, worked = self.passed(), time.process_time()
+            self._due = began + WATCH_SECONDS
+            if over.wait(WATCH_SECONDS):
+                self._due = math.inf
+                return
+            now, worked = self.passed(), time.process_time() - worked
+            late = now - self._due
+            # Threads that only wait their turn do so while another one computes. Before it stood still, all computed.
+            if late >= SUSPENDED_SECONDS and worked < self._busy * WATCH_SECONDS + late / 10:
+                self._suspended += late
+            elif now > began:
+                self._busy = worked / (now - began)

@@ -98,7 +98,7 @@ class SessionWriter:
         self.lock_error = self._log.lock_error
         """Why the log has no lock; None if it has one."""
         self._next_seq = self._log.next_seq
-        self._thread = threading.Thread(target=self._run, name="tuimon-writer", daemon=True)
+        self._thread = threading.Thread(target=self._clock.watched(self._run), name="tuimon-writer", daemon=True)
         try:
             self._thread.start()
         except RuntimeError as error:
