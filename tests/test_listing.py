@@ -128,6 +128,9 @@ def test_failed_runs_are_deleted_all_at_once(four: Path, capsys: Capture) -> Non
         ("lr=0.001", "2-fast 3-nan"),
         ("optimizer=adam epoch>=3", "1-slow"),
         ("best<0.2", "2-fast"),
+        ("best < 0.2", "2-fast"),
+        ("optimizer = adam epoch >=3 -fast", "1-slow"),
+        ("state!= finished", "4-none"),
         # What is not known is neither less nor more nor another one.
         ("val_loss!=0.25", "2-fast"),
         ("optimizer<3", ""),
@@ -159,9 +162,15 @@ def test_an_order(four: Path, capsys: Capture, arguments: list[str], order: str)
 def test_a_misspelt_key_is_said(four: Path, capsys: Capture, option: str) -> None:
     assert main(["list", option, "val_los" if option == "--sort" else "val_los<3"]) == 2
     words = capsys.readouterr().err
-    assert 'no run has "val_los"' in words
+    assert 'no run has "val_los"; the nearest: val_loss' in words
     assert "val_loss" in words
     assert "batch_size" in words
+
+
+def test_a_word_that_is_no_directory_is_told_how_to_be_searched_for(four: Path, capsys: Capture) -> None:
+    assert main(["list", "--", "-slow"]) == 2
+    option = capsys.readouterr().err.partition("tuimon list ")[2].removesuffix(")\n")
+    assert names(capsys, *option.split()) == ["2-fast", "3-nan", "4-none"]
 
 
 def test_a_filter_that_nothing_fits_is_told_from_an_empty_directory(four: Path, capsys: Capture) -> None:

@@ -87,8 +87,13 @@ def _print(every: Sequence[Summary], directory: str, words: str, options: argpar
     wanted = Filter(words)
     for option, keys in (("--filter", wanted.keys), ("--sort", [options.sort] if options.sort else [])):
         if every and (unknown := unknown_keys(keys, every)):
-            known = ", ".join(plain(key, 40) for key in known_keys(every))
-            raise UsageError(f'{option}: no run has "{unknown[0]}"; they have {known}')
+            from tuimon.query.nearest import nearest
+
+            keys_there = known_keys(every)
+            near = nearest(unknown[0], keys_there)
+            meant = f"; the nearest: {', '.join(plain(key, 40) for key in near)}" if near else ""
+            known = ", ".join(plain(key, 40) for key in keys_there)
+            raise UsageError(f'{option}: no run has "{plain(unknown[0], 40)}"{meant}; they have {known}')
     listed = [run for run in every if wanted.fits(run) and (not options.state or run.status in options.state)]
     if options.sort:
         listed = sorted_by(listed, options.sort, reverse=options.reverse)
@@ -123,7 +128,8 @@ def _directory_and_words(options: argparse.Namespace) -> tuple[Path | Address, s
         elif (address := address_of(word)) is not None:
             directories.append(address)
         else:
-            raise UsageError(f"{word}: it is no directory (a word to search for: tuimon list --filter {word})")
+            searched = f"--filter={word}" if word.startswith("-") else f"--filter {word}"
+            raise UsageError(f"{word}: it is no directory (a word to search for: tuimon list {searched})")
     if len(directories) > 1:
         raise UsageError(f"one directory at a time, not {directories[0]} and {directories[1]}")
     return directories[0] if directories else options.runs_dir, " ".join(words)
