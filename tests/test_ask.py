@@ -135,6 +135,14 @@ def test_a_value_that_is_not_finite_is_a_word(runs: Path, capsys: Capture) -> No
     assert printed(capsys, "get", "other", "odd")[0].startswith("nan ")
 
 
+def test_a_run_without_a_metric_is_told_what_is_missing(runs: Path, capsys: Capture, tmp_path: Path) -> None:
+    make_run(runs, trained([0.5]), "digits")
+    (tmp_path / "training.csv").touch()
+    for named in ("digits", str(runs / "digits"), str(tmp_path / "training.csv")):
+        assert main(["get", named]) == 2
+        assert f"name the metric, too: tuimon get {named} val_loss\n" in capsys.readouterr().err
+
+
 def test_a_misspelt_metric_names_the_nearest(runs: Path, capsys: Capture) -> None:
     make_run(runs, a_run())
     words = complaint(capsys, "get", "run", "valloss")
