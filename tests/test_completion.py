@@ -61,6 +61,10 @@ def test_commands_runs_and_options(
         check=True,
     )
     assert [sorted(line.split()) for line in done.stdout.splitlines()] == [["watch"], ["a-1", "a-2"], ["--runs-dir"]]
+    (place / "training.csv").touch()
+    for line in ("tuimon import tr", *(["tuimon watch tr"] if shell == "bash" else [])):
+        arguments = [shell, "-c", code, *zeroth, script(shell, place, capsys), line]
+        assert subprocess.check_output(arguments, cwd=place, text=True) == "training.csv\n"
     elsewhere = {**os.environ, "TUIMON_RUNS_DIR": str(place / "runs")}
     arguments = [shell, "-c", code, *zeroth, script(shell, place, capsys), "tuimon doctor b"]
     assert subprocess.check_output(arguments, cwd="/", env=elsewhere, text=True) == "b-1\n"

@@ -5,7 +5,8 @@
   fish   tuimon completion fish > ~/.config/fish/completions/tuimon.fish
   tcsh   tuimon completion tcsh > ~/.tuimon.tcsh, and source it in ~/.tcshrc
 
-In bash, zsh and fish, RUN is completed with the runs in $TUIMON_RUNS_DIR, else in ./runs.
+In bash, zsh and fish, RUN is completed with the runs in $TUIMON_RUNS_DIR, else in ./runs; in bash and
+zsh with paths where no run begins so.
 """
 
 import argparse
@@ -22,13 +23,13 @@ FUNCTIONS = {
     "bash": """
 _tuimon_runs() {
   local runs="${TUIMON_RUNS_DIR:-runs}"
-  (cd -- "$runs" 2>/dev/null && compgen -d -- "$1")
+  (cd -- "$runs" 2>/dev/null && compgen -d -- "$1") || compgen -f -- "$1"
 }
 """,
     "zsh": """
 _tuimon_runs() {
   local -a found=(${TUIMON_RUNS_DIR:-runs}/*(N/:t))
-  compadd -a found
+  compadd -a found || _files
 }
 """,
     "fish": r"""
@@ -59,7 +60,7 @@ def execute(options: argparse.Namespace) -> int:
     for action in _arguments(parser):
         if action.dest in _ARE_RUNS:
             action.complete = RUNS  # type: ignore[attr-defined]
-        elif action.dest == "config":
+        elif action.dest in ("config", "path"):
             action.complete = shtab.FILE  # type: ignore[attr-defined]
         elif action.dest == "runs_dir":
             action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
