@@ -196,6 +196,18 @@ def test_a_learning_rate_of_an_epoch_that_was_left_out_is_not_known(runs: Path, 
     assert found["parameters"]["learning rate"] == 1e-3
 
 
+def test_a_number_that_json_does_not_have_is_a_text(runs: Path, capsys: Capture) -> None:
+    make_run(runs, trained(0.5), "odd").config.write_text("[model]\nscale = inf\n")
+    make_run(runs, trained(0.5, rate="nan"), "no-rate")  # type: ignore[arg-type]
+    make_run(runs, trained(0.5, rate=None), "unknown")  # type: ignore[arg-type]
+    assert main(["list", "--json"]) == 0
+    found = {run["name"]: run["parameters"] for run in json.loads(capsys.readouterr().out)["runs"]}
+    assert found["odd"]["model.scale"] == "inf"
+    assert "learning rate" not in found["unknown"]
+    assert main(["compare", "odd", "unknown", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["settings"]["model.scale"] == ["inf", None]
+
+
 # Tags
 
 
@@ -219,6 +231,12 @@ def test_what_is_no_tag_is_said(four: Path, capsys: Capture, word: str) -> None:
     assert main(["tag", "1-slow", "--", word]) == 2
     assert "a tag " in capsys.readouterr().err
     assert read_tags(four / "1-slow") == Tags()
+
+
+def test_without_a_run_nothing_is_tagged(four: Path, capsys: Capture) -> None:
+    for options in ([], ["--note", "too slow"]):
+        assert main(["tag", *options]) == 2
+        assert "required: RUN" in capsys.readouterr().err
 
 
 def test_more_tags_than_there_is_room_for_are_refused(four: Path, capsys: Capture) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tuimon.cli.common.options import add_runs_dir
-from tuimon.cli.common.safe_stream import ascii_json
+from tuimon.cli.common.safe_stream import as_json, ascii_json
 from tuimon.errors import UsageError
 from tuimon.numbers import count, figure, signed_figure, span
 from tuimon.text import plain
@@ -108,7 +108,7 @@ def _document(
             for run, found in zip(runs[1:], all_found, strict=True)
             if found is not None
         ],
-        "settings": {key: [run.summary.parameters.get(key) for run in runs] for key in settings},
+        "settings": {key: [as_json(run.summary.parameters.get(key)) for run in runs] for key in settings},
     }
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tuimon.cli.common.choice import address_of
 from tuimon.cli.common.options import add_runs_dir
-from tuimon.cli.common.safe_stream import ascii_json
+from tuimon.cli.common.safe_stream import as_json, ascii_json
 from tuimon.errors import UsageError
 from tuimon.numbers import count, figure, span
 from tuimon.plot.run_values import difference, parameter
@@ -176,7 +176,7 @@ def _summaries(runs: Iterable[RunDirectory]) -> list[Summary]:
 
 
 def _as_fields(run: Summary) -> dict[str, object]:
-    best = {name: {"value": best.value, "epoch": best.epoch} for name, best in run.best.items()}
+    best = {name: {"value": as_json(best.value), "epoch": best.epoch} for name, best in run.best.items()}
     fields: dict[str, object] = {
         "name": run.name,
         "path": str(run.path),
@@ -186,7 +186,7 @@ def _as_fields(run: Summary) -> dict[str, object]:
         "started": run.started,
         "updated": run.updated,
         "best": best,
-        "parameters": dict(run.parameters),
+        "parameters": {key: as_json(value) for key, value in run.parameters.items()},
         "tags": list(run.tags.tags),
         "note": run.tags.note,
         "seconds_without_step": run.seconds_without_step,
