@@ -197,15 +197,16 @@ def test_a_learning_rate_of_an_epoch_that_was_left_out_is_not_known(runs: Path, 
 
 
 def test_a_number_that_json_does_not_have_is_a_text(runs: Path, capsys: Capture) -> None:
-    make_run(runs, trained(0.5), "odd").config.write_text("[model]\nscale = inf\n")
+    make_run(runs, trained(0.5, config={}), "odd").config.write_text("[model]\nscale = inf\n")
     make_run(runs, trained(0.5, rate="nan"), "no-rate")  # type: ignore[arg-type]
-    make_run(runs, trained(0.5, rate=None), "unknown")  # type: ignore[arg-type]
+    unknown = make_run(runs, trained(0.5, rate=None, config={}), "unknown")  # type: ignore[arg-type]
+    unknown.config.write_text("[model]\nscale = 1.5\n")
     assert main(["list", "--json"]) == 0
     found = {run["name"]: run["parameters"] for run in json.loads(capsys.readouterr().out)["runs"]}
     assert found["odd"]["model.scale"] == "inf"
     assert "learning rate" not in found["unknown"]
     assert main(["compare", "odd", "unknown", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["settings"]["model.scale"] == ["inf", None]
+    assert json.loads(capsys.readouterr().out)["settings"]["model.scale"] == ["inf", 1.5]
 
 
 # Tags
