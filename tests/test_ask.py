@@ -227,6 +227,18 @@ def test_best_final_and_differing_settings(three: Path, capsys: Capture) -> None
     assert found["runs"][0]["best"]["val_loss"] == {"value": 0.25, "epoch": 1, "step": 20}
 
 
+def test_curves_that_one_run_alone_has_are_counted(runs: Path, capsys: Capture) -> None:
+    histograms: dict[str, float] = {f"dense/kernel/{place}": 0.5 for place in range(30)}
+    make_run(runs, trained([0.5, 0.4], mystery=0.5), "a")
+    make_run(runs, trained([0.5, 0.3], mystery=0.25, accuracy=0.7, **histograms), "b")
+    lines = printed(capsys, "compare", "a", "b")
+    assert not any("kernel" in line for line in lines)
+    assert "30 more that one run alone has, and no best value: --json" in lines
+    assert any(line.startswith("final mystery") for line in lines)
+    assert any(line.startswith("best accuracy") for line in lines)
+    assert "dense/kernel/7" in document(capsys, "compare", "a", "b")["runs"][1]["final"]
+
+
 def test_steps_and_seconds_to_a_target(three: Path, capsys: Capture) -> None:
     lines = printed(capsys, "compare", "a", "b", "c", "--target", "val_loss=0.4", "--target", "accuracy>0.6")
     row = next(line for line in lines if line.startswith("to val_loss=0.4"))
