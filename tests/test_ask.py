@@ -135,6 +135,14 @@ def test_a_value_that_is_not_finite_is_a_word(runs: Path, capsys: Capture) -> No
     assert printed(capsys, "get", "other", "odd")[0].startswith("nan ")
 
 
+def test_a_run_without_a_metric_is_told_what_is_missing(runs: Path, capsys: Capture, tmp_path: Path) -> None:
+    make_run(runs, trained([0.5]), "digits")
+    (tmp_path / "training.csv").touch()
+    for named in ("digits", str(runs / "digits"), str(tmp_path / "training.csv")):
+        assert main(["get", named]) == 2
+        assert f"name the metric, too: tuimon get {named} val_loss\n" in capsys.readouterr().err
+
+
 def test_a_misspelt_metric_names_the_nearest(runs: Path, capsys: Capture) -> None:
     make_run(runs, a_run())
     words = complaint(capsys, "get", "run", "valloss")
@@ -217,6 +225,18 @@ def test_best_final_and_differing_settings(three: Path, capsys: Capture) -> None
     assert found["settings"]["batch size"] == [32, 64, 64]
     assert found["runs"][1]["final"]["val_loss"] == {"value": 0.3, "epoch": 1, "step": 20}
     assert found["runs"][0]["best"]["val_loss"] == {"value": 0.25, "epoch": 1, "step": 20}
+
+
+def test_curves_that_one_run_alone_has_are_counted(runs: Path, capsys: Capture) -> None:
+    histograms: dict[str, float] = {f"dense/kernel/{place}": 0.5 for place in range(30)}
+    make_run(runs, trained([0.5, 0.4], mystery=0.5), "a")
+    make_run(runs, trained([0.5, 0.3], mystery=0.25, accuracy=0.7, **histograms), "b")
+    lines = printed(capsys, "compare", "a", "b")
+    assert not any("kernel" in line for line in lines)
+    assert "30 more that one run alone has, and no best value: --json" in lines
+    assert any(line.startswith("final mystery") for line in lines)
+    assert any(line.startswith("best accuracy") for line in lines)
+    assert "dense/kernel/7" in document(capsys, "compare", "a", "b")["runs"][1]["final"]
 
 
 def test_steps_and_seconds_to_a_target(three: Path, capsys: Capture) -> None:

@@ -61,6 +61,14 @@ def test_commands_runs_and_options(
         check=True,
     )
     assert [sorted(line.split()) for line in done.stdout.splitlines()] == [["watch"], ["a-1", "a-2"], ["--runs-dir"]]
+    (place / "training.csv").touch()
+    make_run(place / "runs", a_run(), "20261130-221413-digits")
+    make_run(place / "runs", a_run(), "20261130-221500-digits")
+    arguments = [shell, "-c", code, *zeroth, script(shell, place, capsys), "tuimon get di"]
+    assert subprocess.check_output(arguments, cwd=place, text=True) == "digits\n"
+    for line in ("tuimon import tr", *(["tuimon watch tr"] if shell == "bash" else [])):
+        arguments = [shell, "-c", code, *zeroth, script(shell, place, capsys), line]
+        assert subprocess.check_output(arguments, cwd=place, text=True) == "training.csv\n"
     elsewhere = {**os.environ, "TUIMON_RUNS_DIR": str(place / "runs")}
     arguments = [shell, "-c", code, *zeroth, script(shell, place, capsys), "tuimon doctor b"]
     assert subprocess.check_output(arguments, cwd="/", env=elsewhere, text=True) == "b-1\n"

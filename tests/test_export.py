@@ -138,6 +138,7 @@ def test_a_file_that_cannot_be_written_is_one_line(runs: Path, capsys: pytest.Ca
         error = capsys.readouterr().err
         assert error.startswith("tuimon: ")
         assert error.count("\n") == 1
+        assert "unfinished" not in error
 
 
 def test_a_full_disk_is_named(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

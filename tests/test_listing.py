@@ -128,6 +128,9 @@ def test_failed_runs_are_deleted_all_at_once(four: Path, capsys: Capture) -> Non
         ("lr=0.001", "2-fast 3-nan"),
         ("optimizer=adam epoch>=3", "1-slow"),
         ("best<0.2", "2-fast"),
+        ("best < 0.2", "2-fast"),
+        ("optimizer = adam epoch >=3 -fast", "1-slow"),
+        ("state!= finished", "4-none"),
         # What is not known is neither less nor more nor another one.
         ("val_loss!=0.25", "2-fast"),
         ("optimizer<3", ""),
@@ -159,9 +162,15 @@ def test_an_order(four: Path, capsys: Capture, arguments: list[str], order: str)
 def test_a_misspelt_key_is_said(four: Path, capsys: Capture, option: str) -> None:
     assert main(["list", option, "val_los" if option == "--sort" else "val_los<3"]) == 2
     words = capsys.readouterr().err
-    assert 'no run has "val_los"' in words
+    assert 'no run has "val_los"; the nearest: val_loss' in words
     assert "val_loss" in words
     assert "batch_size" in words
+
+
+def test_a_word_that_is_no_directory_is_told_how_to_be_searched_for(four: Path, capsys: Capture) -> None:
+    assert main(["list", "--", "-slow"]) == 2
+    option = capsys.readouterr().err.partition("tuimon list ")[2].removesuffix(")\n")
+    assert names(capsys, *option.split()) == ["2-fast", "3-nan", "4-none"]
 
 
 def test_a_filter_that_nothing_fits_is_told_from_an_empty_directory(four: Path, capsys: Capture) -> None:
@@ -187,6 +196,19 @@ def test_a_learning_rate_of_an_epoch_that_was_left_out_is_not_known(runs: Path, 
     assert found["parameters"]["learning rate"] == 1e-3
 
 
+def test_a_number_that_json_does_not_have_is_a_text(runs: Path, capsys: Capture) -> None:
+    make_run(runs, trained(0.5, config={}), "odd").config.write_text("[model]\nscale = inf\n")
+    make_run(runs, trained(0.5, rate="nan"), "no-rate")  # type: ignore[arg-type]
+    unknown = make_run(runs, trained(0.5, rate=None, config={}), "unknown")  # type: ignore[arg-type]
+    unknown.config.write_text("[model]\nscale = 1.5\n")
+    assert main(["list", "--json"]) == 0
+    found = {run["name"]: run["parameters"] for run in json.loads(capsys.readouterr().out)["runs"]}
+    assert found["odd"]["model.scale"] == "inf"
+    assert "learning rate" not in found["unknown"]
+    assert main(["compare", "odd", "unknown", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["settings"]["model.scale"] == ["inf", 1.5]
+
+
 # Tags
 
 
@@ -210,6 +232,12 @@ def test_what_is_no_tag_is_said(four: Path, capsys: Capture, word: str) -> None:
     assert main(["tag", "1-slow", "--", word]) == 2
     assert "a tag " in capsys.readouterr().err
     assert read_tags(four / "1-slow") == Tags()
+
+
+def test_without_a_run_nothing_is_tagged(four: Path, capsys: Capture) -> None:
+    for options in ([], ["--note", "too slow"]):
+        assert main(["tag", *options]) == 2
+        assert "required: RUN" in capsys.readouterr().err
 
 
 def test_more_tags_than_there_is_room_for_are_refused(four: Path, capsys: Capture) -> None:

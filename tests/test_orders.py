@@ -130,6 +130,14 @@ def test_a_condition_of_batches_fires_when_it_begins_to_be_met_and_seldom_in_one
     assert sorted(number for number, _ in course.fired) == [1, 2]
 
 
+def test_a_value_is_of_the_batch_that_alerts_and_charts_name() -> None:
+    """They count batches from 0, as the CSV does."""
+    orders = Orders()
+    orders.add(events.OrderGiven(number=1, order="when nan stop", origin="script"))
+    orders.add(events.Batches(first_step=2, metrics={"loss": [1.0, "nan"]}, batches=2, step=4))
+    assert [given.due for given in orders.due] == ["loss is nan in step 3"]
+
+
 def test_what_a_later_version_or_nobody_understands_stands_and_does_nothing() -> None:
     course = Course("when the moon is full stop", "\x1b[31m'")
     course.epochs(1.0)

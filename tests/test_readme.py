@@ -1,6 +1,7 @@
 """What the README and the docs tell people to type works."""
 
 import contextlib
+import json
 import os
 import pty
 import re
@@ -237,6 +238,20 @@ def test_the_settings_of_the_quick_start_are_settings(tmp_path: Path) -> None:
     path.write_text(text)
     read, warning = settings.read(path)
     assert (read.alerts.command[0], warning) == ("curl", "")
+
+
+def test_the_command_for_those_without_a_hook_appends_to_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (line,) = re.findall(r"`(command = \[.*\])`", PAGES["docs/quick-start.md"])
+    path = tmp_path / "settings.toml"
+    path.write_text(f"[alerts]\n{line}\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("TUIMON_SETTINGS", str(path))
+    for _ in range(2):
+        assert main(["alerts", "test"]) == 0
+    told = (tmp_path / "tuimon-alerts.jsonl").read_text().splitlines()
+    assert [json.loads(each)["event"] for each in told] == ["test", "test"]
 
 
 def test_the_alerts_of_the_docs_are_settings(tmp_path: Path) -> None:

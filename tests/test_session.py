@@ -96,6 +96,14 @@ def test_metrics_of_other_steps_make_no_holes(runs: Path) -> None:
     assert len(session.metric("batch/loss")) == 4
 
 
+def test_what_is_asked_for_is_one_line_at_a_prompt(runs: Path) -> None:
+    make_run(runs, a_run())
+    session = open_session("run")
+    assert repr(session.metric("val_loss")) == "<Metric 'val_loss': 2 values, steps 2 to 4, last -0.5>"
+    assert repr(session.batch_norm("bn_1")) == "<BatchNormalization 'bn_1': 2 values, steps 2 to 4>"
+    assert repr(session.metric("batch/loss", branch=7)) == "<Metric 'batch/loss': 0 values>"
+
+
 def test_layers_have_their_whole_history(runs: Path) -> None:
     """Reported for `EventAccumulator` (#2361): of histograms, only the last step is returned."""
     make_run(runs, a_run())

@@ -40,6 +40,7 @@ def whole_file(path: Path, *, permissions: int = 0o666, follows_links: bool = Tr
             yield file
         return
     path = Path(os.path.realpath(path)) if follows_links else path.absolute()
+    _require_directory(path.parent)
     unfinished = path.with_name(f".{path.name[:_LONGEST]}.{os.getpid()}.unfinished")
     try:
         # A killed process with this id may have left the file, or somebody may have put a link there.
@@ -84,8 +85,7 @@ def whole_directory(path: Path, *, is_former: Callable[[Path], bool]) -> Iterato
     try:
         # A killed process with this id may have left it.
         shutil.rmtree(unfinished, ignore_errors=True)
-        if not path.parent.is_dir():
-            raise FileNotFoundError(errno.ENOENT, "there is no such directory", str(path.parent))
+        _require_directory(path.parent)
         unfinished.mkdir()
         yield unfinished
         for place, _, files in os.walk(unfinished, topdown=False):
@@ -98,6 +98,11 @@ def whole_directory(path: Path, *, is_former: Callable[[Path], bool]) -> Iterato
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
     shutil.rmtree(former, ignore_errors=True)
+
+
+def _require_directory(path: Path) -> None:
+    if not path.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "there is no such directory", str(path))
 
 
 def _require_free(path: Path, is_former: Callable[[Path], bool]) -> None:

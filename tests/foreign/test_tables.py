@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from foreign.event_files import append
-from helpers import fold, read_log
+from helpers import a_run, fold, make_run, read_log
+from tuimon.cli.main import main
 from tuimon.errors import UsageError
 from tuimon.foreign.sources import find, find_one
 from tuimon.foreign.translated import Followed, import_run
@@ -55,6 +56,23 @@ def test_rows_of_csvlogger_are_epochs(separator: str, tmp_path: Path) -> None:
     # `validation_freq=2`: what is not there is not shown.
     assert second.logs == {"loss": 2.0, "mae": 0.75}
     assert (third.epoch, third.step, third.logs["val_loss"]) == (2, 3, 1.25)
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_a_table_that_tuimon_exported_is_not_taken_for_another_programs(form: str, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "runs", a_run(), "digits")
+    out = tmp_path / "out" / f"metrics.{form}"
+    out.parent.mkdir()
+    assert main(["export", str(run.path), "--to", form, "--out", str(out)]) == 0
+    with pytest.raises(UsageError, match="tuimon export wrote"):
+        find(out)
+    with pytest.raises(UsageError, match="nothing here that can be read"):
+        find(out.parent)
+
+
+def test_a_log_without_a_learning_rate_has_none(tmp_path: Path) -> None:
+    run = imported(file(tmp_path / "training.csv", KERAS), tmp_path)
+    assert fold(read_log(run)).learning_rate is None
 
 
 def test_csvlogger_itself_is_read(tmp_path: Path) -> None:
@@ -169,9 +187,14 @@ def test_what_is_no_log_is_refused_in_words(name: str, text: str, words: str, tm
     assert "TensorBoard's event files" in str(refused.value)
 
 
-def test_a_table_without_a_row_yet_says_so(tmp_path: Path) -> None:
-    path = file(tmp_path / "training.csv", "epoch,loss\n")
-    with pytest.raises(UsageError, match="nothing here that can be read"):
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [("", "nothing is logged yet"), ("epoch,loss\n", "the CSVLogger file of Keras holds no number yet")],
+)
+def test_a_table_without_a_row_yet_says_so(text: str, what: str, tmp_path: Path) -> None:
+    """Keras' `CSVLogger` makes its file when training begins, and writes to it when an epoch ends."""
+    path = file(tmp_path / "training.csv", text)
+    with pytest.raises(UsageError, match=what):
         find(path)
 
 

@@ -78,6 +78,19 @@ def test_batch_values_of_keras_are_running_means_at_the_steps_completed(tmp_path
     assert [value for step, value in running["loss"] if step % 3 == 0] == single(history["loss"])
 
 
+@pytest.mark.parametrize(("epochs", "is_said"), [([3], True), ([], True), ([0, 1, 2, 3], False)])
+def test_epochs_that_keras_left_out_are_told(epochs: list[int], is_said: bool, tmp_path: Path) -> None:
+    """With `update_freq=4`, Keras 3 writes the values of an epoch of 5 steps after each fourth epoch alone."""
+    path = tmp_path / "logs" / "train" / "events.out.tfevents.1.host.v2"
+    path.parent.mkdir(parents=True)
+    for step in range(4, 21, 4):
+        append(path, event(step, tensor("batch_loss", 0.5), time=1000.0 + step))
+    for epoch in epochs:
+        append(path, event(epoch, tensor("epoch_loss", 0.5), time=1020.5))
+    remarks = log_of(tmp_path / "logs").remarks
+    assert any("update_freq=4" in remark and "not in the log" in remark for remark in remarks) == is_said
+
+
 def test_histograms_tell_limits_and_median(tmp_path: Path) -> None:
     _, _, epochs = curves_of(imported(RECORDED / "keras", tmp_path))
     least, median, largest = (

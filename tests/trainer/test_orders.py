@@ -161,6 +161,7 @@ def test_what_cannot_be_is_rejected_when_it_is_given(tmp_path: Path) -> None:
         "at epoch 3 freeze nowhere": "no BatchNormalization layer matches 'nowhere'",
         "at epoch 3 lr schedule": "has no schedule",
         "when val_los stalls 3 pause": "whether less or more 'val_los' is better is not known",
+        "when los stalls 3 pause": "there is no metric 'los'; there are loss, mae",
         "when los > 3 pause": "there is no metric 'los'; there are loss, mae",
         "when batch/los > 3 pause": "there are batch/loss, batch/mae",
         "nonsense": "'nonsense' is no request",

@@ -33,10 +33,10 @@ def a_training(**fit: Any) -> list[events.AnyEvent]:
     return numbered([*facts, overhead, batches])
 
 
-def header(facts: list[events.AnyEvent], width: int, height: int) -> list[str]:
+def header(facts: list[events.AnyEvent], width: int, height: int, status: str = "training") -> list[str]:
     state = fold(facts)
     cells = Cells(width, height)
-    Header().draw(cells, Moment(state, "training", (state.last_time or 0.0) + 1, Path("run")))
+    Header().draw(cells, Moment(state, status, (state.last_time or 0.0) + 1, Path("run")))
     return [cells.text(row).rstrip() for row in range(height)]
 
 
@@ -57,6 +57,15 @@ def test_the_best_epoch_drives_nothing_more_important_out(width: int, height: in
     for words in ("sample", "● training", "left", "steps/s", "lr 0.001", "phase auto", "frozen 0/2", "epoch  4/40"):
         assert words in shown, shown
     assert "overhead" in shown or BEST not in shown
+
+
+def test_of_a_run_that_is_over_the_best_epoch_stays_where_only_one_fits() -> None:
+    over = numbered([*a_training(), events.RunEnded(status="finished", step=1623, epoch=3)])
+    (_, second) = header(over, 80, 2, "finished")
+    assert BEST in second
+    (_, second) = header(over, 66, 2, "finished")
+    assert BEST in second
+    assert "overhead" not in second
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 2), (140, 1), (200, 2)])

@@ -208,7 +208,7 @@ async def test_numbers_that_are_not_finite_are_marked(runs: Path) -> None:
         async with watching(run.directory) as (app, _):
             assert "▲" in part(app, "#loss").splitlines()[1]
             assert "batch -inf" in part(app, "#loss")
-            assert "not finit" in part(app, "LayerTable")
+            assert "nonfinite" in part(app, "LayerTable")
 
 
 async def test_tab_shows_one_chart_after_the_other_where_there_is_room_for_one(runs: Path) -> None:

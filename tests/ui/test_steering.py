@@ -98,6 +98,8 @@ async def test_a_rejected_request_says_why(runs: Path) -> None:
             )
             await until(pilot, lambda: "rejected: not between these steps" in part(app, "Timeline"))
             assert "asked by me" in part(app, "Timeline")
+            # A small screen has no timeline.
+            assert "freeze all: rejected: not between these steps" in part(app, "Banner")
             assert "frozen, asked" not in part(app, "LayerTable")
             assert "▲" not in part(app, "#loss")
 

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tuimon.cli.common.options import add_runs_dir
-from tuimon.cli.common.safe_stream import ascii_json
+from tuimon.cli.common.safe_stream import as_json, ascii_json
 from tuimon.errors import UsageError
 from tuimon.numbers import count, figure, signed_figure, span
 from tuimon.text import plain
@@ -108,7 +108,7 @@ def _document(
             for run, found in zip(runs[1:], all_found, strict=True)
             if found is not None
         ],
-        "settings": {key: [run.summary.parameters.get(key) for run in runs] for key in settings},
+        "settings": {key: [as_json(run.summary.parameters.get(key)) for run in runs] for key in settings},
     }
 
 
@@ -135,7 +135,9 @@ def _print(
         )
         print(f"{letter}  {plain(summary.name)}: {summary.trouble or f'{summary.status}, {at}'}")
     rows = [["", *LETTERS[: len(runs)]]]
-    for name in parted:
+    # Curves that a single log has, such as those of its histograms, compare nothing, and there may be hundreds.
+    alone = [name for name in parted if _is_alone(name, runs)]
+    for name in (name for name in parted if name not in alone):
         if any(name in run.summary.best for run in runs):
             rows.append([f"best {plain(name, 40)}", *(_best(run, name) for run in runs)])
         finals = [figure(run.metrics[name].last) if name in run.metrics else "–" for run in runs]
@@ -145,6 +147,8 @@ def _print(
     if len(rows) > 1:
         print()
         _print_table(rows)
+    if alone:
+        print(f"{count(len(alone))} more that one run alone has, and no best value: --json")
     # With many metrics, nobody reads the curves of all.
     shown = {*SHOWN, *(target.metric for target in targets)}
     for name, found in parted.items():
@@ -161,6 +165,10 @@ def _print(
         _print_table([["", *LETTERS[: len(runs)]], *values])
     else:
         print("no setting that the logs have differs")
+
+
+def _is_alone(name: str, runs: "Sequence[ComparedRun]") -> bool:
+    return sum(name in run.metrics for run in runs) == 1 and not any(name in run.summary.best for run in runs)
 
 
 def _best(run: "ComparedRun", name: str) -> str:
@@ -197,7 +205,8 @@ def _words(found: "Parting") -> str:
     same = "" if found.same_until is None else f"equal to the last digit until epoch {count(found.same_until + 1)}; "
     if found.last_difference == 0 and found.same_until is not None and found.apart_from is None:
         return f"{same}no difference at the end"
-    last = f"{signed_figure(found.last_difference)} in the last of {count(found.epochs)} epochs in common"
+    common = f"last of {count(found.epochs)} epochs" if found.epochs > 1 else "one epoch"
+    last = f"{signed_figure(found.last_difference)} in the {common} in common"
     if found.noise is None:
         return f"{same}{last}; too few epochs to say whether they are apart"
     noise = f"noise {figure(found.noise)}"

@@ -5,7 +5,8 @@
   fish   tuimon completion fish > ~/.config/fish/completions/tuimon.fish
   tcsh   tuimon completion tcsh > ~/.tuimon.tcsh, and source it in ~/.tcshrc
 
-In bash, zsh and fish, RUN is completed with the runs in $TUIMON_RUNS_DIR, else in ./runs.
+In bash, zsh and fish, RUN is completed with the runs in $TUIMON_RUNS_DIR, else in ./runs, also
+without their date; in bash and zsh with paths where no run begins so.
 """
 
 import argparse
@@ -21,14 +22,18 @@ RUNS = {
 FUNCTIONS = {
     "bash": """
 _tuimon_runs() {
-  local runs="${TUIMON_RUNS_DIR:-runs}"
-  (cd -- "$runs" 2>/dev/null && compgen -d -- "$1")
+  (
+    cd -- "${TUIMON_RUNS_DIR:-runs}" 2>/dev/null || exit
+    compgen -d -- "$1" && exit
+    shopt -s nullglob
+    for run in ????????-??????-"$1"*/; do run=${run%/}; printf '%s\n' "${run:16}"; done | sort -u | grep .
+  ) || compgen -f -- "$1"
 }
 """,
     "zsh": """
 _tuimon_runs() {
   local -a found=(${TUIMON_RUNS_DIR:-runs}/*(N/:t))
-  compadd -a found
+  compadd -a found || compadd -- ${found#????????-??????-} || _files
 }
 """,
     "fish": r"""
@@ -36,6 +41,7 @@ function __tuimon_runs
   set -q TUIMON_RUNS_DIR; and set -l runs $TUIMON_RUNS_DIR; or set -l runs runs
   for run in $runs/*/
     string replace -r '.*/([^/]+)/$' '$1\trun' -- $run
+    string replace -f -r '.*/\d{8}-\d{6}-([^/]+)/$' '$1\tnewest run of this name' -- $run
   end
 end
 """,
@@ -59,7 +65,7 @@ def execute(options: argparse.Namespace) -> int:
     for action in _arguments(parser):
         if action.dest in _ARE_RUNS:
             action.complete = RUNS  # type: ignore[attr-defined]
-        elif action.dest == "config":
+        elif action.dest in ("config", "path"):
             action.complete = shtab.FILE  # type: ignore[attr-defined]
         elif action.dest == "runs_dir":
             action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]

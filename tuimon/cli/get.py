@@ -19,6 +19,7 @@ from tuimon.cli.common.choice import named_or_newest
 from tuimon.cli.common.options import add_run
 from tuimon.cli.common.safe_stream import ascii_json
 from tuimon.errors import UsageError
+from tuimon.text import plain
 
 if TYPE_CHECKING:
     from tuimon.query.columns import Metric
@@ -61,7 +62,7 @@ def execute(options: argparse.Namespace) -> int:
     try:
         metric = look_up(run, options.metric, branch=branch, fit=options.fit)
     except UnknownNameError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(_named_run(options) or str(error)) from error
     if not len(metric):
         where = "of this fit" if options.fit is not None else f"of branch {branch}"
         where = "that was not undone" if branch == "now" and options.fit is None else where
@@ -72,6 +73,23 @@ def execute(options: argparse.Namespace) -> int:
     else:
         _print(rows, with_fit=len(set(metric.fits.tolist())) > 1)
     return 0
+
+
+def _named_run(options: argparse.Namespace) -> str:
+    """Return what to say to somebody who named a run and no metric; nothing where it is no run."""
+    from pathlib import Path
+
+    from tuimon.runs.run_directory import RunDirectory
+
+    if options.run is not None:
+        return ""
+    try:
+        RunDirectory.find(options.metric, options.runs_dir)
+    except UsageError:
+        if not Path(options.metric).exists():
+            return ""
+    named = plain(options.metric, 100)
+    return f"{named}: it is a run or a log; name the metric, too: tuimon get {named} val_loss"
 
 
 def _chosen(metric: "Metric", around: int | None, count: int) -> list[dict[str, Any]]:

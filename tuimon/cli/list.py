@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tuimon.cli.common.choice import address_of
 from tuimon.cli.common.options import add_runs_dir
-from tuimon.cli.common.safe_stream import ascii_json
+from tuimon.cli.common.safe_stream import as_json, ascii_json
 from tuimon.errors import UsageError
 from tuimon.numbers import count, figure, span
 from tuimon.plot.run_values import difference, parameter
@@ -87,8 +87,13 @@ def _print(every: Sequence[Summary], directory: str, words: str, options: argpar
     wanted = Filter(words)
     for option, keys in (("--filter", wanted.keys), ("--sort", [options.sort] if options.sort else [])):
         if every and (unknown := unknown_keys(keys, every)):
-            known = ", ".join(plain(key, 40) for key in known_keys(every))
-            raise UsageError(f'{option}: no run has "{unknown[0]}"; they have {known}')
+            from tuimon.query.nearest import nearest
+
+            keys_there = known_keys(every)
+            near = nearest(unknown[0], keys_there)
+            meant = f"; the nearest: {', '.join(plain(key, 40) for key in near)}" if near else ""
+            known = ", ".join(plain(key, 40) for key in keys_there)
+            raise UsageError(f'{option}: no run has "{plain(unknown[0], 40)}"{meant}; they have {known}')
     listed = [run for run in every if wanted.fits(run) and (not options.state or run.status in options.state)]
     if options.sort:
         listed = sorted_by(listed, options.sort, reverse=options.reverse)
@@ -123,7 +128,8 @@ def _directory_and_words(options: argparse.Namespace) -> tuple[Path | Address, s
         elif (address := address_of(word)) is not None:
             directories.append(address)
         else:
-            raise UsageError(f"{word}: it is no directory (a word to search for: tuimon list --filter {word})")
+            searched = f"--filter={word}" if word.startswith("-") else f"--filter {word}"
+            raise UsageError(f"{word}: it is no directory (a word to search for: tuimon list {searched})")
     if len(directories) > 1:
         raise UsageError(f"one directory at a time, not {directories[0]} and {directories[1]}")
     return directories[0] if directories else options.runs_dir, " ".join(words)
@@ -170,7 +176,7 @@ def _summaries(runs: Iterable[RunDirectory]) -> list[Summary]:
 
 
 def _as_fields(run: Summary) -> dict[str, object]:
-    best = {name: {"value": best.value, "epoch": best.epoch} for name, best in run.best.items()}
+    best = {name: {"value": as_json(best.value), "epoch": best.epoch} for name, best in run.best.items()}
     fields: dict[str, object] = {
         "name": run.name,
         "path": str(run.path),
@@ -180,7 +186,7 @@ def _as_fields(run: Summary) -> dict[str, object]:
         "started": run.started,
         "updated": run.updated,
         "best": best,
-        "parameters": dict(run.parameters),
+        "parameters": {key: as_json(value) for key, value in run.parameters.items()},
         "tags": list(run.tags.tags),
         "note": run.tags.note,
         "seconds_without_step": run.seconds_without_step,

@@ -11,7 +11,7 @@ They are in tags.json, in the run directory. Other viewers and `tuimon list` sho
 
 import argparse
 
-from tuimon.cli.common.options import add_run
+from tuimon.cli.common.options import add_runs_dir
 from tuimon.errors import UsageError
 from tuimon.runs.listing import tags
 from tuimon.runs.run_directory import RunDirectory, runs_in
@@ -19,7 +19,8 @@ from tuimon.runs.run_directory import RunDirectory, runs_in
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    add_run(parser)
+    parser.add_argument("run", metavar="RUN", help="a run directory, or a name under the runs directory")
+    add_runs_dir(parser)
     parser.add_argument("tags", metavar="TAG", nargs="*", help="a word")
     parser.add_argument("--remove", metavar="TAG", action="append", default=[], help="take this tag away")
     parser.add_argument("--note", metavar="TEXT", help="the note, in place of the former one")

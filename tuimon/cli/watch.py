@@ -220,7 +220,7 @@ def _print_lines(run: RunDirectory) -> int:
         print(f"what it did after step {state.step} is not known")
         return FAILED
     if state.run is not None and state.run.source:
-        print(f"this is what {plain(state.run.source, 1000)} holds now; on a terminal it is followed")
+        print(f"this is what the {plain(state.run.source, 1000)} holds now; on a terminal it is followed")
         return 0
     if state.run is None:
         print("the process that wrote the former log is gone; this one has no line that can be read")

@@ -1,5 +1,6 @@
 """What lies at a path that tuimon did not write: which logs, and who reads them."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +17,12 @@ LOOKED_FOR = (
     "TensorBoard's event files (*tfevents*, also in directories below), a CSV file with a column epoch or step "
     "(Keras' CSVLogger, Lightning's metrics.csv), a JSON file with a list for each metric (History.history)."
 )
+OWN_TABLE = (
+    "it is a table that tuimon export wrote, which is not read back. Copy the directory of its run, which has all, or "
+    "export that run --to tensorboard."
+)
+_OWN_COLUMNS = ["step", "epoch", "time", "metric", "value", "branch", "fit"]
+"""Those that a table of `tuimon export` begins with."""
 _HEAD_BYTES = 64 * 1024
 _MOST_NAMED = 5
 _PLAIN_NAMES = ("metrics", "history", "training", "log", "logs")
@@ -117,8 +124,14 @@ def _in_file(path: Path, *, is_sought: bool = True) -> list[Found]:
         if is_sought:
             raise
         return []
-    name = f"{path.parent.name}-{path.stem}" if path.stem.lower() in _PLAIN_NAMES else path.stem
     columns = [column.strip() for column in tables.header(head)]
+    if _is_own_table(head, columns):
+        if is_sought:
+            raise NothingFoundError(f"{path}: {OWN_TABLE}")
+        return []
+    if not head and is_sought:
+        raise NothingFoundError(f"{path}: the file is empty; nothing is logged yet.")
+    name = f"{path.parent.name}-{path.stem}" if path.stem.lower() in _PLAIN_NAMES else path.stem
     if path.suffix.lower() == ".json" or head.lstrip()[:1] == b"{":
         return _table(path, name, "history of Keras", tables.history_json, is_sought=is_sought)
     if "step" in columns:
@@ -126,6 +139,17 @@ def _in_file(path: Path, *, is_sought: bool = True) -> list[Found]:
     if "epoch" in columns:
         return _table(path, name, "CSVLogger file of Keras", tables.keras_csv, is_sought=is_sought)
     return []
+
+
+def _is_own_table(head: bytes, columns: list[str]) -> bool:
+    """Return whether `tuimon export --to csv` or `--to jsonl` wrote a file that begins so."""
+    if columns[: len(_OWN_COLUMNS)] == _OWN_COLUMNS:
+        return True
+    try:
+        line = json.loads(head.split(b"\n", 1)[0])
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(line, dict) and list(line)[: len(_OWN_COLUMNS)] == _OWN_COLUMNS
 
 
 def _open_events(path: Path) -> Source:
@@ -144,6 +168,8 @@ def _table(
         return []
     except OSError:
         return []
+    if table.log.is_empty and is_sought:
+        raise NothingFoundError(f"{path}: the {what} holds no number yet.")
     return [Found(path, name, partial(tables.Table, path, what, parse))] if not table.log.is_empty else []
 
 

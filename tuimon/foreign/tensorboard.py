@@ -124,7 +124,7 @@ class TensorBoardLog:
         log.is_void = log.is_void or self._is_anew
         self._is_anew = False
         log.steps, log.running, log.epochs = found
-        log.remarks.clear()
+        log.remarks = list(dict.fromkeys(remark for writer in writers if (remark := writer.remark)))
         log.name_as_keras()
         evaluations = [writer.evaluations for writer in self._writers.values() if len(writer.evaluations)]
         batches = [curve for curve in found[1].values() if len(curve)]
@@ -237,6 +237,22 @@ class _Writer:
             curve = self._curve(("epoch_" if self._is_keras and is_by_epochs else "") + name)
             self.of_histograms.add(curve)
             curve.add(told.steps, told.values, told.times)
+
+    @property
+    def remark(self) -> str:
+        """What is missing because Keras never wrote it; nothing where all is there.
+
+        With `update_freq=N`, its callback leaves out whatever is told at a step that N does not divide, and so most
+        values of epochs: `keras.callbacks.TensorBoard`, `record_if`.
+        """
+        steps = np.concatenate([curve.steps for curve in self.running.values()] or [np.empty(0, dtype=np.int64)])
+        every = int(np.gcd.reduce(steps)) if len(steps) else 1
+        epochs = [curve for curve in self.epochs.values() if curve not in self.of_histograms and len(curve)]
+        is_whole = any(len(np.unique(curve.steps)) > curve.steps.max() for curve in epochs)
+        if every < 2 or is_whole:
+            return ""
+        what = f"Keras' TensorBoard callback with update_freq={every} writes the values of an epoch"
+        return f"{what} only where {every} divides its last step: other epochs are not in the log."
 
     def _curve(self, tag: str) -> Curve:
         """Return the curve of a tag."""

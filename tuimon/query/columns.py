@@ -22,7 +22,7 @@ STATISTICS = ("moving_mean", "moving_variance", "gamma", "beta")
 _COUNT = len(events.QUANTILES)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Metric:
     """One metric of a run: all its values in the order of the log, none left out.
 
@@ -52,6 +52,9 @@ class Metric:
     def __len__(self) -> int:
         return len(self.values)
 
+    def __repr__(self) -> str:
+        return f"<Metric {self.name!r}: {_summed_up(self.steps)}{f', last {self.last:.4g}' if len(self) else ''}>"
+
     @property
     def last(self) -> float | None:
         """The newest value; None where there is none."""
@@ -68,7 +71,7 @@ class Metric:
         return tidy([self])
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class BatchNormalization:
     """One BatchNormalization layer over time; each row sums up its channels.
 
@@ -108,6 +111,15 @@ class BatchNormalization:
 
     def __len__(self) -> int:
         return len(self.steps)
+
+    def __repr__(self) -> str:
+        return f"<BatchNormalization {self.path!r}: {_summed_up(self.steps)}>"
+
+
+def _summed_up(steps: IntArray) -> str:
+    """Return how many values there are, and of which steps."""
+    values = f"{len(steps):,} value{'' if len(steps) == 1 else 's'}"
+    return f"{values}, steps {steps[0]:,} to {steps[-1]:,}" if len(steps) else values
 
 
 class _Column:

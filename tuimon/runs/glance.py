@@ -1,6 +1,7 @@
 """The state of a run, read from the two ends of its log: a list of runs must not read gigabytes."""
 
 import contextlib
+import math
 import time
 
 from tuimon.protocol import events
@@ -173,7 +174,8 @@ class Glance:
     def _note_first_rate(self) -> None:
         rates = self.state.learning_rates
         if self.first_learning_rate is None and self._is_whole and len(rates):
-            self.first_learning_rate = float(rates.values[0])
+            first = float(rates.values[0])
+            self.first_learning_rate = None if math.isnan(first) else first
 
     def seconds_without_step(self, now: float) -> float | None:
         """Return how long ago the last step was made, where that is longer than usual; else None.
@@ -196,7 +198,8 @@ class Glance:
         for event in self._tail.skim(offset, best.KINDS):
             self.state.best.add(event)
             if isinstance(event, events.EpochEnded) and self.first_learning_rate is None:
-                self.first_learning_rate = from_wire(event.learning_rate)
+                told = event.learning_rate
+                self.first_learning_rate = None if told is None else from_wire(told)
 
 
 def _trains(first: events.AnyEvent) -> events.StateChanged:

@@ -315,4 +315,4 @@ def _beyond(trigger: orders.Bound, column: list[Number], first_step: int | None)
 
 
 def _where(first_step: int | None, index: int) -> str:
-    return "" if first_step is None else f" in step {count(first_step + index + 1)}"
+    return "" if first_step is None else f" in step {count(first_step + index)}"

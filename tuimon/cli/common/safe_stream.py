@@ -1,6 +1,7 @@
 """Lets nothing reach the terminal that it would obey: the last place that all lines of the command line pass."""
 
 import json
+import math
 from typing import Any, TextIO
 
 from tuimon.text import shown_lines
@@ -43,6 +44,16 @@ def raw(stream: Any) -> TextIO:
         ```
     """
     return stream.raw if isinstance(stream, SafeStream) else stream
+
+
+def as_json(value: str | float | None) -> str | float | None:
+    """Return a value as JSON has it: a number that is not finite is the text of it, as in the log.
+
+    Example:
+        >>> as_json(0.5), as_json(float("nan")), as_json("Adam")
+        (0.5, 'nan', 'Adam')
+    """
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def ascii_json(document: object, *, indent: int | None = 2) -> str:

@@ -1,5 +1,6 @@
 """The parameters of a run: what its facts and its config say that it was made with."""
 
+import math
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -91,6 +92,10 @@ def _plain_name(name: str) -> str:
     return re.sub(r"[\s_]+", " ", name.strip().lower())
 
 
+def _told(number: float) -> float | None:
+    return None if math.isnan(number) else float(number)
+
+
 def _known(state: RunState, config: Mapping[str, object]) -> Iterator[tuple[str, Value | None]]:
     # The log of another program, or an export, does not tell how a fit began.
     fit = None if state.run is not None and state.run.source else state.fit
@@ -99,8 +104,9 @@ def _known(state: RunState, config: Mapping[str, object]) -> Iterator[tuple[str,
         yield "optimizer", fit.optimizer
     rates = state.learning_rates.values
     if len(rates):
-        yield RATE, float(rates[0])
-        yield NEWEST_RATE, float(rates[-1])
+        # A log that does not tell the rates of its epochs has nan there.
+        yield RATE, _told(rates[0])
+        yield NEWEST_RATE, _told(rates[-1])
     elif _is_number(wanted := _of_training(tables).get("learning_rate")):
         yield RATE, float(wanted)
     if fit is not None:

@@ -8,7 +8,8 @@ A filter is some words with blanks between; a run is listed if all of them fit:
 - ``state!=failed``: the value is known, and is another one;
 - ``val_loss<0.3``, ``lr>=1e-3``, ``epoch>5``: the number is less, more. Of a metric, that is the best value.
 
-Upper and lower case are the same. A value that is not known fits no comparison.
+Upper and lower case are the same; there may be blanks around the sign of a comparison. A value that is not known fits
+no comparison.
 """
 
 import math
@@ -25,6 +26,8 @@ from tuimon.runs.listing.summary import Summary
 KEYS = ("name", "state", "tag", "note", "epoch", "step", "started", "updated", "best")
 """The keys that every run has, beside its metrics and its parameters."""
 _COMPARISON = re.compile(r"([^<>=!]+)(<=|>=|!=|=|<|>)(.*)")
+_BLANKS = re.compile(r"(?<=\S)\s*(<=|>=|!=|=|<|>)\s+(?=\S)|(?<=\S)\s+(<=|>=|!=|=|<|>)\s*")
+"""Those around the sign of a comparison."""
 _NUMERIC: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -83,7 +86,7 @@ class Filter:
         self.text = text
         """As it was typed."""
         self._terms: list[_Contains | _Compares] = []
-        for word in text.split():
+        for word in _BLANKS.sub(lambda found: found[1] or found[2], text).split():
             if found := _COMPARISON.fullmatch(word):
                 if found[3]:
                     self._terms.append(_Compares(found[1], found[2], found[3]))

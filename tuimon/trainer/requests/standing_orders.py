@@ -181,17 +181,17 @@ class StandingOrders:
         metric = order.metric
         if not metric:
             return ""
+        known = self._known(metric)
+        # Keras may validate after some epochs only.
+        may_come = metric.startswith("val_") and not any(name.startswith("val_") for name in known)
+        if known and metric not in known and not may_come:
+            raise RejectedError(f"there is no metric {plain(metric, 60)!r}; there are {_listed(known)}")
         judges = isinstance(order.trigger, orders.Best | orders.Stall) and not order.trigger.better
         if judges and is_lower_better(metric) is None:
             words = "is better is not known: put min or max before the action"
             raise RejectedError(f"whether less or more {plain(metric, 60)!r} {words}")
-        known = self._known(metric)
         if metric in known:
             return ""
-        # Keras may validate after some epochs only.
-        may_come = metric.startswith("val_") and not any(name.startswith("val_") for name in known)
-        if known and not may_come:
-            raise RejectedError(f"there is no metric {plain(metric, 60)!r}; there are {_listed(known)}")
         return f"whether there is a metric {plain(metric, 60)} is not known yet"
 
     def _known(self, metric: str) -> list[str]:

@@ -40,7 +40,12 @@ class Header(CellView):
         name = plain(moment.state.run.name if moment.state.run else moment.run_path.name, 80)
         limit = max(12, cells.width // 4 if cells.width >= ONE_LINE_COLUMNS else cells.width // 3)
         first = [[(fit(name, limit), int(Meaning.STRONG))], _state(moment), _line(moment)]
-        optional = [part for part in (_overhead(moment), _best(moment), _time_split(moment)) if part]
+        best = _best(moment)
+        optional = [part for part in (_overhead(moment), best, _time_split(moment)) if part]
+        expendable = optional[::-1]
+        if moment.status in OVER:
+            # What training still costs matters while it trains; what came of it matters afterwards.
+            expendable.sort(key=lambda part: part is best)
         second = [
             part
             for part in (
@@ -59,13 +64,13 @@ class Header(CellView):
         if replay:
             second.insert(0, replay)
         if cells.height >= 2:
-            for part in reversed(optional):
+            for part in expendable:
                 if 1 + _width(second, _NARROW_GAP) - _NARROW_GAP > cells.width:
                     second.remove(part)
             _draw_line(cells, 0, first, lambda width: _progress(moment, width))
             _draw_line(cells, 1, second, None)
         else:
-            for part in reversed(optional):
+            for part in expendable:
                 if cells.width - _width(first) - _width(second) - 2 < _PROGRESS_COLUMNS:
                     second.remove(part)
             used = _width(first) + _width(second)

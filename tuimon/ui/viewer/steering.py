@@ -10,6 +10,7 @@ from tuimon.numbers import learning_rate
 from tuimon.protocol import commands
 from tuimon.protocol.commands import AnyRequest, Freeze, LearningRate, Momentum, Phase, Unfreeze
 from tuimon.protocol.values import SCHEDULE
+from tuimon.runs.command import Command
 from tuimon.runs.run_directory import Blind, RunDirectory
 from tuimon.runs.state import RunState
 from tuimon.text import plain
@@ -90,9 +91,11 @@ class Steering:
                 asked = replace(asked, learning_rate=SCHEDULE if rate is None else learning_rate(rate))
         self.asked.append(asked)
 
-    def settle(self, state: RunState) -> None:
-        """Forget the requests that are answered; all of them once the run is over."""
+    def settle(self, state: RunState) -> list[Command]:
+        """Forget the requests that are answered, all of them once the run is over; return those that were rejected."""
+        answers = [state.commands[asked.id] for asked in self.asked if asked.id in state.commands]
         self.asked = [] if state.ended else [asked for asked in self.asked if asked.id not in state.commands]
+        return [answer for answer in answers if not answer.applied]
 
     def forget(self, request_id: str) -> Asked | None:
         """Forget a request that did not arrive, and return it; None where it is answered or another viewer's."""

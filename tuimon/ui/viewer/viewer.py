@@ -13,6 +13,7 @@ from tuimon.protocol.commands import AnyRequest, Stop
 from tuimon.protocol.events import AnyEvent
 from tuimon.runs import liveness
 from tuimon.runs.beginnings import Begun
+from tuimon.runs.facts_in_words import rejected
 from tuimon.runs.log.bad_lines import BadLines, unread
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.state import OVER, RunState
@@ -167,7 +168,8 @@ class Viewer:
     def fold(self, events: Sequence[AnyEvent]) -> None:
         """Fold the next facts of the log, and forget the requests that they answer."""
         self.state.apply(events)
-        self._steering.settle(self.state)
+        for answer in self._steering.settle(self.state):
+            self.say(f"{plain(answer.words, 60)}: {rejected(answer.detail)}", bad=True)
         self._changes += 1
         # In a replay, time itself is what happens.
         self._happened += self.replay is not None

@@ -229,4 +229,4 @@ def _draw_statistic(cells: Cells, row: int, start: int, column: Column, layer: L
     cells.put(row, start + _NUMBER_WIDTH + 1, bars, Meaning.STATISTIC | code)
     cells.put(row, start + _NUMBER_WIDTH + BINS + 2, number(float(quantiles[5])), Meaning.TEXT | code)
     if layer.latest is not None and layer.latest.non_finite:
-        cells.put(row, start + _NUMBER_WIDTH + 1, "not finite"[:BINS], Meaning.ERROR | code)
+        cells.put(row, start + _NUMBER_WIDTH + 1, "nonfinite"[:BINS], Meaning.ERROR | code)
