@@ -169,6 +169,15 @@ def test_what_is_no_log_is_refused_in_words(name: str, text: str, words: str, tm
     assert "TensorBoard's event files" in str(refused.value)
 
 
+def test_a_name_of_any_length_is_a_name(tmp_path: Path) -> None:
+    name = "a" * 200_000
+    path = file(tmp_path / "training.csv", f"epoch,{name},loss\n0,1,2\n1,3,4\n")
+    assert [epoch.logs for epoch in epochs_of(imported(path, tmp_path))] == [
+        {name: 1, "loss": 2},
+        {name: 3, "loss": 4},
+    ]
+
+
 def test_a_table_without_a_row_yet_says_so(tmp_path: Path) -> None:
     path = file(tmp_path / "training.csv", "epoch,loss\n")
     with pytest.raises(UsageError, match="nothing here that can be read"):
