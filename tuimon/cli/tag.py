@@ -11,9 +11,11 @@ They are in tags.json, in the run directory. Other viewers and `tuimon list` sho
 
 import argparse
 
+from tuimon.cli.common.choice import run_proper, tell_taken
 from tuimon.cli.common.options import add_run
 from tuimon.errors import UsageError
 from tuimon.runs.listing import tags
+from tuimon.runs.live_runs import newest
 from tuimon.runs.run_directory import RunDirectory, runs_in
 
 
@@ -27,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Change the tags, print them, and return the exit code."""
-    run = RunDirectory.find(options.run, options.runs_dir)
+    run = _run(options)
     try:
         add = [tags.tag(word) for word in options.tags]
         note = None if options.note is None else tags.note(options.note)
@@ -38,3 +40,11 @@ def execute(options: argparse.Namespace) -> int:
         raise UsageError(str(error)) from error
     print(f"{run.name}: {' '.join(found.tags) or 'no tags'}{f'; {found.note}' if found.note else ''}")
     return 0
+
+
+def _run(options: argparse.Namespace) -> RunDirectory:
+    if options.run is not None:
+        return run_proper(options.run, options.runs_dir)
+    run, status = newest(options.runs_dir)
+    tell_taken(run, status)
+    return run

@@ -331,8 +331,11 @@ class RunState:
         self._fit_epochs_ended += 1
         self._pace.end_epoch(event.step)
         self.best.add(event)
-        self.learning_rate = from_wire(event.learning_rate)
-        self.learning_rates.append(event.step, [self.learning_rate])
+        rate = from_wire(event.learning_rate)
+        # Another program's log that does not say it has NaN there, which nobody trained with.
+        if self.run is None or not self.run.source or not np.isnan(rate):
+            self.learning_rate = rate
+            self.learning_rates.append(event.step, [rate])
         self.epoch_numbers.append(event.step, [event.epoch])
         self.epoch_phases.append(event.step, [self.phase != "auto"])
         self.clock.append(event.step, [event.time])
