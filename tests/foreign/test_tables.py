@@ -31,7 +31,7 @@ LIGHTNING = """epoch,lr,step,train_loss_epoch,train_loss_step,val_loss
 
 def file(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    path.write_text(text, newline="")
     return path
 
 
@@ -159,6 +159,7 @@ def test_rows_of_another_length_are_left_out_and_counted(tmp_path: Path) -> None
         ("torn.json", '{"loss": [1, 2', "no JSON"),
         ("settings.json", '{"seed": 3}', "expected a list of numbers for each metric"),
         ("people.csv", "name,age\nA,3\n", "there is nothing here that can be read"),
+        ("damaged.csv", "epoch\r,loss\n0,1\n", "there is nothing here that can be read"),
         ("picture.png", "\x89PNG\x00", "there is nothing here that can be read"),
     ],
 )

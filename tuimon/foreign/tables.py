@@ -187,8 +187,11 @@ def header(data: bytes) -> list[str]:
         return []
     if not text or "\0" in text:
         return []
-    with _of_any_length():
-        return next(csv.reader([text], delimiter=_delimiter(text)), [])
+    try:
+        with _of_any_length():
+            return next(csv.reader([text], delimiter=_delimiter(text)), [])
+    except csv.Error:  # A carriage return in it, say.
+        return []
 
 
 @contextmanager
