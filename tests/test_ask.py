@@ -160,6 +160,7 @@ def test_a_misspelt_metric_names_the_nearest(runs: Path, capsys: Capture) -> Non
         (["-n", "0"], "-n"),
         (["--around", "-1"], "--around"),
         (["--around", "soon"], "--around"),
+        (["--around", "9" * 30], "--around"),
         (["--branch", "old"], "--branch"),
         (["--fit", "7"], "no value"),
     ],

@@ -4,17 +4,20 @@ import csv
 import io
 import json
 import math
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from helpers import a_run, command, environment, fit_started, make_run, started
+from helpers import a_run, command, environment, fit_started, make_run, started, until
 from hostile import EVIL, obeyed
 from tuimon.cli.main import main
 from tuimon.export.reading import facts
 from tuimon.protocol import events
+from tuimon.protocol.wire import Number
 from tuimon.runs.run_directory import RunDirectory
 
 HEADER = "step,epoch,time,metric,value,branch,fit"
@@ -295,3 +298,37 @@ def test_lines_that_could_not_be_read_are_named(runs: Path, capsys: pytest.Captu
     assert said.err == (
         f"tuimon: 1 line of the log could not be read: line {len(a_run()) + 1}; all others are exported\n"
     )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_nothing_half(runs: Path, tmp_path: Path, number: signal.Signals) -> None:
+    values: list[Number] = [0.1] * 2000
+    batches = (events.Batches(first_step=2000 * part, metrics={"loss": values}) for part in range(300))
+    make_run(runs, [started(), *batches])
+    place = tmp_path / "out"
+    place.mkdir()
+    command = [sys.executable, "-m", "tuimon", "export", "run", "--to", "csv", "--out", str(place / "metrics.csv")]
+    process = subprocess.Popen(command)
+    try:
+        until(lambda: any(place.iterdir()))
+        process.send_signal(number)
+        # On a fast machine it may be through before.
+        assert process.wait(60) in (128 + number, 0)
+    finally:
+        process.kill()
+    assert not list(place.glob(".*"))
+
+
+def test_a_signal_leaves_no_translation_of_a_log(tmp_path: Path) -> None:
+    log, place = tmp_path / "training.csv", tmp_path / "place"
+    place.mkdir()
+    log.write_text("epoch,loss\n" + "".join(f"{epoch},1.0\n" for epoch in range(30_000)))
+    command = [sys.executable, "-m", "tuimon", "export", str(log), "--to", "csv", "--out", str(tmp_path / "out.csv")]
+    process = subprocess.Popen(command, env={**os.environ, "TMPDIR": str(place)})
+    try:
+        until(lambda: any(place.iterdir()))
+        process.terminate()
+        assert process.wait(60) in (128 + signal.SIGTERM, 0)
+    finally:
+        process.kill()
+    assert not any(place.iterdir())

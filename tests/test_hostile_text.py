@@ -10,6 +10,7 @@ import pytest
 from helpers import a_run, command, environment, make_run, stand_in
 from hostile import EVIL, hostile_run, obeyed
 from tuimon.cli.main import COMMANDS, main
+from tuimon.text import plain, shown_lines
 from ui.terminals import terminal
 from ui.watching import text, watching
 from ui.watching import until as until_shown
@@ -135,3 +136,12 @@ def test_no_screen_sends_what_a_terminal_obeys(runs: Path) -> None:
         assert b"]0;PWNED" not in there.written
         assert b"\xc2\x9b" not in there.written
         assert "\u202e".encode() not in there.written
+
+
+def test_an_escape_that_does_not_end_hides_nothing_behind_it(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--runs-dir", str(runs), "a\x1b]0;b"]) == 2
+    words = capsys.readouterr().err
+    assert "\x1b" not in words
+    assert words.endswith(f'" in {runs}{os.sep}\n')
+    assert shown_lines("one\x1b]0;\ntwo\x07\nthree") == "one0;\ntwo\ufffd\nthree"
+    assert plain("a\x1b]0;title\x07b\x1b]8;;x\x1b\\c") == "abc"

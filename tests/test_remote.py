@@ -1,6 +1,7 @@
 """Runs on another machine, over a real ``ssh`` and ``sshd`` on this one."""
 
 import os
+import resource
 import shutil
 import signal
 import stat
@@ -8,6 +9,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -17,14 +19,16 @@ from tuimon.cli.common import progress_lines
 from tuimon.cli.main import main
 from tuimon.errors import UsageError
 from tuimon.protocol import commands, events
+from tuimon.query.session import open_session
 from tuimon.runs.log.session_log import LogChangedError, Tail, newest_start
 from tuimon.runs.remote import mirror as mirror_module
 from tuimon.runs.remote import mirrored_run
 from tuimon.runs.remote.address import Address, name_here, remote_address
-from tuimon.runs.remote.cache import CachePlace, cache_directory
+from tuimon.runs.remote.cache import CachePlace, cache_directory, whole_lines
 from tuimon.runs.remote.mirror import Mirror
 from tuimon.runs.remote.mirrored_run import MirroredRun, RemoteTrainer, open_link
 from tuimon.runs.remote.remote_shell import COMMAND, cksum, escaped, first_line
+from tuimon.runs.remote.ssh_link import LinkLostError, SshLink
 from tuimon.runs.run_directory import RunDirectory
 from ui.watching import LiveRun, part, press, text, watching
 from ui.watching import until as until_shown
@@ -80,9 +84,39 @@ def test_a_name_of_another_machine_leads_nowhere_else_on_this_one() -> None:
     assert Address("gpu", "/x/.hidden é").name == ".hidden é"
 
 
-def test_other_commands_say_that_they_do_not_go_there(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["doctor", "gpu:runs/x"]) == 2
-    assert "only watch, list and send" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    "command",
+    [
+        "doctor gpu:runs/x",
+        "get gpu:runs/x loss",
+        "compare run gpu:runs/x",
+        "tag gpu:runs/x best",
+        "delete gpu:runs/x --yes",
+        "wait gpu:runs/x",
+        "wait gpu:runs/x --missing-ok",
+        "export gpu:runs/x --to csv --out -",
+        "import gpu:runs/x",
+    ],
+)
+def test_other_commands_say_that_they_do_not_go_there(
+    command: str, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(runs, a_run())
+    assert main(command.split()) == 2
+    words = capsys.readouterr().err
+    assert "gpu:runs/x: only watch, list and send reach another machine" in words
+    assert words.count("\n") == 1
+
+
+def test_a_session_says_that_it_does_not_go_there(runs: Path) -> None:
+    with pytest.raises(UsageError, match="only watch, list and send reach another machine"):
+        open_session("gpu:runs/x")
+
+
+def test_a_run_whose_name_has_a_colon_is_found_by_it(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = RunDirectory.create(runs, "units:8")
+    assert main(["tag", "units:8", "best"]) == 0
+    assert capsys.readouterr().out == f"{run.name}: best\n"
 
 
 @pytest.mark.parametrize("name", ["-oProxyCommand=x:y", "me@-oX:y", ":x", "@gpu:x", "a b:x", "a\nb:x", "gpu\x1b:x"])
@@ -323,6 +357,86 @@ def test_a_log_that_is_another_one_is_noticed(
         assert raised.value.words == CHANGES[change]
         if run.session_log.exists():
             until(lambda: copy.session_log.read_bytes() == run.session_log.read_bytes(), what="the other log")
+
+
+class Answering:
+    """A session whose shell answers what a test says, and breaks then."""
+
+    def __init__(self, *answers: bytes) -> None:
+        self._data = b"".join(answers)
+
+    def send(self, *words: str) -> None:
+        """Take any order."""
+
+    def line(self, _seconds: float) -> str:
+        line, newline, self._data = self._data.partition(b"\n")
+        if not newline:
+            raise LinkLostError("the connection broke")
+        return line.decode()
+
+    def exactly(self, size: int, _seconds: float) -> bytes:
+        data, self._data = self._data[:size], self._data[size:]
+        if len(data) < size:
+            raise LinkLostError("the connection broke")
+        return data
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+@contextmanager
+def answered(log: Path, *answers: bytes) -> Iterator[Mirror]:
+    """Copy a log from a machine that answers this; it cannot be reached again."""
+    mirror = Mirror(Address("-nowhere", "/x"), cast(SshLink, Answering(*answers)), log)
+    try:
+        yield mirror
+    finally:
+        mirror.close()
+
+
+@pytest.mark.parametrize("answer", ["D", "D 0", "D 0 1", "D 0 1 2 3", "D 0 -1 1", "D a b c", "H", "H x", "", "?"])
+def test_an_answer_that_none_expects_is_a_broken_connection(answer: str, tmp_path: Path) -> None:
+    with answered(tmp_path / "session.jsonl", f"{answer}\n".encode()) as mirror:
+        with pytest.raises(UsageError):
+            mirror.wait()
+        assert mirror._thread.is_alive()
+
+
+def test_a_copy_on_a_full_disk_has_nothing_twice(tmp_path: Path) -> None:
+    log, data = tmp_path / "session.jsonl", b"x" * 39_999 + b"\n"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, limits[1]))
+    try:
+        two = [b"D 0 40000 80000\n", data, b"D 40000 40000 80000\n", data]
+        with answered(log, *two) as mirror, pytest.raises(UsageError):
+            mirror.wait()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert log.read_bytes() == data
+
+
+def test_copies_lie_where_nobody_else_can_put_a_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    root, address = cache_directory(), Address("there", "/x/run")
+    place = CachePlace(address)
+    place.close()
+    log = place.run / "session.jsonl"
+    kept = tmp_path / "kept"
+    kept.write_text("no newline")
+    log.symlink_to(kept)
+    with pytest.raises(OSError, match="link"):
+        whole_lines(log)
+    assert kept.read_text() == "no newline"
+    (tmp_path / "other").mkdir()
+    shutil.rmtree(place.run.parent)
+    place.run.parent.symlink_to(tmp_path / "other")
+    with pytest.raises(UsageError, match="is a link"):
+        CachePlace(address)
+    assert not any((tmp_path / "other").iterdir())
+    place.run.parent.unlink()
+    root.chmod(0o777)
+    with pytest.raises(UsageError, match="others can write"):
+        CachePlace(address)
 
 
 def test_a_log_that_begins_later_or_comes_back_is_copied(there: Server, runs: Path) -> None:

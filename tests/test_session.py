@@ -338,6 +338,13 @@ def test_a_log_in_place_of_the_former_one_is_read_anew(runs: Path) -> None:
     assert session.metric("batch/loss").values.tolist() == [7.0]
 
 
+def test_a_run_that_has_lost_its_log_is_not_said_to_train(runs: Path) -> None:
+    run = make_run(runs, [started(), fit_started(), events.StateChanged(state="training")])
+    session = open_session("run")
+    run.session_log.unlink()
+    assert session.status == "silent"
+
+
 def test_a_damaged_line_is_said(runs: Path) -> None:
     run = make_run(runs, a_run())
     with run.session_log.open("ab") as file:

@@ -4,7 +4,8 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-_]")
+_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\)|\x1b[@-_]")
+"""A command to the terminal that does not end is no reason to leave out what stands behind it."""
 
 
 _TENSORFLOW_INFORMATION = re.compile(

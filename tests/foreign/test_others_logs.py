@@ -16,6 +16,7 @@ from tuimon.cli.main import main
 from tuimon.foreign.sources import find_one
 from tuimon.foreign.translated import Followed
 from tuimon.protocol import events
+from tuimon.query.session import open_session
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.ui.app import WatchApp
 from ui import watching
@@ -45,6 +46,37 @@ def test_import_prints_the_run_and_other_subcommands_take_it(capsys: pytest.Capt
     assert "its log is another program's, nobody takes requests" in capsys.readouterr().err
     assert main(["delete", path, "--yes"]) == 0
     assert not run.path.exists()
+
+
+def test_what_needs_a_run_says_how_to_make_one_of_a_log(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a log.csv").write_text("epoch,loss\n0,1.0\n")
+    for command in (["tag", "a log.csv", "best"], ["wait", "a log.csv"], ["compare", "a log.csv", "a log.csv"]):
+        assert main(command) == 2
+        words = capsys.readouterr().err
+        assert words.count("\n") == 1
+        assert "tuimon import 'a log.csv'" in words
+
+
+def test_nothing_is_said_of_an_imported_run_that_its_log_does_not_tell(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("log.csv").write_text("epoch,loss\n0,1.0\n1,0.5\n")
+    Path("other.csv").write_text("epoch,loss,learning_rate\n0,1.0,0.1\n1,0.5,0.01\n")
+    assert main(["import", "log.csv"]) == main(["import", "other.csv"]) == 0
+    path, other = capsys.readouterr().out.splitlines()
+    assert main(["wait", path]) == 1
+    words = capsys.readouterr().err
+    assert "whether its training goes on is not known" in words
+    assert "crashed" not in words
+    assert main(["wait", path, "--until", "loss<0.1"]) == 1
+    words = capsys.readouterr().err
+    assert "not reached" in words
+    assert "crashed" not in words
+    assert main(["wait", path, "--until", "loss<0.7"]) == 0
+    session = open_session(path)
+    assert not {"learning rate", "learning rate, newest", "host"} & session.parameters.keys()
+    assert open_session(other).parameters["learning rate"] == 0.1
+    capsys.readouterr()
+    assert main(["compare", path, other]) == 0
+    assert "nan" not in capsys.readouterr().out
 
 
 def test_the_commands_of_the_page_are_true(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,7 +32,7 @@ LIGHTNING = """epoch,lr,step,train_loss_epoch,train_loss_step,val_loss
 
 def file(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    path.write_text(text, newline="")
     return path
 
 
@@ -177,6 +177,7 @@ def test_rows_of_another_length_are_left_out_and_counted(tmp_path: Path) -> None
         ("torn.json", '{"loss": [1, 2', "no JSON"),
         ("settings.json", '{"seed": 3}', "expected a list of numbers for each metric"),
         ("people.csv", "name,age\nA,3\n", "there is nothing here that can be read"),
+        ("damaged.csv", "epoch\r,loss\n0,1\n", "there is nothing here that can be read"),
         ("picture.png", "\x89PNG\x00", "there is nothing here that can be read"),
     ],
 )
@@ -185,6 +186,15 @@ def test_what_is_no_log_is_refused_in_words(name: str, text: str, words: str, tm
         find(file(tmp_path / name, text))
     assert str(tmp_path / name) in str(refused.value)
     assert "TensorBoard's event files" in str(refused.value)
+
+
+def test_a_name_of_any_length_is_a_name(tmp_path: Path) -> None:
+    name = "a" * 200_000
+    path = file(tmp_path / "training.csv", f"epoch,{name},loss\n0,1,2\n1,3,4\n")
+    assert [epoch.logs for epoch in epochs_of(imported(path, tmp_path))] == [
+        {name: 1, "loss": 2},
+        {name: 3, "loss": 4},
+    ]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from tuimon.cli.common.choice import run_proper
 from tuimon.cli.common.options import add_runs_dir
 from tuimon.cli.common.safe_stream import as_json, ascii_json
 from tuimon.errors import UsageError
@@ -55,7 +56,6 @@ def execute(options: argparse.Namespace) -> int:
     """Print the comparison and return the exit code."""
     from tuimon.query.comparison import names_in, partings, read, require_known, target_in
     from tuimon.runs.listing.parameters import NEWEST_RATE, differing
-    from tuimon.runs.run_directory import RunDirectory
 
     if not 2 <= len(options.runs) <= len(LETTERS):
         raise UsageError(f"compare takes 2 to {len(LETTERS)} runs, not {len(options.runs)}")
@@ -63,7 +63,7 @@ def execute(options: argparse.Namespace) -> int:
         targets = [target_in(words) for words in options.target]
     except ValueError as error:
         raise UsageError(f"--target: {error}") from error
-    runs = [read(RunDirectory.find(name, options.runs_dir)) for name in options.runs]
+    runs = [read(run_proper(name, options.runs_dir)) for name in options.runs]
     for target in targets:
         require_known(target, runs)
     settings = [key for key in differing(run.summary.parameters for run in runs) if key != NEWEST_RATE]

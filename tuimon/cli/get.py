@@ -29,6 +29,8 @@ VERSION = 1
 AROUND = 3
 """So many values are printed around a step, unless another number is given."""
 
+_LAST_STEP = 2**62
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
@@ -52,8 +54,8 @@ def execute(options: argparse.Namespace) -> int:
     count = options.count if options.count is not None else 1 if options.around is None else AROUND
     if count < 1:
         raise UsageError("-n: give 1 or more")
-    if options.around is not None and options.around < 0:
-        raise UsageError("--around: a step is 0 or more")
+    if options.around is not None and not 0 <= options.around <= _LAST_STEP:
+        raise UsageError(f"--around: a step is 0 or more, and at most {_LAST_STEP}")
     try:
         branch = branches_in(options.branch)
     except ValueError as error:

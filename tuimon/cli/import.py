@@ -10,9 +10,11 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+from tuimon.cli.common.choice import address_of
 from tuimon.cli.common.options import add_runs_dir
 from tuimon.cli.common.progress import Progress
 from tuimon.errors import UsageError
+from tuimon.runs.run_directory import STAYS_HERE
 from tuimon.text import plain
 
 
@@ -28,6 +30,8 @@ def execute(options: argparse.Namespace) -> int:
     from tuimon.foreign.sources import find
     from tuimon.foreign.translated import import_run
 
+    if address_of(options.path) is not None:
+        raise UsageError(f"{options.path}: {STAYS_HERE}")
     found = find(options.path)
     errors = []
     for each in found:

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import NoReturn, Protocol, TextIO, cast
 
 import tuimon
+from tuimon.cli.common.end_signals import cleaned_up
 from tuimon.cli.common.loading import quick_loading
 from tuimon.cli.common.safe_stream import SafeStream
 from tuimon.errors import UsageError
@@ -35,6 +36,8 @@ COMMANDS = (
 )
 """The subcommands: modules of `tuimon.cli`, in the order of the help."""
 
+CLEANED_UP = ("list", "get", "compare", "doctor", "export", "import")
+"""Those that leave nothing half done where a signal ends them."""
 BAD_INPUT = 2
 INTERRUPTED = 130
 BROKEN_PIPE = 141
@@ -108,7 +111,10 @@ def _run(arguments: Sequence[str], *, is_program: bool) -> int:
         with quick_loading() if is_program else contextlib.nullcontext():
             parser = make_parser(chosen)
         options = parser.parse_args(arguments)
-        code = int(options.execute(options))
+        # A caller's program has signals of its own; the other subcommands do themselves what is to be done.
+        is_cleaned_up = is_program and options.command in CLEANED_UP
+        with cleaned_up() if is_cleaned_up else contextlib.nullcontext():
+            code = int(options.execute(options))
         sys.stdout.flush()
     except UsageError as error:
         return _complain(str(error), error.exit_code)

@@ -11,10 +11,11 @@ They are in tags.json, in the run directory. Other viewers and `tuimon list` sho
 
 import argparse
 
+from tuimon.cli.common.choice import run_proper
 from tuimon.cli.common.options import add_runs_dir
 from tuimon.errors import UsageError
 from tuimon.runs.listing import tags
-from tuimon.runs.run_directory import RunDirectory, runs_in
+from tuimon.runs.run_directory import runs_in
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Change the tags, print them, and return the exit code."""
-    run = RunDirectory.find(options.run, options.runs_dir)
+    run = run_proper(options.run, options.runs_dir)
     try:
         add = [tags.tag(word) for word in options.tags]
         note = None if options.note is None else tags.note(options.note)

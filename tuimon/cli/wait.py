@@ -4,7 +4,8 @@
 `alert R5`, `epoch 20` (it has ended), `step 5000`, `val_loss<0.3` (at the end of an epoch; also <=, >, >=). What
 was reached before counts. The exit code is 0 once it is reached: for `end`, if the run finished or was stopped;
 1 if the run ended otherwise, failed, crashed or was removed; 124 after --timeout; 2 for bad input. A run that
-does not exist is bad input, unless --missing-ok has it waited for.
+does not exist is bad input, unless --missing-ok has it waited for. Of an imported run nobody knows whether it has
+ended: 1.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from tuimon.alerting import helper
 from tuimon.alerting.conditions import USAGE, Condition
 from tuimon.cli.common import progress_lines
+from tuimon.cli.common.choice import address_of, run_proper
 from tuimon.cli.common.options import add_runs_dir, warn
 from tuimon.errors import UsageError
 from tuimon.protocol import events
@@ -78,9 +80,9 @@ def execute(options: argparse.Namespace) -> int:
 def _find(options: argparse.Namespace, deadline: float) -> RunDirectory:
     while True:
         try:
-            return RunDirectory.find(options.run, options.runs_dir)
+            return run_proper(options.run, options.runs_dir)
         except UsageError:
-            if not options.missing_ok:
+            if not options.missing_ok or address_of(options.run) is not None:
                 raise
         _pause(deadline)
 
@@ -113,7 +115,9 @@ def _wait(run: RunDirectory, condition: Condition, deadline: float) -> tuple[int
 
 def _ended(run: RunDirectory, state: RunState, condition: Condition) -> int:
     name = plain(run.name, 200)
-    if state.ended is not None:
+    if state.run is not None and state.run.source:
+        how = f"its log is another program's: whether its training goes on is not known (step {state.step:,})"
+    elif state.ended is not None:
         how = facts_in_words.of(state.ended, state)
     elif run.session_log.exists():
         how = f"crashed after {facts_in_words.counted(state.step, 'step')}: {liveness.KILLED}"

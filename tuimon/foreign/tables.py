@@ -4,7 +4,8 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -184,7 +185,23 @@ def header(data: bytes) -> list[str]:
         text = line.decode("utf-8-sig").strip()
     except UnicodeDecodeError:
         return []
-    return next(csv.reader([text], delimiter=_delimiter(text)), []) if text and "\0" not in text else []
+    if not text or "\0" in text:
+        return []
+    try:
+        with _of_any_length():
+            return next(csv.reader([text], delimiter=_delimiter(text)), [])
+    except csv.Error:  # A carriage return in it, say.
+        return []
+
+
+@contextmanager
+def _of_any_length() -> Iterator[None]:
+    """Let cells be as long as the file; the limit is that of the whole process."""
+    before = csv.field_size_limit(MOST_BYTES)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 def _delimiter(line: str) -> str:
@@ -224,12 +241,13 @@ def _cells(data: bytes, log: ForeignLog) -> _Cells:
     rows: list[list[float | None]] = []
     odd = 0
     try:
-        for row in csv.reader(lines, delimiter=delimiter):
-            if not row or [cell.strip() for cell in row] == names:
-                continue
-            odd += len(row) != len(names)
-            if len(row) == len(names):
-                rows.append([_number(cell) for cell in row])
+        with _of_any_length():
+            for row in csv.reader(lines, delimiter=delimiter):
+                if not row or [cell.strip() for cell in row] == names:
+                    continue
+                odd += len(row) != len(names)
+                if len(row) == len(names):
+                    rows.append([_number(cell) for cell in row])
     except csv.Error as error:
         log.troubles[log.source] = f"not read whole: {error}"
     if odd:

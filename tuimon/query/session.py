@@ -177,9 +177,11 @@ class Session:
         if self.state.ended is not None:
             return self.state.ended.status
         try:
-            silent = time.time() - self.run.session_log.stat().st_mtime
+            written = self.run.session_log.stat().st_mtime
         except OSError:
-            silent = 0.0
+            # It was removed, and nothing is heard any more.
+            written = self.state.last_time or time.time()
+        silent = time.time() - written
         gone = liveness.is_gone(self.run.session_log, self.state.run)
         return liveness.status(self.state, gone=gone, silent_seconds=silent)
 

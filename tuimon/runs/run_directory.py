@@ -19,6 +19,8 @@ ENVIRONMENT_VARIABLE = "TUIMON_RUNS_DIR"
 DEFAULT_RUNS_DIRECTORY = "runs"
 DELETED_PREFIX = ".deleted-"
 """Begins the name of a directory that is being deleted. It is no run any more."""
+STAYS_HERE = "only watch, list and send reach another machine; run this there"
+"""What is said of an address where a run of this machine is wanted."""
 
 
 @dataclass(frozen=True)
@@ -115,11 +117,13 @@ class RunDirectory:
         is_name = os.sep not in name and re.search(r"[^\W_]", name, re.ASCII)
         if is_name and (named := _dated(file_name(name), list(runs_in(runs_directory)))):
             return named[-1]
-        nearby = [run.name for run in itertools.chain(runs_in(Path(name)), runs_in(runs_directory))]
+        nearby = [*dict.fromkeys(run.name for run in itertools.chain(runs_in(Path(name)), runs_in(runs_directory)))]
         hint = f" Runs nearby: {', '.join(nearby[:5])}." if nearby else ""
         # Of a name that nothing can have, a path would raise an error.
         if os.path.exists(name):  # noqa: PTH110
             raise UsageError(f"{name}: is not a run (it has no session.jsonl).{hint}")
+        if _is_elsewhere(name):
+            raise UsageError(f"{name}: {STAYS_HERE}")
         raise UsageError(f'no run named "{name}" in {runs_directory}{os.sep}{"." if hint else ""}{hint}')
 
     @classmethod
@@ -201,6 +205,16 @@ class RunDirectory:
     def take_lost(self) -> list[tuple[str, str]]:
         """Return the requests that did not arrive, or of which that is not known: id and why, each once."""
         return []
+
+
+def _is_elsewhere(name: str) -> bool:
+    """Whether a name that no run has is an address on another machine."""
+    from tuimon.runs.remote.address import remote_address
+
+    # What no host can be was meant as a name.
+    with contextlib.suppress(UsageError):
+        return remote_address(name) is not None
+    return False
 
 
 def _make_for_runs(directory: Path) -> None:

@@ -332,8 +332,11 @@ class RunState:
         self._pace.end_epoch(event.step)
         self.best.add(event)
         rate = from_wire(event.learning_rate)
-        self.learning_rate = None if event.learning_rate is None else rate
-        self.learning_rates.append(event.step, [rate])
+        # Another program's log may not say it.
+        is_known = event.learning_rate is not None and (self.run is None or not self.run.source or not np.isnan(rate))
+        self.learning_rate = rate if is_known else None
+        if is_known:
+            self.learning_rates.append(event.step, [rate])
         self.epoch_numbers.append(event.step, [event.epoch])
         self.epoch_phases.append(event.step, [self.phase != "auto"])
         self.clock.append(event.step, [event.time])

@@ -3,6 +3,7 @@
 import argparse
 import atexit
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import closing
@@ -13,7 +14,7 @@ from tuimon.errors import UsageError
 from tuimon.runs.glance import Glance
 from tuimon.runs.live_runs import live_runs, newest
 from tuimon.runs.remote.address import Address, remote_address
-from tuimon.runs.run_directory import RunDirectory, is_run, runs_in
+from tuimon.runs.run_directory import STAYS_HERE, RunDirectory, is_run, runs_in
 from tuimon.text import plain
 
 NO_ANSWER = 3
@@ -36,11 +37,34 @@ def named_or_newest(options: argparse.Namespace) -> RunDirectory:
     """
     if options.run is not None:
         if address_of(options.run) is not None:
-            raise UsageError(f"{options.run}: only watch, list and send reach another machine; run this there")
+            raise UsageError(f"{options.run}: {STAYS_HERE}")
         return named(options.run, options.runs_dir)
     run, status = newest(options.runs_dir)
     tell_taken(run, status)
     return run
+
+
+def run_proper(name: str, runs_dir: Path) -> RunDirectory:
+    """Return the run that a name or a path means, where a translation of another program's log will not do.
+
+    Raises:
+        UsageError: There is none; of another program's log, it says how to make a run of it.
+    """
+    try:
+        return RunDirectory.find(name, runs_dir)
+    except UsageError as error:
+        if not os.path.exists(name) or any(runs_in(Path(name))):  # noqa: PTH110 - as below.
+            raise
+        no_run = error
+    from tuimon.foreign.sources import find
+
+    try:
+        find(Path(name))
+    except UsageError:
+        raise no_run from None
+    raise UsageError(
+        f"{name}: it is a log of another program; make a run of it: tuimon import {shlex.quote(name)}"
+    ) from None
 
 
 def named(name: str, runs_dir: Path, *, follows: bool = False) -> RunDirectory:

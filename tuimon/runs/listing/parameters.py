@@ -123,7 +123,7 @@ def _known(state: RunState, config: Mapping[str, object]) -> Iterator[tuple[str,
             yield key, value
     if state.run is not None:
         yield from state.run.versions.items()
-        yield "host", state.run.host
+        yield "host", state.run.host or None
 
 
 def _of_training(tables: Mapping[str, object]) -> Mapping[str, object]:

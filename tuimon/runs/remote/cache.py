@@ -1,6 +1,7 @@
 """Where copies of logs of other machines lie, so that a run that is watched again is not fetched again."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import itertools
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tuimon import ownership
 from tuimon.errors import UsageError
 from tuimon.regular_file import open_regular
 from tuimon.runs.remote.address import Address
@@ -41,6 +43,8 @@ class CachePlace:
         try:
             root = cache_directory()
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Whoever can change it could put another log there, or a link to a file of this user.
+            ownership.require_own_directory(root, "no log is copied there")
             _delete_old(root)
             place, self._lock = next(
                 found for number in itertools.count() if (found := _free(root / f"{key}-{number}"))
@@ -61,6 +65,8 @@ class CachePlace:
 def _free(place: Path) -> tuple[Path, int] | None:
     """Return a place and the descriptor that holds its lock; None where another process holds it."""
     place.mkdir(mode=0o700, exist_ok=True)
+    if place.is_symlink():
+        raise NotADirectoryError(errno.ENOTDIR, f"{place.name} is a link there, not a directory", str(place))
     lock = _locked(place)
     return None if lock is None else (place, lock)
 
@@ -99,7 +105,7 @@ def _old_places(root: Path) -> Iterator[Path]:
 def whole_lines(log: Path) -> tuple[int, bytes]:
     """Cut off the last line of a copy if it is not whole; return the bytes that stay, and the first ones of these."""
     try:
-        with open_regular(log) as file:
+        with open_regular(log, follow_links=False) as file:
             size = end = file.seek(0, os.SEEK_END)
             while end > 0:
                 begin = max(0, end - 1024 * 1024)

@@ -1,6 +1,7 @@
 """Copies the log of a run on another machine as it grows, and connects again by itself."""
 
 import contextlib
+import errno
 import os
 import threading
 import time
@@ -215,7 +216,8 @@ class Mirror:
             self._heard_at = time.time()
             match kind:
                 case "D":
-                    self._copy(link, *map(int, rest.split()))
+                    offset, length, size = map(int, rest.split())
+                    self._copy(link, offset, length, size)
                 case "H":
                     self._note_all_copied(int(rest))
                 case "X":
@@ -243,8 +245,15 @@ class Mirror:
         place = self._log.with_name(".other.jsonl") if self._is_former else self._log
         if self._is_former:
             place.unlink(missing_ok=True)
-        with open(place, "ab", opener=_private) as file:
-            file.write(data)
+        with open(place, "ab", buffering=0, opener=_private) as file:
+            end = file.tell()
+            try:
+                if file.write(data) < len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place))
+            except OSError:
+                # What is half there would be there twice once it is sent again.
+                file.truncate(end)
+                raise
         if self._is_former:
             place.replace(self._log)
             self._is_former = False

@@ -172,8 +172,8 @@ put() {
   there=$(pwd -P; echo .)
   [ "${there%??}" = "${here%??}/commands" ] || no 'its commands/ is a link'
   set -C
-  why=$( { printf %s "$j" >".$a"; } 2>&1 ) || { rm -f ".$a"; no "$why"; }
-  why=$(mv -f ".$a" "$a" 2>&1) || { rm -f ".$a"; no "$why"; }
+  why=$( { printf %s "$j" >".$a"; } 2>&1 ) || { rm -f ".$a"; no "it cannot be written there: ${why##*: }"; }
+  why=$(mv -f ".$a" "$a" 2>&1) || { rm -f ".$a"; no "it cannot be written there: ${why##*: }"; }
   say put "$a" ok
 }
 
