@@ -1,5 +1,6 @@
 """The process that sends alerts: it tells of a trainer that is killed, and outlives whoever started it."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -102,6 +103,82 @@ def test_a_script_of_ones_own_is_watched_by_the_settings(
     assert kept.messages[-1]["text"].startswith(recorder.run.name)
     assert any("no data" in message["text"] for message in kept.messages)
     assert not [event for event in read_log(recorder.run) if isinstance(event, events.Note)]
+
+
+def helpers_of(run: RunDirectory) -> list[int]:
+    """Return the processes that watch a run."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (
+                b"tuimon.alerting.helper" in (line := (path / "cmdline").read_bytes())
+                and str(run.path).encode() in line
+            ):
+                found.append(int(path.name))
+    return found
+
+
+FITS = """
+import os, sys
+from pathlib import Path
+from tuimon.protocol import events
+from tuimon.trainer.session import new_run
+
+recorder = new_run.begin(None, runs_dir=Path(sys.argv[1]), name="fits", console=False)
+for fit in range(5):
+    recorder.end("finished")
+    recorder.reopen()
+    recorder.record(events.FitStarted(optimizer="Adam", epochs=1, initial_epoch=0, steps_per_epoch=None, jit_compile=False, can={}))
+while True:
+    try:
+        os.wait()
+    except ChildProcessError:
+        break
+print(recorder.run.path, flush=True)
+sys.stdin.read()
+recorder.record(events.Alert(rule="R1", severity="error", what="late", evidence={}, advice=""))
+recorder.end("finished")
+"""
+
+
+def test_fits_in_a_loop_have_one_process_and_a_script_that_waits_for_its_children_goes_on(
+    runs: Path, tmp_path: Path
+) -> None:
+    kept = Kept(tmp_path)
+    settings = tmp_path / "settings.toml"
+    settings.write_text(f"[alerts]\nevery_seconds = 0\ncommand = {json.dumps(kept.command)}\n")
+    script = subprocess.Popen(
+        [sys.executable, "-c", FITS, str(runs)],
+        env=environment(TUIMON_SETTINGS=str(settings)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with script:
+        assert script.stdout is not None
+        assert script.stdin is not None
+        run = RunDirectory(Path(script.stdout.readline().strip()))
+        until(lambda: (run.path / "alerts").is_dir(), what="a process that watches")
+        assert len(helpers_of(run)) == 1
+        script.stdin.close()
+        assert script.wait() == 0
+    until(lambda: not helpers_of(run), what="the end of the process")
+    assert [message["event"] for message in kept.messages] == ["alert", "end"]
+
+
+def test_settings_that_are_wrong_are_said_in_the_log_of_a_script(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_text('[alerts]\ncommand = "mail"\non = ["ends"]\n')
+    monkeypatch.setenv("TUIMON_SETTINGS", str(settings))
+    recorder = new_run.begin(None, runs_dir=runs, name="mine", console=False)
+    recorder.end("finished")
+    recorder.reopen()
+    recorder.end("finished")
+    (note,) = [event for event in read_log(recorder.run) if isinstance(event, events.Note)]
+    assert note.text.startswith("no alerts are sent")
+    assert str(settings) in note.text
 
 
 def test_the_command_has_the_environment_of_the_user(
