@@ -128,7 +128,8 @@ recorder = new_run.begin(None, runs_dir=Path(sys.argv[1]), name="fits", console=
 for fit in range(5):
     recorder.end("finished")
     recorder.reopen()
-    recorder.record(events.FitStarted(optimizer="Adam", epochs=1, initial_epoch=0, steps_per_epoch=None, jit_compile=False, can={}))
+    plan = dict(epochs=1, initial_epoch=0, steps_per_epoch=None)
+    recorder.record(events.FitStarted(optimizer="Adam", jit_compile=False, can={}, **plan))
 while True:
     try:
         os.wait()

@@ -233,3 +233,34 @@ def test_a_steered_run_is_made_again_bit_for_bit(tmp_path: Path) -> None:
     # Without it, they are others; and the schedule of the second run is that of the first.
     assert not same_weights(first, train(monitor(tmp_path, name="unsteered"), epochs=5))
     assert schedule.schedule(facts(again)) == schedule.schedule(facts(steered))
+
+
+def test_requests_that_undo_each_other_before_one_step_and_a_stop_before_an_epoch_are_made_again(
+    tmp_path: Path,
+) -> None:
+    def train(watched: tuimon.Monitor, *asks: Any) -> keras.Model:
+        keras.utils.set_random_seed(7)
+        model = compiled(sequential())
+        fit(model, 3, [*asks, watched])
+        return model
+
+    rates = [commands.LearningRate(learning_rate=rate) for rate in (1e-4, 3e-2, 1e-4)]
+    freezing = [
+        commands.Freeze(layers=["bn_1"]),
+        commands.Unfreeze(),
+        commands.Freeze(layers=["bn_1"]),
+    ]
+    steered = monitor(tmp_path, ["at epoch 2 stop"], name="steered")
+    first = train(steered, At(steered, {2: [*rates, *freezing]}))
+    path = tmp_path / "schedule.toml"
+    assert steered.run_dir is not None
+    schedule.export(RunDirectory(steered.run_dir), str(path))
+    again = monitor(tmp_path, path, name="again")
+    second = train(again)
+    assert [fact.reason for fact in facts_of(steered, events.CommandRejected)] == []
+    assert sorted(applied(again), key=lambda each: each[1]) == applied(steered)
+    assert same_weights(first, second)
+    steps = [RunState(), RunState()]
+    for state, watched in zip(steps, (steered, again), strict=True):
+        state.apply(facts(watched))
+    assert steps[0].step == steps[1].step == STEPS + 1

@@ -5,6 +5,7 @@ What an order does is a request of its own, which the controller takes as it tak
 
 import os
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 from tuimon.numbers import count
@@ -67,12 +68,17 @@ class StandingOrders:
         self._noted = set[int]()
 
     def begin(self, texts: Iterable[str]) -> None:
-        """Give the orders of the script or the config, those that this run has not had yet."""
+        """Give the orders of the script or the config, those that this run has not had yet.
+
+        One that is there twice is given twice: a schedule freezes, unfreezes and freezes again before one step.
+        """
         origin = "config" if self._recorder.config else "script"
+        times = Counter[str]()
         for text in texts:
             try:
                 order = orders.parse(text)
-                if not self._recorder.orders.has(orders.spell(order)):
+                times[spelled := orders.spell(order)] += 1
+                if self._recorder.orders.times_given(spelled) < times[spelled]:
                     self._give(order, origin)
             except (RejectedError, ValueError) as error:
                 reason = f"it is not taken: {error}"
