@@ -90,6 +90,9 @@ class Given:
 class Orders:
     """The orders of a run, in the order in which they were given.
 
+    Args:
+        dropped: Orders after which these begin: with further numbers, and without those that were given.
+
     Example:
         >>> known = Orders()
         >>> known.add(events.OrderGiven(number=1, order="on best val_loss checkpoint", origin="request"))
@@ -98,11 +101,13 @@ class Orders:
         ['val_loss 0.5 is the best so far']
     """
 
-    def __init__(self) -> None:
+    def __init__(self, dropped: "Orders | None" = None) -> None:
         self.all: dict[int, Given] = {}
         """All orders by number."""
-        self.newest = 0
+        self.newest: int = dropped.newest if dropped else 0
         """The highest number."""
+        self.refused: set[tuple[str, str]] = dropped.refused if dropped else set()
+        """Texts of the script or the config that were not taken, each with the reason."""
         self.epoch_names: dict[str, None] = {}
         """The metrics of this `fit`'s epochs so far."""
         self.batch_names: dict[str, None] = {}
@@ -112,7 +117,7 @@ class Orders:
         self._place = 0
         self._fit_place = 0
         self._captured: dict[int, int] = {}
-        self._times = Counter[str]()
+        self._times: Counter[str] = dropped._times if dropped else Counter()
         # Of all that stand; worked out when it is asked for, since there may be thousands.
         self._is_planned = self._looks_at_batches = self._has_due = False
         self._next_step: float = math.inf
@@ -187,6 +192,8 @@ class Orders:
             self.newest = max(self.newest, event.number)
             self.all[event.number] = _given(event)
             self._times[event.order] += event.origin != "request"
+        elif isinstance(event, events.OrderEnded) and not event.number:
+            self.refused.add((event.order, event.reason))
         elif (given := self.all.get(event.number)) is not None:
             given.due = ""
             if isinstance(event, events.OrderEnded):
