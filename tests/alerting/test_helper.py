@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from alerting.phone import Kept, Phone, alert
-from helpers import command, environment, read_log, stand_in, until
+from helpers import command, environment, make_run, read_log, stand_in, until
 from tuimon.alerting import helper
 from tuimon.alerting.sent import Trouble
 from tuimon.cli.main import main
@@ -247,3 +247,25 @@ def test_the_test_of_a_command(
     settings.write_text('[alerts]\ncommand = "mail \'me"\n')
     assert main(["alerts", "test"]) == 2
     assert "alerts.command: no closing quotation" in capsys.readouterr().err
+
+
+IGNORES = """
+import signal, sys
+from pathlib import Path
+from tuimon.alerting import helper
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.settings import Alerts
+
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGCHLD])
+helper.start(RunDirectory(Path(sys.argv[1])), Alerts(command=["false"]), since_bytes=0)
+"""
+
+
+def test_a_program_that_ignores_its_children_hides_no_failure_of_the_command(runs: Path) -> None:
+    run = make_run(runs, training())
+    trouble = Trouble(run.path)
+    assert (
+        subprocess.run([sys.executable, "-c", IGNORES, str(run.path)], env=environment(), check=False).returncode == 0
+    )
+    assert until(trouble.news) == "alerts: false ended with exit code 1"

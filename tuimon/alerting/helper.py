@@ -164,6 +164,9 @@ def main(arguments: list[str]) -> int:
         os.environ.pop(name, None)
         if value is not None:
             os.environ[name] = value
+    # As a program has left them that ignores the ends of its children: the exit status of the command would be lost.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1):
         # Not SIG_IGN, which the command would inherit.
         signal.signal(number, lambda *_: None)

@@ -125,10 +125,11 @@ class StandingOrders:
 
     def is_due(self) -> bool:
         """Return True if an order is due before the coming step."""
-        is_due = False
-        with self._dropping():
-            is_due = self._recorder.orders.is_due(self._sampling.coming_step)
-        return is_due
+        try:
+            return self._recorder.orders.is_due(self._sampling.coming_step)
+        except Exception as error:  # noqa: BLE001 - an order must not end a training
+            self._recorder.drop_orders(error)
+            return False
 
     def obey(self) -> None:
         """Fire what is due before the coming step."""
