@@ -9,12 +9,13 @@ import msgspec
 import pytest
 
 from alerting.phone import KEEPS, Kept, alert
-from helpers import a_run, command, environment, make_run, until
+from helpers import a_run, command, environment, fold, make_run, read_log, until
 from tuimon.alerting import helper
+from tuimon.alerting.happenings import Happenings
 from tuimon.cli.main import main
 from tuimon.protocol import events
 from tuimon.settings import Alerts
-from ui.facts import HOSTILE, training
+from ui.facts import HOSTILE, started, training
 from ui.watching import LiveRun
 
 
@@ -149,3 +150,17 @@ def test_a_run_is_waited_for_under_another_name_and_not_after_its_log_is_gone(ru
         assert "its log was removed after step 3" in second.stdout.read()
         # Not waited for: alerts of a run of which nothing more is heard.
         assert second.wait(20) == 1
+
+
+def test_of_a_log_of_another_program_nobody_says_that_it_crashed(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(runs, [started(source="TensorBoard log /logs"), *training()[1:]])
+    assert main(["wait", "run", "--runs-dir", str(runs)]) == 1
+    assert capsys.readouterr().err == (
+        "tuimon: run: a log of another program, with 3 steps; whether that goes on is not known\n"
+    )
+    state = fold(read_log(run))
+    happenings = Happenings(Alerts(stall_seconds=1))
+    assert happenings.in_time(state, gone=False, now=0.0, wall=0.0) == []
+    assert happenings.in_time(state, gone=True, now=1000.0, wall=1000.0) == []

@@ -117,6 +117,9 @@ def _wait(place: Place, name: str, condition: Condition, deadline: float) -> tup
 def _ended(run: RunDirectory, name: str, state: RunState, condition: Condition) -> int:
     if state.ended is not None:
         how = facts_in_words.of(state.ended, state)
+    elif state.run is not None and state.run.source:
+        steps = facts_in_words.counted(state.step, "step")
+        how = f"a log of another program, with {steps}; whether that goes on is not known"
     elif run.session_log.exists():
         how = f"crashed after {facts_in_words.counted(state.step, 'step')}: {liveness.KILLED}"
     else:
