@@ -84,7 +84,8 @@ def start(
         since_bytes=since_bytes,
         trainer=None if trainer_pid is None or start_of_trainer is None else (trainer_pid, start_of_trainer),
         parent=os.getpid() if with_parent else None,
-        leaves_parent=leaves_parent,
+        # All orphans of a container are children of its first process: that one takes note of its end as a child.
+        leaves_parent=leaves_parent and os.getpid() != 1,
         variables={name: os.environ.get(name) for name in environment if environment[name] != os.environ.get(name)},
     )
     try:

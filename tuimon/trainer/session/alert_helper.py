@@ -36,8 +36,8 @@ class AlertHelper:
 
     def stop(self) -> None:
         """Leave the process alone: it has to tell how the run ended."""
-        with self._lock:
-            self._is_wanted = False
+        # Without the lock: a fork of the script may have been made while another thread held it.
+        self._is_wanted = False
 
     def _begin(self) -> None:
         mine, warning = settings.read(settings.settings_path())
