@@ -4,7 +4,7 @@ from helpers import fold
 from tuimon.protocol import events
 from tuimon.protocol.wire import Number
 from tuimon.runs import facts_in_words
-from tuimon.runs.orders import Orders
+from tuimon.runs.orders import Given, Orders
 from tuimon.runs.state import RunState
 
 
@@ -158,3 +158,53 @@ def test_orders_are_told_in_words_without_control_characters() -> None:
         assert words.isprintable()
     state = fold([given, fired])
     assert [given.words for given in state.orders.all.values()] == ["fired at step 0"]
+
+
+def started() -> events.FitStarted:
+    return events.FitStarted(
+        optimizer="Adam", epochs=1, initial_epoch=0, steps_per_epoch=None, jit_compile=False, can={}
+    )
+
+
+def test_each_fit_is_looked_at_anew_whatever_the_one_before_ended_with() -> None:
+    course = Course("when nan stop", "when loss > 1 note high", "on best val_loss note best")
+    for _ in range(6):
+        # Fits of one epoch in a loop: all of their epochs are the first.
+        course.epoch = 0
+        course.add(started())
+        course.batches("nan", "nan")
+        course.epochs(2.0, name="loss")
+    assert [number for number, _ in course.fired] == [1, 2] * 6
+
+
+def test_what_came_about_at_the_end_of_a_fit_has_no_step_in_the_next_one() -> None:
+    course = Course("when loss > 1 lr 1e-4", "lr 1e-3 after 1 epochs")
+    course.step += 2
+    course.add(events.EpochEnded(logs={"loss": 2.0}, learning_rate=0.1, seconds=1.0))
+    assert [given.number for given in course.orders.due] == [1, 2]
+    course.add(started())
+    course.batches(0.5)
+    assert course.fired == [(2, 2)], "epochs are counted through all fits"
+
+
+class Counting(Orders):
+    """Counts how many orders are looked at."""
+
+    looks = 0
+
+    @property
+    def standing(self) -> list[Given]:
+        self.looks += len(self.all)
+        return super().standing
+
+
+def test_thousands_of_orders_cost_a_step_next_to_nothing() -> None:
+    known = Counting()
+    for number in range(3000):
+        known.add(events.OrderGiven(number=number, order=f"at step {number + 5} note x", origin="script"))
+    given, known.looks = known.looks, 0
+    assert given < 3000 * 20
+    for step in range(5):
+        assert not known.is_due(step)
+    assert known.looks <= 3000
+    assert known.is_due(5)

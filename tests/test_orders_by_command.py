@@ -136,7 +136,12 @@ def test_a_schedule_has_what_changed_training_at_its_steps(runs: Path, capsys: C
         applied(6, 6, id="retreat-6", command="phase", phase="auto"),
         events.EpochEnded(logs={}, learning_rate=0.1, seconds=1.0, step=8),
         events.EpochEnded(logs={}, learning_rate=0.1, seconds=1.0, step=16, epoch=1),
+        events.OrderGiven(number=1, order="on best val_loss stop", origin="script"),
+        events.OrderFired(number=1, order="", request="order-1-0-1", why="it is the best", stands=True),
         applied(16, 7, id="order-1-0-1", command="stop", after="batch"),
+        events.OrderGiven(number=2, order="at epoch 3 stop", origin="script"),
+        events.OrderFired(number=2, order="", request="order-2-0-1", why="epoch 3 begins"),
+        applied(16, 8, id="order-2-0-1", command="stop", after="batch"),
     ]
     run = make_run(runs, [*(fact for fact in a_run() if not isinstance(fact, events.CommandApplied)), *facts])
     assert main(["export", run.name, "--to", "schedule", "--out", "-"]) == 0
@@ -146,6 +151,8 @@ def test_a_schedule_has_what_changed_training_at_its_steps(runs: Path, capsys: C
         "at step 5 lr 0.0003",
         # At the end of the epoch that began at step 8.
         "at step 8 stop epoch",
+        # Before the first step of the next one, which is made.
+        "at step 16 stop",
     ]
 
 

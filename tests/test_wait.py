@@ -5,15 +5,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from alerting.phone import KEEPS, Kept, alert
-from helpers import a_run, command, environment, make_run, until
+from helpers import a_run, command, environment, fold, make_run, read_log, until
 from tuimon.alerting import helper
+from tuimon.alerting.happenings import Happenings
 from tuimon.cli.main import main
 from tuimon.protocol import events
 from tuimon.settings import Alerts
-from ui.facts import HOSTILE, training
+from ui.facts import HOSTILE, started, training
 from ui.watching import LiveRun
 
 
@@ -41,6 +43,7 @@ def facts() -> list[events.AnyEvent]:
         ("val_los<0", 1, "run: not reached: val_los<0; finished after 4 steps; its epochs have loss, val_loss"),
         ("epoch", 2, "--until epoch: that is nothing to wait for; there are end, training"),
         ("epoch x", 2, "--until epoch x: "),
+        ("loss<nan", 2, "--until loss<nan: expected a number after <"),
         ("loss<x", 2, "--until loss<x: expected a number after <"),
         ("alert R", 2, "--until alert R: expected one of info, warning, error, or a rule such as R5"),
     ],
@@ -117,3 +120,47 @@ def test_a_run_that_is_not_there_is_waited_for_only_if_asked(runs: Path, capsys:
         assert waiting.stdout is not None
         assert waiting.stdout.read() == "later: val_loss 0.45 < 0.5 at epoch 5\n"
     assert waiting.returncode == 0
+
+
+def test_a_run_is_waited_for_under_another_name_and_not_after_its_log_is_gone(runs: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_text('[alerts]\ncommand = ["true"]\n')
+
+    def waiting() -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            command("wait", "live", "--runs-dir", runs),
+            env=environment(TUIMON_SETTINGS=str(settings)),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    with LiveRun(runs, *training()) as run, waiting() as first:
+        assert first.stdout is not None
+        until(lambda: (run.directory.path / "alerts").is_dir())
+        run.directory.path.rename(runs / "other")
+        with (runs / "other" / "session.jsonl").open("ab") as log:
+            log.write(msgspec.json.encode(events.RunEnded(status="finished", step=3, seq=10**6)) + b"\n")
+        assert first.stdout.read() == "live: finished after 3 steps\n"
+        assert first.wait() == 0
+    with LiveRun(runs, *training()) as run, waiting() as second:
+        assert second.stdout is not None
+        until(lambda: (run.directory.path / "alerts").is_dir())
+        run.directory.session_log.unlink()
+        assert "its log was removed after step 3" in second.stdout.read()
+        # Not waited for: alerts of a run of which nothing more is heard.
+        assert second.wait(20) == 1
+
+
+def test_of_a_log_of_another_program_nobody_says_that_it_crashed(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(runs, [started(source="TensorBoard log /logs"), *training()[1:]])
+    assert main(["wait", "run", "--runs-dir", str(runs)]) == 1
+    assert capsys.readouterr().err == (
+        "tuimon: run: a log of another program, with 3 steps; whether that goes on is not known\n"
+    )
+    state = fold(read_log(run))
+    happenings = Happenings(Alerts(stall_seconds=1))
+    assert happenings.in_time(state, gone=False, now=0.0, wall=0.0) == []
+    assert happenings.in_time(state, gone=True, now=1000.0, wall=1000.0) == []

@@ -1,5 +1,6 @@
 """The process that sends alerts: it tells of a trainer that is killed, and outlives whoever started it."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from alerting.phone import Kept, Phone, alert
-from helpers import command, environment, read_log, stand_in, until
+from helpers import command, environment, make_run, read_log, stand_in, until
 from tuimon.alerting import helper
 from tuimon.alerting.sent import Trouble
 from tuimon.cli.main import main
@@ -104,6 +105,83 @@ def test_a_script_of_ones_own_is_watched_by_the_settings(
     assert not [event for event in read_log(recorder.run) if isinstance(event, events.Note)]
 
 
+def helpers_of(run: RunDirectory) -> list[int]:
+    """Return the processes that watch a run."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (
+                b"tuimon.alerting.helper" in (line := (path / "cmdline").read_bytes())
+                and str(run.path).encode() in line
+            ):
+                found.append(int(path.name))
+    return found
+
+
+FITS = """
+import os, sys
+from pathlib import Path
+from tuimon.protocol import events
+from tuimon.trainer.session import new_run
+
+recorder = new_run.begin(None, runs_dir=Path(sys.argv[1]), name="fits", console=False)
+for fit in range(5):
+    recorder.end("finished")
+    recorder.reopen()
+    plan = dict(epochs=1, initial_epoch=0, steps_per_epoch=None)
+    recorder.record(events.FitStarted(optimizer="Adam", jit_compile=False, can={}, **plan))
+while True:
+    try:
+        os.wait()
+    except ChildProcessError:
+        break
+print(recorder.run.path, flush=True)
+sys.stdin.read()
+recorder.record(events.Alert(rule="R1", severity="error", what="late", evidence={}, advice=""))
+recorder.end("finished")
+"""
+
+
+def test_fits_in_a_loop_have_one_process_and_a_script_that_waits_for_its_children_goes_on(
+    runs: Path, tmp_path: Path
+) -> None:
+    kept = Kept(tmp_path)
+    settings = tmp_path / "settings.toml"
+    settings.write_text(f"[alerts]\nevery_seconds = 0\ncommand = {json.dumps(kept.command)}\n")
+    script = subprocess.Popen(
+        [sys.executable, "-c", FITS, str(runs)],
+        env=environment(TUIMON_SETTINGS=str(settings)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with script:
+        assert script.stdout is not None
+        assert script.stdin is not None
+        run = RunDirectory(Path(script.stdout.readline().strip()))
+        until(lambda: (run.path / "alerts").is_dir(), what="a process that watches")
+        assert len(helpers_of(run)) == 1
+        script.stdin.close()
+        assert script.wait() == 0
+    until(lambda: not helpers_of(run), what="the end of the process")
+    assert [message["event"] for message in kept.messages] == ["alert", "end"]
+
+
+def test_settings_that_are_wrong_are_said_in_the_log_of_a_script(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_text('[alerts]\ncommand = "mail"\non = ["ends"]\n')
+    monkeypatch.setenv("TUIMON_SETTINGS", str(settings))
+    recorder = new_run.begin(None, runs_dir=runs, name="mine", console=False)
+    recorder.end("finished")
+    recorder.reopen()
+    recorder.end("finished")
+    (note,) = [event for event in read_log(recorder.run) if isinstance(event, events.Note)]
+    assert note.text.startswith("no alerts are sent")
+    assert str(settings) in note.text
+
+
 def test_the_command_has_the_environment_of_the_user(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,3 +247,25 @@ def test_the_test_of_a_command(
     settings.write_text('[alerts]\ncommand = "mail \'me"\n')
     assert main(["alerts", "test"]) == 2
     assert "alerts.command: no closing quotation" in capsys.readouterr().err
+
+
+IGNORES = """
+import signal, sys
+from pathlib import Path
+from tuimon.alerting import helper
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.settings import Alerts
+
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGCHLD])
+helper.start(RunDirectory(Path(sys.argv[1])), Alerts(command=["false"]), since_bytes=0)
+"""
+
+
+def test_a_program_that_ignores_its_children_hides_no_failure_of_the_command(runs: Path) -> None:
+    run = make_run(runs, training())
+    trouble = Trouble(run.path)
+    assert (
+        subprocess.run([sys.executable, "-c", IGNORES, str(run.path)], env=environment(), check=False).returncode == 0
+    )
+    assert until(trouble.news) == "alerts: false ended with exit code 1"

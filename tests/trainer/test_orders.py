@@ -16,6 +16,7 @@ from trainer import keras_models
 from trainer.keras_models import STEPS, Ask, compiled, facts, facts_of, same_weights, sequential
 from tuimon.export import schedule
 from tuimon.protocol import commands, events
+from tuimon.runs.orders import Orders
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.state import RunState
 
@@ -234,3 +235,61 @@ def test_a_steered_run_is_made_again_bit_for_bit(tmp_path: Path) -> None:
     # Without it, they are others; and the schedule of the second run is that of the first.
     assert not same_weights(first, train(monitor(tmp_path, name="unsteered"), epochs=5))
     assert schedule.schedule(facts(again)) == schedule.schedule(facts(steered))
+
+
+def test_requests_that_undo_each_other_before_one_step_and_a_stop_before_an_epoch_are_made_again(
+    tmp_path: Path,
+) -> None:
+    def train(watched: tuimon.Monitor, *asks: Any) -> keras.Model:
+        keras.utils.set_random_seed(7)
+        model = compiled(sequential())
+        fit(model, 3, [*asks, watched])
+        return model
+
+    rates = [commands.LearningRate(learning_rate=rate) for rate in (1e-4, 3e-2, 1e-4)]
+    freezing = [
+        commands.Freeze(layers=["bn_1"]),
+        commands.Unfreeze(),
+        commands.Freeze(layers=["bn_1"]),
+    ]
+    steered = monitor(tmp_path, ["at epoch 2 stop"], name="steered")
+    first = train(steered, At(steered, {2: [*rates, *freezing]}))
+    path = tmp_path / "schedule.toml"
+    assert steered.run_dir is not None
+    schedule.export(RunDirectory(steered.run_dir), str(path))
+    again = monitor(tmp_path, path, name="again")
+    second = train(again)
+    assert [fact.reason for fact in facts_of(steered, events.CommandRejected)] == []
+    assert sorted(applied(again), key=lambda each: each[1]) == applied(steered)
+    assert same_weights(first, second)
+    steps = [RunState(), RunState()]
+    for state, watched in zip(steps, (steered, again), strict=True):
+        state.apply(facts(watched))
+    assert steps[0].step == steps[1].step == STEPS + 1
+
+
+@pytest.mark.parametrize("part", ["is_due", "reach", "begin_epoch", "_end_epoch"])
+def test_an_error_in_the_orders_ends_the_orders_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    def raises(*_: object) -> None:
+        raise RuntimeError("no\x1b[2J")
+
+    monkeypatch.setattr(Orders, part, raises)
+    watched = with_orders(tmp_path, ["at step 2 note a", "on best loss note b"], 1)
+    ended = facts_of(watched, events.OrderEnded)
+    assert {fact.number for fact in ended} >= {2}, "nobody is shown that it stands"
+    assert all(fact.reason.startswith("dropped after an error of tuimon: RuntimeError") for fact in ended)
+    state = RunState()
+    state.apply(facts(watched))
+    assert not state.orders.standing
+    assert len(facts_of(watched, events.EpochEnded)) == 1, "the log goes on"
+
+
+def test_an_order_that_is_not_taken_is_said_once_for_all_fits_with_the_same_reason(tmp_path: Path) -> None:
+    watched = monitor(tmp_path, ["freeze nosuch*", "at epoch 1 note a"])
+    model = compiled(sequential())
+    for number in range(3):
+        fit(model, number + 1, [watched], initial_epoch=number)
+    assert [fact.number for fact in facts_of(watched, events.OrderEnded)] == [0]
+    assert fired(watched) == [(1, 0)]

@@ -1,5 +1,6 @@
 """What `tuimon wait` waits for, as people write it."""
 
+import math
 import operator
 import re
 from collections.abc import Callable, Iterable
@@ -124,9 +125,9 @@ def _metric(name: str, sign: str, written: str) -> Check:
     try:
         wanted = float(written)
     except ValueError:
-        raise UsageError(
-            f"--until {plain(name, 60)}{sign}{plain(written, 60)}: expected a number after {sign}"
-        ) from None
+        wanted = math.nan
+    if math.isnan(wanted):
+        raise UsageError(f"--until {plain(name, 60)}{sign}{plain(written, 60)}: expected a number after {sign}")
 
     def check(event: events.AnyEvent, state: RunState) -> str:
         del state

@@ -116,7 +116,8 @@ class Happenings:
                 return []
             ended, self._ended = self._ended, None
             return self._wanted([_ending(ended, state)])
-        if state.ended is not None:
+        if state.ended is not None or (state.run is not None and state.run.source):
+            # Of a log of another program nobody can tell whether it goes on.
             return []
         if gone:
             return self._wanted(self._crash(state, wall))

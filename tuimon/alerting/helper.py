@@ -47,6 +47,8 @@ class Orders(msgspec.Struct, kw_only=True, frozen=True):
     """As `Sender` has it."""
     parent: int | None = None
     """The process with which it ends, once nothing waits to be sent; None: it stays until the run is over."""
+    leaves_parent: bool = False
+    """Whether it is no child of the process that starts it, for long: a program may wait for all of its children."""
     variables: dict[str, str | None] = {}
     """Environment variables as they were, for the command; None: not set."""
 
@@ -58,6 +60,7 @@ def start(
     since_bytes: int | None = None,
     trainer_pid: int | None = None,
     with_parent: bool = False,
+    leaves_parent: bool = False,
 ) -> "subprocess.Popen[bytes] | None":
     """Start the process, if there is a command to run; never raise, and wait for nothing.
 
@@ -68,6 +71,8 @@ def start(
         trainer_pid: The training process, where it is known.
         with_parent: Whether it ends with this process, which merely watches; else it stays until the run is over. A run
             whose config has alerts of its own is then left to them.
+        leaves_parent: Whether it is soon no child of this process, whose program may wait for all of its children. What
+            is returned is then the child that makes it; its ``stdout``, which stays empty, ends with the process.
     """
     if not options.command or options.trouble() or not options.on or (with_parent and _has_own_alerts(run)):
         return None
@@ -79,13 +84,15 @@ def start(
         since_bytes=since_bytes,
         trainer=None if trainer_pid is None or start_of_trainer is None else (trainer_pid, start_of_trainer),
         parent=os.getpid() if with_parent else None,
+        # All orphans of a container are children of its first process: that one takes note of its end as a child.
+        leaves_parent=leaves_parent and os.getpid() != 1,
         variables={name: os.environ.get(name) for name in environment if environment[name] != os.environ.get(name)},
     )
     try:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "tuimon.alerting.helper", str(run.path)],
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if leaves_parent else subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
             env=environment,
@@ -152,10 +159,15 @@ def main(arguments: list[str]) -> int:
     from tuimon.alerting.sender import Sender
 
     orders = msgspec.json.decode(sys.stdin.buffer.read(), type=Orders)
+    if orders.leaves_parent and os.fork():
+        return 0
     for name, value in orders.variables.items():
         os.environ.pop(name, None)
         if value is not None:
             os.environ[name] = value
+    # As a program has left them that ignores the ends of its children: the exit status of the command would be lost.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1):
         # Not SIG_IGN, which the command would inherit.
         signal.signal(number, lambda *_: None)

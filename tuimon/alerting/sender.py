@@ -13,6 +13,7 @@ import msgspec
 from tuimon.alerting import command
 from tuimon.alerting.happenings import ENDINGS, Happening, Happenings, Told
 from tuimon.alerting.message import About, Message, message
+from tuimon.alerting.place import Place
 from tuimon.alerting.sent import Claim, Sent
 from tuimon.protocol import events
 from tuimon.runs import liveness
@@ -64,7 +65,7 @@ class Sender:
     ) -> None:
         self._options = options
         self._trainer = trainer
-        self._place = _Place(run)
+        self._place = Place(run)
         self._run = self._place.run
         self._sent = Sent(self._run.path)
         self._gone = False
@@ -236,34 +237,6 @@ def send(options: Alerts, told: Message) -> command.Outcome:
         variables=told.variables(),
         timeout_seconds=options.timeout_seconds,
     )
-
-
-class _Place:
-    """A run's directory, which may be renamed while it trains."""
-
-    def __init__(self, run: RunDirectory) -> None:
-        self._first = run.path
-        self.run = run
-        """The run, by a path that leads to it under any name."""
-        self._link: Path | None = None
-        with contextlib.suppress(OSError):
-            descriptor = os.open(run.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            link = Path(f"/proc/self/fd/{descriptor}")
-            if link.is_dir():
-                self._link, self.run = link, RunDirectory(link)
-
-    @property
-    def path(self) -> Path:
-        """Where it is now."""
-        with contextlib.suppress(OSError):
-            if self._link is not None:
-                return self._link.readlink()
-        return self._first
-
-    @property
-    def is_gone(self) -> bool:
-        """True once it is removed."""
-        return not self.path.is_dir()
 
 
 def _is_past(then: float, seconds: float, now: float) -> bool:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 from tuimon.alerting import helper
 from tuimon.alerting.conditions import USAGE, Condition
+from tuimon.alerting.place import Place
 from tuimon.cli.common import progress_lines
 from tuimon.cli.common.choice import address_of, run_proper
 from tuimon.cli.common.options import add_runs_dir, warn
@@ -67,7 +68,7 @@ def execute(options: argparse.Namespace) -> int:
         settings, warning = read(settings_path())
         warn(warning)
         process = helper.start(run, settings.alerts, with_parent=True)
-        code, is_over = _wait(run, condition, deadline)
+        code, is_over = _wait(Place(run), run.name, condition, deadline)
         if is_over:
             helper.wait_until_sent(run, process, settings.alerts)
         return code
@@ -99,26 +100,28 @@ def _pause(deadline: float) -> None:
     time.sleep(min(LOOK_SECONDS, left))
 
 
-def _wait(run: RunDirectory, condition: Condition, deadline: float) -> tuple[int, bool]:
-    """Wait for it; return the exit code, and whether the run is over."""
+def _wait(place: Place, name: str, condition: Condition, deadline: float) -> tuple[int, bool]:
+    """Wait for it; return the exit code, and whether the run is over and may have alerts to be sent."""
+    run, name = place.run, plain(name, 200)
     log, is_over = _Log(run), progress_lines.until_ended(run)
     while True:
         # Asked before the log is read, so that everything written until the end is read.
         over = is_over(log.state)
         if said := log.read(condition.reached):
-            print(f"{plain(run.name, 200)}: {said}", flush=True)
+            print(f"{name}: {said}", flush=True)
             return REACHED, over
         if over:
-            return _ended(run, log.state, condition), True
+            # Who sends alerts hears nothing more of a log that was removed, and waits for more.
+            return _ended(run, name, log.state, condition), run.session_log.exists()
         _pause(deadline)
 
 
-def _ended(run: RunDirectory, state: RunState, condition: Condition) -> int:
-    name = plain(run.name, 200)
-    if state.run is not None and state.run.source:
-        how = f"its log is another program's: whether its training goes on is not known (step {state.step:,})"
-    elif state.ended is not None:
+def _ended(run: RunDirectory, name: str, state: RunState, condition: Condition) -> int:
+    if state.ended is not None:
         how = facts_in_words.of(state.ended, state)
+    elif state.run is not None and state.run.source:
+        steps = facts_in_words.counted(state.step, "step")
+        how = f"a log of another program, with {steps}; whether that goes on is not known"
     elif run.session_log.exists():
         how = f"crashed after {facts_in_words.counted(state.step, 'step')}: {liveness.KILLED}"
     else:

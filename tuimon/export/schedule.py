@@ -19,7 +19,7 @@ from tuimon.atomic_file import whole_file
 from tuimon.errors import UsageError
 from tuimon.numbers import count
 from tuimon.protocol import commands, events, orders
-from tuimon.protocol.orders import AtStep, StandingOrder
+from tuimon.protocol.orders import AtStep, StandingOrder, Trigger
 from tuimon.runs.log.session_log import Tail
 from tuimon.runs.orders import Orders
 from tuimon.runs.run_directory import RunDirectory
@@ -37,8 +37,6 @@ _EXPORTED = (
     | commands.Epochs
     | commands.Stop
 )
-_BEFORE_A_STEP = (orders.Now, orders.AtStep, orders.AtEpoch)
-"""Triggers whose order saves a checkpoint right before a step, as a request does."""
 _OF_A_RETREAT = "retreat-"
 """Begins the ids of facts that answer no request."""
 
@@ -89,6 +87,7 @@ class _Made:
         self._saved: dict[int, str] = {}
         self._reasons: dict[str, str] = {}
         self._taken: dict[str, int] = {}
+        self._fired: dict[str, int] = {}
         self._newest_saved = ""
         self._orders = Orders()
         self._rolled_back: events.RolledBack | None = None
@@ -108,6 +107,8 @@ class _Made:
                 raise ValueError("it is read from a log of another program, or an export, which has no requests")
             case events.EpochEnded():
                 self._epoch_first_step, self._next_first_step = self._next_first_step, fact.step
+            case events.OrderFired():
+                self._fired[fact.request] = fact.number
             case events.CheckpointSaved():
                 self._newest_saved = fact.name
                 self._reasons[fact.name] = fact.reason
@@ -132,12 +133,21 @@ class _Made:
                 # Its answer follows the fact.
                 self._taken[self._newest_saved] = fact.taken
             return
-        if isinstance(request, commands.Stop) and step == self._next_first_step and fact.id.startswith("order-"):
+        if isinstance(request, commands.Stop) and step == self._next_first_step and self._is_of_epoch_end(fact.id):
             # An order fired at the end of the epoch, where no step follows.
             request, step = commands.Stop(after="epoch"), self._epoch_first_step
         if isinstance(request, commands.Rollback):
             request = self._rollback()
         self._requests.append((step, fact.taken, request))
+
+    def _is_of_epoch_end(self, identity: str) -> bool:
+        """Return True if a request was made by an order that can fire at the end of an epoch."""
+        trigger = self._trigger(self._fired.get(identity, 0))
+        return trigger is not None and not _is_before_step(trigger)
+
+    def _trigger(self, number: int) -> Trigger | None:
+        given = self._orders.all.get(number)
+        return given.order.trigger if given is not None and given.order is not None else None
 
     def _rollback(self) -> commands.Rollback:
         rolled_back, self._rolled_back = self._rolled_back, None
@@ -145,9 +155,8 @@ class _Made:
             raise ValueError("its log does not say where a rollback went")
         reason = self._reasons.get(rolled_back.checkpoint, "")
         name, _, number = reason.partition(" ")
-        given = self._orders.all.get(int(number)) if name == "order" and number.isdecimal() else None
-        trigger = given.order.trigger if given is not None and given.order is not None else None
-        if reason != "asked" and not isinstance(trigger, _BEFORE_A_STEP):
+        trigger = self._trigger(int(number)) if name == "order" and number.isdecimal() else None
+        if reason != "asked" and not (trigger is not None and _is_before_step(trigger)):
             raise ValueError(
                 f"it was rolled back to {plain(rolled_back.checkpoint, 100)}, which was not saved by a request before "
                 f"a step ({plain(reason, 60) or 'not known why'})"
@@ -159,6 +168,13 @@ class _Made:
         if self._saved[rolled_back.to_step] != rolled_back.checkpoint:
             raise ValueError(f"it was rolled back to two checkpoints of step {count(rolled_back.to_step)}")
         return commands.Rollback(checkpoint=f"step-{rolled_back.to_step:08d}.npz")
+
+
+def _is_before_step(trigger: Trigger) -> bool:
+    """Return True if the order fires right before a step, as a request does; else an epoch may just have ended."""
+    if isinstance(trigger, orders.After):
+        return trigger.unit == "steps"
+    return isinstance(trigger, orders.Now | orders.AtStep | orders.AtEpoch)
 
 
 def _toml(name: str, texts: list[str]) -> str:

@@ -4,7 +4,10 @@ Pure: trainer, screens and replay fold the same facts. Only the trainer acts on 
 """
 
 import math
+import operator
 from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tuimon.numbers import count, figure
@@ -29,6 +32,14 @@ KINDS = (
     events.OrderEnded,
 )
 """The facts that `Orders.add` needs; all others change nothing."""
+_OF_ONE_FIT = (orders.Nan, orders.Bound, orders.Stall, orders.Best, orders.AtEpoch)
+"""Triggers that have come about in one ``fit``, and mean nothing to the next one."""
+_COMPARED: dict[orders.Sign, Callable[[float, float], bool]] = {
+    ">": operator.gt,
+    "<": operator.lt,
+    ">=": operator.ge,
+    "<=": operator.le,
+}
 
 
 @dataclass
@@ -79,6 +90,9 @@ class Given:
 class Orders:
     """The orders of a run, in the order in which they were given.
 
+    Args:
+        dropped: Orders after which these begin: with further numbers, and without those that were given.
+
     Example:
         >>> known = Orders()
         >>> known.add(events.OrderGiven(number=1, order="on best val_loss checkpoint", origin="request"))
@@ -87,13 +101,13 @@ class Orders:
         ['val_loss 0.5 is the best so far']
     """
 
-    def __init__(self) -> None:
+    def __init__(self, dropped: "Orders | None" = None) -> None:
         self.all: dict[int, Given] = {}
         """All orders by number."""
-        self.newest = 0
+        self.newest: int = dropped.newest if dropped else 0
         """The highest number."""
-        self.next_step: float = math.inf
-        """The first step at which an order is due."""
+        self.refused: set[tuple[str, str]] = dropped.refused if dropped else set()
+        """Texts of the script or the config that were not taken, each with the reason."""
         self.epoch_names: dict[str, None] = {}
         """The metrics of this `fit`'s epochs so far."""
         self.batch_names: dict[str, None] = {}
@@ -101,8 +115,12 @@ class Orders:
         self._values: dict[str, list[tuple[int, float]]] = {}
         self._ends: list[int] = []
         self._place = 0
+        self._fit_place = 0
         self._captured: dict[int, int] = {}
-        self._looks_at_batches = False
+        self._times: Counter[str] = dropped._times if dropped else Counter()
+        # Of all that stand; worked out when it is asked for, since there may be thousands.
+        self._is_planned = self._looks_at_batches = self._has_due = False
+        self._next_step: float = math.inf
 
     @property
     def standing(self) -> list[Given]:
@@ -114,13 +132,19 @@ class Orders:
         """Those whose condition has come about since they last fired."""
         return [given for given in self.standing if given.due]
 
+    @property
+    def next_step(self) -> float:
+        """The first step at which an order is due."""
+        self._plan()
+        return self._next_step
+
     def is_due(self, step: int) -> bool:
         """Return True if an order is due before the step after so many; called before each step."""
-        return step >= self.next_step or any(given.due for given in self.all.values())
+        return step >= self.next_step or self._has_due
 
-    def has(self, text: str) -> bool:
-        """Return True if an order of this spelling was given by the script or the config, whatever became of it."""
-        return any(given.text == text and given.origin != "request" for given in self.all.values())
+    def times_given(self, text: str) -> int:
+        """Return how many orders of this spelling the script or the config gave, whatever became of them."""
+        return self._times[text]
 
     def add(self, event: events.AnyEvent) -> None:
         """Take a fact into account, in the order of the log; most facts change nothing."""
@@ -133,37 +157,43 @@ class Orders:
                 return
             case events.Batches():
                 self.batch_names.update(dict.fromkeys([*event.metrics, *event.running]))
-                if self._looks_at_batches:
-                    self._look_at_batches(event)
-                return
+                self._plan()
+                if not self._looks_at_batches:
+                    return
+                self._look_at_batches(event)
             case events.EpochEnded():
                 self._end_epoch(event)
             case events.RolledBack() | events.RunResumed():
                 self._go_back(event)
             case events.FitStarted():
-                self.epoch_names, self.batch_names = {}, {}
+                self._begin_fit()
             case events.OrderGiven() | events.OrderFired() | events.OrderEnded():
                 self._hear(event)
             case _:
                 return
-        self._plan()
+        self._is_planned = False
 
     def begin_epoch(self, epoch: int) -> None:
         """Note which orders are due as an epoch begins, counted from 0. For the trainer: no fact tells of it."""
         for given in self.standing:
             if given.order is not None and given.order.trigger == orders.AtEpoch(epoch + 1):
                 given.due = f"epoch {count(epoch + 1)} begins"
+        self._is_planned = False
 
     def reach(self, step: int) -> None:
         """Note which orders are due when so many steps are completed. For the trainer."""
         for given in self.standing:
             if given.at_step is not None and step >= given.at_step:
                 given.due = f"{count(step)} step{' is' if step == 1 else 's are'} made"
+        self._is_planned = False
 
     def _hear(self, event: events.OrderGiven | events.OrderFired | events.OrderEnded) -> None:
         if isinstance(event, events.OrderGiven):
             self.newest = max(self.newest, event.number)
             self.all[event.number] = _given(event)
+            self._times[event.order] += event.origin != "request"
+        elif isinstance(event, events.OrderEnded) and not event.number:
+            self.refused.add((event.order, event.reason))
         elif (given := self.all.get(event.number)) is not None:
             given.due = ""
             if isinstance(event, events.OrderEnded):
@@ -172,9 +202,21 @@ class Orders:
                 given.firings.append(event)
                 given.places.append(self._place)
 
+    def _begin_fit(self) -> None:
+        """Look at each ``fit`` anew: what came about at the end of the one before had its chance."""
+        self.epoch_names, self.batch_names = {}, {}
+        self._fit_place = self._place
+        for given in self.standing:
+            given.is_so = False
+            if given.order is not None and isinstance(given.order.trigger, _OF_ONE_FIT):
+                given.due = ""
+
     def _plan(self) -> None:
-        standing = self.standing
-        self.next_step = min((each.at_step for each in standing if each.at_step is not None), default=math.inf)
+        if self._is_planned:
+            return
+        standing, self._is_planned = self.standing, True
+        self._has_due = any(each.due for each in standing)
+        self._next_step = min((each.at_step for each in standing if each.at_step is not None), default=math.inf)
         self._looks_at_batches = any(_is_of_batches(each.order) for each in standing)
 
     def _look_at_batches(self, event: events.Batches) -> None:
@@ -215,7 +257,9 @@ class Orders:
     def _become(self, given: Given, epoch: int, words: str) -> None:
         """Note whether a condition is met; it fires when it begins to be."""
         was_so, given.is_so = given.is_so, bool(words)
-        in_epoch = sum(fired.epoch == epoch for fired in given.firings[-MOST_IN_EPOCH:])
+        # The next `fit` counts its epochs anew.
+        newest = zip(given.firings[-MOST_IN_EPOCH:], given.places[-MOST_IN_EPOCH:], strict=True)
+        in_epoch = sum(fired.epoch == epoch and place > self._fit_place for fired, place in newest)
         if words and not was_so and in_epoch < MOST_IN_EPOCH:
             given.due = words
 
@@ -301,15 +345,10 @@ def _not_finite(values: dict[str, list[Number]], first_step: int | None) -> str:
 
 
 def _beyond(trigger: orders.Bound, column: list[Number], first_step: int | None) -> str:
-    name = trigger.metric.removeprefix(orders.OF_BATCH)
+    name, is_beyond = trigger.metric.removeprefix(orders.OF_BATCH), _COMPARED[trigger.sign]
     for index, value in enumerate(column):
         there = from_wire(value)
-        if {
-            ">": there > trigger.value,
-            "<": there < trigger.value,
-            ">=": there >= trigger.value,
-            "<=": there <= trigger.value,
-        }[trigger.sign]:
+        if is_beyond(there, trigger.value):
             return f"{name} {figure(value)} is {trigger.sign} {figure(trigger.value)}{_where(first_step, index)}"
     return ""
 

@@ -3,9 +3,11 @@
 What an order does is a request of its own, which the controller takes as it takes those of people.
 """
 
+import contextlib
 import os
 import socket
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 
 from tuimon.numbers import count
 from tuimon.protocol import commands, events, orders
@@ -67,16 +69,23 @@ class StandingOrders:
         self._noted = set[int]()
 
     def begin(self, texts: Iterable[str]) -> None:
-        """Give the orders of the script or the config, those that this run has not had yet."""
+        """Give the orders of the script or the config, those that this run has not had yet.
+
+        One that is there twice is given twice: a schedule freezes, unfreezes and freezes again before one step.
+        """
         origin = "config" if self._recorder.config else "script"
+        times = Counter[str]()
         for text in texts:
             try:
                 order = orders.parse(text)
-                if not self._recorder.orders.has(orders.spell(order)):
+                times[spelled := orders.spell(order)] += 1
+                if self._recorder.orders.times_given(spelled) < times[spelled]:
                     self._give(order, origin)
             except (RejectedError, ValueError) as error:
-                reason = f"it is not taken: {error}"
-                self._recorder.record(events.OrderEnded(number=0, order=plain(text, 300), reason=reason))
+                told = plain(text, 300), f"it is not taken: {error}"
+                # Each `fit` tries it anew, since its model may be another one.
+                if told not in self._recorder.orders.refused:
+                    self._recorder.record(events.OrderEnded(number=0, order=told[0], reason=told[1]))
 
     def give(self, text: str) -> str:
         """Take an order that somebody asked for; return details for the answer.
@@ -111,17 +120,23 @@ class StandingOrders:
 
     def begin_epoch(self, epoch: int) -> None:
         """Note which orders are due before the first step of an epoch."""
-        self._recorder.orders.begin_epoch(epoch)
+        with self._dropping():
+            self._recorder.orders.begin_epoch(epoch)
 
     def is_due(self) -> bool:
         """Return True if an order is due before the coming step."""
-        return self._recorder.orders.is_due(self._sampling.coming_step)
+        try:
+            return self._recorder.orders.is_due(self._sampling.coming_step)
+        except Exception as error:  # noqa: BLE001 - an order must not end a training
+            self._recorder.drop_orders(error)
+            return False
 
     def obey(self) -> None:
         """Fire what is due before the coming step."""
-        self._recorder.orders.reach(self._sampling.coming_step)
-        for given in self._recorder.orders.due:
-            self._fire(given)
+        with self._dropping():
+            self._recorder.orders.reach(self._sampling.coming_step)
+            for given in self._recorder.orders.due:
+                self._fire(given)
 
     def end_epoch(self, *, is_whole: bool) -> None:
         """Fire what is due at the end of an epoch, as far as it needs no step.
@@ -129,14 +144,21 @@ class StandingOrders:
         Args:
             is_whole: Whether all steps of the epoch are made.
         """
-        self._note_unknown()
-        self.is_between_epochs = is_whole
-        try:
+        with self._dropping():
+            self._note_unknown()
+            self.is_between_epochs = is_whole
             for given in self._recorder.orders.due:
                 if given.order is not None and isinstance(given.order.action, NEEDS_NO_STEP):
                     self._fire(given)
-        finally:
-            self.is_between_epochs = False
+        self.is_between_epochs = False
+
+    @contextlib.contextmanager
+    def _dropping(self) -> Iterator[None]:
+        """Let an error end the orders, and nothing else."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - an order must not end a training, nor what is said of it
+            self._recorder.drop_orders(error)
 
     def _give(self, order: StandingOrder, origin: str) -> str:
         known, text = self._recorder.orders, orders.spell(order)

@@ -53,7 +53,7 @@ def _accompanied(recorder: Recorder, *, console: bool, is_new: bool) -> Recorder
     recorder.accompany(SystemSampler(recorder))
     if console:
         recorder.accompany(Console(recorder.run.trainer_log))
-    recorder.accompany(AlertHelper(recorder.run, is_new=is_new))
+    recorder.accompany(AlertHelper(recorder, is_new=is_new))
     return recorder
 
 

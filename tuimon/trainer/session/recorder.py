@@ -23,6 +23,7 @@ from tuimon.runs.orders import KINDS as OF_ORDERS
 from tuimon.runs.orders import Orders
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.state import RunState
+from tuimon.text import plain
 from tuimon.trainer.budget import Budget
 from tuimon.trainer.session.moved_directory import MovedDirectory
 from tuimon.trainer.session.session_writer import SessionWriter
@@ -221,8 +222,15 @@ class Recorder:
         try:
             self._orders.add(event)
         except Exception as error:  # noqa: BLE001 - no order may end a training
-            self._orders = Orders()
-            self._writer.put(events.Note(text=f"an error of tuimon ended all standing orders: {error!r}"), None)
+            self.drop_orders(error)
+
+    def drop_orders(self, error: Exception) -> None:
+        """End all standing orders after an error of tuimon, and say so of each. Later ones have other numbers."""
+        with self._recording:
+            dropped, self._orders = self._orders, Orders(dropped=self._orders)
+            for given in dropped.standing:
+                reason = f"dropped after an error of tuimon: {plain(repr(error), 300)}"
+                self.record(events.OrderEnded(number=given.number, order=given.text, reason=reason))
 
     def note(self, words: str) -> None:
         """Record a note."""
