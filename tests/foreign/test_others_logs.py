@@ -64,7 +64,7 @@ def test_nothing_is_said_of_an_imported_run_that_its_log_does_not_tell(capsys: p
     path, other = capsys.readouterr().out.splitlines()
     assert main(["wait", path]) == 1
     words = capsys.readouterr().err
-    assert "whether its training goes on is not known" in words
+    assert "whether that goes on is not known" in words
     assert "crashed" not in words
     assert main(["wait", path, "--until", "loss<0.1"]) == 1
     words = capsys.readouterr().err
