@@ -16,7 +16,7 @@ from crooked import NAMES, crooked_run
 from helpers import ROOT, SENDER, a_run, environment, make_run, statistics
 from hostile import hostile_run
 from tuimon.cli.main import main
-from tuimon.export.event_file import crc32c
+from tuimon.crc32c import of_many
 from tuimon.protocol import events
 from tuimon.protocol.wire import Number, from_wire
 from tuimon.runs.run_directory import RunDirectory
@@ -196,11 +196,11 @@ def test_checksums() -> None:
         increasing: 0x46DD794E,
         increasing[::-1]: 0x113FDB5C,
     }
-    assert [int(found) for found in crc32c(list(known))] == list(known.values())
-    alone = [int(crc32c([message])[0]) for message in known]
+    assert [int(found) for found in of_many(list(known))] == list(known.values())
+    alone = [int(of_many([message])[0]) for message in known]
     assert alone == list(known.values())
     many = [struct.pack("<Q", number) for number in range(3000)]
-    assert len(set(crc32c(many).tolist())) == len(many)
+    assert len(set(of_many(many).tolist())) == len(many)
 
 
 def test_numbers_are_of_single_precision() -> None:

@@ -4,7 +4,7 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
-from tuimon.foreign import crc32c
+from tuimon import crc32c
 
 
 def varint(value: int) -> bytes:

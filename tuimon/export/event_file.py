@@ -12,20 +12,13 @@ from functools import lru_cache
 from typing import BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 
+from tuimon.crc32c import masked_of_many
 from tuimon.protocol.wire import Number, from_wire
 
 VERSION = b"brain.Event:2"
 """What the first event of a file says of its format."""
 _BUFFERED_BYTES = 1024 * 1024
-_TOGETHER = 1024
-"""Records whose checksums are computed at once."""
-_MASK = 0xA282EAD8
-_POLYNOMIAL = 0x82F63B78
-"""Of CRC-32C (Castagnoli), lowest bit first."""
-
-Checksums = npt.NDArray[np.uint32]
 
 
 class EventFile:
@@ -119,55 +112,8 @@ def text(tag: str, lines: Iterable[str]) -> bytes:
 def records(events: Sequence[bytes]) -> bytes:
     """Return events as records of a file."""
     lengths = [struct.pack("<Q", len(event)) for event in events]
-    of_lengths, of_events = _masked(crc32c(lengths)), _masked(crc32c(events))
+    of_lengths, of_events = masked_of_many(lengths), masked_of_many(events)
     return b"".join(part for together in zip(lengths, of_lengths, events, of_events, strict=True) for part in together)
-
-
-def crc32c(messages: Sequence[bytes]) -> Checksums:
-    """Return the CRC-32C of messages of four bytes at least, of shape ``(messages,)``.
-
-    Many together: a step of the loop takes one byte of each.
-
-    Example:
-        >>> hex(crc32c([b"123456789"])[0])
-        '0xe3069283'
-    """
-    checksums = np.zeros(len(messages), dtype=np.uint32)
-    by_length = sorted(range(len(messages)), key=lambda place: len(messages[place]))
-    for first in range(0, len(messages), _TOGETHER):
-        places = by_length[first : first + _TOGETHER]
-        checksums[places] = _crc32c_of([messages[place] for place in places])
-    return checksums
-
-
-def _crc32c_of(messages: Sequence[bytes]) -> Checksums:
-    longest = max(map(len, messages))
-    # Zeros before a message change nothing of a checksum that begins with 0. One that begins with all bits set is that
-    # of the message with its first four bytes turned round.
-    padded = b"".join(message.rjust(longest, b"\0") for message in messages)
-    columns = np.frombuffer(padded, dtype=np.uint8).reshape(len(messages), longest).T.copy()
-    starts = longest - np.array([len(message) for message in messages])
-    for byte in range(4):
-        columns[starts + byte, np.arange(len(messages))] ^= 0xFF
-    checksums = np.zeros(len(messages), dtype=np.uint32)
-    table = _table()
-    for column in columns:
-        checksums = table[(checksums ^ column) & 0xFF] ^ (checksums >> 8)
-    return ~checksums
-
-
-def _masked(checksums: Checksums) -> list[bytes]:
-    turned = (checksums >> 15) | (checksums << 17)
-    together = (turned + np.uint32(_MASK)).astype("<u4").tobytes()
-    return [together[place : place + 4] for place in range(0, len(together), 4)]
-
-
-@lru_cache(maxsize=1)
-def _table() -> Checksums:
-    table = np.arange(256, dtype=np.uint32)
-    for _ in range(8):
-        table = np.where(table & 1, (table >> 1) ^ np.uint32(_POLYNOMIAL), table >> 1)
-    return table
 
 
 @lru_cache(maxsize=4096)

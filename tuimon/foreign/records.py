@@ -9,7 +9,7 @@ from struct import unpack_from
 import numpy as np
 import numpy.typing as npt
 
-from tuimon.foreign import crc32c
+from tuimon import crc32c
 
 HEADER_BYTES = 12
 FOOTER_BYTES = 4
