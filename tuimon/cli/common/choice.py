@@ -50,18 +50,15 @@ def run_proper(name: str, runs_dir: Path) -> RunDirectory:
     Raises:
         UsageError: There is none; of another program's log, it says how to make a run of it.
     """
-    try:
-        return RunDirectory.find(name, runs_dir)
-    except UsageError as error:
-        if not os.path.exists(name) or any(runs_in(Path(name))):  # noqa: PTH110 - as below.
-            raise
-        no_run = error
+    run = _run_or_why_not(name, runs_dir)
+    if isinstance(run, RunDirectory):
+        return run
     from tuimon.foreign.sources import find
 
     try:
         find(Path(name))
     except UsageError:
-        raise no_run from None
+        raise run from None
     raise UsageError(
         f"{name}: it is a log of another program; make a run of it: tuimon import {shlex.quote(name)}"
     ) from None
@@ -80,26 +77,37 @@ def named(name: str, runs_dir: Path, *, follows: bool = False) -> RunDirectory:
     Raises:
         UsageError: There is none.
     """
-    try:
-        return RunDirectory.find(name, runs_dir)
-    except UsageError as error:
-        path = Path(name)
-        if not os.path.exists(path) or any(runs_in(path)):  # noqa: PTH110 - of a name that nothing can have, no error.
-            raise
-        no_run = error
+    run = _run_or_why_not(name, runs_dir)
+    if isinstance(run, RunDirectory):
+        return run
     from tuimon.foreign.sources import NothingFoundError, find_one
     from tuimon.foreign.translated import Followed
 
     try:
-        found = find_one(path, "tuimon watch")
+        found = find_one(Path(name), "tuimon watch")
         with closing(Progress(f"reading {plain(found.name, 40)}")) as progress:
             followed = Followed(found, progress.show)
     except NothingFoundError as nothing:
-        raise UsageError(f"{no_run} Nor is it a log of another program: {str(nothing).partition(': ')[2]}") from nothing
+        raise UsageError(f"{run} Nor is it a log of another program: {str(nothing).partition(': ')[2]}") from nothing
     atexit.register(followed.close)
     if follows:
         followed.begin()
     return followed.run
+
+
+def _run_or_why_not(name: str, runs_dir: Path) -> RunDirectory | UsageError:
+    """Return the run that a name or a path means; why it is none, where another program's log may lie there.
+
+    Raises:
+        UsageError: There is no such run, and nothing else there that could be read.
+    """
+    try:
+        return RunDirectory.find(name, runs_dir)
+    except UsageError as error:
+        # Of a name that nothing can have, a path would raise an error.
+        if not os.path.exists(name) or any(runs_in(Path(name))):  # noqa: PTH110
+            raise
+        return error
 
 
 def named_or_live(options: argparse.Namespace, usage: str) -> RunDirectory:
