@@ -150,17 +150,20 @@ class Orders:
         """Take a fact into account, in the order of the log; most facts change nothing."""
         self._place += 1
         match event:
+            case events.Batches():
+                # The same names come thousands of times.
+                for found in (event.metrics, event.running):
+                    if not found.keys() <= self.batch_names.keys():
+                        self.batch_names.update(dict.fromkeys(found))
+                self._plan()
+                if not self._looks_at_batches:
+                    return
+                self._look_at_batches(event)
             case events.StateChanged():
                 if event.state == "checkpointing":
                     # What a checkpoint holds is copied here; the fact that it is saved comes later.
                     self._captured[event.step] = self._place
                 return
-            case events.Batches():
-                self.batch_names.update(dict.fromkeys([*event.metrics, *event.running]))
-                self._plan()
-                if not self._looks_at_batches:
-                    return
-                self._look_at_batches(event)
             case events.EpochEnded():
                 self._end_epoch(event)
             case events.RolledBack() | events.RunResumed():
