@@ -32,11 +32,11 @@ from tuimon.diagnosis.verdict import verdict
 from tuimon.errors import UsageError
 from tuimon.protocol.wire import Number, to_wire
 from tuimon.report.findings import ordered
-from tuimon.report.layout import Subject
+from tuimon.report.layout import Subject, lacking
 from tuimon.report.lines import as_ansi, as_text
 from tuimon.report.page import page
 from tuimon.runs.log.bad_lines import unread
-from tuimon.runs.log.lost_log import lacking, status_now
+from tuimon.runs.log.lost_log import status_now
 from tuimon.runs.log.session_log import Tail
 from tuimon.runs.run_directory import RunDirectory, default_runs_directory
 from tuimon.runs.state import OVER, RunState

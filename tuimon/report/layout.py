@@ -1,10 +1,13 @@
 """What every part of the page has in common: whose page it is, how wide, how a section begins."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tuimon.report.lines import Line, Span, line
-from tuimon.runs.state import OVER
+from tuimon.runs import facts_in_words
+from tuimon.runs.log.lost_log import no_log_words
+from tuimon.runs.run_directory import RunDirectory
+from tuimon.runs.state import OVER, RunState
 from tuimon.text import plain, width_of, wrap
 
 WIDEST_TEXT = 100
@@ -62,3 +65,15 @@ def sentence(text: str, name: str | None = None) -> str:
     if first.isalpha() and first != name:
         text = text[0].upper() + text[1:]
     return text if text.endswith((".", "!", "?", "…")) else f"{text}."
+
+
+def lacking(run: RunDirectory, state: RunState, unread: Sequence[str]) -> tuple[str, ...]:
+    """Return what the log of a run lacks, a sentence each.
+
+    Args:
+        run: The run.
+        state: What its facts add up to.
+        unread: What could not be read of it, a sentence each.
+    """
+    told = (no_log_words(run), facts_in_words.lost(state))
+    return (*(sentence(words) for words in told if words), *unread)

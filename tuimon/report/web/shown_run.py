@@ -11,11 +11,11 @@ from tuimon.diagnosis.rules import look
 from tuimon.export.reading import facts
 from tuimon.regular_file import read_regular
 from tuimon.report.findings import ordered
-from tuimon.report.layout import Subject
+from tuimon.report.layout import Subject, lacking
 from tuimon.runs.listing.parameters import Value, config_of, parameters_of
 from tuimon.runs.listing.tags import Tags, read_tags
 from tuimon.runs.log.bad_lines import unread
-from tuimon.runs.log.lost_log import lacking, status_now
+from tuimon.runs.log.lost_log import status_now
 from tuimon.runs.log.session_log import Tail
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.state import OVER, RunState

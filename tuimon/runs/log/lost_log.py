@@ -4,12 +4,11 @@ import contextlib
 import os
 import shlex
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from tuimon.protocol.events import RunStarted
 from tuimon.regular_file import open_regular
-from tuimon.runs import facts_in_words, liveness
+from tuimon.runs import liveness
 from tuimon.runs.log.session_log import LogChangedError, Tail
 from tuimon.runs.run_directory import RunDirectory, runs_in
 from tuimon.runs.state import RunState
@@ -54,18 +53,6 @@ def status_now(run: RunDirectory, state: RunState) -> str:
         # A trainer that never got so far as to open its log does not start for ever.
         silent = time.time() - (run.session_log if run.session_log.exists() else run.path).stat().st_mtime
     return liveness.status(state, gone=run.is_gone(state.run), silent_seconds=silent)
-
-
-def lacking(run: RunDirectory, state: RunState, unread: Sequence[str]) -> tuple[str, ...]:
-    """Return what the log of a run lacks, a sentence each.
-
-    Args:
-        run: The run.
-        state: What its facts add up to.
-        unread: What could not be read of it, a sentence each.
-    """
-    told = (no_log_words(run), facts_in_words.lost(state))
-    return (*(f"{words[0].upper()}{words[1:]}." for words in told if words), *unread)
 
 
 def no_log_words(run: RunDirectory) -> str:
