@@ -1,6 +1,5 @@
 """A recorded log folds to the same state as ever."""
 
-import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -59,6 +58,8 @@ def requests() -> list[events.AnyEvent]:
 
 
 LATER = {
+    # A command's request is told by its words.
+    "Command": ("request",),
     "RunEnded": ("reason",),
     "FitStarted": ("same_model", "averages_weights", "restores_best", "learning_rate"),
     "Probe": (
@@ -112,11 +113,10 @@ def canonical(value: object) -> object:
         names = [
             name for name in value.__struct_fields__ if name not in later and getattr(value, name) is not msgspec.UNSET
         ]
-        return canonical({**tag, **{name: getattr(value, name) for name in names}})
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        # A command's request is told by its words.
-        names = [field.name for field in dataclasses.fields(value) if field.name != "request"]
-        return {name: canonical(getattr(value, name)) for name in names}
+        fields = {**tag, **{name: getattr(value, name) for name in names}}
+        # The facts of the log are hashed in the order of their fields, parts of the state in that of their names.
+        is_fact = type(value).__module__.startswith("tuimon.protocol")
+        return canonical(fields) if is_fact else {name: canonical(item) for name, item in fields.items()}
     if isinstance(value, dict):
         return [[str(key), canonical(item)] for key, item in value.items()]
     if isinstance(value, frozenset):
@@ -129,7 +129,7 @@ def canonical(value: object) -> object:
 
 def digest(state: RunState) -> str:
     """Return a hash of all that a state shows."""
-    names = [name for name in vars(state) if not name.startswith("_") and name not in LATER["RunState"]]
+    names = [name for name in state.__struct_fields__ if not name.startswith("_") and name not in LATER["RunState"]]
     shown = {name: canonical(getattr(state, name)) for name in names}
     derived = ("in_force", "steps_per_second", "total_steps", "seconds_left")
     shown |= {name: canonical(getattr(state, name)) for name in derived}

@@ -1,13 +1,13 @@
 """The screen of all metrics: what is drawn is what the log says, however it is looked at."""
 
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from textual.events import MouseScrollUp
 
 from helpers import fit_started, fold, make_run, numbered, started

@@ -7,7 +7,8 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tuimon.text import plain, printed_lines
 
@@ -19,8 +20,7 @@ _LOOK_SECONDS = 0.05
 _CHUNK = 64 * 1024
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """How a command ended."""
 
     code: int | None

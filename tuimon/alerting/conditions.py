@@ -4,7 +4,8 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tuimon.errors import UsageError
 from tuimon.numbers import count, figure
@@ -30,8 +31,7 @@ Check = Callable[[events.AnyEvent, RunState], str]
 """Returns what is reached with a fact, in words; an empty text if nothing is."""
 
 
-@dataclass(frozen=True)
-class Condition:
+class Condition(Struct, frozen=True):
     """Something that a run reaches, or never does.
 
     Example:

@@ -1,7 +1,8 @@
 """What happens in a run that somebody who looks elsewhere wants to know. Pure: it is told the facts and the time."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tuimon.numbers import figure, span
 from tuimon.protocol import events
@@ -22,8 +23,7 @@ _ORDER = "order_fired"
 _LONGEST = 1000
 
 
-@dataclass(frozen=True)
-class Happening:
+class Happening(Struct, frozen=True):
     """One thing that happened."""
 
     kind: Happened
@@ -36,8 +36,7 @@ class Happening:
     """The line of the log that tells it; None where none does."""
 
 
-@dataclass(frozen=True)
-class Told:
+class Told(Struct, frozen=True):
     """Which happenings without a line in the log were told already."""
 
     crashed_attempt: int = -1

@@ -3,10 +3,10 @@
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from tuimon.alerting.happenings import RANKS, Happening
 from tuimon.protocol.wire import Number, to_wire
@@ -72,8 +72,7 @@ class Message(msgspec.Struct, kw_only=True, frozen=True):
         }
 
 
-@dataclass(frozen=True)
-class About:
+class About(Struct, frozen=True):
     """The run that a message is about."""
 
     path: Path

@@ -81,7 +81,7 @@ def _document(
     settings: Sequence[str],
     parted: "dict[str, list[Parting | None]]",
 ) -> dict[str, object]:
-    from dataclasses import asdict
+    from msgspec.structs import asdict
 
     return {
         "version": VERSION,

@@ -10,7 +10,6 @@ for this model could not look.
 
 import argparse
 import contextlib
-import dataclasses
 import math
 import os
 import shlex
@@ -19,6 +18,7 @@ import sys
 from collections.abc import Sequence
 
 import numpy as np
+from msgspec import structs
 
 from tuimon.cli.common.choice import named_or_newest
 from tuimon.cli.common.options import add_run
@@ -137,7 +137,7 @@ def _document(
             }
             for fit in state.fits.all
         ],
-        "rules": [dataclasses.asdict(rule) for rule in examined],
+        "rules": [structs.asdict(rule) for rule in examined],
         "loss_minus_val_loss": _whole(state),
         "unread": list(unread),
         "facts_lost": sum(state.dropped.values()),

@@ -16,8 +16,10 @@ What runs are sorted or filtered by has a column.
 import argparse
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tuimon.cli.common.choice import address_of
 from tuimon.cli.common.options import add_runs_dir
@@ -135,8 +137,7 @@ def _directory_and_words(options: argparse.Namespace) -> tuple[Path | Address, s
     return directories[0] if directories else options.runs_dir, " ".join(words)
 
 
-@dataclass(frozen=True)
-class _Column:
+class _Column(Struct, frozen=True):
     """The best value of a metric, or a parameter."""
 
     key: str

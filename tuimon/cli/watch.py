@@ -15,8 +15,9 @@ import shlex
 import sys
 import time
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from tuimon.cli.common import progress_lines
 from tuimon.cli.common.choice import address_of, directory_of_runs, named, require_one, tell_taken
@@ -81,8 +82,7 @@ def execute(options: argparse.Namespace) -> int:
     return 0 if chosen is None else _show(chosen, options, settings, warning)
 
 
-@dataclass(frozen=True)
-class _Chosen:
+class _Chosen(Struct, frozen=True):
     """The run to show first."""
 
     run: RunDirectory

@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tuimon.diagnosis.data_shift import FEWEST_BATCHES
 from tuimon.diagnosis.finding import Finding
@@ -42,8 +43,7 @@ _OF_LIVE_RUNS = {PROBE_NOW: PROBE_NEXT_TIME, PROBE_AGAIN: PROBE_NEXT_TIME, PROBE
 """What to do that only a run can do that trains, and what to do where it is over."""
 
 
-@dataclass(frozen=True)
-class Sight:
+class Sight(Struct, frozen=True):
     """What a rule could see. One of the first three is filled in."""
 
     seen: str = ""
@@ -58,8 +58,7 @@ class Sight:
     """For a blind rule: True if a run may be called healthy all the same."""
 
 
-@dataclass(frozen=True)
-class Examined:
+class Examined(Struct, frozen=True):
     """What one rule says of itself."""
 
     rule: str
@@ -115,8 +114,7 @@ def can_probe(state: RunState, status: str) -> bool:
     return status not in OVER and state.fit is not None and state.fit.can.get("probe") == ""
 
 
-@dataclass(frozen=True)
-class _Look:
+class _Look(Struct, frozen=True):
     name: str
     sight: Callable[[RunState], Sight]
     matters: bool = True

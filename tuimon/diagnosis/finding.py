@@ -1,7 +1,8 @@
 """What a rule finds."""
 
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from tuimon.protocol.wire import Number
 
@@ -11,8 +12,7 @@ SEVERITIES: tuple[Severity, ...] = ("info", "warning", "error")
 """The lighter ones first."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Finding:
+class Finding(Struct, frozen=True, kw_only=True):
     """Something that is wrong, or worth knowing.
 
     Example:

@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.gap.measured import measured
@@ -46,8 +46,7 @@ FIRST_LOSSES = 5
 """Batch losses whose mean is the loss at the start."""
 
 
-@dataclass(frozen=True)
-class DataPart:
+class DataPart(Struct, frozen=True):
     """How much worse the model is on validation data than on training data, all in inference mode."""
 
     training: float
@@ -237,8 +236,7 @@ def _first_loss(state: RunState, begin: int) -> float:
     return float(epochs[0]) if len(epochs) else math.nan
 
 
-@dataclass(frozen=True)
-class _Best:
+class _Best(Struct, frozen=True):
     epoch: int
     step: int
     value: float

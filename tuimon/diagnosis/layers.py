@@ -3,9 +3,9 @@
 import math
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from tuimon.diagnosis.history import beginning
 from tuimon.protocol import events
@@ -18,8 +18,7 @@ NAMED = 3
 """Layers that a sentence names."""
 
 
-@dataclass(frozen=True)
-class Movement:
+class Movement(Struct, frozen=True):
     """What a layer's moving statistics did while nothing but train steps could change them."""
 
     first_step: int

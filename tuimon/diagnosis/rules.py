@@ -4,9 +4,9 @@ Pure: no clock, no files.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 import numpy as np
+from msgspec.structs import replace
 
 from tuimon.diagnosis import (
     batch_statistics,

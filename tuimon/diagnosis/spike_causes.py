@@ -4,11 +4,11 @@ import functools
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.history import beginning
@@ -77,8 +77,7 @@ ADVICE: dict[Cause, tuple[str, str]] = {
 """By cause: what to do, and the request that helps."""
 
 
-@dataclass(frozen=True)
-class Spike:
+class Spike(Struct, frozen=True):
     """A validation loss that stands out."""
 
     epoch: int

@@ -1,9 +1,8 @@
 """Which validation losses stand out: the detection that the rule R11 and the trainer share."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from tuimon.protocol.wire import FloatArray
 
@@ -29,8 +28,7 @@ LEAST = 0.01
 """And by this share of the level in any case."""
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """What each value is measured against, NaN where too few are before it; each of shape ``(values,)``."""
 
     levels: FloatArray

@@ -1,9 +1,9 @@
 """Values that are not finite, not positive, or far too large: R5 and R12."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.history import beginning, finite_since
@@ -64,8 +64,7 @@ def bad_variances(state: RunState) -> Iterator[Finding]:
 # --- R12: losses and metrics ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Broken:
+class _Broken(Struct, frozen=True):
     """A metric with values that are not finite."""
 
     name: str

@@ -1,9 +1,9 @@
 """What a log of TensorBoard holds beside scalars: histograms become curves, texts are kept, all else is counted."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 import numpy as np
+from msgspec import Struct, field
 
 from tuimon.foreign import histograms
 from tuimon.foreign.curves import Curve, Text
@@ -16,8 +16,7 @@ LONGEST_TEXT = 2000
 """So many characters of one."""
 
 
-@dataclass
-class Beside:
+class Beside(Struct):
     """What some records hold beside scalars."""
 
     histograms: dict[str, Curve] = field(default_factory=dict)

@@ -2,10 +2,10 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct, field
 
 from tuimon.foreign.names import as_in_keras
 from tuimon.foreign.records import IntArray
@@ -74,8 +74,7 @@ class Curve:
             self.is_void, self.taken = True, 0
 
 
-@dataclass(frozen=True)
-class Text:
+class Text(Struct, frozen=True):
     """A text of a log."""
 
     step: int
@@ -86,8 +85,7 @@ class Text:
     """Its name and itself."""
 
 
-@dataclass
-class ForeignLog:
+class ForeignLog(Struct):
     """What another program's log holds, in tuimon's terms."""
 
     what: str
@@ -150,8 +148,7 @@ class ForeignLog:
         return self.steps, self.running, self.between, self.epochs
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(Struct, frozen=True):
     """What a log tells of one branch of one fit."""
 
     fit: int

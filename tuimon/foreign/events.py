@@ -1,10 +1,10 @@
 """One record of an event file, read whole: slow, for what is no plain scalar and for the first of each kind."""
 
-from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct, field
 
 from tuimon.foreign import protobuf, tensors
 
@@ -17,8 +17,7 @@ Kind = Literal["scalar", "histogram", "text", "other"]
 FloatArray = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Slot:
+class Slot(Struct, frozen=True):
     """Where in a record a number lies that differs from one record of a kind to the next."""
 
     start: int
@@ -27,8 +26,7 @@ class Slot:
     """NumPy's name of its type."""
 
 
-@dataclass(frozen=True)
-class Value:
+class Value(Struct, frozen=True):
     """One value of a summary."""
 
     tag: str
@@ -47,8 +45,7 @@ class Value:
     """What the writer says of it."""
 
 
-@dataclass
-class Event:
+class Event(Struct):
     """One record."""
 
     time: float = 0.0

@@ -6,10 +6,10 @@ and `fit_2/branch_1/train` belongs to the run whose first fit is in `train`.
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from msgspec import Struct
 
 from tuimon.foreign import beside, records
 from tuimon.foreign.curves import Curve, FloatArray, ForeignLog, Part, Text
@@ -29,8 +29,7 @@ _HEAD_BYTES = 256
 """The first record is in them: it has no name but the writer's."""
 
 
-@dataclass(frozen=True, order=True)
-class _Place:
+class _Place(Struct, frozen=True, order=True):
     """Which values of a run are in a directory."""
 
     fit: int

@@ -2,9 +2,9 @@
 
 import heapq
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from tuimon.foreign.curves import Curve, FloatArray, ForeignLog
 from tuimon.foreign.limits import LAST_STEP
@@ -18,8 +18,7 @@ _WIDEST_GAP = 8
 _MOST_NAMED = 5
 
 
-@dataclass(frozen=True)
-class _Epoch:
+class _Epoch(Struct, frozen=True):
     """One epoch that ended."""
 
     number: int
@@ -271,8 +270,7 @@ class _Waiting:
             yield step, found, time
 
 
-@dataclass(frozen=True)
-class _Waits:
+class _Waits(Struct, frozen=True):
     """All that is not translated yet."""
 
     steps: _Waiting

@@ -1,10 +1,10 @@
 """A piece of an event file as columns: records that are alike but for time, step and number are read together."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct, field
 
 from tuimon.foreign import records
 from tuimon.foreign.events import Event, Value, parse
@@ -24,8 +24,7 @@ FloatArray = npt.NDArray[np.float64]
 Bytes = npt.NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
-class Rows:
+class Rows(Struct, frozen=True):
     """Scalars of one tag, in the order of the file."""
 
     records: IntArray
@@ -50,8 +49,7 @@ class Rows:
         return Rows(self.records[which], self.steps[which], self.times[which], self.values[which])
 
 
-@dataclass
-class Piece:
+class Piece(Struct):
     """What some records hold."""
 
     scalars: dict[str, Rows] = field(default_factory=dict)

@@ -3,11 +3,11 @@
 A frame is a length of 8 bytes, its checksum of 4, the record, and its checksum of 4.
 """
 
-from dataclasses import dataclass
 from struct import unpack_from
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from tuimon import crc32c
 
@@ -22,8 +22,7 @@ _MOST_LEARNED = 1 << 16
 IntArray = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Frames:
+class Frames(Struct, frozen=True):
     """The whole records in a piece of a file."""
 
     starts: IntArray

@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct
 
 from tuimon.errors import UsageError
 from tuimon.foreign import exported, tables, tensorboard
@@ -50,8 +51,7 @@ class Source(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(Struct, frozen=True):
     """One log that can be read."""
 
     path: Path

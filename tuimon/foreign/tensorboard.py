@@ -1,11 +1,11 @@
 """TensorBoard log directories: the event files of one training, its validation beside it."""
 
-import dataclasses
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from msgspec import structs
 
 from tuimon.foreign import beside
 from tuimon.foreign.curves import Curve, FloatArray, ForeignLog, Text
@@ -230,7 +230,7 @@ class _Writer:
         log.left_out.update(found.left_out)
         for tag, text in found.texts:
             words = f"{tag.removesuffix('/text_summary')}: {text.words}"
-            self.texts.append(dataclasses.replace(text, words=words))
+            self.texts.append(structs.replace(text, words=words))
         for tag, told in found.histograms.items():
             layer, is_by_epochs, number = tag.rpartition(_KERAS_HISTOGRAM)
             name = f"{layer}/{number}" if is_by_epochs else number

@@ -1,9 +1,8 @@
 """The arrays inside event files: TensorProto, and the histograms of TensorFlow 1 and of PyTorch."""
 
-from dataclasses import dataclass, field
-
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct, field
 
 from tuimon.foreign import protobuf
 
@@ -16,8 +15,7 @@ _MOST_NUMBERS = 1 << 20
 FloatArray = npt.NDArray[np.float64]
 
 
-@dataclass
-class Tensor:
+class Tensor(Struct):
     """One array, or texts."""
 
     numbers: FloatArray = field(default_factory=lambda: np.empty(0))

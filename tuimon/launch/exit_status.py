@@ -2,8 +2,9 @@
 
 import contextlib
 import signal
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from tuimon.runs import end_reasons
 
@@ -11,8 +12,7 @@ _MEANINGS = {"SIGSEGV": "segmentation fault", "SIGABRT": "aborted", "SIGBUS": "b
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
-@dataclass(frozen=True)
-class MemoryKills:
+class MemoryKills(Struct, frozen=True):
     """How many processes the kernel has killed for lack of memory."""
 
     of_group: int | None = None

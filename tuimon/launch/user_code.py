@@ -10,18 +10,18 @@ import importlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from importlib.machinery import PathFinder, SourceFileLoader
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import CodeType, ModuleType
 
+from msgspec import Struct
+
 from tuimon import ownership
 from tuimon.errors import UsageError
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(Struct, frozen=True):
     """A function that a config names."""
 
     module: str

@@ -3,10 +3,10 @@
 import math
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from msgspec import Struct
 
 from tuimon.numbers import tick
 from tuimon.protocol.wire import FloatArray
@@ -15,8 +15,7 @@ _NICE = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 _LARGEST = 1e300
 
 
-@dataclass(frozen=True)
-class Axis:
+class Axis(Struct, frozen=True):
     """From ``first`` to ``last``, linear or logarithmic, with labelled ticks."""
 
     first: float

@@ -1,6 +1,6 @@
 """The marks of charts: where a request took effect, where a run was rolled back or resumed, where a fit began."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from tuimon.numbers import learning_rate
 from tuimon.protocol import commands
@@ -24,8 +24,7 @@ _QUIET = (
 """Requests that change no curve; the fact `rolled_back` marks a rollback, at the right step."""
 
 
-@dataclass(frozen=True)
-class Mark:
+class Mark(Struct, frozen=True):
     """A step to mark."""
 
     step: float

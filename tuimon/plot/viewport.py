@@ -1,9 +1,9 @@
 """The choices for charts: x axis, zoom, scale, smoothing and cursor."""
 
-from dataclasses import dataclass, replace
 from typing import Annotated, Literal, TypeVar, get_args
 
-from msgspec import Meta
+from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from tuimon.plot.smoothing import SMOOTHINGS, STRENGTHS, Smoothing, nearest_strength
 from tuimon.plot.x_axis import X_KINDS, XKind
@@ -21,8 +21,7 @@ _ZOOM = 0.5
 _PAN = 0.2
 
 
-@dataclass(frozen=True)
-class Viewport:
+class Viewport(Struct, frozen=True):
     """The choices for all charts of a screen."""
 
     x: XKind = "step"

@@ -2,11 +2,11 @@
 
 from array import array
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from tuimon.export import rows
 from tuimon.protocol import events
@@ -22,8 +22,7 @@ STATISTICS = ("moving_mean", "moving_variance", "gamma", "beta")
 _COUNT = len(events.QUANTILES)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Metric:
+class Metric(Struct, frozen=True, eq=False):
     """One metric of a run: all its values in the order of the log, none left out.
 
     Example:
@@ -71,8 +70,7 @@ class Metric:
         return tidy([self])
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class BatchNormalization:
+class BatchNormalization(Struct, frozen=True, eq=False):
     """One BatchNormalization layer over time; each row sums up its channels.
 
     Example:
@@ -140,8 +138,7 @@ class _Column:
         self.values.frombytes(values.tobytes())
 
 
-@dataclass(frozen=True)
-class Rows:
+class Rows(Struct, frozen=True):
     """What a `_Column` holds of the chosen branches and fit, as arrays of their own."""
 
     steps: IntArray

@@ -3,9 +3,10 @@
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tuimon.errors import UsageError
 from tuimon.protocol import events
@@ -24,8 +25,7 @@ _TARGET = re.compile(r"([^<>=!]+)(<=|>=|=|<|>)(.+)")
 _WHOLE_LOG = 2**62
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(Struct, frozen=True):
     """A value that a metric is to reach at the end of an epoch."""
 
     metric: str
@@ -69,8 +69,7 @@ def target_in(words: str) -> Target:
     return Target(metric, value, is_lower, words)
 
 
-@dataclass(frozen=True)
-class Reached:
+class Reached(Struct, frozen=True):
     """When a run reached a target."""
 
     epoch: int
@@ -82,8 +81,7 @@ class Reached:
     value: float
 
 
-@dataclass(frozen=True)
-class ComparedRun:
+class ComparedRun(Struct, frozen=True):
     """One run of a comparison."""
 
     summary: Summary

@@ -1,9 +1,9 @@
 """Where two curves part, and how sure that is."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from tuimon.protocol.wire import FloatArray
 from tuimon.runs.series import IntArray
@@ -16,8 +16,7 @@ LAST = 3
 """So many epochs at the end must all be apart, on one side."""
 
 
-@dataclass(frozen=True)
-class Parting:
+class Parting(Struct, frozen=True):
     """How far two curves go together, over the epochs that both have."""
 
     epochs: int

@@ -1,11 +1,11 @@
 """What happened in a run as tables: NumPy arrays with a named column for each field."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct, field
 
 from tuimon.protocol import events
 from tuimon.protocol.commands import describe, from_fact
@@ -46,14 +46,12 @@ _TABLES: dict[type[events.AnyEvent], str] = {
 AnyNoted = events.CommandApplied | events.CommandRejected | events.Alert | events.Note | events.Probe
 
 
-@dataclass
-class _Noted:
+class _Noted(Struct):
     event: AnyNoted
     fit: int
 
 
-@dataclass
-class Happenings:
+class Happenings(Struct):
     """Collects requests, alerts, notes and probes, in the order of the log."""
 
     _noted: dict[str, list[_Noted]] = field(default_factory=lambda: {name: [] for name in COLUMNS})

@@ -1,9 +1,9 @@
 """A curve over steps in a few lines of text: braille dots, limits at the left, marks and steps below."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from tuimon.numbers import figure
 from tuimon.plot.raster import RARE_ZEROS, braille, joined
@@ -20,8 +20,7 @@ _LOGARITHMIC_FROM = 100.0
 """Values that are all above 0 and span more than this factor are drawn on a logarithmic scale."""
 
 
-@dataclass(frozen=True)
-class Mark:
+class Mark(Struct, frozen=True):
     """A step to mark."""
 
     step: int
@@ -31,8 +30,7 @@ class Mark:
     role: Role = "command"
 
 
-@dataclass(frozen=True)
-class Curve:
+class Curve(Struct, frozen=True):
     """What a chart shows."""
 
     title: str

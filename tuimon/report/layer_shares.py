@@ -1,7 +1,8 @@
 """The table of BatchNormalization layers: what each makes of the gap, how far its statistics lag."""
 
 import math
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tuimon.diagnosis.frozen import ENOUGH_INTERVALS, ENOUGH_STEPS
 from tuimon.diagnosis.gap.shares import cause, layers_cancel
@@ -25,8 +26,7 @@ _BAR = 16
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
-@dataclass(frozen=True)
-class LayerShare:
+class LayerShare(Struct, frozen=True):
     """One row."""
 
     path: str

@@ -1,7 +1,8 @@
 """What every part of the page has in common: whose page it is, how wide, how a section begins."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from tuimon.report.lines import Line, Span, line
 from tuimon.runs import facts_in_words
@@ -14,8 +15,7 @@ WIDEST_TEXT = 100
 """Sentences are not longer than this, however wide the terminal is."""
 
 
-@dataclass(frozen=True)
-class Subject:
+class Subject(Struct, frozen=True):
     """What the page is about, besides the state."""
 
     name: str

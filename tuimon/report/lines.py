@@ -1,8 +1,9 @@
 """Lines of a page: pieces of text with roles, and the codes that show the roles on a terminal."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from tuimon.text import shown_lines, width_of
 
@@ -38,8 +39,7 @@ _CODES: dict[Role, str] = {
 """The terminal's own sixteen colours: they go with a light background as well."""
 
 
-@dataclass(frozen=True)
-class Span:
+class Span(Struct, frozen=True):
     """A piece of text of one kind."""
 
     text: str

@@ -2,8 +2,9 @@
 
 import contextlib
 import time
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from tuimon.protocol.events import FitStarted, RunStarted
 from tuimon.regular_file import open_regular
@@ -20,8 +21,7 @@ _HEAD_BYTES = 512
 """By so much of its first line a log is known again."""
 
 
-@dataclass(frozen=True)
-class Begun:
+class Begun(Struct, frozen=True):
     """A run that has begun."""
 
     run: RunDirectory

@@ -2,7 +2,8 @@
 
 import math
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tuimon.protocol import events
 from tuimon.protocol.wire import from_wire
@@ -98,8 +99,7 @@ def is_lower_better(name: str) -> bool | None:
     return None
 
 
-@dataclass(frozen=True)
-class Best:
+class Best(Struct, frozen=True):
     """The best value of one metric."""
 
     value: float

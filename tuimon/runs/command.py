@@ -1,13 +1,13 @@
 """An answered request: what was asked, what became of it, and what was in force before and after."""
 
-from dataclasses import dataclass, field, replace
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from tuimon.protocol import events
 from tuimon.protocol.commands import AnyRequest, LearningRate, Recalibrate, Rollback, UnknownRequest
 
 
-@dataclass(frozen=True)
-class InForce:
+class InForce(Struct, frozen=True):
     """Everything that requests can change, at one time."""
 
     phase: str = "auto"
@@ -26,8 +26,7 @@ class InForce:
     """True where a request set the learning rate."""
 
 
-@dataclass
-class Command:
+class Command(Struct):
     """A request and what became of it."""
 
     id: str

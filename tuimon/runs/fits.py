@@ -1,16 +1,14 @@
 """The fits of a run: several calls of `fit` with one Monitor, or the stages of one training."""
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 
 from tuimon.protocol.events import EpochEnded, FitStarted, RunResumed
 from tuimon.protocol.wire import FloatArray
 from tuimon.runs.series import IntArray
 
 
-@dataclass
-class OneFit:
+class OneFit(Struct):
     """One `fit` of a run."""
 
     number: int

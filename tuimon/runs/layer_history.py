@@ -1,15 +1,13 @@
 """One BatchNormalization layer over time, as a run's facts tell it."""
 
-from dataclasses import dataclass, field
-
 import numpy as np
+from msgspec import Struct, field
 
 from tuimon.protocol import events
 from tuimon.runs.series import Series
 
 
-@dataclass
-class LayerHistory:
+class LayerHistory(Struct):
     """One BatchNormalization layer over time."""
 
     layer: events.BatchNormLayer

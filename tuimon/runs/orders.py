@@ -8,7 +8,8 @@ import operator
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from tuimon.numbers import count, figure
 from tuimon.protocol import events, orders
@@ -42,8 +43,7 @@ _COMPARED: dict[orders.Sign, Callable[[float, float], bool]] = {
 }
 
 
-@dataclass
-class Given:
+class Given(Struct):
     """One order of a run."""
 
     number: int

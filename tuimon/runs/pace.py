@@ -1,8 +1,9 @@
 """How fast a run trains, how long it has made no step, and what is left of it."""
 
 from collections import deque
-from dataclasses import dataclass
 from statistics import fmean, median
+
+from msgspec import Struct
 
 RECENT_LINES = 64
 """Lines of `batches` from which the speed is read."""
@@ -24,8 +25,7 @@ TRACE_SECONDS = 10.0
 """So much of the first end of an epoch may be the trace of the validation, which comes once."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Span:
+class _Span(Struct, frozen=True, eq=False):
     """The time between two lines of `batches`."""
 
     seconds: float

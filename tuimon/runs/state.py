@@ -4,11 +4,10 @@ Pure: no clock, no files.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from functools import singledispatchmethod
 
 import numpy as np
-from msgspec import structs
+from msgspec import Struct, field, structs
 
 from tuimon.protocol import events
 from tuimon.protocol.commands import Epochs, LearningRate, Note, describe, from_fact, undone_by
@@ -54,8 +53,7 @@ TimelineEntry = (
 
 
 # Whole: one short method for each fact, beside the fields that it changes.
-@dataclass(eq=False, repr=False)
-class RunState:
+class RunState(Struct, eq=False):
     """Fold of a run's events.
 
     Example:
@@ -171,6 +169,9 @@ class RunState:
     _own_learning_rate: bool = False
     _is_resumed: bool = False
     _own_learning_rate_at: dict[str, bool] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"RunState(step={self.step}, epoch={self.epoch}, last_seq={self.last_seq})"
 
     @np.errstate(all="ignore")
     def apply(self, new: Iterable[events.AnyEvent]) -> None:

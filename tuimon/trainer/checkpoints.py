@@ -13,12 +13,12 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import numpy as np
+from msgspec import Struct, field
 
 from tuimon import __version__
 from tuimon.protocol import events
@@ -98,8 +98,7 @@ class Meta(msgspec.Struct, kw_only=True):
         return 0 if self.at_epoch_end else self.step - self.epoch_first_step
 
 
-@dataclass(frozen=True)
-class Checkpoint:
+class Checkpoint(Struct, frozen=True):
     """A checkpoint in memory."""
 
     name: str

@@ -38,10 +38,10 @@ leaves a method of ``Fit``, the caller catches it, calls ``end(keeps_mode=True)`
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy.typing as npt
+from msgspec import Struct, field
 
 from tuimon.protocol import events
 from tuimon.protocol.wire import FloatArray
@@ -144,8 +144,7 @@ class Layers(Protocol):
         """Return copies of a layer's own weights, always in the same order, without those of the layers within."""
 
 
-@dataclass
-class Switch:
+class Switch(Struct):
     """A change of mode at the next step, with the functions that the engine calls on the way.
 
     - It succeeds: ``prepare``, the step, ``done``, ``ran``. `Steps.mode` is the new mode before ``done`` is called.
@@ -199,8 +198,7 @@ TIMED_CALLS = 16
 """Calls whose two parts `CallTimes` remembers, the newest."""
 
 
-@dataclass
-class CallTimes:
+class CallTimes(Struct):
     """The seconds that the calls of the training step have taken so far. It only grows.
 
     A call makes `Steps.steps_per_call` steps. An engine that cannot time its calls leaves everything at 0.
@@ -362,8 +360,7 @@ class LearningRate(Protocol):
         """Return the names of the user's callbacks that may set the rate again."""
 
 
-@dataclass(frozen=True)
-class Moments:
+class Moments(Struct, frozen=True):
     """Mean and variance of a layer's inputs in one call, per channel."""
 
     count: float
@@ -374,8 +371,7 @@ class Moments:
     """Their biased variance, shape ``(channels,)``."""
 
 
-@dataclass(frozen=True)
-class Pass:
+class Pass(Struct, frozen=True):
     """The result of one forward pass."""
 
     loss: float

@@ -1,13 +1,13 @@
 """A mode: how the layers of a model compute, and which of their arrays a step leaves unchanged."""
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 LearningPhase = Literal["auto", "train", "inference"]
 
 
-@dataclass(frozen=True)
-class Mode:
+class Mode(Struct, frozen=True):
     """Everything that requests change about a training step. Layers are named by path.
 
     Example:

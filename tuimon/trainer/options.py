@@ -1,9 +1,10 @@
 """The options of a Monitor, and their checks. Loads no framework."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from tuimon.launch import schedule
 from tuimon.protocol import commands
@@ -16,8 +17,7 @@ Resume = Literal["auto"]
 """How a script resumes."""
 
 
-@dataclass(frozen=True)
-class ProbeOptions:
+class ProbeOptions(Struct, frozen=True):
     """When and on what a ``fit`` is probed."""
 
     is_on: bool = True
@@ -30,8 +30,7 @@ class ProbeOptions:
     """Whether a ``fit`` whose last probe is old is probed once more at its end."""
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(Struct, frozen=True):
     """The options of a Monitor."""
 
     overhead: float = DEFAULT_OVERHEAD

@@ -6,10 +6,10 @@ statistics.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from msgspec import Struct
 
 from tuimon.protocol import events
 from tuimon.protocol.wire import FloatArray, Number, scalars_to_wire, to_wire
@@ -27,8 +27,7 @@ GRADIENT_BATCHES = 4
 """Batches on which gradients are measured, if there are as many."""
 
 
-@dataclass(frozen=True)
-class Depth:
+class Depth(Struct, frozen=True):
     """What a probe measures besides the gap and its parts."""
 
     each_layer: bool = True
@@ -147,8 +146,7 @@ def measure(
     )
 
 
-@dataclass(frozen=True)
-class _Gain:
+class _Gain(Struct, frozen=True):
     """How much less the model loses than a constant answer; None: unknown."""
 
     constant: float | None = None
@@ -173,8 +171,7 @@ def _gain(passes: PassSet, batches: Sequence[Batch], measured: Sequence["_Losses
     return _Gain(float(np.mean(of_constant)), floor, float(np.mean(gains)), error)
 
 
-@dataclass(frozen=True)
-class _Gradients:
+class _Gradients(Struct, frozen=True):
     layers: dict[str, events.ProbeGradient]
     batches: int = 0
     norm: float | None = None
@@ -214,16 +211,14 @@ def _root_mean_square(numbers: Sequence[float]) -> float:
     return float(np.sqrt(np.mean(np.square(numbers))))
 
 
-@dataclass(frozen=True)
-class _Shares:
+class _Shares(Struct, frozen=True):
     all_switched: Pass
     """The pass with all layers on batch statistics."""
     of: dict[str, tuple[float, float]]
     """Each layer's part of the loss by path: switched in order, and switched alone."""
 
 
-@dataclass(frozen=True)
-class _Losses:
+class _Losses(Struct, frozen=True):
     """What one batch gives."""
 
     parts: PartsOfBatch
@@ -317,8 +312,7 @@ def _switched_shares(
     )
 
 
-@dataclass(frozen=True)
-class _Seen:
+class _Seen(Struct, frozen=True):
     """What the layers got, in all passes."""
 
     first: _Losses

@@ -1,7 +1,8 @@
 """What the probes of a model leave for its next ``fit``."""
 
 from collections import deque
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from tuimon.protocol import events
 
@@ -9,8 +10,7 @@ REMEMBERED = 200
 """Epochs whose validation loss is remembered."""
 
 
-@dataclass
-class ProbeMemory:
+class ProbeMemory(Struct):
     """What the probes of a model leave for its next ``fit``: many scripts call ``fit(epochs=1)`` in a loop."""
 
     newest: events.Probe | None = None

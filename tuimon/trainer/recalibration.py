@@ -6,7 +6,8 @@ An exponential average lags behind the weights and forgets old batches; this one
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tuimon.protocol.wire import FloatArray
 from tuimon.trainer.engine import Batch, Engine
@@ -14,8 +15,7 @@ from tuimon.trainer.modes import Mode
 from tuimon.trainer.pool import Pool
 
 
-@dataclass(frozen=True)
-class Estimate:
+class Estimate(Struct, frozen=True):
     """New moving statistics, not yet set."""
 
     layers: dict[str, tuple[FloatArray, FloatArray]]

@@ -3,8 +3,9 @@
 import math
 import time
 from collections.abc import MutableMapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from tuimon.protocol import events
 from tuimon.protocol.wire import Number, list_to_wire, scalars_to_wire
@@ -27,8 +28,7 @@ SAMPLES = 1000
 """After t seconds, the layers are read at most every t / 1000 seconds, so the log of a long run stays small."""
 
 
-@dataclass(frozen=True)
-class EpochLeft:
+class EpochLeft(Struct, frozen=True):
     """The rest of the epoch under way; all zero if its length is unknown."""
 
     steps: int = 0

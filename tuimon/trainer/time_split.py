@@ -7,9 +7,10 @@ calls are timed in two parts, because that costs a millisecond: first the batch 
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import astuple
 
 from tuimon.protocol import events
 from tuimon.protocol.wire import to_wire
@@ -32,8 +33,7 @@ FEWEST_CALLS = 6
 """With fewer of these calls nothing is recorded."""
 
 
-@dataclass
-class Totals:
+class Totals(Struct):
     """Running totals, in seconds but for the counts."""
 
     steps: int = 0

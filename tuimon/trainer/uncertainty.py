@@ -1,9 +1,9 @@
 """Estimates the gap of all training data from a few batches, with standard errors."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
+from msgspec import Struct, field
 
 from tuimon.diagnosis.gap.shares import PARTS
 from tuimon.protocol.wire import FloatArray
@@ -15,8 +15,7 @@ ENOUGH_EXAMPLES = 8
 """The spread between fewer examples says little."""
 
 
-@dataclass(frozen=True)
-class PartsOfBatch:
+class PartsOfBatch(Struct, frozen=True):
     """The gap of one batch, and its parts."""
 
     train: float
@@ -39,8 +38,7 @@ class PartsOfBatch:
         return float(getattr(self, name))
 
 
-@dataclass(frozen=True)
-class Estimate:
+class Estimate(Struct, frozen=True):
     """The mean over batches, as an estimate for all training data."""
 
     train: float

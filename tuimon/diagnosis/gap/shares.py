@@ -4,7 +4,8 @@ The gap is the loss in training mode minus the loss in inference mode, on the sa
 """
 
 import math
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tuimon.protocol.events import Probe
 from tuimon.protocol.wire import from_wire
@@ -95,8 +96,7 @@ def shares_of_layers(probe: Probe) -> dict[str, float]:
     return {path: part / whole for path, part in parts.items() if math.isfinite(part)}
 
 
-@dataclass(frozen=True)
-class Cause:
+class Cause(Struct, frozen=True):
     """Which layer makes most of what batch statistics make."""
 
     in_order: str

@@ -1,7 +1,8 @@
 """The losses of a probe as they are written: each rounded by itself, all to the same digit."""
 
 import math
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tuimon.diagnosis.gap.shares import PARTS, is_open
 from tuimon.protocol import events
@@ -11,8 +12,7 @@ _LEAST_POWER = -290
 """Losses are not written in smaller powers of ten: the steps in between would leave the range of floats."""
 
 
-@dataclass(frozen=True)
-class Scale:
+class Scale(Struct, frozen=True):
     """How the losses of a probe are written: all in the same units."""
 
     exponent: int
@@ -39,8 +39,7 @@ class Scale:
         return sign + whole + (f"e{self.exponent}" if self.exponent else "")
 
 
-@dataclass(frozen=True)
-class Sums:
+class Sums(Struct, frozen=True):
     """The losses of a probe as they are written, in units of the last digit; None for what is not finite.
 
     Each is rounded by itself, so a sum on paper may be off by the last digit.

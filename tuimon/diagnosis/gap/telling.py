@@ -1,6 +1,6 @@
 """The probe that tells most of a run, and the request that closed its gap."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from tuimon.diagnosis.gap.shares import are_alike, is_open
 from tuimon.protocol import events
@@ -12,8 +12,7 @@ SHRUNK = 1.5
 """A request made the gap smaller, if it was this many times as large before."""
 
 
-@dataclass(frozen=True)
-class Telling:
+class Telling(Struct, frozen=True):
     """The probe that tells most of a run."""
 
     probe: events.Probe

@@ -1,9 +1,9 @@
 """Takes the whole difference of an epoch's `loss` and `val_loss` apart."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from tuimon.diagnosis.gap.shares import ALIKE, PARTS
 from tuimon.diagnosis.generalization import CERTAIN, data_part, ends_with_best
@@ -23,8 +23,7 @@ UNEXPLAINED = 0.5
 validation examples."""
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(Struct, frozen=True):
     """One part of the difference."""
 
     name: str
@@ -35,8 +34,7 @@ class Part:
     """Its standard error; NaN: not known."""
 
 
-@dataclass(frozen=True)
-class Whole:
+class Whole(Struct, frozen=True):
     """What lies between the `loss` and the `val_loss` of an epoch, as Keras logs them."""
 
     epoch: int

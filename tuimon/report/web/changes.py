@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tuimon.numbers import signed_figure
 from tuimon.plot.request_marks import marks
@@ -22,8 +23,7 @@ SHOWN_ROWS = 40
 """Rows that are seen without opening the rest."""
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(Struct, frozen=True):
     """One row."""
 
     label: str

@@ -3,7 +3,8 @@
 import contextlib
 import shlex
 import time
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tuimon.diagnosis.examination import Examined, Judgement, examine, judge
 from tuimon.diagnosis.finding import Finding
@@ -23,8 +24,7 @@ from tuimon.runs.state import OVER, RunState
 _MOST_CONFIG_BYTES = 64 * 1024
 
 
-@dataclass(frozen=True)
-class ShownRun:
+class ShownRun(Struct, frozen=True):
     """A run at one time, and what the doctor says of it."""
 
     state: RunState

@@ -4,9 +4,9 @@ Texts keep their size whatever the width: places along x are per cent, and only 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
+from msgspec import Struct, field
 
 from tuimon.numbers import figure
 from tuimon.plot.axes import Axis, fitted_axis
@@ -27,8 +27,7 @@ _TICK_ROWS = 3
 """`fitted_axis` counts in lines of text: so many for each tick."""
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(Struct, frozen=True):
     """A line, or the area between two lines."""
 
     name: str
@@ -45,8 +44,7 @@ class Line:
     """False for an area or a line that goes with another one."""
 
 
-@dataclass(frozen=True)
-class ChangeMark:
+class ChangeMark(Struct, frozen=True):
     """A change, on all charts."""
 
     step: float
@@ -56,8 +54,7 @@ class ChangeMark:
     """What was changed."""
 
 
-@dataclass(frozen=True)
-class Chart:
+class Chart(Struct, frozen=True):
     """What one chart shows."""
 
     title: str
@@ -73,8 +70,7 @@ class Chart:
     """Steps whose effect a rollback or a resumption took back: after the first, up to the second."""
 
 
-@dataclass
-class Drawn:
+class Drawn(Struct):
     """A chart that is drawn."""
 
     plot: Markup

@@ -6,8 +6,9 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from tuimon.protocol.events import RunStarted
 from tuimon.runs import liveness
@@ -30,8 +31,7 @@ class NotDeletedError(Exception):
     """A run is not deleted. The text says why and what to do, in words for people."""
 
 
-@dataclass(frozen=True)
-class Doubt:
+class Doubt(Struct, frozen=True):
     """Why a run is not deleted without further ado."""
 
     words: str
@@ -40,8 +40,7 @@ class Doubt:
     """True where a person may know better: then `delete` with ``force`` deletes it."""
 
 
-@dataclass(frozen=True)
-class Contents:
+class Contents(Struct, frozen=True):
     """What goes with a run."""
 
     bytes: int

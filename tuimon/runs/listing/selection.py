@@ -16,8 +16,9 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
+
+from msgspec import Struct
 
 from tuimon.runs.best import is_lower_better
 from tuimon.runs.listing.parameters import Value, is_named
@@ -36,8 +37,7 @@ _NUMERIC: dict[str, Callable[[float, float], bool]] = {
 }
 
 
-@dataclass(frozen=True)
-class _Contains:
+class _Contains(Struct, frozen=True):
     """A word that a run contains, or does not."""
 
     word: str
@@ -48,8 +48,7 @@ class _Contains:
         return any(self.word in text.lower() for text in texts) is self.is_wanted
 
 
-@dataclass(frozen=True)
-class _Compares:
+class _Compares(Struct, frozen=True):
     """A value that is compared."""
 
     key: str

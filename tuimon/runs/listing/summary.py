@@ -1,8 +1,10 @@
 """What a list says of one run: state, progress, best values, parameters, tags."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from tuimon.runs import end_reasons
 from tuimon.runs.best import SHOWN, Best
@@ -15,8 +17,7 @@ from tuimon.runs.series import Series
 from tuimon.runs.state import RunState
 
 
-@dataclass(frozen=True)
-class Summary:
+class Summary(Struct, frozen=True):
     """One run in a list."""
 
     path: Path

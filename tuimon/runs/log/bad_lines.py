@@ -1,6 +1,6 @@
 """Lines of a log that are no fact: how many, and where."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from tuimon.protocol.events import PROTOCOL
 from tuimon.runs.state import RunState
@@ -10,8 +10,7 @@ NAMED = 5
 """The first ones are named by their numbers."""
 
 
-@dataclass(frozen=True)
-class BadLines:
+class BadLines(Struct, frozen=True):
     """The lines that could not be read.
 
     Example:

@@ -1,15 +1,15 @@
 """The address of a run or of a directory of runs on another machine, as `scp` writes it: ``user@host:path``."""
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tuimon.errors import UsageError
 
 _ADDRESS = re.compile(r"(?P<destination>(?:[^/:\[\]]*@)?(?:\[[^\]/]*\]|[^/:\[\]]*)):(?P<path>.*)", re.DOTALL)
 
 
-@dataclass(frozen=True)
-class Address:
+class Address(Struct, frozen=True):
     """A place on another machine."""
 
     destination: str

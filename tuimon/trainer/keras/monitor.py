@@ -2,12 +2,12 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
+from msgspec.structs import replace
 
 from tuimon.launch.program_name import program_name
 from tuimon.protocol.values import DEFAULT_OVERHEAD
@@ -242,7 +242,7 @@ class Monitor(keras.callbacks.Callback):
             self._memory = self._memory if self._watched is None else None
             self._watched = WatchedModel.of(self.model, batch_loss=self._batch_loss, listeners=self._listeners())
         else:
-            vars(self._watched.listeners).update(vars(self._listeners()))  # Another Monitor may have used this object.
+            self._watched.listeners.become(self._listeners())  # Another Monitor may have used this object.
         self._fit = fit = Fit(
             self._recorder, self._watched, self.params, self._options, on_trouble=say_error, memory=self._memory
         )

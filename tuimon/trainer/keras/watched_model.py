@@ -289,7 +289,7 @@ class WatchedModel:
             optimizers.settle_averages(averaging, self.layers.own_weights(mode.frozen))
 
     def _begin_anew(self, listeners: Listeners) -> None:
-        vars(self.listeners).update(vars(listeners))
+        self.listeners.become(listeners)
         self.train.begin_anew()
         self.layers.look_anew()
         self.read_values()

@@ -3,7 +3,8 @@
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tuimon.numbers import count
 from tuimon.protocol import commands, events
@@ -29,8 +30,7 @@ Say = Callable[[str], None]
 """Answers a request: with details, or with the reason for its rejection."""
 
 
-@dataclass(frozen=True)
-class RolledBackTo:
+class RolledBackTo(Struct, frozen=True):
     """The part of a checkpoint that the caller must still restore."""
 
     mode: Mode

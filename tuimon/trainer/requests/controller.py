@@ -2,9 +2,10 @@
 
 import os
 import socket
-from dataclasses import replace
 from functools import partial
 from typing import Any
+
+from msgspec.structs import replace
 
 from tuimon.protocol import commands, events
 from tuimon.protocol.wire import to_wire

@@ -2,7 +2,8 @@
 
 import fnmatch
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from tuimon.protocol import commands
 from tuimon.text import plain

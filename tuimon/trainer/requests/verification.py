@@ -1,11 +1,11 @@
 """Checks the first step under a mode: whether the variables changed, or stayed, as the mode says."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct, field
 
 from tuimon.trainer.batch_norm import LayerArrays
 from tuimon.trainer.engine import Layers, frozen_weights
@@ -17,8 +17,7 @@ MAXIMUM_COPIED_BYTES = 256 * 1024 * 1024
 _HELD_STATISTICS = ("moving_mean", "moving_variance")
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """The result of a comparison."""
 
     held: bool
@@ -29,8 +28,7 @@ class Seen:
     """Paths of the layers that did not."""
 
 
-@dataclass(frozen=True)
-class Before:
+class Before(Struct, frozen=True):
     """The variables before the first step under a mode."""
 
     arrays: dict[str, LayerArrays]
@@ -77,8 +75,7 @@ def compare(before: Before, layers: Layers, mode: Mode) -> Seen:
     return Seen(not unexpected and not changed, "; ".join(parts), unexpected + changed)
 
 
-@dataclass
-class Tally:
+class Tally(Struct):
     """How many layers a step left as they were, and how many it changed."""
 
     same: int = 0

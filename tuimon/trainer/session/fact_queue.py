@@ -3,7 +3,8 @@
 import contextlib
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tuimon.protocol import events
 from tuimon.runs.log.session_log import encoder
@@ -22,8 +23,7 @@ _TRACEBACK_CHARACTERS = 8000
 """Of a traceback, if there is little room left."""
 
 
-@dataclass(slots=True)
-class Waiting:
+class Waiting(Struct):
     """A fact that waits."""
 
     event: events.AnyEvent

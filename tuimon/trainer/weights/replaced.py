@@ -8,9 +8,9 @@ import contextlib
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from tuimon.protocol import events
 from tuimon.protocol.wire import FloatArray, to_wire
@@ -38,8 +38,7 @@ REMEMBERED = 256
 """Validations whose weights are remembered: `EarlyStopping` may restore those of an earlier epoch."""
 
 
-@dataclass(frozen=True)
-class _Losses:
+class _Losses(Struct, frozen=True):
     """The losses with other weights, with moving and with batch statistics; None: unknown."""
 
     moving: float | None = None

@@ -1,9 +1,9 @@
 """Curves, drawn into the cells of a panel."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from msgspec import Struct
 
 from tuimon.numbers import number
 from tuimon.plot.axes import Axis
@@ -33,8 +33,7 @@ Reduced = tuple[ColumnExtremes, ...]
 """The points of a curve by columns: one set for a line, two for the lower and the upper edge of a band."""
 
 
-@dataclass(frozen=True)
-class Curve:
+class Curve(Struct, frozen=True):
     """One thing to draw in a chart."""
 
     name: str

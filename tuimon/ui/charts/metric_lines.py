@@ -3,7 +3,8 @@
 import fnmatch
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tuimon.plot.metric_names import LEARNING_RATE
 from tuimon.runs.series import Series
@@ -14,8 +15,7 @@ from tuimon.ui.viewer.meanings import Meaning
 _NO_POINTS = Series()
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(Struct, frozen=True):
     """One line of a metric."""
 
     name: str

@@ -1,7 +1,8 @@
 """Curves reduced to the columns of a chart, kept from one frame to the next."""
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tuimon.plot.axes import Axis, fitted_axis
 from tuimon.plot.raster import ColumnExtremes, XOf, place_of
@@ -15,8 +16,7 @@ _Limits = Sequence[tuple[float, float] | None]
 _AxisOf = Callable[[_Limits, _Limits, int], Axis]
 
 
-@dataclass(frozen=True)
-class Plot:
+class Plot(Struct, frozen=True):
     """Axes that are drawn, and the reduced curves to draw between them."""
 
     canvas: Canvas | None

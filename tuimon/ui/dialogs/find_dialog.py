@@ -6,9 +6,9 @@ for letters in their order would.
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
+from msgspec import Struct
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -22,8 +22,7 @@ from tuimon.ui.drawing.too_small import TooSmall
 from tuimon.ui.viewer.meanings import Meaning, css_style
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """Something that can be found."""
 
     title: str

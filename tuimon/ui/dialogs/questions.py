@@ -1,9 +1,9 @@
 """Questions with a few answers, each with its key: the phase, a recalibration, a rollback, and leaving."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
+from msgspec import Struct
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
@@ -23,8 +23,7 @@ BATCHES = Recalibrate().batches
 """How many batches a recalibration reads."""
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """One answer."""
 
     key: str

@@ -1,8 +1,8 @@
 """The palettes, for terminals with true colours, with 256, with 16, and with none."""
 
-from dataclasses import dataclass
 from functools import cache, cached_property
 
+from msgspec import Struct
 from rich.style import Style
 from textual.theme import Theme
 
@@ -35,8 +35,7 @@ RUN_MEANINGS = (
 """Compared runs have the colours of these meanings: they differ in each palette, and that screen has no others."""
 
 
-@dataclass(frozen=True)
-class Palette:
+class Palette(Struct, frozen=True, dict=True):
     """The colours of everything; `theme` hands them to Textual."""
 
     name: str

@@ -1,8 +1,9 @@
 """One sentence under the header, where there is something to say: what is wrong, and what to do."""
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from tuimon.numbers import count, duration, span
 from tuimon.runs import end_reasons, facts_in_words, liveness
@@ -25,8 +26,7 @@ _LOW = 20
 """On a screen of fewer lines, an empty banner takes no line."""
 
 
-@dataclass(frozen=True)
-class Sentence:
+class Sentence(Struct, frozen=True):
     """What matters most now."""
 
     words: str

@@ -1,7 +1,6 @@
 """The line that shows where a replay is in its log, with marks to click."""
 
-from dataclasses import dataclass
-
+from msgspec import Struct
 from textual.events import MouseDown, MouseMove, MouseScrollDown, MouseScrollUp, MouseUp
 
 from tuimon.numbers import duration
@@ -18,8 +17,7 @@ _SPIKES = ("R11", "R12")
 """The rules that find a spike of the validation loss, and a loss that is not finite."""
 
 
-@dataclass(frozen=True)
-class ReplayMark:
+class ReplayMark(Struct, frozen=True):
     """Something that happened, to go to."""
 
     time: float

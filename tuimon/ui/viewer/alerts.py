@@ -1,7 +1,8 @@
 """Alerts of the diagnosis: which one matters now, and the key that helps. Pure."""
 
 import shlex
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tuimon.protocol.commands import Recalibrate, name_of
 from tuimon.protocol.events import Alert, FitStarted, RolledBack, RunResumed
@@ -32,8 +33,7 @@ _LAYER_KEYS = {
 """The same for the layer under the cursor."""
 
 
-@dataclass(frozen=True)
-class Help:
+class Help(Struct, frozen=True):
     """A key that asks for what an alert advises."""
 
     key: str

@@ -1,8 +1,10 @@
 """Types of the table of keys: a key with its action, a group of keys, the names of screens."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import Literal, get_args
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tuimon.ui.viewer.moment import Moment
 
@@ -26,8 +28,7 @@ Needs = Literal["always", "steering", "replay", "tabs", "alerts", "other run"]
 """
 
 
-@dataclass(frozen=True, kw_only=True)
-class Key:
+class Key(Struct, frozen=True, kw_only=True):
     """A key and what it does."""
 
     keys: str
@@ -79,8 +80,7 @@ class Key:
         return self.label != "select" or len(moment.layers) != 1
 
 
-@dataclass(frozen=True)
-class KeyGroup:
+class KeyGroup(Struct, frozen=True):
     """Keys that belong together."""
 
     name: str

@@ -1,8 +1,9 @@
 """A moment: all that a screen is drawn from, the folded log and the time."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct, field
 
 from tuimon.numbers import duration
 from tuimon.protocol.events import CheckpointSaved
@@ -17,8 +18,7 @@ READING = "reading the log"
 """The status of a run until its log is read to the end."""
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """A request of this viewer that no fact has answered yet."""
 
     id: str
@@ -41,8 +41,7 @@ class Asked:
     """Number of the fact that it takes back; None for a request of its own."""
 
 
-@dataclass(frozen=True)
-class Notice:
+class Notice(Struct, frozen=True):
     """A sentence of the viewer's own for the person at the keyboard."""
 
     text: str
@@ -51,8 +50,7 @@ class Notice:
     """Whether something went wrong."""
 
 
-@dataclass(frozen=True)
-class ReplayPosition:
+class ReplayPosition(Struct, frozen=True):
     """How far a replay is, and how fast it goes."""
 
     playing: bool
@@ -65,8 +63,7 @@ class ReplayPosition:
     """Seconds of the log from its first line to its last one."""
 
 
-@dataclass(frozen=True)
-class Moment:
+class Moment(Struct, frozen=True):
     """What a screen shows."""
 
     state: RunState

@@ -1,7 +1,8 @@
 """All that a viewer can be told."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tuimon.protocol import events
 from tuimon.protocol.events import AnyEvent
@@ -25,8 +26,7 @@ _MEASUREMENTS = (
 """Facts that come as long as training goes on."""
 
 
-@dataclass(frozen=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """The log has grown."""
 
     events: Sequence[AnyEvent]
@@ -35,8 +35,7 @@ class Facts:
     """The share of the log that is read, until `CaughtUp` and while much is behind; None when all of it is."""
 
 
-@dataclass(frozen=True)
-class OlderRead:
+class OlderRead(Struct, frozen=True):
     """More of the older part of a long log is read, whose newest part was told before."""
 
     share: float
@@ -45,24 +44,21 @@ class OlderRead:
     """The state by all of the log, in place of the one without older curves; None while it is not all read."""
 
 
-@dataclass(frozen=True)
-class CaughtUp:
+class CaughtUp(Struct, frozen=True):
     """All that the log held at the start is read."""
 
     silent_seconds: float
     """How long the log had not grown by then."""
 
 
-@dataclass(frozen=True)
-class AlertTrouble:
+class AlertTrouble(Struct, frozen=True):
     """An alert could not be sent to where the user wants it."""
 
     words: str
     """What went wrong, in one line."""
 
 
-@dataclass(frozen=True)
-class LogUnreadable:
+class LogUnreadable(Struct, frozen=True):
     """The log is there and cannot be read."""
 
     reason: str
@@ -71,16 +67,14 @@ class LogUnreadable:
     """Whether it was there and is not any more: nothing is known of the time since."""
 
 
-@dataclass(frozen=True)
-class LogReplaced:
+class LogReplaced(Struct, frozen=True):
     """Another log is in the place of the one that was read. Its facts follow, from the first one."""
 
     words: str
     """What happened to the former one."""
 
 
-@dataclass(frozen=True)
-class LinesUnread:
+class LinesUnread(Struct, frozen=True):
     """Some lines of the log are no fact, or of an unknown type; all others are read."""
 
     bad: BadLines
@@ -89,16 +83,14 @@ class LinesUnread:
     """How many are of types that this version does not know."""
 
 
-@dataclass(frozen=True)
-class LinkChanged:
+class LinkChanged(Struct, frozen=True):
     """The connection to the machine of a run has broken or is there again, or why there is none is another reason."""
 
     blind: Blind | None
     """Since when nothing is known of the run; None once all is known again."""
 
 
-@dataclass(frozen=True)
-class RequestLost:
+class RequestLost(Struct, frozen=True):
     """A request did not arrive where the trainer looks, or that is not known."""
 
     id: str
@@ -107,24 +99,21 @@ class RequestLost:
     """What happened, in words."""
 
 
-@dataclass(frozen=True)
-class TrainerGone:
+class TrainerGone(Struct, frozen=True):
     """Whether it is proven that no trainer writes the log has changed."""
 
     gone: bool
     """True when it is proven."""
 
 
-@dataclass(frozen=True)
-class TrainerPrinted:
+class TrainerPrinted(Struct, frozen=True):
     """The training process printed something."""
 
     lines: tuple[str, ...]
     """The last lines of `trainer.log`."""
 
 
-@dataclass(frozen=True)
-class TrainerExited:
+class TrainerExited(Struct, frozen=True):
     """The training process that this screen started is over, or could not be started."""
 
     code: int | None

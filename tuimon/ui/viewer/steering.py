@@ -2,9 +2,9 @@
 
 import glob
 from collections.abc import Collection
-from dataclasses import replace
 
 from msgspec import structs
+from msgspec.structs import replace
 
 from tuimon.numbers import learning_rate
 from tuimon.protocol import commands

@@ -3,10 +3,9 @@
 import glob
 import math
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
-from msgspec import convert
+from msgspec import Struct, convert
 
 from tuimon.protocol.commands import AnyRequest, Freeze, LearningRate, Momentum, Phase, Unfreeze
 from tuimon.protocol.values import SCHEDULE_SET_ASIDE
@@ -22,8 +21,7 @@ class NothingToUndoError(Exception):
     """Nothing can be undone now; the message says why."""
 
 
-@dataclass(frozen=True)
-class Undo:
+class Undo(Struct, frozen=True):
     """A request that was applied, and the requests that undo it."""
 
     command: Command

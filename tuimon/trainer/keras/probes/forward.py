@@ -12,12 +12,12 @@ import inspect
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import keras
 import numpy as np
 import tensorflow as tf
+from msgspec import Struct, field
 
 from tuimon.trainer.engine import Calls, Moments, Pass, ProbeError
 from tuimon.trainer.keras.internals import graphs, patches, variables
@@ -39,8 +39,7 @@ Kind = Literal["training", "quiet", "selected"]
 but with batch statistics in the selected layers."""
 
 
-@dataclass(frozen=True)
-class InForce:
+class InForce(Struct, frozen=True):
     """The mode and flags that a training step was traced with."""
 
     mode: Mode
@@ -48,8 +47,7 @@ class InForce:
     """Each BatchNormalization layer's flag. A flag that was set later, without `compile`, has no effect in the step."""
 
 
-@dataclass(frozen=True)
-class Runs:
+class Runs(Struct, frozen=True):
     """Counts of a function's use."""
 
     passes: int = 0
@@ -254,8 +252,7 @@ class Forward:
         return list(zip(flat[::3], flat[1::3], flat[2::3], strict=True))
 
 
-@dataclass
-class _Seen:
+class _Seen(Struct):
     """Notes about one pass of one replica."""
 
     calls: Calls = field(default_factory=dict)

@@ -4,12 +4,12 @@ import contextlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Protocol
 
 import keras
 import numpy as np
 import tensorflow as tf
+from msgspec.structs import replace
 
 from tuimon.protocol.wire import FloatArray
 from tuimon.text import plain

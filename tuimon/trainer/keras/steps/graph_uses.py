@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from tuimon.trainer.keras.internals.graphs import VARIABLE_WRITES
 
@@ -16,8 +17,7 @@ class UnreadableGraphError(Exception):
     """The graph has a write whose target cannot be found."""
 
 
-@dataclass
-class Uses:
+class Uses(Struct):
     """The uses of resources, each by ``id`` of its captured handle."""
 
     writes: set[int] = field(default_factory=set)

@@ -2,16 +2,16 @@
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from tuimon.trainer.modes import Mode
 
 Kind = Literal["train", "test"]
 
 
-@dataclass
-class Listeners:
+class Listeners(Struct):
     """Callbacks of the Monitor of this ``fit``. The next ``fit`` may replace them by another Monitor's."""
 
     failure: Callable[[BaseException], None]
@@ -24,6 +24,11 @@ class Listeners:
     """Called with an exception of tuimon, which must not end training."""
     left: Callable[[Kind, Exception], None]
     """Called after tuimon's first step could not be traced, and the user's own function replaced it."""
+
+    def become(self, others: "Listeners") -> None:
+        """Call from now on what others would call."""
+        for name in self.__struct_fields__:
+            setattr(self, name, getattr(others, name))
 
     def tell(self, listener: Callable[[Any], None], news: Any) -> None:
         """Call a listener, and report its exception as a mistake of tuimon."""
@@ -38,8 +43,7 @@ class Listeners:
             self.mistake(error)
 
 
-@dataclass(frozen=True)
-class Hooks:
+class Hooks(Struct, frozen=True):
     """Called around the traces and switches of one step."""
 
     traced: Callable[[Any], None] | None = None

@@ -6,8 +6,9 @@ have no effect, so tuimon must trace its step with the old ones.
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from tuimon.trainer.keras.internals import optimizers, running_fit
 from tuimon.trainer.keras.internals import traces as keras_traces
@@ -21,8 +22,7 @@ class UnknownFlagsError(Exception):
     """A step was traced before, with flags that cannot be found."""
 
 
-@dataclass(frozen=True)
-class TracedFlags:
+class TracedFlags(Struct, frozen=True):
     """The flags of a step that was traced before."""
 
     layers: list[tuple[Any, bool]]

@@ -1,10 +1,10 @@
 """Makes the function of a mode from the user's step: Keras' train or test step, or the step of a loop."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import tensorflow as tf
+from msgspec import Struct
 
 from tuimon.trainer.keras.internals import patches, traces
 
@@ -120,8 +120,7 @@ class KerasStep:
         return logs
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(Struct, frozen=True):
     """The arguments of one call of a loop's step."""
 
     args: tuple[Any, ...]
@@ -183,8 +182,7 @@ class LoopStep:
         return _Compiled(tf.function(step, **{**self._options, **options}))
 
 
-@dataclass(frozen=True)
-class _Compiled:
+class _Compiled(Struct, frozen=True):
     traced: Any
 
     def __call__(self, call: Call) -> Any:

@@ -1,8 +1,10 @@
 """What is compared: the runs of a directory, which of them are drawn, in which order, and against which one."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tuimon.plot.run_values import parameter
 from tuimon.runs.best import SHOWN, Best, is_lower_better
@@ -25,8 +27,7 @@ _WIDEST = 14
 _MOST_COLUMNS = 12
 
 
-@dataclass(frozen=True)
-class ParameterColumn:
+class ParameterColumn(Struct, frozen=True):
     """A column of the list: a parameter in which runs differ."""
 
     key: str

@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from msgspec import Struct
 
 from tuimon.numbers import count, number
 from tuimon.plot.axes import Axis, decades_of, fitted_axis, ticks_in
@@ -35,8 +35,7 @@ _STEEP_DOTS = 8
 """A column of more dots is drawn whole. Fewer would hide the patterns of noisy curves."""
 
 
-@dataclass(frozen=True)
-class _Drawn:
+class _Drawn(Struct, frozen=True):
     """A run in the chart."""
 
     slot: int

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+from msgspec import Struct, field
 
 from tuimon.plot.raster import XOf
 from tuimon.plot.run_values import parameter
@@ -34,8 +34,7 @@ _HIGHER_IS_BETTER = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Points:
+class Points(Struct, frozen=True):
     """A metric over the steps of a run."""
 
     steps: IntArray
@@ -57,8 +56,7 @@ class Points:
         return int(self.steps[place]), float(self.values[place])
 
 
-@dataclass(frozen=True)
-class RunCurves:
+class RunCurves(Struct, frozen=True, dict=True):
     """The curves and settings of one run, as of when they were read."""
 
     name: str

@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from tuimon.numbers import duration, number
 from tuimon.plot.run_values import difference, is_better, parameter
@@ -31,8 +32,7 @@ _TELLING = 3
 """So many columns of parameters come before the age of a run."""
 
 
-@dataclass(frozen=True)
-class _Column:
+class _Column(Struct, frozen=True):
     """A column beside the names."""
 
     kind: str

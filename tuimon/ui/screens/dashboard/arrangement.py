@@ -3,7 +3,7 @@
 The order is that of what matters: loss, gap, layers. The gap is in sight at every size, as a chart or as a few lines.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from tuimon.ui.frame.base_screen import HIGH, TALL, WIDE
 
@@ -24,8 +24,7 @@ LAYERS = "layers"
 """The turn in which the table of layers is shown, where panels take turns."""
 
 
-@dataclass(frozen=True)
-class Contents:
+class Contents(Struct, frozen=True):
     """What there is to show."""
 
     has_batch_norm: bool
@@ -40,8 +39,7 @@ class Contents:
     """The height at which every layer has its line in the table."""
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(Struct, frozen=True):
     """Charts side by side."""
 
     height: str
@@ -50,8 +48,7 @@ class Row:
     """The names of its charts; each has the same width."""
 
 
-@dataclass(frozen=True)
-class Arrangement:
+class Arrangement(Struct, frozen=True):
     """Where the panels are. What is not named is not shown."""
 
     rows: tuple[Row, ...]

@@ -1,9 +1,9 @@
 """The gap in a few lines, where there is no room for its chart or nothing to draw in one."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from tuimon.runs.state import RunState
 from tuimon.ui.drawing.cell_view import draw_panel
@@ -30,8 +30,7 @@ _LAST = 100
 """The rank of what is left out first."""
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(Struct, frozen=True):
     """Texts that are drawn together or not at all."""
 
     texts: tuple[tuple[str, int], ...]

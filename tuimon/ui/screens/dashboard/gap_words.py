@@ -1,9 +1,9 @@
 """The gap in words and numbers, for a line and for the room beside its chart: the parts with their uncertainty."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from tuimon.diagnosis.gap.measured import measured
 from tuimon.diagnosis.gap.shares import ALIKE, PARTS, gap_shares, share_error
@@ -30,8 +30,7 @@ _NOTHING = 1e-6
 """Losses that differ by a smaller share are the same, but for rounding."""
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(Struct, frozen=True):
     """A number with its name."""
 
     name: str

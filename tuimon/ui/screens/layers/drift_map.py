@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from tuimon.diagnosis.gap.shares import shares_of_layers
 from tuimon.plot.axes import Axis
@@ -37,8 +37,7 @@ Points = tuple[IntArray, FloatArray]
 """Steps and values, each of shape ``(points,)``."""
 
 
-@dataclass(frozen=True)
-class Quantity:
+class Quantity(Struct, frozen=True):
     """A quantity that the map can show of each layer."""
 
     short: str

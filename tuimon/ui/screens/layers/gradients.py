@@ -1,8 +1,7 @@
 """The gradients of a run's layers, and how far a step moves their weights: the newest ones of the newest `fit`."""
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 
 from tuimon.protocol.events import Probe, ProbeGradient
 from tuimon.protocol.wire import FloatArray, Number, from_wire
@@ -12,8 +11,7 @@ from tuimon.text import plain
 from tuimon.ui.viewer.moment import Moment, no_probe_words
 
 
-@dataclass(frozen=True)
-class LayerGradient:
+class LayerGradient(Struct, frozen=True):
     """One layer with weights that a step trains."""
 
     path: str

@@ -1,9 +1,10 @@
 """The columns of the table of layers: which exist, which fit, and what each shows of a layer."""
 
 import math
-from dataclasses import dataclass, replace
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tuimon.diagnosis.gap.shares import disputed, shares_of_layers
 from tuimon.diagnosis.layers import half_life
@@ -30,8 +31,7 @@ _TELLING = 4
 _MODE_LIMIT = 30
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(Struct, frozen=True):
     """A column of the table."""
 
     key: str

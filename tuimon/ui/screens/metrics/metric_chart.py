@@ -1,10 +1,11 @@
 """The chart of one metric: with any x, zoom and smoothing, and a cursor that reads values off."""
 
 import math
-from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from textual.events import Click, MouseDown, MouseMove, MouseScrollDown, MouseScrollUp, MouseUp
 from textual.message import Message
 
@@ -33,8 +34,7 @@ _CURSOR = "│"
 _SMOOTH = "smooth"
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """A value of a curve, read off at the cursor."""
 
     name: str

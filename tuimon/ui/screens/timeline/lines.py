@@ -4,7 +4,9 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tuimon.numbers import count
 from tuimon.protocol import events
@@ -31,8 +33,7 @@ _MEANINGS: dict[type, Meaning] = {
 """The colours of events; others have the colour of text."""
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(Struct, frozen=True):
     """One line of the timeline."""
 
     time: float

@@ -2,9 +2,9 @@
 
 import re
 from bisect import bisect_right
-from dataclasses import dataclass
 from fnmatch import translate
 
+from msgspec import Struct
 from textual.message import Message
 
 from tuimon.numbers import count
@@ -18,8 +18,7 @@ from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Asked, Moment
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(Struct, frozen=True):
     """One line of the list."""
 
     line: Line

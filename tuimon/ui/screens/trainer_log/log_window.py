@@ -7,8 +7,9 @@ import os
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from tuimon.regular_file import open_regular
 from tuimon.text import printed_line
@@ -22,8 +23,7 @@ _MOST_LINES = 20_000
 """More lines are not kept: those farthest from the newest block are dropped."""
 
 
-@dataclass(frozen=True)
-class LogLine:
+class LogLine(Struct, frozen=True):
     """One line of the log."""
 
     offset: int
@@ -34,8 +34,7 @@ class LogLine:
     """The text to show."""
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(Struct, frozen=True):
     """Consecutive lines."""
 
     lines: tuple[LogLine, ...]
