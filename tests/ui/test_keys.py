@@ -21,7 +21,7 @@ from tuimon.ui.viewer.keys import GROUPS, KEYS, keys_of, sections
 from tuimon.ui.viewer.run_keys import BY_NAME
 from ui.facts import alert, training
 from ui.sizes import NARROW, WIDE
-from ui.watching import LiveRun, part, press, text, until, watching
+from ui.watching import LiveRun, help_page, part, press, text, until, watching
 
 SAVED = events.CheckpointSaved(name="step-3.npz", reason="asked", size_bytes=10, seconds=0.1, step=3)
 
@@ -375,12 +375,10 @@ async def test_help_is_searched_as_words_are_typed(
             await press(pilot, "question_mark")
             await until(pilot, lambda: isinstance(app.screen, HelpScreen))
             app.screen.query_one(Input).value = typed
-
-            def page() -> str:
-                return " ".join(str(app.screen.query_one("#help-page > Static").render()).split())
-
-            await until(pilot, lambda: all(words in page() for words in held) and "Pause before" not in page())
-            assert not any(words in page() for words in left_out)
+            await until(
+                pilot, lambda: all(words in help_page(app) for words in held) and "Pause before" not in help_page(app)
+            )
+            assert not any(words in help_page(app) for words in left_out)
 
 
 async def test_q_is_a_letter_once_something_is_typed(runs: Path) -> None:

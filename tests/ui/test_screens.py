@@ -30,7 +30,7 @@ from tuimon.ui.viewer.replay_clock import ReplayClock
 from ui.facts import HOSTILE, training
 from ui.run_states import RUNS, preparing
 from ui.sizes import NARROW, SIZES, WIDE
-from ui.watching import LiveRun, part, press, text, until, views, watching
+from ui.watching import LiveRun, help_page, part, press, text, until, views, watching
 
 
 @pytest.fixture
@@ -259,7 +259,7 @@ async def test_help_names_every_key(runs: Path) -> None:
     async with watching(make_run(runs, a_run())) as (app, pilot):
         await pilot.press("question_mark")
         assert isinstance(app.screen, HelpScreen)
-        page = " ".join(str(app.screen.query_one("#help-page > Static").render()).split())
+        page = help_page(app)
         assert all(key.help in page for key in KEYS)
         await pilot.press("q")
         await until(pilot, lambda: app.screen is app.dashboard)

@@ -16,6 +16,7 @@ from helpers import PATIENCE_SECONDS, SENDER, requests_in
 from tuimon.protocol import commands, events
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.ui.app import WatchApp
+from tuimon.ui.dialogs.help_screen import HelpPage
 from tuimon.ui.drawing.cell_view import CellView
 from tuimon.ui.drawing.cells import Cells
 from tuimon.ui.frame import base_screen
@@ -125,6 +126,12 @@ def text(app: WatchApp) -> str:
 def cells(view: CellView) -> Cells:
     """Return what a panel has drawn, its meanings included: a terminal gets colours made of them."""
     return view._cells
+
+
+def help_page(app: WatchApp) -> str:
+    """Return all words of the help, those that are out of sight as well, with single spaces between them."""
+    page = app.screen.query_one(HelpPage)
+    return " ".join("".join("".join(text for text, _ in line) + " " for line in page.lines(app.moment())).split())
 
 
 def part(app: WatchApp, kind: str) -> str:

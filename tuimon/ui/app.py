@@ -1,6 +1,7 @@
 """The app: owns what reads the run, what knows it, what shows it and what the keys do."""
 
-from typing import ClassVar
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.events import Event, Key, Paste, Resize
@@ -15,13 +16,9 @@ from tuimon.ui.frame.base_screen import BaseScreen, shown_screen
 from tuimon.ui.messages import Heard
 from tuimon.ui.notifier import Notifier
 from tuimon.ui.open_screens import OpenScreens
-from tuimon.ui.pasted_keys import PastedKeys, Settled
-from tuimon.ui.program_keys import ProgramKeys
 from tuimon.ui.replay_keys import ReplayKeys
-from tuimon.ui.request_keys import RequestKeys
 from tuimon.ui.run_reader import Trainer
 from tuimon.ui.screens.dashboard.screen import Dashboard
-from tuimon.ui.screens.timeline.screen import TimelineScreen
 from tuimon.ui.shown_run import ShownRun
 from tuimon.ui.terminal.hangup import exit_on_hangup
 from tuimon.ui.terminal.paced_app import PacedApp
@@ -32,9 +29,17 @@ from tuimon.ui.viewer.replay_clock import ReplayClock
 from tuimon.ui.viewer.view_memory import View, ViewMemory
 from tuimon.ui.viewer.viewer import Viewer
 
+if TYPE_CHECKING:
+    from tuimon.ui.pasted_keys import PastedKeys, Settled
+    from tuimon.ui.program_keys import ProgramKeys
+    from tuimon.ui.request_keys import RequestKeys
+    from tuimon.ui.screens.timeline.screen import TimelineScreen
+
 __all__ = ["ReplayClock", "Trainer", "WatchApp"]
 
 _REPLAY_SECONDS = 0.1
+_LOADED_SECONDS = 1.0
+"""After this long what the keys need is loaded."""
 
 
 class WatchApp(PacedApp):
@@ -94,13 +99,29 @@ class WatchApp(PacedApp):
         self.dashboard = Dashboard()
         """The screen below all others."""
         self._screens = OpenScreens(self, self.dashboard, settings, view)
-        self._requests = RequestKeys(self.viewer, self, self.redraw)
-        self._program = ProgramKeys(self.viewer, self, self.redraw, self._show_palette)
-        self._pasted = PastedKeys(self, super().on_event, self.say)
         self._notifier = Notifier(self, self.viewer, settings)
         self._replay = ReplayKeys(self.viewer, replay) if replay else None
         self.shown = ShownRun(self, self.viewer, self._screens, trainer, memory)
         """Reads the run, and shows another one in its place."""
+
+    @cached_property
+    def _pasted(self) -> "PastedKeys":
+        from tuimon.ui.pasted_keys import PastedKeys
+
+        return PastedKeys(self, super().on_event, self.say)
+
+    @cached_property
+    def _requests(self) -> "RequestKeys":
+        # Its questions are a third of all that is loaded, and the first screen asks none.
+        from tuimon.ui.request_keys import RequestKeys
+
+        return RequestKeys(self.viewer, self, self.redraw)
+
+    @cached_property
+    def _program(self) -> "ProgramKeys":
+        from tuimon.ui.program_keys import ProgramKeys
+
+        return ProgramKeys(self.viewer, self, self.redraw, self._show_palette)
 
     def get_default_screen(self) -> Dashboard:
         """Return the screen below all others."""
@@ -115,13 +136,14 @@ class WatchApp(PacedApp):
         """Start the threads that read."""
         if not self.is_headless:
             exit_on_hangup()
+            self.set_timer(_LOADED_SECONDS, self._load_keys)
         self.shown.begin()
         self._screens.recall()
         self._notifier.begin()
         if self.viewer.replay is not None:
             self.set_interval(_REPLAY_SECONDS, self.viewer.tick)
 
-    async def on_settled(self, message: Settled) -> None:
+    async def on_settled(self, message: "Settled") -> None:
         """Take the next key: the one before has done its work."""
         await self._pasted.settle(message)
 
@@ -262,7 +284,11 @@ class WatchApp(PacedApp):
         else:
             self.screen.dismiss(None)
 
-    async def on_timeline_screen_chosen(self, message: TimelineScreen.Chosen) -> None:
+    def _load_keys(self) -> None:
+        """Load what the keys need, so that the first one does not wait for it."""
+        _ = self._pasted, self._requests, self._program
+
+    async def on_timeline_screen_chosen(self, message: "TimelineScreen.Chosen") -> None:
         """Open the alert that was chosen; move a replay to another event, show it in the charts of a live run."""
         if self._replay is not None:
             self.viewer.go_to(message.time)

@@ -34,6 +34,10 @@ from tuimon.ui.viewer.news import (
 )
 
 _LOOK_SECONDS = 0.1
+_QUIET_LOOK_SECONDS, _QUIET_SECONDS = 0.2, 3.0
+"""How often to look at a log that has not grown for so long; each look opens it anew."""
+_OVER_LOOK_SECONDS = 0.5
+"""How often to look whether a run that is over goes on."""
 _YIELD_SECONDS = 0.001
 """While older history is read, keys come first."""
 _GONE_SECONDS = 1.0
@@ -88,6 +92,8 @@ class Reader:
         self._printed: tuple[int, int] | None = None
         self._blind: Blind | None = None
         self._trouble = Trouble(run.path)
+        self._told_at = 0.0
+        """When there was news last, by `time.monotonic`."""
 
     def run(self, stop: threading.Event) -> None:
         """Read until ``stop`` is set."""
@@ -123,8 +129,11 @@ class Reader:
 
     @property
     def _pause_seconds(self) -> float:
-        is_busy = self._long is not None and not self._unreadable.reason
-        return _YIELD_SECONDS if is_busy else _LOOK_SECONDS
+        if self._long is not None and not self._unreadable.reason:
+            return _YIELD_SECONDS
+        if time.monotonic() < self._told_at + _QUIET_SECONDS:
+            return _LOOK_SECONDS
+        return _OVER_LOOK_SECONDS if self._ended else _QUIET_LOOK_SECONDS
 
     def _start_trainer(self) -> bool:
         if self._trainer is None:
@@ -232,6 +241,7 @@ class Reader:
         return self._tell(Facts(events, self._tail.offset / size if is_far else None))
 
     def _tell(self, news: News) -> Heard:
+        self._told_at = time.monotonic()
         heard = Heard(news, reader=self)
         self._post(heard)
         return heard

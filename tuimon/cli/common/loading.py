@@ -9,6 +9,8 @@ from contextlib import contextmanager
 _THREADS = "OPENBLAS_NUM_THREADS"
 _SECONDS = 2.0
 """After this long the first screen is there."""
+_THRESHOLDS = 10_000, 20, 50
+"""By themselves, all objects are looked through only after ten million new ones: `IdleCollection` does it sooner."""
 
 
 @contextmanager
@@ -45,4 +47,5 @@ def collect_later() -> None:
 
 def _collect_again() -> None:
     gc.freeze()
+    gc.set_threshold(*_THRESHOLDS)
     gc.enable()

@@ -2,30 +2,29 @@
 
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import chain
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import Vertical
 from textual.content import Content
-from textual.events import Resize
+from textual.message import Message
 from textual.screen import ModalScreen
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
+from tuimon.numbers import count
 from tuimon.text import plain
-from tuimon.ui.drawing.cells import wrap
+from tuimon.ui.drawing.cells import Cells, wrap
+from tuimon.ui.drawing.drawn_once import DrawnOnce
+from tuimon.ui.drawing.lines_view import LinesView
+from tuimon.ui.drawing.scrolled_view import TextLine
 from tuimon.ui.drawing.too_small import TooSmall
 from tuimon.ui.viewer.key import Key, ScreenName
 from tuimon.ui.viewer.keys import sections
-from tuimon.ui.viewer.meanings import Meaning, css_style
+from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment
 
-_WIDTH = 100
-_MARGINS = 10
-"""Columns of the page for frame, padding and scroll bar."""
 _TERM_WIDTH, _INDENT = 16, 2
-_DIM = css_style(Meaning.DIM)
 
 _TERMS: tuple[tuple[str, Meaning, str], ...] = (
     ("training", Meaning.TRAINING, "batch statistics are used, the moving statistics follow"),
@@ -73,7 +72,69 @@ class _SearchLine(Input):
         return super().check_consume_key(key, character) and bool(self.value or key not in ("q", "question_mark"))
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpPage(LinesView):
+    """Keys and words; only what matches, while somebody types. It draws the lines in sight alone, not all 200.
+
+    Args:
+        moment: Says which keys do nothing now, and why.
+        screen_name: The screen whose keys come first.
+    """
+
+    head_rows = 0
+
+    class Moved(Message):
+        """Other lines are in sight."""
+
+        def __init__(self, words: str) -> None:
+            super().__init__()
+            self.words = words
+            """Which ones; empty where all are."""
+
+    def __init__(self, moment: Moment, screen_name: ScreenName) -> None:
+        super().__init__()
+        self.moment = moment
+        self._screen_name = screen_name
+        self._typed = ""
+        self._first = 0
+        self._words = ""
+
+    def lines(self, moment: Moment) -> list[TextLine]:
+        """Return all lines, each at most as wide as the page."""
+        lines = _lines(moment, self._screen_name, self.size.width, self._typed)
+        return lines or [[("No key and no word matches.", Meaning.DIM)]]
+
+    def find(self, typed: str) -> None:
+        """Show only what holds all these words, from its first line on."""
+        self._typed, self._first = typed, 0
+        self.redraw()
+
+    def draw(self, cells: Cells, moment: Moment) -> None:
+        """Draw as many lines as fit."""
+        lines = self.lines(moment)
+        self._first = max(0, min(self._first, len(lines) - cells.height))
+        shown = lines[self._first : self._first + cells.height]
+        for row, line in enumerate(shown):
+            column = 0
+            for text, code in line:
+                column = cells.put(row, column, text, code)
+        is_all = len(shown) == len(lines)
+        words = "" if is_all else f"{count(self._first + 1)}–{count(self._first + len(shown))} of {count(len(lines))}"
+        if words != self._words:
+            self._words = words
+            self.post_message(self.Moved(words))
+
+    def move(self, by: int) -> None:
+        """Scroll, as far as there are lines."""
+        self._first = max(0, self._first + by)
+        self.redraw()
+
+    @property
+    def page(self) -> int:
+        """How many lines there is room for, less one to read on from."""
+        return max(1, self.size.height - 1)
+
+
+class HelpScreen(DrawnOnce[None], ModalScreen[None]):
     """Lists the keys, and what words and signs mean; only what matches, while somebody types.
 
     Args:
@@ -94,36 +155,33 @@ class HelpScreen(ModalScreen[None]):
 
     def __init__(self, moment: Moment, screen_name: ScreenName) -> None:
         super().__init__()
-        self._moment = moment
-        self._screen_name = screen_name
-        self._width = 0
-        """The width of the app for which the lines are broken."""
+        self._page = HelpPage(moment, screen_name)
+        self._in_sight = ""
 
     def compose(self) -> ComposeResult:
-        """Lay out the whole page for the size of the app: to fill it in later means to lay it out twice."""
-        with Vertical(id="help") as page:
-            page.border_title = Content("help")
-            page.border_subtitle = Content("esc closes")
+        """Lay out a line to type in above the page."""
+        with Vertical(id="help") as frame:
+            frame.border_title = Content("help")
+            frame.border_subtitle = Content("esc closes")
             line = _SearchLine(placeholder="type to search", compact=True, max_length=100)
             line.cursor_blink = False
             yield line
-            with VerticalScroll(id="help-page", can_focus=False):
-                yield Static(self._lines(self.app.size.width), markup=False)
+            yield self._page
         yield TooSmall()
 
     def on_mount(self) -> None:
         """Let the line take the first key."""
         self.query_one(Input).focus()
 
-    def on_resize(self, event: Resize) -> None:
-        """Break the lines for this width."""
-        if event.size.width != self._width:
-            self._show(event.size.width)
-
-    def on_input_changed(self) -> None:
+    def on_input_changed(self, event: Input.Changed) -> None:
         """List what the words find."""
-        self._show(self.size.width)
-        self.query_one("#help-page").scroll_home(animate=False)
+        self._page.find(event.value)
+        self._say()
+
+    def on_help_page_moved(self, message: HelpPage.Moved) -> None:
+        """Say which lines are in sight."""
+        self._in_sight = message.words
+        self._say()
 
     def action_clear_or_close(self) -> None:
         """Clear the words; close the page where there are none."""
@@ -139,53 +197,34 @@ class HelpScreen(ModalScreen[None]):
 
     def action_scroll(self, lines: int) -> None:
         """Scroll the page."""
-        self.query_one("#help-page").scroll_relative(y=lines, animate=False)
+        self._page.move(lines)
 
     def action_page(self, pages: int) -> None:
         """Scroll the page by what is shown of it."""
-        page = self.query_one("#help-page")
-        page.scroll_relative(y=pages * max(1, page.size.height - 1), animate=False)
+        self._page.move(pages * self._page.page)
 
-    def _lines(self, width: int, words: str = "") -> Content:
-        self._width = width
-        return _page(self._moment, self._screen_name, min(_WIDTH, width) - _MARGINS, words)
-
-    def _show(self, width: int) -> None:
-        words = self.query_one(Input).value
-        self.query_one("#help-page > Static", Static).update(self._lines(width, words))
-        self.query_one("#help").border_subtitle = Content("esc shows all" if words else "esc closes")
+    def _say(self) -> None:
+        key = "esc shows all" if self.query_one(Input).value else "esc closes"
+        frame = self.query_one("#help")
+        frame.border_subtitle = Content(f"{self._in_sight} · {key}" if self._in_sight else key)
 
 
-def _page(moment: Moment, screen_name: ScreenName, width: int, typed: str = "") -> Content:
+def _lines(moment: Moment, screen_name: ScreenName, width: int, typed: str) -> list[TextLine]:
     """Return the page in lines of ``width`` cells, with what holds all the words that are typed."""
-    lines: list[Content] = []
+    lines: list[TextLine] = []
 
-    def part(heading: str, why: str, shown: list[list[Content]]) -> None:
+    def part(heading: str, why: str, shown: list[TextLine]) -> None:
         if shown:
-            lines.extend([Content.assemble((heading, "bold"), (why, _DIM)), *chain.from_iterable(shown), Content("")])
+            lines.extend([[(heading, Meaning.STRONG), (why, Meaning.DIM)], *shown, []])
 
     # What cannot be done now is told last.
     for heading, keys in sorted(sections(screen_name), key=lambda section: _is_refused(section[1][0], moment)):
         why = _why_not(keys[0], moment) if _is_refused(keys[0], moment) else ""
-        part(
-            heading,
-            why,
-            [
-                list(_about_key(key, moment, width))
-                for key in keys
-                if _holds(typed, f"{key.label} {key.help} {key.also} {key.request}", key.shown)
-            ],
-        )
-    part(
-        "Words and signs",
-        "",
-        [
-            list(_entry(term, css_style(meaning), words, width))
-            for term, meaning, words in _TERMS
-            if _holds(typed, words, term)
-        ],
-    )
-    return Content("\n").join(lines or [Content.styled("No key and no word matches.", _DIM)])
+        held = [key for key in keys if _holds(typed, f"{key.label} {key.help} {key.also} {key.request}", key.shown)]
+        part(heading, why, [line for key in held for line in _about_key(key, moment, width)])
+    terms = [entry for entry in _TERMS if _holds(typed, entry[2], entry[0])]
+    part("Words and signs", "", [line for term, code, words in terms for line in _entry(term, code, words, width)])
+    return lines
 
 
 def _is_refused(key: Key, moment: Moment) -> bool:
@@ -211,19 +250,20 @@ def _holds(typed: str, text: str, term: str) -> bool:
     return all(word in held for word in typed.lower().split())
 
 
-def _about_key(key: Key, moment: Moment, width: int) -> Iterator[Content]:
+def _about_key(key: Key, moment: Moment, width: int) -> Iterator[TextLine]:
     reason = moment.cannot(key.request) if key.request and not moment.refusal else ""
-    yield from _entry(key.shown, _DIM if reason else "bold", key.help, width)
+    yield from _entry(key.shown, Meaning.DIM if reason else Meaning.STRONG, key.help, width)
     if reason:
-        yield from _entry("", "", f"not now: {plain(reason, 200)}", width, css_style(Meaning.WARNING))
+        yield from _entry("", Meaning.TEXT, f"not now: {plain(reason, 200)}", width, Meaning.WARNING)
 
 
 @lru_cache(maxsize=512)
-def _entry(term: str, style: str, words: str, width: int, words_style: str = _DIM) -> tuple[Content, ...]:
+def _entry(term: str, code: Meaning, words: str, width: int, words_code: Meaning = Meaning.DIM) -> tuple[TextLine, ...]:
     """Return a term and its words, in as many lines as they take."""
     return tuple(
-        Content.assemble(
-            " " * _INDENT, ((term if index == 0 else "").ljust(_TERM_WIDTH - _INDENT), style), (line, words_style)
-        )
+        [
+            (" " * _INDENT + (term if index == 0 else "").ljust(_TERM_WIDTH - _INDENT), int(code)),
+            (line, int(words_code)),
+        ]
         for index, line in enumerate(wrap(words, max(10, width - _TERM_WIDTH)))
     )

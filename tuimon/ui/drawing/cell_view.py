@@ -50,6 +50,11 @@ class CellView(Widget):
         """True on a terminal with colours."""
         return not self.app.no_color
 
+    @property
+    def is_ready(self) -> bool:
+        """True once a moment is drawn."""
+        return self.moment is not None and self._is_drawn
+
     def show(self, moment: Moment) -> None:
         """Show a moment."""
         self.moment = moment

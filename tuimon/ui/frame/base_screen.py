@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 from textual.widget import Widget
 
 from tuimon.protocol.events import Alert
 from tuimon.runs.series import Series
 from tuimon.ui.drawing.cell_view import CellView
+from tuimon.ui.drawing.drawn_once import DrawnOnce
 from tuimon.ui.drawing.too_small import TooSmall
 from tuimon.ui.frame.banner import Banner
 from tuimon.ui.frame.header import ONE_LINE_COLUMNS, Header
@@ -39,7 +39,7 @@ def shown_screen(app: App[Any]) -> "BaseScreen":
     return next(screen for screen in reversed(app.screen_stack) if isinstance(screen, BaseScreen))
 
 
-class BaseScreen(Screen[None]):
+class BaseScreen(DrawnOnce[None]):
     """A full screen: header, banner, panels, keys. It shows moments, and knows nothing of logs and requests.
 
     A subclass sets `screen_name`, binds the keys of that screen, and yields its panels.

@@ -5,6 +5,7 @@ import time
 from functools import partial
 from typing import Any, cast
 
+from textual._styles_cache import StylesCache
 from textual.app import App
 from textual.await_complete import AwaitComplete
 from textual.events import CursorPosition, Event, InputEvent, Paste, Resize
@@ -13,6 +14,7 @@ from textual.screen import Screen
 from tuimon.ui.terminal import job_control
 from tuimon.ui.terminal.driver import TerminalDriver
 from tuimon.ui.terminal.end_signals import EndSignals
+from tuimon.ui.terminal.idle_collection import IdleCollection
 from tuimon.ui.terminal.pacing import OPENING_BYTES, Pacing
 from tuimon.ui.terminal.turns import Turns
 from tuimon.ui.terminal.virtual_screen import UPDATES, Frame, VirtualScreen
@@ -38,6 +40,7 @@ class PacedApp(App[str]):
     def __init__(self, refresh: float) -> None:
         super().__init__(driver_class=TerminalDriver)
         self._turns = Turns(refresh)
+        self._garbage = IdleCollection()
         self._pacing = Pacing()
         self._terminal = VirtualScreen()
         self._behind_since = math.inf
@@ -62,6 +65,8 @@ class PacedApp(App[str]):
     def on_mount(self) -> None:
         """Ask the terminal before anything is drawn, to know early whether it answers at all."""
         self._ask_terminal(OPENING_BYTES)
+        # Nothing has happened yet, and an empty screen has time until its turn.
+        self._turns.drew(time.monotonic(), None, self.version[1])
         self.set_interval(self._turns.look_seconds, self._redraw_if_due)
 
     def on_resize(self, event: Resize) -> None:
@@ -121,6 +126,7 @@ class PacedApp(App[str]):
             self.redraw_when_free()
         else:
             self.send_rest()
+            self._garbage.collect_if_due(time.monotonic(), self.touched_at)
 
     def send_rest(self) -> None:
         """Send what there was no room for."""
@@ -196,7 +202,14 @@ class PacedApp(App[str]):
 
         Textual's command palette does so twice when it is clicked while it closes, and that would end the program.
         """
+        # By a cache of one of its methods, Textual keeps all rows that the last 1,024 of these objects have drawn.
+        StylesCache.get_inner_outer.cache_clear()
         return super().pop_screen() if len(self.screen_stack) > 1 else AwaitComplete.nothing()  # type: ignore[no-untyped-call]
+
+    @property
+    def _background_screens(self) -> list[Screen[Any]]:
+        """The screens below a page that can be seen: through an opaque one nothing is, and nothing is to be drawn."""
+        return [] if self.screen.styles.background.a == 1 else super()._background_screens
 
     def _display(self, screen: Screen[Any], renderable: Any) -> None:
         if isinstance(renderable, UPDATES):
