@@ -242,7 +242,7 @@ async def test_every_request_is_found(runs: Path) -> None:
             for name in SCREEN_NAMES:
                 await app.run_action(f"open('{name}')")
                 await until(pilot, lambda name=name: app.base_screen.screen_name == name)
-                titles = [entry.title for entry in app._program.entries(app.base_screen, app.moment())]
+                titles = [entry.title for entry in app._keys.program.entries(app.base_screen, app.moment())]
                 for key in BY_NAME:
                     assert f"{key.label}: {key.help.rstrip('.')}" in titles
 

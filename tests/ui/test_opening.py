@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from textual._styles_cache import StylesCache
 from textual.screen import Screen
+from textual.widget import Widget
 
 from helpers import a_run, make_run
 from tuimon.ui.app import WatchApp
@@ -50,14 +51,16 @@ async def test_pages_that_are_closed_are_forgotten(runs: Path) -> None:
 
         async def open_and_close(times: int) -> int:
             for _ in range(times):
-                await press(pilot, "question_mark")
-                await until(pilot, lambda: isinstance(app.screen, HelpScreen))
-                await press(pilot, "escape")
-                await until(pilot, lambda: app.screen is app.dashboard)
+                for key in ("question_mark", "colon", *"2345678"):
+                    await press(pilot, key)
+                    await until(pilot, lambda: app.screen is not app.dashboard)
+                    await press(pilot, "escape")
+                    await until(pilot, lambda: app.screen is app.dashboard)
             gc.collect()
-            return sum(type(each) is StylesCache for each in gc.get_objects())
+            return sum(isinstance(each, StylesCache | Widget) for each in gc.get_objects())
 
-        assert await open_and_close(8) <= await open_and_close(2) + 4
+        known = await open_and_close(1)
+        assert await open_and_close(3) <= known + 6
 
 
 async def test_help_says_which_lines_are_in_sight(runs: Path) -> None:

@@ -1,6 +1,5 @@
 """The app: owns what reads the run, what knows it, what shows it and what the keys do."""
 
-from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
@@ -13,6 +12,7 @@ from tuimon.text import plain
 from tuimon.ui.drawing.theme import TerminalTheme
 from tuimon.ui.drawing.too_small import TooSmall
 from tuimon.ui.frame.base_screen import BaseScreen, shown_screen
+from tuimon.ui.late_keys import LateKeys
 from tuimon.ui.messages import Heard
 from tuimon.ui.notifier import Notifier
 from tuimon.ui.open_screens import OpenScreens
@@ -30,9 +30,7 @@ from tuimon.ui.viewer.view_memory import View, ViewMemory
 from tuimon.ui.viewer.viewer import Viewer
 
 if TYPE_CHECKING:
-    from tuimon.ui.pasted_keys import PastedKeys, Settled
-    from tuimon.ui.program_keys import ProgramKeys
-    from tuimon.ui.request_keys import RequestKeys
+    from tuimon.ui.pasted_keys import Settled
     from tuimon.ui.screens.timeline.screen import TimelineScreen
 
 __all__ = ["ReplayClock", "Trainer", "WatchApp"]
@@ -96,6 +94,7 @@ class WatchApp(PacedApp):
         view = memory.load(run) if memory is not None else View()
         self._theme = TerminalTheme(self, settings)
         self._theme.choose(palette or view.palette or self._theme.name)
+        self._keys = LateKeys(self, self.viewer, self._show_palette, super().on_event)
         self.dashboard = Dashboard()
         """The screen below all others."""
         self._screens = OpenScreens(self, self.dashboard, settings, view)
@@ -103,25 +102,6 @@ class WatchApp(PacedApp):
         self._replay = ReplayKeys(self.viewer, replay) if replay else None
         self.shown = ShownRun(self, self.viewer, self._screens, trainer, memory)
         """Reads the run, and shows another one in its place."""
-
-    @cached_property
-    def _pasted(self) -> "PastedKeys":
-        from tuimon.ui.pasted_keys import PastedKeys
-
-        return PastedKeys(self, super().on_event, self.say)
-
-    @cached_property
-    def _requests(self) -> "RequestKeys":
-        # Its questions are a third of all that is loaded, and the first screen asks none.
-        from tuimon.ui.request_keys import RequestKeys
-
-        return RequestKeys(self.viewer, self, self.redraw)
-
-    @cached_property
-    def _program(self) -> "ProgramKeys":
-        from tuimon.ui.program_keys import ProgramKeys
-
-        return ProgramKeys(self.viewer, self, self.redraw, self._show_palette)
 
     def get_default_screen(self) -> Dashboard:
         """Return the screen below all others."""
@@ -136,7 +116,7 @@ class WatchApp(PacedApp):
         """Start the threads that read."""
         if not self.is_headless:
             exit_on_hangup()
-            self.set_timer(_LOADED_SECONDS, self._load_keys)
+            self.set_timer(_LOADED_SECONDS, self._keys.load)
         self.shown.begin()
         self._screens.recall()
         self._notifier.begin()
@@ -145,7 +125,7 @@ class WatchApp(PacedApp):
 
     async def on_settled(self, message: "Settled") -> None:
         """Take the next key: the one before has done its work."""
-        await self._pasted.settle(message)
+        await self._keys.pasted.settle(message)
 
     def on_resize(self, event: Resize) -> None:
         """Show a sentence where the terminal is too small for anything else."""
@@ -203,7 +183,7 @@ class WatchApp(PacedApp):
 
     def action_ask(self, name: str) -> None:
         """Ask for a change of the run, by its name in the table of keys."""
-        self._requests.ask(name)
+        self._keys.requests.ask(name)
 
     def action_replay(self, name: str, by: float = 1) -> None:
         """Move the replay or change its speed, by its name in the table of keys."""
@@ -224,7 +204,7 @@ class WatchApp(PacedApp):
 
     async def action_program(self, name: str, argument: str = "") -> None:
         """Do something with the program itself, by its name in the table of keys."""
-        await self._program.do(name, argument)
+        await self._keys.program.do(name, argument)
 
     async def action_open(self, name: ScreenName) -> None:
         """Show another screen; the dashboard stays below all others."""
@@ -264,17 +244,17 @@ class WatchApp(PacedApp):
         """Close the app. Where the run goes on and this viewer may stop it, ask first whether to."""
         is_there = self.viewer.state.run is not None or self._trainer is not None
         if is_there and self.viewer.may_stop:
-            self._requests.leave()
+            self._keys.requests.leave()
         else:
             self.exit()
 
     async def on_event(self, event: Event) -> None:
         """Handle an event; keys that a terminal sends all at once change nothing without a question."""
         if isinstance(event, Key) and not event.is_forwarded and not self.is_headless:
-            await self._pasted.take(event)
+            await self._keys.pasted.take(event)
             return
         if isinstance(event, Paste) and not event.is_forwarded:
-            self._pasted.say_if_ignored()
+            self._keys.pasted.say_if_ignored()
         await super().on_event(event)
 
     async def action_quit(self) -> None:
@@ -284,17 +264,13 @@ class WatchApp(PacedApp):
         else:
             self.screen.dismiss(None)
 
-    def _load_keys(self) -> None:
-        """Load what the keys need, so that the first one does not wait for it."""
-        _ = self._pasted, self._requests, self._program
-
     async def on_timeline_screen_chosen(self, message: "TimelineScreen.Chosen") -> None:
         """Open the alert that was chosen; move a replay to another event, show it in the charts of a live run."""
         if self._replay is not None:
             self.viewer.go_to(message.time)
             self.redraw()
         if isinstance(message.source, Alert):
-            self._requests.say_why(message.source)
+            self._keys.requests.say_why(message.source)
         elif self._replay is None and message.step is not None:
             await self.action_open("metrics")
             self.base_screen.read_at(message.step)

@@ -154,6 +154,10 @@ class CellView(Widget):
         """Follow the palette."""
         self.app.theme_changed_signal.subscribe(self, lambda _: self.refresh())
 
+    def on_unmount(self) -> None:
+        """Let go of the signal, which would keep this view for ever."""
+        self.app.theme_changed_signal.unsubscribe(self)
+
     def on_resize(self, _: Resize) -> None:
         """Draw for the new size."""
         if not self._is_drawn or (self._cells.width, self._cells.height) != tuple(self.size):

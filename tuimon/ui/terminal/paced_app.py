@@ -5,9 +5,6 @@ import time
 from functools import partial
 from typing import Any, cast
 
-from textual._styles_cache import StylesCache
-from textual.app import App
-from textual.await_complete import AwaitComplete
 from textual.events import CursorPosition, Event, InputEvent, Paste, Resize
 from textual.screen import Screen
 
@@ -15,6 +12,7 @@ from tuimon.ui.terminal import job_control
 from tuimon.ui.terminal.driver import TerminalDriver
 from tuimon.ui.terminal.end_signals import EndSignals
 from tuimon.ui.terminal.idle_collection import IdleCollection
+from tuimon.ui.terminal.lean_app import LeanApp
 from tuimon.ui.terminal.pacing import OPENING_BYTES, Pacing
 from tuimon.ui.terminal.turns import Turns
 from tuimon.ui.terminal.virtual_screen import UPDATES, Frame, VirtualScreen
@@ -27,7 +25,7 @@ _LEAVE_SECONDS, _LEAVE_ROUND_TRIPS = 1.5, 2.0
 """How long closing waits for the terminal's last answer: the longer one of so many seconds and so many round trips."""
 
 
-class PacedApp(App[str]):
+class PacedApp(LeanApp):
     """Sends what Textual draws cell by cell, as much at a time as the terminal's answers say it takes soon.
 
     What a key asks for is drawn at once. What merely goes on is drawn some times a second, and only while the line is
@@ -189,27 +187,6 @@ class PacedApp(App[str]):
     def say(self, text: str, *, bad: bool = False) -> None:
         """Show a sentence for some seconds. Subclasses do it."""
         raise NotImplementedError
-
-    def refresh_css(self, animate: bool = True) -> None:
-        """Style everything anew; before there is anything, only choose the colours that it will have."""
-        if self.screen_stack:
-            super().refresh_css(animate)
-        else:
-            self.stylesheet.set_variables(self.get_css_variables())
-
-    def pop_screen(self) -> AwaitComplete:
-        """Close the screen on top; the dashboard stays, however often something closes itself.
-
-        Textual's command palette does so twice when it is clicked while it closes, and that would end the program.
-        """
-        # By a cache of one of its methods, Textual keeps all rows that the last 1,024 of these objects have drawn.
-        StylesCache.get_inner_outer.cache_clear()
-        return super().pop_screen() if len(self.screen_stack) > 1 else AwaitComplete.nothing()  # type: ignore[no-untyped-call]
-
-    @property
-    def _background_screens(self) -> list[Screen[Any]]:
-        """The screens below a page that can be seen: through an opaque one nothing is, and nothing is to be drawn."""
-        return [] if self.screen.styles.background.a == 1 else super()._background_screens
 
     def _display(self, screen: Screen[Any], renderable: Any) -> None:
         if isinstance(renderable, UPDATES):
