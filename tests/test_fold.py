@@ -90,6 +90,7 @@ LATER = {
         "weight_updates",
         "orders",
         "epochs_asked",
+        "thinned_before",
     ),
     "RunStarted": ("console", "source"),
 }

@@ -5,6 +5,7 @@ from msgspec import Struct, field
 
 from tuimon.protocol import events
 from tuimon.runs.series import Series
+from tuimon.runs.thinning import thin
 
 
 class LayerHistory(Struct):
@@ -35,6 +36,12 @@ class LayerHistory(Struct):
     def mode(self) -> str | None:
         """`training`, `frozen`, `inference`; None while not known."""
         return self.latest.mode if self.latest else None
+
+    def thin(self, rows: int) -> None:
+        """Drop older samples that are not needed to draw the whole run, once there are twice as many as ``rows``."""
+        kept = thin((self.moving_mean, self.moving_variance), rows)
+        if kept is not None:
+            self.undisturbed_from = int(np.searchsorted(kept, self.undisturbed_from))
 
     def change(self) -> float | None:
         """How far the moving mean has gone since the first sample.

@@ -135,6 +135,16 @@ class Series:
             steps[:rows], self._rows[:rows] = self.steps[-rows:], self.rows[-rows:]
             self._size = rows
 
+    @property
+    def numbers(self) -> int:
+        """How many numbers it keeps for itself, of 8 bytes each."""
+        return self._size * (self.width + (self._first is None))
+
+    def keep(self, places: IntArray) -> None:
+        """Drop all rows but these, shape ``(n,)``, ascending; give their memory back."""
+        self._steps, self._rows = self.steps[places].astype(np.int64), self.rows[places]
+        self._first, self._size = None, len(places)
+
     def _put_steps(self, steps: int | IntArray, count: int) -> None:
         """Note the steps of the next rows, which do not follow from those before."""
         own = self._own_steps(count)

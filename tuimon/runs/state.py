@@ -22,6 +22,7 @@ from tuimon.runs.orders import Orders
 from tuimon.runs.pace import Pace
 from tuimon.runs.series import Series
 from tuimon.runs.system_load import SystemLoad
+from tuimon.runs.thinning import fair_share, thin
 from tuimon.runs.time_spent import TimeSpent
 
 GAP_PARTS = ("train", "inference", "gap", "batch_norm", "stochastic", "other")
@@ -98,6 +99,8 @@ class RunState(Struct, eq=False):
     """Per metric, each batch's own value."""
     running_metrics: dict[str, Series] = field(default_factory=dict)
     """Per metric without a value of a batch's own, Keras' running value."""
+    thinned_before: int | None = None
+    """The step before which only the extremes of single batches are kept; None where all of them are."""
     epoch_metrics: dict[str, Series] = field(default_factory=dict)
     """Per name of Keras' epoch logs (`loss`, `val_loss`, …), at the step where the epoch ended."""
     epoch_numbers: Series = field(default_factory=Series)
@@ -206,6 +209,31 @@ class RunState(Struct, eq=False):
         self.learning_rates.keep_newest(rows)
         self.clock.keep_newest(rows)
         del self.probes[:-rows]
+
+    def thin(self, numbers: int) -> None:
+        """Once curves take twice as many numbers, keep their newest parts, and of what is older the extremes.
+
+        For a reader that draws the whole run, however long it gets. See `tuimon.runs.thinning`.
+
+        Args:
+            numbers: Of 8 bytes each. What takes less than its share of them stays whole.
+        """
+        single = [*self.batch_metrics.values(), *self.running_metrics.values()]
+        layers = list(self.layers.values())
+        sizes = [series.numbers for series in single]
+        sizes += [layer.moving_mean.numbers + layer.moving_variance.numbers for layer in layers]
+        if sum(sizes) <= 2 * numbers:
+            return
+        share = fair_share(sizes, numbers)
+        # Well below the share, so that it is not done again soon; and a row's step is kept beside it from then on.
+        rows = int(share / 4)
+        for series in single:
+            if series.numbers > share and thin((series,), rows) is not None:
+                self.thinned_before = max(self.thinned_before or 0, int(series.steps[-rows]))
+        for layer in layers:
+            width = layer.moving_mean.width + 1
+            if 2 * len(layer.moving_mean) * width > share:
+                layer.thin(int(rows / width))
 
     @property
     def in_force(self) -> InForce:

@@ -10,6 +10,7 @@ from pathlib import Path
 from tuimon.protocol.events import AnyEvent
 from tuimon.runs.log.session_log import Tail
 from tuimon.runs.state import RunState
+from tuimon.runs.thinning import ROOM
 
 LONG_BYTES = 64 * 1024 * 1024
 """A log that is longer opens on its newest part: all of it takes more than some seconds."""
@@ -73,4 +74,5 @@ class LongLog:
         left = self.tail.offset - self.older.offset
         if left > 0:
             self._whole.apply(self.older.read(min(_OLDER_BYTES, left)))
+            self._whole.thin(ROOM)
         return self._whole if self.older.offset >= self.tail.offset else None

@@ -17,6 +17,7 @@ from tuimon.runs.facts_in_words import rejected
 from tuimon.runs.log.bad_lines import BadLines, unread
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.state import OVER, RunState
+from tuimon.runs.thinning import ROOM
 from tuimon.text import plain
 from tuimon.ui.viewer.moment import READING, Moment, Notice
 from tuimon.ui.viewer.news import (
@@ -168,6 +169,7 @@ class Viewer:
     def fold(self, events: Sequence[AnyEvent]) -> None:
         """Fold the next facts of the log, and forget the requests that they answer."""
         self.state.apply(events)
+        self.state.thin(ROOM)
         for answer in self._steering.settle(self.state):
             self.say(f"{plain(answer.words, 60)}: {rejected(answer.detail)}", bad=True)
         self._changes += 1

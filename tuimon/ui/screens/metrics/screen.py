@@ -306,9 +306,10 @@ class StatusLine(CellView):
 
     def draw(self, cells: Cells, moment: Moment) -> None:
         """Draw as many parts as fit."""
-        del moment
-        column = 2
-        for text, meaning in self._parts:
+        column, parts, thinned = 2, self._parts, moment.state.thinned_before
+        if thinned is not None:
+            parts = [*parts, (f"before step {count(thinned)} extremes only", Meaning.DIM)]
+        for text, meaning in parts:
             if column + len(text) + 1 > cells.width:
                 break
             column = cells.put(0, column, text, meaning) + _GAP
@@ -337,9 +338,14 @@ class Statistics(CellView):
                 break
             inside = steps_within(line.series.steps, *window, to_x)
             cells.put(row, 2, line.name, line.meaning)
-            self._draw_numbers(cells, row, line.series.steps[inside], line.series.values[inside], to_x)
+            steps, values = line.series.steps[inside], line.series.values[inside]
+            thinned = moment.state.thinned_before if line.can_be_smoothed else None
+            is_whole = thinned is None or not len(steps) or int(steps[0]) >= thinned
+            self._draw_numbers(cells, row, steps, values, to_x, is_whole=is_whole)
 
-    def _draw_numbers(self, cells: Cells, row: int, steps: IntArray, values: FloatArray, to_x: XOf) -> None:
+    def _draw_numbers(
+        self, cells: Cells, row: int, steps: IntArray, values: FloatArray, to_x: XOf, *, is_whole: bool
+    ) -> None:
         assert self.chart is not None
         finite = np.isfinite(values)
         shown = ["–"] * 6
@@ -357,7 +363,8 @@ class Statistics(CellView):
                 words(kind, x[low]),
                 number(float(values[high]), READ_DIGITS),
                 words(kind, x[high]),
-                number(float(known.mean()), READ_DIGITS),
+                # Of extremes alone it would be another one.
+                number(float(known.mean()), READ_DIGITS) if is_whole else "–",
             ]
         column = 10
         for text, width in zip(shown, (12, 12, 16, 12, 16, 12), strict=True):
@@ -366,6 +373,7 @@ class Statistics(CellView):
             cells.put(row, column, text, Meaning.TEXT, width=width - 1)
             column += width
         bad = len(values) - int(finite.sum())
-        cells.put(row, column, count(len(values)), Meaning.TEXT)
+        held = count(len(values)) + ("" if is_whole else " kept")
+        cells.put(row, column, held, Meaning.TEXT)
         if bad:
-            cells.put(row, column + len(count(len(values))) + 2, f"{count(bad)} not finite", Meaning.ERROR)
+            cells.put(row, column + len(held) + 2, f"{count(bad)} not finite", Meaning.ERROR)
