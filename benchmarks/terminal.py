@@ -332,6 +332,15 @@ def opening(run: RunDirectory) -> tuple[float, float, float]:
     return statistics.median(firsts), statistics.median(wholes), statistics.median(empties)
 
 
+def opening_live(run: RunDirectory) -> float:
+    """Return seconds to the first full screen of a run that trains: the median."""
+    firsts = []
+    for _ in range(ROUNDS):
+        with terminal(watch(run)) as shown:
+            firsts.append(shown.seconds_until(LAYERS[0], "quit", "loss", "training"))
+    return statistics.median(firsts)
+
+
 @contextmanager
 def live_run(directory: Path) -> Iterator[RunDirectory]:
     run = RunDirectory.at(directory)
@@ -420,6 +429,7 @@ def main() -> None:
         size = run.session_log.stat().st_size
         first, whole, empty = opening(run)
         with live_run(Path(directory) / "live") as running:
+            first_live = opening_live(running)
             live_bytes, live_share = live(running)
         with live_run(Path(directory) / "keys") as running:
             pressed = keys(running)
@@ -435,6 +445,7 @@ def main() -> None:
     print(f"  an empty Textual app              {empty:6.2f} s")
     print(f"  tuimon watch, first full screen   {first:6.2f} s   × {first / empty:.2f}")
     print(f"  tuimon watch, all of the log      {whole:6.2f} s   × {whole / empty:.2f}")
+    print(f"  of a run that trains              {first_live:6.2f} s   × {first_live / empty:.2f}")
     print(f"live, {STEPS_A_SECOND} steps/s × {len(METRICS)} metrics, {len(LAYERS)} BatchNormalization layers")
     print(f"  to the terminal                   {live_bytes / 1000:6.1f} KB/s")
     print(f"  of a core                         {live_share:6.1%}")

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from textual.message import Message
 
 from tuimon.protocol import events
-from tuimon.runs import liveness
+from tuimon.runs import liveness, thinning
 from tuimon.runs.glance import Glance, why_unreadable
 from tuimon.runs.listing.parameters import config_of
 from tuimon.runs.listing.summary import Summary, glanced
@@ -25,6 +25,8 @@ SKIMMED_BYTES = 64 * 1024 * 1024
 """Up to this length, a log is searched for its best value, once all runs are listed."""
 SKIMMED_IN_ALL = 4 * SKIMMED_BYTES
 """So much is searched in all logs together."""
+_ROOM = thinning.ROOM // 4
+"""The numbers that are kept of a run that is drawn: there are several."""
 _LOOK_SECONDS = 1.0
 _SCAN_SECONDS = 5.0
 _POST_SECONDS = 0.25
@@ -290,5 +292,6 @@ class _FullRun:
         else:
             new = self._tail.read(_CHUNK_BYTES)
             self._state.apply(event for event in new if not isinstance(event, _NOT_DRAWN))
+            self._state.thin(_ROOM)
         # The last line of a log may not be whole yet.
         self.is_behind = self._tail.offset > before and size > self._tail.offset
