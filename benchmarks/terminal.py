@@ -315,7 +315,7 @@ def terminal(arguments: list[str], columns: int = COLUMNS, rows: int = ROWS) -> 
 
 
 def watch(run: RunDirectory) -> list[str]:
-    return [sys.executable, "-m", "tuimon", "watch", str(run.path)]
+    return [str(Path(sys.executable).with_name("tuimon")), "watch", str(run.path)]
 
 
 def opening(run: RunDirectory) -> tuple[float, float, float]:

@@ -22,7 +22,7 @@ from tuimon.runs.orders import Orders
 from tuimon.runs.pace import Pace
 from tuimon.runs.series import Series
 from tuimon.runs.system_load import SystemLoad
-from tuimon.runs.thinning import fair_share, thin
+from tuimon.runs.thinning import LEAST_ROWS, fair_share, thin
 from tuimon.runs.time_spent import TimeSpent
 
 GAP_PARTS = ("train", "inference", "gap", "batch_norm", "stochastic", "other")
@@ -226,14 +226,14 @@ class RunState(Struct, eq=False):
             return
         share = fair_share(sizes, numbers)
         # Well below the share, so that it is not done again soon; and a row's step is kept beside it from then on.
-        rows = int(share / 4)
+        rows = max(LEAST_ROWS, int(share / 4))
         for series in single:
             if series.numbers > share and thin((series,), rows) is not None:
                 self.thinned_before = max(self.thinned_before or 0, int(series.steps[-rows]))
         for layer in layers:
             width = layer.moving_mean.width + 1
             if 2 * len(layer.moving_mean) * width > share:
-                layer.thin(int(rows / width))
+                layer.thin(max(LEAST_ROWS, int(rows / width)))
 
     @property
     def in_force(self) -> InForce:

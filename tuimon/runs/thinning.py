@@ -9,7 +9,8 @@ from tuimon.runs.series import IntArray, Series
 
 ROOM = 1 << 22
 """The numbers that a viewer keeps of a run's curves, once it has had twice as many: of 8 bytes each."""
-_LEAST_ROWS = 64
+LEAST_ROWS = 64
+"""The fewest newest rows that stay."""
 _PARTS_AT_A_TIME = 1 << 14
 """The smaller, the less memory is taken for copies."""
 
@@ -22,12 +23,12 @@ def thin(series: Sequence[Series], rows: int) -> IntArray | None:
 
     Args:
         series: Have a row at the same steps each; so do they afterwards.
-        rows: How many of the newest rows stay all, at least 64.
+        rows: How many of the newest rows all stay, at least `LEAST_ROWS`.
 
     Returns:
         Which rows stayed; None where all did.
     """
-    rows, size = max(rows, _LEAST_ROWS), min(map(len, series))
+    size = min(map(len, series))
     if size < 2 * rows:
         return None
     older, parts = size - rows, rows // (4 * len(series))
