@@ -51,7 +51,7 @@ def extremes(steps: IntArray, rows: FloatArray, parts: int) -> IntArray:
 
     Example:
         >>> extremes(np.arange(6), np.array([[3.0], [1.0], [2.0], [5.0], [9.0], [7.0]]), parts=2).tolist()
-        [0, 1, 3, 4]
+        [0, 1, 2, 4]
     """
     if not len(steps):
         return np.empty(0, dtype=np.int64)
