@@ -1,7 +1,6 @@
 """A run directory with the facts of another program's log, and how it follows that log."""
 
 import os
-import tempfile
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
@@ -18,6 +17,7 @@ from tuimon.foreign.sources import Found, Source, Tell
 from tuimon.foreign.tables import NotATableError
 from tuimon.protocol.events import AnyEvent
 from tuimon.runs.run_directory import RunDirectory
+from tuimon.temporary import temporary_directory
 
 LOOK_SECONDS = 0.5
 """How often a log is looked at that may grow."""
@@ -78,7 +78,7 @@ class Followed:
     def __init__(self, found: Found, tell: Tell | None = None) -> None:
         self._name = found.name
         self._source = _read(found, tell)
-        self._directory = tempfile.TemporaryDirectory(prefix="tuimon-", ignore_cleanup_errors=True)
+        self._directory = temporary_directory()
         self._translator = _translator(self._source.log, self._name)
         self._had_news = True
         self._times = 0

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from tuimon.errors import UsageError
 from tuimon.protocol.events import RunStarted
@@ -17,6 +16,7 @@ from tuimon.runs.remote.mirrored_run import path_of, proves_gone
 from tuimon.runs.remote.remote_shell import escaped
 from tuimon.runs.remote.ssh_link import LinkLostError, SshLink
 from tuimon.runs.run_directory import RunDirectory
+from tuimon.temporary import temporary_directory
 
 _LIST_SECONDS = 120.0
 """How long nothing may come while a long log is searched there."""
@@ -52,7 +52,7 @@ def listed(address: Address) -> Iterator[list[ListedRun]]:
         link = SshLink(address, may_ask=True)
     except LinkLostError as error:
         raise UsageError(f"{address}: {error.words}") from None
-    with TemporaryDirectory(prefix="tuimon-") as place:
+    with temporary_directory() as place:
         try:
             runs = list(_read(link, address, Path(place)))
         except LinkLostError as error:
