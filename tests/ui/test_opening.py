@@ -13,7 +13,7 @@ from helpers import a_run, make_run
 from tuimon.ui.app import WatchApp
 from tuimon.ui.dialogs.help_screen import HelpPage, HelpScreen
 from tuimon.ui.drawing.cell_view import CellView
-from tuimon.ui.terminal.idle_collection import IdleCollection
+from tuimon.ui.terminal.idle_collection import is_due
 from tuimon.ui.viewer.key import SCREEN_NAMES
 from ui.sizes import WIDE
 from ui.watching import press, until, watching
@@ -86,9 +86,8 @@ async def test_help_says_which_lines_are_in_sight(runs: Path) -> None:
 
 
 def test_all_objects_are_looked_through_while_nobody_presses_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    collection = IdleCollection()
     monkeypatch.setattr(gc, "get_count", lambda: (0, 0, 9))
-    assert collection.is_due(now=100.0, touched_at=98.0)
-    assert not collection.is_due(now=100.0, touched_at=99.5)
+    assert is_due(now=100.0, touched_at=98.0)
+    assert not is_due(now=100.0, touched_at=99.5)
     monkeypatch.setattr(gc, "get_count", lambda: (0, 0, 0))
-    assert not collection.is_due(now=100.0, touched_at=0.0)
+    assert not is_due(now=100.0, touched_at=0.0)

@@ -37,6 +37,11 @@ class LayerHistory(Struct):
         """`training`, `frozen`, `inference`; None while not known."""
         return self.latest.mode if self.latest else None
 
+    @property
+    def numbers(self) -> int:
+        """How many numbers its samples take, of 8 bytes each."""
+        return self.moving_mean.numbers + self.moving_variance.numbers
+
     def thin(self, rows: int) -> None:
         """Drop older samples that are not needed to draw the whole run, once there are twice as many as ``rows``."""
         kept = thin((self.moving_mean, self.moving_variance), rows)

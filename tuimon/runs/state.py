@@ -221,7 +221,7 @@ class RunState(Struct, eq=False):
         single = [*self.batch_metrics.values(), *self.running_metrics.values()]
         layers = list(self.layers.values())
         sizes = [series.numbers for series in single]
-        sizes += [layer.moving_mean.numbers + layer.moving_variance.numbers for layer in layers]
+        sizes += [layer.numbers for layer in layers]
         if sum(sizes) <= 2 * numbers:
             return
         share = fair_share(sizes, numbers)
@@ -231,9 +231,8 @@ class RunState(Struct, eq=False):
             if series.numbers > share and thin((series,), rows) is not None:
                 self.thinned_before = max(self.thinned_before or 0, int(series.steps[-rows]))
         for layer in layers:
-            width = layer.moving_mean.width + 1
-            if 2 * len(layer.moving_mean) * width > share:
-                layer.thin(max(LEAST_ROWS, int(rows / width)))
+            if layer.numbers > share:
+                layer.thin(max(LEAST_ROWS, int(rows / (layer.moving_mean.width + 1))))
 
     @property
     def in_force(self) -> InForce:

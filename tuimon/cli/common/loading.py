@@ -10,7 +10,7 @@ _THREADS = "OPENBLAS_NUM_THREADS"
 _SECONDS = 2.0
 """After this long the first screen is there."""
 _THRESHOLDS = 10_000, 20, 50
-"""By themselves, all objects are looked through only after ten million new ones: `IdleCollection` does it sooner."""
+"""By themselves, all objects are looked through only after ten million new ones: `ui.terminal` does it sooner."""
 
 
 @contextmanager

@@ -128,11 +128,6 @@ class HelpPage(LinesView):
         self._first = max(0, self._first + by)
         self.redraw()
 
-    @property
-    def page(self) -> int:
-        """How many lines there is room for, less one to read on from."""
-        return max(1, self.size.height - 1)
-
 
 class HelpScreen(DrawnOnce[None], ModalScreen[None]):
     """Lists the keys, and what words and signs mean; only what matches, while somebody types.

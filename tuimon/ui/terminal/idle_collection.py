@@ -8,24 +8,21 @@ _YOUNG_COLLECTIONS = 3
 """After so many collections of the second generation, and no sooner, all objects are worth a look."""
 
 
-class IdleCollection:
-    """Collects what may be old garbage once nobody has pressed a key for a moment.
+def is_due(now: float, touched_at: float) -> bool:
+    """Return whether nobody has pressed a key for a moment and there may be old garbage.
+
+    Args:
+        now: The time by `time.monotonic`.
+        touched_at: When a key was pressed last.
 
     Example:
-        >>> IdleCollection().is_due(now=10.0, touched_at=9.0)
+        >>> is_due(now=10.0, touched_at=9.0)
         False
     """
+    return now - touched_at > _QUIET_SECONDS and gc.isenabled() and gc.get_count()[2] >= _YOUNG_COLLECTIONS
 
-    def is_due(self, now: float, touched_at: float) -> bool:
-        """Return whether to collect now.
 
-        Args:
-            now: The time by `time.monotonic`.
-            touched_at: When a key was pressed last.
-        """
-        return now - touched_at > _QUIET_SECONDS and gc.isenabled() and gc.get_count()[2] >= _YOUNG_COLLECTIONS
-
-    def collect_if_due(self, now: float, touched_at: float) -> None:
-        """Collect, or leave it for later."""
-        if self.is_due(now, touched_at):
-            gc.collect()
+def collect_if_due(now: float, touched_at: float) -> None:
+    """Collect, or leave it for later."""
+    if is_due(now, touched_at):
+        gc.collect()

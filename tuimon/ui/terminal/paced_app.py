@@ -11,7 +11,7 @@ from textual.screen import Screen
 from tuimon.ui.terminal import job_control
 from tuimon.ui.terminal.driver import TerminalDriver
 from tuimon.ui.terminal.end_signals import EndSignals
-from tuimon.ui.terminal.idle_collection import IdleCollection
+from tuimon.ui.terminal.idle_collection import collect_if_due
 from tuimon.ui.terminal.lean_app import LeanApp
 from tuimon.ui.terminal.pacing import OPENING_BYTES, Pacing
 from tuimon.ui.terminal.turns import Turns
@@ -38,7 +38,6 @@ class PacedApp(LeanApp):
     def __init__(self, refresh: float) -> None:
         super().__init__(driver_class=TerminalDriver)
         self._turns = Turns(refresh)
-        self._garbage = IdleCollection()
         self._pacing = Pacing()
         self._terminal = VirtualScreen()
         self._behind_since = math.inf
@@ -124,7 +123,7 @@ class PacedApp(LeanApp):
             self.redraw_when_free()
         else:
             self.send_rest()
-            self._garbage.collect_if_due(time.monotonic(), self.touched_at)
+            collect_if_due(time.monotonic(), self.touched_at)
 
     def send_rest(self) -> None:
         """Send what there was no room for."""
