@@ -29,6 +29,7 @@ import pyte
 from tuimon.protocol import events
 from tuimon.runs import liveness
 from tuimon.runs.run_directory import RunDirectory
+from tuimon.trainer.session.session_writer import BUDGET_BYTES
 
 ROOT = Path(__file__).parent.parent
 COLUMNS, ROWS = 200, 50
@@ -104,11 +105,13 @@ class Writer:
         if first // 10 != self.step // 10:
             facts.append(events.BatchNorm(layers={path: self._statistics() for path in LAYERS}))
         if first // 100 != self.step // 100:
-            logs: dict[str, float | str] = {
-                prefix + name: self._noisy(1.0) for name in METRICS for prefix in ("", "val_")
-            }
-            facts.append(events.EpochEnded(logs=logs, learning_rate=1e-3, seconds=2.5))
+            facts.append(self._epoch_ended())
         return self.lines(at, *facts)
+
+    def epoch(self, at: float) -> list[bytes]:
+        return self.lines(
+            at, events.BatchNorm(layers={path: self._statistics() for path in LAYERS}), self._epoch_ended()
+        )
 
     def note(self, at: float) -> list[bytes]:
         return self.lines(at, events.Note(text=f"sent-{at:.2f}"))
@@ -126,6 +129,10 @@ class Writer:
 
     def _noisy(self, value: float) -> float:
         return value * self._random.uniform(0.9, 1.1)
+
+    def _epoch_ended(self) -> events.EpochEnded:
+        logs: dict[str, float | str] = {prefix + name: self._noisy(1.0) for name in METRICS for prefix in ("", "val_")}
+        return events.EpochEnded(logs=logs, learning_rate=1e-3, seconds=2.5)
 
     def _statistics(self) -> events.BatchNormStatistics:
         mean = sorted(self._random.gauss(0.0, 1.0) for _ in range(7))
@@ -168,6 +175,31 @@ def long_run(directory: Path, metrics: int) -> RunDirectory:
             (empty,) = writer.lines(began + first / 250, fact)
             log.write(empty.replace(b":[]", b":" + line))
         log.writelines(writer.end(began + steps / 250))
+    return run
+
+
+def longest_run(directory: Path) -> RunDirectory:
+    """Make a finished run with a log as long as a trainer lets it become; single batches are some blocks over again."""
+    run = RunDirectory.at(directory / "longest")
+    writer, began, size = Writer(run), time.time() - 400_000, 0
+    generator = random.Random(0)
+    blocks = [msgspec.json.encode([generator.uniform(1.0, 2.0) for _ in range(10)]) for _ in range(997)]
+    empty_metrics: dict[str, list[float | str]] = {name: [] for name in METRICS}
+    with run.session_log.open("wb") as log:
+        log.writelines(writer.begin(began))
+        while size < BUDGET_BYTES:
+            first, writer.step = writer.step, writer.step + 10
+            at = began + writer.step / 250
+            (empty,) = writer.lines(at, events.Batches(first_step=first, metrics=empty_metrics, batches=10))
+            parts = empty.split(b"[]")
+            for number in range(len(METRICS)):
+                parts.insert(2 * number + 1, generator.choice(blocks))
+            lines = [b"".join(parts)]
+            if writer.step % 1000 == 0:
+                lines += writer.epoch(at)
+            log.writelines(lines)
+            size += sum(map(len, lines))
+        log.writelines(writer.end(began + writer.step / 250))
     return run
 
 
@@ -415,6 +447,16 @@ def many_points(run: RunDirectory) -> tuple[float, float, list[float]]:
         return whole, shown.megabytes, sorted(found)
 
 
+def longest(run: RunDirectory) -> tuple[float, float]:
+    """Return seconds until a long log is open on its newest part: the median; and the memory until then."""
+    found, megabytes = [], 0.0
+    for _ in range(ROUNDS):
+        with terminal(watch(run)) as shown:
+            found.append(shown.seconds_until("✓ finished", "Reading older"))
+            megabytes = max(megabytes, shown.megabytes)
+    return statistics.median(found), megabytes
+
+
 def idle(run: RunDirectory) -> tuple[float, float]:
     with terminal(watch(run)) as shown:
         shown.seconds_until("✓ finished")
@@ -440,6 +482,8 @@ def main() -> None:
             long = long_run(Path(directory), metrics)
             many[metrics] = long.session_log.stat().st_size, *many_points(long)
             long.session_log.unlink()
+        long = longest_run(Path(directory))
+        longest_size, longest_opened = long.session_log.stat().st_size, longest(long)
         idle_bytes, idle_share = idle(run)
     print(f"{STEPS:,} steps × {len(METRICS)} metrics, a log of {size / 1e6:.0f} MB, {COLUMNS}×{ROWS} cells")
     print(f"  an empty Textual app              {empty:6.2f} s")
@@ -460,6 +504,9 @@ def main() -> None:
         print(f"  all of the log read               {many_seconds:6.1f} s")
         print(f"  memory at most                    {many_megabytes:6.0f} MB")
         print(f"  a key: median, 95th percentile    {_quantiles(many_pressed)}")
+    print(f"the longest log that a trainer writes, {longest_size / 1e6:.0f} MB")
+    print(f"  open on its newest part           {longest_opened[0]:6.2f} s   × {longest_opened[0] / empty:.2f}")
+    print(f"  memory until then                 {longest_opened[1]:6.0f} MB")
     print("a finished run, left open")
     print(f"  to the terminal                   {idle_bytes:6.0f} B/s")
     print(f"  of a core                         {idle_share:6.1%}")

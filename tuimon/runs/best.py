@@ -2,6 +2,7 @@
 
 import math
 import re
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -77,6 +78,7 @@ _TURNED_ROUND = frozenset(("neg", "negative", "minus", "inverse", "false"))
 _NUMBERED = re.compile(r"_\d+$")
 
 
+@lru_cache(maxsize=1024)
 def is_lower_better(name: str) -> bool | None:
     """Return whether a smaller value of a metric is better; None where its name does not say.
 

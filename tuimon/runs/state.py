@@ -341,7 +341,7 @@ class RunState(Struct, eq=False):
         _extend(self.batch_metrics, event)
         last_step = event.first_step + event.batches
         for name, number in event.running.items():
-            self.running_metrics.setdefault(name, Series()).append(last_step, [from_wire(number)])
+            _series(self.running_metrics, name).append(last_step, [from_wire(number)])
         self._pace.advance(event.time, event.first_step, last_step)
         self.clock.append(last_step, [event.time])
 
@@ -369,7 +369,7 @@ class RunState(Struct, eq=False):
         self.epoch_phases.append(event.step, [self.phase != "auto"])
         self.clock.append(event.step, [event.time])
         for name, number in event.logs.items():
-            self.epoch_metrics.setdefault(name, Series()).append(event.step, [from_wire(number)])
+            _series(self.epoch_metrics, name).append(event.step, [from_wire(number)])
 
     @_fold.register
     def _(self, event: events.BatchNorm) -> None:
@@ -542,9 +542,17 @@ class RunState(Struct, eq=False):
         return command
 
 
+def _series(metrics: dict[str, Series], name: str) -> Series:
+    # Not with `setdefault`, which would make a series for every value.
+    found = metrics.get(name)
+    if found is None:
+        found = metrics[name] = Series()
+    return found
+
+
 def _extend(metrics: dict[str, Series], event: events.Batches) -> None:
     for name, numbers in event.metrics.items():
-        series = metrics.setdefault(name, Series())
+        series = _series(metrics, name)
         if None not in numbers:
             series.extend(event.first_step, list_from_wire(numbers))
             continue

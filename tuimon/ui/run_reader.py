@@ -176,10 +176,12 @@ class Reader:
             size = self._run.session_log.stat().st_size
             if size <= LONG_BYTES:
                 return
-            log, known = LongLog(self._run.session_log), list[AnyEvent]()
+            log, known, told_share = LongLog(self._run.session_log), list[AnyEvent](), 0
             for events, share in log.outline(size):
                 known += events
-                self._tell(Facts((), share))
+                if int(100 * share) > told_share:
+                    told_share = int(100 * share)
+                    self._tell(Facts((), share))
                 if stop.is_set():
                     return
             known += log.tail.read_all()

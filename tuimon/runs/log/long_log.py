@@ -16,7 +16,8 @@ LONG_BYTES = 64 * 1024 * 1024
 """A log that is longer opens on its newest part: all of it takes more than some seconds."""
 NEWEST_BYTES = 1024 * 1024
 """So much at the end is read whole at once."""
-_OUTLINE_BYTES = 2 * 1024 * 1024
+_OUTLINE_BYTES = 512 * 1024
+"""So much stays in the cache of a processor while its lines are looked at."""
 _OLDER_BYTES = 256 * 1024
 
 

@@ -26,9 +26,8 @@ _HEAD_BYTES = 512
 _FOOT_BYTES = 256
 """Of the newest lines that were read: a copy of a log may have gone on otherwise."""
 _END_BYTES = 1024 * 1024
-_TYPE = b'\n{"type":"'
-_MANY = (b'batches"', b'batch_norm"', b'batch_norm_channels"')
-"""How lines go on of which a log has most."""
+_MANY = (b'{"type":"batches"', b'{"type":"batch_norm"', b'{"type":"batch_norm_channels"')
+"""How lines begin of which a log has most."""
 _STARTED = b'{"type":"run_started"'
 _KNOWN_TYPES = frozenset(str(kind.__struct_config__.tag) for kind in AnyEvent.__args__)
 
@@ -153,7 +152,7 @@ class Tail:
     def outline(self, limit: int, *, newest: int = 0) -> list[AnyEvent]:
         """Return the facts of about ``limit`` further bytes, but those of single batches and of layers' statistics.
 
-        These are nearly all of a long log; to find the others takes about a fiftieth of the time of reading all.
+        These are nearly all of a long log; to find the others takes about a hundredth of the time of reading all.
 
         Args:
             limit: How many bytes.
@@ -162,10 +161,9 @@ class Tail:
         Raises:
             OSError: as `read` does.
         """
-        parts = (b"\n" + self._read(limit)).split(_TYPE)[1:]
-        older, last = (parts[:-newest], parts[-newest:]) if newest else (parts, [])
-        kept = [*(part for part in older if not part.startswith(_MANY)), *last]
-        return list(self._decode(b"\n".join(_TYPE[1:] + part for part in kept)))
+        data = self._read(limit)
+        last = _begin_of_last(data, newest)
+        return list(self._decode(b"\n".join([*_few(data, last), data[last:]])))
 
     def _advance(self) -> list[AnyEvent]:
         # A chunk may hold nothing that this version knows: go on until the offset stands still.
@@ -285,6 +283,24 @@ class Tail:
                     self.unknown += 1
                 else:
                     self.bad_lines = self.bad_lines.and_one(None if before is None else before + place)
+
+
+def _few(data: bytes, end: int) -> Iterator[bytes]:
+    """Yield the lines before ``end`` of the types of which a log has few."""
+    place, find, begins_with = 0, data.find, data.startswith
+    while place < end:
+        newline = find(b"\n", place)
+        if not begins_with(_MANY, place):
+            yield data[place:newline]
+        place = newline + 1
+
+
+def _begin_of_last(data: bytes, count: int) -> int:
+    """Return where the last ``count`` of some whole lines begin."""
+    place = len(data)
+    for _ in range(count):
+        place = data.rfind(b"\n", 0, max(0, place - 1)) + 1
+    return place
 
 
 def decode(line: bytes) -> AnyEvent:
