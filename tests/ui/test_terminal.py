@@ -84,6 +84,34 @@ def test_a_garbled_screen_is_drawn_anew_by_a_key(runs: Path) -> None:
         there.read_until(lambda: "✓ finished" in there.shown and "› bn_1" in there.shown and "quit" in there.shown)
 
 
+def test_keys_that_come_in_pieces_or_begin_a_sequence_are_keys(runs: Path) -> None:
+    with terminal(make_run(runs, a_run())) as there:
+        there.read_until(lambda: "✓ finished" in there.shown and "quit" in there.shown)
+        os.write(there.ours, b"?")
+        there.read_until(lambda: "esc closes" in there.shown)
+        there.answers_at_once = False
+        os.write(there.ours, b"/")
+        there.read_until(lambda: "╭" in there.shown)
+        for piece in ("層".encode()[:1], "層".encode()[1:], b"x"):
+            os.write(there.ours, piece)
+            there.read_until(lambda: not select.select([there.theirs], [], [], 0)[0])
+        there.read_until(lambda: "層x" in there.shown.replace(" ", ""))
+        # An escape alone, which is a key once nothing follows it.
+        os.write(there.ours, b"\x1b")
+        there.read_until(lambda: "層x" not in there.shown.replace(" ", ""))
+
+
+def test_bytes_that_are_no_utf_8_change_nothing(runs: Path) -> None:
+    with terminal(make_run(runs, a_run())) as there:
+        there.read_until(lambda: "✓ finished" in there.shown and "quit" in there.shown)
+        # An é of Latin-1, and a click at column 200 as a terminal of the eighties reports it.
+        for sent in (b"\xe9", b"\x1b[M \xe8\x25", b"?"):
+            os.write(there.ours, sent)
+        there.read_until(lambda: "esc closes" in there.shown)
+        assert b"Traceback" not in there.written
+        assert there.process.poll() is None
+
+
 def test_late_answers_are_no_keys(runs: Path) -> None:
     with LiveRun(runs, *training("bn_1")) as run, terminal(run.directory) as there:
         there.answers_at_once = False

@@ -10,10 +10,11 @@ import termios
 import time
 from collections.abc import Callable
 
-from textual.drivers.linux_driver import LinuxDriver
 from textual.events import Resize
 from textual.geometry import Size
 from typing_extensions import override
+
+from tuimon.ui.terminal.key_thread import KeyThread
 
 _OFF = "".join(f"\x1b[?{mode}l" for mode in (2026, 2004, 2048, 1000, 1003, 1015, 1016, 1006, 1004))
 """Synchronized output, pastes in brackets, reports of sizes, of the mouse and of the focus."""
@@ -26,7 +27,7 @@ _SECONDS = 1.0
 """How long a terminal that takes in nothing is waited for."""
 
 
-class TerminalDriver(LinuxDriver):
+class TerminalDriver(KeyThread):
     """Writes to the terminal, and restores it."""
 
     is_on = False
