@@ -69,7 +69,7 @@ class BatchesAhead:
         """Return the argument of the train function for one call, in place of ``iterator``."""
         self._follow(iterator)
         if not self._kept:
-            self._source = None  # Free the iterator, which may hold many batches and threads.
+            self._free()
             return iterator
         self._fill()
         batches = [*self._kept][: self._steps]
@@ -77,6 +77,7 @@ class BatchesAhead:
         is_distributed = isinstance(iterator, tf.distribute.DistributedIterator)
         data = batches if is_distributed else _iterator(batches, iterator)
         self._drop(len(batches))  # Not before: an error above leaves them for `rest`.
+        self._free()
         return data
 
     def rest(self, iterator: Any) -> Any:
@@ -87,6 +88,11 @@ class BatchesAhead:
         batches = [*self._kept][: self._steps]
         self._drop(len(batches))
         return batches
+
+    def _free(self) -> None:
+        """Let go of an iterator of which nothing is kept: it may hold many batches and threads."""
+        if not self._kept and self._error is None:
+            self._source = None
 
     def _fill(self) -> None:
         while len(self._kept) < self._steps and self._error is None and self._read():

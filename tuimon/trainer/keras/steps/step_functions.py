@@ -261,6 +261,9 @@ class StepFunctions:
 
     def _end_call(self) -> None:
         """Give the user's function back, and tell of the mistakes in a step that was made all the same."""
+        # The iterator of an epoch ends with it: one that is kept holds batches and threads, and the longer it lives,
+        # the longer TensorFlow takes to end it, up to a minute.
+        self._runner.call = OneCall()
         # Keras does not report an exception in a callback, so between steps the model has its own function.
         try:
             if not self.stays:
