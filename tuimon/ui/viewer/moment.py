@@ -5,7 +5,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
-from tuimon.numbers import duration
+from tuimon.numbers import count, duration
 from tuimon.protocol.events import CheckpointSaved
 from tuimon.protocol.wire import from_wire
 from tuimon.runs.run_directory import Blind
@@ -224,3 +224,11 @@ def no_probe_words(moment: Moment) -> str:
     else:
         when = f"in about {duration(left)}" if left > 0 else "soon, at a step or the end of an epoch"
     return f"First probe {when} ({plain(planned.reason, 100)}){now}."
+
+
+def probe_words(state: RunState) -> str:
+    """Return where the newest probe was made: "step 1,695", or "fit 1, step 1,695" where that fit is over."""
+    step = state.probes[-1].step
+    fit, newest = state.fits.at(step), state.fits.newest
+    words = f"step {count(step)}"
+    return words if fit is newest or fit is None else f"fit {fit.number}, {words}"

@@ -12,7 +12,7 @@ from tuimon.ui.drawing.cells import Cells, wrap
 from tuimon.ui.screens.dashboard.gap_line import draw_gap_lines
 from tuimon.ui.screens.dashboard.gap_words import SIGNS, drawn_parts, has_gap, parts_of, whole_of
 from tuimon.ui.viewer.meanings import Meaning
-from tuimon.ui.viewer.moment import Moment, no_probe_words
+from tuimon.ui.viewer.moment import Moment, no_probe_words, probe_words
 
 _NAME_WIDTH = max(map(len, PART_NAMES.values()))
 _VALUE_WIDTH = 9
@@ -47,8 +47,10 @@ class GapChart(StepChart):
     from_zero = True
 
     def title(self, moment: Moment) -> str:
-        """Return the name of the gap; a short one where the two losses stand beside it."""
-        return "gap" if moment.state.probes and self.size.width < _LONG_TITLE else "train - inference gap"
+        """Return the name of the gap, a short one where the two losses stand beside it, and where it was measured."""
+        if not moment.state.probes:
+            return "train - inference gap"
+        return f"{'gap' if self.size.width < _LONG_TITLE else 'train - inference gap'}, {probe_words(moment.state)}"
 
     def legend(self, moment: Moment) -> list[tuple[str, int]]:
         """Return the two losses of the newest probe."""

@@ -11,7 +11,7 @@ from tuimon.ui.drawing.cells import Cells, cell_width, fit, wrap
 from tuimon.ui.screens.dashboard.gap_words import SIGNS, Part, drawn_parts, has_gap, parts_of, whole_of
 from tuimon.ui.screens.layers.bars import BARS
 from tuimon.ui.viewer.meanings import Meaning
-from tuimon.ui.viewer.moment import Moment, no_probe_words
+from tuimon.ui.viewer.moment import Moment, no_probe_words, probe_words
 
 _SPARK_CELLS, _FEW_SPARK_CELLS = 16, 8
 """Width of the line of bars, in a wide panel and in one that is not."""
@@ -60,7 +60,11 @@ def draw_gap_lines(cells: Cells, title: str, legend: list[tuple[str, int]], mome
     if not state.probes:
         _draw_words(cells, first, rows, column, end, moment, is_framed)
         return
-    _draw_items(cells, first, rows, column, end, [*_gap_items(state, cells.width), *_whole_items(state)])
+    items = [*_gap_items(state, cells.width), *_whole_items(state)]
+    if not is_framed:
+        # Else the title says it.
+        items.insert(1, Item(((probe_words(state), int(Meaning.DIM)),), 1))
+    _draw_items(cells, first, rows, column, end, items)
 
 
 def spark(state: RunState, width: int) -> str:

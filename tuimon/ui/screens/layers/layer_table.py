@@ -25,7 +25,7 @@ from tuimon.ui.screens.layers.layer_columns import (
     put,
 )
 from tuimon.ui.viewer.meanings import Meaning
-from tuimon.ui.viewer.moment import Moment
+from tuimon.ui.viewer.moment import Moment, probe_words
 
 Order = Literal["model", "drift", "share", "change"]
 ORDERS: tuple[Order, ...] = get_args(Order)
@@ -89,6 +89,8 @@ class LayerTable(ListView, can_focus=True):
         if frozen:
             extra.append((f"{frozen} of {len(layers)} frozen", int(Meaning.FROZEN)))
         measured = Measured(moment)
+        if measured.probe is not None and layers:
+            extra.insert(0, (f"drift, share: {probe_words(moment.state)}", int(Meaning.DIM)))
         if measured.disputed:
             extra.insert(0, ("≠ shares in model order and on their own disagree", int(Meaning.WARNING)))
         draw_panel(cells, "BatchNormalization", extra)
