@@ -147,10 +147,12 @@ def probe_fact(**fields: object) -> events.Probe:
     return events.Probe(**{**values, **fields})  # type: ignore[arg-type]
 
 
-def statistics(mean: float = 0.0, *, mode: str = "training", gamma: bool = True) -> events.BatchNormStatistics:
+def statistics(
+    mean: float = 0.0, *, variance: float = 1.0, mode: str = "training", gamma: bool = True
+) -> events.BatchNormStatistics:
     return events.BatchNormStatistics(
         moving_mean=[mean + number for number in range(7)],
-        moving_variance=[1.0] * 7,
+        moving_variance=[variance] * 7,
         gamma=[1.0] * 7 if gamma else None,
         beta=[0.0] * 7,
         dead=0,

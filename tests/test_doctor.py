@@ -305,9 +305,10 @@ def test_the_whole_of_loss_and_val_loss_is_taken_apart() -> None:
     assert "    epoch mean  +0.380  mean - end of epoch, ± 0.011 (standard error)" in rows
     assert "    BatchNorm   +0.020  ± 0.005 (standard error)" in rows
     assert not any("weighting" in row for row in rows)
-    # Where the probe says nothing of the epoch's end, nothing is said.
+    # An epoch later, it is what that epoch was; a probe elsewhere says nothing of an epoch's end.
     later = events.EpochEnded(logs={"loss": 0.8, "val_loss": 0.4}, learning_rate=1e-3, seconds=1.0, step=20, epoch=4)
-    assert whole(state_of(ended, fact, later)) is None
+    assert whole(state_of(before, ended, fact, later, msgspec.structs.replace(fact, step=25))) == parts
+    assert whole(state_of(before, ended, msgspec.structs.replace(fact, step=12), later)) is None
     assert whole(state_of(fact)) is None
     alike = msgspec.structs.replace(ended, logs={"loss": 0.53, "val_loss": 0.44})
     assert "mean over the epoch" not in verdict(state_of(alike, fact), [])
@@ -817,7 +818,7 @@ def test_what_it_rests_on() -> None:
     lines = page(state, [], Subject("run", "run", "training"), 200)
     said = (
         "This rests on 1 probe, 1 epoch, 1,234 steps. The best val_loss was 0.625, in epoch 1 (step 1,234). "
-        "Reading layers, probes and diagnosis took 0.4 % of the time, as measured."
+        "Reading layers, probes and diagnosis took 0.4 % of the time since the first step."
     )
     assert " ".join(as_text(line) for line in lines[-2:]).strip().endswith(said)
 

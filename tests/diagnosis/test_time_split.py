@@ -30,21 +30,25 @@ def test_the_sentence_adds_up_all_measurements() -> None:
     first = split(data=6.0, step=2.0, validation=1.0, callbacks=0.97, monitoring=0.03)
     second = split(data=2.0, step=6.0, validation=0.0, callbacks=2.0, monitoring=0.0)
     assert sentence(folded(first, second)) == (
-        "Where the time went: 40 % waiting for data, 40 % the steps, 5 % validation, 15 % callbacks and Keras' loop, "
-        "under 1 % monitoring in all; 0.10 s a step, over 200 steps."
+        "Where the time of the steps went, without traces and pauses: "
+        "40 % waiting for data, 40 % the steps, 5 % validation, 15 % callbacks and Keras' loop, "
+        "under 1 % monitoring; 0.10 s a step, over 200 steps."
     )
 
 
 def test_what_was_not_there_is_left_out() -> None:
     words = sentence(folded(split(steps=1, data=0.0, step=0.0045, validation=0.0)))
-    assert words == "Where the time went: 100 % the steps; 4.5 ms a step, over 1 step."
+    assert (
+        words == "Where the time of the steps went, without traces and pauses: "
+        "100 % the steps; 4.5 ms a step, over 1 step."
+    )
 
 
 def test_on_a_gpu_the_callbacks_are_part_of_the_steps() -> None:
     words = sentence(folded(split(data=1.0, step=3.0, monitoring=0.0, returns_early=True)))
     assert (
-        words
-        == "Where the time went: 25 % waiting for data, 75 % the steps and callbacks; 40 ms a step, over 100 steps."
+        words == "Where the time of the steps went, without traces and pauses: "
+        "25 % waiting for data, 75 % the steps and callbacks; 40 ms a step, over 100 steps."
     )
 
 

@@ -8,7 +8,7 @@ from helpers import fit_started, fold, numbered, probe_fact, started
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.generalization import underfitting
 from tuimon.diagnosis.progress import findings
-from tuimon.diagnosis.values import exploded
+from tuimon.diagnosis.values import exploded, non_finite_losses
 from tuimon.diagnosis.weights import gradients, replaced
 from tuimon.protocol import events
 from tuimon.protocol.wire import Number
@@ -180,3 +180,21 @@ def test_slow_progress_is_progress(fall: float, is_stuck: bool) -> None:
 def test_a_loss_that_explodes_is_told_before_it_is_no_number(values: tuple[float, ...], is_exploded: bool) -> None:
     found = list(exploded(state_of(*losses(*values))))
     assert [(each.rule, each.severity) for each in found] == ([("R12", "error")] if is_exploded else [])
+
+
+@pytest.mark.parametrize(
+    ("values", "has_exploded"),
+    [
+        ((3.0, 560.0, 2.6e6, 3.3e14, "inf"), True),
+        ((9.0, 1.0, 1.1, 40.0, "nan"), True),
+        ((1.0, 0.9, 1.2, "nan"), False),
+        ((1.0, 0.9, 0.95, 300.0, 0.9, "nan"), False),
+        (("nan", "nan"), False),
+    ],
+)
+def test_a_loss_that_exploded_is_no_matter_of_the_data(values: tuple[Number, ...], has_exploded: bool) -> None:
+    batches = events.Batches(first_step=0, metrics={"loss": list(values)}, batches=len(values), step=len(values))
+    (found,) = non_finite_losses(state_of(batches))
+    assert ("before that it rose from" in found.what) == has_exploded
+    assert found.advice.startswith("look at the data") != has_exploded
+    assert ("rose_to" in found.evidence) == has_exploded

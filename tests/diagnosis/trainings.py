@@ -3,6 +3,7 @@
 Each function of ``FAULTS`` and ``HEALTHY`` trains one and returns its facts. Nothing of the logs is made up.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -549,6 +550,43 @@ def one_example_too_large(runs: Path) -> Facts:
     data["x"][100, 2] = 1e25
     model = keras.Sequential([keras.Input((8,)), layers.BatchNormalization(name="bn"), layers.Dense(1, "sigmoid")])
     return train(compiled(model), runs, data, epochs=15)
+
+
+@fault("R21")
+def one_example_that_is_not_scaled(runs: Path) -> Facts:
+    """In one batch, an example is 500 times as large as the others."""
+    steps, broken = 40, 405
+    data, generator = pictures(32 * steps, size=8), np.random.default_rng(4)
+    x, y = data["x"], data["y"]
+
+    def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for step in itertools.count():
+            rows = generator.integers(0, len(x), 32)
+            images = x[rows]
+            if step == broken:
+                images[7] *= 500
+            yield images, y[rows]
+
+    keras.utils.set_random_seed(16)
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            layers.Conv2D(8, 3, name="conv"),
+            layers.BatchNormalization(name="bn"),
+            layers.ReLU(),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(2, "softmax"),
+        ]
+    )
+    compiled(model, loss="sparse_categorical_crossentropy")
+    return train(
+        model,
+        runs,
+        {"x": batches(), "validation_data": data["validation_data"]},
+        epochs=16,
+        steps_per_epoch=steps,
+        shuffle=False,
+    )
 
 
 class OfOld(layers.BatchNormalization):

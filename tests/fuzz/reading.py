@@ -11,7 +11,6 @@ import msgspec
 
 from tuimon.cli.common.progress_lines import Progress
 from tuimon.cli.main import main
-from tuimon.diagnosis.live import LiveDiagnosis
 from tuimon.diagnosis.rules import look
 from tuimon.runs.glance import Glance
 from tuimon.runs.listing.removal import doubt
@@ -21,6 +20,7 @@ from tuimon.runs.log.long_log import LongLog
 from tuimon.runs.log.session_log import Tail, newest_start, whole_end
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.state import RunState
+from tuimon.trainer.session.live_diagnosis import LiveDiagnosis
 
 TEXTS = ("csv", "jsonl", "html", "svg")
 """The formats that go to stdout."""

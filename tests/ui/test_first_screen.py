@@ -9,6 +9,7 @@ import pytest
 
 from helpers import fold, numbered, statistics
 from tuimon.protocol import events
+from tuimon.protocol.wire import Number
 from tuimon.runs.state import RunState
 from tuimon.ui.app import WatchApp
 from tuimon.ui.drawing.cell_view import CellView
@@ -245,11 +246,20 @@ async def test_what_lies_between_loss_and_val_loss_is_taken_apart_where_there_is
             assert re.search(r"random layers +\+0\.100 ± 0\.01", shown)
             assert re.search(r"data +-0\.200 ± 0\.036", shown)
             assert re.search(r"rest +-0\.050 ± 0\.03", shown)
-            # It is gone with what it was measured on.
+            # It has its epoch once that is not the newest.
+            logs: dict[str, Number] = {"loss": 0.2, "val_loss": 0.6}
+            run.write(events.EpochEnded(logs=logs, learning_rate=1e-3, seconds=1.0, step=6, epoch=5))
+            await until(pilot, lambda: re.search(r"loss - val_loss, epoch 3 +-0\.300", seen(app, "#gap")))
+            assert re.search(r"data +-0\.200 ± 0\.036", seen(app, "#gap"))
+
+
+async def test_an_epoch_without_a_probe_at_its_end_is_not_taken_apart(runs: Path) -> None:
+    with LiveRun(runs, *training(), examined(step=2)) as run:
+        async with watching(run.directory) as (app, pilot):
             run.write(events.EpochEnded(logs={"loss": 0.2, "val_loss": 0.6}, learning_rate=1e-3, seconds=1.0, step=6))
             await until(pilot, lambda: re.search(r"loss - val_loss +-0\.4000", seen(app, "#gap")))
             assert "data" not in seen(app, "#gap")
-            assert "parts: –" in seen(app, "#gap")
+            assert "parts: – (known after a probe" in " ".join(seen(app, "#gap").split())
 
 
 def test_a_run_without_validation_has_no_difference_to_take_apart() -> None:

@@ -1,5 +1,6 @@
 """Inputs of layers that are not alike: of training and validation data, of batches, with dropout: R3, R16, R18."""
 
+import itertools
 import math
 from collections.abc import Iterator
 
@@ -137,16 +138,19 @@ def variance_shift(state: RunState) -> Iterator[Finding]:
     """R16: dropout makes the variance that a layer learns larger than the one that it meets in inference mode.
 
     Threshold: the model has random layers; the variance of a layer's inputs in training mode is at least
-    `LARGER_VARIANCE` times that in inference mode; and its moving statistics are those of training, at most `ARRIVED`
-    of the initial value and a drift of `SETTLED` being left. The first such layer in the order of the model is named.
-    It is a warning if with batch statistics the loss in inference mode would be lower by `SHARE_OF_LOSS` of it.
+    `LARGER_VARIANCE` times that with the random layers off; and its moving statistics are those of training, at most
+    `ARRIVED` of the initial value and a drift of `SETTLED` being left, as are those of all layers before it. The first
+    such layer in the order of the model is named. It is a warning if with batch statistics the loss in inference mode
+    would be lower by `SHARE_OF_LOSS` of it.
 
     Source: Li et al., "Understanding the Disharmony between Dropout and Batch Normalization by Variance Shift", 2019.
     """
     if not state.probes or state.model is None or not state.model.other_layers:
         return
     probe = state.probes[-1]
-    found = [path for path, layer in probe.layers.items() if _is_shifted(state, path, layer, probe.step)]
+    # What a layer with other statistics makes of its inputs reaches all layers behind it.
+    settled = itertools.takewhile(lambda item: from_wire(item[1].drift) <= SETTLED, probe.layers.items())
+    found = [path for path, layer in settled if _is_shifted(state, path, layer, probe.step)]
     if not found or not from_wire(probe.stochastic):
         return
     ratio, inference = from_wire(probe.layers[found[0]].variance_ratio), from_wire(probe.inference)
@@ -173,7 +177,7 @@ def variance_shift(state: RunState) -> Iterator[Finding]:
 def _is_shifted(state: RunState, path: str, layer: events.ProbeLayer, step: int) -> bool:
     momentum = state.momentum.get(path, 1.0)
     has_arrived = 0 <= momentum < 1 and kept(momentum, step * max(1, layer.calls)) <= ARRIVED
-    return has_arrived and from_wire(layer.variance_ratio) >= LARGER_VARIANCE and from_wire(layer.drift) <= SETTLED
+    return has_arrived and from_wire(layer.variance_ratio) >= LARGER_VARIANCE
 
 
 def _times(layer: events.ProbeLayer) -> str:

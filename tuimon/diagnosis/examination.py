@@ -13,6 +13,7 @@ from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.frozen import ENOUGH_STEPS
 from tuimon.diagnosis.generalization import FEWEST_EPOCHS, FEWEST_EXAMPLES
 from tuimon.diagnosis.layers import has_changed_since
+from tuimon.diagnosis.outlier_batch import FEWEST_SAMPLES
 from tuimon.diagnosis.progress import STUCK_EPOCHS
 from tuimon.diagnosis.validation_spike import FEWEST
 from tuimon.protocol.wire import from_wire
@@ -268,6 +269,19 @@ def _of_samples(state: RunState) -> Sight:
     return Sight(seen=f"samples of the moving statistics over {steps:,} steps")
 
 
+def _of_many_samples(state: RunState) -> Sight:
+    trained = [history for history in state.layers.values() if history.mode == "training"]
+    if not trained and any(history.mode for history in state.layers.values()):
+        return Sight(beside="no BatchNormalization layer is in training mode")
+    counts = [len(history.moving_variance) for history in trained]
+    if min(counts, default=0) < FEWEST_SAMPLES:
+        return Sight(
+            blind=f"the moving statistics were read {min(counts, default=0)} times, which is too rare",
+            remedy="train for longer",
+        )
+    return Sight(seen=f"{min(counts)} samples of the moving statistics")
+
+
 def _of_a_sample(state: RunState) -> Sight:
     if not state.layers or any(history.latest is None for history in state.layers.values()) or state.step == 0:
         return Sight(blind="the moving statistics were not read", remedy="train for a step")
@@ -351,5 +365,6 @@ RULES_SAY: dict[str, _Look] = {
     "R18": _Look("batches that are not alike", _of_batch_norm(_of_batches)),
     "R19": _Look("steps that wait for data", _of_time, matters=False),
     "R20": _Look("gradients that do not reach the weights", _of_gradients),
+    "R21": _Look("batches that move the moving statistics", _of_batch_norm(_of_many_samples), matters=False),
 }
 """By number of the rule: what it looks for, and what it can see."""

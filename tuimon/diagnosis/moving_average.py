@@ -76,11 +76,12 @@ def stale(state: RunState) -> Iterator[Finding]:
     worst = paths[0]
     momentum = state.momentum.get(worst, state.layers[worst].layer.momentum)
     left = kept(momentum, probe.step - beginning(state))
+    is_initial = _initial_share(state, worst, momentum, probe.step) > ARRIVED
     why = (
         f"{percent(left, 0)} of the initial value is still left after {probe.step - beginning(state):,} steps"
-        if _initial_share(state, worst, momentum, probe.step) > ARRIVED
-        else f"half of what they are made of is older than {_steps(half_life(momentum))} steps, and the weights have "
-        "moved on"
+        if is_initial
+        else f"half of what they are made of is older than {_steps(half_life(momentum))} steps, and since then the "
+        "weights have moved on, or other batches were far from these"
     )
     yield Finding(
         rule="R1",
@@ -100,7 +101,8 @@ def stale(state: RunState) -> Iterator[Finding]:
             "layers": len(paths),
         },
         advice="recalibrate, which estimates them afresh"
-        + (", or take a lower momentum, so that they follow sooner" if momentum > LOWEST_ADVISED else ""),
+        + (", or take a lower momentum, so that they follow sooner" if momentum > LOWEST_ADVISED else "")
+        + ("" if is_initial else "; where that does not last, look for examples that are not scaled as the others are"),
         request=request(state, "recalibrate"),
         weight=min(1.0, -batch_norm / _scale_of_losses(probe)),
     )

@@ -15,6 +15,7 @@ from tuimon.diagnosis import (
     frozen,
     generalization,
     moving_average,
+    outlier_batch,
     progress,
     spike_causes,
     time_split,
@@ -45,12 +46,13 @@ RULES: dict[Callable[[RunState], Iterable[Finding]], tuple[str, ...]] = {
     generalization.underfitting: ("R15",),
     weights.replaced: ("R17",),
     weights.gradients: ("R20",),
+    outlier_batch.findings: ("R21",),
     time_split.input_bound: ("R19",),
 }
 """Each yields what it finds; the numbers of what it looks for."""
 
 CAUSES: dict[str, tuple[str, ...]] = {
-    "R1": ("R2", "R4", "R5", "R7", "R9", "R10", "R12", "R16", "R18"),
+    "R1": ("R2", "R4", "R5", "R7", "R9", "R10", "R12", "R16", "R18", "R21"),
     "R3": ("R12", "R18"),
     "R8": ("R2", "R5", "R10", "R12"),
     "R11": ("R2", "R5", "R10", "R12"),
@@ -60,6 +62,7 @@ CAUSES: dict[str, tuple[str, ...]] = {
     "R17": ("R2", "R5", "R9", "R12"),
     "R13": ("R2", "R4", "R5", "R6", "R7", "R8", "R12", "R20"),
     "R20": ("R5", "R6", "R12"),
+    "R21": ("R2", "R5", "R10", "R12"),
 }
 """The causes of each rule. If one of them is found, the rule is not reported: its finding follows from it."""
 

@@ -13,6 +13,7 @@ from msgspec import Struct
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.history import beginning
 from tuimon.diagnosis.layers import request
+from tuimon.diagnosis.outlier_batch import Outlier, outliers
 from tuimon.diagnosis.validation_spike import limits
 from tuimon.numbers import figure, learning_rate
 from tuimon.protocol import commands
@@ -48,6 +49,7 @@ CHANGES = (commands.Freeze, commands.Unfreeze, commands.Phase, commands.Momentum
 """Requests that may move the validation loss by themselves."""
 
 Cause = Literal[
+    "a batch far from the others",
     "moving statistics lag",
     "noise of the moving statistics",
     "a few examples",
@@ -56,12 +58,14 @@ Cause = Literal[
     "a higher learning rate",
     "unexplained",
 ]
+FAR: Cause = "a batch far from the others"
 LAGGING: Cause = "moving statistics lag"
 NOISY: Cause = "noise of the moving statistics"
 MEANT: tuple[Cause, ...] = ("sampling noise", "a higher learning rate")
 """A note is enough for these: chance, and what a schedule or somebody meant."""
 
 ADVICE: dict[Cause, tuple[str, str]] = {
+    FAR: ("look at the data of that batch, and recalibrate", "recalibrate"),
     LAGGING: ("take a lower momentum for BatchNormalization, or recalibrate", "momentum 0.9"),
     NOISY: (
         "take a higher momentum for BatchNormalization, such as 0.99: the moving statistics are those of the last "
@@ -110,17 +114,19 @@ def spikes(state: RunState) -> list[Spike]:
     of another model in an earlier `fit`. Of several epochs on end it is the highest. What stands out,
     `tuimon.diagnosis.validation_spike` defines. The causes are tried in this order, the first that holds is taken:
 
-    1. *Moving statistics lag*: validation repeated with batch statistics is back near the level, that is `BACK` of the
+    1. *A batch far from the others*: one has moved the moving statistics of a layer (R21), in this epoch or in the one
+       before it.
+    2. *Moving statistics lag*: validation repeated with batch statistics is back near the level, that is `BACK` of the
        rise is gone. Where it was not repeated, the probes: inference on the held training batch jumped, with batch
        statistics it did not. With a momentum below `NO_LAG` they do not lag: it is *noise of the moving statistics*.
-    2. *A few examples*: without the highest 1 % of the examples, the mean is back.
-    3. *Sampling noise*: the old level lies inside the bootstrap interval (`INTERVAL`) of the mean of the losses of the
+    3. *A few examples*: without the highest 1 % of the examples, the mean is back.
+    4. *Sampling noise*: the old level lies inside the bootstrap interval (`INTERVAL`) of the mean of the losses of the
        validation's batches.
-    4. *An optimizer step too far*: the probe's inference loss on the held training batch rose as well, by `JUMPED` of
+    5. *An optimizer step too far*: the probe's inference loss on the held training batch rose as well, by `JUMPED` of
        the rise, and so it did with batch statistics.
-    5. *A higher learning rate*: at the end of the epoch or of the one before it is at least `RATE_ROSE` times the
+    6. *A higher learning rate*: at the end of the epoch or of the one before it is at least `RATE_ROSE` times the
        lowest of the `RATE_EPOCHS` epochs before, as after a warm restart.
-    6. *Unexplained*.
+    7. *Unexplained*.
     """
     series = state.epoch_metrics.get(METRIC)
     if series is None:
@@ -133,13 +139,14 @@ def spikes(state: RunState) -> list[Spike]:
     with np.errstate(invalid="ignore"):
         above = np.flatnonzero(values[first:] > limit.thresholds)
     found = []
+    far = outliers(state) if len(above) else []
     for group in np.split(above, np.flatnonzero(np.diff(above) > 1) + 1) if len(above) else ():
         row = int(group[np.argmax(values[first + group])])
         step = int(series.steps[finite[first + row]])
         number = int(np.searchsorted(state.epoch_numbers.steps, step))
         epoch = int(state.epoch_numbers.values[number]) if number < len(state.epoch_numbers) else -1
         value, level = float(values[first + row]), float(limit.levels[row])
-        cause, evidence = _cause(state, epoch, step, value, level)
+        cause, evidence = _cause(state, far, epoch, step, value, level)
         found.append(Spike(epoch, step, METRIC, value, level, float(limit.thresholds[row]), cause, evidence))
     return found
 
@@ -161,7 +168,8 @@ def findings(state: RunState) -> Iterator[Finding]:
     (Efron 1979); keras#10666 (validation loss goes up and down with BatchNormalization, a momentum of 0.9 helps).
     """
     found = spikes(state)
-    if not found:
+    if all(spike.cause == FAR for spike in found):
+        # R21 tells of it.
         return
     serious = [spike for spike in found if spike.cause not in MEANT]
     worst = max(serious or found, key=lambda spike: spike.rise)
@@ -193,7 +201,12 @@ def findings(state: RunState) -> Iterator[Finding]:
     )
 
 
-def _cause(state: RunState, epoch: int, step: int, value: float, level: float) -> tuple[Cause, dict[str, Number]]:
+def _cause(
+    state: RunState, far: list[Outlier], epoch: int, step: int, value: float, level: float
+) -> tuple[Cause, dict[str, Number]]:
+    begin = _begin(state, step, epochs=2)
+    if batch := next((each for each in far if each.until > begin and each.after < step), None):
+        return FAR, {"after_step": batch.after, "until_step": batch.until}
     evidence: dict[str, Number] = {}
     for cause, holds, numbers in _tried(state, epoch, step, value, level):
         evidence |= numbers
@@ -235,6 +248,13 @@ def _tried(
             rate > before and rate >= RATE_ROSE * before,
             {"learning_rate": rate, "learning_rate_before": before},
         )
+
+
+def _begin(state: RunState, step: int, *, epochs: int = 1) -> int:
+    """Return the step at which the epoch that ends with a step began, or one of the epochs before it."""
+    ends = state.epoch_numbers.steps
+    number = int(np.searchsorted(ends, step)) - epochs
+    return int(ends[number]) if number >= 0 else 0
 
 
 def _rates(state: RunState, step: int) -> tuple[float, float] | None:
@@ -315,9 +335,7 @@ def _in_words(cause: Cause) -> str:
 
 def _request_before(state: RunState, step: int) -> Command | None:
     """Return the newest request that changed how the model computes or learns, within the epoch up to ``step``."""
-    ends = state.epoch_numbers.steps
-    number = int(np.searchsorted(ends, step))
-    begin = int(ends[number - 1]) if number else 0
+    begin = _begin(state, step)
     asked = (entry for entry in reversed(state.timeline) if isinstance(entry, Command) and entry.applied)
     return next((each for each in asked if begin <= each.step <= step and isinstance(each.request, CHANGES)), None)
 
@@ -325,6 +343,8 @@ def _request_before(state: RunState, step: int) -> Command | None:
 def _reason(state: RunState, spike: Spike) -> str:
     evidence = spike.evidence
     match spike.cause:
+        case "a batch far from the others":
+            return f"it came between steps {evidence['after_step']:,} and {evidence['until_step']:,}"
         case "moving statistics lag" | "noise of the moving statistics" if "with_batch_statistics" in evidence:
             return f"with batch statistics it is {figure(evidence['with_batch_statistics'], 3)}"
         case "moving statistics lag" | "noise of the moving statistics":

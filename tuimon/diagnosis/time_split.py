@@ -20,7 +20,7 @@ WORDS = {
     "step": "the steps",
     "validation": "validation",
     "callbacks": "callbacks and Keras' loop",
-    "monitoring": "monitoring in all",
+    "monitoring": "monitoring",
 }
 """The parts as a sentence names them."""
 _ADVICE = {
@@ -45,7 +45,10 @@ def sentence(state: RunState) -> str:
         words["step"] = "the steps and callbacks"
     named = [f"{_percent(share)} {words[name]}" for name, share in spent.shares.items() if share > 0]
     steps = f"{spent.steps:,} step{'' if spent.steps == 1 else 's'}"
-    return f"Where the time went: {', '.join(named)}; {_duration(_per_step(state))} a step, over {steps}."
+    return (
+        f"Where the time of the steps went, without traces and pauses: {', '.join(named)}; "
+        f"{_duration(_per_step(state))} a step, over {steps}."
+    )
 
 
 def line(shares: Mapping[str, float]) -> str:

@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.history import beginning, finite_since
 from tuimon.diagnosis.layers import request
 from tuimon.numbers import figure
-from tuimon.protocol.wire import Number, to_wire
+from tuimon.protocol.wire import FloatArray, Number, to_wire
 from tuimon.runs.series import Series
 from tuimon.runs.state import LayerHistory, RunState
 
@@ -73,6 +74,10 @@ class _Broken(Struct, frozen=True):
     count: int
     of: int
     last: float
+    rose_from: float | None = None
+    """Where its last finite values rose tenfold or more, from value to value, what they rose from."""
+    rose_to: float = 0.0
+    """The last of them."""
 
     @property
     def is_loss(self) -> bool:
@@ -88,7 +93,9 @@ def non_finite_losses(state: RunState) -> Iterator[Finding]:
 
     Threshold: one value of a loss; a metric that is no loss (AUC of one class, say, has no value) only where the newest
     value is not finite either. The step is exact where each batch's own value is known: the loss of the first batch of
-    a run has step 0. An error while the newest value is not finite; else a warning.
+    a run has step 0. An error while the newest value is not finite; else a warning. If the last finite values rose,
+    each above the one before, by more than `EXPLODED` times what they rose from, the loss exploded: then no value of
+    the data need be wrong.
 
     Source: IEEE 754: what is NaN or infinite stays so through sums, and so through weights.
     """
@@ -115,6 +122,10 @@ def non_finite_losses(state: RunState) -> Iterator[Finding]:
         evidence["non_finite_channels"] = _non_finite(state.layers, layer)
     where = f"; {layer} is the first layer with channels that are not finite" if layer else ""
     also = f", like {' and '.join(others[:2])}" if others and newest_is_bad else ""
+    rose = ""
+    if first.rose_from is not None:
+        evidence |= {"rose_from": to_wire(first.rose_from), "rose_to": to_wire(first.rose_to)}
+        rose = f"; before that it rose from {figure(first.rose_from, 3)} to {figure(first.rose_to, 3)}"
     since = "since" if newest_is_bad else "at"
     again = "" if newest_is_bad else ", and finite again since"
     yield Finding(
@@ -122,7 +133,7 @@ def non_finite_losses(state: RunState) -> Iterator[Finding]:
         severity="error" if newest_is_bad else "warning",
         layer=layer,
         step=first.first_step,
-        what=f"{first.name} is {_word(first.value)} {since} step {first.first_step:,}{also}{again}{where}",
+        what=f"{first.name} is {_word(first.value)} {since} step {first.first_step:,}{also}{again}{rose}{where}",
         evidence=evidence,
         advice=_advice(state, first),
         request=request(state, "rollback") if newest_is_bad and state.checkpoints else "",
@@ -170,7 +181,18 @@ def _broken(name: str, series: Series) -> _Broken | None:
     if not count:
         return None
     first = int(np.argmax(bad))
-    return _Broken(name, int(series.steps[first]), float(values[first]), count, len(values), float(values[-1]))
+    found = _Broken(name, int(series.steps[first]), float(values[first]), count, len(values), float(values[-1]))
+    return replace(found, rose_from=risen[0], rose_to=risen[1]) if (risen := _risen(values[:first])) else found
+
+
+def _risen(values: FloatArray) -> tuple[float, float] | None:
+    """Return from where to where the last values have risen, each above the one before; None: not tenfold."""
+    falls = np.flatnonzero(np.diff(values) <= 0)
+    start = int(falls[-1]) + 1 if len(falls) else 0
+    if start >= len(values) - 1:
+        return None
+    low, high = float(values[start]), float(values[-1])
+    return (low, high) if high - low > EXPLODED * abs(low) else None
 
 
 def _non_finite(layers: Mapping[str, LayerHistory], path: str) -> int:
@@ -187,6 +209,8 @@ def _advice(state: RunState, first: _Broken) -> str:
         return "look for values that are not finite in the validation data, and at the layers' moving statistics"
     batch = f"batch {first.first_step:,} of the run" if first.name in state.batch_metrics else "the batches before it"
     back = "go back to a checkpoint" if state.checkpoints else "begin anew"
+    if first.rose_from is not None:
+        return f"{back} with a smaller learning rate, or clip the gradient (`clipnorm`): it exploded"
     return (
         f"look at the data of {batch} for values that are not finite, at logarithms, roots and divisions in the loss, "
         f"then {back} with a smaller learning rate or with clipping"

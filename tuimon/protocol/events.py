@@ -291,7 +291,8 @@ class ProbeLayer(msgspec.Struct, kw_only=True):
     """The same between the first batch and each other one, on average: far above `sampling_divergence` where batches
     are not alike. Null: only one batch."""
     variance_ratio: Number = None
-    """Variance of the layer's inputs in training mode over that in inference mode, the geometric mean over channels."""
+    """Variance of the layer's inputs in training mode over that with the random layers off, the geometric mean over
+    channels. In logs of tuimon 0.1 over that in inference mode, which other moving statistics change as well."""
     batch_statistics_in_inference: bool = False
     """Whether the layer uses batch statistics in inference mode as well: the model calls it with `training=True`."""
 
@@ -461,7 +462,7 @@ class Alert(Event):
     urgent: ClassVar[bool] = True
 
     rule: str
-    """`R1` to `R20`."""
+    """`R1` to `R21`."""
     severity: str
     """`info`, `warning` or `error`."""
     what: str
@@ -474,6 +475,10 @@ class Alert(Event):
     """Path of the layer it is about; null: the whole model."""
     request: str = ""
     """The request that would help, as `tuimon send` spells it; empty: none."""
+
+
+ONCE = ("traces", "closing examination")
+"""The parts of `Overhead` that come once."""
 
 
 class Overhead(Event):

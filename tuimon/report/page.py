@@ -270,7 +270,9 @@ def basis(state: RunState) -> str:
         parts.append(f"The best {name} was {figure(best.value)}, in {where} (step {best.step:,}).")
     if state.overhead is not None:
         share = portion(from_wire(state.overhead.share))
-        parts.append(f"Reading layers, probes and diagnosis took {share} of the time, as measured.")
+        traces = from_wire(state.overhead.parts.get("traces"))
+        once = f", and tracing {figure(traces, 2)} s once" if traces >= 1 else ""
+        parts.append(f"Reading layers, probes and diagnosis took {share} of the time since the first step{once}.")
     where = time_split.sentence(state)
     if where:
         parts.append(where)

@@ -4,6 +4,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tuimon.protocol.events import ONCE
+
 SHARES = {
     "sampling": 0.3,
     "weights": 0.05,
@@ -14,8 +16,6 @@ SHARES = {
     "system": 0.02,
 }
 """Each part's share of the allowed overhead."""
-ONCE = ("traces", "closing examination")
-"""Parts that come once, and have no share."""
 
 
 class Budget:

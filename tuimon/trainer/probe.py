@@ -298,9 +298,12 @@ def _switched_shares(
     if not paths:
         return _Shares(inference, {})
     if not each_layer:
-        together = passes.inference(batch, batch_statistics=paths, seed=seed)
+        together = passes.inference(batch, batch_statistics=paths, seed=seed, looks=True)
         return _Shares(together, dict.fromkeys(paths, (np.nan, np.nan)))
-    in_order = [passes.inference(batch, batch_statistics=paths[: count + 1], seed=seed) for count in range(len(paths))]
+    in_order = [
+        passes.inference(batch, batch_statistics=paths[:count], seed=seed, looks=count == len(paths))
+        for count in range(1, len(paths) + 1)
+    ]
     alone = [in_order[0], *(passes.inference(batch, batch_statistics=[path], seed=seed) for path in paths[1:])]
     shares = np.diff([inference.loss, *(each.loss for each in in_order)])
     return _Shares(
@@ -329,6 +332,11 @@ class _Seen(Struct, frozen=True):
         passes = (each.in_inference for each in (self.first, *self.further))
         return [found[0][0] for each in passes if (found := each.layers.get(path, [])) and found[0]]
 
+    def all_switched(self, path: str) -> list[Moments]:
+        """Return the same with all layers on batch statistics: as in training mode, but that nothing is random."""
+        passes = (each.shares.all_switched for each in (self.first, *self.further))
+        return [found[0][0] for each in passes if (found := each.layers.get(path, [])) and found[0]]
+
     def halves(self, path: str) -> list[Moments]:
         """Return the moments of both halves of the first batch, in inference mode; empty if unknown."""
         return list(next(iter(self.first.in_inference.layers.get(path, [])), [])[1:3])
@@ -345,6 +353,7 @@ def _layer(path: str, seen: _Seen, arrays: LayerArrays, epsilon: float, passes: 
     calls = seen.in_training(path)
     # Of a shared layer's calls, the first stands for the data, the one furthest from the moving statistics for drift.
     before, there, halves = seen.in_inference(path), seen.in_validation(path), seen.halves(path)
+    switched = seen.all_switched(path)
     return events.ProbeLayer(
         in_order=_measured(in_order),
         alone=_measured(alone),
@@ -360,7 +369,7 @@ def _layer(path: str, seen: _Seen, arrays: LayerArrays, epsilon: float, passes: 
         validation_elements=int(there[0].count) if there else 0,
         sampling_divergence=divergence(*halves) if len(halves) == 2 else None,
         batches_divergence=_mean([divergence(before[0], other) for other in before[1:]]),
-        variance_ratio=_variance_ratio(calls[0], _pooled(before)) if calls and before else None,
+        variance_ratio=_variance_ratio(calls[0], _pooled(switched)) if calls and switched else None,
         batch_statistics_in_inference=any(passes.inference_calls.get(path, ())),
     )
 
@@ -395,12 +404,12 @@ def _divergence(left: Moments, right: Moments, *, epsilon: float) -> Number:
     return to_wire(float(np.mean((v / w + w / v - 2 + distance * (1 / v + 1 / w)) / 2)))
 
 
-def _variance_ratio(training: Moments, inference: Moments) -> Number:
-    """Return the variance in training mode over that in inference mode, the geometric mean over channels that vary."""
-    varies = (training.variance > 0) & (inference.variance > 0)
+def _variance_ratio(training: Moments, not_random: Moments) -> Number:
+    """Return the first variance over the second one, the geometric mean over channels that vary."""
+    varies = (training.variance > 0) & (not_random.variance > 0)
     if not varies.any():
         return None
-    return to_wire(float(np.exp(np.mean(np.log(training.variance[varies] / inference.variance[varies])))))
+    return to_wire(float(np.exp(np.mean(np.log(training.variance[varies] / not_random.variance[varies])))))
 
 
 def _mean(numbers: Sequence[Number]) -> Number:

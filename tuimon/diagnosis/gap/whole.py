@@ -94,18 +94,19 @@ class Whole(Struct, frozen=True):
 
 
 def whole(state: RunState) -> Whole | None:
-    """Return what lies between the losses of the last epoch; None if no probe was made at its end."""
+    """Return what lies between the losses of the newest epoch at whose end a probe was made; None: there is none."""
     loss, val_loss = (state.epoch_metrics.get(name) for name in ("loss", "val_loss"))
-    if not state.probes or loss is None or val_loss is None or not len(loss) or not len(val_loss):
+    if loss is None or val_loss is None:
         return None
-    probe = state.probes[-1]
-    if not (probe.step == loss.steps[-1] == val_loss.steps[-1]) or has_changed_since(state, probe):
+    ends = {int(step) for step in np.intersect1d(loss.steps, val_loss.steps)}
+    probe = next((probe for probe in reversed(state.probes) if probe.step in ends), None)
+    if probe is None or has_changed_since(state, probe):
         return None
     part = data_part(probe)
     is_of_others = any(fact.where != "validation" and fact.seq < probe.seq for fact in state.weights_replaced.values())
     if part is None or is_of_others or (probe.reason == "end" and ends_with_best(state)):
         return None
-    trained, validated = float(loss.values[-1]), float(val_loss.values[-1])
+    trained, validated = (float(each.values[np.searchsorted(each.steps, probe.step)]) for each in (loss, val_loss))
     train, inference = from_wire(probe.train), from_wire(probe.inference)
     sampling = math.hypot(from_wire(probe.unweighted_error), from_wire(probe.errors.get("gap")))
     parts = (
@@ -120,24 +121,31 @@ def whole(state: RunState) -> Whole | None:
     has_other_weights = "validation" in state.weights_replaced
     has_other_batches = any(layer.batch_statistics_in_inference for layer in probe.layers.values())
     return Whole(
-        int(state.epoch_numbers.values[-1]),
+        int(state.epoch_numbers.values[np.searchsorted(state.epoch_numbers.steps, probe.step)]),
         trained,
         validated,
         has_other_weights,
         has_other_batches,
-        _fell(state),
+        _fell(state, probe.step),
         parts,
     )
 
 
-def _fell(state: RunState) -> float:
-    """Return how far the losses of the last epoch's batches fell below their mean in its last third, beyond chance."""
+def _fell(state: RunState, end: int) -> float:
+    """Return how far the losses of an epoch's batches fell below their mean in its last third, beyond chance.
+
+    Args:
+        state: The run.
+        end: The step at which the epoch ended.
+    """
     ends, series = state.epoch_numbers.steps, state.batch_metrics.get("loss")
+    number = int(np.searchsorted(ends, end))
     if series is None:
-        losses = state.epoch_metrics["loss"].values
-        return float(losses[-2] - losses[-1]) if len(losses) > 1 else 0.0
-    begin = int(ends[-2]) if len(ends) > 1 else 0
-    values = series.values[np.searchsorted(series.steps, begin) :]
+        losses = state.epoch_metrics["loss"]
+        row = int(np.searchsorted(losses.steps, end))
+        return float(losses.values[row - 1] - losses.values[row]) if row else 0.0
+    begin = int(ends[number - 1]) if number else 0
+    values = series.values[np.searchsorted(series.steps, begin) : np.searchsorted(series.steps, end)]
     if len(values) < FEWEST_STEPS:
         return 0.0
     last = values[-len(values) // LAST_PART :]

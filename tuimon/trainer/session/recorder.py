@@ -15,7 +15,6 @@ from typing import Literal, Protocol
 import msgspec
 
 from tuimon import __version__
-from tuimon.diagnosis.live import LiveDiagnosis
 from tuimon.protocol import events
 from tuimon.runs import end_reasons, liveness
 from tuimon.runs.log.session_log import Tail
@@ -25,6 +24,7 @@ from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.state import RunState
 from tuimon.text import plain
 from tuimon.trainer.budget import Budget
+from tuimon.trainer.session.live_diagnosis import LiveDiagnosis
 from tuimon.trainer.session.moved_directory import MovedDirectory
 from tuimon.trainer.session.session_writer import SessionWriter
 from tuimon.trainer.standard_error import say

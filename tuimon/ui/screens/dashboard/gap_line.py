@@ -26,8 +26,8 @@ _BETWEEN = 3
 _FRAMED = 3
 """From this height on, there is a frame."""
 
-_LAST = 100
-"""The rank of what is left out first."""
+_STEP, _LAST = 9, 100
+"""The ranks of the step, behind the parts, and of what is left out first."""
 
 
 class Item(Struct, frozen=True):
@@ -63,7 +63,7 @@ def draw_gap_lines(cells: Cells, title: str, legend: list[tuple[str, int]], mome
     items = [*_gap_items(state, cells.width), *_whole_items(state)]
     if not is_framed:
         # Else the title says it.
-        items.insert(1, Item(((probe_words(state), int(Meaning.DIM)),), 1))
+        items.insert(1, Item(((probe_words(state), int(Meaning.DIM)),), _STEP))
     _draw_items(cells, first, rows, column, end, items)
 
 

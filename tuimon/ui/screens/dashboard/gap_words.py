@@ -9,7 +9,7 @@ from tuimon.diagnosis.gap.measured import measured
 from tuimon.diagnosis.gap.shares import ALIKE, PARTS, gap_shares, share_error
 from tuimon.diagnosis.gap.sums import sums
 from tuimon.diagnosis.gap.whole import Whole, whole
-from tuimon.numbers import figure, portion, signed
+from tuimon.numbers import count, figure, portion, signed
 from tuimon.protocol.events import Probe
 from tuimon.protocol.wire import from_wire
 from tuimon.runs.facts_in_words import PART_NAMES
@@ -25,7 +25,7 @@ SIGNS = {
 """Sign, word and colour of each field of a probe."""
 _WHOLE_NAMES = {"epoch mean": "mean over epoch"}
 """Names of the parts of a whole difference that are not those of the gap, nor words."""
-NOT_TAKEN_APART = "parts: – (not measured at this epoch's end)"
+NOT_TAKEN_APART = "parts: – (known after a probe at an epoch's end)"
 _NOTHING = 1e-6
 """Losses that differ by a smaller share are the same, but for rounding."""
 
@@ -98,7 +98,9 @@ def share_words(share: float, error: float) -> str:
 
 
 def whole_of(state: RunState) -> tuple[Part, list[Part], str] | None:
-    """Return `loss` − `val_loss` of the last epoch, what it is made of, and why that is not known.
+    """Return `loss` − `val_loss` of the newest epoch that is taken apart, its parts, and why they are not known.
+
+    Where no epoch is taken apart, it is that of the last one.
 
     The parts are those that are not nothing. There are none where they are not known, nor a reason where the
     difference is not worth a word. None without a validation.
@@ -109,7 +111,9 @@ def whole_of(state: RunState) -> tuple[Part, list[Part], str] | None:
         return None
     found = whole(state)
     if found is not None:
-        difference = Part("loss - val_loss", _written(state, found.difference), abs(found.difference))
+        is_newest = found.epoch == int(state.epoch_numbers.values[-1])
+        name = "loss - val_loss" if is_newest else f"loss - val_loss, epoch {count(found.epoch + 1)}"
+        difference = Part(name, _written(state, found.difference), abs(found.difference))
         return difference, _parts(state, found), ""
     value = losses[0] - losses[1]
     is_small = abs(value) <= ALIKE * max(map(abs, losses))

@@ -171,9 +171,10 @@ def _overhead(moment: Moment) -> Iterator[TextDialog]:
     if overhead is None:
         yield "", "Not measured yet.", Meaning.DIM
         return
-    yield _entry("in all", percent(from_wire(overhead.share), 2))
+    yield _entry("share of time", f"{percent(from_wire(overhead.share), 2)}, without what comes once")
     for name, seconds in overhead.parts.items():
-        yield _entry(plain(name, 30), f"{number(from_wire(seconds), 3)} s")
+        once = ", once" if name in events.ONCE else ""
+        yield _entry(plain(name, 30), f"{number(from_wire(seconds), 3)} s{once}")
 
 
 def _checkpoints(moment: Moment) -> Iterator[TextDialog]:
