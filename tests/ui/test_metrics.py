@@ -414,4 +414,6 @@ async def test_a_replay_jumps_to_requests_alerts_and_epochs(runs: Path) -> None:
         await press(pilot, "left_curly_bracket")
         await until(pilot, lambda: app.viewer.state.step == 6)
         await press(pilot, "left_curly_bracket")
-        await until(pilot, lambda: "no request and no alert before" in text(app))
+        await until(pilot, lambda: "no request and no alert before this." in text(app))
+        await press(pilot, "full_stop", "full_stop", "right_curly_bracket")
+        await until(pilot, lambda: "no request and no alert after this; { goes back to one." in text(app))

@@ -49,9 +49,9 @@ class ReplayKeys:
             case "next_fact":
                 viewer.fold(clock.next_fact())
             case "next_event":
-                self._go_to_event(clock.next_event(), "after")
+                self._go_to_event(clock.next_event(), "after", "{ goes back to one" if clock.event_before() else "")
             case "event_before":
-                self._go_to_event(clock.event_before(), "before")
+                self._go_to_event(clock.event_before(), "before", "} goes on to one" if clock.next_event() else "")
             case "faster":
                 clock.change_speed(2.0)
             case "slower":
@@ -70,8 +70,9 @@ class ReplayKeys:
             self._viewer.go_to(wanted)
             self._clock.playing = playing
 
-    def _go_to_event(self, time: float | None, where: str) -> None:
+    def _go_to_event(self, time: float | None, where: str, other_way: str) -> None:
         if time is None:
-            self._viewer.say(f"There is no request and no alert {where} this.")
+            words = f"There is no request and no alert {where} this"
+            self._viewer.say(f"{words}; {other_way}." if other_way else f"{words}.")
         else:
             self._viewer.go_to(time)

@@ -186,7 +186,7 @@ REPLAY = KeyGroup(
             shown=".",
             label="next epoch",
             help="Go on to the end of the next epoch.",
-            rank=2,
+            rank=3,
         ),
         Key(keys="comma", action="replay('epoch_before')", shown=",", help="Go back to the end of the epoch before."),
         Key(keys="semicolon", action="replay('next_fact')", shown=";", help="Go on by one line of the log."),
@@ -196,7 +196,7 @@ REPLAY = KeyGroup(
             shown="}",
             label="next event",
             help="Go on to the next request that took effect, or alert.",
-            rank=5,
+            rank=2,
         ),
         Key(
             keys="left_curly_bracket",
@@ -210,7 +210,7 @@ REPLAY = KeyGroup(
             shown="]",
             label="faster",
             help="Replay twice as fast.",
-            rank=3,
+            rank=4,
         ),
         Key(
             keys="left_square_bracket",
@@ -218,7 +218,7 @@ REPLAY = KeyGroup(
             shown="[",
             label="slower",
             help="Replay half as fast.",
-            rank=4,
+            rank=5,
         ),
         Key(
             keys="home",
