@@ -10,18 +10,20 @@ from textual.widgets import Input, OptionList
 from helpers import ROOT
 from tuimon.protocol import commands, events
 from tuimon.ui.app import WatchApp
+from tuimon.ui.dialogs import help_screen
 from tuimon.ui.dialogs.find_dialog import FindDialog
-from tuimon.ui.dialogs.help_screen import HelpScreen
+from tuimon.ui.dialogs.help_screen import HelpPage, HelpScreen, lines_of_help
 from tuimon.ui.dialogs.questions import ChoiceDialog
 from tuimon.ui.dialogs.text_entry import TextDialog
 from tuimon.ui.dialogs.why_screen import WhyScreen
+from tuimon.ui.drawing.cells import cell_width
 from tuimon.ui.screens.metrics.screen import MetricsScreen
 from tuimon.ui.viewer.key import SCREEN_NAMES, ScreenName
 from tuimon.ui.viewer.keys import GROUPS, KEYS, keys_of, sections
 from tuimon.ui.viewer.run_keys import BY_NAME
-from ui.facts import alert, training
+from ui.facts import CAN, alert, training
 from ui.sizes import NARROW, WIDE
-from ui.watching import LiveRun, help_page, part, press, text, until, watching
+from ui.watching import LiveRun, cells, help_page, part, press, text, until, watching
 
 SAVED = events.CheckpointSaved(name="step-3.npz", reason="asked", size_bytes=10, seconds=0.1, step=3)
 
@@ -355,6 +357,41 @@ def test_help_has_the_keys_in_order() -> None:
         own = [key for key in told if key.is_own and name in key.screens]
         assert told[: len(own)] == own
     assert [key for group in GROUPS for key in group] == list(KEYS)
+
+
+def is_whole_help(lines: list[str], also: list[str]) -> None:
+    """Check that each entry is there to its last word, with two blanks at least between a term and its words."""
+    words = " ".join(" ".join(lines).split())
+    entries = [(key.shown, key.help) for _, keys in sections() for key in keys]
+    for shown, told in entries + [(term, told) for term, _, told in help_screen.TERMS]:
+        assert any(line.rstrip() == f"  {shown}" or line.startswith(f"  {shown}  ") for line in lines), shown
+        assert f"{shown} {told}" in words, told
+    for told in [heading for heading, _ in sections()] + also:
+        assert told in words
+
+
+async def test_help_shows_every_word_at_every_width(runs: Path) -> None:
+    why = "there is no checkpoint yet; c saves one"
+    with LiveRun(runs, *training("bn_1", can={**CAN, "rollback": why})) as run:
+        also = [f"not now: {why}", f"tuimon replay {run.directory.path.name}"]
+        async with watching(run.directory, WIDE) as (app, pilot):
+            for width in range(32, 200):
+                lines = ["".join(text for text, _ in line) for line in lines_of_help(app.moment(), "dashboard", width)]
+                assert max(map(cell_width, lines)) <= width
+                is_whole_help(lines, also)
+            await press(pilot, "question_mark")
+            for width in (40, 80, 120, 200):
+                await pilot.resize_terminal(width, 600)
+                page = app.screen.query_one(HelpPage)
+                await until(pilot, lambda w=width, page=page: cells(page).width == page.size.width == min(w, 100) - 8)
+                is_whole_help(page.text().splitlines(), also)
+
+
+def test_what_help_says_of_an_entry_is_whole() -> None:
+    for _, keys in sections():
+        assert [key.help for key in keys if not key.help.endswith(".")] == []
+    ends = re.compile(r"\b(a|the|of|by|and|or|from|to)$|[.,:;]$")
+    assert [words for _, _, words in help_screen.TERMS if ends.search(words)] == []
 
 
 @pytest.mark.parametrize(
