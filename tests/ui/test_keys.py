@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input, OptionList
 
-from helpers import ROOT
+from helpers import ROOT, a_run, make_run
 from tuimon.protocol import commands, events
 from tuimon.ui.app import WatchApp
 from tuimon.ui.dialogs import help_screen
-from tuimon.ui.dialogs.find_dialog import FindDialog
+from tuimon.ui.dialogs.find_dialog import FindDialog, found
 from tuimon.ui.dialogs.help_screen import HelpPage, HelpScreen, lines_of_help
 from tuimon.ui.dialogs.questions import ChoiceDialog
 from tuimon.ui.dialogs.text_entry import TextDialog
@@ -229,6 +229,79 @@ async def test_everything_is_found_by_its_words(runs: Path, typed: str, first: s
             await until(pilot, lambda: isinstance(app.screen, FindDialog))
             app.screen.query_one(Input).value = typed
             await until(pilot, lambda: found_first(app).startswith(f"› {first}"), typed)
+
+
+SUBJECTS = """
+why gap parts spike overfit nan drift freeze unfreeze hold learning-rate momentum checkpoint epochs gradients
+dropout trainable batchnorm bn gpu bottleneck slow pipeline notify slack export tensorboard csv baseline validation
+early-stopping dead undo statistics variance screenshot traceback doctor diagnosis share inference"""
+
+
+@pytest.mark.parametrize("is_over", [False, True], ids=["live", "over"])
+async def test_the_subjects_of_the_program_are_found(runs: Path, is_over: bool) -> None:
+    end = [events.RunEnded(status="finished", step=3)] if is_over else []
+    with LiveRun(runs, *training("bn_1"), *end) as run:
+        if is_over:
+            run.die()
+        async with watching(run.directory) as (app, _):
+            entries = list(app._keys.program.entries(app.base_screen, app.moment()))
+            for subject in SUBJECTS.replace("-", "~").split():
+                typed = subject.replace("~", " ")
+                assert [each for each in found(entries, typed) if not each.is_last], typed
+
+
+async def test_each_entry_is_found_by_each_word_that_it_shows(runs: Path) -> None:
+    with LiveRun(runs, *training("bn_1"), alert()) as run:
+        async with watching(run.directory) as (app, _):
+            entries = list(app._keys.program.entries(app.base_screen, app.moment()))
+            for entry in entries:
+                for word in re.findall(r"[a-z0-9]+", f"{entry.title} {entry.words}".lower()):
+                    assert entry in found(entries, word), (entry.title, word)
+
+
+async def test_what_does_nothing_now_is_found_and_says_why(runs: Path) -> None:
+    async with watching(make_run(runs, a_run())) as (app, pilot):
+        entries = list(app._keys.program.entries(app.base_screen, app.moment()))
+        assert found(entries, "why alert")[0].words.endswith("not now, there is no alert")
+        assert [each for each in found(entries, "freeze") if "not now, the run" in each.words], app.moment().refusal
+        await press(pilot, "colon")
+        await until(pilot, lambda: isinstance(app.screen, FindDialog))
+        app.screen.query_one(Input).value = "why alert"
+        await until(pilot, lambda: "there is no alert" in found_first(app))
+        await press(pilot, "enter")
+        await until(pilot, lambda: "There is no alert." in part(app, "Banner"))
+
+
+async def test_a_word_that_is_found_is_explained_in_the_help(runs: Path) -> None:
+    with LiveRun(runs, *training("bn_1")) as run:
+        async with watching(run.directory, NARROW) as (app, pilot):
+            await press(pilot, "colon")
+            await until(pilot, lambda: isinstance(app.screen, FindDialog))
+            app.screen.query_one(Input).value = "word half-life"
+            await until(pilot, lambda: found_first(app).startswith("› word half-life: steps until"))
+            await press(pilot, "enter")
+            await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+            await until(pilot, lambda: "steps until half" in help_page(app) and "Pause before" not in help_page(app))
+
+
+async def test_the_frame_of_the_finder_says_what_enter_and_esc_do(runs: Path) -> None:
+    with LiveRun(runs, *training("bn_1")) as run:
+        async with watching(run.directory, NARROW) as (app, pilot):
+
+            def said() -> str:
+                return str(app.screen.query_one("#find").border_subtitle)
+
+            await press(pilot, "colon")
+            await until(pilot, lambda: isinstance(app.screen, FindDialog))
+            await until(pilot, lambda: said() == "enter does the one marked ›, esc cancels")
+            await pilot.press("g")
+            await until(pilot, lambda: said() == "enter does the one marked ›, esc shows all")
+            await pilot.press("x", "y")
+            await until(pilot, lambda: said() == "esc shows all")
+            await pilot.press("escape")
+            await until(pilot, lambda: said() == "enter does the one marked ›, esc cancels")
+            await pilot.press("escape")
+            await until(pilot, lambda: app.screen is app.dashboard)
 
 
 def found_first(app: WatchApp) -> str:

@@ -155,6 +155,7 @@ class HelpScreen(DrawnOnce[None], ModalScreen[None]):
     Args:
         moment: Says which keys do nothing now, and why.
         screen_name: The screen whose keys come first.
+        typed: What is searched from the start; nothing, to show all.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -168,9 +169,10 @@ class HelpScreen(DrawnOnce[None], ModalScreen[None]):
         Binding("end", "page(1000)", "bottom", priority=True),
     ]
 
-    def __init__(self, moment: Moment, screen_name: ScreenName) -> None:
+    def __init__(self, moment: Moment, screen_name: ScreenName, typed: str = "") -> None:
         super().__init__()
         self._page = HelpPage(moment, screen_name)
+        self._typed = typed
         self._in_sight = ""
 
     def compose(self) -> ComposeResult:
@@ -186,7 +188,9 @@ class HelpScreen(DrawnOnce[None], ModalScreen[None]):
 
     def on_mount(self) -> None:
         """Let the line take the first key."""
-        self.query_one(Input).focus()
+        line = self.query_one(Input)
+        line.value = self._typed
+        line.focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """List what the words find."""
