@@ -35,11 +35,8 @@ _BELOW = 4
 TERMS: tuple[tuple[str, Meaning, str], ...] = (
     ("training", Meaning.TRAINING, "batch statistics are used, the moving statistics follow"),
     ("frozen", Meaning.FROZEN, "trainable=False: moving statistics are used; they, gamma and beta are held"),
-    (
-        "inference",
-        Meaning.INFERENCE,
-        "moving statistics are used and held; gamma and beta learn: held, or by the phase",
-    ),
+    ("held", Meaning.INFERENCE, "moving statistics are used and held; gamma and beta learn"),
+    ("inference", Meaning.INFERENCE, "the same for every layer, because the learning phase is inference"),
     ("momentum", Meaning.COMMAND, "beside a mode: the momentum that was asked for, instead of the model's own"),
     ("asked", Meaning.DIM, "a request of yours that the trainer has not answered yet"),
     ("batch", Meaning.BATCH, "loss of each batch; a column holds its smallest to its largest"),
