@@ -120,7 +120,7 @@ def _whole(parts: Whole, scale: Scale, width: int) -> list[Line]:
 
 def whole_title(parts: Whole) -> str:
     """Return what `whole_rows` takes apart, and when."""
-    return f"what loss - val_loss is made of, epoch {parts.epoch + 1:,}"
+    return f"what loss - val_loss is made of, {parts.epoch_words}"
 
 
 def whole_rows(parts: Whole, scale: Scale) -> list[Row]:

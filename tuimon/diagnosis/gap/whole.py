@@ -39,6 +39,8 @@ class Whole(Struct, frozen=True):
 
     epoch: int
     """The epoch, from 0."""
+    epoch_words: str
+    """The epoch as people are told it: "epoch 3", or "fit 2, epoch 3"."""
     loss: float
     """The mean over the epoch's batches, each in training mode, with the weights of its step."""
     val_loss: float
@@ -121,6 +123,7 @@ def whole(state: RunState) -> Whole | None:
     has_other_batches = any(layer.batch_statistics_in_inference for layer in probe.layers.values())
     return Whole(
         int(state.epoch_numbers.values[-1]),
+        state.fits.epoch_words(int(state.epoch_numbers.values[-1]), int(state.epoch_numbers.steps[-1])),
         trained,
         validated,
         has_other_weights,

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from tuimon.numbers import duration, number
 from tuimon.plot.run_values import difference, is_better, parameter
+from tuimon.runs.best import Best
 from tuimon.runs.listing.summary import Summary
 from tuimon.text import plain
 from tuimon.ui.drawing.cell_view import draw_panel
@@ -173,7 +174,7 @@ class RunList(ListView, can_focus=True):
             case "best" | "epoch":
                 if (best := known.best_of(line)) is None:
                     return "–", Meaning.DIM
-                return (_number(best.value), Meaning.STRONG) if column.kind == "best" else _epoch(best.epoch)
+                return (_number(best.value), Meaning.STRONG) if column.kind == "best" else _epoch(line, best)
             case "against":
                 return self._against(line)
             case "state":
@@ -201,9 +202,10 @@ class RunList(ListView, can_focus=True):
         """Return the columns that fit beside the names."""
         known = self._comparison
         best = plain(known.best_metric or "value", 14)
+        epochs = [_epoch(line, found)[0] for line in self._lines if (found := known.best_of(line)) is not None]
         wanted = [
             _Column("best", f"best {best}" if width >= _ROOMY else best, 14 if width >= _ROOMY else 9, 0),
-            _Column("epoch", "epoch", 5, 5),
+            _Column("epoch", "epoch", max([5, *map(cell_width, epochs)]), 5),
             *([_Column("against", "baseline", 14, 1)] if known.baseline is not None else []),
             _Column("state", "state", 10, 3, is_text=True),
             *(_of_parameter(place, column) for place, column in enumerate(known.columns)),
@@ -247,8 +249,8 @@ def _status(line: Summary) -> tuple[str, Meaning]:
     return sign, Meaning.WARNING if meaning == Meaning.PAUSED else meaning
 
 
-def _epoch(epoch: int) -> tuple[str, Meaning]:
-    return str(epoch + 1), Meaning.TEXT
+def _epoch(line: Summary, best: Best) -> tuple[str, Meaning]:
+    return line.fits.epoch_words(best.epoch, best.step).removeprefix("epoch "), Meaning.TEXT
 
 
 def _number(value: float | None) -> str:

@@ -126,7 +126,10 @@ def _fit(moment: Moment) -> Iterator[TextDialog]:
         yield "", "The log of another program does not tell." if is_others else "Training has not begun.", Meaning.DIM
         return
     yield _entry("optimizer", fit.optimizer)
-    yield _entry("epochs", _count(fit.epochs) + (f", from {fit.initial_epoch + 1}" if fit.initial_epoch else ""))
+    epochs = _count(fit.epochs) + (f", from {fit.initial_epoch + 1}" if fit.initial_epoch else "")
+    if state.fits.are_several and (planned := state.fits.epochs_planned(fit)) is not None:
+        epochs += f" in the newest fit, {count(planned)} in all"
+    yield _entry("epochs", epochs)
     yield _entry("steps per epoch", _count(fit.steps_per_epoch))
     last = f", the last one {count(fit.last_batch_size)}" if fit.last_batch_size else ""
     yield _entry("batch size", _count(fit.batch_size) + last)
