@@ -156,9 +156,14 @@ def _best(moment: Moment) -> Iterator[TextDialog]:
     if not values:
         ended = "none of the metrics is known to be better higher, or better lower"
         yield "", f"None: {ended if moment.state.epochs_ended else 'no epoch has ended'}.", Meaning.DIM
+    for name in [name for name in moment.state.epoch_metrics if name not in values]:
+        if left_out := moment.state.best.left_out(name):
+            yield _entry(plain(name, 100), f"–; {plain(left_out, 200)}")
     for name, best in values.items():
         where = f"{moment.state.fits.epoch_words(best.epoch, best.step)}, step {count(best.step)}"
         yield _entry(plain(name, 100), f"{number(best.value)}, {where}")
+        if left_out := moment.state.best.left_out(name):
+            yield "", f"  {plain(left_out, 200)}", Meaning.DIM
 
 
 def _can(moment: Moment) -> Iterator[TextDialog]:
