@@ -65,6 +65,16 @@ class RunList(ListView, can_focus=True):
         """The names without what all of them have in common."""
         self._path: Path | None = None
         self._place = 0
+        self._shown_at = time.monotonic()
+
+    def show(self, moment: Moment) -> None:
+        """Show a moment; the ages of the runs go on from it."""
+        self._shown_at = time.monotonic()
+        super().show(moment)
+
+    @property
+    def _seconds_shown(self) -> int:
+        return int(time.monotonic() - self._shown_at)
 
     @property
     def path(self) -> Path | None:
@@ -78,6 +88,9 @@ class RunList(ListView, can_focus=True):
 
     def show_runs(self, lines: Sequence[Summary]) -> None:
         """Take the runs to list next, in their order."""
+        if self._path is None:
+            # In whatever order, the run that is watched is in sight until another one is chosen.
+            self._path = self._comparison.watched
         if self._lines:
             # Where the run under the cursor goes, the next one has the cursor.
             self._place = self.selected
@@ -107,7 +120,7 @@ class RunList(ListView, can_focus=True):
     def draw(self, cells: Cells, moment: Moment) -> None:
         """Draw a line for each run."""
         # The other runs are shown as of now, even in a replay.
-        now = time.time() if moment.replay is not None else moment.now
+        now = time.time() if moment.replay is not None else moment.now + self._seconds_shown
         known = self._comparison
         extra = [(f"{len(known.drawn.slots)} drawn", int(Meaning.DIM)), *self.position(cells)]
         if known.filter:

@@ -34,6 +34,10 @@ _MOST_LIST_ROWS = 8
 """The most rows of the list where it stands above the other panels."""
 _LOW = 16
 """With fewer rows, either the list or the charts have the screen."""
+_MOST_LIST_COLUMNS, _CHART_COLUMNS = 120, 80
+"""Beside the charts, the list has so many columns once the charts have theirs; before that, not quite half."""
+_AGE_SECONDS = 1.0
+"""The ages of runs are drawn this often."""
 _REDRAW_SECONDS = 0.1
 """While many runs are read, the panels are drawn this often, not for each piece."""
 
@@ -67,8 +71,9 @@ class CompareScreen(BaseScreen):
         yield self._field
 
     def on_mount(self) -> None:
-        """Give the keys to the list."""
+        """Give the keys to the list, and let the ages go on while nothing else happens."""
         self._list.focus()
+        self.set_interval(_AGE_SECONDS, self._show_ages)
 
     def on_unmount(self) -> None:
         """Stop the reading thread."""
@@ -270,6 +275,10 @@ class CompareScreen(BaseScreen):
             others = (path for path in known.drawn.slots if path != known.watched)
             self._reader.want(others, only_epochs=not known.drawn.is_in_one_chart)
 
+    def _show_ages(self) -> None:
+        if self.is_current and self._list.display:
+            self._list.redraw()
+
     def _show_runs(self) -> None:
         self._is_redrawing = False
         self._hand_out()
@@ -295,7 +304,14 @@ class CompareScreen(BaseScreen):
         wanted = min(self._list.rows_wanted, _MOST_LIST_ROWS if height >= TALL else 6)
         is_alone = width >= WIDE or not (charts or has_settings)
         _set_height(self._list, "1fr" if is_alone else f"{wanted}")
+        columns = max(width * 9 // 20, min(_MOST_LIST_COLUMNS, width - _CHART_COLUMNS))
+        _set_width(self._list, f"{columns}" if width >= WIDE and charts else "1fr")
         _set_height(self._table, "4fr" if has_settings else f"{min(self._table.rows_wanted, height // 3)}")
+
+
+def _set_width(panel: Widget, width: str) -> None:
+    if str(panel.styles.width) != width:
+        panel.styles.width = width
 
 
 def _set_height(panel: Widget, height: str) -> None:
