@@ -355,6 +355,17 @@ async def test_what_a_request_needs_is_asked_after_it_is_found(
             assert {name: sent[name] for name in fields} == fields
 
 
+async def test_a_pattern_that_no_layer_matches_is_answered_with_the_names(runs: Path) -> None:
+    with LiveRun(runs, *training("base/bn_1", "base/bn_2")) as run:
+        async with watching(run.directory, NARROW) as (app, pilot):
+            await app.run_action("ask('freeze_some')")
+            await until(pilot, lambda: isinstance(app.screen, TextDialog) and bool(app.screen.query(Input)))
+            app.screen.query_one(Input).value = "bn"
+            effect = app.screen.query_one("#effect")
+            words = "no BatchNormalization layer matches; there are bn_1, bn_2; * stands for any letters"
+            await until(pilot, lambda: words in str(effect.render()))
+
+
 async def test_a_metric_that_is_found_is_shown_in_full(runs: Path) -> None:
     name = "[red]weird('metric')\n"
     facts = events.Batches(first_step=3, metrics={name: [1.0], "loss": [1.0]}, batches=1, step=4)
