@@ -423,7 +423,7 @@ async def test_more_room_shows_no_fewer_columns(runs: Path) -> None:
         await until(pilot, lambda: {"epoch", "age", "loss now"} <= headings())
         few = headings()
         await pilot.resize_terminal(*WIDE)
-        await until(pilot, lambda: few <= headings() and app.base_screen.query_one(Overlay).size.width == 80)
+        await until(pilot, lambda: few <= headings() and app.base_screen.query_one(Overlay).size.width == 68)
 
 
 async def test_the_watched_run_is_in_sight_in_every_order(runs: Path) -> None:

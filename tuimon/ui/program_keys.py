@@ -148,7 +148,8 @@ class ProgramKeys:
         reason = (moment.cannot(key.request) if key.request else "") or _missing(key, moment)
         not_now = f"not now, {plain(reason, 200)}" if reason else ""
         words = ": ".join(part for part in (f"key {key.shown}" if key.keys else "", not_now) if part)
-        return Entry(_title(key), words, self._action(key), f"{key.also} {key.request}")
+        is_idle = _is_missed(key, moment)
+        return Entry(_title(key), words, self._action(key), f"{key.also} {key.request}", is_last=is_idle)
 
     def _of_the_shell(self, moment: Moment) -> "Iterator[Entry]":
         from tuimon.ui.dialogs.find_dialog import Entry

@@ -34,7 +34,7 @@ class Entry(Struct, frozen=True):
     also: str = ""
     """Further words by which it is found."""
     is_last: bool = False
-    """Whether it is listed after all that does something."""
+    """Whether it is listed after all that does something now."""
 
 
 class FindDialog(ModalScreen[Entry | None]):
@@ -141,7 +141,7 @@ class FindDialog(ModalScreen[Entry | None]):
 def found(entries: Sequence[Entry], typed: str) -> list[Entry]:
     """Return the entries of which each typed word begins a word: first those whose name alone has all of them.
 
-    Then come those whose title has them, those that other words find as well, and what does nothing but explain.
+    Then come those whose title has them, those that other words find as well, and what does nothing now, or explains.
 
     Example:
         >>> entries = [Entry("freeze all: Freeze every layer", "key F", print), Entry("metric val_loss", "", print)]

@@ -47,7 +47,7 @@ TERMS: tuple[tuple[str, Meaning, str], ...] = (
     (
         "gap",
         Meaning.GAP,
-        "loss in training mode minus loss in inference mode, on the same held batches; its parts are the next three",
+        "loss in training mode minus loss in inference mode, on held batches; parts: BatchNorm, random layers, other",
     ),
     ("BatchNorm", Meaning.BATCH_NORM_PART, "batch statistics instead of the moving ones"),
     ("random layers", Meaning.STOCHASTIC_PART, "dropout, augmentation and their like: the mean over several draws"),

@@ -34,7 +34,7 @@ _MOST_LIST_ROWS = 8
 """The most rows of the list where it stands above the other panels."""
 _LOW = 16
 """With fewer rows, either the list or the charts have the screen."""
-_MOST_LIST_COLUMNS, _CHART_COLUMNS = 120, 80
+_MOST_LIST_COLUMNS, _CHART_COLUMNS = 132, 68
 """Beside the charts, the list has so many columns once the charts have theirs; before that, not quite half."""
 _AGE_SECONDS = 1.0
 """The ages of runs are drawn this often."""
