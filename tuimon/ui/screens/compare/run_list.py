@@ -20,6 +20,8 @@ from tuimon.ui.screens.compare.run_curves import code_of, letter_of
 from tuimon.ui.viewer.meanings import STATUS_SIGNS, Meaning
 from tuimon.ui.viewer.moment import Moment
 
+_AGE_SECONDS = 1.0
+"""The ages of runs are drawn this often."""
 _NUMBER_WIDTH = 8
 _LEAST_NAME, _WANTED_NAME = 14, 24
 """The width of names that a column of numbers must leave, and that the less telling columns must leave."""
@@ -66,6 +68,14 @@ class RunList(ListView, can_focus=True):
         self._path: Path | None = None
         self._place = 0
         self._shown_at = time.monotonic()
+
+    def on_mount(self) -> None:
+        """Let the ages go on while nothing else happens."""
+        self.set_interval(_AGE_SECONDS, self._go_on)
+
+    def _go_on(self) -> None:
+        if self.screen.is_current:
+            self.redraw()
 
     def show(self, moment: Moment) -> None:
         """Show a moment; the ages of the runs go on from it."""

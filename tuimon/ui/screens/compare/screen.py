@@ -36,8 +36,6 @@ _LOW = 16
 """With fewer rows, either the list or the charts have the screen."""
 _MOST_LIST_COLUMNS, _CHART_COLUMNS = 132, 68
 """Beside the charts, the list has so many columns once the charts have theirs; before that, not quite half."""
-_AGE_SECONDS = 1.0
-"""The ages of runs are drawn this often."""
 _REDRAW_SECONDS = 0.1
 """While many runs are read, the panels are drawn this often, not for each piece."""
 
@@ -71,9 +69,8 @@ class CompareScreen(BaseScreen):
         yield self._field
 
     def on_mount(self) -> None:
-        """Give the keys to the list, and let the ages go on while nothing else happens."""
+        """Give the keys to the list."""
         self._list.focus()
-        self.set_interval(_AGE_SECONDS, self._show_ages)
 
     def on_unmount(self) -> None:
         """Stop the reading thread."""
@@ -274,10 +271,6 @@ class CompareScreen(BaseScreen):
         if self._reader is not None:
             others = (path for path in known.drawn.slots if path != known.watched)
             self._reader.want(others, only_epochs=not known.drawn.is_in_one_chart)
-
-    def _show_ages(self) -> None:
-        if self.is_current and self._list.display:
-            self._list.redraw()
 
     def _show_runs(self) -> None:
         self._is_redrawing = False
