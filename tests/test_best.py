@@ -1,15 +1,20 @@
 """The best value of each metric, and the epoch that it came in."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from helpers import SENDER, a_run, encode_log, fit_started, fold, make_run, numbered, started
+from tuimon.cli.main import main
 from tuimon.protocol import events
 from tuimon.protocol.wire import Number
 from tuimon.runs import glance
 from tuimon.runs.best import Best, Bests, is_lower_better
 from tuimon.runs.glance import Glance
+from tuimon.runs.run_directory import RunDirectory
+from ui.sizes import WIDE
+from ui.watching import press, text, until, watching
 
 
 def epoch(number: int, *, step: int | None = None, **logs: Number) -> events.EpochEnded:
@@ -194,3 +199,39 @@ def test_an_epoch_of_another_phase_is_never_the_best() -> None:
     )
     assert (found["loss"].value, found["loss"].epoch) == (0.4, 3)
     assert (found["val_loss"].value, found["val_loss"].epoch) == (0.5, 1)
+
+
+async def test_it_is_said_that_epochs_are_left_out(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    facts = [
+        started(),
+        fit_started(),
+        epoch(0, loss=0.5, val_loss=0.6),
+        saved("a", step=10),
+        in_phase("train"),
+        epoch(1, loss=0.4, val_loss=-3.0),
+        epoch(2, loss=0.4, val_loss=-3.5),
+    ]
+    state = fold(numbered(facts))
+    words = "2 epochs with learning phase train are left out: batch statistics made their val_loss"
+    assert (state.best.left_out("val_loss"), state.best.left_out("loss")) == (words, "")
+    make_run(runs, facts)
+    main(["doctor", "run", "--runs", str(runs)])
+    page = " ".join(capsys.readouterr().out.split())
+    assert re.search(rf"The best val_loss was 0.6, in epoch 1 \(step \d+\); {words}\.", page), page
+    main(["export", "run", "--runs", str(runs), "--to", "html", "--out", "-"])
+    assert words in capsys.readouterr().out
+    async with watching(RunDirectory(runs / "run"), WIDE) as (app, pilot):
+        await press(pilot, "7")
+        await until(pilot, lambda: words in text(app))
+    state.apply([events.RolledBack(checkpoint="a", to_step=10, to_epoch=1, branch=1, step=30)])
+    assert state.best.left_out("val_loss") == ""
+
+
+async def test_where_no_epoch_counts_it_is_said_too(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = "1 epoch with learning phase train is left out: batch statistics made its val_loss"
+    make_run(runs, [started(), fit_started(phase="train"), epoch(0, loss=0.5, val_loss=0.6)])
+    main(["doctor", "run", "--runs", str(runs)])
+    assert words in " ".join(capsys.readouterr().out.split())
+    async with watching(RunDirectory(runs / "run"), WIDE) as (app, pilot):
+        await press(pilot, "7")
+        await until(pilot, lambda: words in text(app))

@@ -1,6 +1,7 @@
 """The fits of a run: their numbers, their epochs, and how the axis, the doctor and the timeline name them."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,10 @@ from tuimon.plot.request_marks import MOST_FITS, marks
 from tuimon.plot.x_axis import x_of
 from tuimon.protocol import events
 from tuimon.runs import facts_in_words
+from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.state import RunState
+from ui.sizes import WIDE
+from ui.watching import part, press, text, until, watching
 
 
 def epochs(first_step: int, *numbers: int, steps: int = 10) -> list[events.AnyEvent]:
@@ -94,13 +98,37 @@ def test_each_fit_is_named_in_the_timeline_and_marked_in_the_charts() -> None:
     assert marks(fold(numbered(many))) == []
 
 
+async def test_an_epoch_has_one_name_everywhere(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_run(runs, two_fits())
+    make_run(runs, two_fits()[:9], name="other")
+    main(["list", "--runs", str(runs)])
+    [row] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("run")]
+    assert row.count("fit 2, epoch 2") == 2, row
+    main(["compare", "run", "other", "--runs", str(runs), "--target", "loss=100"])
+    page = capsys.readouterr().out
+    assert "A  run: finished, fit 2, epoch 2, step 50" in page
+    assert "(fit 2, epoch 2)" in page
+    assert "step 10, fit 1, epoch 1, " in page
+    assert "same epoch, counted through all fits" in page
+    assert re.search(r"epochs +5 +3", page), page
+    main(["doctor", "run", "--runs", str(runs)])
+    assert "in fit 2, epoch 2 (step 50)" in " ".join(capsys.readouterr().out.split())
+    async with watching(RunDirectory(runs / "run"), WIDE) as (app, pilot):
+        await until(pilot, lambda: "fit 2, epoch 2" in part(app, "Header"))
+        await press(pilot, "8")
+        await until(pilot, lambda: re.search(r"fit 2, epoch 2 .*\b5\b", part(app, "RunList")) is not None)
+        await press(pilot, "7")
+        await until(pilot, lambda: "2 in the newest fit, 5 in all" in text(app))
+        assert "fit 2, epoch 2, step 50" in text(app)
+
+
 def test_the_doctor_names_each_fit(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_run(runs, two_fits())
     main(["doctor", "run"])
     page = capsys.readouterr().out
     assert "2 fits ──" in page
     assert "fit 1  steps 1–30, epochs 1–3 planned, Adam" in page
-    assert "fit 2  steps 31–50, epochs 4–5 planned, SGD, another model" in page
+    assert "fit 2  steps 31–50, epochs 1–2 planned, SGD, another model" in page
     assert "in fit 2, epoch 2 (step 50)" in " ".join(page.split())
     main(["doctor", "run", "--json"])
     fits = json.loads(capsys.readouterr().out)["fits"]

@@ -259,6 +259,10 @@ def test_a_mode_that_cannot_be_traced_is_rejected_and_training_goes_on(runs: Pat
             commands.Freeze(layers=["nothing*"]),
             "no BatchNormalization layer matches 'nothing*'; there are small/bn_1, small/bn_2",
         ),
+        (
+            commands.Freeze(layers=["bn"]),
+            "no BatchNormalization layer matches 'bn'; there are small/bn_1, small/bn_2; '*bn*' matches 2 of them",
+        ),
         (commands.Phase(phase="auto"), ""),
     ],
 )

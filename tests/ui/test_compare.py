@@ -395,6 +395,56 @@ async def test_what_was_compared_is_compared_again(runs: Path) -> None:
         await until(pilot, lambda: "2 drawn" in text(app) and "─ loss over time" in text(app))
 
 
+async def test_the_age_of_a_run_goes_on_while_nothing_happens(runs: Path) -> None:
+    with LiveRun(runs, *epochs(0.5, 0.4), events.RunEnded(status="finished", step=20)) as run:
+        run.die()
+        async with watching(run.directory, (120, 35)) as (app, pilot):
+            await press(pilot, "8")
+
+            def age() -> str:
+                found = re.search(r" (\d+ s|\d+:\d\d)\b", part(app, "RunList"))
+                return found[1] if found else ""
+
+            await until(pilot, lambda: age() != "")
+            before = age()
+            await until(pilot, lambda: age() not in ("", before))
+
+
+async def test_more_room_shows_no_fewer_columns(runs: Path) -> None:
+    names = [f"20261201-15{number:04}-transfer_long" for number in range(3)]
+    for number, name in enumerate(names):
+        make_run(runs, over(*epochs(0.5, 0.4, rate=10.0**-number, units=number, depth=number)), name=name)
+    async with watching(RunDirectory(runs / names[0]), (120, 35)) as (app, pilot):
+
+        def headings() -> set[str]:
+            return set(re.split(r"  +", part(app, "RunList").splitlines()[1].strip(" │")))
+
+        await press(pilot, "8")
+        await until(pilot, lambda: {"epoch", "age", "loss now"} <= headings())
+        few = headings()
+        await pilot.resize_terminal(*WIDE)
+        await until(pilot, lambda: few <= headings() and app.base_screen.query_one(Overlay).size.width == 68)
+
+
+async def test_the_watched_run_is_in_sight_in_every_order(runs: Path) -> None:
+    for number in range(8):
+        make_run(runs, over(*epochs(0.9 - 0.1 * number)), name=f"run-{number}")
+    async with watching(RunDirectory(runs / "run-3"), NARROW) as (app, pilot):
+        await press(pilot, "8")
+        await until(pilot, lambda: "of 8" in part(app, "RunList"))
+        for key in ("o", "O", "o", "O", "o"):
+            title = part(app, "RunList").splitlines()[0]
+            await press(pilot, key)
+            await until(pilot, lambda title=title: part(app, "RunList").splitlines()[0] != title)
+            assert "run-3" in part(app, "RunList")
+
+
+async def test_the_footer_names_the_keys_that_pick_all_and_reverse(runs: Path) -> None:
+    async with watching(make_run(runs, over(*epochs(0.5))), WIDE) as (app, pilot):
+        await press(pilot, "8")
+        await until(pilot, lambda: "A pick all" in part(app, "KeyBar") and "O reverse" in part(app, "KeyBar"))
+
+
 async def test_space_pauses_nothing_here(runs: Path) -> None:
     with LiveRun(runs, *training("bn_1")) as run:
         async with watching(run.directory, WIDE) as (app, pilot):

@@ -7,21 +7,23 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input, OptionList
 
-from helpers import ROOT
+from helpers import ROOT, a_run, make_run
 from tuimon.protocol import commands, events
 from tuimon.ui.app import WatchApp
-from tuimon.ui.dialogs.find_dialog import FindDialog
-from tuimon.ui.dialogs.help_screen import HelpScreen
+from tuimon.ui.dialogs import help_screen
+from tuimon.ui.dialogs.find_dialog import FindDialog, found
+from tuimon.ui.dialogs.help_screen import HelpPage, HelpScreen, lines_of_help
 from tuimon.ui.dialogs.questions import ChoiceDialog
 from tuimon.ui.dialogs.text_entry import TextDialog
 from tuimon.ui.dialogs.why_screen import WhyScreen
+from tuimon.ui.drawing.cells import cell_width
 from tuimon.ui.screens.metrics.screen import MetricsScreen
 from tuimon.ui.viewer.key import SCREEN_NAMES, ScreenName
 from tuimon.ui.viewer.keys import GROUPS, KEYS, keys_of, sections
 from tuimon.ui.viewer.run_keys import BY_NAME
-from ui.facts import alert, training
+from ui.facts import CAN, alert, training
 from ui.sizes import NARROW, WIDE
-from ui.watching import LiveRun, help_page, part, press, text, until, watching
+from ui.watching import LiveRun, cells, help_page, part, press, text, until, watching
 
 SAVED = events.CheckpointSaved(name="step-3.npz", reason="asked", size_bytes=10, seconds=0.1, step=3)
 
@@ -229,6 +231,79 @@ async def test_everything_is_found_by_its_words(runs: Path, typed: str, first: s
             await until(pilot, lambda: found_first(app).startswith(f"› {first}"), typed)
 
 
+SUBJECTS = """
+why gap parts spike overfit nan drift freeze unfreeze hold learning-rate momentum checkpoint epochs gradients
+dropout trainable batchnorm bn gpu bottleneck slow pipeline notify slack export tensorboard csv baseline validation
+early-stopping dead undo statistics variance screenshot traceback doctor diagnosis share inference"""
+
+
+@pytest.mark.parametrize("is_over", [False, True], ids=["live", "over"])
+async def test_the_subjects_of_the_program_are_found(runs: Path, is_over: bool) -> None:
+    end = [events.RunEnded(status="finished", step=3)] if is_over else []
+    with LiveRun(runs, *training("bn_1"), *end) as run:
+        if is_over:
+            run.die()
+        async with watching(run.directory) as (app, _):
+            entries = list(app._keys.program.entries(app.base_screen, app.moment()))
+            for subject in SUBJECTS.replace("-", "~").split():
+                typed = subject.replace("~", " ")
+                assert [each for each in found(entries, typed) if not each.title.startswith("word ")], typed
+
+
+async def test_each_entry_is_found_by_each_word_that_it_shows(runs: Path) -> None:
+    with LiveRun(runs, *training("bn_1"), alert()) as run:
+        async with watching(run.directory) as (app, _):
+            entries = list(app._keys.program.entries(app.base_screen, app.moment()))
+            for entry in entries:
+                for word in re.findall(r"[a-z0-9]+", f"{entry.title} {entry.words}".lower()):
+                    assert entry in found(entries, word), (entry.title, word)
+
+
+async def test_what_does_nothing_now_is_found_and_says_why(runs: Path) -> None:
+    async with watching(make_run(runs, a_run())) as (app, pilot):
+        entries = list(app._keys.program.entries(app.base_screen, app.moment()))
+        assert any(each.words.endswith("not now, there is no alert") for each in found(entries, "why alert"))
+        assert [each for each in found(entries, "freeze") if "not now, the run" in each.words], app.moment().refusal
+        await press(pilot, "colon")
+        await until(pilot, lambda: isinstance(app.screen, FindDialog))
+        app.screen.query_one(Input).value = "why explain alert"
+        await until(pilot, lambda: "there is no alert" in found_first(app))
+        await press(pilot, "enter")
+        await until(pilot, lambda: "There is no alert." in part(app, "Banner"))
+
+
+async def test_a_word_that_is_found_is_explained_in_the_help(runs: Path) -> None:
+    with LiveRun(runs, *training("bn_1")) as run:
+        async with watching(run.directory, NARROW) as (app, pilot):
+            await press(pilot, "colon")
+            await until(pilot, lambda: isinstance(app.screen, FindDialog))
+            app.screen.query_one(Input).value = "word half-life"
+            await until(pilot, lambda: found_first(app).startswith("› word half-life: steps until"))
+            await press(pilot, "enter")
+            await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+            await until(pilot, lambda: "steps until half" in help_page(app) and "Pause before" not in help_page(app))
+
+
+async def test_the_frame_of_the_finder_says_what_enter_and_esc_do(runs: Path) -> None:
+    with LiveRun(runs, *training("bn_1")) as run:
+        async with watching(run.directory, NARROW) as (app, pilot):
+
+            def said() -> str:
+                return str(app.screen.query_one("#find").border_subtitle)
+
+            await press(pilot, "colon")
+            await until(pilot, lambda: isinstance(app.screen, FindDialog))
+            await until(pilot, lambda: said() == "enter does the one marked ›, esc cancels")
+            await pilot.press("g")
+            await until(pilot, lambda: said() == "enter does the one marked ›, esc shows all")
+            await pilot.press("x", "y")
+            await until(pilot, lambda: said() == "esc shows all")
+            await pilot.press("escape")
+            await until(pilot, lambda: said() == "enter does the one marked ›, esc cancels")
+            await pilot.press("escape")
+            await until(pilot, lambda: app.screen is app.dashboard)
+
+
 def found_first(app: WatchApp) -> str:
     options = app.screen.query_one(OptionList)
     return str(options.options[0].prompt) if options.option_count else ""
@@ -278,6 +353,21 @@ async def test_what_a_request_needs_is_asked_after_it_is_found(
             await until(pilot, lambda: bool(run.requests()))
             sent = commands.as_fields(run.requests()[0])
             assert {name: sent[name] for name in fields} == fields
+
+
+async def test_a_pattern_that_no_layer_matches_is_answered_with_the_names(runs: Path) -> None:
+    with LiveRun(runs, *training("base/bn_1", "base/bn_2")) as run:
+        async with watching(run.directory, NARROW) as (app, pilot):
+            await press(pilot, "colon")
+            await until(pilot, lambda: isinstance(app.screen, FindDialog))
+            app.screen.query_one(Input).value = "freeze layers"
+            await until(pilot, lambda: found_first(app).startswith("› freeze layers: "))
+            await pilot.press("enter")
+            await until(pilot, lambda: isinstance(app.screen, TextDialog))
+            await pilot.press("b", "n")
+            effect = app.screen.query_one("#effect")
+            words = "No BatchNormalization layer matches; there are bn_1, bn_2; * stands for any letters"
+            await until(pilot, lambda: words in str(effect.render()))
 
 
 async def test_a_metric_that_is_found_is_shown_in_full(runs: Path) -> None:
@@ -355,6 +445,41 @@ def test_help_has_the_keys_in_order() -> None:
         own = [key for key in told if key.is_own and name in key.screens]
         assert told[: len(own)] == own
     assert [key for group in GROUPS for key in group] == list(KEYS)
+
+
+def is_whole_help(lines: list[str], also: list[str]) -> None:
+    """Check that each entry is there to its last word, with two blanks at least between a term and its words."""
+    words = " ".join(" ".join(lines).split())
+    entries = [(key.shown, key.help) for _, keys in sections() for key in keys]
+    for shown, told in entries + [(term, told) for term, _, told in help_screen.TERMS]:
+        assert any(line.rstrip() == f"  {shown}" or line.startswith(f"  {shown}  ") for line in lines), shown
+        assert f"{shown} {told}" in words, told
+    for told in [heading for heading, _ in sections()] + also:
+        assert told in words
+
+
+async def test_help_shows_every_word_at_every_width(runs: Path) -> None:
+    why = "there is no checkpoint yet; c saves one"
+    with LiveRun(runs, *training("bn_1", can={**CAN, "rollback": why})) as run:
+        also = [f"not now: {why}", f"tuimon replay {run.directory.path.name}"]
+        async with watching(run.directory, WIDE) as (app, pilot):
+            for width in range(32, 200):
+                lines = ["".join(text for text, _ in line) for line in lines_of_help(app.moment(), "dashboard", width)]
+                assert max(map(cell_width, lines)) <= width
+                is_whole_help(lines, also)
+            await press(pilot, "question_mark")
+            for width in (40, 80, 120, 200):
+                await pilot.resize_terminal(width, 600)
+                page = app.screen.query_one(HelpPage)
+                await until(pilot, lambda w=width, page=page: cells(page).width == page.size.width == min(w, 100) - 8)
+                is_whole_help(page.text().splitlines(), also)
+
+
+def test_what_help_says_of_an_entry_is_whole() -> None:
+    for _, keys in sections():
+        assert [key.help for key in keys if not key.help.endswith(".")] == []
+    ends = re.compile(r"\b(a|the|of|by|and|or|from|to)$|[.,:;]$")
+    assert [words for _, _, words in help_screen.TERMS if ends.search(words)] == []
 
 
 @pytest.mark.parametrize(

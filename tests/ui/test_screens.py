@@ -277,7 +277,9 @@ def marked(*facts: events.AnyEvent) -> list[tuple[int, str]]:
     ("request_", "word"),
     [
         (commands.Freeze(layers=["encoder/bn_1"]), "freeze bn_1"),
-        (commands.Freeze(statistics=True), "freeze stat. all"),
+        (commands.Freeze(statistics=True), "hold all"),
+        (commands.Freeze(statistics=True, layers=["base/bn2"]), "hold bn2"),
+        (commands.Unfreeze(statistics=True, layers=["base/bn2"]), "unhold bn2"),
         (commands.Unfreeze(weights=True, layers=["a/conv"]), "unfreeze weights co…"),
         (commands.Momentum(momentum=0.9, layers=["a/bn"]), "momentum 0.9 bn"),
         (commands.LearningRate(learning_rate=1e-5), "lr 1e-5"),
@@ -319,7 +321,7 @@ async def test_what_is_held_and_what_momentum_was_asked_for_is_in_the_table(runs
                 table = part(app, "LayerTable")
                 assert ("1 other layer frozen" in table) == (size == WIDE)
                 assert re.search(r"bn_1 +frozen +", table)
-                assert re.search(r"bn_2 +inference, momentum 0.5 +", table)
+                assert re.search(r"bn_2 +held, momentum 0.5 +", table)
                 # As the model has it.
                 assert re.search(r"bn_3 +training  +", table)
                 assert "held 1/3" in part(app, "Header")

@@ -122,14 +122,14 @@ async def test_h_holds_the_moving_statistics_of_the_layer_under_the_cursor(runs:
     with LiveRun(runs, *training("bn_1", ODD)) as run:
         async with watching(run.directory) as (app, pilot):
             await pilot.press("down", "h")
-            await until(pilot, lambda: "inference, asked" in part(app, "LayerTable"))
+            await until(pilot, lambda: "held, asked" in part(app, "LayerTable"))
             [request] = run.requests()
             assert isinstance(request, commands.Freeze)
             assert (request.layers, request.statistics) == (["block[[]0]/bn[*][?]"], True)
             run.apply(request, step=3, statistics_held=[ODD])
             await until(pilot, lambda: "statistics of 1 held" in part(app, "LayerTable"))
             assert "asked" not in part(app, "LayerTable")
-            assert row(app, "block").split()[1:3] == [ODD, "inference"]
+            assert row(app, "block").split()[1:3] == [ODD, "held"]
             assert "held 1/2" in part(app, "Header")
             assert "frozen 0/2" in part(app, "Header")
             assert "h unhold" in part(app, "KeyBar")
@@ -148,7 +148,7 @@ async def test_capital_h_holds_those_of_all(runs: Path) -> None:
             [request] = run.requests()
             assert isinstance(request, commands.Freeze)
             assert (request.layers, request.statistics) == ([], True)
-            await until(pilot, lambda: part(app, "LayerTable").count("inference, asked") == 2)
+            await until(pilot, lambda: part(app, "LayerTable").count("held, asked") == 2)
             # What is asked can be taken back before it is so.
             await pilot.press("H")
             request = run.requests()[1]

@@ -16,7 +16,7 @@ from tuimon.ui.viewer.moment import Asked, Moment
 from tuimon.ui.viewer.undo import NothingToUndoError, Undo, newest_undo
 from ui.facts import training
 from ui.sizes import NARROW
-from ui.watching import LiveRun, part, until, watching
+from ui.watching import LiveRun, part, press, text, until, watching
 
 CAN_NOT = "Nothing was undone: "
 PATHS = ("a/bn_1", "a/bn_2", "bn_3")
@@ -271,18 +271,36 @@ async def test_z_takes_back_what_anybody_asked_in_a_real_round(runs: Path) -> No
             await until(pilot, lambda: f"{CAN_NOT}no request has changed" in part(app, "Banner"))
 
 
+async def test_the_answer_to_an_undo_is_that_of_the_undo(runs: Path) -> None:
+    with LiveRun(runs, *training("base/bn_1", "base/bn_2")) as run:
+        hold = commands.signed(commands.Freeze(statistics=True, layers=["base/bn_2"]), 0)
+        run.apply(hold, step=3, statistics_held=["base/bn_2"])
+        async with watching(run.directory, NARROW) as (app, pilot):
+            await until(pilot, lambda: "held" in part(app, "LayerTable"))
+            await press(pilot, "z")
+            await until(pilot, lambda: bool(run.requests()))
+            run.apply(run.requests()[0], step=3)
+            await press(pilot, "4")
+            await until(pilot, lambda: "undo hold statistics of base/bn_2: applied" in text(app))
+            assert "  hold statistics of base/bn_2: applied" in text(app)
+            assert "undoes" in text(app)
+            assert "freeze" not in part(app, "TimelineList")
+
+
 async def test_an_undo_that_needs_several_requests_says_them_in_order(runs: Path) -> None:
     with LiveRun(runs, *training("bn_1", "bn_2")) as run:
         run.apply(commands.signed(commands.Freeze(layers=["bn_1"]), 0), step=3, frozen=["bn_1"])
         run.apply(commands.signed(commands.Freeze(statistics=True), 0), step=3, statistics_held=["bn_1", "bn_2"])
         async with watching(run.directory) as (app, pilot):
             await pilot.press("z")
-            await until(pilot, lambda: "Asked: undo freeze statistics of all." in part(app, "Banner"))
+            await until(pilot, lambda: "Asked: undo hold statistics of all." in part(app, "Banner"))
             assert [type(request).__name__ for request in run.requests()] == ["Unfreeze", "Unfreeze", "Freeze"]
-            assert "undo freeze statistics of all: freeze bn_1: asked" in part(app, "Timeline")
+            assert "undo hold statistics of all: freeze bn_1: asked" in part(app, "Timeline")
             for request in run.requests():
                 run.apply(request, step=3, frozen=["bn_1"])
             await until(pilot, lambda: "asked" not in part(app, "LayerTable"))
+            for words in ("unhold statistics of bn_1", "freeze bn_1"):
+                assert f"undo hold statistics of all: {words}: applied" in part(app, "Timeline")
             await pilot.press("z")
             await until(pilot, lambda: "Asked: undo freeze bn_1." in part(app, "Banner"))
 

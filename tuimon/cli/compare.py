@@ -130,9 +130,7 @@ def _print(
 
     for letter, run in zip(LETTERS, runs, strict=False):
         summary = run.summary
-        at = (
-            "no epoch yet" if summary.epoch is None else f"epoch {count(summary.epoch + 1)}, step {count(summary.step)}"
-        )
+        at = f"{summary.epoch_words}, step {count(summary.step)}" if summary.epoch_words else "no epoch yet"
         print(f"{letter}  {plain(summary.name)}: {summary.trouble or f'{summary.status}, {at}'}")
     rows = [["", *LETTERS[: len(runs)]]]
     # Curves that a single log has, such as those of its histograms, compare nothing, and there may be hundreds.
@@ -150,10 +148,11 @@ def _print(
     if alone:
         print(f"{count(len(alone))} more that one run alone has, and no best value: --json")
     # With many metrics, nobody reads the curves of all.
+    has_fits = any(run.fits.are_several for run in runs)
     shown = {*SHOWN, *(target.metric for target in targets)}
     for name, found in parted.items():
         if name in shown or shown.isdisjoint(parted):
-            _print_partings(name, found)
+            _print_partings(name, found, "same epoch, counted through all fits" if has_fits else "same epoch")
     print()
     if settings:
         print("settings that differ")
@@ -172,17 +171,17 @@ def _is_alone(name: str, runs: "Sequence[ComparedRun]") -> bool:
 
 
 def _best(run: "ComparedRun", name: str) -> str:
-    best = run.best(name)
+    best = run.summary.best.get(name)
     if best is None:
         return "–" if run.summary.is_best_known else "not known"
-    return f"{figure(best.value)} (epoch {count(best.epoch + 1)})"
+    return f"{figure(best.value)} ({run.fits.epoch_words(best.epoch, best.step)})"
 
 
 def _reached(run: "ComparedRun", target: "Target") -> str:
     found = run.when(target)
     if found is None:
         return "not reached" if target.metric in run.metrics else "–"
-    return f"step {count(found.step)}, epoch {count(found.epoch + 1)}, {span(found.seconds)}"
+    return f"step {count(found.step)}, {run.fits.epoch_of_run_words(found.epoch, found.step)}, {span(found.seconds)}"
 
 
 def _setting(run: "ComparedRun", key: str) -> str:
@@ -192,10 +191,10 @@ def _setting(run: "ComparedRun", key: str) -> str:
     return "–" if value is None else parameter(key, value)
 
 
-def _print_partings(name: str, found: "Sequence[Parting | None]") -> None:
+def _print_partings(name: str, found: "Sequence[Parting | None]", same: str) -> None:
     lines = [f"  {LETTERS[place]}  {_words(one)}" for place, one in enumerate(found, 1) if one is not None]
     if lines:
-        print(f"\n{plain(name, 40)}, less that of A in the same epoch")
+        print(f"\n{plain(name, 40)}, less that of A in the {same}")
         print("\n".join(lines))
 
 

@@ -209,7 +209,7 @@ def _print_table(runs: Sequence[Summary], columns: Sequence[_Column], baseline: 
         doing = run.status or "–" if late is None else f"{run.status}, last step {span(late)} ago"
         doing += f" by {run.stopped_by}" if run.stopped_by else ""
         doing += ", not all recorded" if run.facts_lost else ", log cannot be written" if run.log_trouble else ""
-        row = [plain(run.name), doing, "–" if run.epoch is None else count(run.epoch + 1), count(run.step)]
+        row = [plain(run.name), doing, run.epoch_words.removeprefix("epoch ") or "–", count(run.step)]
         row += _best(run)
         row += [_difference(run, baseline)] if baseline is not None else []
         row += [column.cell(run) for column in columns]
@@ -228,7 +228,7 @@ def _best(run: Summary) -> tuple[str, str]:
     if run.shown_best is None:
         return "–", "–"
     name, found = run.shown_best
-    return f"{name} {figure(found.value)}", count(found.epoch + 1)
+    return f"{name} {figure(found.value)}", run.fits.epoch_words(found.epoch, found.step).removeprefix("epoch ")
 
 
 def _difference(run: Summary, baseline: Summary) -> str:

@@ -110,7 +110,10 @@ def _run(arguments: Sequence[str], *, is_program: bool) -> int:
         # Whoever calls this from a program of theirs has garbage and settings of their own.
         with quick_loading() if is_program else contextlib.nullcontext():
             parser = make_parser(chosen)
-        options = parser.parse_args(arguments)
+        options, unknown = parser.parse_known_args(arguments)
+        if unknown:
+            # argparse would name the help of the whole program.
+            raise UsageError(f"unrecognized arguments: {' '.join(unknown)} (see: tuimon {options.command} --help)")
         # A caller's program has signals of its own; the other subcommands do themselves what is to be done.
         is_cleaned_up = is_program and options.command in CLEANED_UP
         with cleaned_up() if is_cleaned_up else contextlib.nullcontext():

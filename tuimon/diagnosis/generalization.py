@@ -144,10 +144,11 @@ def overfitting(state: RunState) -> Iterator[Finding]:
 
 def _of_best(state: RunState, best: "_Best") -> tuple[str, str]:
     """Return what is said of the best validation, and what to do with its weights."""
-    was = f"the best validation loss was {figure(best.value, 3)}, in epoch {best.epoch + 1:,}, "
+    where = state.fits.epoch_words(best.epoch, best.step)
+    was = f"the best validation loss was {figure(best.value, 3)}, in {where}, "
     if "restored" in state.weights_replaced or ends_with_best(state):
         return f"{was}and the best weights were put back at the end", ""
-    keep = f"keep the weights of epoch {best.epoch + 1:,} (`EarlyStopping(restore_best_weights=True)`); "
+    keep = f"keep the weights of {where} (`EarlyStopping(restore_best_weights=True)`); "
     return f"{was}it is {figure(best.newest, 3)} now", keep
 
 

@@ -121,8 +121,8 @@ def _stands_still(state: RunState, begin: int) -> Iterator[Finding]:
         rule="R13",
         severity="info",
         step=newest_step,
-        what=f"{' and '.join(losses)} improved by under {setting(100 * IMPROVEMENT)} % of the total fall since epoch "
-        f"{numbers[newest] + 1:,}; {epochs:,} have ended",
+        what=f"{' and '.join(losses)} improved by under {setting(100 * IMPROVEMENT)} % of the total fall since "
+        f"{state.fits.epoch_words(int(numbers[newest]), int(ends[newest]))}; {epochs:,} have ended",
         evidence={
             "epochs_without_improvement": epochs - newest - 1,
             "epochs": epochs,

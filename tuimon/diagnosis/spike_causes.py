@@ -178,7 +178,7 @@ def findings(state: RunState) -> Iterator[Finding]:
     causes = ", ".join(
         f"{'all' if count == len(found) > 1 else count} {_in_words(cause)}" for cause, count in counts.most_common()
     )
-    reason, epoch = _reason(state, worst), f"in epoch {worst.epoch + 1}"
+    reason, epoch = _reason(state, worst), f"in {state.fits.epoch_words(worst.epoch, worst.step)}"
     times = f"{len(found)} times ({causes}), at worst {epoch}"
     where = times if len(found) > 1 else f"once, {epoch} ({_in_words(worst.cause)})"
     yield Finding(

@@ -271,7 +271,7 @@ def _whole(state: RunState) -> str:
         return ""
     side = "above" if parts.difference > 0 else "below"
     difference = measured(abs(parts.difference), math.nan)
-    return f"In epoch {parts.epoch + 1:,} loss is {difference} {side} val_loss: {why}."
+    return f"In {parts.epoch_words} loss is {difference} {side} val_loss: {why}."
 
 
 def _validation(state: RunState, found: Sequence[Finding]) -> str:
@@ -292,9 +292,9 @@ def _validation(state: RunState, found: Sequence[Finding]) -> str:
     risen, since = float(values[-1] - values[best]), len(values) - 1 - best
     if since < FEWEST_SINCE or risen <= ALIKE * max(abs(values[best]), abs(values[-1])):
         return ""
-    epoch = int(numbers[np.searchsorted(ends, steps[best])]) + 1
+    where = state.fits.epoch_words(int(numbers[np.searchsorted(ends, steps[best])]), int(steps[best]))
     return (
-        f"The validation loss was best in epoch {epoch:,}, {measured(values[best], math.nan)}; in the last one it was "
+        f"The validation loss was best in {where}, {measured(values[best], math.nan)}; in the last one it was "
         f"{measured(values[-1], math.nan)}."
     )
 

@@ -64,9 +64,12 @@ def _short(request: commands.AnyRequest | commands.UnknownRequest) -> str:
             words = "stop"
         case commands.LearningRate(learning_rate=rate):
             words = "lr schedule" if rate is None else f"lr {learning_rate(rate)}"
+        case commands.Freeze(statistics=True):
+            words = f"hold {_layers(request.layers)}"
+        case commands.Unfreeze(statistics=True):
+            words = f"unhold {_layers(request.layers)}"
         case commands.Freeze() | commands.Unfreeze():
-            kind = "stat. " if request.statistics else "weights " if request.weights else ""
-            words = f"{commands.name_of(request)} {kind}{_layers(request.layers)}"
+            words = f"{commands.name_of(request)} {'weights ' if request.weights else ''}{_layers(request.layers)}"
         case commands.Momentum():
             words = f"momentum {request.momentum} {_layers(request.layers)}"
     return _cut(plain(words, 200))

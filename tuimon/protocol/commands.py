@@ -339,14 +339,15 @@ def describe(request: AnyRequest | UnknownRequest) -> str:
     Example:
         >>> describe(Freeze(layers=["bn_1"])), describe(Phase(phase="inference")), describe(UnknownRequest(""))
         ('freeze bn_1', 'phase inference', 'request')
+        >>> describe(Freeze(statistics=True)), describe(Unfreeze(statistics=True, layers=["bn_1"]))
+        ('hold statistics of all', 'unhold statistics of bn_1')
     """
     words = name_of(request)
     match request:
         case UnknownRequest():
             words = words or "request"
         case Freeze() | Unfreeze():
-            kind = " statistics of" if request.statistics else " weights of" if request.weights else ""
-            words += f"{kind} {_layers(request)}"
+            words = f"{_freezing(request)} {_layers(request)}"
         case Phase():
             words += f" {request.phase}"
         case Momentum():
@@ -367,6 +368,13 @@ def describe(request: AnyRequest | UnknownRequest) -> str:
         case Cancel():
             words = f"cancel order {request.number}" if request.number else "cancel all orders"
     return words
+
+
+def _freezing(request: Freeze | Unfreeze) -> str:
+    """Return what is done to layers: a layer of which the statistics alone are fixed is held."""
+    if request.statistics:
+        return "hold statistics of" if isinstance(request, Freeze) else "unhold statistics of"
+    return name_of(request) + (" weights of" if request.weights else "")
 
 
 def _layers(request: Freeze | Unfreeze | Momentum) -> str:

@@ -16,6 +16,7 @@ from tuimon.query.lookup import ALWAYS
 from tuimon.query.nearest import unknown
 from tuimon.query.parting import Parting, parting
 from tuimon.runs.best import SHOWN, Best, is_lower_better
+from tuimon.runs.fits import Fits
 from tuimon.runs.glance import Glance
 from tuimon.runs.listing.summary import Summary, glanced
 from tuimon.runs.log.session_log import Tail
@@ -90,6 +91,8 @@ class ComparedRun(Struct, frozen=True):
     """The metrics of epochs, on the line that led to where the run is now; epochs are counted through all fits."""
     began: float | None
     """When its first `fit` began, Unix seconds; None before."""
+    fits: Fits
+    """Its fits, with their numbers."""
 
     def best(self, name: str) -> Best | None:
         """Return the best value of a metric, its epoch counted through all fits; None where it is not known."""
@@ -133,7 +136,7 @@ def read(run: RunDirectory) -> ComparedRun:
         if not name.startswith("best/") and len(metric := columns.metric(name)):
             of_run = columns.fits.epochs_of_run(metric.steps, metric.epochs.astype(np.float64))
             metrics[name] = replace(metric, epochs=of_run.astype(np.int64))
-    return ComparedRun(glanced(Glance(run, skimmed_bytes=_WHOLE_LOG), time.time()), metrics, began)
+    return ComparedRun(glanced(Glance(run, skimmed_bytes=_WHOLE_LOG), time.time()), metrics, began, columns.fits)
 
 
 def names_in(runs: Sequence[ComparedRun]) -> list[str]:

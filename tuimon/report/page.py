@@ -22,6 +22,7 @@ from tuimon.report.layer_shares import layer_shares, legend, said_of_cause, tabl
 from tuimon.report.layout import Subject, command, section, text_width
 from tuimon.report.lines import Line, Role, Span, aligned, as_text, line, pad, shorten
 from tuimon.runs import end_reasons
+from tuimon.runs.best import SHOWN
 from tuimon.runs.facts_in_words import PART_NAMES
 from tuimon.runs.state import RunState
 from tuimon.text import plain, width_of, wrap
@@ -120,7 +121,7 @@ def _whole(parts: Whole, scale: Scale, width: int) -> list[Line]:
 
 def whole_title(parts: Whole) -> str:
     """Return what `whole_rows` takes apart, and when."""
-    return f"what loss - val_loss is made of, epoch {parts.epoch + 1:,}"
+    return f"what loss - val_loss is made of, {parts.epoch_words}"
 
 
 def whole_rows(parts: Whole, scale: Scale) -> list[Row]:
@@ -267,7 +268,10 @@ def basis(state: RunState) -> str:
     if state.best.shown is not None:
         name, best = state.best.shown
         where = state.fits.epoch_words(best.epoch, best.step)
-        parts.append(f"The best {name} was {figure(best.value)}, in {where} (step {best.step:,}).")
+        # Where the loss is shown, it may be because no validation counts.
+        reasons = filter(None, map(state.best.left_out, SHOWN[: SHOWN.index(name) + 1]))
+        told = f"The best {name} was {figure(best.value)}, in {where} (step {best.step:,})"
+        parts.append(f"{'; '.join([told, *reasons])}.")
     if state.overhead is not None:
         share = portion(from_wire(state.overhead.share))
         traces = from_wire(state.overhead.parts.get("traces"))

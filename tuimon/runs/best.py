@@ -4,7 +4,7 @@ import math
 import re
 from functools import lru_cache
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from tuimon.protocol import events
 from tuimon.protocol.wire import from_wire
@@ -111,8 +111,13 @@ class Best(Struct, frozen=True):
     """Train steps completed when that epoch ended."""
 
 
-_Path = dict[str, list[Best]]
-"""Per metric, each value that was the best when it came, on the way to the present weights."""
+class _Path(Struct, frozen=True):
+    """What is known on a way to weights, per metric."""
+
+    found: dict[str, list[Best]] = field(default_factory=dict)
+    """Each value that was the best when it came."""
+    left_out: dict[str, list[int]] = field(default_factory=dict)
+    """The steps at which epochs ended whose value is none of the metric, because of the learning phase."""
 
 
 class Bests:
@@ -135,7 +140,7 @@ class Bests:
     """
 
     def __init__(self) -> None:
-        self._path: _Path | None = {}
+        self._path: _Path | None = _Path()
         """None: facts were skipped, so nothing is known."""
         self._path_of: dict[str, _Path | None] = {}
         """The way on which each checkpoint was made, by its name."""
@@ -151,13 +156,26 @@ class Bests:
     @property
     def values(self) -> dict[str, Best]:
         """The best value of each metric by name, of metrics with a known direction; empty while nothing is known."""
-        return {name: found[-1] for name, found in (self._path or {}).items()}
+        return {name: found[-1] for name, found in self._found.items()}
 
     @property
     def shown(self) -> tuple[str, Best] | None:
         """The metric and the best value to show where there is room for one, by `SHOWN`; None while there is none."""
-        path = self._path or {}
-        return next(((name, path[name][-1]) for name in SHOWN if name in path), None)
+        return next(((name, self._found[name][-1]) for name in SHOWN if name in self._found), None)
+
+    def left_out(self, name: str) -> str:
+        """Return how many epochs cannot be the best ones of a metric, and why, in words; empty where none is left out.
+
+        Example:
+            "3 epochs with learning phase train are left out: batch statistics made their val_loss"
+        """
+        epochs = len(self._path.left_out.get(name, ())) if self._path is not None else 0
+        if not epochs:
+            return ""
+        phase, by = ("train", "batch statistics") if name.startswith("val_") else ("inference", "inference mode")
+        counted = "1 epoch" if epochs == 1 else f"{epochs:,} epochs"
+        verb, whose = ("is", "its") if epochs == 1 else ("are", "their")
+        return f"{counted} with learning phase {phase} {verb} left out: {by} made {whose} {name}"
 
     def as_fields(self) -> dict[str, dict[str, float | int]]:
         """Return `values` for JSON: ``{metric: {"value", "epoch"}}``, epochs from 0."""
@@ -171,7 +189,7 @@ class Bests:
                 self._phases = {self._phase}
             case events.FitStarted():
                 if not event.same_model:
-                    self._path = {}
+                    self._path = _Path()
                 self._phase, self._phases = event.phase, {event.phase}
             case events.CommandApplied():
                 self._phase = event.phase
@@ -187,15 +205,22 @@ class Bests:
         """Note that facts are left out: which epoch was best is not known until training begins anew."""
         self._path = None
 
+    @property
+    def _found(self) -> dict[str, list[Best]]:
+        return self._path.found if self._path is not None else {}
+
     def _end_epoch(self, event: events.EpochEnded) -> None:
         if self._path is None:
             return
         for name, number in event.logs.items():
             value, is_lower = from_wire(number), is_lower_better(name)
             is_other = self._phase == "train" if name.startswith("val_") else "inference" in self._phases
-            if is_lower is None or is_other or not math.isfinite(value):
+            if is_lower is None or not math.isfinite(value):
                 continue
-            found = self._path.setdefault(name, [])
+            if is_other:
+                self._path.left_out.setdefault(name, []).append(event.step)
+                continue
+            found = self._path.found.setdefault(name, [])
             if not found or (value < found[-1].value if is_lower else value > found[-1].value):
                 found.append(Best(value, event.epoch, event.step))
 
@@ -203,5 +228,6 @@ class Bests:
         if path is None:
             self._path = None
             return
-        kept = {name: [best for best in found if best.step <= step] for name, found in path.items()}
-        self._path = {name: found for name, found in kept.items() if found}
+        kept = {name: [best for best in found if best.step <= step] for name, found in path.found.items()}
+        left_out = {name: [each for each in steps if each <= step] for name, steps in path.left_out.items()}
+        self._path = _Path({name: found for name, found in kept.items() if found}, left_out)

@@ -55,6 +55,17 @@ class Command(Struct):
     """What was in force until then."""
     after: InForce = field(default_factory=InForce)
     """What has been in force since then."""
+    undoes: "Command | None" = None
+    """The request that it takes back; None for a request of its own."""
+    is_part: bool = False
+    """True for one of several requests that take back the same one."""
+
+    @property
+    def title(self) -> str:
+        """The request in words; of one that takes back another, as the one who pressed undo knows it."""
+        if self.undoes is None:
+            return self.words
+        return f"undo {self.undoes.words}" + (f": {self.words}" if self.is_part else "")
 
     @property
     def is_final(self) -> bool:

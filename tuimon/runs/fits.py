@@ -37,6 +37,7 @@ class Fits:
         self._numbers: dict[int, int] = {}
         self._reached = 0
         self._resumes = False
+        self._is_whole = True
 
     def add(self, event: FitStarted | EpochEnded | RunResumed) -> None:
         """Take in the next of these facts."""
@@ -55,7 +56,7 @@ class Fits:
     @property
     def are_several(self) -> bool:
         """True where a number is needed to tell the fits apart."""
-        return len(self.all) > 1
+        return len(self.all) > 1 and self._is_whole
 
     @property
     def newest(self) -> OneFit | None:
@@ -95,6 +96,36 @@ class Fits:
         words = f"epoch {epoch + 1:,}"
         return f"fit {fit.number}, {words}" if self.are_several and fit is not None else words
 
+    def newest_epoch_words(self, epoch: int) -> str:
+        """Return the name of an epoch of the newest fit, as `epoch_words` does, by Keras' number of it."""
+        words = f"epoch {epoch + 1:,}"
+        return f"fit {self.all[-1].number}, {words}" if self.are_several else words
+
+    def epoch_of_run_words(self, epoch: int, step: int) -> str:
+        """Return the name of an epoch that ended at a step, as `epoch_words` does, by its number through all fits."""
+        fit = self.at(step)
+        return self.epoch_words(epoch - (fit.epochs_before if fit is not None else 0), step)
+
+    def epochs_planned(self, newest: FitStarted | None) -> int | None:
+        """Return how many epochs a run is to have in all: those of earlier fits, and all of the newest one.
+
+        Args:
+            newest: The newest fact of the beginning of a fit, with what was asked since; None before the first.
+
+        Returns:
+            None where it is not known.
+        """
+        fit = self.newest
+        if fit is None or newest is None:
+            return None
+        # Where parts of the log were skipped, the newest fit that is counted may have begun later.
+        epochs = newest.epochs if newest.seq >= fit.started.seq else fit.started.epochs
+        return None if epochs is None else fit.epochs_before + epochs
+
+    def skip(self) -> None:
+        """Note that facts are left out: which number a fit has is no longer known."""
+        self._is_whole = False
+
     def epochs_of_run(self, steps: IntArray, epochs: FloatArray) -> FloatArray:
         """Return the numbers of epochs, counted through all fits.
 
@@ -124,8 +155,7 @@ class Fits:
 def _words(fit: OneFit, end: int) -> str:
     started = fit.started
     steps = f"steps {started.step + 1:,}–{end:,}" if end > started.step else "no step"
-    first = started.initial_epoch + fit.epochs_before + 1
-    planned = "" if started.epochs is None else f", epochs {first:,}–{started.epochs + fit.epochs_before:,} planned"
+    planned = "" if started.epochs is None else f", epochs {started.initial_epoch + 1:,}–{started.epochs:,} planned"
     other = "" if started.same_model else ", another model"
     optimizer = f", {started.optimizer}" if started.optimizer else ""
     return f"{steps}{planned}{optimizer}{other}"

@@ -192,11 +192,14 @@ class Glance:
         between = offset - self._tail.offset
         if between > self._skimmed_bytes:
             self.state.best.skip()
+            self.state.fits.skip()
             self._tail.skip_to(offset)
             return
         self.skimmed += between
         for event in self._tail.skim(offset, best.KINDS):
             self.state.best.add(event)
+            if isinstance(event, events.FitStarted | events.EpochEnded | events.RunResumed):
+                self.state.fits.add(event)
             if isinstance(event, events.EpochEnded) and self.first_learning_rate is None:
                 told = event.learning_rate
                 self.first_learning_rate = None if told is None else from_wire(told)

@@ -535,11 +535,21 @@ class RunState(Struct, eq=False):
             request=request,
             seq=event.seq,
         )
+        self._find_undone(command)
         self.commands[event.id] = command
         if not applied or not isinstance(request, Note):
             # An applied note has a fact of its own.
             self.timeline.append(command)
         return command
+
+    def _find_undone(self, command: Command) -> None:
+        number = undone_by(command.id)
+        if number is None:
+            return
+        command.undoes = next((other for other in self.commands.values() if other.seq == number), None)
+        for other in self.commands.values():
+            if other.undoes is not None and other.undoes is command.undoes:
+                other.is_part = command.is_part = True
 
 
 def _series(metrics: dict[str, Series], name: str) -> Series:

@@ -1,5 +1,6 @@
 """The keys of the program itself: help, find, palettes, saving the screen."""
 
+import shlex
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -13,12 +14,13 @@ from tuimon.settings import PALETTES as NAMES
 from tuimon.settings import PaletteName
 from tuimon.text import plain
 from tuimon.ui.charts.metric_lines import lines_of
-from tuimon.ui.dialogs.help_screen import HelpScreen
+from tuimon.ui.dialogs.help_screen import TERMS, HelpScreen
 from tuimon.ui.frame.base_screen import BaseScreen, shown_screen
 from tuimon.ui.viewer.key import Key
 from tuimon.ui.viewer.keys import keys_of
 from tuimon.ui.viewer.moment import Moment
 from tuimon.ui.viewer.run_keys import BY_NAME
+from tuimon.ui.viewer.shell_commands import SHELL_COMMANDS
 from tuimon.ui.viewer.viewer import Viewer
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ class ProgramKeys:
         moment = self._viewer.moment()
         match name:
             case "help":
-                self._app.push_screen(HelpScreen(moment, shown_screen(self._app).screen_name))
+                self._help()
             case "find":
                 self._find(moment)
             case "screens":
@@ -77,6 +79,10 @@ class ProgramKeys:
                 self._redraw()
             case _:
                 raise ValueError(f"no key of the program does this: {name}")
+
+    def _help(self, typed: str = "") -> None:
+        moment = self._viewer.moment()
+        self._app.push_screen(HelpScreen(moment, shown_screen(self._app).screen_name, typed))
 
     def _save(self, moment: Moment) -> None:
         """Save the screen and its curves in the directory where this program was started."""
@@ -116,20 +122,15 @@ class ProgramKeys:
         self._app.push_screen(FindDialog(list(entries)), run)
 
     def entries(self, screen: BaseScreen, moment: Moment) -> "Iterator[Entry]":
-        """Yield what can be found on a screen: its keys, the requests without keys, screens, palettes, metrics."""
+        """Yield what can be found on a screen: keys, requests, screens, commands, palettes, metrics, words."""
         from tuimon.ui.dialogs.find_dialog import Entry
 
-        for key in [*keys_of(screen.screen_name), *BY_NAME]:
-            if not key.is_useful(moment) or key.action == "program('find')" or key.action.startswith("open("):
-                continue
-            reason = moment.cannot(key.request) if key.request else ""
-            not_now = f"not now, {plain(reason, 200)}" if reason else ""
-            words = ": ".join(part for part in (f"key {key.shown}" if key.keys else "", not_now) if part)
-            yield Entry(_title(key), words, self._action(key), f"{key.also} {key.request}")
+        keys = [*keys_of(screen.screen_name), *BY_NAME]
+        keys = [key for key in keys if key.action != "program('find')" and not key.action.startswith("open(")]
+        yield from (self._of_key(key, moment) for key in keys if key.is_useful(moment))
         yield from self._screens(moment)
-        if moment.replay is None and not moment.remote:
-            command = f"tuimon replay {plain(moment.run_path.name, 80)}"
-            yield Entry("replay this run", f"in a shell: {command}", partial(self._say, command), "again history")
+        if not moment.remote:
+            yield from self._of_the_shell(moment)
         for name in NAMES:
             run = partial(self.do, "palette", name)
             yield Entry(f"palette {name}", "", run, "colours colors theme dark light")
@@ -137,6 +138,26 @@ class ProgramKeys:
             newest = [f"{line.name} {number(float(line.series.values[-1]))}" for line in lines_of(moment.state, metric)]
             words = f"on the screen metrics: {', '.join(newest)}"
             yield Entry(f"metric {metric}", words, partial(self.do, "metric", metric), f"chart curve val_{metric}")
+        yield from (self._of_key(key, moment) for key in keys if _is_missed(key, moment))
+        for term, _, meaning in TERMS:
+            yield Entry(f"word {term}: {meaning}", "in the help", partial(self._help, term), is_last=True)
+
+    def _of_key(self, key: Key, moment: Moment) -> "Entry":
+        from tuimon.ui.dialogs.find_dialog import Entry
+
+        reason = (moment.cannot(key.request) if key.request else "") or _missing(key, moment)
+        not_now = f"not now, {plain(reason, 200)}" if reason else ""
+        words = ": ".join(part for part in (f"key {key.shown}" if key.keys else "", not_now) if part)
+        is_idle = _is_missed(key, moment)
+        return Entry(_title(key), words, self._action(key), f"{key.also} {key.request}", is_last=is_idle)
+
+    def _of_the_shell(self, moment: Moment) -> "Iterator[Entry]":
+        from tuimon.ui.dialogs.find_dialog import Entry
+
+        for each in SHELL_COMMANDS:
+            if moment.replay is None or "replay" not in each.command:
+                command = each.command.replace("{run}", shlex.quote(plain(moment.run_path.name, 80)))
+                yield Entry(each.does, f"in a shell: {command}", partial(self._say, command), each.also)
 
     def _screens(self, moment: Moment) -> "Iterator[Entry]":
         from tuimon.ui.dialogs.find_dialog import Entry
@@ -158,3 +179,16 @@ class ProgramKeys:
 def _title(key: Key) -> str:
     name = f"{key.label}: " if key.label else ""
     return f"{name}{key.help.rstrip('.')}"
+
+
+def _is_missed(key: Key, moment: Moment) -> bool:
+    """Return whether somebody may look for a key that does nothing now, and be told why."""
+    has_no_layers = key.of_batch_norm and moment.state.model is not None and not moment.layers
+    return not has_no_layers and not key.is_useful(moment) and bool(_missing(key, moment))
+
+
+def _missing(key: Key, moment: Moment) -> str:
+    """Return what a key waits for; empty where it waits for nothing, or where that is no news."""
+    if key.needs == "alerts" and not moment.state.alerts:
+        return "there is no alert"
+    return moment.refusal if key.needs == "steering" else ""

@@ -52,7 +52,7 @@ from tuimon.ui.dialogs.text_entry import (
 from tuimon.ui.dialogs.why_screen import WhyScreen
 from tuimon.ui.frame.base_screen import shown_screen
 from tuimon.ui.viewer.alerts import helping_key, pressing_alert
-from tuimon.ui.viewer.steering import freeze_or_unfreeze, hold_or_release, set_momentum
+from tuimon.ui.viewer.steering import freeze_or_unfreeze, hold_or_unhold, set_momentum
 from tuimon.ui.viewer.viewer import Viewer
 
 
@@ -157,7 +157,7 @@ class RequestKeys:
         if paths is None:
             self._say_no_layer("to hold")
         else:
-            self._viewer.ask(hold_or_release(self._viewer.moment(), paths))
+            self._viewer.ask(hold_or_unhold(self._viewer.moment(), paths))
 
     def _momentum(self, *, of_all: bool) -> None:
         paths = self._layers(of_all)

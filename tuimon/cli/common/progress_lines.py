@@ -292,11 +292,11 @@ def _line(event: events.AnyEvent, state: RunState) -> str:
         case events.CommandApplied() | events.CommandRejected():
             command = state.commands[event.id]
             who = plain(event.sender.user, 40)
-            return f"step {count(command.step)}  {command.words}, asked by {who}: {facts_in_words.became(command)}"
+            return f"step {count(command.step)}  {command.title}, asked by {who}: {facts_in_words.became(command)}"
         case events.CommandVerified():
             answered = state.commands.get(event.id)
             return (
-                f"step {count(event.step)}  {answered.words if answered else event.id}: "
+                f"step {count(event.step)}  {answered.title if answered else event.id}: "
                 f"{facts_in_words.verified(event)}"
             )
         case _:

@@ -39,6 +39,8 @@ class Whole(Struct, frozen=True):
 
     epoch: int
     """The epoch, from 0."""
+    epoch_words: str
+    """The epoch as people are told it: "epoch 3", or "fit 2, epoch 3"."""
     loss: float
     """The mean over the epoch's batches, each in training mode, with the weights of its step."""
     val_loss: float
@@ -118,10 +120,12 @@ def whole(state: RunState) -> Whole | None:
     )
     if not all(math.isfinite(each.value) for each in parts):
         return None
+    epoch = int(state.epoch_numbers.values[np.searchsorted(state.epoch_numbers.steps, probe.step)])
     has_other_weights = "validation" in state.weights_replaced
     has_other_batches = any(layer.batch_statistics_in_inference for layer in probe.layers.values())
     return Whole(
-        int(state.epoch_numbers.values[np.searchsorted(state.epoch_numbers.steps, probe.step)]),
+        epoch,
+        state.fits.epoch_words(epoch, probe.step),
         trained,
         validated,
         has_other_weights,

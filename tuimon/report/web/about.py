@@ -29,6 +29,7 @@ def values_section(state: RunState) -> Markup | None:
             continue
         found = best.get(name)
         where = f"{state.fits.epoch_words(found.epoch, found.step)}, step {found.step:,}" if found else ""
+        where = "; ".join(part for part in (where, plain(state.best.left_out(name))) if part)
         newest = figure(float(series.values[-1]))
         rows.append((outside(name), newest, figure(found.value) if found else "–", where))
     if not rows:
@@ -36,7 +37,7 @@ def values_section(state: RunState) -> Markup | None:
     return joined(
         table(("metric", "newest epoch", "best epoch", "which"), rows, numbers=(1, 2)),
         element("p", "No best value: nobody knows whether more or less of it is better.", class_="quiet")
-        if any(row[2] == "–" for row in rows)
+        if any(row[2] == "–" and not row[3] for row in rows)
         else None,
     )
 

@@ -110,7 +110,7 @@ def _known(state: RunState, config: Mapping[str, object]) -> Iterator[tuple[str,
     elif _is_number(wanted := _of_training(tables).get("learning_rate")):
         yield RATE, float(wanted)
     if fit is not None:
-        yield "epochs", fit.epochs
+        yield "epochs", state.fits.epochs_planned(fit)
         yield "steps per epoch", fit.steps_per_epoch
         yield "batch size", fit.batch_size
         yield "XLA", bool(fit.jit_compile)

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from tuimon.runs import end_reasons
 from tuimon.runs.best import SHOWN, Best
 from tuimon.runs.facts_in_words import log_trouble
+from tuimon.runs.fits import Fits
 from tuimon.runs.glance import Glance, why_unreadable
 from tuimon.runs.listing.parameters import RATE, Value, config_of, is_named, parameters_of
 from tuimon.runs.listing.tags import BASELINE, Tags, read_tags
@@ -28,6 +29,8 @@ class Summary(Struct, frozen=True):
     """The epoch under way, counted from 0; None before the first step."""
     step: int = 0
     """Train steps completed."""
+    fits: Fits = field(default_factory=Fits)
+    """Its fits, with their numbers."""
     started: float | None = None
     """The time at which the run began, Unix seconds; None while not known."""
     updated: float | None = None
@@ -66,6 +69,11 @@ class Summary(Struct, frozen=True):
     def shown_best(self) -> tuple[str, Best] | None:
         """The metric and the best value to show where there is room for one; None where none is known."""
         return next(((name, self.best[name]) for name in SHOWN if name in self.best), None)
+
+    @property
+    def epoch_words(self) -> str:
+        """The epoch under way: "epoch 3", or "fit 2, epoch 3"; empty before the first step."""
+        return "" if self.epoch is None else self.fits.newest_epoch_words(self.epoch)
 
     def value_of(self, key: str) -> Value | None:
         """Return a value by the name that a person has for it; None where it is not known.
@@ -107,6 +115,7 @@ def summary_of(run: RunDirectory, state: RunState, status: str) -> Summary:
         status,
         epoch=state.epoch if state.step else None,
         step=state.step,
+        fits=state.fits,
         started=next((entry.time for entry in state.timeline), None),
         updated=state.last_time,
         loss=_last(state.batch_metrics.get("loss")) if loss is None else loss,

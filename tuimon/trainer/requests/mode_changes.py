@@ -99,9 +99,18 @@ def _match(patterns: Sequence[str], paths: Collection[str], kind: str) -> list[s
         matching = [path for path in paths if _matches(path, pattern)]
         if not matching:
             names = ", ".join([*paths][:_SHOWN_NAMES]) + (", …" if len(paths) > _SHOWN_NAMES else "")
-            raise RejectedError(f"no {kind} matches {plain(pattern)!r}; there are {plain(names)}")
+            raise RejectedError(
+                f"no {kind} matches {plain(pattern)!r}; there are {plain(names)}{_wider(pattern, paths)}"
+            )
         found += matching
     return list(dict.fromkeys(found))
+
+
+def _wider(pattern: str, paths: Collection[str]) -> str:
+    """Return a pattern that matches layers with these letters in their names; empty where there are none."""
+    wider = f"*{pattern}*"
+    matching = sum(_matches(path, wider) for path in paths)
+    return f"; {plain(wider)!r} matches {matching} of them" if matching else ""
 
 
 def _matches(path: str, pattern: str) -> bool:

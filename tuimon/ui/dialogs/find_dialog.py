@@ -33,6 +33,8 @@ class Entry(Struct, frozen=True):
     """Does it; what comes of it may be awaited."""
     also: str = ""
     """Further words by which it is found."""
+    is_last: bool = False
+    """Whether it is listed after all that does something now."""
 
 
 class FindDialog(ModalScreen[Entry | None]):
@@ -64,17 +66,17 @@ class FindDialog(ModalScreen[Entry | None]):
         """Lay out the line to type in above the list."""
         with Vertical(id="find") as panel:
             panel.border_title = Content("find a key, a request, a screen, a metric")
-            panel.border_subtitle = Content("enter does the one marked ›, esc cancels")
             line = Input(placeholder="type some words", compact=True, max_length=200)
             line.cursor_blink = False
             yield line
             yield OptionList(id="found", markup=False)
-            yield Static(Content("Nothing has this name."), id="nothing", markup=False)
+            yield Static(Content("No entry has words that begin so."), id="nothing", markup=False)
         yield TooSmall()
 
     def on_mount(self) -> None:
         """List everything, and let the line take the first key."""
         self._list()
+        self._say()
         self.query_one(OptionList).can_focus = False
         self.query_one(Input).focus()
 
@@ -82,6 +84,7 @@ class FindDialog(ModalScreen[Entry | None]):
         """List what the words find."""
         self._found = found(self._entries, event.value)
         self._list()
+        self._say()
 
     def on_input_submitted(self) -> None:
         """Choose the entry that is marked."""
@@ -109,6 +112,12 @@ class FindDialog(ModalScreen[Entry | None]):
         else:
             self.dismiss(None)
 
+    def _say(self) -> None:
+        """Say what enter and esc do."""
+        keys = ["enter does the one marked ›"] if self._found else []
+        keys.append("esc shows all" if self.query_one(Input).value else "esc cancels")
+        self.query_one("#find").border_subtitle = Content(", ".join(keys))
+
     def _list(self) -> None:
         options = self.query_one(OptionList)
         options.clear_options()
@@ -132,6 +141,8 @@ class FindDialog(ModalScreen[Entry | None]):
 def found(entries: Sequence[Entry], typed: str) -> list[Entry]:
     """Return the entries of which each typed word begins a word: first those whose name alone has all of them.
 
+    Then come those whose title has them, those that other words find as well, and what does nothing now, or explains.
+
     Example:
         >>> entries = [Entry("freeze all: Freeze every layer", "key F", print), Entry("metric val_loss", "", print)]
         >>> [entry.title for entry in found(entries, "LOSS")]
@@ -140,13 +151,14 @@ def found(entries: Sequence[Entry], typed: str) -> list[Entry]:
         []
     """
     wanted = [re.compile(rf"(?<![a-z0-9]){re.escape(word)}") for word in typed.lower().split()]
-    ranks: tuple[list[Entry], list[Entry], list[Entry]] = ([], [], [])
+    ranks: list[list[Entry]] = [[], [], [], [], []]
     for entry in entries:
         title = entry.title.lower()
-        texts = (title.partition(": ")[0], title, f"{title} {entry.also.lower()}")
+        also = f"{title} {entry.also.lower()}"
+        texts = (title.partition(": ")[0], title, also, f"{also} {entry.words.lower()}")
         rank = next((rank for rank, text in enumerate(texts) if all(each.search(text) for each in wanted)), None)
         if rank is not None:
-            ranks[rank].append(entry)
+            ranks[-1 if entry.is_last else rank].append(entry)
     return [entry for ranked in ranks for entry in ranked]
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -14,7 +14,7 @@ from textual.widgets import Input
 
 from tuimon.numbers import count
 from tuimon.text import plain
-from tuimon.ui.drawing.cells import Cells, wrap
+from tuimon.ui.drawing.cells import Cells, cell_width, wrap
 from tuimon.ui.drawing.drawn_once import DrawnOnce
 from tuimon.ui.drawing.lines_view import LinesView
 from tuimon.ui.drawing.scrolled_view import TextLine
@@ -24,16 +24,19 @@ from tuimon.ui.viewer.keys import sections
 from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment
 
-_TERM_WIDTH, _INDENT = 16, 2
+_INDENT, _BETWEEN = 2, 2
+_LEAST_COLUMN = 16
+"""Where words begin, if the terms beside them leave room for that."""
+_LEAST_WORDS = 30
+"""Cells that words have beside their term; with fewer, they stand below it."""
+_BELOW = 4
+"""Where words begin that stand below their term."""
 
-_TERMS: tuple[tuple[str, Meaning, str], ...] = (
+TERMS: tuple[tuple[str, Meaning, str], ...] = (
     ("training", Meaning.TRAINING, "batch statistics are used, the moving statistics follow"),
     ("frozen", Meaning.FROZEN, "trainable=False: moving statistics are used; they, gamma and beta are held"),
-    (
-        "inference",
-        Meaning.INFERENCE,
-        "moving statistics are used and held; gamma and beta learn: held, or by the phase",
-    ),
+    ("held", Meaning.INFERENCE, "moving statistics are used and held; gamma and beta learn"),
+    ("inference", Meaning.INFERENCE, "the same for every layer, because the learning phase is inference"),
     ("momentum", Meaning.COMMAND, "beside a mode: the momentum that was asked for, instead of the model's own"),
     ("asked", Meaning.DIM, "a request of yours that the trainer has not answered yet"),
     ("batch", Meaning.BATCH, "loss of each batch; a column holds its smallest to its largest"),
@@ -41,7 +44,11 @@ _TERMS: tuple[tuple[str, Meaning, str], ...] = (
     ("▲", Meaning.ERROR, "at the top of a chart: a value there was NaN or infinite"),
     ("┊ ▲", Meaning.COMMAND, "a request took effect at this step, or the run went back or on from a checkpoint"),
     ("5–95 %", Meaning.BAND, "between these quantiles lie nine of ten channels; the line is the median"),
-    ("gap", Meaning.GAP, "loss in training mode minus loss in inference mode, on the same held batches; made of"),
+    (
+        "gap",
+        Meaning.GAP,
+        "loss in training mode minus loss in inference mode, on held batches; parts: BatchNorm, random layers, other",
+    ),
     ("BatchNorm", Meaning.BATCH_NORM_PART, "batch statistics instead of the moving ones"),
     ("random layers", Meaning.STOCHASTIC_PART, "dropout, augmentation and their like: the mean over several draws"),
     ("other", Meaning.OTHER_PART, "what else depends on training"),
@@ -62,6 +69,16 @@ _TERMS: tuple[tuple[str, Meaning, str], ...] = (
     ("overhead", Meaning.TEXT, "the share of the time that monitoring takes"),
     ("change", Meaning.TEXT, "how far the moving mean went since the first sample, in standard deviations"),
 )
+"""Words and signs of the screens, the colour of each, and what it means."""
+
+
+class _Entry(NamedTuple):
+    """A key or a word, and what it does or means."""
+
+    term: str
+    code: Meaning
+    words: str
+    words_code: Meaning = Meaning.DIM
 
 
 class _SearchLine(Input):
@@ -100,7 +117,7 @@ class HelpPage(LinesView):
 
     def lines(self, moment: Moment) -> list[TextLine]:
         """Return all lines, each at most as wide as the page."""
-        lines = _lines(moment, self._screen_name, self.size.width, self._typed)
+        lines = lines_of_help(moment, self._screen_name, self.size.width, self._typed)
         return lines or [[("No key and no word matches.", Meaning.DIM)]]
 
     def find(self, typed: str) -> None:
@@ -135,6 +152,7 @@ class HelpScreen(DrawnOnce[None], ModalScreen[None]):
     Args:
         moment: Says which keys do nothing now, and why.
         screen_name: The screen whose keys come first.
+        typed: What is searched from the start; nothing, to show all.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -148,9 +166,10 @@ class HelpScreen(DrawnOnce[None], ModalScreen[None]):
         Binding("end", "page(1000)", "bottom", priority=True),
     ]
 
-    def __init__(self, moment: Moment, screen_name: ScreenName) -> None:
+    def __init__(self, moment: Moment, screen_name: ScreenName, typed: str = "") -> None:
         super().__init__()
         self._page = HelpPage(moment, screen_name)
+        self._typed = typed
         self._in_sight = ""
 
     def compose(self) -> ComposeResult:
@@ -166,7 +185,9 @@ class HelpScreen(DrawnOnce[None], ModalScreen[None]):
 
     def on_mount(self) -> None:
         """Let the line take the first key."""
-        self.query_one(Input).focus()
+        line = self.query_one(Input)
+        line.value = self._typed
+        line.focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """List what the words find."""
@@ -204,21 +225,20 @@ class HelpScreen(DrawnOnce[None], ModalScreen[None]):
         frame.border_subtitle = Content(f"{self._in_sight} · {key}" if self._in_sight else key)
 
 
-def _lines(moment: Moment, screen_name: ScreenName, width: int, typed: str) -> list[TextLine]:
+def lines_of_help(moment: Moment, screen_name: ScreenName, width: int, typed: str = "") -> list[TextLine]:
     """Return the page in lines of ``width`` cells, with what holds all the words that are typed."""
     lines: list[TextLine] = []
 
-    def part(heading: str, why: str, shown: list[TextLine]) -> None:
-        if shown:
-            lines.extend([[(heading, Meaning.STRONG), (why, Meaning.DIM)], *shown, []])
+    def part(heading: str, why: str, entries: list[_Entry]) -> None:
+        if entries:
+            lines.extend([*_heading(heading, why, width), *_in_columns(entries, width), []])
 
     # What cannot be done now is told last.
     for heading, keys in sorted(sections(screen_name), key=lambda section: _is_refused(section[1][0], moment)):
         why = _why_not(keys[0], moment) if _is_refused(keys[0], moment) else ""
         held = [key for key in keys if _holds(typed, f"{key.label} {key.help} {key.also} {key.request}", key.shown)]
-        part(heading, why, [line for key in held for line in _about_key(key, moment, width)])
-    terms = [entry for entry in _TERMS if _holds(typed, entry[2], entry[0])]
-    part("Words and signs", "", [line for term, code, words in terms for line in _entry(term, code, words, width)])
+        part(heading, why, [entry for key in held for entry in _about_key(key, moment)])
+    part("Words and signs", "", [_Entry(*term) for term in TERMS if _holds(typed, term[2], term[0])])
     return lines
 
 
@@ -245,20 +265,40 @@ def _holds(typed: str, text: str, term: str) -> bool:
     return all(word in held for word in typed.lower().split())
 
 
-def _about_key(key: Key, moment: Moment, width: int) -> Iterator[TextLine]:
+def _about_key(key: Key, moment: Moment) -> Iterator[_Entry]:
     reason = moment.cannot(key.request) if key.request and not moment.refusal else ""
-    yield from _entry(key.shown, Meaning.DIM if reason else Meaning.STRONG, key.help, width)
+    yield _Entry(key.shown, Meaning.DIM if reason else Meaning.STRONG, key.help)
     if reason:
-        yield from _entry("", Meaning.TEXT, f"not now: {plain(reason, 200)}", width, Meaning.WARNING)
+        yield _Entry("", Meaning.TEXT, f"not now: {plain(reason, 200)}", Meaning.WARNING)
+
+
+def _heading(heading: str, why: str, width: int) -> list[TextLine]:
+    """Return a heading and why its keys do nothing now, in as many lines as they take."""
+    if cell_width(heading + why) <= width:
+        return [[(heading, Meaning.STRONG), (why, Meaning.DIM)]]
+    below = wrap(why.removeprefix(": "), width - _INDENT)
+    return [
+        *([(line, int(Meaning.STRONG))] for line in wrap(heading, width)),
+        *([(" " * _INDENT + line, int(Meaning.DIM))] for line in below),
+    ]
+
+
+def _in_columns(entries: list[_Entry], width: int) -> Iterator[TextLine]:
+    """Yield entries in two columns, the first as wide as its longest term; in one, where that leaves too little."""
+    column = max(_LEAST_COLUMN, _INDENT + _BETWEEN + max(cell_width(entry.term) for entry in entries))
+    is_below = width < column + _LEAST_WORDS
+    for entry in entries:
+        yield from _lines_of(entry, _BELOW if is_below else column, width, is_below=is_below)
 
 
 @lru_cache(maxsize=512)
-def _entry(term: str, code: Meaning, words: str, width: int, words_code: Meaning = Meaning.DIM) -> tuple[TextLine, ...]:
-    """Return a term and its words, in as many lines as they take."""
-    return tuple(
-        [
-            (" " * _INDENT + (term if index == 0 else "").ljust(_TERM_WIDTH - _INDENT), int(code)),
-            (line, int(words_code)),
-        ]
-        for index, line in enumerate(wrap(words, max(10, width - _TERM_WIDTH)))
+def _lines_of(entry: _Entry, column: int, width: int, *, is_below: bool) -> tuple[TextLine, ...]:
+    """Return a term, and its words from a column on, in as many lines as they take."""
+    term = " " * _INDENT + entry.term
+    words = wrap(entry.words, max(1, width - column))
+    first: list[TextLine] = [[(term, int(entry.code))]] if is_below and entry.term else []
+    begins = [" " * column if is_below or index else term.ljust(column) for index in range(len(words))]
+    return (
+        *first,
+        *([(begin, int(entry.code)), (line, int(entry.words_code))] for begin, line in zip(begins, words, strict=True)),
     )

@@ -20,6 +20,7 @@ from tuimon.text import plain
 from tuimon.ui.drawing.too_small import TooSmall
 
 _SHOWN_VALUES = 4
+_MOST_NAMES = 5
 _MOST_BATCHES = 100_000
 
 Value = TypeVar("Value")
@@ -194,7 +195,11 @@ def matching_layers(state: RunState, text: str) -> list[str]:
         if any(fnmatchcase(name, each) for each in globs for name in (path, path.rpartition("/")[2]))
     ]
     if not found:
-        raise ValueError("no BatchNormalization layer matches")
+        names = [path.rpartition("/")[2] for path in state.layers]
+        shown = ", ".join(names[:_MOST_NAMES]) + (", …" if len(names) > _MOST_NAMES else "")
+        raise ValueError(
+            f"no BatchNormalization layer matches; there are {plain(shown, 200)}; * stands for any letters"
+        )
     return found
 
 

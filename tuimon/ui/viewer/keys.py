@@ -62,7 +62,7 @@ ALERTS = KeyGroup(
             help=_WHY,
             rank=5,
             screens=_ENTER_TOO,
-            also="explain alert",
+            also="explain alert warning problem diagnosis rule doctor",
         ),
         Key(
             keys=WHY_KEY,
@@ -71,7 +71,7 @@ ALERTS = KeyGroup(
             help=_WHY,
             rank=5,
             screens=all_but(*_ENTER_TOO),
-            also="explain alert",
+            also="explain alert warning problem diagnosis rule doctor",
         ),
     ),
 )
@@ -108,38 +108,55 @@ SCROLLING = KeyGroup(
 SCREENS = KeyGroup(
     "Screens",
     keys=(
-        Key(keys="1", action="open('dashboard')", help="The dashboard: what matters now."),
+        Key(
+            keys="1",
+            action="open('dashboard')",
+            help="The dashboard: what matters now.",
+            also="overview main home loss gap parts train training inference difference",
+        ),
         Key(
             keys="2",
             action="open('metrics')",
             label="screens",
             help="Every metric: a grid of charts, or one in full.",
             rank=3,
+            also="loss accuracy validation overfit overfitting spikes nan curves zoom plot",
         ),
-        Key(keys="3", action="open('layers')", help="All BatchNormalization layers."),
+        Key(
+            keys="3",
+            action="open('layers')",
+            help="All BatchNormalization layers.",
+            also="batchnorm bn drift moving mean variance statistics half-life gradients dead channels share parts gap",
+        ),
         Key(
             keys="4",
             action="open('timeline')",
             help="All events, with what is known of each.",
-            also="timeline requests alerts history",
+            also="timeline requests alerts history why warnings errors problems spikes nan overfit overfitting rules",
         ),
         Key(
             keys="5",
             action="open('log')",
             help="What the training process printed.",
-            also="console output trainer.log print",
+            also="console output trainer.log print stdout traceback error",
         ),
-        Key(keys="6", action="open('system')", help="Processors, memory and GPUs.", also="cpu ram load"),
+        Key(
+            keys="6",
+            action="open('system')",
+            help="Processors, memory and GPUs.",
+            also="cpu ram load gpu slow utilization",
+        ),
         Key(
             keys="7",
             action="open('run')",
             help="What the run is: config, model, versions, best values, accepted requests.",
+            also="settings hyperparameters seed time slow bottleneck input data pipeline callbacks optimizer",
         ),
         Key(
             keys="8",
             action="open('compare')",
             help="Several runs of this directory side by side.",
-            also="compare runs",
+            also="compare runs baseline sweep experiments hyperparameters tags delete",
         ),
     ),
 )

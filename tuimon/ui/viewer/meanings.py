@@ -71,7 +71,12 @@ SEVERITY_SIGNS: dict[str, tuple[str, Meaning]] = {
 }
 """The sign and the colour of each severity of an alert."""
 
-MODE_MEANINGS = {"training": Meaning.TRAINING, "frozen": Meaning.FROZEN, "inference": Meaning.INFERENCE}
+MODE_MEANINGS = {
+    "training": Meaning.TRAINING,
+    "frozen": Meaning.FROZEN,
+    "held": Meaning.INFERENCE,
+    "inference": Meaning.INFERENCE,
+}
 """The colour of each mode of a BatchNormalization layer."""
 
 

@@ -142,7 +142,7 @@ class Moment(Struct, frozen=True):
         if path in self.state.frozen:
             return "frozen"
         if path in self.state.statistics_held:
-            return "inference"
+            return "held"
         # A sample may be older than the last request: it says that there is a mode, not which.
         return None if layer.mode is None else self._usual_mode
 
@@ -183,7 +183,7 @@ class Moment(Struct, frozen=True):
             case "frozen":
                 return "frozen"
             case "statistics":
-                return "inference"
+                return "held"
             case "nothing":
                 return self._usual_mode
         return None

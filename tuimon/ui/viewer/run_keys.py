@@ -19,6 +19,7 @@ STEERING = KeyGroup(
             label="freeze",
             help="Freeze the layer under the cursor, or unfreeze it.",
             request="freeze",
+            also="trainable batchnorm bn",
             rank=1,
             screens=_WITH_LAYERS,
         ),
@@ -29,6 +30,7 @@ STEERING = KeyGroup(
             label="freeze all",
             help="Freeze every BatchNormalization layer, or unfreeze them all.",
             request="freeze",
+            also="trainable batchnorm bn",
             rank=2,
         ),
         Key(
@@ -57,7 +59,15 @@ STEERING = KeyGroup(
             rank=3,
             also="dropout random layers augmentation training mode",
         ),
-        Key(keys="l", action="ask('learning_rate')", label="lr", help="Set the learning rate.", request="lr", rank=6),
+        Key(
+            keys="l",
+            action="ask('learning_rate')",
+            label="lr",
+            help="Set the learning rate.",
+            request="lr",
+            rank=6,
+            also="schedule optimizer step size",
+        ),
         Key(
             keys="m",
             action="ask('momentum_of_layer')",
@@ -82,6 +92,7 @@ STEERING = KeyGroup(
             label="recalibrate",
             help="Estimate the moving statistics afresh from training batches; asks first.",
             request="recalibrate",
+            also="drift mean variance batchnorm bn reset",
             rank=12,
         ),
         Key(
@@ -89,6 +100,7 @@ STEERING = KeyGroup(
             action="ask('undo')",
             label="undo",
             help="Take back the last request that changed something; again: the one before it.",
+            also="revert unfreeze cancel",
             rank=5,
         ),
         Key(keys="n", action="ask('note')", help="Leave a note in the log.", request="note", screens=all_but("log")),
@@ -107,6 +119,7 @@ STEERING = KeyGroup(
             label="checkpoint",
             help="Save a checkpoint: the full state.",
             request="checkpoint",
+            also="weights backup store",
             rank=11,
         ),
         Key(
@@ -115,6 +128,7 @@ STEERING = KeyGroup(
             label="roll back",
             help="Go back to the newest checkpoint; asks first.",
             request="rollback",
+            also="restore undo rewind spikes nan",
             rank=13,
         ),
         Key(
@@ -123,6 +137,7 @@ STEERING = KeyGroup(
             label="probe",
             help="Measure the gap between training mode and inference mode now.",
             request="probe",
+            also="parts difference validation share why",
             rank=7,
         ),
     ),

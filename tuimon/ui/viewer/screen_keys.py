@@ -35,7 +35,13 @@ COMPARING = KeyGroup(
             help="Sort the list by something else: age, best value, name, state, each parameter.",
             rank=1,
         ),
-        Key(keys="O", action="screen.compare('reverse')", help="Sort the list the other way round."),
+        Key(
+            keys="O",
+            action="screen.compare('reverse')",
+            label="reverse",
+            help="Sort the list the other way round.",
+            rank=9,
+        ),
         Key(
             keys="slash",
             action="screen.compare('filter')",

@@ -121,8 +121,8 @@ def freeze_or_unfreeze(moment: Moment, paths: Collection[str]) -> AnyRequest:
     return Freeze(layers=_escaped(paths))
 
 
-def hold_or_release(moment: Moment, paths: Collection[str]) -> AnyRequest:
-    """Return the request that holds the moving statistics of layers, or releases them if all of them are held.
+def hold_or_unhold(moment: Moment, paths: Collection[str]) -> AnyRequest:
+    """Return the request that holds the moving statistics of layers, or unholds them if all of them are held.
 
     Args:
         moment: How layers are held now, and how they were asked to be.

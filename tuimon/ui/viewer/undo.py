@@ -71,12 +71,12 @@ def _way_back(command: Command, state: RunState) -> Iterator[AnyRequest]:
 
 
 def _holds(command: Command, state: RunState, *, was_unfrozen: bool) -> Iterator[AnyRequest]:
-    """Yield the requests that freeze, hold, release and unfreeze BatchNormalization layers.
+    """Yield the requests that freeze, hold, unhold and unfreeze BatchNormalization layers.
 
     `freeze` leaves alone whether statistics are held; `freeze` with `statistics` unfreezes; `unfreeze` does both.
     """
     before, after = command.before, command.after
-    unfrozen, released, held, frozen = [], [], [], []
+    unfrozen, unheld, held, frozen = [], [], [], []
     for path in state.layers:
         wanted = path in before.frozen, path in before.statistics_held
         now = (False, False) if was_unfrozen else (path in after.frozen, path in after.statistics_held)
@@ -86,7 +86,7 @@ def _holds(command: Command, state: RunState, *, was_unfrozen: bool) -> Iterator
             unfrozen.append(path)
             continue
         if now[1] and not wanted[1]:
-            released.append(path)
+            unheld.append(path)
         hold = wanted[1] and (not now[1] or (now[0] and not wanted[0]))
         if hold:
             held.append(path)
@@ -94,8 +94,8 @@ def _holds(command: Command, state: RunState, *, was_unfrozen: bool) -> Iterator
             frozen.append(path)
     if unfrozen:
         yield Unfreeze(layers=_named(unfrozen, state))
-    if released:
-        yield Unfreeze(layers=_named(released, state), statistics=True)
+    if unheld:
+        yield Unfreeze(layers=_named(unheld, state), statistics=True)
     if held:
         yield Freeze(layers=_named(held, state), statistics=True)
     if frozen:

@@ -171,7 +171,7 @@ class Viewer:
         self.state.apply(events)
         self.state.thin(ROOM)
         for answer in self._steering.settle(self.state):
-            self.say(f"{plain(answer.words, 60)}: {rejected(answer.detail)}", bad=True)
+            self.say(f"{plain(answer.title, 60)}: {rejected(answer.detail)}", bad=True)
         self._changes += 1
         # In a replay, time itself is what happens.
         self._happened += self.replay is not None

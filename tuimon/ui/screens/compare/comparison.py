@@ -102,6 +102,7 @@ class Comparison:
             status=moment.status,
             epoch=state.epoch if state.step else None,
             step=state.step,
+            fits=state.fits,
             loss=batches.last if loss is None and batches is not None else loss,
             val_loss=losses.get("val_loss"),
             best=state.best.values,

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from tuimon.numbers import duration, number
 from tuimon.plot.run_values import difference, is_better, parameter
+from tuimon.runs.best import Best
 from tuimon.runs.listing.summary import Summary
 from tuimon.text import plain
 from tuimon.ui.drawing.cell_view import draw_panel
@@ -19,6 +20,8 @@ from tuimon.ui.screens.compare.run_curves import code_of, letter_of
 from tuimon.ui.viewer.meanings import STATUS_SIGNS, Meaning
 from tuimon.ui.viewer.moment import Moment
 
+_AGE_SECONDS = 1.0
+"""The ages of runs are drawn this often."""
 _NUMBER_WIDTH = 8
 _LEAST_NAME, _WANTED_NAME = 14, 24
 """The width of names that a column of numbers must leave, and that the less telling columns must leave."""
@@ -64,6 +67,24 @@ class RunList(ListView, can_focus=True):
         """The names without what all of them have in common."""
         self._path: Path | None = None
         self._place = 0
+        self._shown_at = time.monotonic()
+
+    def on_mount(self) -> None:
+        """Let the ages go on while nothing else happens."""
+        self.set_interval(_AGE_SECONDS, self._go_on)
+
+    def _go_on(self) -> None:
+        if self.screen.is_current:
+            self.redraw()
+
+    def show(self, moment: Moment) -> None:
+        """Show a moment; the ages of the runs go on from it."""
+        self._shown_at = time.monotonic()
+        super().show(moment)
+
+    @property
+    def _seconds_shown(self) -> int:
+        return int(time.monotonic() - self._shown_at)
 
     @property
     def path(self) -> Path | None:
@@ -77,6 +98,9 @@ class RunList(ListView, can_focus=True):
 
     def show_runs(self, lines: Sequence[Summary]) -> None:
         """Take the runs to list next, in their order."""
+        if self._path is None:
+            # In whatever order, the run that is watched is in sight until another one is chosen.
+            self._path = self._comparison.watched
         if self._lines:
             # Where the run under the cursor goes, the next one has the cursor.
             self._place = self.selected
@@ -106,7 +130,7 @@ class RunList(ListView, can_focus=True):
     def draw(self, cells: Cells, moment: Moment) -> None:
         """Draw a line for each run."""
         # The other runs are shown as of now, even in a replay.
-        now = time.time() if moment.replay is not None else moment.now
+        now = time.time() if moment.replay is not None else moment.now + self._seconds_shown
         known = self._comparison
         extra = [(f"{len(known.drawn.slots)} drawn", int(Meaning.DIM)), *self.position(cells)]
         if known.filter:
@@ -173,7 +197,7 @@ class RunList(ListView, can_focus=True):
             case "best" | "epoch":
                 if (best := known.best_of(line)) is None:
                     return "–", Meaning.DIM
-                return (_number(best.value), Meaning.STRONG) if column.kind == "best" else _epoch(best.epoch)
+                return (_number(best.value), Meaning.STRONG) if column.kind == "best" else _epoch(line, best)
             case "against":
                 return self._against(line)
             case "state":
@@ -201,9 +225,10 @@ class RunList(ListView, can_focus=True):
         """Return the columns that fit beside the names."""
         known = self._comparison
         best = plain(known.best_metric or "value", 14)
+        epochs = [_epoch(line, found)[0] for line in self._lines if (found := known.best_of(line)) is not None]
         wanted = [
             _Column("best", f"best {best}" if width >= _ROOMY else best, 14 if width >= _ROOMY else 9, 0),
-            _Column("epoch", "epoch", 5, 5),
+            _Column("epoch", "epoch", max([5, *map(cell_width, epochs)]), 5),
             *([_Column("against", "baseline", 14, 1)] if known.baseline is not None else []),
             _Column("state", "state", 10, 3, is_text=True),
             *(_of_parameter(place, column) for place, column in enumerate(known.columns)),
@@ -247,8 +272,8 @@ def _status(line: Summary) -> tuple[str, Meaning]:
     return sign, Meaning.WARNING if meaning == Meaning.PAUSED else meaning
 
 
-def _epoch(epoch: int) -> tuple[str, Meaning]:
-    return str(epoch + 1), Meaning.TEXT
+def _epoch(line: Summary, best: Best) -> tuple[str, Meaning]:
+    return line.fits.epoch_words(best.epoch, best.step).removeprefix("epoch "), Meaning.TEXT
 
 
 def _number(value: float | None) -> str:

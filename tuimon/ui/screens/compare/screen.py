@@ -34,6 +34,8 @@ _MOST_LIST_ROWS = 8
 """The most rows of the list where it stands above the other panels."""
 _LOW = 16
 """With fewer rows, either the list or the charts have the screen."""
+_MOST_LIST_COLUMNS, _CHART_COLUMNS = 132, 68
+"""Beside the charts, the list has so many columns once the charts have theirs; before that, not quite half."""
 _REDRAW_SECONDS = 0.1
 """While many runs are read, the panels are drawn this often, not for each piece."""
 
@@ -295,7 +297,14 @@ class CompareScreen(BaseScreen):
         wanted = min(self._list.rows_wanted, _MOST_LIST_ROWS if height >= TALL else 6)
         is_alone = width >= WIDE or not (charts or has_settings)
         _set_height(self._list, "1fr" if is_alone else f"{wanted}")
+        columns = max(width * 9 // 20, min(_MOST_LIST_COLUMNS, width - _CHART_COLUMNS))
+        _set_width(self._list, f"{columns}" if width >= WIDE and charts else "1fr")
         _set_height(self._table, "4fr" if has_settings else f"{min(self._table.rows_wanted, height // 3)}")
+
+
+def _set_width(panel: Widget, width: str) -> None:
+    if str(panel.styles.width) != width:
+        panel.styles.width = width
 
 
 def _set_height(panel: Widget, height: str) -> None:

@@ -9,7 +9,7 @@ from tuimon.diagnosis.gap.measured import measured
 from tuimon.diagnosis.gap.shares import ALIKE, PARTS, gap_shares, share_error
 from tuimon.diagnosis.gap.sums import sums
 from tuimon.diagnosis.gap.whole import Whole, whole
-from tuimon.numbers import count, figure, portion, signed
+from tuimon.numbers import figure, portion, signed
 from tuimon.protocol.events import Probe
 from tuimon.protocol.wire import from_wire
 from tuimon.runs.facts_in_words import PART_NAMES
@@ -111,8 +111,8 @@ def whole_of(state: RunState) -> tuple[Part, list[Part], str] | None:
         return None
     found = whole(state)
     if found is not None:
-        is_newest = found.epoch == int(state.epoch_numbers.values[-1])
-        name = "loss - val_loss" if is_newest else f"loss - val_loss, epoch {count(found.epoch + 1)}"
+        newest = state.fits.epoch_words(int(state.epoch_numbers.values[-1]), int(state.epoch_numbers.steps[-1]))
+        name = "loss - val_loss" if found.epoch_words == newest else f"loss - val_loss, {found.epoch_words}"
         difference = Part(name, _written(state, found.difference), abs(found.difference))
         return difference, _parts(state, found), ""
     value = losses[0] - losses[1]

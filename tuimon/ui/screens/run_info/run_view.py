@@ -126,7 +126,10 @@ def _fit(moment: Moment) -> Iterator[TextDialog]:
         yield "", "The log of another program does not tell." if is_others else "Training has not begun.", Meaning.DIM
         return
     yield _entry("optimizer", fit.optimizer)
-    yield _entry("epochs", _count(fit.epochs) + (f", from {fit.initial_epoch + 1}" if fit.initial_epoch else ""))
+    epochs = _count(fit.epochs) + (f", from {fit.initial_epoch + 1}" if fit.initial_epoch else "")
+    if state.fits.are_several and (planned := state.fits.epochs_planned(fit)) is not None:
+        epochs += f" in the newest fit, {count(planned)} in all"
+    yield _entry("epochs", epochs)
     yield _entry("steps per epoch", _count(fit.steps_per_epoch))
     last = f", the last one {count(fit.last_batch_size)}" if fit.last_batch_size else ""
     yield _entry("batch size", _count(fit.batch_size) + last)
@@ -153,9 +156,14 @@ def _best(moment: Moment) -> Iterator[TextDialog]:
     if not values:
         ended = "none of the metrics is known to be better higher, or better lower"
         yield "", f"None: {ended if moment.state.epochs_ended else 'no epoch has ended'}.", Meaning.DIM
+    for name in [name for name in moment.state.epoch_metrics if name not in values]:
+        if left_out := moment.state.best.left_out(name):
+            yield _entry(plain(name, 100), f"–; {plain(left_out, 200)}")
     for name, best in values.items():
         where = f"{moment.state.fits.epoch_words(best.epoch, best.step)}, step {count(best.step)}"
         yield _entry(plain(name, 100), f"{number(best.value)}, {where}")
+        if left_out := moment.state.best.left_out(name):
+            yield "", f"  {plain(left_out, 200)}", Meaning.DIM
 
 
 def _can(moment: Moment) -> Iterator[TextDialog]:

@@ -76,6 +76,8 @@ def _fields(source: Event | Command | Asked) -> Iterator[tuple[str, str]]:
     elif isinstance(source, Command):
         sender = source.sender
         yield "request", _whole(source.words)
+        if source.undoes is not None:
+            yield "undoes", _whole(source.undoes.words)
         who = _whole(f"{sender.user or '–'} on {sender.host or '–'}, pid {sender.pid}")
         yield "asked by", f"uid {sender.uid} (as the file system says), {who} (as claimed)"
         if source.applied:

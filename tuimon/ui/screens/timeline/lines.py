@@ -107,7 +107,7 @@ def _repeated(newest: events.Alert, same: list[events.Alert], state: RunState) -
 
 def _command(command: Command) -> Line:
     # The result comes first: a narrow screen cuts the end off.
-    asked, by = plain(command.words, 100), f"; asked by {_who(command.sender)}"
+    asked, by = plain(command.title, 100), f"; asked by {_who(command.sender)}"
     if not command.applied:
         return Line(
             command.time, command.step, f"{asked}: {facts_in_words.rejected(command.detail)}{by}", Meaning.ERROR
