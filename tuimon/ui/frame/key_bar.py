@@ -83,6 +83,8 @@ class KeyBar(CellView):
             return "unhold"
         if key.request == "pause" and moment.is_paused:
             return "resume"
+        if key.needs == "other run" and moment.other_is_newer:
+            return "newer run"
         return key.label
 
     def _useful(self, key: Key, moment: Moment) -> bool:

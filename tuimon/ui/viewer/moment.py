@@ -39,6 +39,8 @@ class Asked(Struct, frozen=True):
     """The learning rate that it asks for, as it is shown; None for other requests."""
     undoes: int | None = None
     """Number of the fact that it takes back; None for a request of its own."""
+    seq: int = -1
+    """Number of the newest fact when it was asked."""
 
 
 class Notice(Struct, frozen=True):
@@ -48,6 +50,12 @@ class Notice(Struct, frozen=True):
     """What happened, and what to do."""
     bad: bool = False
     """Whether something went wrong."""
+    is_remark: bool = False
+    """Whether nobody asked for it: whatever else there is to say comes first."""
+    keys: tuple[tuple[str, str], ...] = ()
+    """Keys with what they do; a screen on which such a key does something else leaves it out."""
+    seq: int = -1
+    """Number of the newest fact when it was said: an alert that came later is more important."""
 
 
 class ReplayPosition(Struct, frozen=True):
