@@ -92,9 +92,9 @@ class Steering:
         self.asked.append(asked)
 
     def settle(self, state: RunState) -> list[Command]:
-        """Forget the requests that are answered, all of them once the run is over; return the answers."""
+        """Forget the requests that are answered; return the answers."""
         answers = [state.commands[asked.id] for asked in self.asked if asked.id in state.commands]
-        self.asked = [] if state.ended else [asked for asked in self.asked if asked.id not in state.commands]
+        self.asked = [asked for asked in self.asked if asked.id not in state.commands]
         return answers
 
     def forget(self, request_id: str) -> Asked | None:

@@ -177,14 +177,16 @@ class Viewer:
                 self.say(f"{plain(answer.words, 60)}: {rejected(answer.detail)}", bad=True, seconds=CHANGE_SECONDS)
             elif self._notice is None or not self._notice.bad:
                 self._remark(f"{plain(answer.words, 100)}: {applied(0.0, '', at_step=answer.step)}.")
+        self._give_up_asking()
         self._changes += 1
         # In a replay, time itself is what happens.
         self._happened += self.replay is not None
 
     def _give_up_asking(self) -> None:
-        if self._trainer_is_gone and (lost := self._steering.give_up()):
+        if (self._trainer_is_gone or self.state.ended) and (lost := self._steering.give_up()):
+            why = "the run is over" if self.state.ended else "the trainer is gone"
             more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
-            self.say(f"No answer will come to “{plain(lost[0].words, 100)}”{more}: the trainer is gone.", bad=True)
+            self.say(f"No answer will come to “{plain(lost[0].words, 100)}”{more}: {why}.", bad=True)
 
     def moment(self, *, is_line_slow: bool = False) -> Moment:
         """Return what is to be shown now.
@@ -256,8 +258,7 @@ class Viewer:
         Args:
             by_hand: Whether a key asked for it.
         """
-        before = plain(self.run.name, 80)
-        run = self.others.change(by_hand=by_hand)
+        before, run = plain(self.run.name, 80), self.others.change(by_hand=by_hand)
         if run is None:
             return False
         self._begin(run)
@@ -265,8 +266,8 @@ class Viewer:
         self._happened += 1
         self.hush()
         if not by_hand:
-            self._remark("This run has just begun.", (("O", f"goes back to {before}"),))
             self._changed_at = self._clock.monotonic()
+            self._remark("This run has just begun.", (("O", f"goes back to {before}"),))
         return True
 
     @property
@@ -309,21 +310,20 @@ class Viewer:
 
     # Requests
 
-    def ask(self, request: AnyRequest) -> None:
-        """Send a request; say why not, where it cannot be sent."""
-        if self.refuses(_name(request)):
-            return
-        self._send(request)
+    def ask(self, request: AnyRequest) -> bool:
+        """Send a request; say why not and return False, where it cannot be sent."""
+        return not self.refuses(_name(request)) and self._send(request)
 
-    def _send(self, *requests: AnyRequest, undo: Undo | None = None) -> None:
+    def _send(self, *requests: AnyRequest, undo: Undo | None = None) -> bool:
         try:
             for request in requests:
                 self._steering.ask(request, self.state, self._clock.time(), undo=undo)
         except OSError as error:
             self.say(f"The request cannot be written: {error}", bad=True)
-        else:
-            # What was said before is about something else; the request itself is said until it is answered.
-            self.hush()
+            return False
+        # What was said before is about something else; the request itself is said until it is answered.
+        self.hush()
+        return True
 
     def undo(self) -> None:
         """Undo the newest request that changed what is in force; say why, if nothing can be undone."""
