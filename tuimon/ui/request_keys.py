@@ -33,6 +33,7 @@ from tuimon.protocol.commands import (
 from tuimon.protocol.events import Alert
 from tuimon.protocol.orders import parse, spell
 from tuimon.runs.state import OVER
+from tuimon.text import plain
 from tuimon.ui.dialogs.kept_texts import kept_texts, note_on, unsent_note
 from tuimon.ui.dialogs.order_entry import cancel_entry, epochs_entry, order_entry, order_number
 from tuimon.ui.dialogs.questions import (
@@ -152,6 +153,14 @@ class RequestKeys:
         paths = self._layers(of_all)
         if paths is None:
             self._say_no_layer("to freeze")
+            return
+        moment = self._viewer.moment()
+        if moment.stays_frozen(paths) and not self._viewer.refuses("unfreeze"):
+            words = "was frozen before training, so the optimizer does not know its weights"
+            if len(paths or moment.layers) > 1:
+                words = "were frozen before training, so the optimizer does not know their weights"
+            layers = ", ".join(map(plain, paths)) or "the layers"
+            self._viewer.say(f"To unfreeze, set trainable=True before compile: {layers} {words}.", bad=True)
         else:
             self._viewer.ask(freeze_or_unfreeze(self._viewer.moment(), paths))
 

@@ -11,7 +11,7 @@ from tuimon.runs import end_reasons, facts_in_words, liveness
 from tuimon.runs.state import OVER
 from tuimon.text import plain
 from tuimon.ui.drawing.cell_view import CellView
-from tuimon.ui.drawing.cells import Cells, cell_width
+from tuimon.ui.drawing.cells import Cells, cell_width, wrap
 from tuimon.ui.viewer.alerts import helping_key, pressing_alert, sign
 from tuimon.ui.viewer.key import ScreenName
 from tuimon.ui.viewer.keys import WHY_KEY, keys_of
@@ -24,6 +24,8 @@ STALL_SECONDS = 30.0
 """After this long without a step that should have come, the banner says what it may be."""
 _LEAST_WORDS = 20
 """So many cells are the sentence's, before a second key has any."""
+_MOST_LINES = 3
+"""A sentence that is shown whole takes so many lines at most."""
 _LOW = 20
 """On a screen of fewer lines, an empty banner takes no line."""
 
@@ -37,10 +39,14 @@ class Sentence(Struct, frozen=True):
     """Its colour."""
     keys: tuple[tuple[str, str], ...] = ()
     """Keys with what they do."""
+    is_whole: bool = False
+    """Whether it takes several lines rather than being cut: its end may be the remedy."""
 
 
 class Banner(CellView):
     """Shows the most important sentence. Its line stays when there is none, so that nothing below it moves.
+
+    What went wrong is shown in several lines where one is too short.
 
     Args:
         screen_name: The screen whose keys may be named.
@@ -52,7 +58,11 @@ class Banner(CellView):
 
     def show(self, moment: Moment) -> None:
         """Show another moment."""
-        self.display = self.screen.size.height >= _LOW or self._sentence(moment) is not None
+        found = self._sentence(moment)
+        self.display = self.screen.size.height >= _LOW or found is not None
+        rows = len(self._lines(found, self.screen.size.width)) if found is not None else 1
+        if self.styles.height is None or self.styles.height.value != rows:
+            self.styles.height = rows
         super().show(moment)
 
     def _sentence(self, moment: Moment) -> Sentence | None:
@@ -63,6 +73,14 @@ class Banner(CellView):
         app_keys = {key.shown for key in keys_of(self._screen_name) if not key.action.startswith("screen.")}
         return replace(found, keys=tuple(key for key in found.keys if key[0] in app_keys))
 
+    @staticmethod
+    def _lines(found: Sentence, width: int) -> list[str]:
+        """Return the lines of a sentence; what is left of one that is too long stands in the last one."""
+        lines = wrap(found.words, max(1, width - 2)) if found.is_whole else []
+        if len(lines) <= 1:
+            return [found.words]
+        return [*lines[: _MOST_LINES - 1], " ".join(lines[_MOST_LINES - 1 :])][: len(lines)]
+
     def draw(self, cells: Cells, moment: Moment) -> None:
         """Draw the sentence, and its keys at the right."""
         found = self._sentence(moment)
@@ -72,12 +90,15 @@ class Banner(CellView):
         while len(keys) > 1 and cells.width - 2 - _width_of(keys) < _LEAST_WORDS:
             # The first one helps, the others explain.
             keys.pop()
+        *above, words = self._lines(found, cells.width)
+        for row, line in enumerate(above):
+            cells.put(row, 1, line, found.meaning, width=cells.width - 2)
         needed = _width_of(keys)
-        end = cells.put(0, 1, found.words, found.meaning, width=cells.width - 2 - needed)
+        end = cells.put(len(above), 1, words, found.meaning, width=cells.width - 2 - needed)
         column = end
         for key, label in keys:
-            column = cells.put(0, column + 3, key, Meaning.KEY)
-            column = cells.put(0, column + 1, label, Meaning.DIM)
+            column = cells.put(len(above), column + 3, key, Meaning.KEY)
+            column = cells.put(len(above), column + 1, label, Meaning.DIM)
 
 
 def _width_of(keys: list[tuple[str, str]]) -> int:
@@ -117,7 +138,7 @@ def sentence(moment: Moment) -> Sentence | None:
 
 
 def _of_notice(notice: Notice) -> Sentence:
-    return Sentence(notice.text, Meaning.ERROR if notice.bad else Meaning.COMMAND, notice.keys)
+    return Sentence(notice.text, Meaning.ERROR if notice.bad else Meaning.COMMAND, notice.keys, is_whole=notice.bad)
 
 
 def _newer_run(moment: Moment) -> Sentence | None:

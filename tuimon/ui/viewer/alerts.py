@@ -83,7 +83,7 @@ def helping_key(alert: Alert, moment: Moment) -> Help | None:
     undone = {"freeze": moment.is_frozen, "freeze --statistics": moment.is_held}.get(command)
     if key is None or (undone is not None and all(map(undone, paths))):
         return None
-    if command == "unfreeze" and not all(map(moment.is_frozen, paths)):
+    if command == "unfreeze" and (moment.stays_frozen(paths) or not all(map(moment.is_frozen, paths))):
         return None
     if command == "pause" and moment.is_paused:
         return None

@@ -1,5 +1,6 @@
 """A moment: all that a screen is drawn from, the folded log and the time."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
@@ -179,6 +180,11 @@ class Moment(Struct, frozen=True):
         """Return whether a layer is frozen, or will be once the requests are applied."""
         asked = self._asked_hold(path)
         return path in self.state.frozen if asked is None else asked == "frozen"
+
+    def stays_frozen(self, paths: Collection[str]) -> bool:
+        """Return whether no layer of some can be unfrozen, because all were frozen before training; empty: of all."""
+        layers = [self.state.layers[path].layer for path in paths or self.state.layers if path in self.state.layers]
+        return bool(layers) and all(layer.path in self.state.frozen and not layer.trainable for layer in layers)
 
     def is_held(self, path: str) -> bool:
         """Return whether a layer's moving statistics alone are held, or will be once the requests are applied."""
