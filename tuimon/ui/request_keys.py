@@ -305,4 +305,4 @@ class RequestKeys:
 
 def _say_where_notes_go(viewer: Viewer, words: str) -> None:
     if viewer.moment().status in OVER:
-        viewer.say(f"The run is over. {words}8 and then T leaves a note on it.", bad=bool(words))
+        viewer.say(f"Nothing was asked: the run is over. {words}8 and then T leaves a note on it.", bad=bool(words))
