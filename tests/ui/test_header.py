@@ -160,3 +160,14 @@ def test_the_learning_rate_of_a_fit_that_begins_is_its_own_or_none(rate: float |
     assert (shown in second) if shown else ("lr " not in second)
     ended = events.EpochEnded(logs={"loss": 0.1}, learning_rate=0.5, seconds=2.0, step=1633, epoch=0)
     assert "lr 0.5" in header(numbered([*facts, ended]), 200, 2)[1]
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "shown"),
+    [(80, 2, " sample  20261201-151318 "), (54, 2, " sample  151318 "), (200, 1, " sample  20261201-151318 ")],
+)
+def test_runs_of_one_name_are_told_apart_by_their_time(width: int, height: int, shown: str) -> None:
+    state = fold(a_training())
+    cells = Cells(width, height)
+    Header().draw(cells, Moment(state, "training", 1.0, Path("runs/20261201-151318-sample")))
+    assert cells.text(0).startswith(shown)

@@ -21,7 +21,7 @@ from tuimon.ui.run_picker import PickerScreen, RunPicker
 from tuimon.ui.viewer import other_run
 from tuimon.ui.viewer.moment import READING
 from tuimon.ui.viewer.other_run import OtherRun
-from ui.facts import training
+from ui.facts import alert, training
 from ui.terminals import terminal
 from ui.watching import LiveRun, part, press, text, until, watching
 
@@ -50,9 +50,10 @@ async def test_a_run_that_begins_takes_the_place_of_one_that_is_over_and_a_key_g
         with LiveRun(runs, *training("bn_1"), name="new") as new, LiveRun(runs, name="newer") as newer:
             await until(pilot, lambda: "● training" in part(app, "Header"), "the new run is shown")
             assert app.viewer.run == new.directory
-            assert "This run has just begun. O goes back to old." in part(app, "Banner")
+            assert "This run has just begun.   O goes back to old" in part(app, "Banner")
             await press(pilot, "F")
             await until(pilot, lambda: new.requests(), "the new run is the one that is asked")
+            await until(pilot, lambda: not app.viewer.has_just_changed)
             await press(pilot, "O")
             await until(pilot, lambda: "✓ finished" in part(app, "Header"), "the old run is shown again")
             # Who went back stays, whatever begins, and is told of it.
@@ -246,3 +247,47 @@ def test_a_directory_that_is_renamed_is_no_run_that_begins(runs: Path) -> None:
         assert beginnings.look() == []
         with LiveRun(runs, *training("bn_1"), name="new") as new:
             assert [begun.run for begun in beginnings.look()] == [new.directory]
+
+
+async def test_an_alert_wins_the_row_over_the_remark_that_a_run_has_begun(runs: Path) -> None:
+    old = make_run(runs, a_run(), "old")
+    async with following_from(old) as (app, pilot):
+        with LiveRun(runs, *training("bn_1"), name="new") as new:
+            await until(pilot, lambda: "This run has just begun." in part(app, "Banner"))
+            new.write(alert("R2"))
+            await until(pilot, lambda: "R2" in part(app, "Banner"))
+            new.write(alert("R12", "error"), alert("R4"))
+            await until(pilot, lambda: "R12" in part(app, "Banner"), "an error, though a warning came later")
+
+
+async def test_no_message_promises_a_key_that_does_something_else_on_the_screen_that_is_shown(runs: Path) -> None:
+    old = make_run(runs, a_run(), "old")
+    async with following_from(old) as (app, pilot):
+        with LiveRun(runs, *training("bn_1"), name="new") as new:
+            await until(pilot, lambda: "O goes back to old" in part(app, "Banner"))
+            assert "O run before" in part(app, "KeyBar")
+            await press(pilot, "8")
+            await until(pilot, lambda: "This run has just begun." in part(app, "Banner"))
+            assert "O " not in part(app, "Banner")
+            new.write(events.StateChanged(state="paused"))
+            await until(pilot, lambda: "Paused" in part(app, "Banner"))
+            assert "space" not in part(app, "Banner"), "there it picks a run"
+            await press(pilot, "1")
+            await until(pilot, lambda: "space goes on" in part(app, "Banner"))
+
+
+async def test_the_key_for_a_new_run_does_not_go_back_where_that_run_was_opened_meanwhile(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = make_run(runs, a_run(), "old")
+    async with following_from(old) as (app, pilot):
+        with LiveRun(runs, *training("bn_1"), name="new") as new:
+            await until(pilot, lambda: app.viewer.run == new.directory)
+            monkeypatch.setattr(other_run, "QUIET_SECONDS", 1000.0)
+            await press(pilot, "O")
+            await until(pilot, lambda: "it was opened by itself" in part(app, "Banner"))
+            assert app.viewer.run == new.directory
+            monkeypatch.setattr(other_run, "QUIET_SECONDS", 0.0)
+            await press(pilot, "O")
+            await until(pilot, lambda: app.viewer.run == old)
+            await until(pilot, lambda: "O newer run" in part(app, "KeyBar"))

@@ -14,7 +14,7 @@ from tuimon.ui.frame.key_bar import KeyBar
 from tuimon.ui.viewer.key import Key
 from tuimon.ui.viewer.keys import KEYS
 from tuimon.ui.viewer.meanings import Meaning
-from ui.facts import CAN, training
+from ui.facts import CAN, alert, training
 from ui.sizes import NARROW
 from ui.watching import LiveRun, cells, help_page, part, press, text, until, watching
 
@@ -187,7 +187,7 @@ async def test_space_pauses_and_goes_on(runs: Path) -> None:
             assert "asked" not in part(app, "Header")
             assert "steps/s" not in part(app, "Header")
             # Its line is laid out with the next frame.
-            await until(pilot, lambda: "Paused: space goes on" in part(app, "Banner"))
+            await until(pilot, lambda: "space goes on" in part(app, "Banner"))
             await pilot.press("space")
             await until(pilot, lambda: "resume, asked" in part(app, "Header"))
             assert isinstance(run.requests()[1], commands.Resume)
@@ -468,3 +468,28 @@ async def test_a_run_that_is_over_is_left_at_once(runs: Path) -> None:
         await pilot.press("q")
         await until(pilot, lambda: not app.is_running)
     assert app.return_value is None
+
+
+@pytest.mark.parametrize("key", ["f", "F", "z"])
+async def test_the_row_says_what_is_asked_until_it_is_answered(runs: Path, key: str) -> None:
+    with LiveRun(runs, *training("bn_1")) as run:
+        run.apply(commands.signed(commands.Phase(phase="train"), 0), step=3, phase="train")
+        async with watching(run.directory) as (app, pilot):
+            await press(pilot, "w")
+            await until(pilot, lambda: "There is no alert." in part(app, "Banner"))
+            await press(pilot, key)
+            await until(pilot, lambda: part(app, "Banner").startswith(" Asked: "))
+            [request] = run.requests()
+            run.apply(request, step=7)
+            await until(pilot, lambda: "applied at step 7" in part(app, "Banner"))
+            run.write(alert())
+            await until(pilot, lambda: "R2" in part(app, "Banner"))
+
+
+async def test_a_sentence_gives_way_to_an_alert_that_comes_later(runs: Path) -> None:
+    with LiveRun(runs, *training("bn_1")) as run:
+        async with watching(run.directory) as (app, pilot):
+            await press(pilot, "w")
+            await until(pilot, lambda: "There is no alert." in part(app, "Banner"))
+            run.write(alert())
+            await until(pilot, lambda: "R2" in part(app, "Banner"))

@@ -252,7 +252,7 @@ async def test_z_takes_back_what_anybody_asked_in_a_real_round(runs: Path) -> No
 
             # Again, before the answer: the one before.
             await pilot.press("z")
-            await until(pilot, lambda: "Asked: undo phase train." in part(app, "Banner"))
+            await until(pilot, lambda: "Asked: undo phase train, and 1 more." in part(app, "Banner"))
             _, thaw, phase = run.requests()
             assert isinstance(phase, commands.Phase)
             assert phase.phase == "auto"
@@ -293,7 +293,9 @@ async def test_an_undo_that_needs_several_requests_says_them_in_order(runs: Path
         run.apply(commands.signed(commands.Freeze(statistics=True), 0), step=3, statistics_held=["bn_1", "bn_2"])
         async with watching(run.directory) as (app, pilot):
             await pilot.press("z")
-            await until(pilot, lambda: "Asked: undo hold statistics of all." in part(app, "Banner"))
+            await until(
+                pilot, lambda: "Asked: undo hold statistics of all: freeze bn_1, and 2 more." in part(app, "Banner")
+            )
             assert [type(request).__name__ for request in run.requests()] == ["Unfreeze", "Unfreeze", "Freeze"]
             assert "undo hold statistics of all: freeze bn_1: asked" in part(app, "Timeline")
             for request in run.requests():

@@ -133,7 +133,7 @@ def test_of_a_trainer_that_is_gone_no_answer_is_waited_for(watched: Watched) -> 
     watched.viewer.hear(TrainerGone(gone=True))
     moment = watched.viewer.moment()
     assert moment.asked == ()
-    assert moment.notice == Notice("No answer will come to “freeze all” and 1 more: the trainer is gone.", bad=True)
+    assert said(moment) == "No answer will come to “freeze all” and 1 more: the trainer is gone."
     # A further attempt may answer all the same: that is in the log.
     watched.viewer.hear(TrainerGone(gone=False))
     assert watched.viewer.moment().asked == ()
@@ -236,11 +236,12 @@ def test_a_request_is_asked_then_applied_then_can_be_undone(watched: Watched) ->
     (request,) = watched.requests()
     watched.apply(request, frozen=["bn_1", "bn_2"])
     assert viewer.moment().asked == ()
+    assert said(viewer.moment()) == "freeze all: applied at step 4."
     assert viewer.state.frozen == {"bn_1", "bn_2"}
 
     viewer.undo()
-    assert said(viewer.moment()) == "Asked: undo freeze all."
     (undo,) = viewer.moment().asked
+    assert undo.words == "undo freeze all"
     assert undo.undoes == viewer.state.commands[request.id].seq
     assert not viewer.moment().is_frozen("bn_1")
     watched.apply(watched.requests()[-1], frozen=[])

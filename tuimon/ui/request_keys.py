@@ -32,6 +32,9 @@ from tuimon.protocol.commands import (
 )
 from tuimon.protocol.events import Alert
 from tuimon.protocol.orders import parse, spell
+from tuimon.runs.state import OVER
+from tuimon.text import plain
+from tuimon.ui.dialogs.kept_texts import kept_texts, note_on, unsent_note
 from tuimon.ui.dialogs.order_entry import cancel_entry, epochs_entry, order_entry, order_number
 from tuimon.ui.dialogs.questions import (
     checkpoint_chooser,
@@ -42,6 +45,7 @@ from tuimon.ui.dialogs.questions import (
     stop_chooser,
 )
 from tuimon.ui.dialogs.text_entry import (
+    TextDialog,
     batches_entry,
     layers_entry,
     learning_rate_entry,
@@ -69,7 +73,7 @@ class RequestKeys:
         self._viewer = viewer
         self._app = app
         self._redraw = redraw
-        self._asks: dict[str, Callable[[], None]] = {
+        self._asks: dict[str, Callable[[], object]] = {
             "freeze_layer": partial(self._freeze, of_all=False),
             "freeze_all": partial(self._freeze, of_all=True),
             "hold_layer": partial(self._hold, of_all=False),
@@ -149,6 +153,14 @@ class RequestKeys:
         paths = self._layers(of_all)
         if paths is None:
             self._say_no_layer("to freeze")
+            return
+        moment = self._viewer.moment()
+        if moment.stays_frozen(paths) and not self._viewer.refuses("unfreeze"):
+            words = "was frozen before training, so the optimizer does not know its weights"
+            if len(paths or moment.layers) > 1:
+                words = "were frozen before training, so the optimizer does not know their weights"
+            layers = ", ".join(map(plain, paths)) or "the layers"
+            self._viewer.say(f"To unfreeze, set trainable=True before compile: {layers} {words}.", bad=True)
         else:
             self._viewer.ask(freeze_or_unfreeze(self._viewer.moment(), paths))
 
@@ -182,8 +194,22 @@ class RequestKeys:
             self._send_answer(recalibrate_chooser(), lambda choice: Recalibrate(dry_run=choice == "dry run"))
 
     def _note(self) -> None:
-        if not self._viewer.refuses("note"):
-            self._send_answer(note_entry(self._viewer.state), lambda text: Note(text=values.note(text)))
+        viewer = self._viewer
+
+        def send(text: str | None) -> None:
+            if text is None:
+                return
+            kept_texts(self._app)[note_on(viewer.run.path)] = text
+            if not viewer.ask(Note(text=values.note(text))):
+                _say_where_notes_go(viewer, "What you typed is kept: ")
+            self._redraw()
+
+        if viewer.refuses("note"):
+            _say_where_notes_go(viewer, "")
+        else:
+            self._app.push_screen(
+                note_entry(viewer.state, unsent_note(self._app, viewer.run.path, viewer.moment())), send
+            )
 
     def _order(self) -> None:
         if not self._viewer.refuses("order"):
@@ -254,9 +280,12 @@ class RequestKeys:
         """Ask, and send the request that the answer stands for; none where the question is cancelled."""
 
         def send(answer: str | None) -> None:
-            if answer is not None:
-                self._viewer.ask(request_of(answer))
-                self._redraw()
+            if answer is None:
+                return
+            is_sent = self._viewer.ask(request_of(answer))
+            if isinstance(question, TextDialog):
+                kept_texts(self._app)[question.question] = "" if is_sent else answer
+            self._redraw()
 
         self._app.push_screen(question, send)
 
@@ -272,3 +301,8 @@ class RequestKeys:
         if wanted.layer is not None:
             shown_screen(self._app).select_layer(wanted.layer)
         self.ask(wanted.asks)
+
+
+def _say_where_notes_go(viewer: Viewer, words: str) -> None:
+    if viewer.moment().status in OVER:
+        viewer.say(f"Nothing was asked: the run is over. {words}8 and then T leaves a note on it.", bad=bool(words))

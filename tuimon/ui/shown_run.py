@@ -77,6 +77,9 @@ class ShownRun:
         """Show the other run, on the same screen; leave all as it is where there is no other run."""
         if self._viewer.others.other is None:
             return
+        if by_hand and self._viewer.has_just_changed:
+            self._viewer.say("This is the run that has just begun: it was opened by itself.")
+            return
         self._stop_reading.set()
         self._remember()
         self._viewer.change_run(by_hand=by_hand)

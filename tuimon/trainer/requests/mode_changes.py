@@ -81,12 +81,12 @@ def _unfrozen(mode: Mode, request: commands.Unfreeze, layers: Layers) -> Mode:
     if wanted and wanted <= users:
         if not wanted.isdisjoint(layers.flags_without_effect):
             raise RejectedError(
-                "these layers were frozen when the step was traced, and setting trainable=True since has no effect: "
-                "compile the model anew"
+                "compile the model anew: these layers were frozen when the step was traced, and setting "
+                "trainable=True since has no effect"
             )
         raise RejectedError(
-            "these layers were frozen before training, so the optimizer does not know their weights: "
-            "set trainable=True before compile"
+            "set trainable=True before compile: these layers were frozen before training, so the optimizer does "
+            "not know their weights"
         )
     return replace(mode, frozen=mode.frozen - wanted, statistics=mode.statistics - wanted)
 

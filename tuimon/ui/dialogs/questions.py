@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.events import Key as KeyPress
+from textual.events import Resize
 from textual.screen import ModalScreen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
@@ -19,6 +20,10 @@ from tuimon.text import plain
 from tuimon.ui.drawing.too_small import TooSmall
 from tuimon.ui.viewer.meanings import Meaning, css_style
 
+_LOW = 16
+"""With fewer lines, only the marked answer says what it does."""
+_IN_SIGHT = 4
+"""So many answers are in sight there with the words of one of them."""
 BATCHES = Recalibrate().batches
 """How many batches a recalibration reads."""
 
@@ -52,6 +57,7 @@ class ChoiceDialog(ModalScreen[str | None]):
         self._question = question
         self._answers = answers
         self._current = current
+        self._is_low = False
 
     def compose(self) -> ComposeResult:
         """Lay out the answers."""
@@ -68,10 +74,25 @@ class ChoiceDialog(ModalScreen[str | None]):
         options.highlighted = values.index(self._current) if self._current in values else 0
         options.focus()
 
-    def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
+    def on_option_list_option_highlighted(self) -> None:
         """Mark the answer that enter chooses; a colour alone would not be seen everywhere."""
+        self._show_answers()
+
+    def on_resize(self, event: Resize) -> None:
+        """Show all answers in few lines where there are few."""
+        self._is_low = event.size.height < _LOW
+        self.set_class(self._is_low, "-low")
+        self._show_answers()
+
+    def _show_answers(self) -> None:
+        options = self.query_one(OptionList)
         for index, answer in enumerate(self._answers):
-            event.option_list.replace_option_prompt_at_index(index, _shown(answer, marked=index == event.option_index))
+            is_marked = index == options.highlighted
+            prompt = _shown(answer, marked=is_marked, in_full=is_marked or not self._is_low)
+            options.replace_option_prompt_at_index(index, prompt)
+        if self._is_low and (options.highlighted or 0) < _IN_SIGHT:
+            # The list has scrolled to the marked one while all of them stood in full.
+            self.call_after_refresh(options.scroll_home, animate=False)
 
     def on_key(self, event: KeyPress) -> None:
         """Choose the answer whose key is pressed."""
@@ -89,12 +110,11 @@ class ChoiceDialog(ModalScreen[str | None]):
         self.dismiss(None)
 
 
-def _shown(answer: Answer, *, marked: bool = False) -> Content:
-    return Content.assemble(
-        (f"{'›' if marked else ' '}{answer.key}  ", "bold"),
-        f"{answer.label}\n    ",
-        (answer.words, css_style(Meaning.DIM)),
-    )
+def _shown(answer: Answer, *, marked: bool = False, in_full: bool = True) -> Content:
+    head = (f"{'›' if marked else ' '}{answer.key}  ", "bold")
+    if not in_full:
+        return Content.assemble(head, answer.label)
+    return Content.assemble(head, f"{answer.label}\n    ", (answer.words, css_style(Meaning.DIM)))
 
 
 def phase_chooser(current: str) -> ChoiceDialog:
@@ -170,7 +190,7 @@ def stop_chooser() -> ChoiceDialog:
         "End training?",
         [
             Answer("c", None, "cancel", "Back to the screen; training goes on."),
-            Answer("b", "batch", "stop after this batch", "Ends training as model.stop_training does."),
+            Answer("s", "batch", "stop after this batch", "Ends training as model.stop_training does."),
             Answer("e", "epoch", "stop after this epoch", "Its validation is still made."),
         ],
     )

@@ -17,6 +17,7 @@ from tuimon.protocol import values
 from tuimon.protocol.commands import Recalibrate
 from tuimon.runs.state import RunState
 from tuimon.text import plain
+from tuimon.ui.dialogs.kept_texts import kept_texts
 from tuimon.ui.drawing.too_small import TooSmall
 
 _SHOWN_VALUES = 4
@@ -37,6 +38,7 @@ class TextDialog(ModalScreen[str | None], Generic[Value]):
         effect: Returns the effect of a value, in words.
         longest: How many characters may be typed.
         does: What enter does, in words.
+        text: What stands in the line at first.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -54,6 +56,7 @@ class TextDialog(ModalScreen[str | None], Generic[Value]):
         effect: Callable[[Value], str],
         longest: int = 40,
         does: str = "sends it",
+        text: str = "",
     ) -> None:
         super().__init__()
         self._question = question
@@ -63,6 +66,7 @@ class TextDialog(ModalScreen[str | None], Generic[Value]):
         self._effect = effect
         self._longest = longest
         self._does = does
+        self._text = text
 
     def compose(self) -> ComposeResult:
         """Lay out the line: the present value above it, the effect of the typed one below."""
@@ -70,11 +74,17 @@ class TextDialog(ModalScreen[str | None], Generic[Value]):
             panel.border_title = Content(plain(self._question))
             panel.border_subtitle = Content(f"enter {self._does}, esc cancels")
             yield Static(Content(self._present), id="present", markup=False)
-            line = Input(max_length=self._longest, compact=True)
+            first = self._text or kept_texts(self.app).get(self._question, "")
+            line = Input(first, max_length=self._longest, compact=True, select_on_focus=False)
             line.cursor_blink = False
             yield line
             yield Static(Content(self._wanted), id="effect", markup=False)
         yield TooSmall()
+
+    @property
+    def question(self) -> str:
+        """The title."""
+        return self._question
 
     def on_mount(self) -> None:
         """Let the line take the first key."""
@@ -220,8 +230,8 @@ def batches_entry() -> TextDialog[int]:
     )
 
 
-def note_entry(state: RunState) -> TextDialog[str]:
-    """Return the question for a note."""
+def note_entry(state: RunState, text: str = "") -> TextDialog[str]:
+    """Return the question for a note; ``text`` stands in the line at first."""
 
     def effect(_: str) -> str:
         return f"Stays in the log and in the timeline, at about step {count(state.step)}."
@@ -232,5 +242,6 @@ def note_entry(state: RunState) -> TextDialog[str]:
         wanted="Any text, on one line.",
         read=values.note,
         effect=effect,
+        text=text,
         longest=500,
     )

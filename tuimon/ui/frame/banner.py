@@ -4,17 +4,19 @@ import time
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tuimon.numbers import count, duration, span
 from tuimon.runs import end_reasons, facts_in_words, liveness
 from tuimon.runs.state import OVER
 from tuimon.text import plain
 from tuimon.ui.drawing.cell_view import CellView
-from tuimon.ui.drawing.cells import Cells, cell_width
+from tuimon.ui.drawing.cells import Cells, cell_width, wrap
 from tuimon.ui.viewer.alerts import helping_key, pressing_alert, sign
-from tuimon.ui.viewer.keys import WHY_KEY
+from tuimon.ui.viewer.key import ScreenName
+from tuimon.ui.viewer.keys import WHY_KEY, keys_of
 from tuimon.ui.viewer.meanings import Meaning
-from tuimon.ui.viewer.moment import Moment
+from tuimon.ui.viewer.moment import Moment, Notice
 
 ANSWER_SECONDS = 10.0
 """After this long without an answer to a request, the banner says so."""
@@ -22,6 +24,8 @@ STALL_SECONDS = 30.0
 """After this long without a step that should have come, the banner says what it may be."""
 _LEAST_WORDS = 20
 """So many cells are the sentence's, before a second key has any."""
+_MOST_LINES = 3
+"""A sentence that is shown whole takes so many lines at most."""
 _LOW = 20
 """On a screen of fewer lines, an empty banner takes no line."""
 
@@ -35,31 +39,66 @@ class Sentence(Struct, frozen=True):
     """Its colour."""
     keys: tuple[tuple[str, str], ...] = ()
     """Keys with what they do."""
+    is_whole: bool = False
+    """Whether it takes several lines rather than being cut: its end may be the remedy."""
 
 
 class Banner(CellView):
-    """Shows the most important sentence. Its line stays when there is none, so that nothing below it moves."""
+    """Shows the most important sentence. Its line stays when there is none, so that nothing below it moves.
+
+    What went wrong is shown in several lines where one is too short.
+
+    Args:
+        screen_name: The screen whose keys may be named.
+    """
+
+    def __init__(self, screen_name: ScreenName) -> None:
+        super().__init__()
+        self._screen_name = screen_name
 
     def show(self, moment: Moment) -> None:
         """Show another moment."""
-        self.display = self.screen.size.height >= _LOW or sentence(moment) is not None
+        found = self._sentence(moment)
+        self.display = self.screen.size.height >= _LOW or found is not None
+        rows = len(self._lines(found, self.screen.size.width)) if found is not None else 1
+        if self.styles.height is None or self.styles.height.value != rows:
+            self.styles.height = rows
         super().show(moment)
+
+    def _sentence(self, moment: Moment) -> Sentence | None:
+        """Return the sentence with the keys that do on this screen what they promise."""
+        found = sentence(moment)
+        if found is None:
+            return None
+        app_keys = {key.shown for key in keys_of(self._screen_name) if not key.action.startswith("screen.")}
+        return replace(found, keys=tuple(key for key in found.keys if key[0] in app_keys))
+
+    @staticmethod
+    def _lines(found: Sentence, width: int) -> list[str]:
+        """Return the lines of a sentence; what is left of one that is too long stands in the last one."""
+        lines = wrap(found.words, max(1, width - 2)) if found.is_whole else []
+        if len(lines) <= 1:
+            return [found.words]
+        return [*lines[: _MOST_LINES - 1], " ".join(lines[_MOST_LINES - 1 :])][: len(lines)]
 
     def draw(self, cells: Cells, moment: Moment) -> None:
         """Draw the sentence, and its keys at the right."""
-        found = sentence(moment)
+        found = self._sentence(moment)
         if found is None:
             return
         keys = list(found.keys)
         while len(keys) > 1 and cells.width - 2 - _width_of(keys) < _LEAST_WORDS:
             # The first one helps, the others explain.
             keys.pop()
+        *above, words = self._lines(found, cells.width)
+        for row, line in enumerate(above):
+            cells.put(row, 1, line, found.meaning, width=cells.width - 2)
         needed = _width_of(keys)
-        end = cells.put(0, 1, found.words, found.meaning, width=cells.width - 2 - needed)
+        end = cells.put(len(above), 1, words, found.meaning, width=cells.width - 2 - needed)
         column = end
         for key, label in keys:
-            column = cells.put(0, column + 3, key, Meaning.KEY)
-            column = cells.put(0, column + 1, label, Meaning.DIM)
+            column = cells.put(len(above), column + 3, key, Meaning.KEY)
+            column = cells.put(len(above), column + 1, label, Meaning.DIM)
 
 
 def _width_of(keys: list[tuple[str, str]]) -> int:
@@ -68,8 +107,10 @@ def _width_of(keys: list[tuple[str, str]]) -> int:
 
 def sentence(moment: Moment) -> Sentence | None:
     """Return the sentence that matters most now; None where the screen says it all."""
-    if moment.notice is not None:
-        return Sentence(moment.notice.text, Meaning.ERROR if moment.notice.bad else Meaning.COMMAND)
+    alert = pressing_alert(moment)
+    notice = moment.notice
+    if notice is not None and not notice.is_remark and (notice.bad or alert is None or alert.seq <= notice.seq):
+        return _of_notice(notice)
     if moment.blind is not None:
         since = time.strftime("%H:%M:%S", time.localtime(moment.blind.since))
         return Sentence(
@@ -81,16 +122,23 @@ def sentence(moment: Moment) -> Sentence | None:
         return Sentence(f"Reading the log: {int(moment.reading * 100)} %", Meaning.DIM)
     if late := _late_request(moment):
         return Sentence(late, Meaning.WARNING)
+    if moment.asked and (alert is None or alert.seq <= moment.asked[-1].seq):
+        more = f", and {count(len(moment.asked) - 1)} more" if len(moment.asked) > 1 else ""
+        return Sentence(f"Asked: {plain(moment.asked[-1].words, 100)}{more}.", Meaning.COMMAND)
     newer = _newer_run(moment)
     if newer is not None and moment.status in OVER:
         return newer
     if moment.older is not None:
         # Curves would else look as if the run had begun late.
         return Sentence(f"Reading older history: {int(moment.older * 100)} %. Curves lack what is older.", Meaning.DIM)
-    if moment.status in ("finished", "stopped") and moment.replay is None and (alert := _about_alert(moment)):
+    if moment.status in ("finished", "stopped") and moment.replay is None and (about := _about_alert(moment)):
         # The header says that the run is over; this says what came of it, until it is read.
-        return alert
-    return _about_status(moment) or _about_alert(moment) or newer
+        return about
+    return _about_status(moment) or _about_alert(moment) or newer or (_of_notice(notice) if notice else None)
+
+
+def _of_notice(notice: Notice) -> Sentence:
+    return Sentence(notice.text, Meaning.ERROR if notice.bad else Meaning.COMMAND, notice.keys, is_whole=notice.bad)
 
 
 def _newer_run(moment: Moment) -> Sentence | None:
@@ -140,12 +188,9 @@ def _about_status(moment: Moment) -> Sentence | None:
             Meaning.WARNING,
         )
     if moment.status == "paused" and moment.replay is None:
-        how = "tuimon send RUN resume goes on" if moment.refusal else "space goes on"
-        return Sentence(
-            f"Paused: {how}. Requests that need a step wait for it.",
-            Meaning.WARNING,
-            _why(moment),
-        )
+        how = ": tuimon send RUN resume goes on" if moment.refusal else ""
+        keys = _why(moment) if moment.refusal else (("space", "goes on"), *_why(moment))
+        return Sentence(f"Paused{how}. Requests that need a step wait for it.", Meaning.WARNING, keys)
     if moment.status in ("finished", "stopped") and moment.replay is None:
         reason = end_reasons.of_ended(state.ended)
         how = "Finished" if moment.status == "finished" else f"Stopped by {reason}" if reason else "Stopped as asked"

@@ -63,7 +63,7 @@ class BaseScreen(DrawnOnce[None]):
         for cells, breakpoints in zip(self.app.size, (_WIDTHS, _HEIGHTS), strict=True):
             self.add_class(max(each for each in breakpoints if each[0] <= cells)[1], update=False)
         yield Header()
-        yield Banner()
+        yield Banner(self.screen_name)
         yield from self.panels()
         yield ReplayBar()
         yield self.bar

@@ -1,6 +1,7 @@
 """The first lines: which run, what it does now, how far it is, under which settings."""
 
 import math
+import re
 from collections.abc import Callable
 
 from tuimon.diagnosis import time_split
@@ -38,7 +39,13 @@ class Header(CellView):
     def draw(self, cells: Cells, moment: Moment) -> None:
         """Draw the lines."""
         name = plain(moment.state.run.name if moment.state.run else moment.run_path.name, 80)
+        # Runs of one script have one name: the time tells them apart.
+        began = _began(moment)
         limit = max(12, cells.width // 4 if cells.width >= ONE_LINE_COLUMNS else cells.width // 3)
+        if began and cell_width(name) + 2 + len(began) <= limit:
+            name = f"{name}  {began}"
+        elif began and cell_width(name) + 2 + len(_time_of(began)) <= limit:
+            name = f"{name}  {_time_of(began)}"
         first = [[(fit(name, limit), int(Meaning.STRONG))], _state(moment), _line(moment)]
         best = _best(moment)
         optional = [part for part in (_overhead(moment), best, _time_split(moment)) if part]
@@ -118,6 +125,16 @@ def _state(moment: Moment) -> Part:
     if moment.is_paused != (moment.status == "paused"):
         shown.append((f"{'pause' if moment.is_paused else 'resume'}, asked", int(Meaning.DIM)))
     return shown
+
+
+def _began(moment: Moment) -> str:
+    """Return the date and the time in the name of the run directory; empty where the shown name has them."""
+    found = re.match(r"\d{8}-\d{6}(?=-|$)", moment.run_path.name)
+    return found[0] if found and moment.state.run is not None and found[0] not in moment.state.run.name else ""
+
+
+def _time_of(began: str) -> str:
+    return began.partition("-")[2]
 
 
 def _line(moment: Moment) -> Part:

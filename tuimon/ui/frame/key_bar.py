@@ -41,7 +41,7 @@ class KeyBar(CellView):
         column = 1
         for key in self._fitting(cells.width - 1, moment):
             start = column
-            can = not (key.request and moment.cannot(key.request))
+            can = self._can(key, moment)
             column = cells.put(0, column, _shown(key), Meaning.KEY if can else Meaning.FRAME) + 1
             column = cells.put(0, column, self._label(key, moment), Meaning.DIM if can else Meaning.FRAME)
             self._spans.append((start, column, key))
@@ -83,7 +83,17 @@ class KeyBar(CellView):
             return "unhold"
         if key.request == "pause" and moment.is_paused:
             return "resume"
+        if key.needs == "other run" and moment.other_is_newer:
+            return "newer run"
         return key.label
+
+    def _can(self, key: Key, moment: Moment) -> bool:
+        """Return whether a key that asks for something is not refused for sure."""
+        if key.action == "ask('freeze_all')" and moment.stays_frozen(()):
+            return False
+        if key.action == "ask('freeze_layer')" and self.layer_path is not None:
+            return not (moment.stays_frozen((self.layer_path,)) or moment.cannot(key.request))
+        return not (key.request and moment.cannot(key.request))
 
     def _useful(self, key: Key, moment: Moment) -> bool:
         return key.is_useful(moment) and (key.needs != "tabs" or self.tabs)

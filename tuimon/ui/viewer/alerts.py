@@ -47,24 +47,26 @@ class Help(Struct, frozen=True):
 
 
 def pressing_alert(moment: Moment) -> Alert | None:
-    """Return the newest warning or error that nobody has answered, nor read here; None where there is none.
+    """Return the newest error, else the newest warning, that nobody has answered, nor read here; None without one.
 
     An alert is answered once the request that it advises is applied. An alert from before the newest `fit`, or from
     before the run went back, is about another model.
     """
-    answered = set()
+    answered, found = set[str](), None
     for entry in reversed(moment.state.timeline):
         match entry:
             case FitStarted() | RolledBack() | RunResumed():
-                return None
+                break
             case Command(applied=True, request=Recalibrate(dry_run=True)):
                 pass  # It only shows what a recalibration would give.
             case Command(applied=True):
                 answered.add(name_of(entry.request))
             case Alert(severity="warning" | "error", seq=seq) if seq not in moment.read:
                 if not answered.intersection(_split(entry.request)[:1]):
-                    return entry
-    return None
+                    if entry.severity == "error":
+                        return entry
+                    found = found or entry
+    return found
 
 
 def helping_key(alert: Alert, moment: Moment) -> Help | None:
@@ -81,7 +83,7 @@ def helping_key(alert: Alert, moment: Moment) -> Help | None:
     undone = {"freeze": moment.is_frozen, "freeze --statistics": moment.is_held}.get(command)
     if key is None or (undone is not None and all(map(undone, paths))):
         return None
-    if command == "unfreeze" and not all(map(moment.is_frozen, paths)):
+    if command == "unfreeze" and (moment.stays_frozen(paths) or not all(map(moment.is_frozen, paths))):
         return None
     if command == "pause" and moment.is_paused:
         return None

@@ -1,5 +1,6 @@
 """A moment: all that a screen is drawn from, the folded log and the time."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
@@ -39,6 +40,8 @@ class Asked(Struct, frozen=True):
     """The learning rate that it asks for, as it is shown; None for other requests."""
     undoes: int | None = None
     """Number of the fact that it takes back; None for a request of its own."""
+    seq: int = -1
+    """Number of the newest fact when it was asked."""
 
 
 class Notice(Struct, frozen=True):
@@ -48,6 +51,12 @@ class Notice(Struct, frozen=True):
     """What happened, and what to do."""
     bad: bool = False
     """Whether something went wrong."""
+    is_remark: bool = False
+    """Whether nobody asked for it: whatever else there is to say comes first."""
+    keys: tuple[tuple[str, str], ...] = ()
+    """Keys with what they do; a screen on which such a key does something else leaves it out."""
+    seq: int = -1
+    """Number of the newest fact when it was said: an alert that came later is more important."""
 
 
 class ReplayPosition(Struct, frozen=True):
@@ -171,6 +180,11 @@ class Moment(Struct, frozen=True):
         """Return whether a layer is frozen, or will be once the requests are applied."""
         asked = self._asked_hold(path)
         return path in self.state.frozen if asked is None else asked == "frozen"
+
+    def stays_frozen(self, paths: Collection[str]) -> bool:
+        """Return whether no layer of some can be unfrozen, because all were frozen before training; empty: of all."""
+        layers = [self.state.layers[path].layer for path in paths or self.state.layers if path in self.state.layers]
+        return bool(layers) and all(layer.path in self.state.frozen and not layer.trainable for layer in layers)
 
     def is_held(self, path: str) -> bool:
         """Return whether a layer's moving statistics alone are held, or will be once the requests are applied."""

@@ -3,7 +3,7 @@
 from tuimon.runs.beginnings import Begun
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.state import OVER, RunState
-from tuimon.ui.viewer.key import Key, KeyGroup
+from tuimon.ui.viewer.key import Key, KeyGroup, all_but
 
 QUIET_SECONDS = 2.0
 """For so long after a key or the mouse, no other run takes the place of the one that is shown."""
@@ -67,12 +67,13 @@ class OtherRun:
 
 OTHER_RUN = KeyGroup(
     "Another run",
+    screens=all_but("compare"),
     needs="other run",
     keys=(
         Key(
             keys="O",
             action="watch_run('other')",
-            label="other run",
+            label="run before",
             help="Watch the run that has begun meanwhile, or go back to the one before.",
             rank=4,
         ),

@@ -75,7 +75,7 @@ class Steering:
         words = commands.describe(shown)
         if undo is not None:
             words = f"undo {undo.command.words}" + (f": {words}" if len(undo.requests) > 1 else "")
-        asked = Asked(signed.id, words, now, command=commands.name_of(signed), undoes=undoes)
+        asked = Asked(signed.id, words, now, command=commands.name_of(signed), undoes=undoes, seq=state.last_seq)
         match signed:
             case Freeze():
                 hold: Hold = "statistics" if signed.statistics else "frozen"
@@ -92,10 +92,10 @@ class Steering:
         self.asked.append(asked)
 
     def settle(self, state: RunState) -> list[Command]:
-        """Forget the requests that are answered, all of them once the run is over; return those that were rejected."""
+        """Forget the requests that are answered; return the answers."""
         answers = [state.commands[asked.id] for asked in self.asked if asked.id in state.commands]
-        self.asked = [] if state.ended else [asked for asked in self.asked if asked.id not in state.commands]
-        return [answer for answer in answers if not answer.applied]
+        self.asked = [asked for asked in self.asked if asked.id not in state.commands]
+        return answers
 
     def forget(self, request_id: str) -> Asked | None:
         """Forget a request that did not arrive, and return it; None where it is answered or another viewer's."""

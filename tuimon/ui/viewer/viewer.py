@@ -13,12 +13,13 @@ from tuimon.protocol.commands import AnyRequest, Stop
 from tuimon.protocol.events import AnyEvent
 from tuimon.runs import liveness
 from tuimon.runs.beginnings import Begun
-from tuimon.runs.facts_in_words import rejected
+from tuimon.runs.facts_in_words import applied, rejected
 from tuimon.runs.log.bad_lines import BadLines, unread
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.runs.state import OVER, RunState
 from tuimon.runs.thinning import ROOM
 from tuimon.text import plain
+from tuimon.ui.viewer import other_run
 from tuimon.ui.viewer.moment import READING, Moment, Notice
 from tuimon.ui.viewer.news import (
     AlertTrouble,
@@ -39,12 +40,12 @@ from tuimon.ui.viewer.news import (
 from tuimon.ui.viewer.other_run import OtherRun
 from tuimon.ui.viewer.replay_clock import ReplayClock
 from tuimon.ui.viewer.steering import Steering
-from tuimon.ui.viewer.undo import NothingToUndoError, newest_undo
+from tuimon.ui.viewer.undo import NothingToUndoError, Undo, newest_undo
 
 NOTICE_SECONDS = 8.0
 """Seconds for which a sentence is shown."""
 CHANGE_SECONDS = 30.0
-"""Seconds for which it is said that another run is shown: somebody may look away."""
+"""Seconds for which it is said what went wrong without a key, or in more words: somebody may look away."""
 
 
 class Clock(Protocol):
@@ -97,6 +98,7 @@ class Viewer:
         self._notice: Notice | None = None
         self._notice_until = 0.0
         self._link = LinkChanged(None)
+        self._changed_at = -math.inf
         self._begin(run)
 
     def _begin(self, run: RunDirectory) -> None:
@@ -151,8 +153,8 @@ class Viewer:
                 self._hear_of_process(news)
             case AlertTrouble():
                 self.say(news.words, bad=True, seconds=CHANGE_SECONDS)
-            case Begun() if self.others.begins(news):
-                self._say_begun(news)
+            case Begun():
+                self.others.begins(news)
 
     def _hear_of_link(self, news: LinkChanged | RequestLost) -> None:
         if isinstance(news, LinkChanged):
@@ -171,15 +173,20 @@ class Viewer:
         self.state.apply(events)
         self.state.thin(ROOM)
         for answer in self._steering.settle(self.state):
-            self.say(f"{plain(answer.title, 60)}: {rejected(answer.detail)}", bad=True)
+            if not answer.applied:
+                self.say(f"{plain(answer.title, 60)}: {rejected(answer.detail)}", bad=True, seconds=CHANGE_SECONDS)
+            elif self._notice is None or not self._notice.bad:
+                self._remark(f"{plain(answer.title, 100)}: {applied(0.0, '', at_step=answer.step)}.")
+        self._give_up_asking()
         self._changes += 1
         # In a replay, time itself is what happens.
         self._happened += self.replay is not None
 
     def _give_up_asking(self) -> None:
-        if self._trainer_is_gone and (lost := self._steering.give_up()):
+        if (self._trainer_is_gone or self.state.ended) and (lost := self._steering.give_up()):
+            why = "the run is over" if self.state.ended else "the trainer is gone"
             more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
-            self.say(f"No answer will come to “{plain(lost[0].words, 100)}”{more}: the trainer is gone.", bad=True)
+            self.say(f"No answer will come to “{plain(lost[0].words, 100)}”{more}: {why}.", bad=True)
 
     def moment(self, *, is_line_slow: bool = False) -> Moment:
         """Return what is to be shown now.
@@ -245,28 +252,28 @@ class Viewer:
 
     # Another run
 
-    def _say_begun(self, begun: Begun) -> None:
-        """Say that another run has begun, where it does not take the place of this one."""
-        will_change = self.others.is_due(self.state, self.moment().status, math.inf)
-        if self._has_caught_up and not will_change:
-            self.say(f"Another run has begun: {plain(begun.run.name, 80)}. O opens it.")
-
     def change_run(self, *, by_hand: bool) -> bool:
         """Show the other run, and say so; return False where there is none.
 
         Args:
             by_hand: Whether a key asked for it.
         """
-        before = plain(self.run.name, 80)
-        run = self.others.change(by_hand=by_hand)
+        before, run = plain(self.run.name, 80), self.others.change(by_hand=by_hand)
         if run is None:
             return False
         self._begin(run)
         self._changes += 1
         self._happened += 1
-        words = f"O goes back to {before}."
-        self.say(words if by_hand else f"This run has just begun. {words}", seconds=CHANGE_SECONDS)
+        self.hush()
+        if not by_hand:
+            self._changed_at = self._clock.monotonic()
+            self._remark("This run has just begun.", (("O", f"goes back to {before}"),))
         return True
+
+    @property
+    def has_just_changed(self) -> bool:
+        """True right after another run was shown that nobody asked for: a key may still be meant for the one before."""
+        return self._clock.monotonic() - self._changed_at < other_run.QUIET_SECONDS
 
     # What the viewer says
 
@@ -278,7 +285,13 @@ class Viewer:
             bad: Whether something went wrong.
             seconds: For how long.
         """
-        self._notice, self._notice_until = Notice(text, bad), self._clock.monotonic() + seconds
+        self._notice = Notice(text, bad, seq=self.state.last_seq)
+        self._notice_until = self._clock.monotonic() + seconds
+
+    def _remark(self, text: str, keys: tuple[tuple[str, str], ...] = ()) -> None:
+        """Show a sentence for which nobody asked, where there is nothing else to say."""
+        self._notice = Notice(text, is_remark=True, keys=keys)
+        self._notice_until = self._clock.monotonic() + NOTICE_SECONDS
 
     def hush(self) -> None:
         """Remove the sentence that is shown."""
@@ -297,14 +310,20 @@ class Viewer:
 
     # Requests
 
-    def ask(self, request: AnyRequest) -> None:
-        """Send a request; say why not, where it cannot be sent."""
-        if self.refuses(_name(request)):
-            return
+    def ask(self, request: AnyRequest) -> bool:
+        """Send a request; say why not and return False, where it cannot be sent."""
+        return not self.refuses(_name(request)) and self._send(request)
+
+    def _send(self, *requests: AnyRequest, undo: Undo | None = None) -> bool:
         try:
-            self._steering.ask(request, self.state, self._clock.time())
+            for request in requests:
+                self._steering.ask(request, self.state, self._clock.time(), undo=undo)
         except OSError as error:
             self.say(f"The request cannot be written: {error}", bad=True)
+            return False
+        # What was said before is about something else; the request itself is said until it is answered.
+        self.hush()
+        return True
 
     def undo(self) -> None:
         """Undo the newest request that changed what is in force; say why, if nothing can be undone."""
@@ -315,16 +334,8 @@ class Viewer:
         except NothingToUndoError as reason:
             self.say(f"Nothing was undone: {reason}.")
             return
-        if self.refuses(*map(_name, undo.requests)):
-            return
-        try:
-            for request in undo.requests:
-                self._steering.ask(request, self.state, self._clock.time(), undo=undo)
-        except OSError as error:
-            self.say(f"The request cannot be written: {error}", bad=True)
-        else:
-            # True also once it is answered: the sentence stays for some seconds.
-            self.say(f"Asked: undo {plain(undo.command.words, 100)}.")
+        if not self.refuses(*map(_name, undo.requests)):
+            self._send(*undo.requests, undo=undo)
 
     def refuses(self, *names: str) -> bool:
         """Return whether requests cannot be sent now, and say why.

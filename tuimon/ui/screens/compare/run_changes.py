@@ -10,9 +10,11 @@ from tuimon.runs.listing import removal, tags
 from tuimon.runs.listing.summary import Summary
 from tuimon.runs.run_directory import RunDirectory
 from tuimon.text import plain
+from tuimon.ui.dialogs.kept_texts import kept_texts, note_on, unsent_note
 from tuimon.ui.dialogs.questions import Answer, ChoiceDialog
 from tuimon.ui.dialogs.text_entry import TextDialog
 from tuimon.ui.frame.base_screen import BaseScreen
+from tuimon.ui.viewer.moment import Moment
 
 
 @dataclass
@@ -75,8 +77,9 @@ class RunChanges:
 
         self._screen.app.push_screen(question, change)
 
-    def note(self, line: Summary) -> None:
-        """Ask for the note."""
+    def note(self, line: Summary, moment: Moment) -> None:
+        """Ask for the note; one that the watched run did not take any more is offered."""
+        kept = kept_texts(self._screen.app)
         question = TextDialog(
             f"Note on {plain(line.name, 60)}",
             present=f"Now: {line.tags.note}" if line.tags.note else "It has no note.",
@@ -85,11 +88,17 @@ class RunChanges:
             read=tags.note,
             effect=lambda _: f"Stays in {tags.FILE_NAME} in the run directory, beside the log.",
             longest=tags.LONGEST_NOTE,
+            text=unsent_note(self._screen.app, line.path, moment),
         )
 
         def change(text: str | None) -> None:
             if text is not None:
-                self._work(lambda: tags.change_tags(line.path, note="" if text.strip() == "-" else tags.note(text)))
+                kept[note_on(line.path)] = text
+                self._work(lambda: write(text))
+
+        def write(text: str) -> None:
+            tags.change_tags(line.path, note="" if text.strip() == "-" else tags.note(text))
+            kept.pop(note_on(line.path), None)
 
         self._screen.app.push_screen(question, change)
 

@@ -225,7 +225,7 @@ class CompareScreen(BaseScreen):
         elif what == "tag":
             self._changes.tag(line)
         elif what == "note":
-            self._changes.note(line)
+            self._changes.note(line, moment)
         elif what == "pin":
             self._changes.pin(line, known.paths)
         elif line.path == known.watched:
