@@ -10,7 +10,8 @@ from msgspec import Struct, field
 
 from tuimon.numbers import figure
 from tuimon.plot.axes import Axis, fitted_axis
-from tuimon.plot.raster import ColumnExtremes
+from tuimon.plot.joins import JOINED, Joins
+from tuimon.plot.raster import ColumnExtremes, DotArray
 from tuimon.protocol.wire import FloatArray
 from tuimon.report.web.markup import Markup, element, short
 from tuimon.runs.series import IntArray
@@ -42,6 +43,8 @@ class Line(Struct, frozen=True):
     """The other edge of an area; None for a line."""
     is_in_legend: bool = True
     """False for an area or a line that goes with another one."""
+    joins: Joins = JOINED
+    """Which of its points are joined."""
 
 
 class ChangeMark(Struct, frozen=True):
@@ -169,7 +172,7 @@ def _reduced(line: Line, x: Axis) -> tuple[ColumnExtremes, ...]:
     edges = (line.values,) if line.upper is None else (line.values, line.upper)
     reduced = tuple(ColumnExtremes(COLUMNS, x.last, x.first) for _ in edges)
     for points, values in zip(reduced, edges, strict=True):
-        points.update(line.steps, values)
+        points.update(line.steps, values, joins=line.joins)
     return reduced
 
 
@@ -179,17 +182,20 @@ def _shapes(line: Line, reduced: tuple[ColumnExtremes, ...], x: Axis, values: Ax
     if len(line.steps) > FEW_POINTS:
         return [element("path", d=_columns(reduced[0], values, height), class_=f"line {line.kind}")]
     at, y = _places(line.steps, x), _heights(line.values, values, height)
-    found = [element("path", d=_joined(at, y), class_=f"line {line.kind}")]
-    if len(line.steps) <= DOTTED_POINTS:
+    parted = line.joins.parted(line.steps, line.values, slice(0, len(line.steps)))
+    found = [element("path", d=_joined(at, y, parted), class_=f"line {line.kind}")]
+    # A point that is joined with no other one is seen as a dot alone.
+    if len(line.steps) <= DOTTED_POINTS or line.joins.is_held:
         dots = "".join(f"M{short(a)} {short(b)}h0" for a, b in zip(at, y, strict=True) if np.isfinite(b))
         found.append(element("path", d=dots, class_=f"dots {line.kind}"))
     return found
 
 
-def _joined(at: FloatArray, y: FloatArray) -> str:
-    """Return a path through points; a value that is not finite is a gap."""
+def _joined(at: FloatArray, y: FloatArray, parted: DotArray) -> str:
+    """Return a path through points; a value that is not finite is a gap, and so is what no line joins."""
     parts, pen = [], "M"
-    for a, b in zip(at, y, strict=True):
+    for a, b, is_apart in zip(at, y, parted, strict=True):
+        pen = "M" if is_apart else pen
         if not np.isfinite(b):
             pen = "M"
             continue
@@ -210,7 +216,9 @@ def _columns(points: ColumnExtremes, values: Axis, height: int) -> str:
             pen = "M" if points.non_finite[column] else pen
             continue
         y = entry[column]
-        parts.append(f"{pen}{column} {short(y)}")
+        pen = "M" if points.parted[column] else pen
+        # As wide as the column: a line of one point would not be seen.
+        parts.append(f"{pen}{column} {short(y)}" + ("h1" if points.parted[column] else ""))
         pen = "L"
         for stop in (low[column], high[column], leave[column]):
             if stop != y:

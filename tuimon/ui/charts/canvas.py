@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from tuimon.numbers import number
 from tuimon.plot.axes import Axis
+from tuimon.plot.joins import JOINED, Joins
 from tuimon.plot.raster import ColumnExtremes, DotArray, Fill, band, braille, dashed, heights, line, thinned, touched
 from tuimon.plot.request_marks import Mark
 from tuimon.protocol.wire import FloatArray
@@ -58,6 +59,8 @@ class Curve(Struct, frozen=True):
     """Tells curves apart without colour."""
     sign: str = ""
     """The sign at each point, where points are few; empty for none."""
+    joins: Joins = JOINED
+    """Which of its points are joined."""
 
 
 class Canvas:

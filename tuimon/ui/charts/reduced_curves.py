@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable, Sequence
 from msgspec import Struct
 
 from tuimon.plot.axes import Axis, fitted_axis
+from tuimon.plot.joins import JOINED, Joins
 from tuimon.plot.raster import ColumnExtremes, XOf, place_of
 from tuimon.protocol.wire import FloatArray
 from tuimon.runs.series import IntArray
@@ -61,7 +62,7 @@ class ReducedCurves:
         """
         return [
             tuple(
-                self.of((place, curve.name, edge), curve.steps, values, x, columns, x_of)
+                self.of((place, curve.name, edge), curve.steps, values, x, columns, x_of, curve.joins)
                 for edge, values in enumerate((curve.values, curve.upper))
                 if values is not None
             )
@@ -69,7 +70,14 @@ class ReducedCurves:
         ]
 
     def of(
-        self, key: Hashable, steps: IntArray, values: FloatArray, x: Axis, columns: int, x_of: XOf | None = None
+        self,
+        key: Hashable,
+        steps: IntArray,
+        values: FloatArray,
+        x: Axis,
+        columns: int,
+        x_of: XOf | None = None,
+        joins: Joins = JOINED,
     ) -> ColumnExtremes:
         """Return the points of one line.
 
@@ -80,6 +88,7 @@ class ReducedCurves:
             x: The axis of x.
             columns: How many columns of cells hold data.
             x_of: Converts steps to x; None: x is the step.
+            joins: Which points are joined.
         """
         points, wanted = self._kept.get(key), (2 * columns, x.first, x.last)
         is_another = points is not None and points.consumed and self._ends.get(key) != _step_at(steps, points.consumed)
@@ -87,7 +96,7 @@ class ReducedCurves:
             # Halving finds a small part of a long run without looking at all of it.
             skip = max(0, place_of(x.first, steps, x_of) - 1)
             points = self._kept[key] = ColumnExtremes(2 * columns, x.last, x.first, skip)
-        points.update(steps, values, x_of)
+        points.update(steps, values, x_of, joins)
         self._ends[key] = _step_at(steps, points.consumed)
         return points
 

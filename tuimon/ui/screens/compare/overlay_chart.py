@@ -120,8 +120,8 @@ class Overlay(CellView):
 
     def _of_each(self, drawn: list[_Drawn], below: Axis, columns: int) -> list[Reduced]:
         return [
-            (self._reduced.of(curve.key, curve.points.steps, curve.points.values, below, columns, curve.x_of),)
-            for curve in drawn
+            (self._reduced.of(curve.key, points.steps, points.values, below, columns, curve.x_of, points.joins),)
+            for curve, points in ((curve, curve.points) for curve in drawn)
         ]
 
     def _legend_rows(self, width: int, height: int) -> int:

@@ -144,7 +144,7 @@ class SmallMultiples(CellView):
         if points is None:
             return None
         x_of = run.seconds if self._comparison.drawn.by_time else None
-        return self._reduced.of((path, metric), points.steps, points.values, x, columns, x_of)
+        return self._reduced.of((path, metric), points.steps, points.values, x, columns, x_of, points.joins)
 
     def _axes_in_words(self, x: Axis, values: Axis) -> str:
         end = duration(x.last) if self._comparison.drawn.by_time else tick(x.last, max(1.0, x.last / 100))

@@ -260,7 +260,8 @@ class MetricChart(CellView):
             found.append(replace(curve, name="", meaning=Meaning.FRAME) if smooths else curve)
             if smooths:
                 smooth = self._smooth(line.name).update(line.series.steps, line.series.values)
-                found.append(Curve(_SMOOTH, smooth.steps, smooth.values, line.meaning, over="replace"))
+                smoothed = Curve(_SMOOTH, smooth.steps, smooth.values, line.meaning, over="replace", joins=line.joins)
+                found.append(smoothed)
         return found
 
     def _smooth(self, name: str) -> Smoothed:
