@@ -19,6 +19,7 @@ from tuimon.ui.viewer.key import Key
 from tuimon.ui.viewer.keys import keys_of
 from tuimon.ui.viewer.moment import Moment
 from tuimon.ui.viewer.run_keys import BY_NAME
+from tuimon.ui.viewer.screen_keys import METRICS
 from tuimon.ui.viewer.viewer import Viewer
 
 if TYPE_CHECKING:
@@ -75,6 +76,10 @@ class ProgramKeys:
                 await self._app.run_action("open('metrics')")
                 shown_screen(self._app).show_metric(argument)
                 self._redraw()
+            case "spike":
+                await self._app.run_action("open('metrics')")
+                self._redraw()
+                await self._app.run_action("screen.look('spike')", default_namespace=shown_screen(self._app))
             case _:
                 raise ValueError(f"no key of the program does this: {name}")
 
@@ -126,6 +131,10 @@ class ProgramKeys:
             not_now = f"not now, {plain(reason, 200)}" if reason else ""
             words = ": ".join(part for part in (f"key {key.shown}" if key.keys else "", not_now) if part)
             yield Entry(_title(key), words, self._action(key), f"{key.also} {key.request}")
+        if screen.screen_name != "metrics":
+            key = next(key for key in METRICS if key.label == "spike")
+            words = f"key {key.shown} on the screen metrics"
+            yield Entry(_title(key), words, partial(self.do, "spike"), key.also)
         yield from self._screens(moment)
         if moment.replay is None and not moment.remote:
             command = f"tuimon replay {plain(moment.run_path.name, 80)}"

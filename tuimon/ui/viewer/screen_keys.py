@@ -168,11 +168,14 @@ METRICS = KeyGroup(
         ),
         Key(
             keys="circumflex_accent",
-            action="screen.look('largest')",
+            action="screen.look('spike')",
             shown="^",
-            label="largest",
-            help="Move the cursor to the largest value shown, of validation if it is shown.",
+            label="spike",
+            help="Move the cursor to the worst spike shown, the value that is furthest above those shortly before it "
+            "(below, where higher is better): of validation, then of batches. What is not finite comes first. Again: "
+            "the next one.",
             rank=6,
+            also="largest peak outlier nan infinite worst",
         ),
         Key(
             keys="plus,equals_sign",

@@ -21,6 +21,7 @@ from tuimon.text import plain
 from tuimon.ui.charts.canvas import Canvas, Curve, draw_empty, in_legend
 from tuimon.ui.charts.metric_lines import lines_of
 from tuimon.ui.charts.reduced_curves import ReducedCurves
+from tuimon.ui.charts.spikes import spikes_of
 from tuimon.ui.drawing.cell_view import CellView, draw_panel
 from tuimon.ui.drawing.cells import Cells
 from tuimon.ui.viewer.meanings import Meaning
@@ -31,6 +32,8 @@ READ_DIGITS = 6
 NAMES_WIDTH = 8
 """Room at the right, for the names of the curves."""
 _CURSOR = "│"
+_WIDE = 60
+"""A panel this wide has room for all digits of what is read off, and for its steps."""
 _SMOOTH = "smooth"
 
 
@@ -139,18 +142,20 @@ class MetricChart(CellView):
         """Return the values at the cursor: the nearest point of each curve."""
         return self._read(self._curves(moment), self.to_x(moment))
 
-    def at_largest(self, moment: Moment) -> Viewport:
-        """Return the viewport with the cursor at the largest visible value of the line in front."""
-        lines = lines_of(moment.state, self.metric)
-        if not lines:
-            return self.viewport
-        series, whole, to_x = lines[-1].series, self.whole(moment), self.to_x(moment)
-        inside = steps_within(series.steps, *self.viewport.window(whole), to_x)
-        values = np.where(np.isfinite(series.values[inside]), series.values[inside], -np.inf)
-        if not len(values):
-            return self.viewport
-        at = inside.start + int(np.argmax(values))
-        return self.viewport.at(float(to_x(series.steps[at : at + 1])[0]), whole)
+    def at_spike(self, moment: Moment) -> Viewport | None:
+        """Return the viewport with the cursor at the visible value that stands out most, from there at the next one.
+
+        None where no value stands out.
+        """
+        lines, whole, to_x = lines_of(moment.state, self.metric), self.whole(moment), self.to_x(moment)
+        first, last = self.viewport.window(whole)
+        parts = [steps_within(line.series.steps, first, last, to_x) for line in lines]
+        steps = dict.fromkeys(spike.step for spike in spikes_of(lines, self.metric, parts))
+        places = [float(to_x(np.array([step]))[0]) for step in steps]
+        if not places:
+            return None
+        here = places.index(self.viewport.cursor) if self.viewport.cursor in places else -1
+        return self.viewport.at(places[(here + 1) % len(places)], whole)
 
     def cursor_moved(self, moment: Moment, by: int) -> Viewport:
         """Return the viewport with the cursor moved by columns of dots, and at least to the next point."""
@@ -232,7 +237,9 @@ class MetricChart(CellView):
             lambda columns: self._reduced.of_curves(curves, axis, columns, to_x),
             partial(fitted_axis, scale=self.viewport.scale, log_decades=decades_of(self.metric)),
         )
-        draw_panel(cells, title + plot.suffix, self._legend(curves, to_x))
+        readings = self._read(curves, to_x)
+        legend = self._read_off(readings, cells.width) if readings else _legend(curves)
+        draw_panel(cells, title + plot.suffix, legend, kept=len(readings[:1]))
         self._mark_chosen(cells)
         canvas = plot.canvas
         if canvas is None:
@@ -280,15 +287,23 @@ class MetricChart(CellView):
         end = None if total is None else float(total)
         return whole_axis(x, *whole, end, exact=state.ended is not None, ticks=ticks)
 
-    def _legend(self, curves: list[Curve], to_x: XOf) -> list[tuple[str, int]]:
-        readings = self._read(curves, to_x)
-        if readings:
-            at = words(self.viewport.x, self.viewport.cursor or 0.0)
-            shown = [
-                (f"{each.name} {number(each.value, READ_DIGITS)}", int(each.meaning)) for each in readings if each.name
-            ]
-            return [(at, int(Meaning.STRONG)), *shown]
-        return [(in_legend(curve.name, float(curve.values[-1])), int(curve.meaning)) for curve in curves if curve.name]
+    def _read_off(self, readings: list[Reading], width: int) -> list[tuple[str, int]]:
+        """Return the place of the cursor and the values there, in a panel ``width`` cells wide.
+
+        A value of another step than the place says has its step beside it, where there is room.
+        """
+        cursor, is_wide = self.viewport.cursor or 0.0, width >= _WIDE
+        place, step = words(self.viewport.x, cursor), round(cursor)
+        if self.viewport.x != "step":
+            step = readings[-1].step
+            place = f"{place}, step {step:,}" if is_wide else place
+        shown = []
+        for each in readings:
+            if each.name:
+                where = f" at {each.step:,}" if is_wide and each.step != step else ""
+                value = number(each.value, READ_DIGITS) if is_wide else number(each.value)
+                shown.append((f"{each.name} {value}{where}", int(each.meaning)))
+        return [(place, int(Meaning.STRONG)), *shown]
 
     def _read(self, curves: list[Curve], to_x: XOf) -> list[Reading]:
         """Return the nearest point of each curve to the cursor."""
@@ -308,6 +323,10 @@ class MetricChart(CellView):
         if self.is_chosen and cells.width and cells.height:
             for edge in (cells.codes[0], cells.codes[-1], cells.codes[:, 0], cells.codes[:, -1]):
                 edge[edge == Meaning.FRAME] = Meaning.KEY
+
+
+def _legend(curves: list[Curve]) -> list[tuple[str, int]]:
+    return [(in_legend(curve.name, float(curve.values[-1])), int(curve.meaning)) for curve in curves if curve.name]
 
 
 def _epochs(state: RunState) -> int | None:

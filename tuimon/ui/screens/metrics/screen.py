@@ -32,6 +32,7 @@ from tuimon.ui.viewer.opening_order import OpeningOrder
 from tuimon.ui.viewer.view_memory import MetricsView, View
 
 _GAP = 3
+_NO_SPIKE = "no spike is shown: nothing stands out from what was before it"
 
 
 class MetricsScreen(BaseScreen):
@@ -63,6 +64,8 @@ class MetricsScreen(BaseScreen):
         self._recalled = ""
         """The metric to choose as soon as the run has it."""
         self._order = OpeningOrder()
+        self._said = ""
+        """What the last key has to say; empty for nothing."""
 
     def panels(self) -> Iterable[Widget]:
         """Yield the status line, the charts, the statistics and the filter."""
@@ -155,7 +158,7 @@ class MetricsScreen(BaseScreen):
         if moment is None:
             return
         chart = self.chosen_chart
-        whole = chart.whole(moment)
+        whole, self._said = chart.whole(moment), ""
         match what:
             case "x":
                 viewport = viewport.with_next_x()
@@ -171,8 +174,9 @@ class MetricsScreen(BaseScreen):
                 viewport = viewport.panned(whole, by)
             case "cursor":
                 viewport = chart.cursor_moved(moment, by)
-            case "largest":
-                viewport = chart.at_largest(moment)
+            case "spike":
+                found = chart.at_spike(moment)
+                viewport, self._said = found or viewport, "" if found else _NO_SPIKE
             case "all":
                 viewport = viewport.all().without_cursor()
             case "follow":
@@ -262,7 +266,13 @@ class MetricsScreen(BaseScreen):
         self._statistics.display = room == 1 and bool(found)
         self._statistics.chart = self._charts[0]
         self._status.tell(
-            self.viewport, self._part_words(), len(found), page + 1, -(-len(found) // room), self._filter.value
+            self.viewport,
+            self._part_words(),
+            len(found),
+            page + 1,
+            -(-len(found) // room),
+            self._filter.value,
+            self._said,
         )
 
     def _part_words(self) -> str:
@@ -281,14 +291,15 @@ class StatusLine(CellView):
         super().__init__()
         self._parts: list[tuple[str, Meaning]] = []
 
-    def tell(self, viewport: Viewport, part: str, found: int, page: int, pages: int, pattern: str) -> None:
-        """Take the viewport and the numbers to show next."""
+    def tell(self, viewport: Viewport, part: str, found: int, page: int, pages: int, pattern: str, said: str) -> None:
+        """Take the viewport, the numbers and the answer to the last key to show next."""
         smoothing = {
             "none": "none",
             "ema": f"EMA {viewport.strength:g}",
             "median": f"median of {window_of(viewport.strength)}",
         }[viewport.smoothing]
         self._parts = [
+            *([(said, Meaning.KEY)] if said else []),
             (f"x {X_WORDS[viewport.x]}", Meaning.TEXT),
             (f"scale {viewport.scale}", Meaning.TEXT),
             (f"smoothing {smoothing}", Meaning.TEXT),
@@ -375,5 +386,7 @@ class Statistics(CellView):
         bad = len(values) - int(finite.sum())
         held = count(len(values)) + ("" if is_whole else " kept")
         cells.put(row, column, held, Meaning.TEXT)
-        if bad:
-            cells.put(row, column + len(held) + 2, f"{count(bad)} not finite", Meaning.ERROR)
+        told = f"{count(bad)} not finite"
+        # Half a number would be another number.
+        if bad and column + len(held) + 2 + len(told) <= cells.width:
+            cells.put(row, column + len(held) + 2, told, Meaning.ERROR)
