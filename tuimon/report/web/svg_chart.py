@@ -108,6 +108,9 @@ def draw(
         log_decades=chart.log_decades,
         from_zero=chart.from_zero,
     )
+    has_values = any(points.limits is not None for points in both)
+    # Without any value, an axis would be made up.
+    values = values if has_values else Axis(values.first, values.last, ())
     drawn = Drawn(Markup(), values)
     shapes: list[Markup] = []
     for line, points in zip(chart.lines, reduced, strict=True):
@@ -136,6 +139,9 @@ def draw(
         _mark_lines(chart, x, height),
         data,
         _mark_labels(chart, x),
+        None
+        if has_values
+        else element("text", "no finite value", x="50%", y=height / 2, text_anchor="middle", class_="tick"),
         xmlns="http://www.w3.org/2000/svg",
         role="img",
         aria_labelledby=f"{prefix}-title {prefix}-desc",

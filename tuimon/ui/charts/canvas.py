@@ -204,6 +204,11 @@ def draw_axes(cells: Cells, width: int, steps: Axis, values: Axis) -> Canvas | N
 def draw_empty(cells: Cells, title: str, words: str) -> None:
     """Draw a panel without data, with a sentence in its middle."""
     draw_panel(cells, title)
+    put_middle(cells, words)
+
+
+def put_middle(cells: Cells, words: str) -> None:
+    """Write a sentence into the middle of a panel."""
     lines = wrap(words, cells.width - 8)
     for index, text in enumerate(lines[: max(0, cells.height - 2)]):
         cells.put(max(1, (cells.height - len(lines)) // 2) + index, 4, text, Meaning.DIM)

@@ -21,11 +21,22 @@ class Plot(Struct, frozen=True):
     """Axes that are drawn, and the reduced curves to draw between them."""
 
     canvas: Canvas | None
-    """The canvas for the data; None if there is no room for it."""
+    """The canvas for the data; None if there is no room for it, or no finite value."""
     values: Axis
     """The axis of the values."""
     reduced: list[Reduced]
     """The points of each curve."""
+
+    @property
+    def has_values(self) -> bool:
+        """Whether there is a finite value to draw."""
+        return any(points.limits is not None for curve in self.reduced for points in curve)
+
+    @property
+    def why_none(self) -> str:
+        """Why there is nothing to draw, in a sentence."""
+        bad = any(points.non_finite.any() for curve in self.reduced for points in curve)
+        return "No finite value here: all are nan or infinite." if bad else "No value here."
 
     @property
     def suffix(self) -> str:
@@ -125,6 +136,9 @@ class ReducedCurves:
         reduced = reduce(columns)
         lines = [points for curve in reduced for points in curve]
         values = axis_of([each.limits for each in lines], [each.log_limits for each in lines], cells.height - 2)
+        if all(points.limits is None for points in lines):
+            # An axis would be made up.
+            return Plot(None, values, reduced)
         canvas = draw_axes(cells, width, x, values)
         if canvas is not None and canvas.columns != columns:
             reduced = reduce(canvas.columns)

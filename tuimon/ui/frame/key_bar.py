@@ -34,6 +34,17 @@ class KeyBar(CellView):
         super().__init__()
         self._keys = [key for key in keys_of(screen_name) if key.label]
         self._spans: list[tuple[int, int, Key]] = []
+        self._labels: dict[str, str] = {}
+
+    def tell(self, labels: dict[str, str]) -> None:
+        """Take what keys of the screen do now, where it is something else than else.
+
+        Args:
+            labels: The label of each such key by its action; empty for a key that does nothing now.
+        """
+        if labels != self._labels:
+            self._labels = labels
+            self.redraw()
 
     def draw(self, cells: Cells, moment: Moment) -> None:
         """Draw the keys; at the right, why this viewer sends no requests, where it sends none."""
@@ -83,10 +94,10 @@ class KeyBar(CellView):
             return "unhold"
         if key.request == "pause" and moment.is_paused:
             return "resume"
-        return key.label
+        return self._labels.get(key.action, key.label)
 
     def _useful(self, key: Key, moment: Moment) -> bool:
-        return key.is_useful(moment) and (key.needs != "tabs" or self.tabs)
+        return key.is_useful(moment) and bool(self._label(key, moment)) and (key.needs != "tabs" or self.tabs)
 
 
 def _rank(key: Key, moment: Moment) -> int:

@@ -82,6 +82,9 @@ class LossChart(StepChart):
         reduced = self._reduced.of_curves(curves, steps, columns)
         lines = [points for curve in reduced for points in curve]
         limits, log_limits = [each.limits for each in lines], [each.log_limits for each in lines]
+        if not any(limits):
+            cells.put(1, 1, "no finite value", Meaning.DIM)
+            return
         values = fitted_axis(limits, log_limits, cells.height, log_decades=self.log_decades)
         Canvas(cells, 1 + _LIMITS_WIDTH, columns, rows).draw(curves, reduced, values)
         for row, value in ((1, values.last), (rows, values.first)):

@@ -18,7 +18,7 @@ from tuimon.plot.viewport import Viewport
 from tuimon.plot.x_axis import StepsToX, whole_axis, window_axis, words
 from tuimon.runs.state import RunState
 from tuimon.text import plain
-from tuimon.ui.charts.canvas import Canvas, Curve, draw_empty, in_legend
+from tuimon.ui.charts.canvas import Canvas, Curve, draw_empty, in_legend, put_middle
 from tuimon.ui.charts.metric_lines import lines_of
 from tuimon.ui.charts.reduced_curves import ReducedCurves
 from tuimon.ui.charts.spikes import spikes_of
@@ -242,6 +242,8 @@ class MetricChart(CellView):
         draw_panel(cells, title + plot.suffix, legend, kept=len(readings[:1]))
         self._mark_chosen(cells)
         canvas = plot.canvas
+        if not plot.has_values:
+            put_middle(cells, plot.why_none)
         if canvas is None:
             return
         self._axis = axis, canvas.column, canvas.columns

@@ -263,6 +263,7 @@ class MetricsScreen(BaseScreen):
             chart.look_at(metric, self.viewport, is_chosen=room > 1 and page * room + position == self._chosen)
         pattern = plain(self._filter.value, 60)
         self._charts[0].why_none = f"No metric matches “{pattern}”: esc shows all." if pattern else "No metric yet."
+        self.bar.tell(self._labels())
         self._statistics.display = room == 1 and bool(found)
         self._statistics.chart = self._charts[0]
         self._status.tell(
@@ -274,6 +275,16 @@ class MetricsScreen(BaseScreen):
             self._filter.value,
             self._said,
         )
+
+    def _labels(self) -> dict[str, str]:
+        """Return what keys do now that do something else at other times, or nothing."""
+        opened = self._open
+        labels = {"screen.full": "all charts"} if opened["full"] else {}
+        if self.viewport.follows and not opened["cursor"]:
+            labels["screen.look('follow')"] = ""
+        if not opened["zoom"] and not opened["cursor"]:
+            labels["screen.look('all')"] = ""
+        return labels
 
     def _part_words(self) -> str:
         """Return the share of x that is shown, in words; empty if all of it is."""
