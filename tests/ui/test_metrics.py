@@ -107,6 +107,41 @@ async def test_a_filter_is_heeded_as_it_is_typed(runs: Path) -> None:
             assert app.base_screen.screen_name == "metrics"
 
 
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("val*", ["loss"]),
+        ("val_loss", ["loss"]),
+        ("val_loss|accuracy", ["loss", "accuracy"]),
+        ("a", ["accuracy", "learning rate"]),
+        ("lr", ["learning rate"]),
+        ("val_accuracy", []),
+        ("", ["loss", "accuracy", "learning rate"]),
+    ],
+)
+async def test_a_filter_finds_metrics_by_the_names_of_their_lines(runs: Path, pattern: str, found: list[str]) -> None:
+    with LiveRun(runs, *log()) as run:
+        async with watching(run.directory, WIDE) as (app, pilot):
+            await press(pilot, "2")
+            await until(pilot, lambda: "3 metrics" in part(app, "StatusLine"))
+            screen(app).query_one(Input).value = pattern
+            words = f"{len(found)} metric{'' if len(found) == 1 else 's'}"
+            await until(pilot, lambda: words in part(app, "StatusLine"))
+            assert [chart.metric for chart in screen(app)._charts if chart.display and chart.metric] == found
+
+
+async def test_a_curve_has_one_name_on_all_screens(runs: Path) -> None:
+    with LiveRun(runs, *log()) as run:
+        async with watching(run.directory, WIDE) as (app, pilot):
+            named = {line.name for line in lines_of(app.viewer.state, "loss")}
+            for key, name in (("1", "dashboard"), ("2", "metrics")):
+                await press(pilot, key)
+                await until(pilot, lambda name=name: app.base_screen.screen_name == name and "╭─ loss" in text(app))
+                title = next(line for line in text(app).splitlines() if "╭─ loss" in line)
+                for word in named:
+                    assert f" {word} 0." in title
+
+
 async def test_following_lets_go_when_panned_and_comes_back_by_key(runs: Path) -> None:
     with LiveRun(runs, *log()) as run:
         async with watching(run.directory, WIDE) as (app, pilot):
@@ -357,7 +392,7 @@ async def test_the_spikes_are_gone_through_by_one_key_not_the_beginning(runs: Pa
                 await until(pilot, lambda step=step: f"step {step:,}  " in part(app, "MetricChart"))
             # What is read off elsewhere says where.
             await press(pilot, "circumflex_accent", "circumflex_accent")
-            await until(pilot, lambda: "valid 1.64286 at 700" in part(app, "MetricChart"))
+            await until(pilot, lambda: "val 1.64286 at 700" in part(app, "MetricChart"))
             # Of an accuracy it is what falls.
             await press(pilot, "down", "circumflex_accent")
             assert screen(app).viewport.cursor == pytest.approx(1000)
@@ -384,7 +419,7 @@ async def test_the_place_of_the_cursor_stands_on_small_charts_too(runs: Path) ->
         async with watching(run.directory, NARROW) as (app, pilot):
             await press(pilot, "2", "circumflex_accent")
             await until(pilot, lambda: text(app).count("step 750") >= 2)
-            assert "valid 4.600" in text(app)
+            assert "val 4.600" in text(app)
 
 
 @pytest.mark.parametrize(
@@ -399,7 +434,7 @@ async def test_the_key_of_spikes_is_found_by_its_word(runs: Path, words: str, ke
             options = app.screen.query_one(OptionList)
             await until(pilot, lambda: "worst spike" in str(options.options[0].prompt) if options.options else False)
             await press(pilot, "enter")
-            await until(pilot, lambda: app.base_screen.screen_name == "metrics" and "valid 4.6" in text(app))
+            await until(pilot, lambda: app.base_screen.screen_name == "metrics" and "val 4.6" in text(app))
             assert screen(app).viewport.cursor == pytest.approx(750)
 
 
@@ -413,7 +448,7 @@ def test_a_noisy_loss_that_falls_has_no_spike_but_the_one_put_in(epochs: int) ->
         epoch_values = values + (3.0 * (np.arange(epochs) == put) if put is not None else 0)
         valid.extend_rows(50 * np.arange(1, epochs + 1), epoch_values)
         batch.extend(0, batches)
-        lines = [Line("batch", batch, Meaning.BATCH, can_be_smoothed=True), Line("valid", valid, Meaning.VALIDATION)]
+        lines = [Line("batch", batch, Meaning.BATCH, can_be_smoothed=True), Line("val", valid, Meaning.VALIDATION)]
         found = spikes_of(lines, "loss", [slice(0, len(line.series)) for line in lines])
         assert [spike.step for spike in found] == ([] if put is None else [50 * (put + 1)])
 
@@ -422,7 +457,7 @@ def test_what_is_not_finite_comes_first_and_a_batch_before_its_epoch() -> None:
     valid, batch = Series(), Series()
     valid.extend_rows(np.array([10, 20, 30]), np.array([1.0, math.nan, math.nan]))
     batch.extend(0, np.array([1.0] * 14 + [math.inf] + [math.nan] * 15))
-    lines = [Line("batch", batch, Meaning.BATCH, can_be_smoothed=True), Line("valid", valid, Meaning.VALIDATION)]
+    lines = [Line("batch", batch, Meaning.BATCH, can_be_smoothed=True), Line("val", valid, Meaning.VALIDATION)]
     assert [spike.step for spike in spikes_of(lines, "loss", [slice(0, 30), slice(0, 3)])] == [14]
 
 

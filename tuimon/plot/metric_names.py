@@ -4,7 +4,7 @@ from tuimon.runs.state import RunState
 
 LEARNING_RATE = "learning rate"
 """The name of the learning rate among the metrics."""
-_LOGGED_RATES = ("learning_rate", "lr")
+RATE_NAMES = ("learning_rate", "lr")
 """How Keras and its callbacks call it in the logs of an epoch."""
 
 
@@ -25,7 +25,7 @@ def loss_name(state: RunState) -> str:
 
 def is_learning_rate(name: str) -> bool:
     """Return whether a metric is the learning rate."""
-    return name == LEARNING_RATE or name in _LOGGED_RATES
+    return name == LEARNING_RATE or name in RATE_NAMES
 
 
 def _own_name(name: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from tuimon.plot.joins import JOINED, Joins
-from tuimon.plot.metric_names import LEARNING_RATE, is_learning_rate
+from tuimon.plot.metric_names import LEARNING_RATE, RATE_NAMES, is_learning_rate, names_of
 from tuimon.plot.run_joins import joins_of, known_rates
 from tuimon.runs.series import Series
 from tuimon.runs.state import RunState
@@ -68,9 +68,24 @@ def lines_of(state: RunState, metric: str) -> list[Line]:
             Line("batch", batches, Meaning.BATCH, can_be_smoothed=True, joins=of_batches),
             Line("running", running, Meaning.BATCH, can_be_smoothed=True, joins=joins_of(state)),
             Line("train", epochs, Meaning.TRAINING, joins=joins, sign=sign),
-            Line("valid", validations, Meaning.VALIDATION, dash="dashed", joins=joins),
+            Line("val", validations, Meaning.VALIDATION, dash="dashed", joins=joins),
         ]
     return [line for line in found if len(line.series)]
+
+
+def metrics_matching(state: RunState, pattern: str) -> list[str]:
+    """Return the metrics of a run that match a pattern, by their names or by those of their lines.
+
+    `val_loss` is a line of the metric `loss`. That all such names have `val_` in them finds nobody anything: they count
+    where it is typed, or where no metric itself matches.
+    """
+    names = names_of(state)
+    lines = {f"val_{name}": name for name in names if {"val"} & {line.name for line in lines_of(state, name)}}
+    lines |= dict.fromkeys(RATE_NAMES, LEARNING_RATE) if LEARNING_RATE in names else {}
+    found = set(matching(names, pattern))
+    if "val" in pattern.lower() or not found:
+        found |= {lines[name] for name in matching(lines, pattern)}
+    return [name for name in names if name in found]
 
 
 def matching(found: Iterable[str], pattern: str) -> list[str]:

@@ -56,7 +56,7 @@ def spikes_of(lines: Sequence[Line], metric: str, parts: Sequence[slice]) -> lis
         known = steps[: part.stop][finite], values[: part.stop][finite]
         rises = _rises_of_batches(known[1]) if line.can_be_smoothed else _rises_of_epochs(known[1])
         found[line.name] = _peaks(*known, rises, int(np.count_nonzero(finite[: part.start])))
-    ordered = [*found.get("valid", ()), *(found.get("batch") or found.get("running") or ())]
+    ordered = [*found.get("val", ()), *(found.get("batch") or found.get("running") or ())]
     ordered = ordered or [spike for spikes in found.values() for spike in spikes]
     first = [Spike(min(bad), np.inf)] if bad else []
     return [*first, *ordered]

@@ -14,9 +14,7 @@ from tuimon.ui.drawing.cells import Cells, cell_width
 from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment
 
-_WORDS = {"batch": "batch", "running": "running mean", "train": "training", "valid": "validation"}
-"""What the legend calls each line of the metric."""
-_IN_LOW = "valid train batch running"
+_IN_LOW = ("val", "train", "batch", "running")
 """The order of the values in a low chart: the newest validation says more than a batch."""
 _LOW = 7
 """A lower chart has neither frame nor axes, so that more of it is data."""
@@ -43,7 +41,7 @@ class LossChart(StepChart):
 
     def legend(self, moment: Moment) -> list[tuple[str, int]]:
         """Return the curves with their newest values."""
-        return [(in_legend(_word(curve.name), _last(curve)), int(curve.meaning)) for curve in self.curves(moment)]
+        return [(in_legend(curve.name, _last(curve)), int(curve.meaning)) for curve in self.curves(moment)]
 
     def curves(self, moment: Moment) -> list[Curve]:
         """Return batch values, epoch values and validation values, as far as the run has them."""
@@ -71,8 +69,8 @@ class LossChart(StepChart):
     def _draw_low(self, cells: Cells, curves: list[Curve], moment: Moment) -> None:
         """Draw names and newest values into the first line, and the curves below it, with their limits at the left."""
         end = cells.put(0, 1, self.title(moment), Meaning.TITLE)
-        for curve in sorted(curves, key=lambda curve: _IN_LOW.find(curve.name)):
-            words = f"{_word(curve.name)} {number(_last(curve))}"
+        for curve in sorted(curves, key=lambda curve: _IN_LOW.index(curve.name) if curve.name in _IN_LOW else 0):
+            words = f"{curve.name} {number(_last(curve))}"
             if end + 2 + cell_width(words) < cells.width:
                 end = cells.put(0, end + 2, words, curve.meaning)
         columns, rows = cells.width - 2 - _LIMITS_WIDTH, cells.height - 1
@@ -113,10 +111,6 @@ class OtherMetricChart(LossChart):
 def other_names(state: RunState) -> list[str]:
     """Return the metrics beside the loss, in their order; the learning rate is the last one."""
     return [name for name in names_of(state) if name != loss_name(state)]
-
-
-def _word(name: str) -> str:
-    return _WORDS.get(name, name)
 
 
 def _last(curve: Curve) -> float:

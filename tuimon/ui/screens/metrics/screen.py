@@ -11,7 +11,6 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from tuimon.numbers import count, number, percent
-from tuimon.plot.metric_names import names_of
 from tuimon.plot.raster import XOf, steps_within
 from tuimon.plot.smoothing import nearest_strength, window_of
 from tuimon.plot.viewport import GRIDS, Viewport
@@ -20,7 +19,7 @@ from tuimon.protocol.wire import FloatArray
 from tuimon.runs.series import IntArray, Series
 from tuimon.settings import Settings
 from tuimon.text import plain
-from tuimon.ui.charts.metric_lines import lines_of, matching
+from tuimon.ui.charts.metric_lines import lines_of, metrics_matching
 from tuimon.ui.drawing.cell_view import CellView
 from tuimon.ui.drawing.cells import Cells
 from tuimon.ui.frame.base_screen import BaseScreen, bindings_of
@@ -234,7 +233,7 @@ class MetricsScreen(BaseScreen):
             self._chosen = found.index(chart.metric)
 
     def _names(self) -> list[str]:
-        return matching(names_of(self._moment.state), self._filter.value) if self._moment else []
+        return metrics_matching(self._moment.state, self._filter.value) if self._moment else []
 
     def _again(self) -> None:
         if self._moment is not None:
