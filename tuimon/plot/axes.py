@@ -62,7 +62,9 @@ def value_axis(low: float, high: float, ticks: int) -> Axis:
     # Half ticks: limits that are as calm as round numbers, with less empty room.
     first = math.floor(low / gap * 2 + 1e-9) * gap / 2
     last = math.ceil(high / gap * 2 - 1e-9) * gap / 2
-    return Axis(first, last, _ticks(first, last, gap))
+    found = _ticks(first, last, gap)
+    # One number alone is no scale.
+    return Axis(first, last, found if len(found) > 1 else _ticks(first, last, gap / 2))
 
 
 def decades_of(metric: str) -> float:
@@ -120,8 +122,11 @@ def log_axis(low: float, high: float, ticks: int) -> Axis:
     values = [float(f"1e{decade}") for decade in decades if decade % every == 0]
     if len(decades) <= 3 and ticks >= 4:
         values = sorted(value * factor for value in values for factor in (1, 2, 5))
-    shown = tuple((value, tick(value, value)) for value in values if first * 0.999 <= value <= last * 1.001)
-    return Axis(first, last, shown or ((first, tick(first, first)),), logarithmic=True)
+    shown = [value for value in values if first * 0.999 <= value <= last * 1.001]
+    if len(shown) < 2:
+        # One number alone is no scale; both ends are round.
+        shown = sorted({first, *shown, last})
+    return Axis(first, last, tuple((value, tick(value, value)) for value in shown), logarithmic=True)
 
 
 def nice_ceiling(value: float) -> float:

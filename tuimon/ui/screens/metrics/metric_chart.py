@@ -19,6 +19,7 @@ from tuimon.plot.x_axis import StepsToX, whole_axis, window_axis, words
 from tuimon.runs.state import RunState
 from tuimon.text import plain
 from tuimon.ui.charts.canvas import Canvas, Curve, draw_empty, in_legend, put_middle
+from tuimon.ui.charts.low_chart import LOW, low_canvas, put_limits, put_low_title
 from tuimon.ui.charts.metric_lines import lines_of
 from tuimon.ui.charts.reduced_curves import ReducedCurves
 from tuimon.ui.charts.spikes import spikes_of
@@ -228,6 +229,9 @@ class MetricChart(CellView):
             draw_empty(cells, title, "No value yet.")
             self._mark_chosen(cells)
             return
+        if cells.height < LOW:
+            self._draw_low(cells, title, curves, moment)
+            return
         width, to_x = cells.width - 2 - NAMES_WIDTH, self.to_x(moment)
         axis = self._x_axis(moment, width)
         plot = self._reduced.lay_out(
@@ -251,6 +255,29 @@ class MetricChart(CellView):
         seen = [replace(mark, step=float(to_x(np.array([mark.step]))[0])) for mark in marks(moment.state)]
         canvas.mark(seen, axis)
         canvas.name(curves, plot.reduced, plot.values, NAMES_WIDTH)
+        self._draw_cursor(canvas, axis)
+
+    def _draw_low(self, cells: Cells, title: str, curves: list[Curve], moment: Moment) -> None:
+        """Draw what there is room for without frame and axes."""
+        to_x, canvas = self.to_x(moment), low_canvas(cells)
+        readings = self._read(curves, to_x)
+        texts = self._read_off(readings, cells.width) if readings else _legend(curves)
+        # The line in front says most.
+        put_low_title(cells, title, [*texts[: len(readings[:1])], *reversed(texts[len(readings[:1]) :])])
+        if canvas is None:
+            return
+        axis = self._x_axis(moment, canvas.columns)
+        reduced = self._reduced.of_curves(curves, axis, canvas.columns, to_x)
+        lines = [points for curve in reduced for points in curve]
+        limits, log_limits = [each.limits for each in lines], [each.log_limits for each in lines]
+        if not any(limits):
+            cells.put(1, 1, "no finite value", Meaning.DIM)
+            return
+        decades = decades_of(self.metric)
+        values = fitted_axis(limits, log_limits, cells.height, scale=self.viewport.scale, log_decades=decades)
+        self._axis = axis, canvas.column, canvas.columns
+        canvas.draw(curves, reduced, values)
+        put_limits(cells, values)
         self._draw_cursor(canvas, axis)
 
     def _draw_cursor(self, canvas: Canvas, axis: Axis) -> None:
