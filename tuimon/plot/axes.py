@@ -13,6 +13,8 @@ from tuimon.protocol.wire import FloatArray
 
 _NICE = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 _LARGEST = 1e300
+_NOISE = 1e-7
+"""Values of 32 bits are this far from the round numbers that they stand for."""
 
 
 class Axis(Struct, frozen=True):
@@ -112,7 +114,7 @@ def log_axis(low: float, high: float, ticks: int) -> Axis:
     """Return a logarithmic axis that holds ``low`` to ``high``, both above 0."""
     low, high = max(low, 1e-300), min(high, _LARGEST)
     first, last = _floor_125(low), _floor_125(high)
-    if last < high:
+    if last * (1 + _NOISE) < high:
         last = _next_125(last)
     if first == last:
         # All values are the same.
@@ -165,7 +167,7 @@ def _ticks(first: float, last: float, gap: float) -> tuple[tuple[float, str], ..
 
 def _floor_125(value: float) -> float:
     power = 10.0 ** math.floor(math.log10(value))
-    return max(factor * power for factor in (0.5, 1.0, 2.0, 5.0) if factor * power <= value * (1 + 1e-12))
+    return max(factor * power for factor in (0.5, 1.0, 2.0, 5.0) if factor * power <= value * (1 + _NOISE))
 
 
 def _next_125(value: float) -> float:

@@ -119,17 +119,6 @@ def draw(
         drawn.non_finite += bad if line.is_in_legend else 0
         drawn.newest[line.name] = figure(float(line.values[-1])) if len(line.values) else "–"
     shapes += _bad(both, height)
-    data = element(
-        "svg",
-        shapes,
-        class_="data",
-        viewBox=f"0 0 {COLUMNS} {height}",
-        preserveAspectRatio="none",
-        width="100%",
-        height=height,
-        overflow="visible",
-        aria_hidden="true",
-    )
     drawn.plot = element(
         "svg",
         element("title", chart.title, id=f"{prefix}-title"),
@@ -137,7 +126,7 @@ def draw(
         _undone(chart, x, height),
         _grid(x, values, height),
         _mark_lines(chart, x, height),
-        data,
+        _data(shapes, height),
         _mark_labels(chart, x),
         None
         if has_values
@@ -152,6 +141,21 @@ def draw(
         **place,
     )
     return drawn
+
+
+def _data(shapes: list[Markup], height: int) -> Markup:
+    """Return what is stretched to the width."""
+    return element(
+        "svg",
+        shapes,
+        class_="data",
+        viewBox=f"0 0 {COLUMNS} {height}",
+        preserveAspectRatio="none",
+        width="100%",
+        height=height,
+        overflow="visible",
+        aria_hidden="true",
+    )
 
 
 def described(chart: Chart, drawn: Drawn) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 from msgspec import structs
 from textual.binding import BindingType
 from textual.containers import Container
+from textual.geometry import Size
 from textual.widget import Widget
 from textual.widgets import Input
 
@@ -244,7 +245,8 @@ class MetricsScreen(BaseScreen):
             self._chosen, self._recalled = found.index(self._recalled), ""
         self._chosen = max(0, min(self._chosen, len(found) - 1))
         rows, columns = (1, 1) if self._is_full else self._grid
-        rows, columns = min(rows, self._most_rows), min(columns, self._most_columns)
+        most = _most(self.size)
+        rows, columns = min(rows, most[0]), min(columns, most[1])
         room = rows * columns
         page = self._chosen // room
         shown = found[page * room : (page + 1) * room]
@@ -260,7 +262,7 @@ class MetricsScreen(BaseScreen):
             chart.look_at(metric, self.viewport, is_chosen=room > 1 and page * room + position == self._chosen)
         pattern = plain(self._filter.value, 60)
         self._charts[0].why_none = f"No metric matches “{pattern}”: esc shows all." if pattern else "No metric yet."
-        self.bar.tell(self._labels())
+        self.bar.tell(_labels(self._open, is_alone=most == (1, 1), follows=self.viewport.follows))
         self._statistics.display = room == 1 and bool(found) and self.size.height >= _STATISTICS_FROM
         self._statistics.chart = self._charts[0]
         self._status.tell(
@@ -273,27 +275,6 @@ class MetricsScreen(BaseScreen):
             self._said,
         )
 
-    @property
-    def _most_rows(self) -> int:
-        return max(1, self.size.height // 9)
-
-    @property
-    def _most_columns(self) -> int:
-        return max(1, self.size.width // 38)
-
-    def _labels(self) -> dict[str, str]:
-        """Return what keys do now that do something else at other times, or nothing."""
-        opened = self._open
-        labels = {"screen.full": "all charts"} if opened["full"] else {}
-        if self._most_rows * self._most_columns == 1:
-            # There is room for one chart only.
-            labels = {"screen.full": "", "screen.grid": ""}
-        if self.viewport.follows and not opened["cursor"]:
-            labels["screen.look('follow')"] = ""
-        if not opened["zoom"] and not opened["cursor"]:
-            labels["screen.look('all')"] = ""
-        return labels
-
     def _part_words(self) -> str:
         """Return the share of x that is shown, in words; empty if all of it is."""
         if self._moment is None or self.viewport.span is None:
@@ -301,3 +282,26 @@ class MetricsScreen(BaseScreen):
         first, last = self._charts[0].whole(self._moment)
         share = self.viewport.span / (last - first)
         return f"{percent(share, 0 if share > 0.1 else 1)} of x: 0 shows all" if share < 1 else ""
+
+
+def _most(size: Size) -> tuple[int, int]:
+    """Return how many rows and columns of charts there is room for."""
+    return max(1, size.height // 9), max(1, size.width // 38)
+
+
+def _labels(opened: dict[str, bool], *, is_alone: bool, follows: bool) -> dict[str, str]:
+    """Return what keys do now that do something else at other times, or nothing, by their actions.
+
+    Args:
+        opened: What esc can close, and whether it is open.
+        is_alone: Whether there is room for one chart only.
+        follows: Whether the newest points stay in view.
+    """
+    labels = {"screen.full": "all charts"} if opened["full"] else {}
+    if is_alone:
+        labels = {"screen.full": "", "screen.grid": ""}
+    if follows and not opened["cursor"]:
+        labels["screen.look('follow')"] = ""
+    if not opened["zoom"] and not opened["cursor"]:
+        labels["screen.look('all')"] = ""
+    return labels
