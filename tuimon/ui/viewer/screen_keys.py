@@ -41,7 +41,7 @@ COMPARING = KeyGroup(
             action="screen.compare('filter')",
             shown="/",
             label="filter",
-            help="List only runs that fit: words, or comparisons such as val_loss<0.3, lr=1e-3, state=failed.",
+            help="List and draw only runs that fit: words, or comparisons such as val_loss<0.3, lr=1e-3, state=failed.",
             rank=1,
         ),
         Key(
