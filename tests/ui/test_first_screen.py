@@ -176,7 +176,7 @@ async def test_the_smallest_screen_has_loss_and_gap_and_turns_to_the_layers(runs
     with LiveRun(runs, *facts) as run:
         async with watching(run.directory, TINY) as (app, pilot):
             await until(pilot, lambda: "● gap +5.800" in seen(app, "#gap"))
-            assert "validation 0.6000" in seen(app, "#loss")
+            assert "val 0.6000" in seen(app, "#loss")
             assert any("⠀" < character <= "⣿" for character in seen(app, "#loss"))
             assert "BatchNorm 100 ± 2 %" in seen(app, "#gap")
             # No key acts on a layer that nobody sees.

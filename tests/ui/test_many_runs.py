@@ -153,6 +153,52 @@ async def test_a_filter_lists_what_fits_and_columns_stay(five: Path) -> None:
         assert app.base_screen.screen_name == "compare"
 
 
+async def test_what_does_not_fit_the_filter_is_not_drawn(five: Path) -> None:
+    async with watching(RunDirectory(five / "watched"), WIDE) as (app, pilot):
+        await opened(pilot, app, 5)
+        await press(pilot, "A")
+        await until(pilot, lambda: "5 drawn" in text(app))
+        assert "B " in part(app, "Overlay")
+        await search(pilot, app, "val_loss<0.3")
+        await until(pilot, lambda: "2 drawn" in text(app) and "2 of 5 fit" in text(app))
+        assert "good" in part(app, "Overlay")
+        assert "bad" not in part(app, "Overlay")
+        await search(pilot, app, "val_loss<0.1")
+        await until(pilot, lambda: "The filter leaves out every run" in part(app, "Overlay"))
+        await press(pilot, "escape")
+        # Each has its letter again.
+        await until(pilot, lambda: "5 drawn" in text(app) and "bad" in part(app, "Overlay"))
+
+
+@pytest.mark.parametrize("size", [NARROW, WIDE], ids=["narrow", "wide"])
+async def test_a_run_without_a_finite_value_has_no_axis_but_words(runs: Path, size: tuple[int, int]) -> None:
+    make_run(runs, trained("nan", "nan", "inf"), "broken")
+    make_run(runs, trained(0.5, 0.25), "other")
+    async with watching(RunDirectory(runs / "broken"), size) as (app, pilot):
+        await opened(pilot, app, 2)
+        await until(pilot, lambda: "No finite value here: all are nan or infinite." in text(app))
+        assert "1.0┤" not in text(app)
+        await press(pilot, "1")
+        await until(pilot, lambda: "No finite value" in text(app) or "no finite value" in text(app))
+        await press(pilot, "2")
+        await until(pilot, lambda: "No finite value here" in text(app))
+
+
+async def test_the_footer_says_what_keys_of_runs_do_now(five: Path) -> None:
+    async with watching(RunDirectory(five / "watched"), WIDE) as (app, pilot):
+        await opened(pilot, app, 5)
+        bar = "KeyBar"
+        await until(pilot, lambda: "space pick  A pick all" in part(app, bar))
+        await press(pilot, "x")
+        await until(pilot, lambda: "x steps" in part(app, bar))
+        await press(pilot, "d")
+        await until(pilot, lambda: "d charts" in part(app, bar))
+        await press(pilot, "A", *put_on(app, "good"))
+        await until(pilot, lambda: "space leave out  A leave out all" in part(app, bar))
+        await press(pilot, "space")
+        await until(pilot, lambda: "space pick  A pick all" in part(app, bar))
+
+
 async def test_escape_closes_what_was_opened_last_and_no_more(five: Path) -> None:
     async with watching(RunDirectory(five / "watched"), WIDE) as (app, pilot):
         await opened(pilot, app, 5)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from textual.events import MouseScrollUp
+from textual.widgets import Input, OptionList
 
 from helpers import fit_started, fold, make_run, numbered, started
 from tuimon.plot.raster import ColumnExtremes
@@ -18,9 +19,12 @@ from tuimon.plot.x_axis import X_KINDS, XKind, window_axis, x_of
 from tuimon.protocol import events
 from tuimon.runs.series import Series
 from tuimon.settings import Settings
-from tuimon.ui.charts.metric_lines import lines_of
+from tuimon.ui.charts.metric_lines import Line, lines_of
+from tuimon.ui.charts.spikes import spikes_of
+from tuimon.ui.dialogs.find_dialog import FindDialog
 from tuimon.ui.screens.metrics.metric_chart import MetricChart
 from tuimon.ui.screens.metrics.screen import MetricsScreen
+from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.replay_clock import ReplayClock
 from tuimon.ui.viewer.view_memory import MetricsView, View, ViewMemory
 from ui.facts import training
@@ -101,6 +105,41 @@ async def test_a_filter_is_heeded_as_it_is_typed(runs: Path) -> None:
             await pilot.press("escape")
             await until(pilot, lambda: "3 metrics" in part(app, "StatusLine"))
             assert app.base_screen.screen_name == "metrics"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("val*", ["loss"]),
+        ("val_loss", ["loss"]),
+        ("val_loss|accuracy", ["loss", "accuracy"]),
+        ("a", ["accuracy", "learning rate"]),
+        ("lr", ["learning rate"]),
+        ("val_accuracy", []),
+        ("", ["loss", "accuracy", "learning rate"]),
+    ],
+)
+async def test_a_filter_finds_metrics_by_the_names_of_their_lines(runs: Path, pattern: str, found: list[str]) -> None:
+    with LiveRun(runs, *log()) as run:
+        async with watching(run.directory, WIDE) as (app, pilot):
+            await press(pilot, "2")
+            await until(pilot, lambda: "3 metrics" in part(app, "StatusLine"))
+            screen(app).query_one(Input).value = pattern
+            words = f"{len(found)} metric{'' if len(found) == 1 else 's'}"
+            await until(pilot, lambda: words in part(app, "StatusLine"))
+            assert [chart.metric for chart in screen(app)._charts if chart.display and chart.metric] == found
+
+
+async def test_a_curve_has_one_name_on_all_screens(runs: Path) -> None:
+    with LiveRun(runs, *log()) as run:
+        async with watching(run.directory, WIDE) as (app, pilot):
+            named = {line.name for line in lines_of(app.viewer.state, "loss")}
+            for key, name in (("1", "dashboard"), ("2", "metrics")):
+                await press(pilot, key)
+                await until(pilot, lambda name=name: app.base_screen.screen_name == name and "╭─ loss" in text(app))
+                title = next(line for line in text(app).splitlines() if "╭─ loss" in line)
+                for word in named:
+                    assert f" {word} 0." in title
 
 
 async def test_following_lets_go_when_panned_and_comes_back_by_key(runs: Path) -> None:
@@ -325,19 +364,120 @@ def test_a_log_of_epochs_alone_has_their_times() -> None:
     assert x_of(state, "relative")(np.array([10, 25, 40])).tolist() == [60.0, 150.0, 240.0]
 
 
+def with_spikes() -> list[events.AnyEvent]:
+    """Return a run of 30 epochs whose losses are largest where it begins: one spike of validation, two of batches."""
+    facts: list[events.AnyEvent] = [*training("bn_1")[:4]]
+    for epoch in range(30):
+        level = 1 + 9 / (1 + epoch)
+        losses: list[float | str | None] = [level + step % 3 / 20 for step in range(50)]
+        for step, height in ((720, 2.0), (1000, 4.0)):
+            if step // 50 == epoch:
+                losses[step % 50] = level + height
+        numbers = {"loss": losses, "accuracy": [0.9 - 0.5 * (epoch == 20)] * 50}
+        where = {"step": 50 * epoch + 50, "epoch": epoch}
+        logs = {"loss": level, "val_loss": level + (3 if epoch == 14 else 0)}
+        facts.append(events.Batches(first_step=50 * epoch, metrics=numbers, batches=50, **where))
+        facts.append(events.EpochEnded(logs=logs, learning_rate=1e-3, seconds=1.0, **where))
+    return facts
+
+
+async def test_the_spikes_are_gone_through_by_one_key_not_the_beginning(runs: Path) -> None:
+    with LiveRun(runs, *with_spikes()) as run:
+        async with watching(run.directory, WIDE) as (app, pilot):
+            await press(pilot, "2", "enter")
+            await until(pilot, lambda: "newest" in text(app))
+            for step in (750, 1000, 720, 750):
+                await press(pilot, "circumflex_accent")
+                assert screen(app).viewport.cursor == pytest.approx(step)
+                await until(pilot, lambda step=step: f"step {step:,}  " in part(app, "MetricChart"))
+            # What is read off elsewhere says where.
+            await press(pilot, "circumflex_accent", "circumflex_accent")
+            await until(pilot, lambda: "val 1.64286 at 700" in part(app, "MetricChart"))
+            # Of an accuracy it is what falls.
+            await press(pilot, "down", "circumflex_accent")
+            assert screen(app).viewport.cursor == pytest.approx(1000)
+            await press(pilot, "down", "circumflex_accent")
+            await until(pilot, lambda: "no spike" in part(app, "StatusLine"))
+            await press(pilot, "right")
+            await until(pilot, lambda: "no spike" not in part(app, "StatusLine"))
+
+
+async def test_the_spike_is_looked_for_in_what_is_shown(runs: Path) -> None:
+    with LiveRun(runs, *with_spikes()) as run:
+        async with watching(run.directory, WIDE) as (app, pilot):
+            await press(pilot, "2", "enter", "plus")
+            await until(pilot, lambda: "50 % of x" in text(app))
+            await press(pilot, "circumflex_accent")
+            assert screen(app).viewport.cursor == pytest.approx(750)
+            await press(pilot, "0", "plus", "plus")
+            await press(pilot, "circumflex_accent")
+            await until(pilot, lambda: "no spike" in part(app, "StatusLine"))
+
+
+async def test_the_place_of_the_cursor_stands_on_small_charts_too(runs: Path) -> None:
+    with LiveRun(runs, *with_spikes()) as run:
+        async with watching(run.directory, NARROW) as (app, pilot):
+            await press(pilot, "2", "circumflex_accent")
+            await until(pilot, lambda: text(app).count("step 750") >= 2)
+            assert "val 4.600" in text(app)
+
+
+@pytest.mark.parametrize(
+    ("words", "keys"), [("spike", "2"), ("peak", "2"), ("worst", "2"), ("spike", "1"), ("spike", "4")]
+)
+async def test_the_key_of_spikes_is_found_by_its_word(runs: Path, words: str, keys: str) -> None:
+    with LiveRun(runs, *with_spikes()) as run:
+        async with watching(run.directory, WIDE) as (app, pilot):
+            await press(pilot, keys, "colon")
+            await until(pilot, lambda: isinstance(app.screen, FindDialog))
+            app.screen.query_one(Input).value = words
+            options = app.screen.query_one(OptionList)
+            await until(pilot, lambda: "worst spike" in str(options.options[0].prompt) if options.options else False)
+            await press(pilot, "enter")
+            await until(pilot, lambda: app.base_screen.screen_name == "metrics" and "val 4.6" in text(app))
+            assert screen(app).viewport.cursor == pytest.approx(750)
+
+
+@pytest.mark.parametrize("epochs", [6, 12, 40])
+def test_a_noisy_loss_that_falls_has_no_spike_but_the_one_put_in(epochs: int) -> None:
+    random = np.random.default_rng(epochs)
+    values = 1 + 9 / (1 + np.arange(epochs)) + random.normal(0, 0.02, epochs)
+    batches = 1 + 9 / (1 + np.arange(50 * epochs) / 50) + random.normal(0, 0.05, 50 * epochs)
+    for put in (None, epochs - 2):
+        valid, batch = Series(), Series()
+        epoch_values = values + (3.0 * (np.arange(epochs) == put) if put is not None else 0)
+        valid.extend_rows(50 * np.arange(1, epochs + 1), epoch_values)
+        batch.extend(0, batches)
+        lines = [Line("batch", batch, Meaning.BATCH, can_be_smoothed=True), Line("val", valid, Meaning.VALIDATION)]
+        found = spikes_of(lines, "loss", [slice(0, len(line.series)) for line in lines])
+        assert [spike.step for spike in found] == ([] if put is None else [50 * (put + 1)])
+
+
+def test_what_is_not_finite_comes_first_and_a_batch_before_its_epoch() -> None:
+    valid, batch = Series(), Series()
+    valid.extend_rows(np.array([10, 20, 30]), np.array([1.0, math.nan, math.nan]))
+    batch.extend(0, np.array([1.0] * 14 + [math.inf] + [math.nan] * 15))
+    lines = [Line("batch", batch, Meaning.BATCH, can_be_smoothed=True), Line("val", valid, Meaning.VALIDATION)]
+    assert [spike.step for spike in spikes_of(lines, "loss", [slice(0, 30), slice(0, 3)])] == [14]
+
+
 async def test_a_spike_is_found_and_looked_at(runs: Path) -> None:
     with LiveRun(runs, *log()) as run:
         async with watching(run.directory, WIDE) as (app, pilot):
             await press(pilot, "2", "enter")
             await until(pilot, lambda: "newest" in text(app))
-            # Of validation the largest is the first one.
+            # What is not finite comes first, then what is too large.
             await press(pilot, "circumflex_accent")
-            assert screen(app).viewport.cursor == pytest.approx(10.0)
+            assert screen(app).viewport.cursor == pytest.approx(120.0)
+            await press(pilot, "circumflex_accent")
+            assert screen(app).viewport.cursor == pytest.approx(77.0)
+            before = screen(app).viewport.cursor
             await press(pilot, "ctrl+right")
             near = screen(app).viewport.cursor
             await press(pilot, *["right"] * 3)
             assert near is not None
-            assert 0 < screen(app).viewport.cursor - near < near - 10.0
+            assert before is not None
+            assert 0 < screen(app).viewport.cursor - near < near - before
             await press(pilot, "ctrl+left", "ctrl+left")
             assert screen(app).viewport.cursor < near
             await press(pilot, "0")

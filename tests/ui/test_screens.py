@@ -223,7 +223,7 @@ async def test_tab_shows_one_chart_after_the_other_where_there_is_room_for_one(r
                 await pilot.press("tab")
             await pilot.press("shift+tab")
             await until(pilot, lambda: shown() == ["loss", "gap"])
-            assert "training" in part(app, "#loss")
+            assert "train " in part(app, "#loss")
 
 
 async def test_the_cursor_chooses_the_layer_of_the_lower_charts(runs: Path) -> None:

@@ -13,6 +13,8 @@ from tuimon.protocol.wire import FloatArray
 
 _NICE = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 _LARGEST = 1e300
+_NOISE = 1e-7
+"""Values of 32 bits are this far from the round numbers that they stand for."""
 
 
 class Axis(Struct, frozen=True):
@@ -62,7 +64,9 @@ def value_axis(low: float, high: float, ticks: int) -> Axis:
     # Half ticks: limits that are as calm as round numbers, with less empty room.
     first = math.floor(low / gap * 2 + 1e-9) * gap / 2
     last = math.ceil(high / gap * 2 - 1e-9) * gap / 2
-    return Axis(first, last, _ticks(first, last, gap))
+    found = _ticks(first, last, gap)
+    # One number alone is no scale.
+    return Axis(first, last, found if len(found) > 1 else _ticks(first, last, gap / 2))
 
 
 def decades_of(metric: str) -> float:
@@ -110,7 +114,7 @@ def log_axis(low: float, high: float, ticks: int) -> Axis:
     """Return a logarithmic axis that holds ``low`` to ``high``, both above 0."""
     low, high = max(low, 1e-300), min(high, _LARGEST)
     first, last = _floor_125(low), _floor_125(high)
-    if last < high:
+    if last * (1 + _NOISE) < high:
         last = _next_125(last)
     if first == last:
         # All values are the same.
@@ -120,8 +124,11 @@ def log_axis(low: float, high: float, ticks: int) -> Axis:
     values = [float(f"1e{decade}") for decade in decades if decade % every == 0]
     if len(decades) <= 3 and ticks >= 4:
         values = sorted(value * factor for value in values for factor in (1, 2, 5))
-    shown = tuple((value, tick(value, value)) for value in values if first * 0.999 <= value <= last * 1.001)
-    return Axis(first, last, shown or ((first, tick(first, first)),), logarithmic=True)
+    shown = [value for value in values if first * 0.999 <= value <= last * 1.001]
+    if len(shown) < 2:
+        # One number alone is no scale; both ends are round.
+        shown = sorted({first, *shown, last})
+    return Axis(first, last, tuple((value, tick(value, value)) for value in shown), logarithmic=True)
 
 
 def nice_ceiling(value: float) -> float:
@@ -160,7 +167,7 @@ def _ticks(first: float, last: float, gap: float) -> tuple[tuple[float, str], ..
 
 def _floor_125(value: float) -> float:
     power = 10.0 ** math.floor(math.log10(value))
-    return max(factor * power for factor in (0.5, 1.0, 2.0, 5.0) if factor * power <= value * (1 + 1e-12))
+    return max(factor * power for factor in (0.5, 1.0, 2.0, 5.0) if factor * power <= value * (1 + _NOISE))
 
 
 def _next_125(value: float) -> float:

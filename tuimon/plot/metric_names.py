@@ -4,6 +4,8 @@ from tuimon.runs.state import RunState
 
 LEARNING_RATE = "learning rate"
 """The name of the learning rate among the metrics."""
+RATE_NAMES = ("learning_rate", "lr")
+"""How Keras and its callbacks call it in the logs of an epoch."""
 
 
 def names_of(state: RunState) -> list[str]:
@@ -19,6 +21,11 @@ def loss_name(state: RunState) -> str:
     """Return the metric that counts as the loss: that of this name, else the first one."""
     names = [*state.batch_metrics, *(name for name in state.epoch_metrics if not name.startswith("val_"))]
     return "loss" if "loss" in names or not names else names[0]
+
+
+def is_learning_rate(name: str) -> bool:
+    """Return whether a metric is the learning rate."""
+    return name == LEARNING_RATE or name in RATE_NAMES
 
 
 def _own_name(name: str) -> str:

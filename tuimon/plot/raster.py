@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tuimon.plot.axes import Axis
+from tuimon.plot.joins import JOINED, Joins
 from tuimon.protocol.wire import FloatArray
 from tuimon.runs.series import IntArray
 
@@ -63,45 +64,59 @@ class ColumnExtremes:
         """Last finite value."""
         self.non_finite: DotArray = np.zeros(columns, dtype=bool)
         """True for columns with a NaN or an infinity."""
+        self.parted: DotArray = np.zeros(columns, dtype=bool)
+        """True for columns whose first value is not joined with the value before."""
         self._least = np.inf
         self._values = self._zeros = 0
         self.consumed = skip
         """How many points are reduced so far."""
-        self._newest: tuple[float, float] | None = None
+        self._newest: tuple[float, float, int] | None = None
+        """The x, the value and the piece of the line of the newest point."""
+        self._piece = self._piece_drawn = 0
         self._is_begun = self._is_left = False
 
-    def update(self, steps: IntArray, values: FloatArray, x_of: XOf | None = None) -> None:
+    def update(self, steps: IntArray, values: FloatArray, x_of: XOf | None = None, joins: Joins = JOINED) -> None:
         """Reduce the new points of a series.
 
         Args:
             steps: The steps of all points, old ones too; never descending.
             values: The values of all points.
             x_of: Converts steps to x; None: x is the step.
+            joins: Which points are joined.
         """
         # A chart in a tiny terminal has no column.
         while self.consumed < len(steps) and self.columns and not self._is_left:
             # A long run is converted in parts: the copy takes little memory.
             new = slice(self.consumed, min(len(steps), self.consumed + _AT_A_TIME))
-            self._take((steps[new] if x_of is None else x_of(steps[new])).astype(np.float64), values[new])
+            pieces = self._piece + np.cumsum(joins.parted(steps, values, new))
+            self._piece = int(pieces[-1])
+            self._take((steps[new] if x_of is None else x_of(steps[new])).astype(np.float64), values[new], pieces)
             self.consumed = new.stop
         self.consumed = len(steps)
 
-    def _take(self, x: FloatArray, values: FloatArray) -> None:
+    def _take(self, x: FloatArray, values: FloatArray, pieces: IntArray) -> None:
+        def point(at: int) -> tuple[float, float, int]:
+            return float(x[at]), float(values[at]), int(pieces[at])
+
         inside = within(x, self.first, self.last)
-        self._join_left(x, values, inside)
-        self._reduce(x[inside], values[inside])
+        if inside.start:
+            self._newest = point(inside.start - 1)
+        if not self._is_begun and inside.start < len(x):
+            self._is_begun = True
+            self._cross(point(inside.start), self.first, 0)
+        self._reduce(x[inside], values[inside], pieces[inside])
         if inside.stop:
-            self._newest = (float(x[inside.stop - 1]), float(values[inside.stop - 1]))
+            self._newest = point(inside.stop - 1)
         if inside.stop < len(x):
             self._is_left = True
-            self._cross(float(x[inside.stop]), float(values[inside.stop]), self.last, self.columns - 1)
+            self._cross(point(inside.stop), self.last, self.columns - 1)
 
-    def _reduce(self, x: FloatArray, values: FloatArray) -> None:
+    def _reduce(self, x: FloatArray, values: FloatArray, pieces: IntArray) -> None:
         column = np.floor((x - self.first) / (self.last - self.first) * (self.columns - 1) + 0.5).astype(np.int64)
         value = np.clip(values, -_LARGEST, _LARGEST)
         finite = np.isfinite(values)
         self.non_finite[column[~finite]] = True
-        column, value = column[finite], value[finite]
+        column, value, pieces = column[finite], value[finite], pieces[finite]
         if not len(column):
             return
         self._values += len(value)
@@ -114,22 +129,18 @@ class ColumnExtremes:
         np.minimum.at(self.low, runs, np.minimum.reduceat(value, starts))
         np.maximum.at(self.high, runs, np.maximum.reduceat(value, starts))
         empty = np.isnan(self.entry[runs])
+        before = np.concatenate(([self._piece_drawn], pieces[ends[:-1]]))
+        self.parted[runs[empty]] = (pieces[starts] != before)[empty]
+        self._piece_drawn = int(pieces[-1])
         self.entry[runs[empty][::-1]] = value[starts][empty][::-1]
         self.exit[runs] = value[ends]
 
-    def _join_left(self, x: FloatArray, values: FloatArray, inside: slice) -> None:
-        """Draw the line in from the point before the first column."""
-        if inside.start:
-            self._newest = (float(x[inside.start - 1]), float(values[inside.start - 1]))
-        if not self._is_begun and inside.start < len(x):
-            self._is_begun = True
-            self._cross(float(x[inside.start]), float(values[inside.start]), self.first, 0)
-
-    def _cross(self, x: float, value: float, at: float, column: int) -> None:
-        """Draw the line from the newest point to another one through a column."""
-        if self._newest is None:
+    def _cross(self, point: tuple[float, float, int], at: float, column: int) -> None:
+        """Draw the line from the newest point to another one through a column, where they are joined."""
+        x, value, piece = point
+        if self._newest is None or piece != self._newest[2]:
             return
-        before, former = self._newest
+        before, former, _ = self._newest
         share = (at - before) / (x - before) if x > before else 0.0
         crossing = former + share * (value - former)
         if not math.isfinite(crossing):
@@ -187,7 +198,8 @@ def steps_within(steps: IntArray, first: float, last: float, x_of: XOf) -> slice
 def line(points: ColumnExtremes, axis: Axis, rows: int) -> DotArray:
     """Return the dots of a line through ``points``: each column from its smallest to its largest value, joined.
 
-    A column that holds only values that are not finite is a gap in the line.
+    A column that holds only values that are not finite is a gap in the line, and so is what lies between two points
+    that are not joined.
 
     Args:
         points: The points to draw.
@@ -205,11 +217,13 @@ def line(points: ColumnExtremes, axis: Axis, rows: int) -> DotArray:
     y[0::2] = heights(points.entry[present], axis, rows)
     y[1::2] = heights(points.exit[present], axis, rows)
     left, right = np.interp(columns - 0.5, x, y), np.interp(columns + 0.5, x, y)
-    top, bottom = np.minimum(left, right), np.maximum(left, right)
     inside = present - present[0]
+    apart = points.parted[present[1:]]
+    right[inside[:-1][apart]], left[inside[1:][apart]] = y[1:-1:2][apart], y[2::2][apart]
+    top, bottom = np.minimum(left, right), np.maximum(left, right)
     top[inside] = np.minimum(top[inside], heights(points.high[present], axis, rows))
     bottom[inside] = np.maximum(bottom[inside], heights(points.low[present], axis, rows))
-    drawn = np.isfinite(points.low[columns]) | ~points.non_finite[columns]
+    drawn = np.isfinite(points.low[columns]) | ~(points.non_finite[columns] | _between(present, apart))
     return _spans(columns[drawn], top[drawn], bottom[drawn], rows, points.columns)
 
 
@@ -251,7 +265,8 @@ def band(low: ColumnExtremes, high: ColumnExtremes, axis: Axis, rows: int, fill:
     top = np.interp(columns, present, heights(high.high[present], axis, rows))
     bottom = np.interp(columns, present, heights(low.low[present], axis, rows))
     missing = ~(np.isfinite(low.low[columns]) & np.isfinite(high.high[columns]))
-    drawn = ~(missing & (low.non_finite[columns] | high.non_finite[columns]))
+    apart = (low.parted | high.parted)[present[1:]]
+    drawn = ~(missing & (low.non_finite[columns] | high.non_finite[columns] | _between(present, apart)))
     dots = _spans(columns[drawn], top[drawn], bottom[drawn], rows, low.columns)
     row, column = np.indices(dots.shape)
     if fill == "hatch" and len(columns) > _NARROW:
@@ -261,6 +276,21 @@ def band(low: ColumnExtremes, high: ColumnExtremes, axis: Axis, rows: int, fill:
     edge = np.clip(np.floor(np.concatenate((top[drawn], bottom[drawn])) + 0.5), 0, 4 * rows - 1).astype(np.int64)
     dots[edge, np.tile(columns[drawn], 2)] = True
     return dots
+
+
+def _between(present: IntArray, apart: DotArray) -> DotArray:
+    """Return which columns, from the first one with a value on, lie between two values that are not joined.
+
+    Args:
+        present: The columns with a value, ascending.
+        apart: Whether the second one and each one after it is not joined with the one before.
+    """
+    changes = np.zeros(int(present[-1] - present[0]) + 1, dtype=np.int8)
+    inside = present - present[0]
+    changes[inside[:-1][apart] + 1] += 1
+    changes[inside[1:][apart]] -= 1
+    found: DotArray = np.cumsum(changes) > 0
+    return found
 
 
 def dashed(dots: DotArray, pattern: str, *, steep: int = STEEP_DOTS) -> DotArray:

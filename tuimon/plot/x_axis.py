@@ -107,7 +107,11 @@ def window_axis(kind: XKind, first: float, last: float, ticks: int) -> Axis:
     span = last - first
     if kind in ("step", "epoch"):
         gap = max(1.0, spacing(span, ticks)) if kind == "step" else spacing(span, ticks)
-        return Axis(first, last, tuple((at, tick(at, gap)) for at in _places(first, last, gap)))
+        if len(places := _places(first, last, gap)) < 2 and (kind == "epoch" or gap > 1):
+            # One number alone is no scale.
+            gap = spacing(span, 2 * ticks)
+            places = _places(first, last, gap)
+        return Axis(first, last, tuple((at, tick(at, gap)) for at in places))
     wanted = span / max(1, ticks)
     if wanted < 1:
         gap = spacing(span, ticks)

@@ -41,6 +41,8 @@ class Curve(Struct, frozen=True):
     """Whether 0 is on the scale in any case: for what should be 0."""
     is_broken_at_marks: bool = False
     """Whether points before and after a mark are not joined: for what jumps there, and was measured now and then."""
+    breaks: tuple[int, ...] = ()
+    """The steps after which the curve begins anew: points before and after are not joined."""
 
 
 def chart(curve: Curve, width: int, rows: int = ROWS) -> list[Line]:
@@ -71,6 +73,7 @@ def chart(curve: Curve, width: int, rows: int = ROWS) -> list[Line]:
     jumps = np.array([mark.step for mark in curve.marks if curve.is_broken_at_marks], dtype=np.int64)
     # How many jumps a point has behind it: points that differ in that are not joined.
     pieces = np.searchsorted(np.sort(jumps), steps, side="right")
+    pieces += np.searchsorted(np.array(curve.breaks, dtype=np.int64), steps, side="left")
     dots = joined(_places(steps, first, last, 2 * columns), heights, pieces, rows, 2 * columns)
     title = plain(f"{curve.title}{', log scale' if is_logarithmic else ''}", width)
     lines = [line(" " * min(margin + 2, width - len(title)), Span(title, "dim"))]

@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from tuimon.diagnosis.finding import Finding
+from tuimon.plot.run_joins import joins_of
 from tuimon.protocol.commands import Freeze, LearningRate, Momentum, Phase, Recalibrate, Unfreeze
 from tuimon.report.chart import Curve, Mark
 from tuimon.runs.series import Series
@@ -29,7 +32,9 @@ def curve_for(finding: Finding, found: Sequence[Finding], state: RunState) -> Cu
             curve = _curve("batch loss, ✗ not finite", state.batch_metrics.get("loss"))
         case "R13":
             curve = _progress(state)
-    return curve
+    if curve is None or finding.rule in ("R5", "R8"):
+        return curve
+    return replace(curve, breaks=joins_of(state, of_batches=finding.rule == "R12").breaks)
 
 
 def _progress(state: RunState) -> Curve | None:

@@ -3,7 +3,7 @@
 import numpy as np
 from msgspec import Struct
 
-from tuimon.protocol.events import EpochEnded, FitStarted, RunResumed
+from tuimon.protocol.events import EpochEnded, FitStarted, ModelBuilt, RunResumed
 from tuimon.protocol.wire import FloatArray
 from tuimon.runs.series import IntArray
 
@@ -17,6 +17,8 @@ class OneFit(Struct):
     """How it began; of one that was resumed, the first time."""
     epochs_before: int
     """What is added to Keras' number of an epoch, so that the epochs of the run go on from those of earlier fits."""
+    is_another: bool = False
+    """Whether it trains another model than the fit before, other weights of it, or with another optimizer."""
 
 
 class Fits:
@@ -38,20 +40,31 @@ class Fits:
         self._reached = 0
         self._resumes = False
         self._is_whole = True
+        self._trainable: int | None = None
+        self._trained: int | None = None
+        """The numbers in the weights that the newest fit trains."""
 
-    def add(self, event: FitStarted | EpochEnded | RunResumed) -> None:
+    def add(self, event: FitStarted | EpochEnded | ModelBuilt | RunResumed) -> None:
         """Take in the next of these facts."""
         match event:
             case RunResumed():
                 self._resumes = bool(self.all)
+            case ModelBuilt():
+                self._trainable = event.trainable_parameters
             case EpochEnded():
                 self._reached = self.epochs_before + event.epoch + 1
             case FitStarted():
                 if not self._resumes:
                     before = max(self.epochs_before, self._reached - event.initial_epoch)
-                    self.all.append(OneFit(len(self.all) + 1, event, before))
+                    self.all.append(OneFit(len(self.all) + 1, event, before, self._is_another(event)))
+                    self._trained = self._trainable
                 self._resumes = False
                 self._numbers[event.seq] = len(self.all)
+
+    @property
+    def breaks(self) -> list[int]:
+        """The steps after which curves begin anew, for another model or other weights are trained from then on."""
+        return [fit.started.step for fit in self.all if fit.is_another]
 
     @property
     def are_several(self) -> bool:
@@ -139,6 +152,12 @@ class Fits:
         before = np.array([fit.epochs_before for fit in self.all], dtype=np.float64)
         found: FloatArray = epochs + before[np.maximum(np.searchsorted(first, steps, side="left") - 1, 0)]
         return found
+
+    def _is_another(self, event: FitStarted) -> bool:
+        if self.newest is None:
+            return False
+        has_other = event.optimizer != self.newest.started.optimizer or self._trainable != self._trained
+        return has_other or not event.same_model
 
     def described(self, last_step: int) -> list[tuple[str, str]]:
         """Return each fit's name with its epochs, steps and optimizer in words; none where there is one fit alone.

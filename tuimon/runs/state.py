@@ -319,6 +319,7 @@ class RunState(Struct, eq=False):
     @_fold.register
     def _(self, event: events.ModelBuilt) -> None:
         self.model = event
+        self.fits.add(event)
         known = self.layers
         self.layers = {layer.path: known.get(layer.path) or LayerHistory(layer) for layer in event.batch_norm_layers}
         for layer in event.batch_norm_layers:

@@ -20,6 +20,7 @@ from tuimon.ui.viewer.key import Key
 from tuimon.ui.viewer.keys import keys_of
 from tuimon.ui.viewer.moment import Moment
 from tuimon.ui.viewer.run_keys import BY_NAME
+from tuimon.ui.viewer.screen_keys import METRICS
 from tuimon.ui.viewer.shell_commands import SHELL_COMMANDS
 from tuimon.ui.viewer.viewer import Viewer
 
@@ -77,6 +78,10 @@ class ProgramKeys:
                 await self._app.run_action("open('metrics')")
                 shown_screen(self._app).show_metric(argument)
                 self._redraw()
+            case "spike":
+                await self._app.run_action("open('metrics')")
+                self._redraw()
+                await self._app.run_action("screen.look('spike')", default_namespace=shown_screen(self._app))
             case _:
                 raise ValueError(f"no key of the program does this: {name}")
 
@@ -128,6 +133,10 @@ class ProgramKeys:
         keys = [*keys_of(screen.screen_name), *BY_NAME]
         keys = [key for key in keys if key.action != "program('find')" and not key.action.startswith("open(")]
         yield from (self._of_key(key, moment) for key in keys if key.is_useful(moment))
+        if screen.screen_name != "metrics":
+            key = next(key for key in METRICS if key.label == "spike")
+            words = f"key {key.shown} on the screen metrics"
+            yield Entry(_title(key), words, partial(self.do, "spike"), key.also)
         yield from self._screens(moment)
         if not moment.remote:
             yield from self._of_the_shell(moment)

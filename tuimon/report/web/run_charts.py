@@ -8,6 +8,7 @@ import numpy as np
 from tuimon.diagnosis.gap.shares import PARTS
 from tuimon.plot.axes import Axis, decades_of, step_axis
 from tuimon.plot.metric_names import LEARNING_RATE, loss_name, names_of
+from tuimon.plot.run_joins import joins_of, known_rates
 from tuimon.plot.smoothing import Smoothed, nearest_strength
 from tuimon.plot.undone import undone
 from tuimon.protocol.wire import FloatArray, from_wire
@@ -62,18 +63,19 @@ def metrics_without_chart(state: RunState) -> int:
 
 def _metric(state: RunState, name: str) -> Chart:
     batch = state.batch_metrics.get(name, _NO_POINTS)
+    joins, of_batches = joins_of(state, name), joins_of(state, name, of_batches=True)
     lines = [
-        Line("each batch", batch.steps, batch.values, "batch"),
-        Line("running mean", *_points(state.running_metrics.get(name)), "batch"),
+        Line("each batch", batch.steps, batch.values, "batch", joins=of_batches),
+        Line("running mean", *_points(state.running_metrics.get(name)), "batch", joins=joins_of(state)),
     ]
     weight = nearest_strength(1 - _WINDOWS / max(1, len(batch)))
     is_smoothed = len(batch) >= SMOOTHED_FROM and len(state.epoch_numbers) < MANY_EPOCHS
     if is_smoothed:
         smooth = Smoothed("ema", weight).update(batch.steps, batch.values)
-        lines.append(Line("batches, smoothed", smooth.steps, smooth.values, "smoothed"))
+        lines.append(Line("batches, smoothed", smooth.steps, smooth.values, "smoothed", joins=of_batches))
     lines += [
-        Line("training, per epoch", *_points(state.epoch_metrics.get(name)), "training"),
-        Line("validation", *_points(state.epoch_metrics.get(f"val_{name}")), "validation"),
+        Line("training, per epoch", *_points(state.epoch_metrics.get(name)), "training", joins=joins),
+        Line("validation", *_points(state.epoch_metrics.get(f"val_{name}")), "validation", joins=joins),
     ]
     lines = [line for line in lines if len(line.steps)]
     has_epochs = any(line.kind in ("training", "validation") for line in lines)
@@ -88,7 +90,7 @@ def gap_charts(state: RunState) -> list[Chart]:
     if not state.probes:
         return []
     gap = state.gap_parts["gap"]
-    lines = []
+    lines, joins = [], joins_of(state)
     for name in PARTS:
         series = state.gap_parts[name]
         if not (name == "batch_norm" and state.layers) and not np.any(series.values != 0):
@@ -96,9 +98,9 @@ def gap_charts(state: RunState) -> list[Chart]:
         kind = name.replace("_", "-")
         if name == "batch_norm":
             low, high = np.minimum(series.values, 0.0), np.maximum(series.values, 0.0)
-            lines.append(Line("", series.steps, low, kind, upper=high, is_in_legend=False))
-        lines.append(Line(PART_NAMES[name], series.steps, series.values, kind))
-    lines.append(Line("gap", gap.steps, gap.values, "gap"))
+            lines.append(Line("", series.steps, low, kind, upper=high, is_in_legend=False, joins=joins))
+        lines.append(Line(PART_NAMES[name], series.steps, series.values, kind, joins=joins))
+    lines.append(Line("gap", gap.steps, gap.values, "gap", joins=joins))
     about = (
         "Loss in training mode minus loss in inference mode, on the same held batches, and what makes it: batch "
         "statistics, random layers such as dropout, and what else depends on the mode."
@@ -156,11 +158,15 @@ def _statistics(state: RunState, layer: LayerHistory) -> Iterator[Chart]:
 
 def learning_rate_charts(state: RunState) -> list[Chart]:
     """Return the chart of the learning rate; none before the first epoch's end."""
-    rates = state.learning_rates
+    rates = known_rates(state)
     if not len(rates):
         return []
-    about = "At the end of each epoch, and where a request set it."
-    return [_chart(state, LEARNING_RATE, about, [Line("learning rate", rates.steps, rates.values, "command")])]
+    about = (
+        "At the beginning of each fit, at the end of each epoch, and where a request set it. Where it changed between "
+        "two of these, no line joins them: when and how is not known."
+    )
+    line = Line("learning rate", rates.steps, rates.values, "command", joins=joins_of(state, LEARNING_RATE))
+    return [_chart(state, LEARNING_RATE, about, [line])]
 
 
 def _points(series: Series | None) -> tuple[IntArray, FloatArray]:

@@ -10,7 +10,8 @@ from msgspec import Struct, field
 
 from tuimon.numbers import figure
 from tuimon.plot.axes import Axis, fitted_axis
-from tuimon.plot.raster import ColumnExtremes
+from tuimon.plot.joins import JOINED, Joins
+from tuimon.plot.raster import ColumnExtremes, DotArray
 from tuimon.protocol.wire import FloatArray
 from tuimon.report.web.markup import Markup, element, short
 from tuimon.runs.series import IntArray
@@ -42,6 +43,8 @@ class Line(Struct, frozen=True):
     """The other edge of an area; None for a line."""
     is_in_legend: bool = True
     """False for an area or a line that goes with another one."""
+    joins: Joins = JOINED
+    """Which of its points are joined."""
 
 
 class ChangeMark(Struct, frozen=True):
@@ -105,6 +108,9 @@ def draw(
         log_decades=chart.log_decades,
         from_zero=chart.from_zero,
     )
+    has_values = any(points.limits is not None for points in both)
+    # Without any value, an axis would be made up.
+    values = values if has_values else Axis(values.first, values.last, ())
     drawn = Drawn(Markup(), values)
     shapes: list[Markup] = []
     for line, points in zip(chart.lines, reduced, strict=True):
@@ -113,17 +119,6 @@ def draw(
         drawn.non_finite += bad if line.is_in_legend else 0
         drawn.newest[line.name] = figure(float(line.values[-1])) if len(line.values) else "–"
     shapes += _bad(both, height)
-    data = element(
-        "svg",
-        shapes,
-        class_="data",
-        viewBox=f"0 0 {COLUMNS} {height}",
-        preserveAspectRatio="none",
-        width="100%",
-        height=height,
-        overflow="visible",
-        aria_hidden="true",
-    )
     drawn.plot = element(
         "svg",
         element("title", chart.title, id=f"{prefix}-title"),
@@ -131,8 +126,11 @@ def draw(
         _undone(chart, x, height),
         _grid(x, values, height),
         _mark_lines(chart, x, height),
-        data,
+        _data(shapes, height),
         _mark_labels(chart, x),
+        None
+        if has_values
+        else element("text", "no finite value", x="50%", y=height / 2, text_anchor="middle", class_="tick"),
         xmlns="http://www.w3.org/2000/svg",
         role="img",
         aria_labelledby=f"{prefix}-title {prefix}-desc",
@@ -143,6 +141,21 @@ def draw(
         **place,
     )
     return drawn
+
+
+def _data(shapes: list[Markup], height: int) -> Markup:
+    """Return what is stretched to the width."""
+    return element(
+        "svg",
+        shapes,
+        class_="data",
+        viewBox=f"0 0 {COLUMNS} {height}",
+        preserveAspectRatio="none",
+        width="100%",
+        height=height,
+        overflow="visible",
+        aria_hidden="true",
+    )
 
 
 def described(chart: Chart, drawn: Drawn) -> str:
@@ -169,7 +182,7 @@ def _reduced(line: Line, x: Axis) -> tuple[ColumnExtremes, ...]:
     edges = (line.values,) if line.upper is None else (line.values, line.upper)
     reduced = tuple(ColumnExtremes(COLUMNS, x.last, x.first) for _ in edges)
     for points, values in zip(reduced, edges, strict=True):
-        points.update(line.steps, values)
+        points.update(line.steps, values, joins=line.joins)
     return reduced
 
 
@@ -179,17 +192,20 @@ def _shapes(line: Line, reduced: tuple[ColumnExtremes, ...], x: Axis, values: Ax
     if len(line.steps) > FEW_POINTS:
         return [element("path", d=_columns(reduced[0], values, height), class_=f"line {line.kind}")]
     at, y = _places(line.steps, x), _heights(line.values, values, height)
-    found = [element("path", d=_joined(at, y), class_=f"line {line.kind}")]
-    if len(line.steps) <= DOTTED_POINTS:
+    parted = line.joins.parted(line.steps, line.values, slice(0, len(line.steps)))
+    found = [element("path", d=_joined(at, y, parted), class_=f"line {line.kind}")]
+    # A point that is joined with no other one is seen as a dot alone.
+    if len(line.steps) <= DOTTED_POINTS or line.joins.is_held:
         dots = "".join(f"M{short(a)} {short(b)}h0" for a, b in zip(at, y, strict=True) if np.isfinite(b))
         found.append(element("path", d=dots, class_=f"dots {line.kind}"))
     return found
 
 
-def _joined(at: FloatArray, y: FloatArray) -> str:
-    """Return a path through points; a value that is not finite is a gap."""
+def _joined(at: FloatArray, y: FloatArray, parted: DotArray) -> str:
+    """Return a path through points; a value that is not finite is a gap, and so is what no line joins."""
     parts, pen = [], "M"
-    for a, b in zip(at, y, strict=True):
+    for a, b, is_apart in zip(at, y, parted, strict=True):
+        pen = "M" if is_apart else pen
         if not np.isfinite(b):
             pen = "M"
             continue
@@ -210,7 +226,9 @@ def _columns(points: ColumnExtremes, values: Axis, height: int) -> str:
             pen = "M" if points.non_finite[column] else pen
             continue
         y = entry[column]
-        parts.append(f"{pen}{column} {short(y)}")
+        pen = "M" if points.parted[column] else pen
+        # As wide as the column: a line of one point would not be seen.
+        parts.append(f"{pen}{column} {short(y)}" + ("h1" if points.parted[column] else ""))
         pen = "L"
         for stop in (low[column], high[column], leave[column]):
             if stop != y:

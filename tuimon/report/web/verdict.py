@@ -10,6 +10,7 @@ from tuimon.diagnosis.gap.whole import whole
 from tuimon.diagnosis.verdict import verdict
 from tuimon.numbers import figure
 from tuimon.plot.axes import Axis
+from tuimon.plot.joins import Joins
 from tuimon.plot.undone import undone
 from tuimon.report.curves import curve_for
 from tuimon.report.findings import CURVES_OF_NOTES, SHOWN_OF_A_RULE, SIGNS
@@ -120,7 +121,7 @@ def _curve(finding: Finding, number: int, shown: ShownRun, x: Axis, drawn: set[s
         return None
     drawn.add(key)
     title = curve.title.partition(",")[0]
-    lines = (Line(title, curve.steps, curve.values, "curve"),)
+    lines = (Line(title, curve.steps, curve.values, "curve", joins=Joins(curve.breaks)),)
     about = f"Step {finding.step:,} is where it was found."
     chart = Chart(title, about, lines, 2.0, curve.shows_zero, marks_of(shown.state), undone(shown.state.timeline))
     return framed(chart, x, f"finding-{number}", height=_CHART_HEIGHT, is_small=True)

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from tuimon.numbers import number
 from tuimon.plot.axes import Axis
+from tuimon.plot.joins import JOINED, Joins
 from tuimon.plot.raster import ColumnExtremes, DotArray, Fill, band, braille, dashed, heights, line, thinned, touched
 from tuimon.plot.request_marks import Mark
 from tuimon.protocol.wire import FloatArray
@@ -58,6 +59,8 @@ class Curve(Struct, frozen=True):
     """Tells curves apart without colour."""
     sign: str = ""
     """The sign at each point, where points are few; empty for none."""
+    joins: Joins = JOINED
+    """Which of its points are joined."""
 
 
 class Canvas:
@@ -201,6 +204,11 @@ def draw_axes(cells: Cells, width: int, steps: Axis, values: Axis) -> Canvas | N
 def draw_empty(cells: Cells, title: str, words: str) -> None:
     """Draw a panel without data, with a sentence in its middle."""
     draw_panel(cells, title)
+    put_middle(cells, words)
+
+
+def put_middle(cells: Cells, words: str) -> None:
+    """Write a sentence into the middle of a panel."""
     lines = wrap(words, cells.width - 8)
     for index, text in enumerate(lines[: max(0, cells.height - 2)]):
         cells.put(max(1, (cells.height - len(lines)) // 2) + index, 4, text, Meaning.DIM)

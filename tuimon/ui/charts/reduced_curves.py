@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable, Sequence
 from msgspec import Struct
 
 from tuimon.plot.axes import Axis, fitted_axis
+from tuimon.plot.joins import JOINED, Joins
 from tuimon.plot.raster import ColumnExtremes, XOf, place_of
 from tuimon.protocol.wire import FloatArray
 from tuimon.runs.series import IntArray
@@ -20,11 +21,22 @@ class Plot(Struct, frozen=True):
     """Axes that are drawn, and the reduced curves to draw between them."""
 
     canvas: Canvas | None
-    """The canvas for the data; None if there is no room for it."""
+    """The canvas for the data; None if there is no room for it, or no finite value."""
     values: Axis
     """The axis of the values."""
     reduced: list[Reduced]
     """The points of each curve."""
+
+    @property
+    def has_values(self) -> bool:
+        """Whether there is a finite value to draw."""
+        return any(points.limits is not None for curve in self.reduced for points in curve)
+
+    @property
+    def why_none(self) -> str:
+        """Why there is nothing to draw, in a sentence."""
+        bad = any(points.non_finite.any() for curve in self.reduced for points in curve)
+        return "No finite value here: all are nan or infinite." if bad else "No value here."
 
     @property
     def suffix(self) -> str:
@@ -61,7 +73,7 @@ class ReducedCurves:
         """
         return [
             tuple(
-                self.of((place, curve.name, edge), curve.steps, values, x, columns, x_of)
+                self.of((place, curve.name, edge), curve.steps, values, x, columns, x_of, curve.joins)
                 for edge, values in enumerate((curve.values, curve.upper))
                 if values is not None
             )
@@ -69,7 +81,14 @@ class ReducedCurves:
         ]
 
     def of(
-        self, key: Hashable, steps: IntArray, values: FloatArray, x: Axis, columns: int, x_of: XOf | None = None
+        self,
+        key: Hashable,
+        steps: IntArray,
+        values: FloatArray,
+        x: Axis,
+        columns: int,
+        x_of: XOf | None = None,
+        joins: Joins = JOINED,
     ) -> ColumnExtremes:
         """Return the points of one line.
 
@@ -80,6 +99,7 @@ class ReducedCurves:
             x: The axis of x.
             columns: How many columns of cells hold data.
             x_of: Converts steps to x; None: x is the step.
+            joins: Which points are joined.
         """
         points, wanted = self._kept.get(key), (2 * columns, x.first, x.last)
         is_another = points is not None and points.consumed and self._ends.get(key) != _step_at(steps, points.consumed)
@@ -87,7 +107,7 @@ class ReducedCurves:
             # Halving finds a small part of a long run without looking at all of it.
             skip = max(0, place_of(x.first, steps, x_of) - 1)
             points = self._kept[key] = ColumnExtremes(2 * columns, x.last, x.first, skip)
-        points.update(steps, values, x_of)
+        points.update(steps, values, x_of, joins)
         self._ends[key] = _step_at(steps, points.consumed)
         return points
 
@@ -116,6 +136,9 @@ class ReducedCurves:
         reduced = reduce(columns)
         lines = [points for curve in reduced for points in curve]
         values = axis_of([each.limits for each in lines], [each.log_limits for each in lines], cells.height - 2)
+        if all(points.limits is None for points in lines):
+            # An axis would be made up.
+            return Plot(None, values, reduced)
         canvas = draw_axes(cells, width, x, values)
         if canvas is not None and canvas.columns != columns:
             reduced = reduce(canvas.columns)

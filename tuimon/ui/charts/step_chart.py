@@ -4,7 +4,7 @@ from functools import partial
 
 from tuimon.plot.axes import Axis, fitted_axis, step_axis, ticks_in
 from tuimon.plot.request_marks import marks
-from tuimon.ui.charts.canvas import Canvas, Curve, draw_empty
+from tuimon.ui.charts.canvas import Canvas, Curve, draw_empty, put_middle
 from tuimon.ui.charts.reduced_curves import Plot, ReducedCurves
 from tuimon.ui.drawing.cell_view import CellView, draw_panel
 from tuimon.ui.drawing.cells import Cells
@@ -84,6 +84,8 @@ class StepChart(CellView):
             partial(fitted_axis, log_decades=self.log_decades, from_zero=self.from_zero),
         )
         draw_panel(cells, self.title(moment) + plot.suffix, self.legend(moment))
+        if not plot.has_values:
+            put_middle(cells, plot.why_none)
         if plot.canvas is None:
             return
         plot.canvas.draw(curves, plot.reduced, plot.values)

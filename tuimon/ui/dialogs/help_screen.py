@@ -40,7 +40,7 @@ TERMS: tuple[tuple[str, Meaning, str], ...] = (
     ("momentum", Meaning.COMMAND, "beside a mode: the momentum that was asked for, instead of the model's own"),
     ("asked", Meaning.DIM, "a request of yours that the trainer has not answered yet"),
     ("batch", Meaning.BATCH, "loss of each batch; a column holds its smallest to its largest"),
-    ("valid", Meaning.VALIDATION, "validation loss, once an epoch"),
+    ("val", Meaning.VALIDATION, "validation loss, once an epoch"),
     ("▲", Meaning.ERROR, "at the top of a chart: a value there was NaN or infinite"),
     ("┊ ▲", Meaning.COMMAND, "a request took effect at this step, or the run went back or on from a checkpoint"),
     ("5–95 %", Meaning.BAND, "between these quantiles lie nine of ten channels; the line is the median"),

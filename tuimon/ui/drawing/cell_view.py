@@ -191,8 +191,15 @@ class _CodeStyles(dict[int, Style]):
         return style
 
 
-def draw_panel(cells: Cells, title: str, extra: list[tuple[str, int]] | None = None) -> None:
-    """Draw a panel's frame with its title, and with short texts at the right of its upper edge."""
+def draw_panel(cells: Cells, title: str, extra: list[tuple[str, int]] | None = None, *, kept: int = 0) -> None:
+    """Draw a panel's frame with its title, and with short texts at the right of its upper edge.
+
+    Args:
+        cells: The cells of the panel.
+        title: Its title.
+        extra: The texts with their colours. Where there is no room for all of them, the first ones are left out.
+        kept: How many of the first ones are left out after all others.
+    """
     if cells.width < 4 or cells.height < 2:
         return
     bottom, right = cells.height - 1, cells.width - 1
@@ -206,7 +213,7 @@ def draw_panel(cells: Cells, title: str, extra: list[tuple[str, int]] | None = N
     texts = list(extra or [])
     needed = sum(cell_width(text) + 2 for text, _ in texts)
     while texts and needed > right - 2 - end:
-        needed -= cell_width(texts.pop(0)[0]) + 2
+        needed -= cell_width(texts.pop(min(kept, len(texts) - 1))[0]) + 2
     column = right - 1 - needed
     for text, code in texts:
         column = cells.put(0, column, f" {text} ", code)

@@ -34,6 +34,17 @@ class KeyBar(CellView):
         super().__init__()
         self._keys = [key for key in keys_of(screen_name) if key.label]
         self._spans: list[tuple[int, int, Key]] = []
+        self._labels: dict[str, str] = {}
+
+    def tell(self, labels: dict[str, str]) -> None:
+        """Take what keys of the screen do now, where it is something else than else.
+
+        Args:
+            labels: The label of each such key by its action; empty for a key that does nothing now.
+        """
+        if labels != self._labels:
+            self._labels = labels
+            self.redraw()
 
     def draw(self, cells: Cells, moment: Moment) -> None:
         """Draw the keys; at the right, why this viewer sends no requests, where it sends none."""
@@ -85,7 +96,7 @@ class KeyBar(CellView):
             return "resume"
         if key.needs == "other run" and moment.other_is_newer:
             return "newer run"
-        return key.label
+        return self._labels.get(key.action, key.label)
 
     def _can(self, key: Key, moment: Moment) -> bool:
         """Return whether a key that asks for something is not refused for sure."""
@@ -96,7 +107,7 @@ class KeyBar(CellView):
         return not (key.request and moment.cannot(key.request))
 
     def _useful(self, key: Key, moment: Moment) -> bool:
-        return key.is_useful(moment) and (key.needs != "tabs" or self.tabs)
+        return key.is_useful(moment) and bool(self._label(key, moment)) and (key.needs != "tabs" or self.tabs)
 
 
 def _rank(key: Key, moment: Moment) -> int:

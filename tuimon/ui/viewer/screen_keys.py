@@ -47,7 +47,7 @@ COMPARING = KeyGroup(
             action="screen.compare('filter')",
             shown="/",
             label="filter",
-            help="List only runs that fit: words, or comparisons such as val_loss<0.3, lr=1e-3, state=failed.",
+            help="List and draw only runs that fit: words, or comparisons such as val_loss<0.3, lr=1e-3, state=failed.",
             rank=1,
         ),
         Key(
@@ -174,11 +174,14 @@ METRICS = KeyGroup(
         ),
         Key(
             keys="circumflex_accent",
-            action="screen.look('largest')",
+            action="screen.look('spike')",
             shown="^",
-            label="largest",
-            help="Move the cursor to the largest value shown, of validation if it is shown.",
+            label="spike",
+            help="Move the cursor to the worst spike shown, the value that is furthest above those shortly before it "
+            "(below, where higher is better): of validation, then of batches. What is not finite comes first. Again: "
+            "the next one.",
             rank=6,
+            also="largest peak outlier nan infinite worst",
         ),
         Key(
             keys="plus,equals_sign",

@@ -39,7 +39,10 @@ class ParameterColumn(Struct, frozen=True):
 
 
 class Comparison:
-    """The runs, and what was chosen of them. The watched run and the baseline are always drawn."""
+    """The runs, and what was chosen of them.
+
+    The watched run and the baseline are always drawn, unless they do not fit the filter.
+    """
 
     def __init__(self) -> None:
         self.watched = Path()
@@ -123,8 +126,14 @@ class Comparison:
         return [line for line in self._ordered() if self.filter.fits(line)]
 
     def drawn_in_order(self) -> list[Path]:
-        """Return the runs that are drawn, in the order of the list; the filter leaves none out."""
-        return [line.path for line in self._ordered() if line.path in self.drawn.slots]
+        """Return the runs that are drawn, in the order of the list."""
+        shown = self.drawn.slots.keys() - self.drawn.hidden
+        return [line.path for line in self._ordered() if line.path in shown]
+
+    def hide_unlisted(self) -> None:
+        """Leave runs that do not fit the filter out of the charts."""
+        lines = ((path, self._lines.get(path)) for path in self.drawn.slots)
+        self.drawn.hidden = frozenset(path for path, line in lines if line is not None and not self.filter.fits(line))
 
     def toggle(self, path: Path) -> str:
         """Draw a run, or no longer; return why not, empty where it is done."""
@@ -148,6 +157,25 @@ class Comparison:
             for path in paths:
                 if path != self.watched and not self._is_baseline(path):
                     self.drawn.leave_out(path)
+
+    def labels(self, path: Path | None, *, has_settings: bool) -> dict[str, str]:
+        """Return what keys do now that do something else at other times, by their actions.
+
+        Args:
+            path: The run under the cursor.
+            has_settings: Whether the settings are shown instead of the charts.
+        """
+        fit = [line.path for line in self.listed() if not line.trouble]
+        found = {"screen.compare('settings')": "charts"} if has_settings else {}
+        if self.drawn.by_time:
+            found["screen.compare('time')"] = "steps"
+        if path in self.drawn.slots and path != self.watched and not self._is_baseline(path):
+            found["screen.compare('pick')"] = "leave out"
+        if len(fit) > 1 and all(each in self.drawn.slots for each in fit):
+            found["screen.compare('pick_all')"] = "leave out all"
+        if path is not None and self._is_baseline(path):
+            found["screen.change('pin')"] = "no baseline"
+        return found
 
     def _ordered(self) -> list[Summary]:
         newest = sorted(self._lines.values(), key=lambda line: (line.started or 0.0, line.name), reverse=True)

@@ -15,6 +15,8 @@ class DrawnRuns:
         """The places of the runs."""
         self.curves: dict[Path, RunCurves] = {}
         """The curves of the runs."""
+        self.hidden: frozenset[Path] = frozenset()
+        """The runs that keep their places and are not drawn: the filter leaves them out."""
         self.metric: str | None = None
         """The metric that was chosen; None: the one that is usual."""
         self.by_time = False
@@ -43,11 +45,19 @@ class DrawnRuns:
 
     def runs(self) -> dict[int, RunCurves]:
         """Return the curves of the runs that are drawn, by their places."""
-        return {slot: self.curves[path] for path, slot in sorted(self.slots.items(), key=lambda item: item[1])}
+        shown = [(slot, path) for path, slot in self.slots.items() if path not in self.hidden]
+        return {slot: self.curves[path] for slot, path in sorted(shown)}
 
     def metrics(self) -> list[str]:
         """Return the metrics that can be drawn."""
-        return metric_names(self.curves[path] for path in self.slots)
+        return metric_names(self.runs().values())
+
+    @property
+    def why_none(self) -> str:
+        """Why there is no metric to draw, in a sentence."""
+        if self.hidden and not self.runs():
+            return "The filter leaves out every run that is drawn: esc clears it."
+        return "No metric yet: they come with the first batches."
 
     @property
     def shown_metric(self) -> str | None:

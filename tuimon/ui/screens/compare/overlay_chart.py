@@ -12,7 +12,7 @@ from tuimon.plot.axes import Axis, decades_of, fitted_axis, ticks_in
 from tuimon.plot.raster import ColumnExtremes, DotArray, XOf, braille, dashed, heights, line, mask, thinned, touched
 from tuimon.plot.x_axis import XKind, whole_axis
 from tuimon.text import plain
-from tuimon.ui.charts.canvas import Canvas, Reduced, draw_empty
+from tuimon.ui.charts.canvas import Canvas, Reduced, draw_empty, put_middle
 from tuimon.ui.charts.reduced_curves import Plot, ReducedCurves
 from tuimon.ui.drawing.cell_view import CellView, draw_panel
 from tuimon.ui.drawing.cells import Cells, CharArray, cell_width, fit_end
@@ -82,7 +82,7 @@ class Overlay(CellView):
         self._runs, names = self._comparison.drawn.runs(), self._comparison.drawn.metrics()
         metric = self._comparison.drawn.shown_metric
         if metric is None:
-            draw_empty(cells, "metrics", "No metric yet: they come with the first batches.")
+            draw_empty(cells, "metrics", self._comparison.drawn.why_none)
             return
         if self._by_time != self._comparison.drawn.by_time:
             self._by_time = self._comparison.drawn.by_time
@@ -114,14 +114,16 @@ class Overlay(CellView):
             self._reduced.forget()
         axis_of = partial(fitted_axis, log_decades=decades_of(metric))
         plot = self._reduced.lay_out(cells, width, below, lambda columns: self._of_each(drawn, below, columns), axis_of)
+        if drawn and not plot.has_values:
+            put_middle(cells, plot.why_none)
         if plot.canvas is not None:
             _draw_curves(plot.canvas, drawn, plot)
         return plot.suffix
 
     def _of_each(self, drawn: list[_Drawn], below: Axis, columns: int) -> list[Reduced]:
         return [
-            (self._reduced.of(curve.key, curve.points.steps, curve.points.values, below, columns, curve.x_of),)
-            for curve in drawn
+            (self._reduced.of(curve.key, points.steps, points.values, below, columns, curve.x_of, points.joins),)
+            for curve, points in ((curve, curve.points) for curve in drawn)
         ]
 
     def _legend_rows(self, width: int, height: int) -> int:

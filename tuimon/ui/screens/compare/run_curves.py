@@ -7,7 +7,9 @@ from functools import cached_property
 import numpy as np
 from msgspec import Struct, field
 
+from tuimon.plot.joins import JOINED, Joins
 from tuimon.plot.raster import XOf
+from tuimon.plot.run_joins import joins_of
 from tuimon.plot.run_values import parameter
 from tuimon.plot.x_axis import between
 from tuimon.protocol.events import FitStarted
@@ -41,6 +43,8 @@ class Points(Struct, frozen=True):
     """The steps, ascending, shape ``(points,)``."""
     values: FloatArray
     """The values, shape ``(points,)``."""
+    joins: Joins = JOINED
+    """Which of its points are joined."""
 
     def newest(self) -> float | None:
         """Return the last value; None where there is none."""
@@ -96,8 +100,11 @@ def curves_of(
         is_over: True once the run is over.
         share: The share of its log read so far; None for all.
     """
-    metrics = {metric: _points(series) for metric, series in state.epoch_metrics.items()}
-    metrics |= {f"{metric}{OF_EACH_BATCH}": _points(series) for metric, series in state.batch_metrics.items()}
+    metrics = {metric: _points(series, joins_of(state, metric)) for metric, series in state.epoch_metrics.items()}
+    of_batches = joins_of(state, of_batches=True)
+    metrics |= {
+        f"{metric}{OF_EACH_BATCH}": _points(series, of_batches) for metric, series in state.batch_metrics.items()
+    }
     return RunCurves(
         name,
         {metric: points for metric, points in metrics.items() if len(points.steps)},
@@ -159,8 +166,8 @@ def _base(name: str) -> str:
     return name.removesuffix(OF_EACH_BATCH).removeprefix("val_")
 
 
-def _points(series: Series) -> Points:
-    return Points(series.steps, series.values)
+def _points(series: Series, joins: Joins) -> Points:
+    return Points(series.steps, series.values, joins)
 
 
 def _clock(state: RunState) -> Points | None:

@@ -132,7 +132,7 @@ class RunList(ListView, can_focus=True):
         # The other runs are shown as of now, even in a replay.
         now = time.time() if moment.replay is not None else moment.now + self._seconds_shown
         known = self._comparison
-        extra = [(f"{len(known.drawn.slots)} drawn", int(Meaning.DIM)), *self.position(cells)]
+        extra = [(f"{len(known.drawn.runs())} drawn", int(Meaning.DIM)), *self.position(cells)]
         if known.filter:
             extra.append(
                 (f"{len(self._lines)} of {len(known.paths)} fit {plain(known.filter.text, 30)}", int(Meaning.KEY))

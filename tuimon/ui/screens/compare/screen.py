@@ -281,9 +281,11 @@ class CompareScreen(BaseScreen):
     def _hand_out(self) -> None:
         """Hand the newest runs to the panels."""
         known = self._comparison
+        known.hide_unlisted()
         self._list.show_runs(known.listed())
         self._multiples.selected = self._list.path
         self._table.show_runs(known.drawn.runs())
+        self.bar.tell(known.labels(self._list.path, has_settings=self.has_class("-settings")))
         self._fit(self.size.width, self.size.height)
 
     def _fit(self, width: int, height: int) -> None:

@@ -86,7 +86,7 @@ class SmallMultiples(CellView):
         del moment
         known, metric = self._comparison, self._comparison.drawn.shown_metric
         if metric is None:
-            draw_empty(cells, "metrics", "No metric yet: they come with the first batches.")
+            draw_empty(cells, "metrics", known.drawn.why_none)
             return
         paths = known.drawn_in_order()
         grid = grid_for(len(paths), cells.width - 2, cells.height - 2)
@@ -144,7 +144,7 @@ class SmallMultiples(CellView):
         if points is None:
             return None
         x_of = run.seconds if self._comparison.drawn.by_time else None
-        return self._reduced.of((path, metric), points.steps, points.values, x, columns, x_of)
+        return self._reduced.of((path, metric), points.steps, points.values, x, columns, x_of, points.joins)
 
     def _axes_in_words(self, x: Axis, values: Axis) -> str:
         end = duration(x.last) if self._comparison.drawn.by_time else tick(x.last, max(1.0, x.last / 100))
@@ -178,7 +178,9 @@ class SmallMultiples(CellView):
             dots |= new
             cells.codes[place][touched(new)] = Meaning.KEY if path == behind else RUN
         cells.chars[place] = braille(dots)
-        if points is not None and points.non_finite.any():
+        if points is not None and points.limits is None and points.non_finite.any():
+            cells.put(area.y + area.height // 2, area.x, fit_end("no finite value", columns), Meaning.DIM)
+        elif points is not None and points.non_finite.any():
             bad = points.non_finite.reshape(columns, 2).any(axis=1)
             cells.chars[place][0, bad], cells.codes[place][0, bad] = "▲", Meaning.ERROR
 

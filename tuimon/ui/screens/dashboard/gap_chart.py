@@ -3,6 +3,7 @@
 import numpy as np
 
 from tuimon.numbers import number
+from tuimon.plot.run_joins import joins_of
 from tuimon.protocol.wire import from_wire
 from tuimon.runs.facts_in_words import PART_NAMES
 from tuimon.ui.charts.canvas import Canvas, Curve, Dash
@@ -72,19 +73,21 @@ class GapChart(StepChart):
     def curves(self, moment: Moment) -> list[Curve]:
         """Return the parts of the gap that this model has, and the gap in front of them."""
         found: list[Curve] = []
+        joins = joins_of(moment.state)
         for name in reversed(drawn_parts(moment.state)):
             series = moment.state.gap_parts[name]
             sign, _, meaning = SIGNS[name]
             steps, values = series.steps, series.values
             if name == "batch_norm":
                 lower, upper = np.minimum(values, 0.0), np.maximum(values, 0.0)
-                found.insert(0, Curve(name, steps, lower, meaning, upper=upper, fill="hatch"))
+                found.insert(0, Curve(name, steps, lower, meaning, upper=upper, fill="hatch", joins=joins))
                 # The signs stand on the line: a number part has its line below 0.
-                found.append(Curve(f"{name} line", steps, values, meaning, dash="dotted", sign=sign))
+                found.append(Curve(f"{name} line", steps, values, meaning, dash="dotted", sign=sign, joins=joins))
             elif name == "gap":
-                found.append(Curve(name, steps, values, meaning, over="replace", sign=sign))
+                found.append(Curve(name, steps, values, meaning, over="replace", sign=sign, joins=joins))
             else:
-                found.append(Curve(name, steps, values, meaning, over="replace", dash=_DASHES[name], sign=sign))
+                dash = _DASHES[name]
+                found.append(Curve(name, steps, values, meaning, over="replace", dash=dash, sign=sign, joins=joins))
         return found
 
     def empty_words(self, moment: Moment) -> str:

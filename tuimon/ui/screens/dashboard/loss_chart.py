@@ -7,21 +7,16 @@ from tuimon.plot.axes import decades_of, fitted_axis
 from tuimon.plot.metric_names import loss_name, names_of
 from tuimon.runs.state import RunState
 from tuimon.text import plain
-from tuimon.ui.charts.canvas import Canvas, Curve, in_legend
+from tuimon.ui.charts.canvas import Curve, in_legend
+from tuimon.ui.charts.low_chart import LOW, low_canvas, put_limits, put_low_title
 from tuimon.ui.charts.metric_lines import lines_of
 from tuimon.ui.charts.step_chart import StepChart, steps_of
-from tuimon.ui.drawing.cells import Cells, cell_width
+from tuimon.ui.drawing.cells import Cells
 from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment
 
-_WORDS = {"batch": "batch", "running": "running mean", "train": "training", "valid": "validation"}
-"""What the legend calls each line of the metric."""
-_IN_LOW = "valid train batch running"
+_IN_LOW = ("val", "train", "batch", "running")
 """The order of the values in a low chart: the newest validation says more than a batch."""
-_LOW = 7
-"""A lower chart has neither frame nor axes, so that more of it is data."""
-_LIMITS_WIDTH = 9
-"""Room for the largest and the smallest value, where there are no axes."""
 
 
 class LossChart(StepChart):
@@ -43,7 +38,7 @@ class LossChart(StepChart):
 
     def legend(self, moment: Moment) -> list[tuple[str, int]]:
         """Return the curves with their newest values."""
-        return [(in_legend(_word(curve.name), _last(curve)), int(curve.meaning)) for curve in self.curves(moment)]
+        return [(in_legend(curve.name, _last(curve)), int(curve.meaning)) for curve in self.curves(moment)]
 
     def curves(self, moment: Moment) -> list[Curve]:
         """Return batch values, epoch values and validation values, as far as the run has them."""
@@ -63,29 +58,29 @@ class LossChart(StepChart):
             self._metric, self.log_decades = metric, decades_of(metric or "")
             self.forget()
         curves = [curve for curve in self.curves(moment) if len(curve.steps)]
-        if cells.height < _LOW and curves:
+        if cells.height < LOW and curves:
             self._draw_low(cells, curves, moment)
         else:
             super().draw(cells, moment)
 
     def _draw_low(self, cells: Cells, curves: list[Curve], moment: Moment) -> None:
         """Draw names and newest values into the first line, and the curves below it, with their limits at the left."""
-        end = cells.put(0, 1, self.title(moment), Meaning.TITLE)
-        for curve in sorted(curves, key=lambda curve: _IN_LOW.find(curve.name)):
-            words = f"{_word(curve.name)} {number(_last(curve))}"
-            if end + 2 + cell_width(words) < cells.width:
-                end = cells.put(0, end + 2, words, curve.meaning)
-        columns, rows = cells.width - 2 - _LIMITS_WIDTH, cells.height - 1
-        if columns < 1 or rows < 1:
+        named = sorted(curves, key=lambda curve: _IN_LOW.index(curve.name) if curve.name in _IN_LOW else 0)
+        texts = [(f"{curve.name} {number(_last(curve))}", int(curve.meaning)) for curve in named]
+        put_low_title(cells, self.title(moment), texts)
+        canvas = low_canvas(cells)
+        if canvas is None:
             return
-        steps = steps_of(moment, max(int(curve.steps[-1]) for curve in curves), columns)
-        reduced = self._reduced.of_curves(curves, steps, columns)
+        steps = steps_of(moment, max(int(curve.steps[-1]) for curve in curves), canvas.columns)
+        reduced = self._reduced.of_curves(curves, steps, canvas.columns)
         lines = [points for curve in reduced for points in curve]
         limits, log_limits = [each.limits for each in lines], [each.log_limits for each in lines]
+        if not any(limits):
+            cells.put(1, 1, "no finite value", Meaning.DIM)
+            return
         values = fitted_axis(limits, log_limits, cells.height, log_decades=self.log_decades)
-        Canvas(cells, 1 + _LIMITS_WIDTH, columns, rows).draw(curves, reduced, values)
-        for row, value in ((1, values.last), (rows, values.first)):
-            cells.put_right(row, _LIMITS_WIDTH, number(value), Meaning.DIM)
+        canvas.draw(curves, reduced, values)
+        put_limits(cells, values)
 
 
 class OtherMetricChart(LossChart):
@@ -110,10 +105,6 @@ class OtherMetricChart(LossChart):
 def other_names(state: RunState) -> list[str]:
     """Return the metrics beside the loss, in their order; the learning rate is the last one."""
     return [name for name in names_of(state) if name != loss_name(state)]
-
-
-def _word(name: str) -> str:
-    return _WORDS.get(name, name)
 
 
 def _last(curve: Curve) -> float:

@@ -18,9 +18,11 @@ from tuimon.plot.viewport import Viewport
 from tuimon.plot.x_axis import StepsToX, whole_axis, window_axis, words
 from tuimon.runs.state import RunState
 from tuimon.text import plain
-from tuimon.ui.charts.canvas import Canvas, Curve, draw_empty, in_legend
+from tuimon.ui.charts.canvas import Canvas, Curve, draw_empty, in_legend, put_middle
+from tuimon.ui.charts.low_chart import LOW, low_canvas, put_limits, put_low_title
 from tuimon.ui.charts.metric_lines import lines_of
 from tuimon.ui.charts.reduced_curves import ReducedCurves
+from tuimon.ui.charts.spikes import spikes_of
 from tuimon.ui.drawing.cell_view import CellView, draw_panel
 from tuimon.ui.drawing.cells import Cells
 from tuimon.ui.viewer.meanings import Meaning
@@ -31,6 +33,8 @@ READ_DIGITS = 6
 NAMES_WIDTH = 8
 """Room at the right, for the names of the curves."""
 _CURSOR = "│"
+_WIDE = 60
+"""A panel this wide has room for all digits of what is read off, and for its steps."""
 _SMOOTH = "smooth"
 
 
@@ -139,18 +143,20 @@ class MetricChart(CellView):
         """Return the values at the cursor: the nearest point of each curve."""
         return self._read(self._curves(moment), self.to_x(moment))
 
-    def at_largest(self, moment: Moment) -> Viewport:
-        """Return the viewport with the cursor at the largest visible value of the line in front."""
-        lines = lines_of(moment.state, self.metric)
-        if not lines:
-            return self.viewport
-        series, whole, to_x = lines[-1].series, self.whole(moment), self.to_x(moment)
-        inside = steps_within(series.steps, *self.viewport.window(whole), to_x)
-        values = np.where(np.isfinite(series.values[inside]), series.values[inside], -np.inf)
-        if not len(values):
-            return self.viewport
-        at = inside.start + int(np.argmax(values))
-        return self.viewport.at(float(to_x(series.steps[at : at + 1])[0]), whole)
+    def at_spike(self, moment: Moment) -> Viewport | None:
+        """Return the viewport with the cursor at the visible value that stands out most, from there at the next one.
+
+        None where no value stands out.
+        """
+        lines, whole, to_x = lines_of(moment.state, self.metric), self.whole(moment), self.to_x(moment)
+        first, last = self.viewport.window(whole)
+        parts = [steps_within(line.series.steps, first, last, to_x) for line in lines]
+        steps = dict.fromkeys(spike.step for spike in spikes_of(lines, self.metric, parts))
+        places = [float(to_x(np.array([step]))[0]) for step in steps]
+        if not places:
+            return None
+        here = places.index(self.viewport.cursor) if self.viewport.cursor in places else -1
+        return self.viewport.at(places[(here + 1) % len(places)], whole)
 
     def cursor_moved(self, moment: Moment, by: int) -> Viewport:
         """Return the viewport with the cursor moved by columns of dots, and at least to the next point."""
@@ -223,6 +229,9 @@ class MetricChart(CellView):
             draw_empty(cells, title, "No value yet.")
             self._mark_chosen(cells)
             return
+        if cells.height < LOW:
+            self._draw_low(cells, title, curves, moment)
+            return
         width, to_x = cells.width - 2 - NAMES_WIDTH, self.to_x(moment)
         axis = self._x_axis(moment, width)
         plot = self._reduced.lay_out(
@@ -232,9 +241,13 @@ class MetricChart(CellView):
             lambda columns: self._reduced.of_curves(curves, axis, columns, to_x),
             partial(fitted_axis, scale=self.viewport.scale, log_decades=decades_of(self.metric)),
         )
-        draw_panel(cells, title + plot.suffix, self._legend(curves, to_x))
+        readings = self._read(curves, to_x)
+        legend = self._read_off(readings, cells.width) if readings else _legend(curves)
+        draw_panel(cells, title + plot.suffix, legend, kept=len(readings[:1]))
         self._mark_chosen(cells)
         canvas = plot.canvas
+        if not plot.has_values:
+            put_middle(cells, plot.why_none)
         if canvas is None:
             return
         self._axis = axis, canvas.column, canvas.columns
@@ -242,6 +255,29 @@ class MetricChart(CellView):
         seen = [replace(mark, step=float(to_x(np.array([mark.step]))[0])) for mark in marks(moment.state)]
         canvas.mark(seen, axis)
         canvas.name(curves, plot.reduced, plot.values, NAMES_WIDTH)
+        self._draw_cursor(canvas, axis)
+
+    def _draw_low(self, cells: Cells, title: str, curves: list[Curve], moment: Moment) -> None:
+        """Draw what there is room for without frame and axes."""
+        to_x, canvas = self.to_x(moment), low_canvas(cells)
+        readings = self._read(curves, to_x)
+        texts = self._read_off(readings, cells.width) if readings else _legend(curves)
+        # The line in front says most.
+        put_low_title(cells, title, [*texts[: len(readings[:1])], *reversed(texts[len(readings[:1]) :])])
+        if canvas is None:
+            return
+        axis = self._x_axis(moment, canvas.columns)
+        reduced = self._reduced.of_curves(curves, axis, canvas.columns, to_x)
+        lines = [points for curve in reduced for points in curve]
+        limits, log_limits = [each.limits for each in lines], [each.log_limits for each in lines]
+        if not any(limits):
+            cells.put(1, 1, "no finite value", Meaning.DIM)
+            return
+        decades = decades_of(self.metric)
+        values = fitted_axis(limits, log_limits, cells.height, scale=self.viewport.scale, log_decades=decades)
+        self._axis = axis, canvas.column, canvas.columns
+        canvas.draw(curves, reduced, values)
+        put_limits(cells, values)
         self._draw_cursor(canvas, axis)
 
     def _draw_cursor(self, canvas: Canvas, axis: Axis) -> None:
@@ -260,7 +296,8 @@ class MetricChart(CellView):
             found.append(replace(curve, name="", meaning=Meaning.FRAME) if smooths else curve)
             if smooths:
                 smooth = self._smooth(line.name).update(line.series.steps, line.series.values)
-                found.append(Curve(_SMOOTH, smooth.steps, smooth.values, line.meaning, over="replace"))
+                smoothed = Curve(_SMOOTH, smooth.steps, smooth.values, line.meaning, over="replace", joins=line.joins)
+                found.append(smoothed)
         return found
 
     def _smooth(self, name: str) -> Smoothed:
@@ -279,15 +316,23 @@ class MetricChart(CellView):
         end = None if total is None else float(total)
         return whole_axis(x, *whole, end, exact=state.ended is not None, ticks=ticks)
 
-    def _legend(self, curves: list[Curve], to_x: XOf) -> list[tuple[str, int]]:
-        readings = self._read(curves, to_x)
-        if readings:
-            at = words(self.viewport.x, self.viewport.cursor or 0.0)
-            shown = [
-                (f"{each.name} {number(each.value, READ_DIGITS)}", int(each.meaning)) for each in readings if each.name
-            ]
-            return [(at, int(Meaning.STRONG)), *shown]
-        return [(in_legend(curve.name, float(curve.values[-1])), int(curve.meaning)) for curve in curves if curve.name]
+    def _read_off(self, readings: list[Reading], width: int) -> list[tuple[str, int]]:
+        """Return the place of the cursor and the values there, in a panel ``width`` cells wide.
+
+        A value of another step than the place says has its step beside it, where there is room.
+        """
+        cursor, is_wide = self.viewport.cursor or 0.0, width >= _WIDE
+        place, step = words(self.viewport.x, cursor), round(cursor)
+        if self.viewport.x != "step":
+            step = readings[-1].step
+            place = f"{place}, step {step:,}" if is_wide else place
+        shown = []
+        for each in readings:
+            if each.name:
+                where = f" at {each.step:,}" if is_wide and each.step != step else ""
+                value = number(each.value, READ_DIGITS) if is_wide else number(each.value)
+                shown.append((f"{each.name} {value}{where}", int(each.meaning)))
+        return [(place, int(Meaning.STRONG)), *shown]
 
     def _read(self, curves: list[Curve], to_x: XOf) -> list[Reading]:
         """Return the nearest point of each curve to the cursor."""
@@ -307,6 +352,10 @@ class MetricChart(CellView):
         if self.is_chosen and cells.width and cells.height:
             for edge in (cells.codes[0], cells.codes[-1], cells.codes[:, 0], cells.codes[:, -1]):
                 edge[edge == Meaning.FRAME] = Meaning.KEY
+
+
+def _legend(curves: list[Curve]) -> list[tuple[str, int]]:
+    return [(in_legend(curve.name, float(curve.values[-1])), int(curve.meaning)) for curve in curves if curve.name]
 
 
 def _epochs(state: RunState) -> int | None:

@@ -7,31 +7,30 @@ import numpy as np
 from msgspec import structs
 from textual.binding import BindingType
 from textual.containers import Container
+from textual.geometry import Size
 from textual.widget import Widget
 from textual.widgets import Input
 
-from tuimon.numbers import count, number, percent
-from tuimon.plot.metric_names import names_of
-from tuimon.plot.raster import XOf, steps_within
-from tuimon.plot.smoothing import nearest_strength, window_of
+from tuimon.numbers import percent
+from tuimon.plot.smoothing import nearest_strength
 from tuimon.plot.viewport import GRIDS, Viewport
-from tuimon.plot.x_axis import X_WORDS, StepsToX, words
-from tuimon.protocol.wire import FloatArray
-from tuimon.runs.series import IntArray, Series
+from tuimon.plot.x_axis import StepsToX
+from tuimon.runs.series import Series
 from tuimon.settings import Settings
 from tuimon.text import plain
-from tuimon.ui.charts.metric_lines import lines_of, matching
-from tuimon.ui.drawing.cell_view import CellView
-from tuimon.ui.drawing.cells import Cells
+from tuimon.ui.charts.metric_lines import lines_of, metrics_matching
 from tuimon.ui.frame.base_screen import BaseScreen, bindings_of
 from tuimon.ui.frame.searched_screen import SearchField
-from tuimon.ui.screens.metrics.metric_chart import READ_DIGITS, MetricChart
-from tuimon.ui.viewer.meanings import Meaning
+from tuimon.ui.screens.metrics.metric_chart import MetricChart
+from tuimon.ui.screens.metrics.statistics import Statistics
+from tuimon.ui.screens.metrics.status_line import StatusLine
 from tuimon.ui.viewer.moment import Moment
 from tuimon.ui.viewer.opening_order import OpeningOrder
 from tuimon.ui.viewer.view_memory import MetricsView, View
 
-_GAP = 3
+_STATISTICS_FROM = 17
+"""Lines of a terminal that has room for a table below the chart."""
+_NO_SPIKE = "no spike is shown: nothing stands out from what was before it"
 
 
 class MetricsScreen(BaseScreen):
@@ -63,6 +62,8 @@ class MetricsScreen(BaseScreen):
         self._recalled = ""
         """The metric to choose as soon as the run has it."""
         self._order = OpeningOrder()
+        self._said = ""
+        """What the last key has to say; empty for nothing."""
 
     def panels(self) -> Iterable[Widget]:
         """Yield the status line, the charts, the statistics and the filter."""
@@ -155,7 +156,7 @@ class MetricsScreen(BaseScreen):
         if moment is None:
             return
         chart = self.chosen_chart
-        whole = chart.whole(moment)
+        whole, self._said = chart.whole(moment), ""
         match what:
             case "x":
                 viewport = viewport.with_next_x()
@@ -171,8 +172,9 @@ class MetricsScreen(BaseScreen):
                 viewport = viewport.panned(whole, by)
             case "cursor":
                 viewport = chart.cursor_moved(moment, by)
-            case "largest":
-                viewport = chart.at_largest(moment)
+            case "spike":
+                found = chart.at_spike(moment)
+                viewport, self._said = found or viewport, "" if found else _NO_SPIKE
             case "all":
                 viewport = viewport.all().without_cursor()
             case "follow":
@@ -230,7 +232,7 @@ class MetricsScreen(BaseScreen):
             self._chosen = found.index(chart.metric)
 
     def _names(self) -> list[str]:
-        return matching(names_of(self._moment.state), self._filter.value) if self._moment else []
+        return metrics_matching(self._moment.state, self._filter.value) if self._moment else []
 
     def _again(self) -> None:
         if self._moment is not None:
@@ -243,7 +245,8 @@ class MetricsScreen(BaseScreen):
             self._chosen, self._recalled = found.index(self._recalled), ""
         self._chosen = max(0, min(self._chosen, len(found) - 1))
         rows, columns = (1, 1) if self._is_full else self._grid
-        rows, columns = min(rows, max(1, self.size.height // 9)), min(columns, max(1, self.size.width // 38))
+        most = _most(self.size)
+        rows, columns = min(rows, most[0]), min(columns, most[1])
         room = rows * columns
         page = self._chosen // room
         shown = found[page * room : (page + 1) * room]
@@ -259,10 +262,17 @@ class MetricsScreen(BaseScreen):
             chart.look_at(metric, self.viewport, is_chosen=room > 1 and page * room + position == self._chosen)
         pattern = plain(self._filter.value, 60)
         self._charts[0].why_none = f"No metric matches “{pattern}”: esc shows all." if pattern else "No metric yet."
-        self._statistics.display = room == 1 and bool(found)
+        self.bar.tell(_labels(self._open, is_alone=most == (1, 1), follows=self.viewport.follows))
+        self._statistics.display = room == 1 and bool(found) and self.size.height >= _STATISTICS_FROM
         self._statistics.chart = self._charts[0]
         self._status.tell(
-            self.viewport, self._part_words(), len(found), page + 1, -(-len(found) // room), self._filter.value
+            self.viewport,
+            self._part_words(),
+            len(found),
+            page + 1,
+            -(-len(found) // room),
+            self._filter.value,
+            self._said,
         )
 
     def _part_words(self) -> str:
@@ -274,106 +284,24 @@ class MetricsScreen(BaseScreen):
         return f"{percent(share, 0 if share > 0.1 else 1)} of x: 0 shows all" if share < 1 else ""
 
 
-class StatusLine(CellView):
-    """One line about the viewport of the charts."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._parts: list[tuple[str, Meaning]] = []
-
-    def tell(self, viewport: Viewport, part: str, found: int, page: int, pages: int, pattern: str) -> None:
-        """Take the viewport and the numbers to show next."""
-        smoothing = {
-            "none": "none",
-            "ema": f"EMA {viewport.strength:g}",
-            "median": f"median of {window_of(viewport.strength)}",
-        }[viewport.smoothing]
-        self._parts = [
-            (f"x {X_WORDS[viewport.x]}", Meaning.TEXT),
-            (f"scale {viewport.scale}", Meaning.TEXT),
-            (f"smoothing {smoothing}", Meaning.TEXT),
-            *([(part, Meaning.KEY)] if part else []),
-            (
-                "following" if viewport.follows else "not following: G follows",
-                Meaning.DIM if viewport.follows else Meaning.KEY,
-            ),
-            (f"{count(found)} metric{'' if found == 1 else 's'}", Meaning.DIM),
-        ]
-        if pages > 1:
-            self._parts.append((f"page {page} of {pages}", Meaning.DIM))
-        if pattern:
-            self._parts.append((f"filter {plain(pattern, 30)}", Meaning.KEY))
-
-    def draw(self, cells: Cells, moment: Moment) -> None:
-        """Draw as many parts as fit."""
-        column, parts, thinned = 2, self._parts, moment.state.thinned_before
-        if thinned is not None:
-            parts = [*parts, (f"before step {count(thinned)} extremes only", Meaning.DIM)]
-        for text, meaning in parts:
-            if column + len(text) + 1 > cells.width:
-                break
-            column = cells.put(0, column, text, meaning) + _GAP
+def _most(size: Size) -> tuple[int, int]:
+    """Return how many rows and columns of charts there is room for."""
+    return max(1, size.height // 9), max(1, size.width // 38)
 
 
-class Statistics(CellView):
-    """Numbers of the metric that is shown in full, of the visible part of x."""
+def _labels(opened: dict[str, bool], *, is_alone: bool, follows: bool) -> dict[str, str]:
+    """Return what keys do now that do something else at other times, or nothing, by their actions.
 
-    chart: MetricChart | None = None
-    """The chart of that metric."""
-
-    def draw(self, cells: Cells, moment: Moment) -> None:
-        """Draw a table with a line for each curve."""
-        if self.chart is None:
-            return
-        window, to_x = self.chart.viewport.window(self.chart.whole(moment)), self.chart.to_x(moment)
-        columns = (("", 8), ("newest", 12), ("smallest", 12), ("at", 16), ("largest", 12), ("at", 16), ("mean", 12))
-        column = 2
-        for heading, width in (*columns, ("values", 10)):
-            if column + width > cells.width:
-                break
-            cells.put(0, column, heading, Meaning.DIM, width=width - 1)
-            column += width
-        for row, line in enumerate(lines_of(moment.state, self.chart.metric), start=1):
-            if row >= cells.height:
-                break
-            inside = steps_within(line.series.steps, *window, to_x)
-            cells.put(row, 2, line.name, line.meaning)
-            steps, values = line.series.steps[inside], line.series.values[inside]
-            thinned = moment.state.thinned_before if line.can_be_smoothed else None
-            is_whole = thinned is None or not len(steps) or int(steps[0]) >= thinned
-            self._draw_numbers(cells, row, steps, values, to_x, is_whole=is_whole)
-
-    def _draw_numbers(
-        self, cells: Cells, row: int, steps: IntArray, values: FloatArray, to_x: XOf, *, is_whole: bool
-    ) -> None:
-        assert self.chart is not None
-        finite = np.isfinite(values)
-        shown = ["–"] * 6
-        if finite.any():
-            # Of a long run, a copy of the values takes a lot of memory.
-            known = values if finite.all() else values[finite]
-            low, high = int(np.argmin(known)), int(np.argmax(known))
-            if known is not values:
-                low, high = (int(np.flatnonzero(finite)[place]) for place in (low, high))
-            x = {place: float(to_x(steps[place : place + 1])[0]) for place in (low, high)}
-            kind = self.chart.viewport.x
-            shown = [
-                number(float(values[-1]), READ_DIGITS),
-                number(float(values[low]), READ_DIGITS),
-                words(kind, x[low]),
-                number(float(values[high]), READ_DIGITS),
-                words(kind, x[high]),
-                # Of extremes alone it would be another one.
-                number(float(known.mean()), READ_DIGITS) if is_whole else "–",
-            ]
-        column = 10
-        for text, width in zip(shown, (12, 12, 16, 12, 16, 12), strict=True):
-            if column + width > cells.width:
-                return
-            cells.put(row, column, text, Meaning.TEXT, width=width - 1)
-            column += width
-        bad = len(values) - int(finite.sum())
-        held = count(len(values)) + ("" if is_whole else " kept")
-        cells.put(row, column, held, Meaning.TEXT)
-        if bad:
-            cells.put(row, column + len(held) + 2, f"{count(bad)} not finite", Meaning.ERROR)
+    Args:
+        opened: What esc can close, and whether it is open.
+        is_alone: Whether there is room for one chart only.
+        follows: Whether the newest points stay in view.
+    """
+    labels = {"screen.full": "all charts"} if opened["full"] else {}
+    if is_alone:
+        labels = {"screen.full": "", "screen.grid": ""}
+    if follows and not opened["cursor"]:
+        labels["screen.look('follow')"] = ""
+    if not opened["zoom"] and not opened["cursor"]:
+        labels["screen.look('all')"] = ""
+    return labels

@@ -15,6 +15,7 @@ from tuimon.runs.facts_in_words import size
 from tuimon.runs.series import IntArray
 from tuimon.text import plain
 from tuimon.ui.charts.canvas import Curve, Dash, Reduced, draw_axes
+from tuimon.ui.charts.low_chart import low_canvas, put_limits, put_low_title
 from tuimon.ui.drawing.cell_view import CellView, draw_panel
 from tuimon.ui.drawing.cells import Cells, cell_width, fit
 from tuimon.ui.viewer.meanings import Meaning
@@ -28,6 +29,8 @@ _TICK_WIDTH = 14
 """Columns for each label of the time."""
 _WIDE = 60
 """A panel this wide has room for totals beside its numbers."""
+_LOW = 6
+"""A lower panel has no room for axes."""
 _LOWEST_PANEL, _NARROWEST_PANEL = 7, 38
 
 Measured = Sequence[tuple[str, Meaning, Dash, Callable[[System], float | None]]]
@@ -64,12 +67,16 @@ class LoadChart(CellView):
             extra: Short texts for its upper edge.
             measured: The curves.
         """
-        draw_panel(cells, title, extra)
-        width = cells.width - 2 - _NAMES_WIDTH
+        is_low, width = cells.height < _LOW, cells.width - 2 - _NAMES_WIDTH
         seconds = self.samples[-1].time - self.samples[0].time if self.samples else 0.0
         seconds = max(seconds, 1.0 if self._is_over else _SHORTEST_SECONDS)
         times = whole_axis("relative", 0.0, seconds, None, exact=self._is_over, ticks=max(2, width // _TICK_WIDTH))
-        canvas = draw_axes(cells, width, times, _SHARES)
+        if is_low:
+            put_low_title(cells, title, extra)
+            canvas = low_canvas(cells)
+        else:
+            draw_panel(cells, title, extra)
+            canvas = draw_axes(cells, width, times, _SHARES)
         if canvas is None:
             return
         curves: list[Curve] = []
@@ -82,6 +89,9 @@ class LoadChart(CellView):
                 points.update(known, values)
                 reduced.append((points,))
         canvas.draw(curves, reduced, _SHARES)
+        if is_low:
+            put_limits(cells, _SHARES, ("0 %", "100 %"))
+            return
         canvas.name(curves, reduced, _SHARES, _NAMES_WIDTH)
 
     def _known(self, key: str, share: Callable[[System], float | None]) -> tuple[IntArray, FloatArray]:

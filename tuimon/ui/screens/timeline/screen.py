@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from textual.binding import BindingType
+from textual.events import Resize
 from textual.message import Message
 from textual.widget import Widget
 
@@ -16,6 +17,9 @@ from tuimon.ui.frame.searched_screen import SearchedScreen
 from tuimon.ui.screens.timeline.event_details import EventDetails
 from tuimon.ui.screens.timeline.timeline_list import TimelineList
 from tuimon.ui.viewer.moment import Asked
+
+_DETAILS_FROM = 14
+"""Lines of a terminal that has room for details below the list."""
 
 
 class TimelineScreen(PagedScreen, SearchedScreen):
@@ -48,6 +52,12 @@ class TimelineScreen(PagedScreen, SearchedScreen):
         yield self._list
         yield self._details
         yield self.field
+
+    def on_resize(self, event: Resize) -> None:
+        """Give the whole room to the list where there is too little for both."""
+        has_room = event.size.height >= _DETAILS_FROM
+        self._details.display = has_room
+        self.bar.tell({} if has_room else {"screen.scroll_details(1)": ""})
 
     @property
     def moved(self) -> LinesView:
