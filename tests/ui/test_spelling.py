@@ -19,6 +19,7 @@ OTHERWISE = {
     "another minus": "\N{MINUS SIGN}",
     "no blank before the percent sign": r"\d%",
     "zeros or a plus in the exponent": r"\de[+-]?0|\de\+",
+    "a learning rate with zeros behind it, or in digits that have to be counted": r"\blr (?:0\.\d*0(?!\d)|0\.000)",
     "digits that are noise": r"\d\.\d{9}",
     "thousands that are not put apart": rf"(?:{COUNTED}) \d{{4,}}(?![\d.])|\b\d{{4,}} (?:{COUNTED})",
 }
@@ -40,9 +41,19 @@ def run(request: pytest.FixtureRequest, runs: Path) -> RunDirectory:
 
 
 def test_every_wrong_spelling_is_found() -> None:
-    wrong = ("\N{MINUS SIGN}6.1", "12% left", "lr 1e-05", "loss 1.2e+03", "0.9900000095", "step 20000", "20000 steps")
+    wrong = (
+        "\N{MINUS SIGN}6.1",
+        "12% left",
+        "lr 1e-05",
+        "lr 0.0010",
+        "lr 0.0001",
+        "loss 1.2e+03",
+        "0.9900000095",
+        "step 20000",
+        "20000 steps",
+    )
     assert all(spelled_otherwise(text) for text in wrong)
-    assert not spelled_otherwise("-6.1  12 %  lr 1e-5  1.2e3  0.99  step 20,000  20,000 steps  2026-01-01")
+    assert not spelled_otherwise("-6.1  12 %  lr 1e-5  lr 0.001  1.2e3  0.99  step 20,000  20,000 steps  2026-01-01")
 
 
 @pytest.mark.parametrize("arguments", ["doctor recorded", "watch recorded", "list"])

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from textual.app import App
 
-from tuimon.numbers import number
 from tuimon.plot.metric_names import names_of
 from tuimon.settings import PALETTES as NAMES
 from tuimon.settings import PaletteName
 from tuimon.text import plain
+from tuimon.ui.charts.canvas import in_words
 from tuimon.ui.charts.metric_lines import lines_of
 from tuimon.ui.dialogs.help_screen import TERMS, HelpScreen
 from tuimon.ui.frame.base_screen import BaseScreen, shown_screen
@@ -144,7 +144,10 @@ class ProgramKeys:
             run = partial(self.do, "palette", name)
             yield Entry(f"palette {name}", "", run, "colours colors theme dark light")
         for metric in names_of(moment.state):
-            newest = [f"{line.name} {number(float(line.series.values[-1]))}" for line in lines_of(moment.state, metric)]
+            newest = [
+                f"{line.name} {in_words(line.name, float(line.series.values[-1]))}"
+                for line in lines_of(moment.state, metric)
+            ]
             words = f"on the screen metrics: {', '.join(newest)}"
             yield Entry(f"metric {metric}", words, partial(self.do, "metric", metric), f"chart curve val_{metric}")
         yield from (self._of_key(key, moment) for key in keys if _is_missed(key, moment))

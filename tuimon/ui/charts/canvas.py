@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from msgspec import Struct
 
-from tuimon.numbers import number
+from tuimon.numbers import learning_rate, number
 from tuimon.plot.axes import Axis
 from tuimon.plot.joins import JOINED, Joins
 from tuimon.plot.raster import ColumnExtremes, DotArray, Fill, band, braille, dashed, heights, line, thinned, touched
@@ -27,6 +27,9 @@ _FEW = 4
 """Each point has its sign where a point has at least this many columns; else only the newest point has one."""
 _LEGEND_WIDTH = 8
 """Width of a number in a legend: the number keeps its place as it changes."""
+
+RATE = "lr"
+"""The name of the curve of the learning rate."""
 
 Dash = Literal["solid", "dashed", "dotted"]
 
@@ -185,7 +188,12 @@ class Canvas:
 
 def in_legend(name: str, value: float) -> str:
     """Return a curve's name and its value for the upper edge of a panel."""
-    return f"{name} {number(value):<{_LEGEND_WIDTH}}"
+    return f"{name} {in_words(name, value):<{_LEGEND_WIDTH}}"
+
+
+def in_words(name: str, value: float, digits: int = 4) -> str:
+    """Return a value of a curve; a learning rate as everywhere else, without needless digits."""
+    return learning_rate(value) if name == RATE else number(value, digits)
 
 
 def draw_axes(cells: Cells, width: int, steps: Axis, values: Axis) -> Canvas | None:

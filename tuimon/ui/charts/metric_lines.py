@@ -11,7 +11,7 @@ from tuimon.plot.metric_names import LEARNING_RATE, RATE_NAMES, is_learning_rate
 from tuimon.plot.run_joins import joins_of, known_rates
 from tuimon.runs.series import Series
 from tuimon.runs.state import RunState
-from tuimon.ui.charts.canvas import Curve, Dash
+from tuimon.ui.charts.canvas import RATE, Curve, Dash
 from tuimon.ui.viewer.meanings import Meaning
 
 _NO_POINTS = Series()
@@ -56,7 +56,7 @@ def lines_of(state: RunState, metric: str) -> list[Line]:
     """Return the lines of a metric that have points, from the back to the front."""
     joins, sign = joins_of(state, metric), _KNOWN if is_learning_rate(metric) else ""
     if metric == LEARNING_RATE and metric not in state.epoch_metrics:
-        found = [Line("lr", known_rates(state), Meaning.COMMAND, joins=joins, sign=sign)]
+        found = [Line(RATE, known_rates(state), Meaning.COMMAND, joins=joins, sign=sign)]
     else:
         validation = f"val_{metric}"
         validations = state.epoch_metrics.get(validation) or state.batch_metrics.get(validation, _NO_POINTS)

@@ -9,7 +9,6 @@ from msgspec.structs import replace
 from textual.events import Click, MouseDown, MouseMove, MouseScrollDown, MouseScrollUp, MouseUp
 from textual.message import Message
 
-from tuimon.numbers import number
 from tuimon.plot.axes import Axis, decades_of, fitted_axis, ticks_in
 from tuimon.plot.raster import XOf, place_of, steps_within
 from tuimon.plot.request_marks import marks
@@ -18,7 +17,7 @@ from tuimon.plot.viewport import Viewport
 from tuimon.plot.x_axis import StepsToX, whole_axis, window_axis, words
 from tuimon.runs.state import RunState
 from tuimon.text import plain
-from tuimon.ui.charts.canvas import Canvas, Curve, draw_empty, in_legend, put_middle
+from tuimon.ui.charts.canvas import Canvas, Curve, draw_empty, in_legend, in_words, put_middle
 from tuimon.ui.charts.low_chart import LOW, low_canvas, put_limits, put_low_title
 from tuimon.ui.charts.metric_lines import lines_of
 from tuimon.ui.charts.reduced_curves import ReducedCurves
@@ -330,7 +329,7 @@ class MetricChart(CellView):
         for each in readings:
             if each.name:
                 where = f" at {each.step:,}" if is_wide and each.step != step else ""
-                value = number(each.value, READ_DIGITS) if is_wide else number(each.value)
+                value = in_words(each.name, each.value, *([READ_DIGITS] if is_wide else []))
                 shown.append((f"{each.name} {value}{where}", int(each.meaning)))
         return [(place, int(Meaning.STRONG)), *shown]
 
