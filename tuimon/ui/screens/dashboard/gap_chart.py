@@ -29,7 +29,7 @@ _VERY_WIDE, _WHOLE_WIDTH = 78, 38
 `val_loss` is taken apart below them."""
 _LEAST_HEIGHT, _LEAST_WIDTH = 8, 44
 """A smaller panel has no chart: lines tell more."""
-_LONG_TITLE = 66
+_LONG_TITLE = 80
 """A panel this wide has room for the long name, and for both losses."""
 _DASHES: dict[str, Dash] = {"stochastic": "dashed", "other": "dotted"}
 
