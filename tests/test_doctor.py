@@ -224,6 +224,9 @@ def test_chance_is_no_gap() -> None:
     assert "training and inference mode agree within chance" in verdict(state_of(over_examples), [])
     little = probe(5, 0.505, 0.5, batch_norm=0.0, stochastic=0.005, masks=8, standard_error=0.0001)
     assert "training and inference mode agree: a loss of 0.505 and of 0.500" in verdict(state_of(little), [])
+    # The error of the gap has that of the masks of the first batch in it, which alone is larger.
+    known = probe(5, 0.55, 0.5, stochastic=0.05, standard_error=0.04, errors={"gap": 0.01, "stochastic": 0.01})
+    assert "within chance" not in verdict(state_of(known), [])
 
 
 LOSSES = st.floats(-1e9, 1e9) | st.floats(-1e-6, 1e-6) | st.floats(-10, 10)

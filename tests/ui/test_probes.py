@@ -159,7 +159,7 @@ async def test_a_probe_that_the_run_does_not_live_to_see_is_not_promised(
     with LiveRun(runs, *training("bn_1")) as run:
         run.write(events.ProbePlanned(seconds=80.0, reason="a budget of 1 %", step=3))
         async with watching(run.directory) as (app, pilot):
-            words = "First probe due only after the end of this run (a budget of 1 %); g makes one now."
+            words = "First probe about when training ends (a budget of 1 %); g makes one now."
             await until(pilot, lambda: words in part(app, "#gap"))
 
 

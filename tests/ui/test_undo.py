@@ -331,3 +331,14 @@ async def test_n_leaves_a_note(runs: Path) -> None:
             assert request.text == "so far"
             run.write(events.Note(text=request.text, step=3))
             await until(pilot, lambda: "note: so far" in part(app, "Timeline"))
+
+
+async def test_the_footer_has_the_key_while_there_is_something_to_take_back(runs: Path) -> None:
+    with LiveRun(runs, *training("bn_1", "bn_2")) as run:
+        async with watching(run.directory, (80, 24)) as (app, pilot):
+            await until(pilot, lambda: "freeze" in part(app, "KeyBar"))
+            assert "z undo" not in part(app, "KeyBar")
+            run.apply(commands.signed(commands.Freeze(), 0), step=3, frozen=["bn_1", "bn_2"])
+            await until(pilot, lambda: "z undo" in part(app, "KeyBar"))
+            await press(pilot, "z")
+            await until(pilot, lambda: "z undo" not in part(app, "KeyBar"))

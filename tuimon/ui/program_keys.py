@@ -169,7 +169,9 @@ class ProgramKeys:
         for each in SHELL_COMMANDS:
             if moment.replay is None or "replay" not in each.command:
                 command = each.command.replace("{run}", shlex.quote(plain(moment.run_path.name, 80)))
-                yield Entry(each.does, f"in a shell: {command}", partial(self._say, command), each.also)
+                yield Entry(
+                    each.does, f"in a shell: {command}", partial(self._say, f"Type in a shell: {command}"), each.also
+                )
 
     def _screens(self, moment: Moment) -> "Iterator[Entry]":
         from tuimon.ui.dialogs.find_dialog import Entry

@@ -151,5 +151,7 @@ def _losses(probe: Probe) -> float:
 
 def _chance(probe: Probe) -> float:
     """Return the gap that chance alone makes."""
-    errors = (CHANCE * from_wire(error) for error in (probe.errors.get("gap"), probe.standard_error))
-    return max((error for error in errors if math.isfinite(error)), default=0.0)
+    error = from_wire(probe.errors.get("gap"))
+    # It has the error of the masks in it; it is 0 where one batch has all data, and then the masks are what is left.
+    error = error if error > 0 else from_wire(probe.standard_error)
+    return CHANCE * error if math.isfinite(error) else 0.0

@@ -107,7 +107,16 @@ class KeyBar(CellView):
         return not (key.request and moment.cannot(key.request))
 
     def _useful(self, key: Key, moment: Moment) -> bool:
+        if key.action == "ask('undo')" and not _can_undo(moment):
+            return False
         return key.is_useful(moment) and bool(self._label(key, moment)) and (key.needs != "tabs" or self.tabs)
+
+
+def _can_undo(moment: Moment) -> bool:
+    """Return whether there is a request that can be taken back, and is not taken back already."""
+    undoing = {asked.undoes for asked in moment.asked}
+    newest = next((command for command in reversed(moment.state.undoable) if command.seq not in undoing), None)
+    return newest is not None and not newest.is_final
 
 
 def _rank(key: Key, moment: Moment) -> int:

@@ -234,7 +234,7 @@ def no_probe_words(moment: Moment) -> str:
     left = planned.time + from_wire(planned.seconds) - moment.trainer_time
     ends_in = moment.state.seconds_left
     if ends_in is not None and ends_in < left:
-        when = "due only after the end of this run"
+        when = "about when training ends"
     else:
         when = f"in about {duration(left)}" if left > 0 else "soon, at a step or the end of an epoch"
     return f"First probe {when} ({plain(planned.reason, 100)}){now}."

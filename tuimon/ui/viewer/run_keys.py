@@ -101,7 +101,7 @@ STEERING = KeyGroup(
             label="undo",
             help="Take back the last request that changed something; again: the one before it.",
             also="revert unfreeze cancel",
-            rank=5,
+            rank=2,
         ),
         Key(keys="n", action="ask('note')", help="Leave a note in the log.", request="note", screens=all_but("log")),
         Key(

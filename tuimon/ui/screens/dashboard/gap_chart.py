@@ -127,10 +127,10 @@ def _draw_whole(cells: Cells, row: int, below: int, left: int, right: int, momen
     difference, parts, why = found
     cells.put(row, left, difference.name, Meaning.VALIDATION)
     cells.put_right(row, right, difference.text, Meaning.TEXT)
-    for at, words in enumerate(wrap(why, right - left - 2) if why else (), start=row + 1):
-        cells.put(at if at < below else -1, left + 2, words, Meaning.DIM)
     room = max(0, below - row - 1)
     kept = sorted(parts, key=lambda part: -part.size)[:room]
     for at, part in enumerate((part for part in parts if part in kept), start=row + 1):
         cells.put(at, left + 2, part.name, Meaning.DIM)
         cells.put_right(at, right, part.text, Meaning.TEXT)
+    for at, words in enumerate(wrap(why, right - left - 2) if why else (), start=row + 1 + len(kept)):
+        cells.put(at if at < below else -1, left + 2, words, Meaning.DIM)

@@ -122,9 +122,8 @@ def _whole_items(state: RunState) -> list[Item]:
     difference, parts, why = found
     beside_gap = has_gap(state)
     first = _item(difference, 20 if beside_gap else 1, begins_line=beside_gap)
-    if why:
-        return [first, Item(((why, int(Meaning.DIM)),), _LAST)]
-    return [first, *(_item(part, rank) for rank, part in enumerate(_by_size(parts), start=21))]
+    reason = [Item(((why, int(Meaning.DIM)),), _LAST)] if why else []
+    return [first, *(_item(part, rank) for rank, part in enumerate(_by_size(parts), start=21)), *reason]
 
 
 def _by_size(parts: list[Part]) -> list[Part]:

@@ -9,6 +9,7 @@ from tuimon.diagnosis.gap.measured import measured
 from tuimon.diagnosis.gap.shares import ALIKE, PARTS, gap_shares, share_error
 from tuimon.diagnosis.gap.sums import sums
 from tuimon.diagnosis.gap.whole import Whole, whole
+from tuimon.diagnosis.generalization import data_part
 from tuimon.numbers import figure, portion, signed
 from tuimon.protocol.events import Probe
 from tuimon.protocol.wire import from_wire
@@ -25,7 +26,7 @@ SIGNS = {
 """Sign, word and colour of each field of a probe."""
 _WHOLE_NAMES = {"epoch mean": "mean over epoch"}
 """Names of the parts of a whole difference that are not those of the gap, nor words."""
-NOT_TAKEN_APART = "parts: – (known after a probe at an epoch's end)"
+NOT_TAKEN_APART = "all parts: after a probe at an epoch's end"
 _NOTHING = 1e-6
 """Losses that differ by a smaller share are the same, but for rounding."""
 
@@ -102,8 +103,8 @@ def whole_of(state: RunState) -> tuple[Part, list[Part], str] | None:
 
     Where no epoch is taken apart, it is that of the last one.
 
-    The parts are those that are not nothing. There are none where they are not known, nor a reason where the
-    difference is not worth a word. None without a validation.
+    The parts are those that are not nothing. Where they are not known, there is that of the data alone, which any probe
+    measures, and a reason unless the difference is not worth a word. None without a validation.
     """
     ended = [state.epoch_metrics.get(name) for name in ("loss", "val_loss")]
     losses = [float(series.values[-1]) for series in ended if series is not None and len(series)]
@@ -117,7 +118,16 @@ def whole_of(state: RunState) -> tuple[Part, list[Part], str] | None:
         return difference, _parts(state, found), ""
     value = losses[0] - losses[1]
     is_small = abs(value) <= ALIKE * max(map(abs, losses))
-    return Part("loss - val_loss", signed(value), abs(value)), [], "" if is_small else NOT_TAKEN_APART
+    why = "" if is_small else NOT_TAKEN_APART
+    return Part("loss - val_loss", signed(value), abs(value)), _part_of_data(state), why
+
+
+def _part_of_data(state: RunState) -> list[Part]:
+    """Return what the newest probe tells of the data: the loss of training data minus that of validation data."""
+    data = data_part(state.probes[-1]) if state.probes else None
+    if data is None:
+        return []
+    return [Part("data", measured(-data.difference, data.error, signed=True), abs(data.difference))]
 
 
 def _parts(state: RunState, found: Whole) -> list[Part]:
