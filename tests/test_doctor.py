@@ -113,7 +113,8 @@ def built(*names: str, **fields: object) -> events.ModelBuilt:
 def state_of(*facts: events.AnyEvent, model: events.ModelBuilt | None = None) -> RunState:
     """Return what a run of some facts adds up to, a second apart."""
     fit = fit_started(epochs=40, steps_per_epoch=10, can={"freeze": "", "probe": ""})
-    return fold(numbered([started(), model or built(), fit, *facts]))
+    # Copies: each gets a number and a time, and some facts are in several runs.
+    return fold(numbered([started(), model or built(), fit, *map(msgspec.structs.replace, facts)]))
 
 
 def finding(rule: str = "R2", severity: str = "warning", **fields: object) -> Finding:
