@@ -106,6 +106,21 @@ def mlp(features: int = 8, *, units: int = 16, dropout: float = 0.0, classifier:
     return model
 
 
+def cnn(*, seed: int) -> keras.Model:
+    """For `pictures`."""
+    keras.utils.set_random_seed(seed)
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            layers.Conv2D(8, 3, name="conv"),
+            layers.BatchNormalization(name="bn"),
+            layers.ReLU(),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(2, "softmax"),
+        ]
+    )
+
+
 class AlwaysTraining(keras.Model):
     """Its ``call`` fixes ``training`` for one layer."""
 
@@ -313,17 +328,7 @@ def requests_on_the_way(runs: Path) -> Facts:
 @healthy
 def small_batches_of_pictures(runs: Path) -> Facts:
     """Two examples a batch, but many positions."""
-    keras.utils.set_random_seed(13)
-    model = keras.Sequential(
-        [
-            keras.Input((8, 8, 1)),
-            layers.Conv2D(8, 3, name="conv"),
-            layers.BatchNormalization(name="bn"),
-            layers.ReLU(),
-            layers.GlobalAveragePooling2D(),
-            layers.Dense(2, "softmax"),
-        ]
-    )
+    model = cnn(seed=13)
     compiled(model, keras.optimizers.Adam(0.003), loss="sparse_categorical_crossentropy")
     return train(model, runs, {**pictures(129), "batch_size": 2}, epochs=20, monitor={"probe_every": 200})
 
@@ -567,17 +572,7 @@ def one_example_that_is_not_scaled(runs: Path) -> Facts:
                 images[7] *= 500
             yield images, y[rows]
 
-    keras.utils.set_random_seed(16)
-    model = keras.Sequential(
-        [
-            keras.Input((8, 8, 1)),
-            layers.Conv2D(8, 3, name="conv"),
-            layers.BatchNormalization(name="bn"),
-            layers.ReLU(),
-            layers.GlobalAveragePooling2D(),
-            layers.Dense(2, "softmax"),
-        ]
-    )
+    model = cnn(seed=16)
     compiled(model, loss="sparse_categorical_crossentropy")
     return train(
         model,

@@ -273,13 +273,12 @@ def _of_many_samples(state: RunState) -> Sight:
     trained = [history for history in state.layers.values() if history.mode == "training"]
     if not trained and any(history.mode for history in state.layers.values()):
         return Sight(beside="no BatchNormalization layer is in training mode")
-    counts = [len(history.moving_variance) for history in trained]
-    if min(counts, default=0) < FEWEST_SAMPLES:
+    fewest = min((len(history.moving_variance) for history in trained), default=0)
+    if fewest < FEWEST_SAMPLES:
         return Sight(
-            blind=f"the moving statistics were read {min(counts, default=0)} times, which is too rare",
-            remedy="train for longer",
+            blind=f"the moving statistics were read {fewest} times, which is too rare", remedy="train for longer"
         )
-    return Sight(seen=f"{min(counts)} samples of the moving statistics")
+    return Sight(seen=f"{fewest} samples of the moving statistics")
 
 
 def _of_a_sample(state: RunState) -> Sight:

@@ -57,6 +57,13 @@ def epochs_since(state: RunState, begin: int) -> tuple[IntArray, IntArray]:
     return ends.steps[rows], ends.values[rows].astype(np.int64)
 
 
+def epoch_begin(state: RunState, end: int, *, epochs: int = 1) -> int:
+    """Return the step at which the epoch began that ends with a step; with more ``epochs``, one of those before."""
+    ends = state.epoch_numbers.steps
+    number = int(np.searchsorted(ends, end)) - epochs
+    return int(ends[number]) if number >= 0 else 0
+
+
 def finite_since(state: RunState, name: str, begin: int) -> tuple[IntArray, FloatArray]:
     """Return the finite values of a metric of epochs since a step, and the steps at which these epochs ended.
 

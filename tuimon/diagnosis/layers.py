@@ -10,10 +10,12 @@ from msgspec import Struct
 from tuimon.diagnosis.history import beginning
 from tuimon.protocol import events
 from tuimon.protocol.wire import FloatArray, from_wire
-from tuimon.runs.state import LayerHistory, RunState
+from tuimon.runs.state import LayerHistory, RunState, TimelineEntry
 
 RECENT_SAMPLES = 64
 """Samples of a layer that are looked at, the newest."""
+MEDIAN = events.QUANTILES.index(0.5)
+"""The column of a sample that has the median over the channels."""
 NAMED = 3
 """Layers that a sentence names."""
 
@@ -105,12 +107,16 @@ def has_changed_since(state: RunState, probe: events.Probe) -> bool:
     for entry in reversed(state.timeline):
         if entry is not None and entry.time < probe.time:
             return False
-        is_other = isinstance(entry, events.RolledBack | events.RunResumed) or (
-            isinstance(entry, events.Recalibrated) and not entry.dry_run
-        )
-        if is_other or (isinstance(entry, events.FitStarted) and not _goes_on(state, entry, probe)):
+        if sets_statistics(entry) or (isinstance(entry, events.FitStarted) and not _goes_on(state, entry, probe)):
             return True
     return False
+
+
+def sets_statistics(entry: TimelineEntry) -> bool:
+    """Return whether moving statistics were set to others, not by train steps."""
+    return isinstance(entry, events.RolledBack | events.RunResumed) or (
+        isinstance(entry, events.Recalibrated) and not entry.dry_run
+    )
 
 
 def _goes_on(state: RunState, fit: events.FitStarted, probe: events.Probe) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.history import beginning
 from tuimon.diagnosis.layers import (
+    MEDIAN,
     half_life,
     has_changed_since,
     kept,
@@ -31,8 +32,6 @@ SHARE_OF_LOSS = 0.1
 """The share of the loss that the moving statistics must cost."""
 ARRIVED = 0.1
 """A moving average that is made of its initial value by no more than this has forgotten it."""
-MEDIAN = events.QUANTILES.index(0.5)
-"""The column of a sample that has the median over the channels."""
 NEVER_ARRIVES = 0.9
 """A momentum with which more than this share of the initial value is left at the end of the run is too high."""
 DEFAULT_MOMENTUM = 0.99

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from tuimon.diagnosis.finding import Finding
-from tuimon.diagnosis.layers import half_life, request
+from tuimon.diagnosis.layers import MEDIAN, half_life, request, sets_statistics
 from tuimon.numbers import figure
 from tuimon.protocol import events
 from tuimon.protocol.wire import Number, to_wire
@@ -24,7 +24,6 @@ LEVEL_INTERVALS = 5
 FEWEST_BEFORE, FEWEST_BEHIND = 3, 2
 """With fewer of them, it may be the beginning of something that stays."""
 FEWEST_SAMPLES = FEWEST_BEFORE + 1 + FEWEST_BEHIND + 1
-MEDIAN = events.QUANTILES.index(0.5)
 PRECISION = 4e-7
 """Of a moving variance in float32: the digits that are left of a small one behind a large one."""
 SHARE_OF_LOSS = 0.1
@@ -57,8 +56,8 @@ def outliers(state: RunState) -> list[Outlier]:
     """Return the batches that have moved the moving statistics of a layer away from all others, in order of steps.
 
     Two samples of the moving variance tell what the batches between them had on average: (newer − older ×
-    momentum^steps) / (1 − momentum^steps). Only while the layer is in training mode, and since it was last
-    recalibrated, frozen or compiled.
+    momentum^steps) / (1 − momentum^steps). Only of layers that are in training mode, and since a recalibration, a
+    rollback or a `fit` of another model.
     """
     since = _since(state)
     found = [each for path, history in state.layers.items() for each in _of_layer(state, path, history, since)]
@@ -92,11 +91,8 @@ def _of_layer(state: RunState, path: str, history: LayerHistory, since: int) -> 
 def _since(state: RunState) -> int:
     """Return the step from which on nothing but train steps has changed the moving statistics."""
     for entry in reversed(state.timeline):
-        match entry:
-            case events.Recalibrated(dry_run=False) | events.RolledBack() | events.RunResumed():
-                return entry.step
-            case events.FitStarted() if not entry.same_model:
-                return entry.step
+        if sets_statistics(entry) or (isinstance(entry, events.FitStarted) and not entry.same_model):
+            return entry.step
     return 0
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from tuimon.diagnosis.finding import Finding
-from tuimon.diagnosis.history import beginning
+from tuimon.diagnosis.history import beginning, epoch_begin
 from tuimon.diagnosis.layers import request
 from tuimon.diagnosis.outlier_batch import Outlier, outliers
 from tuimon.diagnosis.validation_spike import limits
@@ -204,7 +204,7 @@ def findings(state: RunState) -> Iterator[Finding]:
 def _cause(
     state: RunState, far: list[Outlier], epoch: int, step: int, value: float, level: float
 ) -> tuple[Cause, dict[str, Number]]:
-    begin = _begin(state, step, epochs=2)
+    begin = epoch_begin(state, step, epochs=2)
     if batch := next((each for each in far if each.until > begin and each.after < step), None):
         return FAR, {"after_step": batch.after, "until_step": batch.until}
     evidence: dict[str, Number] = {}
@@ -250,13 +250,6 @@ def _tried(
         )
 
 
-def _begin(state: RunState, step: int, *, epochs: int = 1) -> int:
-    """Return the step at which the epoch that ends with a step began, or one of the epochs before it."""
-    ends = state.epoch_numbers.steps
-    number = int(np.searchsorted(ends, step)) - epochs
-    return int(ends[number]) if number >= 0 else 0
-
-
 def _rates(state: RunState, step: int) -> tuple[float, float] | None:
     """Return the lowest learning rate of the epochs before, and the highest at the ends of an epoch and the last one.
 
@@ -276,8 +269,7 @@ def _jump(state: RunState, step: int) -> tuple[float, float] | None:
     From the newest probe before the epoch to the first at its end; None: there are not both.
     """
     ends, steps = state.epoch_numbers.steps, state.gap_parts["inference"].steps
-    number = int(np.searchsorted(ends, step))
-    begin = int(ends[number - 1]) if number else 0
+    number, begin = int(np.searchsorted(ends, step)), epoch_begin(state, step)
     end = int(ends[number + 1]) if number + 1 < len(ends) else step
     before, after = int(np.searchsorted(steps, begin, side="right")) - 1, int(np.searchsorted(steps, step))
     if before < 0 or after >= len(steps) or steps[after] > max(end - 1, step):
@@ -335,7 +327,7 @@ def _in_words(cause: Cause) -> str:
 
 def _request_before(state: RunState, step: int) -> Command | None:
     """Return the newest request that changed how the model computes or learns, within the epoch up to ``step``."""
-    begin = _begin(state, step)
+    begin = epoch_begin(state, step)
     asked = (entry for entry in reversed(state.timeline) if isinstance(entry, Command) and entry.applied)
     return next((each for each in asked if begin <= each.step <= step and isinstance(each.request, CHANGES)), None)
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 from msgspec import Struct
-from msgspec.structs import replace
 
 from tuimon.diagnosis.finding import Finding
 from tuimon.diagnosis.history import beginning, finite_since
@@ -74,10 +73,8 @@ class _Broken(Struct, frozen=True):
     count: int
     of: int
     last: float
-    rose_from: float | None = None
-    """Where its last finite values rose tenfold or more, from value to value, what they rose from."""
-    rose_to: float = 0.0
-    """The last of them."""
+    risen: tuple[float, float] | None
+    """From where to where the last finite values rose, each above the one before; None: not tenfold."""
 
     @property
     def is_loss(self) -> bool:
@@ -123,9 +120,10 @@ def non_finite_losses(state: RunState) -> Iterator[Finding]:
     where = f"; {layer} is the first layer with channels that are not finite" if layer else ""
     also = f", like {' and '.join(others[:2])}" if others and newest_is_bad else ""
     rose = ""
-    if first.rose_from is not None:
-        evidence |= {"rose_from": to_wire(first.rose_from), "rose_to": to_wire(first.rose_to)}
-        rose = f"; before that it rose from {figure(first.rose_from, 3)} to {figure(first.rose_to, 3)}"
+    if first.risen is not None:
+        low, high = first.risen
+        evidence |= {"rose_from": to_wire(low), "rose_to": to_wire(high)}
+        rose = f"; before that it rose from {figure(low, 3)} to {figure(high, 3)}"
     since = "since" if newest_is_bad else "at"
     again = "" if newest_is_bad else ", and finite again since"
     yield Finding(
@@ -181,8 +179,8 @@ def _broken(name: str, series: Series) -> _Broken | None:
     if not count:
         return None
     first = int(np.argmax(bad))
-    found = _Broken(name, int(series.steps[first]), float(values[first]), count, len(values), float(values[-1]))
-    return replace(found, rose_from=risen[0], rose_to=risen[1]) if (risen := _risen(values[:first])) else found
+    step, value, last = int(series.steps[first]), float(values[first]), float(values[-1])
+    return _Broken(name, step, value, count, len(values), last, _risen(values[:first]))
 
 
 def _risen(values: FloatArray) -> tuple[float, float] | None:
@@ -209,7 +207,7 @@ def _advice(state: RunState, first: _Broken) -> str:
         return "look for values that are not finite in the validation data, and at the layers' moving statistics"
     batch = f"batch {first.first_step:,} of the run" if first.name in state.batch_metrics else "the batches before it"
     back = "go back to a checkpoint" if state.checkpoints else "begin anew"
-    if first.rose_from is not None:
+    if first.risen is not None:
         return f"{back} with a smaller learning rate, or clip the gradient (`clipnorm`): it exploded"
     return (
         f"look at the data of {batch} for values that are not finite, at logarithms, roots and divisions in the loss, "

@@ -103,6 +103,19 @@ class Series:
         """The last row's first value; None while there is no row."""
         return float(self.rows[-1, 0]) if self._size else None
 
+    def at(self, step: int) -> float | None:
+        """Return the first value of the newest row of a step; None where there is no such row.
+
+        Example:
+            >>> loss = Series()
+            >>> loss.append(4, [0.5])
+            >>> loss.append(4, [0.3])
+            >>> loss.at(4), loss.at(5)
+            (0.3, None)
+        """
+        row = int(np.searchsorted(self.steps, step, side="right")) - 1
+        return float(self.values[row]) if row >= 0 and self.steps[row] == step else None
+
     def append(self, step: int, row: Sequence[float] | FloatArray) -> None:
         """Add one row."""
         self._reserve(1)

@@ -7,7 +7,9 @@ from msgspec import Struct
 
 from tuimon.diagnosis.gap.shares import ALIKE, PARTS
 from tuimon.diagnosis.generalization import CERTAIN, data_part, ends_with_best
+from tuimon.diagnosis.history import epoch_begin
 from tuimon.diagnosis.layers import has_changed_since
+from tuimon.protocol.events import Probe
 from tuimon.protocol.wire import from_wire
 from tuimon.runs.state import RunState
 
@@ -97,18 +99,14 @@ class Whole(Struct, frozen=True):
 
 def whole(state: RunState) -> Whole | None:
     """Return what lies between the losses of the newest epoch at whose end a probe was made; None: there is none."""
-    loss, val_loss = (state.epoch_metrics.get(name) for name in ("loss", "val_loss"))
-    if loss is None or val_loss is None:
+    found = _newest(state)
+    if found is None or has_changed_since(state, found[0]):
         return None
-    ends = {int(step) for step in np.intersect1d(loss.steps, val_loss.steps)}
-    probe = next((probe for probe in reversed(state.probes) if probe.step in ends), None)
-    if probe is None or has_changed_since(state, probe):
-        return None
+    probe, trained, validated = found
     part = data_part(probe)
     is_of_others = any(fact.where != "validation" and fact.seq < probe.seq for fact in state.weights_replaced.values())
     if part is None or is_of_others or (probe.reason == "end" and ends_with_best(state)):
         return None
-    trained, validated = (float(each.values[np.searchsorted(each.steps, probe.step)]) for each in (loss, val_loss))
     train, inference = from_wire(probe.train), from_wire(probe.inference)
     sampling = math.hypot(from_wire(probe.unweighted_error), from_wire(probe.errors.get("gap")))
     parts = (
@@ -135,6 +133,17 @@ def whole(state: RunState) -> Whole | None:
     )
 
 
+def _newest(state: RunState) -> tuple[Probe, float, float] | None:
+    """Return the newest probe that was made at the end of an epoch, and the epoch's `loss` and `val_loss`."""
+    series = [state.epoch_metrics.get(name) for name in ("loss", "val_loss")]
+    for probe in reversed(state.probes):
+        # A lookup in each: of a long run, a look at all epochs would take too long for each frame.
+        loss, val_loss = (None if each is None else each.at(probe.step) for each in series)
+        if loss is not None and val_loss is not None:
+            return probe, loss, val_loss
+    return None
+
+
 def _fell(state: RunState, end: int) -> float:
     """Return how far the losses of an epoch's batches fell below their mean in its last third, beyond chance.
 
@@ -142,14 +151,13 @@ def _fell(state: RunState, end: int) -> float:
         state: The run.
         end: The step at which the epoch ended.
     """
-    ends, series = state.epoch_numbers.steps, state.batch_metrics.get("loss")
-    number = int(np.searchsorted(ends, end))
+    series = state.batch_metrics.get("loss")
     if series is None:
         losses = state.epoch_metrics["loss"]
         row = int(np.searchsorted(losses.steps, end))
         return float(losses.values[row - 1] - losses.values[row]) if row else 0.0
-    begin = int(ends[number - 1]) if number else 0
-    values = series.values[np.searchsorted(series.steps, begin) : np.searchsorted(series.steps, end)]
+    first, last_step = np.searchsorted(series.steps, (epoch_begin(state, end), end))
+    values = series.values[first:last_step]
     if len(values) < FEWEST_STEPS:
         return 0.0
     last = values[-len(values) // LAST_PART :]

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 from tuimon.numbers import number
 from tuimon.plot.axes import Axis
-from tuimon.ui.charts.canvas import Canvas
+from tuimon.ui.charts.canvas import Canvas, Curve, Reduced
+from tuimon.ui.charts.reduced_curves import AxisOf
 from tuimon.ui.drawing.cells import Cells, cell_width
 from tuimon.ui.viewer.meanings import Meaning
 
@@ -26,6 +27,19 @@ def put_low_title(cells: Cells, title: str, texts: Iterable[tuple[str, int]]) ->
     for text, code in texts:
         if end + 2 + cell_width(text.rstrip()) < cells.width:
             end = cells.put(0, end + 2, text.rstrip(), code)
+
+
+def draw_low(cells: Cells, canvas: Canvas, curves: list[Curve], reduced: list[Reduced], axis_of: AxisOf) -> bool:
+    """Draw curves with their limits beside them; return False where they have no finite value, which is said then."""
+    lines = [points for curve in reduced for points in curve]
+    limits, log_limits = [each.limits for each in lines], [each.log_limits for each in lines]
+    if not any(limits):
+        cells.put(1, 1, "no finite value", Meaning.DIM)
+        return False
+    values = axis_of(limits, log_limits, cells.height)
+    canvas.draw(curves, reduced, values)
+    put_limits(cells, values)
+    return True
 
 
 def put_limits(cells: Cells, values: Axis, words: tuple[str, str] | None = None) -> None:

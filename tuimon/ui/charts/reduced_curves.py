@@ -14,7 +14,8 @@ from tuimon.ui.charts.canvas import Canvas, Curve, Reduced, draw_axes
 from tuimon.ui.drawing.cells import Cells
 
 _Limits = Sequence[tuple[float, float] | None]
-_AxisOf = Callable[[_Limits, _Limits, int], Axis]
+AxisOf = Callable[[_Limits, _Limits, int], Axis]
+"""Returns the axis for the limits of each curve, those of a logarithmic axis, and the chart's height."""
 
 
 class Plot(Struct, frozen=True):
@@ -117,7 +118,7 @@ class ReducedCurves:
         width: int,
         x: Axis,
         reduce: Callable[[int], list[Reduced]],
-        axis_of: _AxisOf = fitted_axis,
+        axis_of: AxisOf = fitted_axis,
     ) -> Plot:
         """Draw axes that hold all values into a panel, and reduce the curves to their columns.
 
@@ -136,9 +137,10 @@ class ReducedCurves:
         reduced = reduce(columns)
         lines = [points for curve in reduced for points in curve]
         values = axis_of([each.limits for each in lines], [each.log_limits for each in lines], cells.height - 2)
-        if all(points.limits is None for points in lines):
+        without_canvas = Plot(None, values, reduced)
+        if not without_canvas.has_values:
             # An axis would be made up.
-            return Plot(None, values, reduced)
+            return without_canvas
         canvas = draw_axes(cells, width, x, values)
         if canvas is not None and canvas.columns != columns:
             reduced = reduce(canvas.columns)

@@ -54,7 +54,7 @@ class Banner(CellView):
 
     def __init__(self, screen_name: ScreenName) -> None:
         super().__init__()
-        self._screen_name = screen_name
+        self._app_keys = {key.shown for key in keys_of(screen_name) if not key.action.startswith("screen.")}
 
     def show(self, moment: Moment) -> None:
         """Show another moment."""
@@ -70,8 +70,7 @@ class Banner(CellView):
         found = sentence(moment)
         if found is None:
             return None
-        app_keys = {key.shown for key in keys_of(self._screen_name) if not key.action.startswith("screen.")}
-        return replace(found, keys=tuple(key for key in found.keys if key[0] in app_keys))
+        return replace(found, keys=tuple(key for key in found.keys if key[0] in self._app_keys))
 
     @staticmethod
     def _lines(found: Sentence, width: int) -> list[str]:

@@ -8,6 +8,7 @@ from tuimon.ui.viewer.key import SCREEN_NAMES, Key, ScreenName
 from tuimon.ui.viewer.keys import keys_of
 from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment
+from tuimon.ui.viewer.undo import newest_undoable
 
 _GAP = 2
 _FOR_SEVERAL = {"↓": "↑↓", "2": f"1–{len(SCREEN_NAMES)}"}
@@ -37,7 +38,7 @@ class KeyBar(CellView):
         self._labels: dict[str, str] = {}
 
     def tell(self, labels: dict[str, str]) -> None:
-        """Take what keys of the screen do now, where it is something else than else.
+        """Take what keys of the screen do now, where that is not what their own labels say.
 
         Args:
             labels: The label of each such key by its action; empty for a key that does nothing now.
@@ -107,16 +108,10 @@ class KeyBar(CellView):
         return not (key.request and moment.cannot(key.request))
 
     def _useful(self, key: Key, moment: Moment) -> bool:
-        if key.action == "ask('undo')" and not _can_undo(moment):
-            return False
+        if key.action == "ask('undo')":
+            newest = newest_undoable(moment)
+            return newest is not None and not newest.is_final and key.is_useful(moment)
         return key.is_useful(moment) and bool(self._label(key, moment)) and (key.needs != "tabs" or self.tabs)
-
-
-def _can_undo(moment: Moment) -> bool:
-    """Return whether there is a request that can be taken back, and is not taken back already."""
-    undoing = {asked.undoes for asked in moment.asked}
-    newest = next((command for command in reversed(moment.state.undoable) if command.seq not in undoing), None)
-    return newest is not None and not newest.is_final
 
 
 def _rank(key: Key, moment: Moment) -> int:

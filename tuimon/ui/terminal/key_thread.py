@@ -17,6 +17,7 @@ _READ_BYTES = 4096
 _UNDECIDED_SECONDS = 0.02
 """Time between two looks whether an escape was a key, or whether more of a sequence comes."""
 _LATE_SECONDS = 0.1
+"""So long after the last key, what the terminal still says is waited for."""
 
 
 class _WakingEvent(Event):

@@ -30,17 +30,22 @@ class Undo(Struct, frozen=True):
     """At least one request, in the order in which they are asked."""
 
 
+def newest_undoable(moment: Moment) -> Command | None:
+    """Return the newest request that changed what is in force and is not being taken back already; None without one."""
+    undoing = {asked.undoes for asked in moment.asked}
+    return next((command for command in reversed(moment.state.undoable) if command.seq not in undoing), None)
+
+
 def newest_undo(moment: Moment) -> Undo:
     """Return the undo of the newest request that changed what is in force, whoever asked for it.
 
     Raises:
         NothingToUndoError: there is no such request, or it cannot be undone.
     """
-    undoing = {asked.undoes for asked in moment.asked}
     for asked in reversed(moment.asked):
         if asked.undoes is None and asked.command in _CHANGING:
             raise NothingToUndoError(f"“{plain(asked.words, 100)}” has no answer yet")
-    command = next((command for command in reversed(moment.state.undoable) if command.seq not in undoing), None)
+    command = newest_undoable(moment)
     if command is None:
         raise NothingToUndoError("no request has changed anything that is still so")
     if command.is_final:

@@ -1,5 +1,7 @@
 """The charts of the loss and of the other metrics."""
 
+from functools import partial
+
 import numpy as np
 
 from tuimon.numbers import number
@@ -8,11 +10,10 @@ from tuimon.plot.metric_names import loss_name, names_of
 from tuimon.runs.state import RunState
 from tuimon.text import plain
 from tuimon.ui.charts.canvas import Curve, in_legend
-from tuimon.ui.charts.low_chart import LOW, low_canvas, put_limits, put_low_title
+from tuimon.ui.charts.low_chart import LOW, draw_low, low_canvas, put_low_title
 from tuimon.ui.charts.metric_lines import lines_of
 from tuimon.ui.charts.step_chart import StepChart, steps_of
 from tuimon.ui.drawing.cells import Cells
-from tuimon.ui.viewer.meanings import Meaning
 from tuimon.ui.viewer.moment import Moment
 
 _IN_LOW = ("val", "train", "batch", "running")
@@ -73,14 +74,7 @@ class LossChart(StepChart):
             return
         steps = steps_of(moment, max(int(curve.steps[-1]) for curve in curves), canvas.columns)
         reduced = self._reduced.of_curves(curves, steps, canvas.columns)
-        lines = [points for curve in reduced for points in curve]
-        limits, log_limits = [each.limits for each in lines], [each.log_limits for each in lines]
-        if not any(limits):
-            cells.put(1, 1, "no finite value", Meaning.DIM)
-            return
-        values = fitted_axis(limits, log_limits, cells.height, log_decades=self.log_decades)
-        canvas.draw(curves, reduced, values)
-        put_limits(cells, values)
+        draw_low(cells, canvas, curves, reduced, partial(fitted_axis, log_decades=self.log_decades))
 
 
 class OtherMetricChart(LossChart):

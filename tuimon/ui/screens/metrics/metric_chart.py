@@ -18,9 +18,9 @@ from tuimon.plot.x_axis import StepsToX, whole_axis, window_axis, words
 from tuimon.runs.state import RunState
 from tuimon.text import plain
 from tuimon.ui.charts.canvas import Canvas, Curve, draw_empty, in_legend, in_words, put_middle
-from tuimon.ui.charts.low_chart import LOW, low_canvas, put_limits, put_low_title
+from tuimon.ui.charts.low_chart import LOW, draw_low, low_canvas, put_low_title
 from tuimon.ui.charts.metric_lines import lines_of
-from tuimon.ui.charts.reduced_curves import ReducedCurves
+from tuimon.ui.charts.reduced_curves import AxisOf, ReducedCurves
 from tuimon.ui.charts.spikes import spikes_of
 from tuimon.ui.drawing.cell_view import CellView, draw_panel
 from tuimon.ui.drawing.cells import Cells
@@ -238,7 +238,7 @@ class MetricChart(CellView):
             width,
             axis,
             lambda columns: self._reduced.of_curves(curves, axis, columns, to_x),
-            partial(fitted_axis, scale=self.viewport.scale, log_decades=decades_of(self.metric)),
+            self._axis_of,
         )
         readings = self._read(curves, to_x)
         legend = self._read_off(readings, cells.width) if readings else _legend(curves)
@@ -256,6 +256,10 @@ class MetricChart(CellView):
         canvas.name(curves, plot.reduced, plot.values, NAMES_WIDTH)
         self._draw_cursor(canvas, axis)
 
+    @property
+    def _axis_of(self) -> AxisOf:
+        return partial(fitted_axis, scale=self.viewport.scale, log_decades=decades_of(self.metric))
+
     def _draw_low(self, cells: Cells, title: str, curves: list[Curve], moment: Moment) -> None:
         """Draw what there is room for without frame and axes."""
         to_x, canvas = self.to_x(moment), low_canvas(cells)
@@ -267,17 +271,9 @@ class MetricChart(CellView):
             return
         axis = self._x_axis(moment, canvas.columns)
         reduced = self._reduced.of_curves(curves, axis, canvas.columns, to_x)
-        lines = [points for curve in reduced for points in curve]
-        limits, log_limits = [each.limits for each in lines], [each.log_limits for each in lines]
-        if not any(limits):
-            cells.put(1, 1, "no finite value", Meaning.DIM)
-            return
-        decades = decades_of(self.metric)
-        values = fitted_axis(limits, log_limits, cells.height, scale=self.viewport.scale, log_decades=decades)
-        self._axis = axis, canvas.column, canvas.columns
-        canvas.draw(curves, reduced, values)
-        put_limits(cells, values)
-        self._draw_cursor(canvas, axis)
+        if draw_low(cells, canvas, curves, reduced, self._axis_of):
+            self._axis = axis, canvas.column, canvas.columns
+            self._draw_cursor(canvas, axis)
 
     def _draw_cursor(self, canvas: Canvas, axis: Axis) -> None:
         if self.viewport.cursor is not None and axis.first <= self.viewport.cursor <= axis.last:
